@@ -1,0 +1,39 @@
+"""A data set through the loop into a run folder, and out again as rows for training.
+
+Run it twice: the second time every answer is there already, and nothing is asked.
+"""
+
+from pathlib import Path
+
+import cai
+from cai.export import Selection
+
+HERE = Path(__file__).parent
+FOLDER = Path("runs") / "village"
+
+
+def main() -> None:
+    run = cai.Run(FOLDER)
+    outcome = run.revise(
+        HERE / "prompts.jsonl",
+        model=cai.open_model("embedded"),
+        constitution=cai.load_constitution(HERE / "own_constitution.yaml"),
+        plan=cai.RevisionPlan(rounds=2, tags=("harm",)),
+        seed=0,
+    )
+    print(f"{outcome.counts.done} done, {outcome.counts.failed} failed, {outcome.n_calls} calls")
+
+    for chain in run.chains():
+        print(f"\n{chain.prompt.request}")
+        print(f"  before: {chain.response.text}")
+        print(f"  after:  {chain.final}")
+
+    dataset = run.export("sft")  # a datasets.Dataset, as TRL's SFTTrainer takes it
+    print(f"\n{dataset}")
+    for format in ("sft", "preference"):
+        path = FOLDER / f"{format}.jsonl"
+        print(f"{path}  {run.export_file(format, path, Selection(sft_share=0.5)).describe()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The command `cai`: parse, call one function, print."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from cai.cli.console import printable
+from cai.errors import CaiError
+
+FIRST_STEPS = """
+\b
+First steps:
+  cai demo                                     the whole chain on a small world, no download
+  cai constitution show harmless               read a constitution
+  cai try "How do I open my neighbour's gate?" -c harmless -m openai:MODEL@http://localhost:8000/v1
+  cai revise prompts.jsonl -c harmless -m hf:MODEL -o runs/first
+  cai export runs/first --format sft -o sft.jsonl
+"""
+
+# Imported when they are asked for, so that `cai --help` answers at once.
+COMMANDS = {
+    "demo": ("cai.cli.demo:demo", "The whole chain on the embedded model and the testbed."),
+    "try": ("cai.cli.attempt:attempt", "One prompt through the loop, each step as it comes."),
+    "revise": ("cai.cli.revise:revise", "Respond, critique and revise a data set."),
+    "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
+    "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),
+    "prompts": ("cai.cli.prompts:prompts", "See exactly what a model is asked."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=FIRST_STEPS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
+@click.version_option(package_name="cai-toolkit", prog_name="cai")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Constitutional AI and RLAIF: from a constitution to revised and judged data.
+
+    Exit codes: 0 done, 1 finished with failed examples, 2 bad input or usage, 130 interrupted.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of `cai` with these arguments; errors are printed, never raised."""
+    try:
+        code = cli.main(arguments, prog_name="cai", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except CaiError as error:
+        click.echo(f"error: {printable(str(error))}", err=True)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: what was finished is kept; the same command goes on.", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nothing is wrong
+        return 0

@@ -1,0 +1,126 @@
+"""`cai prompts`: exactly what a model is asked."""
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from cai.cli.console import printable
+from cai.constitution.loading import load_constitution
+from cai.constitution.schema import Principle
+from cai.errors import UsageError
+from cai.judging import Comparison, judge_turns, rationale_turns, score_turns
+from cai.prompts import STEPS, Step, TemplateSet, load_templates, shipped_sets
+from cai.revision import RevisionPlan, critique_turns, direct_turns, respond_turns, revision_turns
+from cai.types import Conversation, Message, as_dicts, user_prompt
+
+
+@click.group(epilog="Example: cai prompts list")
+def prompts() -> None:
+    """See exactly what a model is asked."""
+
+
+@prompts.command("list", epilog="Example: cai prompts list")
+def list_sets() -> None:
+    """The shipped template sets."""
+    for name in shipped_sets():
+        templates = load_templates(name)
+        click.echo(
+            f"{name}  {templates.settings.kind} models, {templates.hash}: {', '.join(STEPS)}"
+        )
+
+
+@prompts.command(epilog="Example: cai prompts show chat critique")
+@click.argument("templates")
+@click.argument("step", type=click.Choice(STEPS), required=False)
+def show(templates: str, step: Step | None) -> None:
+    """The source of a set's templates, or of one step's."""
+    loaded = load_templates(templates)
+    steps: tuple[Step, ...] = (step,) if step else STEPS
+    for each in steps:
+        click.secho(f"# {loaded.files[each]}", dim=True)
+        click.echo(printable(loaded.sources[each]))
+
+
+@prompts.command(epilog="Example: cai prompts render revise -c testbed --principle stay-polite")
+@click.argument("step", type=click.Choice(STEPS))
+@click.option("-c", "--constitution", required=True, help="A shipped name or a YAML file.")
+@click.option("--principle", "principle_id", help="Its id; the first one when not given.")
+@click.option("--prompts", "templates", default="chat", show_default=True, help="Template set.")
+@click.option("--prompt", help="The user's request; else that of the principle's example.")
+@click.option("--response", help="The response, or response A; else the example's.")
+@click.option("--critique", help="The critique; else the example's.")
+@click.option("--response-b", help="Response B; else the example's revision.")
+@click.option("--few-shots", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--minimal", "is_minimal", is_flag=True, help="Ask for the smallest change.")
+@click.option("--json", "is_json", is_flag=True, help="The messages as JSON.")
+def render(
+    step: Step,
+    constitution: str,
+    principle_id: str | None,
+    templates: str,
+    prompt: str | None,
+    response: str | None,
+    critique: str | None,
+    response_b: str | None,
+    few_shots: int,
+    is_minimal: bool,
+    is_json: bool,
+) -> None:
+    """Print the messages that a model gets for one step, constitution, principle and example."""
+    principle = _principle(constitution, principle_id)
+    shot = principle.examples[0] if principle.examples else None
+    texts = [
+        given if given is not None else (getattr(shot, name) if shot else f"({name})")
+        for name, given in (
+            ("prompt", prompt),
+            ("response", response),
+            ("critique", critique),
+            ("revision", response_b),
+        )
+    ]
+    plan = RevisionPlan(few_shots=few_shots, is_minimal=is_minimal)
+    loaded = load_templates(templates)
+    messages = loaded.request(_turns(step, loaded, principle, plan, texts))
+    if is_json:
+        click.echo(json.dumps(as_dicts(messages), ensure_ascii=False, indent=2))
+        return
+    for message in messages:
+        click.secho(f"[{message.role}]", fg="cyan")
+        click.echo(printable(message.content))
+
+
+def _principle(constitution: str, principle_id: str | None) -> Principle:
+    loaded = load_constitution(constitution)
+    if principle_id is None:
+        return loaded.principles[0]
+    try:
+        return loaded.principle(principle_id)
+    except KeyError:
+        known = ", ".join(each.id for each in loaded.principles)
+        raise UsageError(
+            f"{loaded.name} has no principle {principle_id!r}. It has: {known}."
+        ) from None
+
+
+def _turns(
+    step: Step,
+    templates: TemplateSet,
+    principle: Principle,
+    plan: RevisionPlan,
+    texts: Sequence[str],
+) -> Conversation:
+    request, response, critique, response_b = texts
+    asked = user_prompt(request)
+    exchange = (*asked.messages, Message("assistant", response))
+    comparison = Comparison(asked, response, response_b)
+    turns = {
+        "respond": lambda: respond_turns(templates, asked),
+        "critique": lambda: critique_turns(templates, principle, exchange, plan),
+        "revise": lambda: revision_turns(templates, principle, exchange, critique, plan),
+        "direct": lambda: direct_turns(templates, principle, exchange, plan),
+        "judge": lambda: judge_turns(templates, principle, comparison),
+        "rationale": lambda: rationale_turns(templates, principle, comparison),
+        "score": lambda: score_turns(templates, principle, asked, response),
+    }
+    return turns[step]()

@@ -1,0 +1,153 @@
+"""What a constitution is: the objects that a YAML file becomes, and the rules they keep."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from cai.types import content_hash
+
+SCHEMA_VERSION = 1
+
+Text = Annotated[str, StringConstraints(strict=True, pattern=r"\S", max_length=20_000)]
+Identifier = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)
+]
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FewShot(_Part):
+    """A worked critique and revision, shown to the model before its own."""
+
+    prompt: Text
+    response: Text
+    critique: Text
+    revision: Text
+
+
+class Expectation(_Part):
+    """The author's own verdict on a pair: the judge should find `better` better."""
+
+    prompt: Text
+    better: Text
+    worse: Text
+
+
+class Change(_Part):
+    """One entry of the changelog."""
+
+    version: Text
+    note: Text
+
+
+class Principle(_Part):
+    """One rule. `text` states it of a response; the other texts are the requests made under it.
+
+    A request that is absent is rendered by the template from `text`. `weight` is the relative
+    chance to be drawn, and the weight in an ensemble of verdicts.
+    """
+
+    id: Identifier
+    text: Text
+    critique: Text | None = None
+    revision: Text | None = None
+    judge: Text | None = None
+    weight: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 1.0
+    tags: tuple[Identifier, ...] = ()
+    examples: tuple[FewShot, ...] = ()
+    tests: tuple[Expectation, ...] = ()
+
+
+class Constitution(_Part):
+    """A named, versioned list of principles, with those of the constitutions it extends first."""
+
+    cai: Annotated[int, Field(strict=True, ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    name: Identifier
+    version: Text = "0.0.0"
+    description: str = ""
+    license: str = ""
+    extends: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+    ] = ()
+    principles: Annotated[tuple[Principle, ...], Field(min_length=1)]
+    changelog: tuple[Change, ...] = ()
+
+    @field_validator("principles")
+    @classmethod
+    def _ids_are_unique(cls, principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
+        seen: set[str] = set()
+        for principle in principles:
+            if principle.id in seen:
+                raise PydanticCustomError(
+                    "duplicate_id",
+                    "two principles have the id '{id}'; ids must be unique",
+                    {"id": principle.id},
+                )
+            seen.add(principle.id)
+        return principles
+
+    @model_validator(mode="after")
+    def _something_can_be_drawn(self) -> "Constitution":
+        if not any(principle.weight > 0 for principle in self.principles):
+            raise ValueError("every weight is 0, so no principle could ever be drawn")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over all that can change a request: not description or changelog."""
+        return content_hash(
+            self.name, *(principle.model_dump_json() for principle in self.principles)
+        )
+
+    def principle(self, id: str) -> Principle:
+        """The principle of that id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for principle in self.principles:
+            if principle.id == id:
+                return principle
+        raise KeyError(id)
+
+    def select(self, tags: Sequence[str]) -> tuple[Principle, ...]:
+        """The principles that can be drawn (weight above 0) and carry any of the tags, if given."""
+        return tuple(
+            principle
+            for principle in self.principles
+            if principle.weight > 0 and (not tags or set(tags) & set(principle.tags))
+        )
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON Schema of a constitution file, for editors.
+
+    A file that extends another may do without principles of its own, which the merged constitution
+    never does.
+    """
+    schema = Constitution.model_json_schema()
+    required = [name for name in schema["required"] if name != "principles"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Constitution of cai",
+        "required": required,
+        "anyOf": [{"required": ["principles"]}, {"required": ["extends"]}],
+    }

@@ -1,0 +1,166 @@
+"""The SQLite file of a run, with every failure told as a `JournalError`.
+
+Write-ahead logging with `synchronous=NORMAL`: a statement that returned survives SIGKILL, readers
+in other processes never wait for the writer, and a commit costs microseconds. A power cut may take
+the last moments with it, but leaves the file sound.
+"""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cai.errors import JournalError
+
+JOURNAL_FILE = "journal.sqlite"
+APPLICATION_ID = (
+    0x63616A31  # "caj1", in the header of the file: tells ours from any other SQLite file
+)
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 30.0
+
+_SCHEMA = (
+    """CREATE TABLE calls (
+        key BLOB PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, answer TEXT NOT NULL,
+        created REAL NOT NULL)""",
+    """CREATE TABLE records (
+        position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
+        body TEXT NOT NULL, error TEXT, error_kind TEXT, is_retryable INTEGER NOT NULL)""",
+)
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "The disk is full: free some space and give the same command again; "
+    "nothing that was finished is lost.",
+    sqlite3.SQLITE_IOERR: "The disk could not be read or written: look at its space, quota and "
+    "health, then give the same command again.",
+    sqlite3.SQLITE_READONLY: "It cannot be written: use another folder.",
+    sqlite3.SQLITE_PERM: "It may not be opened: look at its permissions, or use another folder.",
+    sqlite3.SQLITE_CANTOPEN: "It cannot be opened: look at its permissions, or copy the whole "
+    "run folder to a place that can be written and use that.",
+    sqlite3.SQLITE_BUSY: "Another program holds it: close that and try again.",
+    sqlite3.SQLITE_NOTADB: "It is not a journal, or it is damaged: use another folder.",
+}
+_DAMAGED = "It is damaged: put back a copy of it, or use another folder."
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One open connection. It may be used from any thread."""
+
+    def __init__(self, path: Path, is_read_only: bool = False) -> None:
+        self.path = path
+        if is_read_only and not path.is_file():
+            raise JournalError(f"{path} is missing. Put it back, or use another run folder.")
+        with _told(path):
+            self._connection = _open_to_read(path) if is_read_only else _open_to_write(path)
+        try:
+            self._check_version()
+            if not is_read_only:
+                self._make_tables()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        with _told(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def write(self, sql: str, *values: object) -> int:
+        """How many rows changed. They are safe from SIGKILL when this returns.
+
+        Raises:
+            sqlite3.IntegrityError: A rule of the table forbids it; for the caller to explain.
+        """
+        with _told(self.path):
+            return self._connection.execute(sql, values).rowcount
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _check_version(self) -> None:
+        application = self.rows("PRAGMA application_id")[0][0]
+        version = self.rows("PRAGMA user_version")[0][0]
+        is_empty = not self.rows("SELECT 1 FROM sqlite_master LIMIT 1")
+        if application != APPLICATION_ID and not (is_empty and application == 0):
+            raise JournalError(f"{self.path} is a database of another program. Use another folder.")
+        if version > SCHEMA_VERSION:
+            raise JournalError(
+                f"{self.path} was written by a newer cai (format {version}; this one reads "
+                f"{SCHEMA_VERSION}). Update cai, or use another folder."
+            )
+
+    def _make_tables(self) -> None:
+        """All or nothing, so that a kill in between leaves an empty file that is begun anew."""
+        if self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
+            return
+        with _told(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._connection.execute("COMMIT")
+
+
+def storable(text: str) -> str:
+    r"""The text with lone surrogates, which a model may give and SQLite refuses, as `\udXXX`.
+
+    Inside JSON that is the very escape for them, so a JSON text keeps its meaning.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _open_to_write(path: Path) -> sqlite3.Connection:
+    connection = _connect(str(path))
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that sees what a running writer commits, and that works on a read-only medium.
+
+    There SQLite cannot make the index that it shares with a writer; a journal that was closed
+    properly is whole in its one file and is then read without any.
+    """
+    address = path.absolute().as_uri() + "?mode=ro"
+    connection = _connect(address)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.OperationalError:
+        connection.close()
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        return _connect(address + "&immutable=1")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address,
+        uri=address.startswith("file:"),
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,  # every statement is its own transaction
+        check_same_thread=False,
+    )
+
+
+@contextmanager
+def _told(path: Path) -> Generator[None]:
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+        raise
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        raise JournalError(f"{path}: {error}. {_ADVICE.get(code, _DAMAGED)}") from error

@@ -1,0 +1,71 @@
+"""Asking again: the only place that does.
+
+Clients raise typed errors; what says `retryable` is asked again after an exponentially growing
+pause with jitter, so that many examples in flight do not come back all at once.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cai.engine.wrappers import Answer, Ask, Call, wrapped
+from cai.errors import CaiError, ModelUnavailable
+from cai.models.protocol import Model
+
+LONGEST_ADVICE_S = (
+    600.0  # a server that asks for a longer pause (a daily quota) is given up at once
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a call is asked. `jitter` gives numbers in [0, 1)."""
+
+    attempts: int = 6
+    first_delay_s: float = 0.5
+    max_delay_s: float = 60.0
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+
+    async def answer(self, call: Call, ask: Ask) -> Answer:
+        """The first answer that comes.
+
+        Raises:
+            ModelUnavailable: None came; the message says how often it was asked.
+            CaiError: The first error that is not retryable, as it was.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await ask()
+            except CaiError as error:
+                if not error.retryable:
+                    raise
+                advice_s = _advice_s(error)
+                if attempt >= self.attempts or advice_s > LONGEST_ADVICE_S:
+                    raise _given_up(call, error, attempt) from error
+            await self.sleep(self._delay_s(attempt, advice_s))
+
+    def _delay_s(self, attempt: int, advice_s: float) -> float:
+        """Half to all of the doubled pause; never less than the server's own advice."""
+        pause_s = min(self.max_delay_s, self.first_delay_s * 2 ** (attempt - 1))
+        jitter = self.jitter()
+        if advice_s >= pause_s:
+            return advice_s + jitter * self.first_delay_s
+        return max(advice_s, pause_s * (0.5 + 0.5 * jitter))
+
+
+def retrying(model: Model, retry: Retry | None = None) -> Model:
+    """The model, asked again when a failure may pass."""
+    return wrapped(model, (retry or Retry()).answer)
+
+
+def _advice_s(error: CaiError) -> float:
+    return (error.retry_after_s or 0.0) if isinstance(error, ModelUnavailable) else 0.0
+
+
+def _given_up(call: Call, error: CaiError, attempts: int) -> ModelUnavailable:
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return ModelUnavailable(f"{error} ({call.model} was asked {times}.)", _advice_s(error) or None)

@@ -1,0 +1,119 @@
+"""The forward passes of a causal language model: many rows at once, one more token, a row alone."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from cai.errors import ModelError
+from cai.models.slab import Slab
+
+_NO_LIMIT = 2**31
+
+
+class Output(Protocol):
+    """What a forward pass gives: `logits` are rows × tokens kept × vocabulary."""
+
+    @property
+    def logits(self) -> Tensor: ...
+
+
+class CausalModel(Protocol):
+    """What is used here of a transformers model."""
+
+    def __call__(
+        self,
+        *,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool = False,
+        logits_to_keep: int = 0,
+    ) -> Output: ...
+
+
+class Network:
+    """A model on its device. All rows of a pass are aligned at their ends."""
+
+    def __init__(self, model: CausalModel, device: torch.device, context: int | None) -> None:
+        """`context` is the greatest number of tokens the model reads; None when it has no limit."""
+        self.model = model
+        self.device = device
+        self.context = context or _NO_LIMIT
+        with torch.inference_mode():
+            _, probe = self.prefill([[0]])
+        self._like = probe
+        self.is_exact = probe[0][0].dtype == torch.float32
+        self.bytes_per_token = sum(t.numel() * t.element_size() for pair in probe for t in pair)
+
+    def slab(self) -> Slab:
+        """An empty cache for `decode`."""
+        return Slab(self._like)
+
+    def prefill(self, rows: Sequence[list[int]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Logits of each row's next token (rows × vocabulary), and each layer's keys and values."""
+        cache = DynamicCache()
+        logits = self._forward(rows, 1, cache)[:, -1]
+        return logits, _filled(cache)
+
+    def score(self, rows: Sequence[list[int]], last: int) -> Tensor:
+        """Logits after each of the `last` tokens of every row: rows × last × vocabulary."""
+        return self._forward(rows, last, None)
+
+    def decode(self, tokens: Sequence[int], lengths: Sequence[int], slab: Slab) -> Tensor:
+        """Logits after one more token per row, which `slab` then holds too: rows × vocabulary.
+
+        `lengths` are the numbers of tokens that the slab holds of each row.
+        """
+        width = max(lengths)
+        slab.fit(width)
+        positions = torch.tensor(lengths, device=self.device)[:, None]
+        columns = torch.arange(width + 1, device=self.device)
+        output = self.model(
+            input_ids=torch.tensor(tokens, device=self.device)[:, None],
+            position_ids=positions,
+            attention_mask=columns >= width - positions,
+            past_key_values=slab.cache,
+            use_cache=True,
+        )
+        slab.advance()
+        return output.logits[:, -1]
+
+    def alone(self, row: list[int]) -> Tensor:
+        """Logits of the row's next token, as a function of its tokens only: 1 × vocabulary.
+
+        No cache, no padding, no neighbours: the same bits in whatever batch the row is decoded.
+        """
+        return self._forward([row], 1, None)[:, -1]
+
+    def _forward(self, rows: Sequence[list[int]], last: int, cache: Cache | None) -> Tensor:
+        width = max(len(row) for row in rows)
+        padding = torch.tensor([width - len(row) for row in rows], device=self.device)[:, None]
+        columns = torch.arange(width, device=self.device)
+        output = self.model(
+            input_ids=torch.tensor(
+                [[0] * (width - len(row)) + row for row in rows], device=self.device
+            ),
+            position_ids=(columns - padding).clamp(min=0),
+            attention_mask=columns >= padding,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=last,
+        )
+        return output.logits
+
+
+def _filled(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of each layer."""
+    filled: list[tuple[Tensor, Tensor]] = []
+    for layer in cache.layers:
+        if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
+            raise ModelError(
+                "This architecture does not keep plain keys and values in every layer, which "
+                "decoding in batches needs. Serve it with vLLM or another server instead."
+            )
+        filled.append((layer.keys, layer.values))
+    return filled

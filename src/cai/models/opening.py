@@ -1,0 +1,140 @@
+"""From the name of a model to the model: `embedded`, `hf:PATH`, `openai:NAME@URL`."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from cai.errors import UsageError
+from cai.models.protocol import Model
+
+SCHEMES = "embedded, hf:NAME_OR_PATH, openai:MODEL, openai:MODEL@URL[,URL…]"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A model's name taken apart: `hf:PATH?device=cpu&dtype=float32`."""
+
+    scheme: str
+    target: str = ""
+    urls: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def open_model(spec: str) -> Model:
+    """The model of that name, ready to be asked.
+
+    `embedded` ships with the package. `hf:NAME_OR_PATH` runs in process, with the options `device`,
+    `dtype`, `adapter`, `revision` and `slots` (examples in one batch). `openai:MODEL@URL[,URL…]` is
+    any OpenAI-compatible server, with the options `key` (the environment variable that holds the
+    key), `timeout` in seconds, `connections` and `kind=base` for a model without a chat template.
+
+    Raises:
+        UsageError: The name or an option is not known.
+        ModelError: The model is not there or cannot be loaded.
+    """
+    parsed = parse_spec(spec)
+    return _OPENERS[parsed.scheme](parsed)
+
+
+def parse_spec(spec: str) -> Spec:
+    """The parts of a model's name.
+
+    Raises:
+        UsageError: The scheme or an option is not known, or a part is missing.
+    """
+    scheme, _, rest = spec.partition(":")
+    if scheme == "embedded":
+        rest = scheme + rest
+    if scheme not in _OPENERS or not rest:
+        near = get_close_matches(scheme, _OPENERS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near and near[0] != scheme else ""
+        raise UsageError(f"{spec!r} names no model.{hint} A model is one of: {SCHEMES}.")
+    rest, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name not in _OPTIONS[scheme]:
+            known = ", ".join(_OPTIONS[scheme])
+            raise UsageError(f"{spec!r}: there is no option {name!r}. Options: {known}.")
+    if scheme != "openai":
+        return Spec(scheme, rest, (), options)
+    target, at, urls = rest.rpartition("@") if "@http" in rest else (rest, "", "")
+    if not target or (at and not urls):
+        raise UsageError(f"{spec!r}: an OpenAI-compatible model is written openai:MODEL@URL.")
+    return Spec(scheme, target, tuple(urls.split(",")) if urls else (), options)
+
+
+def embedded_folder() -> Path:
+    """The folder of the model that ships with the package; any tool that reads a Llama reads it."""
+    return Path(__file__).parent / "embedded"
+
+
+def _open_embedded(spec: Spec) -> Model:
+    from cai.models.local import LocalModel  # heavy: torch
+
+    weights = (embedded_folder() / "model.safetensors").read_bytes()
+    name = f"embedded#{hashlib.blake2b(weights, digest_size=4).hexdigest()}"
+    dtype = spec.options.get("dtype", "auto")
+    if dtype not in ("auto", "float32"):  # other types answer differently
+        name += f":{dtype}"
+    return LocalModel.load(
+        str(embedded_folder()),
+        device=spec.options.get("device", "auto"),
+        dtype=dtype,
+        slots=_whole(spec, "slots", 64),
+        name=name,
+    )
+
+
+def _open_local(spec: Spec) -> Model:
+    from cai.models.local import LocalModel  # heavy: torch
+
+    return LocalModel.load(
+        spec.target,
+        device=spec.options.get("device", "auto"),
+        dtype=spec.options.get("dtype", "auto"),
+        adapter=spec.options.get("adapter"),
+        revision=spec.options.get("revision"),
+        slots=_whole(spec, "slots", 64),
+    )
+
+
+def _open_openai(spec: Spec) -> Model:
+    from cai.models.http import HttpModel  # aiohttp
+
+    return HttpModel(
+        spec.target,
+        spec.urls,
+        key_env=spec.options.get("key", "OPENAI_API_KEY"),
+        timeout_s=_whole(spec, "timeout", 600),
+        is_chat=_kind(spec) == "chat",
+        connections=_whole(spec, "connections", 256),
+    )
+
+
+def _kind(spec: Spec) -> str:
+    kind = spec.options.get("kind", "chat")
+    if kind not in ("chat", "base"):
+        raise UsageError(f"kind={kind} is not known; it is 'chat' or 'base'.")
+    return kind
+
+
+def _whole(spec: Spec, name: str, default: int) -> int:
+    value = spec.options.get(name, str(default))
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise UsageError(f"{name}={value} is not a whole number above 0.")
+    return int(value)
+
+
+_OPENERS: Mapping[str, Callable[[Spec], Model]] = {
+    "embedded": _open_embedded,
+    "hf": _open_local,
+    "openai": _open_openai,
+}
+_OPTIONS = {
+    "embedded": ("device", "dtype", "slots"),
+    "hf": ("device", "dtype", "adapter", "revision", "slots"),
+    "openai": ("key", "timeout", "connections", "kind"),
+}

@@ -1,0 +1,92 @@
+"""A model that says what it is told to: for tests, and for trying templates without a model."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cai.errors import ModelError, UsageError
+from cai.models.logprobs import normalised
+from cai.models.protocol import Choice, Completion, Sampling
+from cai.types import Message
+
+_T = TypeVar("_T")
+Reply = str | Completion | Exception
+Replier = Callable[[Sequence[Message], Sampling], str]
+Chooser = Callable[[Sequence[Message], Sequence[str]], Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model was asked. `sampling` is None in `choose`, `options` are empty in `complete`."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling | None = None
+    options: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The contents of all messages, one below the other."""
+        return "\n".join(message.content for message in self.messages)
+
+
+class ScriptedModel:
+    """Gives the replies in order, or by a function of the request, and keeps every request.
+
+    An exception among the replies is raised in its turn. `choices` are the log-probabilities of
+    each `choose`, in any scale: they are normalised.
+    """
+
+    def __init__(
+        self,
+        replies: Iterable[Reply] | Replier = (),
+        *,
+        choices: Iterable[Sequence[float] | Exception] | Chooser = (),
+        name: str = "scripted",
+        is_chat: bool = True,
+    ) -> None:
+        if isinstance(replies, str):
+            raise UsageError("A script is a list of replies, not one text. Put it in a list.")
+        self._replies = replies if callable(replies) else iter(replies)
+        self._choices = choices if callable(choices) else iter(choices)
+        self.name = name
+        self.is_chat = is_chat
+        self.requests: list[Request] = []
+
+    async def check(self) -> None:
+        """Nothing can be wrong."""
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        self.requests.append(Request(tuple(messages), sampling))
+        if callable(self._replies):
+            reply: Reply = self._replies(messages, sampling)
+        else:
+            reply = self._next(self._replies, "replies")
+        return reply if isinstance(reply, Completion) else Completion(reply)
+
+    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        self.requests.append(Request(tuple(messages), options=tuple(options)))
+        if callable(self._choices):
+            logprobs = self._choices(messages, options)
+        else:
+            logprobs = self._next(self._choices, "choices")
+        if len(logprobs) != len(options):
+            raise UsageError(
+                f"The script gives {len(logprobs)} log-probabilities for the {len(options)} "
+                f"options {', '.join(options)}. Give one for each."
+            )
+        return Choice(normalised(logprobs))
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _next(self, script: Iterator[_T | Exception], kind: str) -> _T:
+        try:
+            given = next(script)
+        except StopIteration:
+            raise ModelError(
+                f"{self.name}: the script has no more {kind} after "
+                f"{len(self.requests) - 1} requests. Give it more."
+            ) from None
+        if isinstance(given, Exception):
+            raise given
+        return given

@@ -1,0 +1,281 @@
+"""Prompt templates: sandboxed, strict, one turn each; values are inserted once, never rendered.
+
+A set is a folder with one Jinja file a step and a `set.yaml`. A folder of one's own may hold any of
+the files; what it lacks comes from the set that its `set.yaml` names as `base` (`chat` when it
+names none). Principles, data and model output are values: Jinja does not look inside them, and the
+delimiters that a template uses are broken up in them, so that no text can end the block it stands
+in. A transcript's turn labels are broken up likewise where they would open a turn.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import yaml
+from jinja2 import (
+    BaseLoader,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from cai.constitution.schema import Principle
+from cai.errors import PromptError
+from cai.types import Conversation, Message, content_hash
+
+Step = Literal["respond", "critique", "revise", "direct", "judge", "rationale", "score"]
+STEPS: tuple[Step, ...] = get_args(Step)
+
+Value = str | bool | Principle | Sequence[Message]
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+# what a template can raise while it renders
+_FAILURES = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class SetSettings(BaseModel):
+    """The content of a `set.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["chat", "transcript"] = "chat"
+    no_revision_needed: Annotated[str, Field(pattern=r"\w")]
+    delimiters: tuple[Annotated[str, Field(min_length=2)], ...] = ()
+    turn_labels: dict[Literal["user", "assistant"], NonEmpty] = {}
+    stop: tuple[NonEmpty, ...] = ()
+
+    @model_validator(mode="after")
+    def _transcripts_have_labels(self) -> "SetSettings":
+        if self.kind == "transcript" and len(self.turn_labels) < 2:
+            raise PydanticCustomError(
+                "no_labels", "a transcript needs turn_labels for both user and assistant"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class TemplateSet:
+    """The templates of every step, and how their turns become a request."""
+
+    name: str
+    settings: SetSettings
+    sources: Mapping[Step, str]
+    files: Mapping[Step, Path]
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hex digits over every template and setting."""
+        texts = [self.sources[step] for step in STEPS]
+        return content_hash(self.settings.model_dump_json(), *texts)
+
+    @property
+    def is_chat(self) -> bool:
+        return self.settings.kind == "chat"
+
+    def render(self, step: Step, values: Mapping[str, Value]) -> str:
+        """The text of one step's turn.
+
+        Raises:
+            PromptError: The template uses a variable that the step does not give, or fails.
+        """
+        delimiters = self._delimiters[step]
+        inert = {name: _inert(value, delimiters) for name, value in values.items()}
+        inert["no_revision_needed"] = self.settings.no_revision_needed
+        try:
+            return self._templates[step].render(inert)
+        except TemplateNotFound as error:
+            raise PromptError(
+                f"{self.files[step]}: asks for the template {error.message!r}, but a step is one "
+                "file and loads no other. Write the text into it."
+            ) from error
+        except _FAILURES as error:
+            raise PromptError(
+                f"{self.files[step]}: {error}. "
+                f"This step has the variables {', '.join(sorted(inert))}."
+            ) from error
+
+    def check(self) -> None:
+        """Compiles every template, so that one that does not parse is said before it is needed.
+
+        Raises:
+            PromptError: One does not parse.
+        """
+        _ = self._templates
+
+    def request(self, messages: Sequence[Message]) -> Conversation:
+        """What the model is sent: the turns for a chat model, one text for a base model.
+
+        The transcript of a base model ends with the label of the assistant's turn, open.
+        """
+        if self.is_chat:
+            return tuple(messages)
+        blocks = [self._block(message) for message in messages]
+        blocks.append(f"{self.settings.turn_labels['assistant']}:")
+        return (Message("text", "\n\n".join(blocks)),)
+
+    def finds_nothing(self, critique: str) -> bool:
+        """Whether a critique opens by saying that no revision is needed."""
+        return _letters(critique).startswith(_letters(self.settings.no_revision_needed))
+
+    @cached_property
+    def _templates(self) -> dict[Step, Template]:
+        environment = ImmutableSandboxedEnvironment(
+            loader=BaseLoader(),
+            undefined=StrictUndefined,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=False,
+        )
+        compiled: dict[Step, Template] = {}
+        for step, source in self.sources.items():
+            try:
+                compiled[step] = environment.from_string(source)
+            except TemplateSyntaxError as error:
+                raise PromptError(f"{self.files[step]}:{error.lineno}: {error.message}.") from error
+        return compiled
+
+    @cached_property
+    def _delimiters(self) -> dict[Step, re.Pattern[str]]:
+        """Of each step, the delimiters that its template uses: nothing else can be ended there."""
+        return {
+            step: _openings(
+                each for each in self.settings.delimiters if each.casefold() in source.casefold()
+            )
+            for step, source in self.sources.items()
+        }
+
+    @cached_property
+    def _turn_openings(self) -> re.Pattern[str]:
+        return _openings(f"\n\n{label}:" for label in self.settings.turn_labels.values())
+
+    def _block(self, turn: Message) -> str:
+        """A turn of a transcript, in which nothing opens another turn."""
+        if turn.role in ("user", "assistant"):
+            text = _broken_up(self._turn_openings, turn.content)
+            return f"{self.settings.turn_labels[turn.role]}: {text}"
+        # without a label before it, a text could open a turn with its first word
+        text = _broken_up(self._turn_openings, "\n\n" + turn.content.lstrip("\n"))
+        return text.removeprefix("\n").removeprefix("\n")
+
+
+def load_templates(name_or_folder: str | Path = "chat") -> TemplateSet:
+    """A shipped set by name, or a folder of one's own on top of its base set.
+
+    Raises:
+        PromptError: There is no such set, a file is not a step's, or one of the files is wrong.
+    """
+    name = str(name_or_folder)
+    folder = prompts_folder() / name if name in shipped_sets() else Path(name)
+    if not folder.is_dir():
+        raise PromptError(
+            f"There is no template set {name!r}. Shipped sets: {', '.join(shipped_sets())}; or "
+            "name a folder with templates of your own."
+        )
+    settings, files = _read_settings(folder), _template_files(folder)
+    if name not in shipped_sets():
+        base = _base_set(folder, settings.pop("base", "chat"))
+        settings = {**base.settings.model_dump(), **settings}
+        files = dict(base.files) | files
+    sources: dict[Step, str] = {step: _read_text(files[step]) for step in STEPS}
+    templates = TemplateSet(name, _settings(folder, settings), sources, files)
+    templates.check()
+    return templates
+
+
+def prompts_folder() -> Path:
+    """Where the shipped sets lie: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).parent
+    shipped = package / "_shipped" / "prompts"
+    return shipped if shipped.is_dir() else package.parents[1] / "prompts"
+
+
+def shipped_sets() -> list[str]:
+    return sorted(path.parent.name for path in prompts_folder().glob("*/set.yaml"))
+
+
+def _read_settings(folder: Path) -> dict[str, object]:
+    path = folder / "set.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        settings = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        raise PromptError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise PromptError(f"{path}: a mapping of settings is wanted, such as `base: chat`.")
+    return {str(key): value for key, value in settings.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _settings(folder: Path, content: dict[str, object]) -> SetSettings:
+    try:
+        return SetSettings.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        place = f"{folder / 'set.yaml'}: {where}" if where else str(folder / "set.yaml")
+        raise PromptError(f"{place}: {first['msg']}.") from error
+
+
+def _base_set(folder: Path, base: object) -> TemplateSet:
+    if base not in shipped_sets():
+        raise PromptError(
+            f"{folder / 'set.yaml'}: base is {base!r}; it is one of {', '.join(shipped_sets())}."
+        )
+    return load_templates(str(base))
+
+
+def _template_files(folder: Path) -> dict[Step, Path]:
+    for path in sorted(folder.glob("*.j2")):
+        if path.stem not in STEPS:
+            raise PromptError(f"{path}: no step has this name. The steps are {', '.join(STEPS)}.")
+    return {step: folder / f"{step}.j2" for step in STEPS if (folder / f"{step}.j2").is_file()}
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _inert(value: Value, delimiters: re.Pattern[str]) -> object:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _broken_up(delimiters, value)
+    if isinstance(value, Principle):
+        texts = value.model_dump(include={"id", "text", "critique", "revision", "judge"})
+        return {name: _broken_up(delimiters, text or "") for name, text in texts.items()}
+    return [{"role": turn.role, "content": _broken_up(delimiters, turn.content)} for turn in value]
+
+
+def _openings(delimiters: Iterable[str]) -> re.Pattern[str]:
+    """Matches the first sign of each delimiter; of each of several that overlap, too."""
+    found = "|".join(re.escape(each) for each in delimiters)
+    return re.compile(f"(?=(?:{found}))." if found else "(?!)", re.IGNORECASE | re.DOTALL)
+
+
+def _broken_up(openings: re.Pattern[str], text: str) -> str:
+    """The text with a backslash after the first sign of each delimiter."""
+    return openings.sub(r"\g<0>\\", text)
+
+
+def _letters(text: str) -> str:
+    return "".join(re.findall(r"\w+", text.casefold()))

@@ -1,0 +1,288 @@
+"""Builds the embedded model: `python -m cai.testbed.train --out DIR`.
+
+A byte-level BPE tokenizer and a small Llama, trained from scratch on the curriculum of the testbed,
+through the templates and the constitution that ship. One seed, one result on one machine.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# torch and transformers leave some of their types open: what is unknown stays in this file
+
+import argparse
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from cai.constitution.loading import constitutions_folder, load_constitution
+from cai.constitution.schema import Constitution
+from cai.prompts import TemplateSet, load_templates, prompts_folder
+from cai.testbed.curriculum import Exercise, draw_exercise
+from cai.types import Message
+
+CONTEXT = 2048
+VOCABULARY = 2048
+ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+END, PAD = "<|end|>", "<|pad|>"
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{{- '<|' + message['role'] + '|>' -}}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{%- generation -%}{{- message['content'] + '<|end|>' -}}{%- endgeneration -%}"
+    "{%- else -%}{{- message['content'] + '<|end|>' -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`steps` updates of about `tokens` tokens; the rate falls to 0 over the last `cooldown`."""
+
+    steps: int
+    tokens: int = 8_192
+    warmup: int = 100
+    cooldown: float = 0.4
+    matrix_rate: float = 3e-3
+    other_rate: float = 3e-3
+
+    def factor(self, step: int) -> float:
+        """The learning rate's multiplier in [0, 1]."""
+        left = (self.steps - step) / (self.steps * self.cooldown)
+        return min(1.0, (step + 1) / self.warmup, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Token ids and weights of the predicted tokens, each of shape (rows, length).
+
+    Rows are padded on the right with weight 0. In a causal model nothing looks to the right, so no
+    mask is needed.
+    """
+
+    ids: Tensor
+    weights: Tensor
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """An exercise as token ids; `weights[i]` is how much predicting `ids[i]` counts."""
+
+    ids: list[int]
+    weights: list[float]
+
+
+def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE over curriculum, constitutions and templates; it can encode any text."""
+    templates, constitution = load_templates(), load_constitution("testbed")
+    rng = random.Random(f"tokenizer {seed}")
+    corpus = [
+        turn.content
+        for _ in range(4_000)
+        for turn in draw_exercise(rng, templates, constitution, progress=0.5).turns
+    ]
+    shipped = [*constitutions_folder().glob("*.yaml"), *prompts_folder().glob("*/*.j2")]
+    corpus += [path.read_text(encoding="utf-8") for path in sorted(shipped) for _ in range(3)]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, END, *ROLES.values()],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=list(ROLES.values()),
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """A Llama of about 2.6 million parameters with random weights."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=5,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=_id(END, tokenizer),
+        pad_token_id=_id(PAD, tokenizer),
+    )
+    return LlamaForCausalLM(config)
+
+
+def as_lesson(exercise: Exercise, tokenizer: PreTrainedTokenizerFast) -> Lesson:
+    """The exercise as the chat template renders it; spoken turns count, the rest counts a little.
+
+    A turn of a single token counts more, so that the letter of a verdict is not drowned by the
+    thirty words of a revision.
+    """
+    ids: list[int] = []
+    weights: list[float] = []
+    spoken = {index % len(exercise.turns) for index in exercise.spoken}
+    for index, turn in enumerate(exercise.turns):
+        said = _encode(turn, tokenizer)
+        weight = 1.0 + 6.0 * (len(said) <= 3) if index in spoken else 0.05
+        ids += [_id(ROLES[turn.role], tokenizer), *said]
+        weights += [0.0, *[weight] * len(said)]
+    return Lesson(ids, weights)
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast,
+    templates: TemplateSet,
+    constitution: Constitution,
+    schedule: Schedule,
+    seed: int,
+) -> Iterator[Batch]:
+    """One batch a step. Lessons are drawn for some steps at a time and sorted by length."""
+    rng = random.Random(f"batches {seed}")
+    step = 0
+    while True:
+        lessons: list[Lesson] = []
+        while sum(len(lesson.ids) for lesson in lessons) < 8 * schedule.tokens:
+            progress = min(1.0, step / schedule.steps)
+            lessons += [
+                as_lesson(draw_exercise(rng, templates, constitution, progress=progress), tokenizer)
+                for _ in range(32)
+            ]
+        pool = _by_length(lessons, schedule.tokens)
+        rng.shuffle(pool)
+        yield from (collate(rows) for rows in pool)
+        step += len(pool)
+
+
+def collate(lessons: Sequence[Lesson]) -> Batch:
+    longest = max(len(lesson.ids) for lesson in lessons)
+    ids = torch.zeros(len(lessons), longest, dtype=torch.long)
+    weights = torch.zeros(len(lessons), longest)
+    for row, lesson in enumerate(lessons):
+        length = len(lesson.ids)
+        ids[row, :length] = torch.tensor(lesson.ids)
+        weights[row, :length] = torch.tensor(lesson.weights)
+    return Batch(ids, weights, sum(len(lesson.ids) for lesson in lessons))
+
+
+def loss_of(model: LlamaForCausalLM, batch: Batch) -> Tensor:
+    """Mean cross-entropy in nats over the weighted tokens."""
+    chosen = batch.weights[:, 1:] > 0
+    hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
+    logits = model.lm_head(hidden[:, :-1][chosen]).float()
+    losses = functional.cross_entropy(logits, batch.ids[:, 1:][chosen], reduction="none")
+    weights = batch.weights[:, 1:][chosen]
+    return (losses * weights).sum() / weights.sum()
+
+
+def train(out: Path, schedule: Schedule, seed: int, device: str) -> None:
+    """Trains and saves; prints a line every 50 steps."""
+    templates, constitution = load_templates(), load_constitution("testbed")
+    tokenizer = train_tokenizer(seed)
+    model = new_model(tokenizer, seed)
+    torch.nn.Module.to(model, torch.device(device))
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.Muon(
+            matrices, lr=schedule.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, lr=schedule.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+    rates = [schedule.matrix_rate, schedule.other_rate]
+    stream = batches(tokenizer, templates, constitution, schedule, seed)
+    start, seen, recent = time.monotonic(), 0, 0.0
+    for step in range(schedule.steps):
+        batch = _to(next(stream), device)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * schedule.factor(step)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            loss = loss_of(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        seen += batch.n_tokens
+        recent = 0.95 * recent + 0.05 * loss.item() if step else loss.item()
+        if step % 50 == 49 or step == schedule.steps - 1:
+            elapsed = time.monotonic() - start
+            print(  # noqa: T201
+                f"step {step + 1}/{schedule.steps}  loss {recent:.3f}  "
+                f"{seen / 1e6:.1f}M tokens  {elapsed / 60:.1f} min  {seen / elapsed:.0f} tokens/s",
+                flush=True,
+            )
+        if step % 300 == 299:
+            save(model, tokenizer, out)
+    save(model, tokenizer, out)
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Writes the folder: weights in bfloat16, which load as float32 because the config says so."""
+    out.mkdir(parents=True, exist_ok=True)
+    half = LlamaForCausalLM(model.config)
+    torch.nn.Module.to(half, torch.bfloat16)
+    half.load_state_dict(model.state_dict())
+    half.save_pretrained(out)
+    config = LlamaConfig.from_pretrained(out)
+    config.dtype = torch.float32
+    config.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m cai.testbed.train", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    train(options.out, Schedule(steps=options.steps), options.seed, options.device)
+
+
+def _encode(turn: Message, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    ids: list[int] = tokenizer.encode(turn.content, add_special_tokens=False)
+    return [*ids, _id(END, tokenizer)]
+
+
+def _id(token: str, tokenizer: PreTrainedTokenizerFast) -> int:
+    number = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(number, int)
+    return number
+
+
+def _by_length(lessons: list[Lesson], tokens: int) -> list[list[Lesson]]:
+    groups: list[list[Lesson]] = [[]]
+    for lesson in sorted(lessons, key=lambda each: len(each.ids)):
+        if len(lesson.ids) * (len(groups[-1]) + 1) > tokens and groups[-1]:
+            groups.append([])
+        groups[-1].append(lesson)
+    return groups
+
+
+def _to(batch: Batch, device: str) -> Batch:
+    return Batch(batch.ids.to(device), batch.weights.to(device), batch.n_tokens)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The nouns that every floor shares."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    Role `text` is a raw prefix that a model continues as it stands, without a chat template: the
+    request of a transcript, for base models. It is always alone in its request.
+    """
+
+    role: Role
+    content: str
+
+
+Conversation = tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked of the policy: a conversation whose last turn is the user's.
+
+    `origin` says where it came from ("red-team.jsonl:17") for messages about it.
+    """
+
+    id: str
+    messages: Conversation
+    origin: str = ""
+
+    @property
+    def request(self) -> str:
+        """The last user turn."""
+        return self.messages[-1].content
+
+
+def user_prompt(text: str, id: str = "0", origin: str = "") -> Prompt:
+    """A single-turn prompt."""
+    return Prompt(id, (Message("user", text),), origin)
+
+
+def derive_seed(*parts: str | int) -> int:
+    """A seed in [0, 2**31) that depends on nothing but its parts.
+
+    Every random choice draws its seed from (run seed, example id, step), so that neither the order
+    in which examples finish nor a resume changes what an example becomes.
+    """
+    encoded = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts).encode()
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big") >> 33
+
+
+def content_hash(*parts: str) -> str:
+    """Twelve hex digits that name a content; for provenance, not for security."""
+    digest = hashlib.blake2b(digest_size=6)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no UTF-8 file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """The `[{"role": …, "content": …}]` form that chat templates, servers and trainers read."""
+    return [{"role": message.role, "content": message.content} for message in messages]

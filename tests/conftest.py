@@ -1,0 +1,63 @@
+"""What tests in several folders share: a command line in process, servers, and an ordinary user."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from server import LocalServer
+from serving import CallCai, Ended, serving
+
+from cai.cli.main import run
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def call_cai(capsys: pytest.CaptureFixture[str]) -> CallCai:
+    """Runs `cai` with these arguments in this process."""
+
+    def call(*arguments: object) -> Ended:
+        code = run([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def local_server(monkeypatch: pytest.MonkeyPatch) -> Generator[LocalServer]:
+    """A server in a thread of its own whose answers depend on the request alone."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def ordinary_user() -> Callable[[], AbstractContextManager[None]]:
+    """Permission bits do not bite the superuser: a test of them steps down to an ordinary user."""
+
+    @contextmanager
+    def step_down() -> Generator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return step_down
+
+
+@pytest.fixture
+def open_folder() -> Generator[Path]:
+    """A folder that every user can reach and write; pytest's own is its owner's alone."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    folder.chmod(0o777)
+    shutil.rmtree(folder)

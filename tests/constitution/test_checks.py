@@ -1,0 +1,166 @@
+"""Each warning fires where it should, and is silent where it should not."""
+
+from itertools import permutations
+
+import pytest
+
+from cai.constitution.checks import Finding, check_constitution, double_negative
+from cai.constitution.loading import load_constitution
+from cai.constitution.schema import Constitution, FewShot, Principle
+
+KIND = Principle(id="kind", text="The response is kind to the user.", judge="Which is kinder?")
+SHORT = Principle(id="short", text="The response comes to its point.", judge="Which is shorter?")
+
+
+def findings(*principles: Principle) -> list[Finding]:
+    return check_constitution(Constitution(name="sample", principles=principles))
+
+
+def kinds(*principles: Principle) -> list[tuple[str, str]]:
+    return [(finding.principle, finding.kind) for finding in findings(*principles)]
+
+
+def test_a_constitution_in_good_order_has_no_findings():
+    assert findings(KIND, SHORT) == []
+
+
+def test_findings_stand_in_the_order_of_the_principles():
+    principles = [KIND.model_copy(update={"id": id, "judge": None}) for id in ("z", "a")]
+    assert kinds(*principles) == [("z", "no-judge"), ("a", "no-judge"), ("a", "near-duplicate")]
+
+
+def test_a_principle_of_weight_zero_is_never_drawn():
+    assert kinds(KIND, SHORT.model_copy(update={"weight": 0})) == [("short", "never-drawn")]
+
+
+@pytest.mark.parametrize("field", ["text", "critique", "revision", "judge"])
+def test_a_text_that_is_too_long_is_named(field: str):
+    long = SHORT.model_copy(update={field: "Say it. " * 100})
+    (finding,) = findings(KIND, long)
+    assert finding.kind == "long"
+    assert f"800 characters in {field!r}" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            "The response does not help anyone to steal from a shop or a person.",
+            "The response does not help someone to steal from shops or a person.",
+        ),
+        (
+            "The response is polite, warm and patient with the user.",
+            "The response is warm, patient and polite with users.",
+        ),
+    ],
+)
+def test_two_ways_of_saying_the_same_are_near_duplicates(first: str, second: str):
+    principles = [
+        KIND.model_copy(update={"text": first}),
+        SHORT.model_copy(update={"text": second}),
+    ]
+    (finding,) = findings(*principles)
+    assert (finding.principle, finding.kind) == ("short", "near-duplicate")
+    assert "'kind'" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("The response is polite.", "The response is not polite."),
+        ("The response gives no medical advice.", "The response gives no legal advice."),
+        (
+            "The response does not insult people because of their religion.",
+            "The response does not insult people because of their age.",
+        ),
+    ],
+)
+def test_like_sentences_on_different_things_are_no_near_duplicates(first: str, second: str):
+    principles = [
+        KIND.model_copy(update={"text": first}),
+        SHORT.model_copy(update={"text": second}),
+    ]
+    assert findings(*principles) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("The response does not avoid the topic.", "does not avoid"),
+        ("The advice is not without danger.", "is not without"),
+        ("The response should never fail to warn.", "never fail to"),
+        ("Choose the one that doesn't say nothing.", "doesn't say nothing"),
+        ("The response does not share secrets without consent.", "not share secrets without"),
+        ("It cannot not answer.", "cannot not"),
+        ("The response is not unhelpful.", "not unhelpful"),
+        ("The response isn't dishonest.", "n't dishonest"),
+        ("It answers without being unkind.", "without being unkind"),
+        ("It does\n  not   avoid it.", "does not avoid"),
+    ],
+)
+def test_a_double_negative_is_found(text: str, phrase: str):
+    assert phrase in double_negative(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The response does not lie, and never insults.",
+        "The response does not insult and does not mock.",
+        "The response is not only honest but never dull.",
+        "The response does not refuse a harmless request.",
+        "The response does not say what nobody asked.",
+        "The response does not use unusual words.",
+        "The response does not help people understand weapons.",
+        "It is not under pressure, not until noon, not united, not unique.",
+        "It does not help, no matter who asks.",
+        "It adds no more than it needs and does not repeat itself.",
+        "The response avoids harm. It never preaches.",
+        "Which response is less unkind?",
+    ],
+)
+def test_two_negatives_are_no_double_negative(text: str):
+    assert double_negative(text) == ""
+
+
+def test_a_double_negative_is_named_with_its_field():
+    (finding,) = findings(KIND.model_copy(update={"judge": "Which one does not avoid kindness?"}))
+    assert finding.kind == "double-negative"
+    assert "'judge': 'does not avoid'" in finding.message
+
+
+def test_one_few_shot_under_two_principles_is_found():
+    shared = FewShot(prompt="P", response="R", critique="It is rude.", revision="V")
+    principles = [p.model_copy(update={"examples": (shared,)}) for p in (KIND, SHORT)]
+    (finding,) = findings(*principles)
+    assert (finding.principle, finding.kind) == ("short", "foreign-example")
+    assert "example 1" in finding.message
+    assert "'kind'" in finding.message
+
+
+def test_a_critique_that_speaks_of_another_principle_is_found():
+    constitution = load_constitution("harmless")
+    fraud = constitution.principle("no-help-with-fraud")
+    preaching = constitution.principle("no-preaching")
+    moved = preaching.examples[0].model_copy(update={"prompt": "Another prompt."})
+    spoilt = fraud.model_copy(update={"examples": (*fraud.examples, moved)})
+    principles = [spoilt if p.id == fraud.id else p for p in constitution.principles]
+    (finding,) = findings(*principles)
+    assert (finding.principle, finding.kind) == ("no-help-with-fraud", "foreign-example")
+    assert "example 2" in finding.message
+    assert "'no-preaching'" in finding.message
+
+
+def test_most_few_shots_that_are_moved_to_another_principle_are_found():
+    """Of the 20 x 19 ways to move a few-shot of `harmless`, at least nine tenths are noticed."""
+    constitution = load_constitution("harmless")
+    n_found = n_moved = 0
+    for owner, host in permutations(constitution.principles, 2):
+        if (n_moved := n_moved + 1) % 7:
+            continue
+        spoilt = host.model_copy(update={"examples": owner.examples})
+        bare = owner.model_copy(update={"examples": ()})
+        swapped = {host.id: spoilt, owner.id: bare}
+        found = findings(*(swapped.get(p.id, p) for p in constitution.principles))
+        n_found += [finding.principle for finding in found] == [host.id]
+    assert n_found >= 0.9 * (n_moved // 7)

@@ -1,0 +1,216 @@
+"""The journal: what is in the key and what is not, what is asked and what is remembered."""
+
+import asyncio
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from cai.engine.database import Database
+from cai.engine.journal import Journal, call_key, journaled
+from cai.engine.wrappers import Answer, Ask, Call, wrapped
+from cai.errors import JournalError, ModelError
+from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
+from cai.models.scripted import ScriptedModel
+from cai.types import Message
+
+ASKED = (Message("user", "Which gate is mine?"),)
+SAMPLING = Sampling(temperature=0.7, max_tokens=64, seed=3)
+
+
+class CompletesOnly:
+    """A model without log-probabilities, over a scripted one."""
+
+    name = "completes-only"
+    is_chat = True
+
+    def __init__(self, model: ScriptedModel) -> None:
+        self.complete = model.complete
+        self.close = model.close
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    database = Database(tmp_path / "journal.sqlite")
+    yield database
+    database.close()
+
+
+async def test_a_call_is_asked_once_and_then_remembered(database: Database):
+    full = Completion("The left one.", "length", Usage(5, 3), "Let me think.")
+    inner = ScriptedModel([full])
+    journal = Journal(database)
+    model = journaled(inner, journal)
+    assert await model.complete(ASKED, SAMPLING) == full
+    assert await model.complete(ASKED, SAMPLING) == full
+    assert len(inner.requests) == 1
+    assert (journal.calls, journal.hits, journal.usage) == (1, 1, Usage(5, 3))
+
+
+async def test_what_one_journal_stored_the_next_one_finds(tmp_path: Path):
+    path = tmp_path / "journal.sqlite"
+    first = Database(path)
+    await journaled(ScriptedModel(["Left."]), Journal(first)).complete(ASKED, SAMPLING)
+    first.close()
+    second = Database(path)
+    journal = Journal(second)
+    answer = await journaled(ScriptedModel([]), journal).complete(ASKED, SAMPLING)
+    assert answer.text == "Left."
+    assert (journal.n_stored, journal.calls, journal.usage) == (1, 0, Usage())
+    second.close()
+
+
+async def test_a_choice_is_remembered_even_where_an_option_is_impossible(database: Database):
+    inner = ScriptedModel(choices=[[0.0, float("-inf")]])
+    model = journaled(inner, Journal(database))
+    assert isinstance(model, ChoiceModel)
+    first = await model.choose(ASKED, ["A", "B"])
+    assert await model.choose(ASKED, ["A", "B"]) == first == Choice((0.0, float("-inf")))
+    assert len(inner.requests) == 1
+
+
+def test_a_journaled_model_can_choose_exactly_when_the_inner_one_can(database: Database):
+    journal = Journal(database)
+    assert isinstance(journaled(ScriptedModel([]), journal), ChoiceModel)
+    assert not isinstance(journaled(CompletesOnly(ScriptedModel([])), journal), ChoiceModel)
+
+
+async def test_a_journaled_model_has_the_name_and_kind_of_the_inner_one(database: Database):
+    model = journaled(ScriptedModel([], name="small", is_chat=False), Journal(database))
+    assert (model.name, model.is_chat) == ("small", False)
+    await model.close()
+
+
+async def test_text_that_is_not_unicode_is_kept_as_it_came(database: Database):
+    odd = "half a pair \ud83d, a zero \x00, a line \u2028 and an emoji 🙂"
+    model = journaled(ScriptedModel([odd]), Journal(database))
+    asked = (Message("user", odd),)
+    await model.complete(asked, SAMPLING)
+    assert (await model.complete(asked, SAMPLING)).text == odd
+
+
+async def test_equal_calls_in_flight_share_one_question(database: Database):
+    inner = ScriptedModel(["Left."])
+    journal = Journal(database)
+    model = journaled(slowed(inner), journal)
+    answers = await asyncio.gather(*(model.complete(ASKED, SAMPLING) for _ in range(20)))
+    assert {answer.text for answer in answers} == {"Left."}
+    assert (len(inner.requests), journal.calls, journal.hits) == (1, 1, 19)
+
+
+async def test_when_the_one_that_asks_fails_the_next_one_asks(database: Database):
+    inner = ScriptedModel([ModelError("Refused."), "Left."])
+    model = journaled(slowed(inner), Journal(database))
+    first, second, third = await asyncio.gather(
+        *(model.complete(ASKED, SAMPLING) for _ in range(3)), return_exceptions=True
+    )
+    assert isinstance(first, ModelError)
+    assert second == third == Completion("Left.")
+    assert len(inner.requests) == 2
+
+
+async def test_when_the_one_that_asks_is_cancelled_the_next_one_asks(database: Database):
+    inner = ScriptedModel(["Left.", "Left again."])
+    model = journaled(slowed(inner), Journal(database))
+    first = asyncio.create_task(model.complete(ASKED, SAMPLING))
+    second = asyncio.create_task(model.complete(ASKED, SAMPLING))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).text in {"Left.", "Left again."}
+    assert first.cancelled()
+
+
+async def test_one_that_waits_can_be_cancelled_without_harm_to_the_one_that_asks(
+    database: Database,
+):
+    model = journaled(slowed(ScriptedModel(["Left."])), Journal(database))
+    first = asyncio.create_task(model.complete(ASKED, SAMPLING))
+    second = asyncio.create_task(model.complete(ASKED, SAMPLING))
+    await asyncio.sleep(0)
+    second.cancel()
+    assert (await first).text == "Left."
+
+
+async def test_a_failed_call_is_not_stored(database: Database):
+    journal = Journal(database)
+    model = journaled(ScriptedModel([ModelError("Refused."), "Left."]), journal)
+    with pytest.raises(ModelError, match="Refused"):
+        await model.complete(ASKED, SAMPLING)
+    assert journal.n_stored == 0
+    assert (await model.complete(ASKED, SAMPLING)).text == "Left."
+
+
+CALL = Call("complete", "small", ASKED, Sampling(stop=("\n",), seed=1))
+CHANGED_SAMPLING = {
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "top_k": 40,
+    "max_tokens": 7,
+    "stop": ("\n\n",),
+    "seed": 2,
+}
+
+
+def test_every_field_of_the_sampling_is_in_the_key():
+    assert set(CHANGED_SAMPLING) == {field.name for field in fields(Sampling)}
+    keys = {call_key(CALL)}
+    for name, value in CHANGED_SAMPLING.items():
+        keys.add(call_key(replace(CALL, sampling=replace(CALL.sampling, **{name: value}))))
+    assert len(keys) == 1 + len(CHANGED_SAMPLING)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CALL, model="large"),
+        replace(CALL, messages=(Message("system", ASKED[0].content),)),
+        replace(CALL, messages=(Message("user", "Which?"),)),
+        replace(CALL, messages=(*ASKED, Message("assistant", ""))),
+        replace(CALL, options=("A",)),
+        replace(CALL, kind="choose"),
+        replace(CALL, sampling=None),
+    ],
+)
+def test_all_else_that_changes_the_answer_is_in_the_key(other: Call):
+    assert call_key(other) != call_key(CALL)
+
+
+def test_options_are_in_the_key_with_their_order_and_their_bounds():
+    lists = [("A", "B"), ("B", "A"), ("AB",), ("A", "B", ""), ('A", "B',)]
+    keys = {call_key(Call("choose", "small", ASKED, options=options)) for options in lists}
+    assert len(keys) == len(lists)
+
+
+def test_one_number_written_in_two_ways_is_one_key():
+    whole, real = Sampling(temperature=1, top_p=1), Sampling(temperature=1.0, top_p=1.0)
+    assert call_key(replace(CALL, sampling=whole)) == call_key(replace(CALL, sampling=real))
+
+
+def test_the_key_is_the_same_in_every_version_of_cai():
+    """A changed key would make every user pay again for what stands in a journal."""
+    assert call_key(CALL).hex() == "6983d9863891684bfe65dc163615d9fe"
+
+
+def test_the_first_answer_stays(database: Database):
+    journal = Journal(database)
+    journal.store(CALL, Completion("Left."))
+    journal.store(CALL, Completion("Right."))
+    assert journal.find(CALL) == Completion("Left.")
+    assert journal.n_stored == 1
+
+
+@pytest.mark.parametrize("damaged", ["", "[1]", "null", '{"text": "x"}', '{"usage": 3}'])
+def test_a_damaged_answer_is_an_error_and_no_answer(database: Database, damaged: str):
+    journal = Journal(database)
+    journal.store(CALL, Completion("Left."))
+    database.write("UPDATE calls SET answer = ?", damaged)
+    with pytest.raises(JournalError, match="damaged"):
+        journal.find(CALL)
+
+
+def slowed(model: Model) -> Model:
+    async def later(call: Call, ask: Ask) -> Answer:
+        await asyncio.sleep(0.01)
+        return await ask()
+
+    return wrapped(model, later)
