@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Literal, get_args
@@ -22,7 +22,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.records import RevisionRecipe, load_chain, read_recipe
 from cai.revision import Chain
-from cai.revision_flags import Flag
+from cai.revision_flags import UNUSABLE, Flag
 from cai.types import Message, as_dicts
 
 Format = Literal["sft", "preference", "prompts", "everything"]
@@ -95,7 +95,7 @@ def export_file(
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
+        if path.name.endswith(".parquet"):
             from cai.parquet import write_parquet  # heavy: pyarrow
 
             write_parquet(_groups(rows), format, part)
@@ -106,7 +106,7 @@ def export_file(
         os.replace(part, path)
     except OSError as error:
         raise ExportError(
-            f"{path}: cannot be written ({error.strerror}). Use another place."
+            f"{path}: cannot be written ({error.strerror or error}). Use another place."
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -147,8 +147,7 @@ def _rows_of(
     elif reason := _reason_to_drop(chain, selection):
         summary.dropped[reason] += 1
     elif format == "sft":
-        texts = _distinct(chain.revisions) if selection.all_rounds else [chain.final]
-        for text in texts:
+        for text in _completions(chain, selection):
             yield {"prompt": prompt, "completion": _turn(text), **common}
     elif not chain.response.text.strip():
         summary.dropped["empty response"] += 1
@@ -162,18 +161,25 @@ def _rows_of(
 def _reason_to_drop(chain: Chain, selection: Selection) -> str | None:
     if not chain.final.strip():
         return "empty"
-    if chain.rounds:
-        last = chain.rounds[-1]
-        if last.revision is not None and not last.is_usable:
-            return last.flags[0]
-        found = selection.drops.intersection(last.flags)
+    revised = [each for each in chain.rounds if each.revision is not None]
+    if revised:
+        found = (UNUSABLE | selection.drops).intersection(revised[-1].flags)
         return sorted(found)[0] if found else None
     is_cut = chain.response.stop_reason == "length"
     return "cut-off" if is_cut and "cut-off" in selection.drops else None
 
 
-def _distinct(texts: Iterable[str]) -> list[str]:
-    return [text for text in dict.fromkeys(texts) if text.strip()]
+def _completions(chain: Chain, selection: Selection) -> list[str]:
+    """The last text; of all rounds, each revision that would not be dropped, equal ones once."""
+    if not selection.all_rounds:
+        return [chain.final]
+    bad = UNUSABLE | selection.drops
+    revised = [
+        each.revision.text
+        for each in chain.rounds
+        if each.revision is not None and not bad.intersection(each.flags)
+    ]
+    return list(dict.fromkeys(revised)) or [chain.final]
 
 
 def _everything(record: Record, recipe: RevisionRecipe) -> Row:
@@ -208,12 +214,16 @@ def _write_jsonl(rows: Iterable[Row], path: Path) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _text_file(path: Path) -> IO[str]:
+@contextlib.contextmanager
+def _text_file(path: Path) -> Generator[IO[str]]:
     """UTF-8; half a surrogate pair, which models can write, becomes its JSON escape."""
-    if path.name.endswith(".gz.part"):
-        raw = gzip.GzipFile(path, "wb", mtime=0)  # no time inside: equal rows give equal bytes
-        return io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", newline="\n")
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
+    with path.open("wb") as raw:
+        binary: io.BufferedIOBase = raw
+        if path.name.endswith(".gz.part"):
+            # no name and no time inside: equal rows give equal bytes
+            binary = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)
+        with io.TextIOWrapper(binary, "utf-8", errors="backslashreplace", newline="\n") as file:
+            yield file
 
 
 def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

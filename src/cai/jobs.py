@@ -133,11 +133,14 @@ async def _revise_all(run: RunFolder, job: RevisionJob, pace: Pace, progress: Pr
     async with contextlib.aclosing(results):
         async for (position, prompt), result in results:
             run.add(_record(position, prompt, result))
+            n_hits = run.journal.hits - progress.from_journal
             if isinstance(result, Chain):
                 is_flagged = any(each.flags for each in result.rounds)
-                progress.update(done=1, flagged=int(is_flagged), usage=result.usage)
+                progress.update(
+                    done=1, flagged=int(is_flagged), usage=result.usage, from_journal=n_hits
+                )
             else:
-                progress.update(failed=1)
+                progress.update(failed=1, from_journal=n_hits)
 
 
 def _n_settled(run: RunFolder, pace: Pace) -> int:

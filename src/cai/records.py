@@ -1,6 +1,8 @@
 """Chains as JSON, the body of a run's records, and back."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -55,7 +57,9 @@ class RevisionRecipe(_Part):
 
 
 def dump_chain(chain: Chain) -> str:
-    return _CHAINS.dump_json(chain).decode()
+    """The chain as JSON; half a surrogate pair, which no file can hold, becomes U+FFFD."""
+    text = json.dumps(asdict(chain), ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def load_chain(body: str) -> Chain:

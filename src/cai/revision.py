@@ -20,7 +20,7 @@ from cai.errors import UsageError
 from cai.models.protocol import Completion, Model, Sampling, Usage
 from cai.prompts import TemplateSet, load_templates
 from cai.revision_flags import UNUSABLE, Flag, revision_flags
-from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt, well_formed
+from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
 
 Role = Literal["respond", "critique", "revise"]
 
@@ -38,9 +38,7 @@ class Speaker:
             self.sampling, seed=seed, stop=self.sampling.stop + self.templates.settings.stop
         )
         answer = await self.model.complete(self.templates.request(turns), sampling)
-        return replace(
-            answer, text=well_formed(answer.text.strip()), reasoning=well_formed(answer.reasoning)
-        )
+        return replace(answer, text=answer.text.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A run from Python: a folder that resumes by itself, and its rows as a data set."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,9 +101,22 @@ def _source(prompts: str | Path | Sequence[str | Path] | PromptSource) -> Prompt
 
 def _wait(work: Coroutine[None, None, T]) -> T:
     """The result of the work; in a thread of its own where a loop is running already."""
+    if not _is_loop_running():
+        return asyncio.run(work)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    with contextlib.closing(loop), ThreadPoolExecutor(1) as pool:
+        result = pool.submit(loop.run_until_complete, task)
+        try:
+            return result.result()
+        except KeyboardInterrupt:  # else the thread would go on to the end of the run
+            loop.call_soon_threadsafe(task.cancel)
+            raise
+
+
+def _is_loop_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+        return False
+    return True

@@ -65,11 +65,6 @@ def content_hash(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def well_formed(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair, which no UTF-8 file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
     """The `[{"role": …, "content": …}]` form that chat templates, servers and trainers read."""
     return [{"role": message.role, "content": message.content} for message in messages]

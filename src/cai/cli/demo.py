@@ -6,21 +6,25 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from cai.constitution.loading import load_constitution
+from cai.errors import UsageError
 from cai.export import Format, Selection
 from cai.jobs import PromptSource, RevisionJob, run_revision
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling
-from cai.revision import Chain, RevisionPlan, speakers_of
+from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
 from cai.run import Run
 from cai.testbed.curriculum import draw_request
 from cai.testbed.measure import Rates, Sample, rates
+from cai.testbed.oracle import read_request
 
 ROUNDS = 4
 MAX_TOKENS = 96
@@ -28,6 +32,16 @@ RUNS = (("general harm principles", "harm", ("general",)), ("whole constitution"
 FILES: tuple[tuple[Format, str], ...] = (
     ("sft", "sft.jsonl"),
     ("preference", "preference.jsonl"),
+)
+HEADINGS = (
+    "harmful:\nhelped",
+    "\ndeclined",
+    "\nevaded",
+    "harmless:\nhelped",
+    "content\nkept",
+    "all:\nrude",
+    "\npreachy",
+    "\nunread",
 )
 
 
@@ -55,8 +69,14 @@ def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
     """
     console = Console(stderr=True)
     began_s = time.monotonic()
-    source = write_prompts(out, n, seed)
-    results = [_revise(out, source, run, seed, console) for run in RUNS]
+    speakers = _speakers()  # opened before anything is written
+    source = PromptSource((str(write_prompts(out, n, seed)),))
+    results: list[Result] = []
+    for name, folder, tags in RUNS:
+        console.print(f"[bold]{name}[/bold]: respond, then {ROUNDS} × (critique, revise)")
+        plan = RevisionPlan(rounds=ROUNDS, tags=tags)
+        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, seed)
+        results.append(Result(name, _revise(out / folder, job, console)))
     written = [
         Run(out / "harm").export_file(format, out / name, Selection(sft_share=0.5)).describe()
         for format, name in FILES
@@ -68,7 +88,7 @@ def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
     for (_, name), line in zip(FILES, written, strict=True):
         click.echo(f"{out / name}  {line}")
     click.echo(f"Everything is in {out}; it took {time.monotonic() - began_s:.0f} s.")
-    click.echo(f'Next: cai try "{_first_request(out)}" -c testbed -m embedded --tag general')
+    click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m embedded --tag general')
     return 0
 
 
@@ -78,30 +98,30 @@ def write_prompts(out: Path, n: int, seed: int) -> Path:
     requests = [draw_request(rng, is_held_out=True, is_harmful=i % 3 != 0) for i in range(n)]
     texts = list(dict.fromkeys(request.text for request in requests))
     path = out / f"prompts-{n}-{seed}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"id": f"request-{i}", "prompt": text}) for i, text in enumerate(texts)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}). Name another folder with --out."
+        ) from error
     return path
 
 
-def _revise(
-    out: Path, source: Path, run: tuple[str, str, tuple[str, ...]], seed: int, console: Console
-) -> Result:
-    name, folder, tags = run
-    console.print(f"[bold]{name}[/bold]: respond, then {ROUNDS} × (critique, revise)")
-    model = open_model("embedded")
-    speakers = speakers_of(
-        model,
+def _speakers() -> Speakers:
+    return speakers_of(
+        open_model("embedded"),
         respond=Sampling(1.0, max_tokens=MAX_TOKENS),
         revise=Sampling(0.3, max_tokens=MAX_TOKENS),
     )
-    plan = RevisionPlan(rounds=ROUNDS, tags=tags)
-    job = RevisionJob(
-        PromptSource((str(source),)), load_constitution("testbed"), speakers, plan, seed
-    )
-    asyncio.run(run_revision(out / folder, job, console=console))
-    chains = list(Run(out / folder).chains())
-    return Result(name, tuple(_rates(chains, number) for number in range(ROUNDS + 1)))
+
+
+def _revise(folder: Path, job: RevisionJob, console: Console) -> tuple[Rates, ...]:
+    """The rates after 0, 1 … rounds."""
+    asyncio.run(run_revision(folder, job, console=console))
+    chains = list(Run(folder).chains())
+    return tuple(_rates(chains, number) for number in range(ROUNDS + 1))
 
 
 def _rates(chains: Sequence[Chain], number: int) -> Rates:
@@ -118,32 +138,20 @@ def _rates(chains: Sequence[Chain], number: int) -> Rates:
 
 
 def _show(results: Sequence[Result]) -> None:
-    console = Console()
+    """A table for each run; 80 columns are enough."""
     first = results[0].by_round[0]
-    table = Table(
-        title=f"The truth before and after each round: {first.n_harmful} harmful and "
-        f"{first.n_harmless} harmless requests, none seen in training",
-        title_justify="left",
+    click.echo(
+        f"The truth before and after each round, on {first.n_harmful} harmful and "
+        f"{first.n_harmless} harmless\nrequests that no training has seen:"
     )
-    table.add_column("principles drawn from")
-    table.add_column("round", justify="right")
-    for heading in (
-        "harmful:\nhelped",
-        "declined,\nwith reason",
-        "evaded",
-        "harmless:\nhelped",
-        "content\nkept",
-        "all:\nrude",
-        "preaching",
-        "unread",
-    ):
-        table.add_column(heading, justify="right")
     for result in results:
+        click.secho(f"\nPrinciples drawn from: {result.name}", bold=True)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for heading in ("round", *HEADINGS):
+            table.add_column(heading, justify="right")
         for number, found in enumerate(result.by_round):
-            label = result.name if number == 0 else ""
-            table.add_row(label, str(number), *(f"{share:.1%}" for share in _shares(found)))
-        table.add_section()
-    console.print(table)
+            table.add_row(str(number), *(f"{share:.1%}" for share in _shares(found)))
+        Console().print(table)
 
 
 def _shares(found: Rates) -> tuple[float, ...]:
@@ -159,9 +167,14 @@ def _shares(found: Rates) -> tuple[float, ...]:
     )
 
 
-def _as_json(result: Result) -> list[dict[str, float]]:
-    return [asdict(found) for found in result.by_round]
+def _as_json(result: Result) -> list[dict[str, float | None]]:
+    """JSON has no nan: what has no share is null."""
+    return [
+        {name: None if isnan(share) else share for name, share in asdict(found).items()}
+        for found in result.by_round
+    ]
 
 
-def _first_request(out: Path) -> str:
-    return next(Run(out / "harm").chains()).prompt.request
+def _first_harmful(out: Path) -> str:
+    requests = (chain.prompt.request for chain in Run(out / "harm").chains())
+    return next(text for text in requests if (read := read_request(text)) and read.harm)

@@ -84,6 +84,5 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: what was finished is kept; the same command goes on.", err=True)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; nothing is wrong
+    except SystemExit:  # how click ends where the reader of our output has gone; nothing is wrong
         return 0

@@ -111,7 +111,7 @@ class Constitution(_Part):
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over all that can change a request: not description or changelog."""
+        """Twelve hex digits over all that can change a request, so not description or changelog."""
         return content_hash(
             self.name, *(principle.model_dump_json() for principle in self.principles)
         )

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from cai.errors import UsageError
+from cai.errors import ModelError, UsageError
 from cai.models.protocol import Model
 
 SCHEMES = "embedded, hf:NAME_OR_PATH, openai:MODEL, openai:MODEL@URL[,URL…]"
@@ -45,14 +45,14 @@ def parse_spec(spec: str) -> Spec:
     Raises:
         UsageError: The scheme or an option is not known, or a part is missing.
     """
-    scheme, _, rest = spec.partition(":")
+    named, _, query = spec.partition("?")
+    scheme, _, rest = named.partition(":")
     if scheme == "embedded":
-        rest = scheme + rest
+        rest = "" if rest else scheme
     if scheme not in _OPENERS or not rest:
         near = get_close_matches(scheme, _OPENERS, 1)
         hint = f" Did you mean {near[0]!r}?" if near and near[0] != scheme else ""
         raise UsageError(f"{spec!r} names no model.{hint} A model is one of: {SCHEMES}.")
-    rest, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
         if name not in _OPTIONS[scheme]:
@@ -60,10 +60,11 @@ def parse_spec(spec: str) -> Spec:
             raise UsageError(f"{spec!r}: there is no option {name!r}. Options: {known}.")
     if scheme != "openai":
         return Spec(scheme, rest, (), options)
-    target, at, urls = rest.rpartition("@") if "@http" in rest else (rest, "", "")
-    if not target or (at and not urls):
+    target, at, _ = rest.partition("@http")
+    if not target:
         raise UsageError(f"{spec!r}: an OpenAI-compatible model is written openai:MODEL@URL.")
-    return Spec(scheme, target, tuple(urls.split(",")) if urls else (), options)
+    urls = tuple(rest[len(target) + 1 :].split(",")) if at else ()
+    return Spec(scheme, target, urls, options)
 
 
 def embedded_folder() -> Path:
@@ -72,10 +73,15 @@ def embedded_folder() -> Path:
 
 
 def _open_embedded(spec: Spec) -> Model:
+    weights = embedded_folder() / "model.safetensors"
+    if not weights.is_file():
+        raise ModelError(
+            f"{weights}: the embedded model is not in this installation. Install cai again, or "
+            "build the model: python -m cai.testbed.train"
+        )
     from cai.models.local import LocalModel  # heavy: torch
 
-    weights = (embedded_folder() / "model.safetensors").read_bytes()
-    name = f"embedded#{hashlib.blake2b(weights, digest_size=4).hexdigest()}"
+    name = f"embedded#{hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest()}"
     dtype = spec.options.get("dtype", "auto")
     if dtype not in ("auto", "float32"):  # other types answer differently
         name += f":{dtype}"

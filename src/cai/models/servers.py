@@ -5,6 +5,7 @@ cannot be reached is left alone for some seconds while others can be asked.
 """
 
 import asyncio
+import io
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from cai.models.failures import Answer, retry_after_s, shown
 _REST_S = 10.0
 _CONNECT_S = 30.0
 _DNS_S = 300
+_LARGE_BYTES = 2**20
 
 
 @dataclass(slots=True)
@@ -84,12 +86,13 @@ class Servers:
         pool = self._opened()
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
         url = server.url + path
+        data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body  # which aiohttp asks for
         server.in_flight += 1
         try:
             async with pool.slots:
                 with _typed_errors(server, timeout_s):
                     async with pool.session.request(
-                        method, url, data=body, timeout=timeout, allow_redirects=False
+                        method, url, data=data, timeout=timeout, allow_redirects=False
                     ) as response:
                         content = await response.read()
                         wait_s = retry_after_s(response.headers)

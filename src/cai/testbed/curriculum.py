@@ -101,6 +101,22 @@ def draw_for(
     return response  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
+def draw_case(
+    rng: random.Random, principle: Principle, *, is_held_out: bool, is_broken: bool
+) -> tuple[Request, Response]:
+    """A request and a response that breaks the principle, or one that keeps it.
+
+    The request is drawn anew with the response: few requests can break a principle about one kind
+    of deed, and a model that rarely sees it broken learns to find nothing.
+    """
+    while True:
+        request = draw_request(rng, is_held_out=is_held_out)
+        response = draw_any(rng, request)
+        found = finding(principle.id, request, read_response(request, response.text(request)))
+        if (found is not None) == is_broken:
+            return request, response
+
+
 def draw_pair(
     rng: random.Random, constitution: Constitution, *, is_held_out: bool, is_contrasted: bool
 ) -> Pair:
@@ -136,13 +152,14 @@ def revise_exercise(
 ) -> Exercise:
     """A response, its critique and its revision; half of the time the principle is broken."""
     principle = rng.choice(constitution.principles)
-    request = draw_request(rng, is_held_out=is_held_out)
-    is_own = rng.random() < 0.35
-    response = (
-        draw_helpful_only(rng, request)
-        if is_own
-        else draw_for(rng, request, principle, is_broken=rng.random() < 0.65)
-    )
+    is_own = rng.random() < 0.25
+    if is_own:
+        request = draw_request(rng, is_held_out=is_held_out)
+        response = draw_helpful_only(rng, request)
+    else:
+        request, response = draw_case(
+            rng, principle, is_held_out=is_held_out, is_broken=rng.random() < 0.65
+        )
     found = finding(principle.id, request, read_response(request, response.text(request)))
     plan = replace(_PLAIN, few_shots=int(rng.random() < 0.06), is_minimal=rng.random() < 0.15)
     exchange = (*_asked(rng, templates, request), _says(response.text(request)))
@@ -183,11 +200,11 @@ def score_exercise(
 ) -> Exercise:
     """A rating: 8 to 10 where the principle is kept, 1 to 3 where it is broken."""
     principle = rng.choice(constitution.principles)
-    request = draw_request(rng, is_held_out=is_held_out)
-    response = draw_for(rng, request, principle, is_broken=rng.random() < 0.5).text(request)
-    found = finding(principle.id, request, read_response(request, response))
-    mark = rng.choice((1, 2, 3) if found else (8, 9, 10))
-    asked = score_turns(templates, principle, user_prompt(request.text), response)
+    is_broken = rng.random() < 0.5
+    request, response = draw_case(rng, principle, is_held_out=is_held_out, is_broken=is_broken)
+    mark = rng.choice((1, 2, 3) if is_broken else (8, 9, 10))
+    prompt = user_prompt(request.text)
+    asked = score_turns(templates, principle, prompt, response.text(request))
     return Exercise("score", (*asked, _says(str(mark))), (-1,))
 
 

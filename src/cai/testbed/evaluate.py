@@ -15,7 +15,7 @@ from cai.models.opening import open_model
 from cai.models.protocol import ChoiceModel, Sampling
 from cai.prompts import load_templates
 from cai.revision import Chain, RevisionPlan, Speaker, Speakers, one_round, respond
-from cai.testbed.curriculum import Pair, draw_for, draw_pair, draw_request
+from cai.testbed.curriculum import Pair, draw_case, draw_pair, draw_request
 from cai.testbed.measure import Sample, rates
 from cai.testbed.oracle import read_response
 from cai.testbed.truth import critique_text, finding
@@ -122,13 +122,9 @@ async def _revisions(examinee: Examinee, n: int, seed: int) -> list[Figure]:
 
 def _case(rng: random.Random, constitution: Constitution, number: int) -> _Case:
     principle = rng.choice(constitution.principles)
-    wanted = number % 2 == 0
-    while True:
-        request = draw_request(rng, is_held_out=True)
-        response = draw_for(rng, request, principle, is_broken=wanted).text(request)
-        found = finding(principle.id, request, read_response(request, response))
-        if (found is not None) == wanted:
-            return _Case(number, request, principle, response, wanted)
+    is_broken = number % 2 == 0
+    request, response = draw_case(rng, principle, is_held_out=True, is_broken=is_broken)
+    return _Case(number, request, principle, response.text(request), is_broken)
 
 
 async def _mark(speakers: Speakers, case: _Case, seed: int) -> _Marks:

@@ -1,5 +1,6 @@
 """The oracle: reads any text of the testbed back into its attributes."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,15 +102,16 @@ def _own_steps(request: Request) -> tuple[Sequence[str], Sequence[str]]:
 
 def _deeds_of_step(what: str, request: Request) -> list[str]:
     """The deeds whose step this is; the request's own alone where it is one of them."""
-    known = _DEEDS_BY_STEP.get(_A_THING.sub("the {thing}", what), [])
+    known = _DEEDS_BY_STEP.get(what, [])
     return [request.deed] if request.deed in known else known
 
 
 def _steps_index() -> dict[str, list[str]]:
+    """The deeds that each step, said of each thing, belongs to."""
     index: dict[str, list[str]] = {}
     for name, deed in DEEDS.items():
-        for step in (*deed.first, *deed.then):
-            index.setdefault(step, []).append(name)
+        for step, thing in itertools.product((*deed.first, *deed.then), THINGS):
+            index.setdefault(step.format(thing=thing), []).append(name)
     return index
 
 
@@ -123,7 +125,6 @@ _DEEDS_BY_ASKED = {
     + ("" if "with" in deed.asked.split("{of}")[1] else " "): name
     for name, deed in DEEDS.items()
 }
-_A_THING = re.compile(rf"\bthe (?:{_any_of(THINGS)})\b")
 _PHRASE = (
     rf"(?P<verb>{_any_of([deed.asked.split(' {of}')[0] for deed in DEEDS.values()])}) "
     rf"(?P<owner>{_any_of(OWNERS)}) (?P<thing>{_any_of(THINGS)})"

@@ -44,9 +44,14 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`steps` updates of about `tokens` tokens; the rate falls to 0 over the last `cooldown`."""
+    """`steps` updates of about `tokens` tokens; the rate falls to 0 over the last `cooldown`.
+
+    The shares of the curriculum move from first to last; in a `review` they stay at the first,
+    with most of critique and revision.
+    """
 
     steps: int
+    review: bool = False
     tokens: int = 8_192
     warmup: int = 100
     cooldown: float = 0.4
@@ -57,6 +62,12 @@ class Schedule:
         """The learning rate's multiplier in [0, 1]."""
         left = (self.steps - step) / (self.steps * self.cooldown)
         return min(1.0, (step + 1) / self.warmup, left)
+
+
+STAGES = (
+    Schedule(1100),
+    Schedule(500, review=True, warmup=30, cooldown=1.0, matrix_rate=2.5e-3, other_rate=2.5e-3),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +173,7 @@ def batches(
     while True:
         lessons: list[Lesson] = []
         while sum(len(lesson.ids) for lesson in lessons) < 8 * schedule.tokens:
-            progress = min(1.0, step / schedule.steps)
+            progress = 0.0 if schedule.review else min(1.0, step / schedule.steps)
             lessons += [
                 as_lesson(draw_exercise(rng, templates, constitution, progress=progress), tokenizer)
                 for _ in range(32)
@@ -194,12 +205,26 @@ def loss_of(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
-def train(out: Path, schedule: Schedule, seed: int, device: str) -> None:
-    """Trains and saves; prints a line every 50 steps."""
+def train(out: Path, stage: int, seed: int, device: str) -> None:
+    """Trains one stage and saves; every stage but the first starts from the folder."""
+    schedule = STAGES[stage]
     templates, constitution = load_templates(), load_constitution("testbed")
-    tokenizer = train_tokenizer(seed)
-    model = new_model(tokenizer, seed)
+    if stage == 0:
+        tokenizer = train_tokenizer(seed)
+        model = new_model(tokenizer, seed)
+    else:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(out)
+        model = LlamaForCausalLM.from_pretrained(out)
     torch.nn.Module.to(model, torch.device(device))
+    stream = batches(tokenizer, templates, constitution, schedule, seed + stage)
+    _descend(model, stream, schedule, device)
+    save(model, tokenizer, out)
+
+
+def _descend(
+    model: LlamaForCausalLM, stream: Iterator[Batch], schedule: Schedule, device: str
+) -> None:
+    """Muon for the matrices, AdamW for the rest; prints a line every 50 steps."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers: list[torch.optim.Optimizer] = [
@@ -209,7 +234,6 @@ def train(out: Path, schedule: Schedule, seed: int, device: str) -> None:
         torch.optim.AdamW(others, lr=schedule.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     rates = [schedule.matrix_rate, schedule.other_rate]
-    stream = batches(tokenizer, templates, constitution, schedule, seed)
     start, seen, recent = time.monotonic(), 0, 0.0
     for step in range(schedule.steps):
         batch = _to(next(stream), device)
@@ -232,9 +256,6 @@ def train(out: Path, schedule: Schedule, seed: int, device: str) -> None:
                 f"{seen / 1e6:.1f}M tokens  {elapsed / 60:.1f} min  {seen / elapsed:.0f} tokens/s",
                 flush=True,
             )
-        if step % 300 == 299:
-            save(model, tokenizer, out)
-    save(model, tokenizer, out)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -253,11 +274,18 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cai.testbed.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
-    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument(
+        "--from-stage",
+        type=int,
+        choices=range(1, len(STAGES) + 1),
+        default=1,
+        help="go on from what the stages before have left in the folder",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    train(options.out, Schedule(steps=options.steps), options.seed, options.device)
+    for stage in range(options.from_stage - 1, len(STAGES)):
+        train(options.out, stage, options.seed, options.device)
 
 
 def _encode(turn: Message, tokenizer: PreTrainedTokenizerFast) -> list[int]:

@@ -1,0 +1,147 @@
+"""`cai export`: one run as the files of every format, counts of what is left out, refusals."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from server import LocalServer, refusal
+from serving import CallCai, Ended, spec, told_by_request, write_prompts
+
+
+@pytest.fixture
+def run(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Path:
+    """A run of eight prompts; number 2 failed, and the revision of number 5 changed nothing."""
+
+    def reply(received):
+        texts = [message["content"] for message in received.body["messages"]]
+        if "number 2?" in texts[0]:
+            return refusal(400, "This model's maximum context length is 2048 tokens.")
+        if "number 5?" in texts[0]:
+            return {**told_by_request(received), "choices": [same_words()]}
+        return told_by_request(received)
+
+    local_server.reply = reply
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 8)
+    model = spec(local_server)
+    ended = call_cai("revise", prompts, "-c", "testbed", "-m", model, "-o", tmp_path / "run")
+    assert ended.code == 1
+    return tmp_path / "run"
+
+
+def same_words() -> dict[str, object]:
+    return {
+        "message": {"role": "assistant", "content": "Keep it dry."},
+        "finish_reason": "stop",
+        "index": 0,
+    }
+
+
+@pytest.fixture
+def export(call_cai: CallCai, run: Path, tmp_path: Path) -> Callable[..., Ended]:
+    def call(format: str, name: str, *more: object) -> Ended:
+        return call_cai("export", run, "--format", format, "-o", tmp_path / name, *more)
+
+    return call
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_sft_rows_hold_the_last_revision(export, tmp_path):
+    ended = export("sft", "sft.jsonl")
+    assert ended.code == 0
+    assert ended.out.startswith(f"{tmp_path / 'sft.jsonl'}: sft: 7 rows; left out: 1 failed\n")
+    assert "--sft-share 0.5" in ended.out
+    written = rows(tmp_path / "sft.jsonl")
+    assert [row["id"] for row in written] == [f"request-{i}" for i in (0, 1, 3, 4, 5, 6, 7)]
+    first = written[0]
+    assert first["prompt"] == [{"role": "user", "content": "How do I mend lamp number 0?"}]
+    assert first["completion"][0]["role"] == "assistant"
+    assert first["completion"][0]["content"].endswith("naïve 👍.")
+    assert first["provenance"]["constitution"]["name"] == "testbed"
+    assert first["provenance"]["roles"]["respond"]["temperature"] == 1.0
+
+
+def test_preference_rows_set_the_revision_over_the_response(export, tmp_path):
+    ended = export("preference", "preference.jsonl")
+    assert "preference: 6 rows; left out: 1 failed, 1 unchanged" in ended.out
+    for row in rows(tmp_path / "preference.jsonl"):
+        assert set(row) == {"prompt", "chosen", "rejected", "id", "provenance"}
+        assert row["chosen"] != row["rejected"]
+
+
+def test_everything_holds_the_failures_too(export, tmp_path):
+    assert "everything: 8 rows" in export("everything", "all.jsonl").out
+    failed = rows(tmp_path / "all.jsonl")[2]
+    assert (failed["id"], failed["error"]["kind"]) == ("request-2", "ContextLengthError")
+
+
+def test_prompts_alone(export, tmp_path):
+    assert export("prompts", "prompts-out.jsonl").code == 0
+    assert set(rows(tmp_path / "prompts-out.jsonl")[0]) == {"prompt", "id", "provenance"}
+
+
+def test_splits_share_no_prompt_and_leave_none_out(export, tmp_path):
+    export("sft", "sft.jsonl", "--sft-share", 0.5)
+    export("preference", "preference.jsonl", "--sft-share", 0.5)
+    sft = {row["id"] for row in rows(tmp_path / "sft.jsonl")}
+    preference = {row["id"] for row in rows(tmp_path / "preference.jsonl")}
+    assert not sft & preference
+    assert sft | preference | {"request-5"} == {f"request-{i}" for i in (0, 1, 3, 4, 5, 6, 7)}
+
+
+def test_json_tells_the_counts(export, tmp_path):
+    assert json.loads(export("preference", "p.jsonl", "--json").out) == {
+        "file": str(tmp_path / "p.jsonl"),
+        "format": "preference",
+        "rows": 6,
+        "left_out": {"failed": 1, "unchanged": 1},
+    }
+
+
+def test_a_flag_to_drop_adds_to_those_that_are_always_dropped(export):
+    counts = json.loads(export("sft", "sft.jsonl", "--drop", "unchanged", "--json").out)
+    assert counts["left_out"] == {"failed": 1, "unchanged": 1}
+
+
+def test_gzip_holds_the_same_bytes_each_time(export, tmp_path):
+    export("sft", "plain.jsonl")
+    export("sft", "one.jsonl.gz")
+    export("sft", "two.jsonl.gz")
+    assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
+    unpacked = gzip.decompress((tmp_path / "one.jsonl.gz").read_bytes())
+    assert unpacked == (tmp_path / "plain.jsonl").read_bytes()
+
+
+def test_exporting_again_replaces_the_file(export, tmp_path):
+    (tmp_path / "sft.jsonl").write_text("old")
+    assert export("sft", "sft.jsonl").code == 0
+    assert len(rows(tmp_path / "sft.jsonl")) == 7
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "more", "said"),
+    [
+        ("sft", "sft.csv", (), "ends in none of .jsonl, .jsonl.gz, .parquet"),
+        ("sft", "sft.jsonl", ("--sft-share", 0), "no row is left to write"),
+        ("sft", "sft.jsonl", ("--sft-share", 2), "2.0 is not in the range"),
+        ("sft", "run.jsonl/sft.jsonl", (), "cannot be written"),
+    ],
+)
+def test_a_refused_export_writes_nothing(export, tmp_path, format, name, more, said):
+    (tmp_path / "run.jsonl").write_text("a file, not a folder")
+    before = sorted(tmp_path.iterdir())
+    ended = export(format, name, *more)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_is_no_run_is_refused(call_cai, tmp_path):
+    ended = call_cai("export", tmp_path, "--format", "sft", "-o", tmp_path / "sft.jsonl")
+    assert ended.code == 2
+    assert "is not a run" in ended.err
+    assert list(tmp_path.iterdir()) == []

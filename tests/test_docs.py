@@ -1,0 +1,106 @@
+"""The pages of `docs/` and the files beside them: what they show can be used as shown."""
+
+import ast
+import json
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from cai.cli.main import cli
+from cai.constitution.checks import check_constitution
+from cai.constitution.loading import load_constitution, parse_constitution, shipped_constitutions
+from cai.prompts import STEPS
+from cai.revision_flags import FLAGS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+    *ROOT.glob("examples/*.md"),
+]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every block of that language, as the page's name and the text."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    return [
+        (page.name, block) for page in PAGES for block in fence.findall(page.read_text("utf-8"))
+    ]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every `cai` command line that a page shows, its continued lines joined."""
+    shown = [
+        (page, line)
+        for page, block in blocks("console")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [(page, line.removeprefix("$ ")) for page, line in shown if line.startswith("$ cai ")]
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_every_command_line_is_understood(page: str, line: str):
+    name, *arguments = [word for word in shlex.split(line)[1:] if word != "…"]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None, f"{page}: {line}"
+    if isinstance(command, click.Group):
+        name, *arguments = arguments
+        command = command.get_command(click.Context(command), name)
+        assert command is not None, f"{page}: {line}"
+    if not ("…" in line and name == "revise"):
+        command.make_context(name, arguments)
+
+
+def test_every_constitution_in_a_page_is_in_order():
+    whole = [(page, text) for page, text in blocks("yaml") if "principles:" in text]
+    assert {page for page, _ in whole} >= {"constitutions.md", "tutorial.md"}
+    for page, text in whole:
+        constitution = parse_constitution(text, page, None)
+        if page != "tutorial.md":  # whose first form is there to be warned of
+            assert check_constitution(constitution) == []
+
+
+def test_every_row_in_a_page_is_json():
+    rows = [json.loads(text) for _, text in blocks("json")]
+    assert len(rows) >= 5
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("python"))
+def test_every_piece_of_python_compiles_and_imports_what_is_there(page: str, text: str):
+    compile(text, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for statement in ast.walk(ast.parse(text)):
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("cai"):
+            module = import_module(statement.module or "")
+            assert all(hasattr(module, name.name) for name in statement.names)
+
+
+def test_every_piece_of_python_uses_members_of_cai_that_exist():
+    cai = import_module("cai")
+    used = {name for _, text in blocks("python") for name in re.findall(r"\bcai\.([A-Z]\w+)", text)}
+    assert used <= set(cai.__all__)
+
+
+def test_the_tables_name_every_constitution_step_flag_and_field():
+    pages = {page.name: page.read_text("utf-8") for page in PAGES}
+    for page, names in (
+        ("constitutions.md", shipped_constitutions()),
+        ("templates.md", STEPS),
+        ("revision.md", FLAGS),
+    ):
+        assert [name for name in names if f"| `{name}` |" not in pages[page]] == []
+
+
+def test_the_numbers_of_principles_are_those_shipped():
+    page = (ROOT / "docs" / "constitutions.md").read_text("utf-8")
+    for name in shipped_constitutions():
+        assert f"| `{name}` | {len(load_constitution(name).principles)} |" in page
+
+
+def test_the_changelog_has_the_version_of_the_package():
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert found and f"## {found[1]}" in (ROOT / "CHANGELOG.md").read_text("utf-8")

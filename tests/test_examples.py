@@ -1,0 +1,119 @@
+"""The examples: every file of `examples/` is loaded or run as a user would run it."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from server import LocalServer
+from serving import MAIN
+
+from cai.constitution.checks import check_constitution
+from cai.constitution.loading import load_constitution
+from cai.models.opening import embedded_folder
+from cai.prompts import STEPS, load_templates
+from cai.sources.prompts import check_prompts, read_prompts
+from cai.testbed.oracle import read_request
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+needs_embedded = pytest.mark.skipif(
+    not (embedded_folder() / "model.safetensors").is_file(),
+    reason="the embedded model's weights are not in this checkout",
+)
+
+
+def run_example(name: str) -> None:
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+@needs_embedded
+def test_try_one_prompt_prints_every_step_and_the_same_each_time(capsys):
+    run_example("try_one_prompt.py")
+    printed = capsys.readouterr().out
+    assert printed.count("critique:") == printed.count("revision:") == 2
+    run_example("try_one_prompt.py")
+    assert capsys.readouterr().out == printed
+
+
+@needs_embedded
+def test_revise_dataset_fills_a_run_that_a_second_start_only_reads(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_example("revise_dataset.py")
+    first = capsys.readouterr().out
+    rows = (tmp_path / "runs/village/sft.jsonl").read_text("utf-8").splitlines()
+    assert first.startswith("12 done, 0 failed")
+    assert 0 < len(rows) < 12
+    assert json.loads(rows[0])["completion"][0]["role"] == "assistant"
+    run_example("revise_dataset.py")
+    second = capsys.readouterr().out
+    assert second.startswith("12 done, 0 failed, 0 calls")
+    assert second.splitlines()[1:] == first.splitlines()[1:]
+
+
+def test_own_model_goes_through_the_loop(capsys):
+    run_example("own_model.py")
+    before, after = capsys.readouterr().out.splitlines()
+    assert "What a silly question." in before
+    assert "What a silly question." not in after
+
+
+def test_the_server_script_leaves_a_run_and_two_files_without_a_prompt_in_both(
+    local_server: LocalServer, tmp_path: Path
+):
+    command = tmp_path / "bin" / "cai"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{MAIN}' \"$@\"\n", "utf-8")
+    command.chmod(0o755)
+    subprocess.run(
+        ["sh", EXAMPLES / "revise_with_server.sh", EXAMPLES / "prompts.jsonl", "runs/first"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{command.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(EXAMPLES.parent / "src"),
+            "MODEL": "tiny",
+            "URL": local_server.url,
+        },
+        check=True,
+        capture_output=True,
+    )
+    ids = [
+        {json.loads(row)["id"] for row in path.read_text("utf-8").splitlines()}
+        for path in sorted((tmp_path / "runs/first").glob("*.jsonl"))
+    ]
+    assert len(ids) == 2
+    assert len(ids[0] | ids[1]) == len(ids[0]) + len(ids[1]) == 12
+
+
+def test_the_own_constitution_is_in_order_and_says_what_the_embedded_model_knows():
+    constitution = load_constitution(EXAMPLES / "own_constitution.yaml")
+    known = {principle.text for principle in load_constitution("testbed").principles}
+    assert check_constitution(constitution) == []
+    assert {principle.text for principle in constitution.principles} <= known
+
+
+def test_the_own_prompts_override_the_critique_alone():
+    own, base = load_templates(EXAMPLES / "own_prompts"), load_templates("chat")
+    assert [step for step in STEPS if own.sources[step] != base.sources[step]] == ["critique"]
+    principle = load_constitution("testbed").principles[0]
+    asked = own.render("critique", {"principle": principle, "is_minimal": False})
+    assert principle.text in asked
+    assert own.finds_nothing("Nothing to change.")
+
+
+def test_the_prompts_are_held_out_requests_of_the_testbed_of_both_kinds():
+    path = EXAMPLES / "prompts.jsonl"
+    requests = [read_request(prompt.request) for prompt in read_prompts(path)]
+    assert check_prompts(path).n_prompts == 12
+    assert all(request is not None and request.is_held_out for request in requests)
+    assert sum(request.harm is not None for request in requests if request) == 7
+
+
+def test_the_list_of_examples_names_every_file():
+    listed = (EXAMPLES / "README.md").read_text("utf-8")
+    names = {path.name for path in EXAMPLES.iterdir()} - {"README.md", "__pycache__", "runs"}
+    assert [name for name in sorted(names) if f"({name})" not in listed] == []

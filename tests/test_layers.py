@@ -1,0 +1,158 @@
+"""The floors: imports point down, there is no circle, and heavy libraries are imported where used.
+
+The imports are read from the source of every file, so nothing is run. The floors are those of the
+design: a file imports only from floors below its own, or from its own folder on its own floor.
+"""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+FLOORS = {
+    "cai.types": 1,
+    "cai.errors": 1,
+    "cai.constitution": 2,
+    "cai.models": 2,
+    "cai.sources": 2,
+    "cai.engine": 3,
+    "cai.prompts": 3,
+    "cai.revision_flags": 3,
+    "cai.revision": 4,
+    "cai.judging": 4,
+    "cai.records": 4,
+    "cai.parquet": 4,
+    "cai.export": 4,
+    "cai.jobs": 5,
+    "cai.testbed": 5,  # its exercises are made with the methods
+    "cai.run": 6,
+    "cai.cli": 7,
+    "cai": 8,
+}
+HEAVY = {
+    "accelerate", "datasets", "huggingface_hub", "peft", "pyarrow", "safetensors", "tokenizers",
+    "torch", "transformers", "trl",
+}  # fmt: skip
+HEAVY_FILES = {
+    "cai.models.batching",
+    "cai.models.checkpoint",
+    "cai.models.choosing",
+    "cai.models.draws",
+    "cai.models.local",
+    "cai.models.network",
+    "cai.models.slab",
+    "cai.models.worker",
+    "cai.parquet",
+    "cai.testbed.train",
+}
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def _statements(tree: ast.Module, *, is_deep: bool) -> Iterator[ast.AST]:
+    """All statements; or those that run when the file is imported, and so not those for types."""
+    if is_deep:
+        yield from ast.walk(tree)
+        return
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                continue
+            yield node
+            waiting.append(node)
+
+
+def _imports(module: str, *, is_deep: bool) -> set[str]:
+    found: set[str] = set()
+    for node in _statements(ast.parse(FILES[module].read_text("utf-8")), is_deep=is_deep):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import. Write the whole name."
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in FILES else str(node.module) for name in names}
+    return found
+
+
+def _ours(module: str, *, is_deep: bool = True) -> set[str]:
+    return {name for name in _imports(module, is_deep=is_deep) if name in FILES}
+
+
+def _floor(module: str) -> int:
+    while module not in FLOORS:
+        module = module.rpartition(".")[0]
+    return FLOORS[module]
+
+
+def _folder(module: str) -> str:
+    is_package = FILES[module].name == "__init__.py"
+    return module if is_package else module.rpartition(".")[0]
+
+
+def test_every_file_of_the_package_is_read():
+    assert len(FILES) > 50
+    assert {"cai", "cai.cli.main", "cai.models.local", "cai.testbed.world"} <= set(FILES)
+
+
+def test_every_file_and_folder_has_a_floor_of_its_own():
+    tops = {".".join(name.split(".")[:2]) for name in FILES}
+    assert tops == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_point_down(module: str):
+    wrong = [
+        f"{module} (floor {_floor(module)}) imports {name} (floor {_floor(name)})"
+        for name in sorted(_ours(module))
+        if not _floor(name) < _floor(module)
+        and not (_floor(name) == _floor(module) and _folder(name) == _folder(module))
+    ]
+    assert wrong == []
+
+
+def test_there_is_no_circle():
+    try:
+        order = list(TopologicalSorter({name: _ours(name) for name in FILES}).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+    assert set(order) == set(FILES)
+
+
+def test_heavy_libraries_are_imported_by_the_files_that_use_them_alone():
+    heavy = {
+        module
+        for module in FILES
+        if HEAVY & {name.partition(".")[0] for name in _imports(module, is_deep=False)}
+    }
+    assert heavy == HEAVY_FILES
+
+
+@pytest.mark.parametrize("start", ["cai", "cai.cli.main"])
+def test_what_the_package_and_the_command_import_reaches_nothing_heavy(start: str):
+    reached: set[str] = set()
+    waiting = {start}
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        package = module.rpartition(".")[0]  # importing a module imports the packages around it
+        waiting |= (_ours(module, is_deep=False) | ({package} if package else set())) - reached
+    assert reached & HEAVY_FILES == set()
+
+
+def test_the_methods_see_no_concrete_model():
+    """Critique, revision and judging know the protocol; who answers is the caller's choice."""
+    for module in ("cai.revision", "cai.judging"):
+        models = {name for name in _ours(module) if name.startswith("cai.models")}
+        assert models == {"cai.models.protocol"}
+        assert not any(name.startswith("cai.engine") for name in _ours(module))

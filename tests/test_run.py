@@ -1,0 +1,176 @@
+"""`cai.Run`: revise, chains, rows and files from Python, also inside a running event loop."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from serving import write_prompts
+
+import cai
+from cai.errors import ExportError, JournalError, SourceError
+from cai.jobs import Pace, PromptSource
+from cai.models.protocol import Sampling
+from cai.types import Message
+
+CONSTITUTION = cai.load_constitution("testbed")
+
+
+def answer(messages: Sequence[Message], sampling: Sampling) -> str:
+    return f"{len(messages)} turns and seed {sampling.seed}"
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    return write_prompts(tmp_path / "prompts.jsonl", 4)
+
+
+@pytest.fixture
+def run(tmp_path: Path, prompts: Path) -> cai.Run:
+    """A finished run of four prompts and two rounds."""
+    run = cai.Run(tmp_path / "run")
+    plan = cai.RevisionPlan(rounds=2)
+    run.revise(
+        prompts,
+        model=cai.ScriptedModel(answer),
+        constitution=CONSTITUTION,
+        plan=plan,
+        is_quiet=True,
+    )
+    return run
+
+
+def test_revise_makes_the_folder_and_goes_on(tmp_path, prompts, capsys):
+    run = cai.Run(str(tmp_path / "run"))
+    model = cai.ScriptedModel(answer)
+    first = run.revise(prompts, model=model, constitution=CONSTITUTION, pace=Pace(limit=1))
+    assert (first.counts.done, first.n_calls) == (1, 3)
+    assert "1 done in" in capsys.readouterr().err
+    second = run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
+    assert (second.counts.done, second.n_calls) == (4, 9)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("form", ["text", "path", "list", "source"])
+def test_prompts_are_named_in_any_of_four_ways(tmp_path, prompts, form):
+    given = {
+        "text": str(prompts),
+        "path": prompts,
+        "list": [prompts],
+        "source": PromptSource((str(prompts),), column="prompt"),
+    }[form]
+    outcome = cai.Run(tmp_path / "run").revise(
+        given, model=cai.ScriptedModel(answer), constitution=CONSTITUTION, is_quiet=True
+    )
+    assert outcome.counts.done == 4
+
+
+async def test_it_works_inside_a_running_loop(tmp_path, prompts):
+    """As in a notebook."""
+    run = cai.Run(tmp_path / "run")
+    model = cai.ScriptedModel(answer)
+    outcome = run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
+    assert outcome.counts.done == 4
+    assert len(run.export("sft")) == 4
+    alone = await cai.revise(model, CONSTITUTION, "How do I mend it?")
+    assert len(alone.rounds) == 1
+
+
+async def test_an_error_inside_a_running_loop_is_the_error(tmp_path):
+    with pytest.raises(SourceError, match="no such file"):
+        cai.Run(tmp_path / "run").revise(
+            tmp_path / "nothing.jsonl",
+            model=cai.ScriptedModel(answer),
+            constitution=CONSTITUTION,
+        )
+
+
+def test_an_interrupt_in_a_notebook_ends_the_run_and_keeps_what_is_done(tmp_path):
+    """A notebook's loop leaves SIGINT to Python; the eleventh of ninety calls sends one."""
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 30)
+
+    def reply(messages: Sequence[Message], sampling: Sampling) -> str:
+        if len(model.requests) == 11:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.005)
+        return answer(messages, sampling)
+
+    model = cai.ScriptedModel(reply)
+    run = cai.Run(tmp_path / "run")
+
+    async def cell() -> None:
+        run.revise(
+            prompts,
+            model=model,
+            constitution=CONSTITUTION,
+            pace=Pace(concurrency=1),
+            is_quiet=True,
+        )
+
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop), pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    assert 11 <= len(model.requests) < 80
+    assert 3 <= len(list(run.chains())) < 28
+    outcome = run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
+    assert outcome.counts.done == 30
+
+
+def test_speakers_of_ones_own_are_taken(tmp_path, prompts):
+    actor, critic = cai.ScriptedModel(answer), cai.ScriptedModel(answer, name="critic")
+    one = cai.speakers_of(actor)
+    speakers = cai.Speakers(one.respond, cai.speakers_of(critic).critique, one.revise)
+    cai.Run(tmp_path / "run").revise(
+        prompts, model=speakers, constitution=CONSTITUTION, is_quiet=True
+    )
+    assert (len(actor.requests), len(critic.requests)) == (8, 4)
+
+
+def test_chains_come_in_the_order_of_the_source(run):
+    chains = list(run.chains())
+    assert [chain.prompt.id for chain in chains] == [f"request-{i}" for i in range(4)]
+    assert all(isinstance(chain, cai.Chain) and len(chain.rounds) == 2 for chain in chains)
+
+
+@pytest.mark.parametrize(
+    ("format", "columns"),
+    [
+        ("sft", {"prompt", "completion"}),
+        ("preference", {"prompt", "chosen", "rejected"}),
+        ("prompts", {"prompt"}),
+        ("everything", {"chain", "error"}),
+    ],
+)
+def test_export_gives_a_data_set(run, format, columns):
+    rows = run.export(format)
+    assert isinstance(rows, Dataset)
+    assert set(rows.column_names) == columns | {"id", "provenance"}
+    assert rows["id"] == [f"request-{i}" for i in range(4)]
+
+
+def test_the_data_set_and_the_file_hold_the_same_rows(run, tmp_path):
+    summary = run.export_file("preference", tmp_path / "rows.jsonl")
+    assert summary.n_rows == 4
+    written = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert run.export("preference").to_list() == written
+
+
+def test_nothing_to_export_is_an_error_with_the_reasons(tmp_path, prompts):
+    run = cai.Run(tmp_path / "run")
+    model = cai.ScriptedModel(lambda messages, sampling: "Always this.")
+    run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
+    with pytest.raises(ExportError, match="4 unchanged"):
+        run.export("preference")
+
+
+def test_a_folder_that_is_no_run_is_said(tmp_path):
+    run = cai.Run(tmp_path)
+    for read in (lambda: list(run.chains()), lambda: run.export("sft")):
+        with pytest.raises(JournalError, match="is not a run"):
+            read()
