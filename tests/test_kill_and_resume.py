@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from server import Json, LocalServer, Received
+from server import Json, Received
 from serving import serving, spec, start_cai, told_by_request, write_prompts
 
+from cai.engine.run_folder import RunFolder
+from cai.errors import JournalError
 from cai.export import Format
 from cai.models.opening import embedded_folder
 from cai.run import Run
@@ -44,38 +46,50 @@ def exports(run: Path, folder: Path) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
-def kill_after(n: int, server: LocalServer, command: list[object], folder: Path) -> bool:
-    """Starts the command and kills it at its n-th call, or during its start where n is 0."""
-    n_before = len(server.received)
-    with start_cai(*command, folder=folder) as process:
-        while process.poll() is None and len(server.received) < n_before + n:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    return process.returncode == -signal.SIGKILL
+def n_stored(run: Path) -> int:
+    """How many calls the run's journal holds; 0 before there is a run."""
+    try:
+        with RunFolder.existing(run) as folder:
+            return folder.journal.n_stored
+    except JournalError:
+        return 0
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_killed_run_ends_as_one_that_never_was(tmp_path: Path, seed: int):
-    prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
+def kill_again_and_again(command: list[object], run: Path, n_calls: int, seed: int) -> None:
+    """Kills the command at five random moments: once while it starts, else after some calls."""
     rng = random.Random(seed)
-    moments = [0, *(rng.randrange(1, N_CALLS // N_KILLS) for _ in range(N_KILLS - 1))]
+    moments = [0, *(rng.randrange(1, n_calls // (N_KILLS + 1)) for _ in range(N_KILLS - 1))]
     rng.shuffle(moments)
-    with serving(slowly) as server:
-        command = ["revise", prompts, "-c", "testbed", "-m", spec(server), "--rounds", 2]
-        command += ["--concurrency", CONCURRENCY, "-o"]
-        with start_cai(*command, "whole", folder=tmp_path) as process:
+    for n in moments:
+        n_before = n_stored(run)
+        with start_cai(*command, run.name, folder=run.parent) as process:
+            while process.poll() is None and n_stored(run) < n_before + n:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.02))
+            process.send_signal(signal.SIGKILL)
             process.communicate()
-        assert process.returncode == 0
+        assert process.returncode == -signal.SIGKILL
+
+
+def finish(command: list[object], run: Path) -> None:
+    with start_cai(*command, run.name, folder=run.parent) as process:
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+
+
+def test_a_killed_run_ends_as_one_that_never_was(tmp_path: Path):
+    prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
+    with serving(slowly) as server:
+        command: list[object] = ["revise", prompts, "-c", "testbed", "-m", spec(server)]
+        command += ["--rounds", 2, "--concurrency", CONCURRENCY, "-o"]
+        finish(command, tmp_path / "whole")
         assert len(server.received) == N_CALLS
 
         server.received.clear()
-        killed = [kill_after(n, server, [*command, "killed"], tmp_path) for n in moments]
-        assert all(killed)
-        with start_cai(*command, "killed", folder=tmp_path) as process:
-            process.communicate()
-        assert process.returncode == 0
+        kill_again_and_again(command, tmp_path / "killed", N_CALLS, seed=1)
+        finish(command, tmp_path / "killed")
         assert N_CALLS <= len(server.received) <= N_CALLS + N_KILLS * CONCURRENCY
+    assert n_stored(tmp_path / "killed") == N_CALLS
     assert exports(tmp_path / "killed", tmp_path) == exports(tmp_path / "whole", tmp_path)
 
 
@@ -85,25 +99,11 @@ def test_a_killed_run_ends_as_one_that_never_was(tmp_path: Path, seed: int):
     reason="the weights of the embedded model are not here",
 )
 def test_the_embedded_model_killed_ends_as_one_that_never_was(tmp_path: Path):
-    prompts = write_prompts(tmp_path / "prompts.jsonl", 120)
+    prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
     command: list[object] = ["revise", prompts, "-c", "testbed", "-m", "embedded"]
-    command += ["--rounds", 2, "--max-tokens", 48, "-o"]
-    began_s = time.monotonic()
-    with start_cai(*command, "whole", folder=tmp_path) as process:
-        process.communicate()
-    assert process.returncode == 0
-    whole_s = time.monotonic() - began_s
-
-    rng = random.Random(2)
-    n_killed = 0
-    for _ in range(N_KILLS):
-        with start_cai(*command, "killed", folder=tmp_path) as process:
-            time.sleep(rng.uniform(0.1, 0.7) * whole_s)
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        n_killed += process.returncode == -signal.SIGKILL
-    assert n_killed >= 2
-    with start_cai(*command, "killed", folder=tmp_path) as process:
-        process.communicate()
-    assert process.returncode == 0
+    command += ["--rounds", 2, "--max-tokens", 48, "--concurrency", CONCURRENCY, "-o"]
+    finish(command, tmp_path / "whole")
+    kill_again_and_again(command, tmp_path / "killed", N_CALLS, seed=2)
+    finish(command, tmp_path / "killed")
+    assert n_stored(tmp_path / "killed") == N_CALLS
     assert exports(tmp_path / "killed", tmp_path) == exports(tmp_path / "whole", tmp_path)

@@ -224,27 +224,23 @@ UNSAFE = [
 def test_what_the_sandbox_refuses_or_python_raises_is_an_error_of_that_file(
     source: str, tmp_path: Path
 ):
-    templates = own_set(tmp_path / "own", respond=source)
     with pytest.raises(PromptError, match=r"own/respond\.j2: "):
-        templates.render("respond", {"request": "Hi."})
+        own_set(tmp_path / "own", respond=source)
 
 
 def test_including_another_file_is_refused_by_name(tmp_path: Path):
-    templates = own_set(tmp_path / "own", respond="{% include '/etc/hostname' %}")
     with pytest.raises(PromptError, match=r"'/etc/hostname'.*loads no other"):
-        templates.render("respond", {"request": "Hi."})
+        own_set(tmp_path / "own", respond="{% include '/etc/hostname' %}")
 
 
 def test_values_cannot_be_changed_by_a_template(tmp_path: Path):
-    templates = own_set(tmp_path / "own", score="{{ conversation.append('x') }}")
     with pytest.raises(PromptError, match=r"score\.j2"):
-        templates.render("score", values_of("score"))
+        own_set(tmp_path / "own", score="{{ conversation.append('x') }}")
 
 
 def test_an_undefined_variable_is_named_with_its_file_and_the_variables_there_are(tmp_path: Path):
-    templates = own_set(tmp_path / "own", critique="{{ principel.text }}")
     with pytest.raises(PromptError) as caught:
-        templates.render("critique", values_of("critique"))
+        own_set(tmp_path / "own", critique="{{ principel.text }}")
     message = str(caught.value)
     assert str(tmp_path / "own" / "critique.j2") in message
     assert "'principel' is undefined" in message
@@ -252,9 +248,8 @@ def test_an_undefined_variable_is_named_with_its_file_and_the_variables_there_ar
 
 
 def test_an_unknown_field_of_a_principle_is_an_error(tmp_path: Path):
-    templates = own_set(tmp_path / "own", critique="{{ principle.texts }}")
     with pytest.raises(PromptError, match="no attribute 'texts'"):
-        templates.render("critique", values_of("critique"))
+        own_set(tmp_path / "own", critique="{{ principle.texts }}")
 
 
 def test_an_absent_text_of_a_principle_is_empty_not_none(tmp_path: Path):

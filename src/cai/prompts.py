@@ -37,6 +37,17 @@ STEPS: tuple[Step, ...] = get_args(Step)
 Value = str | bool | Principle | Sequence[Message]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
+VARIABLES: Mapping[Step, tuple[str, ...]] = {
+    "respond": ("request",),
+    "critique": ("principle", "is_minimal"),
+    "revise": ("principle", "is_minimal"),
+    "direct": ("principle", "is_minimal"),
+    "judge": ("principle", "conversation", "response_a", "response_b", "has_rationale"),
+    "rationale": ("principle", "conversation", "response_a", "response_b", "has_rationale"),
+    "score": ("principle", "conversation", "response"),
+}
+"""What each step gives its template, beside `no_revision_needed`, which all have."""
+
 # what a template can raise while it renders
 _FAILURES = (
     TemplateError,
@@ -111,12 +122,16 @@ class TemplateSet:
             ) from error
 
     def check(self) -> None:
-        """Compiles every template, so that one that does not parse is said before it is needed.
+        """Renders every template on trial, so that a mistake is said before a call is paid for.
 
         Raises:
-            PromptError: One does not parse.
+            PromptError: One does not parse, or uses a variable that its step does not have.
         """
-        _ = self._templates
+        for step, names in VARIABLES.items():
+            for principle in _TRIAL_PRINCIPLES:
+                for flag in (False, True):
+                    values = _trial_values(principle, flag)
+                    self.render(step, {name: values[name] for name in names})
 
     def request(self, messages: Sequence[Message]) -> Conversation:
         """What the model is sent: the turns for a chat model, one text for a base model.
@@ -208,6 +223,19 @@ def prompts_folder() -> Path:
 
 def shipped_sets() -> list[str]:
     return sorted(path.parent.name for path in prompts_folder().glob("*/set.yaml"))
+
+
+_TRIAL_PRINCIPLES = (
+    Principle(id="trial", text="A text."),
+    Principle(id="trial", text="A text.", critique="A text.", revision="A text.", judge="A text."),
+)
+
+
+def _trial_values(principle: Principle, flag: bool) -> dict[str, Value]:
+    texts = dict.fromkeys(("request", "response", "response_a", "response_b"), "A text.")
+    conversation = (Message("user", "A text."),)
+    flags = dict.fromkeys(("is_minimal", "has_rationale"), flag)
+    return {**texts, **flags, "principle": principle, "conversation": conversation}
 
 
 def _read_settings(folder: Path) -> dict[str, object]:
