@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import ModelError, UsageError
-from cai.models.http import HttpModel
+from cai.models.openai.model import HttpModel
 from cai.models.opening import Spec, embedded_folder, open_model, parse_spec
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cai.errors import ModelError
-from cai.models.draws import Draw, draw, gumbel_noise
+from cai.models.hf.draws import Draw, draw, gumbel_noise
 from cai.models.protocol import Sampling
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from server import LocalServer, chat, chat_logprobs, chat_tokens, refusal, text
 
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.models.http import HttpModel
+from cai.models.openai.model import HttpModel
 from cai.models.protocol import ChoiceModel, Completion, Sampling, Usage
 from cai.types import Message
 

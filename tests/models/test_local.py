@@ -16,14 +16,14 @@ from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError
-from cai.models.batching import MARGIN, Row, grouped
-from cai.models.checkpoint import Checkpoint, Source, open_checkpoint
-from cai.models.ending import Ending
-from cai.models.local import LocalModel, start_worker
-from cai.models.network import Network
+from cai.models.hf.batching import MARGIN, Row, grouped
+from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
+from cai.models.hf.ending import Ending
+from cai.models.hf.model import LocalModel, start_worker
+from cai.models.hf.network import Network
+from cai.models.hf.tokens import encode_chat
+from cai.models.hf.worker import CompletionJob
 from cai.models.protocol import ChoiceModel, Completion, Sampling
-from cai.models.tokens import encode_chat
-from cai.models.worker import CompletionJob
 from cai.types import Message
 
 REQUESTS = 60
@@ -491,7 +491,7 @@ def test_a_missing_or_incomplete_folder_is_said_plainly(tmp_path: Path):
 def test_a_program_that_ends_without_closing_ends_cleanly(folder: Path):
     script = (
         "import asyncio, sys\n"
-        "from cai.models.local import LocalModel\n"
+        "from cai.models.hf.model import LocalModel\n"
         "from cai.models.protocol import Sampling\n"
         "from cai.types import Message\n"
         "model = LocalModel.load(sys.argv[1])\n"

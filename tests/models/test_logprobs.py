@@ -5,7 +5,8 @@ import math
 import pytest
 
 from cai.errors import ModelError, NoLogprobs, UsageError
-from cai.models.logprobs import normalised, option_logprobs
+from cai.models.openai.logprobs import option_logprobs
+from cai.models.protocol import Choice
 
 
 def probabilities(tokens: dict[str, float], options: str = "AB") -> list[float]:
@@ -64,6 +65,6 @@ def test_options_that_cannot_be_told_apart_are_refused(options):
 
 
 def test_normalised_probabilities_add_up_to_one():
-    values = normalised((-1000.0, -1001.0, -math.inf))
+    values = Choice.normalised((-1000.0, -1001.0, -math.inf)).logprobs
     assert sum(map(math.exp, values)) == pytest.approx(1)
     assert values[0] - values[1] == pytest.approx(1)

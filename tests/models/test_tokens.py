@@ -4,7 +4,7 @@ import pytest
 from tiny import CHATML, make_tokenizer
 
 from cai.errors import ModelError
-from cai.models.tokens import (
+from cai.models.hf.tokens import (
     control_tokens,
     decode,
     encode_chat,

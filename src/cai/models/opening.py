@@ -79,7 +79,7 @@ def _open_embedded(spec: Spec) -> Model:
             f"{weights}: the embedded model is not in this installation. Install cai again, or "
             "build the model: python -m cai.testbed.train"
         )
-    from cai.models.local import LocalModel  # heavy: torch
+    from cai.models.hf.model import LocalModel  # heavy: torch
 
     name = f"embedded#{hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest()}"
     dtype = spec.options.get("dtype", "auto")
@@ -95,7 +95,7 @@ def _open_embedded(spec: Spec) -> Model:
 
 
 def _open_local(spec: Spec) -> Model:
-    from cai.models.local import LocalModel  # heavy: torch
+    from cai.models.hf.model import LocalModel  # heavy: torch
 
     return LocalModel.load(
         spec.target,
@@ -108,7 +108,7 @@ def _open_local(spec: Spec) -> Model:
 
 
 def _open_openai(spec: Spec) -> Model:
-    from cai.models.http import HttpModel  # aiohttp
+    from cai.models.openai.model import HttpModel  # aiohttp
 
     return HttpModel(
         spec.target,

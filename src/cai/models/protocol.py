@@ -1,6 +1,7 @@
 """What a model can do, and nothing of how: the only face of a model that the methods know."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -56,6 +57,19 @@ class Choice:
 
     logprobs: tuple[float, ...]
     usage: Usage = Usage()
+
+    @classmethod
+    def normalised(cls, logprobs: Iterable[float], usage: Usage = Usage()) -> "Choice":
+        """The choice with these log-probabilities, shifted so that probabilities add up to 1."""
+        values = tuple(logprobs)
+        total = log_sum_exp(values)
+        return cls(tuple(value - total for value in values), usage)
+
+
+def log_sum_exp(values: Sequence[float]) -> float:
+    """The logarithm of the sum of the exponentials, in nats."""
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
 
 
 class Model(Protocol):

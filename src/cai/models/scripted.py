@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.errors import ModelError, UsageError
-from cai.models.logprobs import normalised
 from cai.models.protocol import Choice, Completion, Sampling
 from cai.types import Message
 
@@ -74,7 +73,7 @@ class ScriptedModel:
                 f"The script gives {len(logprobs)} log-probabilities for the {len(options)} "
                 f"options {', '.join(options)}. Give one for each."
             )
-        return Choice(normalised(logprobs))
+        return Choice.normalised(logprobs)
 
     async def close(self) -> None:
         """Nothing to let go of."""

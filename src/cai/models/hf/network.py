@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from cai.errors import ModelError
-from cai.models.slab import Slab
+from cai.models.hf.slab import Slab
 
 _NO_LIMIT = 2**31
 

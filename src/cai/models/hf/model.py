@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 
 from cai.errors import ModelError
-from cai.models.checkpoint import Checkpoint, Source, open_checkpoint
-from cai.models.ending import Ending
+from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
+from cai.models.hf.ending import Ending
+from cai.models.hf.worker import ChoiceJob, CompletionJob, Worker
 from cai.models.protocol import Choice, Completion, Sampling
-from cai.models.worker import ChoiceJob, CompletionJob, Worker
 from cai.types import Message
 
 _UNKNOWN_MEMORY_BYTES = 4 * 2**30

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from cai.errors import ModelError
-from cai.models.batching import grouped
-from cai.models.logprobs import normalised
-from cai.models.network import Network
+from cai.models.hf.batching import grouped
+from cai.models.hf.network import Network
 from cai.models.protocol import Choice, Usage
 
 _Ids = tuple[int, ...]
@@ -58,7 +57,7 @@ def answer(network: Network, questions: Sequence[Question]) -> list[Choice]:
         for term, value in _values(network, [(row, terms[row]) for row in rows]):
             sums[term.question][term.option] += value
     return [
-        Choice(normalised(logprobs), Usage(len(question.ids)))
+        Choice.normalised(logprobs, Usage(len(question.ids)))
         for question, logprobs in zip(questions, sums, strict=True)
     ]
 

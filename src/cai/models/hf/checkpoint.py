@@ -15,9 +15,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from cai.errors import ModelError
-from cai.models.fingerprint import fingerprint
-from cai.models.network import CausalModel, Network
-from cai.models.tokens import Tokenizer
+from cai.models.hf.fingerprint import fingerprint
+from cai.models.hf.network import CausalModel, Network
+from cai.models.hf.tokens import Tokenizer
 
 _DTYPES = {
     "float32": torch.float32,

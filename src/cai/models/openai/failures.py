@@ -10,7 +10,7 @@ from typing import cast
 import orjson
 
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable
-from cai.models.apikey import ApiKey
+from cai.models.openai.apikey import ApiKey
 
 _Json = dict[str, "_Json"] | list["_Json"] | str | float | bool | None
 

@@ -12,8 +12,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
-from cai.models.dialect import Dialect
-from cai.models.failures import Answer, shown
+from cai.models.openai.dialect import Dialect
+from cai.models.openai.failures import Answer, shown
 from cai.models.protocol import Completion, Sampling, StopReason, Usage
 from cai.models.reasoning import CLOSING, OPENING, split_reasoning
 from cai.types import Message, as_dicts

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from cai.models.draws import Draw, draw
-from cai.models.network import Network
+from cai.models.hf.draws import Draw, draw
+from cai.models.hf.network import Network
 from cai.models.protocol import Sampling
 
 # How far a logit may move with the shape of the batch. Float32 noise is about 1e-5.

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from cai.models.batching import Row
+from cai.models.hf.batching import Row
+from cai.models.hf.tokens import Tokenizer, decode
 from cai.models.protocol import Completion, Usage
 from cai.models.reasoning import OPENING, split_reasoning
-from cai.models.tokens import Tokenizer, decode
 
 _OPENING_TOKENS = 12
 _SPARE_TOKENS = 4

@@ -10,10 +10,11 @@ probability counts for "1".
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from cai.errors import ModelError, NoLogprobs, UsageError
-from cai.models.failures import shown
+from cai.models.openai.failures import shown
+from cai.models.protocol import Choice, log_sum_exp
 
 _AROUND = " \t\r\n()[]{}\"'`“”‘’*_.:,▁Ġ"
 _LEAST_REST = 1e-9
@@ -40,14 +41,8 @@ def option_logprobs(
             "thinking of a model that thinks first, or judge by parsed verdicts."
         )
     bound = _bound([value for _, value in tokens])
-    return normalised([_log_sum(seen[option]) if option in seen else bound for option in options])
-
-
-def normalised(logprobs: Iterable[float]) -> tuple[float, ...]:
-    """The same log-probabilities, shifted so that the probabilities add up to 1."""
-    values = tuple(logprobs)
-    total = _log_sum(values)
-    return tuple(value - total for value in values)
+    summed = [log_sum_exp(seen[option]) if option in seen else bound for option in options]
+    return Choice.normalised(summed).logprobs
 
 
 def _gather(
@@ -80,11 +75,6 @@ def _bound(values: Sequence[float]) -> float:
     rest = 1.0 - sum(math.exp(value) for value in values)
     finite = [value for value in values if value > -math.inf]
     return min(min(finite), math.log(max(rest, _LEAST_REST)))
-
-
-def _log_sum(values: Sequence[float]) -> float:
-    top = max(values)
-    return top + math.log(sum(math.exp(value - top) for value in values))
 
 
 def _listed(tokens: Sequence[tuple[str, float]]) -> str:

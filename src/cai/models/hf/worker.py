@@ -19,12 +19,12 @@ from typing import TypeVar
 import torch
 
 from cai.errors import ContextLengthError, ModelError
-from cai.models.batching import Batch, Row
-from cai.models.choosing import Question, answer
-from cai.models.ending import Ending
-from cai.models.network import Network
+from cai.models.hf.batching import Batch, Row
+from cai.models.hf.choosing import Question, answer
+from cai.models.hf.ending import Ending
+from cai.models.hf.network import Network
+from cai.models.hf.tokens import Tokenizer, encode_content, encode_request
 from cai.models.protocol import Choice, Completion, Sampling
-from cai.models.tokens import Tokenizer, encode_content, encode_request
 from cai.types import Message
 
 logger = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
-from cai.models.apikey import read_key
-from cai.models.dialect import OPENAI, Dialect
-from cai.models.failures import Answer, complaint, failure, is_too_long, models_shown, shown
-from cai.models.logprobs import option_logprobs
-from cai.models.openai_wire import Ask, read_completion, read_model_names, read_top_tokens
+from cai.models.openai.apikey import read_key
+from cai.models.openai.dialect import OPENAI, Dialect
+from cai.models.openai.failures import Answer, complaint, failure, is_too_long, models_shown, shown
+from cai.models.openai.logprobs import option_logprobs
+from cai.models.openai.servers import Server, Servers
+from cai.models.openai.wire import Ask, read_completion, read_model_names, read_top_tokens
 from cai.models.protocol import Choice, Completion, Sampling
-from cai.models.servers import Server, Servers
 from cai.types import Message
 
 _OPENAI_URL = "https://api.openai.com/v1"
