@@ -354,7 +354,7 @@ async def test_a_critique_that_finds_nothing_ends_the_chain_early():
 async def test_without_that_plan_the_revision_is_asked_for_all_the_same():
     chain, model = await chain_of(KIND, "No revision needed.", KIND)
     assert len(model.requests) == 3
-    assert chain.rounds[0].flags == ("unchanged",)
+    assert chain.rounds[0].flags == ()
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,10 @@ async def one_round(
         return Round(principle.id, critique, None)
     turns = revision_turns(speakers.revise.templates, principle, exchange, critique.text, plan)
     revision = await speakers.revise.say(turns, derive_seed(seed, "revise"))
-    return Round(principle.id, critique, revision, revision_flags(current, revision))
+    flags = revision_flags(current, revision)
+    if finds_nothing:  # then to keep the text is right
+        flags = tuple(flag for flag in flags if flag != "unchanged")
+    return Round(principle.id, critique, revision, flags)
 
 
 def critique_turns(
