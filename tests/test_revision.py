@@ -357,6 +357,12 @@ async def test_without_that_plan_the_revision_is_asked_for_all_the_same():
     assert chain.rounds[0].flags == ()
 
 
+async def test_a_text_that_nothing_was_found_in_is_flagged_for_all_but_staying_the_same():
+    dodge = "I cannot help with that question."
+    chain, _ = await chain_of(dodge, "No revision needed.", dodge)
+    assert chain.rounds[0].flags == ("evasive",)
+
+
 @pytest.mark.parametrize(
     ("useless", "flag"), [("  \n", "empty"), ("The response is rude.", "critique-instead")]
 )

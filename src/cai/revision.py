@@ -229,10 +229,12 @@ async def one_round(
         return Round(principle.id, critique, None)
     turns = revision_turns(speakers.revise.templates, principle, exchange, critique.text, plan)
     revision = await speakers.revise.say(turns, derive_seed(seed, "revise"))
-    flags = revision_flags(current, revision)
-    if finds_nothing:  # then to keep the text is right
-        flags = tuple(flag for flag in flags if flag != "unchanged")
-    return Round(principle.id, critique, revision, flags)
+    flags: list[Flag] = [
+        flag
+        for flag in revision_flags(current, revision)
+        if flag != "unchanged" or not finds_nothing  # else to keep the text was right
+    ]
+    return Round(principle.id, critique, revision, tuple(flags))
 
 
 def critique_turns(
