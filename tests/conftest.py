@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,10 @@ from serving import CallCai, Ended, serving
 from cai.cli.main import run
 
 NOBODY = 65534
+
+
+# a shell that runs the tests in the background has them ignore interrupts, and they send some
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
