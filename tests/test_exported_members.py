@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import cai
 
 
@@ -10,15 +12,22 @@ def test_all_is_sorted():
     assert cai.__all__ == sorted(cai.__all__)
 
 
-def test_all_is_exactly_what_the_package_imports():
+def test_checkers_readers_and_the_interpreter_find_the_same_names_in_the_same_files():
     tree = ast.parse(Path(cai.__file__).read_text("utf-8"))
-    imported = [
-        alias.asname or alias.name
-        for node in tree.body
+    (for_types,) = (node for node in tree.body if isinstance(node, ast.If))
+    imported = {
+        alias.name: node.module
+        for node in for_types.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-    ]
+    }
+    assert imported == cai._HOMES
     assert sorted(imported) == cai.__all__
+
+
+def test_another_name_is_an_error_that_says_so():
+    with pytest.raises(AttributeError, match="module 'cai' has no attribute 'nothing'"):
+        _ = cai.nothing
 
 
 def test_every_exported_name_is_there():
