@@ -24,7 +24,7 @@ def plain() -> tuple[Console, io.StringIO]:
 
 
 def test_rate_and_remaining_time_leave_out_what_was_done_before():
-    """10 of this session in 5 s are 2/s; 100 - 80 - 10 = 10 are left, which takes 5 s."""
+    """10 of this process in 5 s are 2/s; 100 - 80 - 10 = 10 are left, which takes 5 s."""
     clock = Clock()
     progress = Progress(plain()[0], total=100, n_before=80, is_quiet=True, clock=clock)
     clock.now += 5
