@@ -4,11 +4,12 @@ A set is a folder with one Jinja file a step and a `set.yaml`. A folder of one's
 the files; what it lacks comes from the set that its `set.yaml` names as `base` (`chat` when it
 names none). Principles, data and model output are values: Jinja does not look inside them, and the
 delimiters that a template uses are broken up in them, so that no text can end the block it stands
-in. A transcript's turn labels are broken up likewise where they would open a turn.
+in; so are spellings that a model could take for one, in capitals, in wide letters, with spaces. A
+transcript's turn labels are broken up likewise where they would open a turn.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,25 +29,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from cai.constitution.schema import Principle
+from cai.delimiters import broken_up, openings
 from cai.errors import PromptError
 from cai.types import Conversation, Message, content_hash
 
-Step = Literal["respond", "critique", "revise", "direct", "judge", "rationale", "score"]
+Step = Literal["respond", "critique", "revise", "direct", "judge", "rationale", "score", "check"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
 Value = str | bool | Principle | Sequence[Message]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
+_COMPARED = ("principle", "conversation", "response_a", "response_b")
 VARIABLES: Mapping[Step, tuple[str, ...]] = {
     "respond": ("request",),
     "critique": ("principle", "is_minimal"),
     "revise": ("principle", "is_minimal"),
     "direct": ("principle", "is_minimal"),
-    "judge": ("principle", "conversation", "response_a", "response_b", "has_rationale"),
-    "rationale": ("principle", "conversation", "response_a", "response_b", "has_rationale"),
+    "judge": (*_COMPARED, "is_negated", "has_rationale"),
+    "rationale": (*_COMPARED, "is_negated"),
     "score": ("principle", "conversation", "response"),
+    "check": ("principle", "conversation", "response"),
 }
 """What each step gives its template, beside `no_revision_needed`, which all have."""
+
 
 # what a template can raise while it renders
 _FAILURES = (
@@ -170,7 +175,7 @@ class TemplateSet:
     def _delimiters(self) -> dict[Step, re.Pattern[str]]:
         """Of each step, the delimiters that its template uses: nothing else can be ended there."""
         return {
-            step: _openings(
+            step: openings(
                 each for each in self.settings.delimiters if each.casefold() in source.casefold()
             )
             for step, source in self.sources.items()
@@ -178,15 +183,15 @@ class TemplateSet:
 
     @cached_property
     def _turn_openings(self) -> re.Pattern[str]:
-        return _openings(f"\n\n{label}:" for label in self.settings.turn_labels.values())
+        return openings(f"\n\n{label}:" for label in self.settings.turn_labels.values())
 
     def _block(self, turn: Message) -> str:
         """A turn of a transcript, in which nothing opens another turn."""
         if turn.role in ("user", "assistant"):
-            text = _broken_up(self._turn_openings, turn.content)
+            text = broken_up(self._turn_openings, turn.content)
             return f"{self.settings.turn_labels[turn.role]}: {text}"
         # without a label before it, a text could open a turn with its first word
-        text = _broken_up(self._turn_openings, "\n\n" + turn.content.lstrip("\n"))
+        text = broken_up(self._turn_openings, "\n\n" + turn.content.lstrip("\n"))
         return text.removeprefix("\n").removeprefix("\n")
 
 
@@ -227,14 +232,21 @@ def shipped_sets() -> list[str]:
 
 _TRIAL_PRINCIPLES = (
     Principle(id="trial", text="A text."),
-    Principle(id="trial", text="A text.", critique="A text.", revision="A text.", judge="A text."),
+    Principle(
+        id="trial",
+        text="A text.",
+        critique="A text.",
+        revision="A text.",
+        judge="A text.",
+        negated="A text.",
+    ),
 )
 
 
 def _trial_values(principle: Principle, flag: bool) -> dict[str, Value]:
     texts = dict.fromkeys(("request", "response", "response_a", "response_b"), "A text.")
     conversation = (Message("user", "A text."),)
-    flags = dict.fromkeys(("is_minimal", "has_rationale"), flag)
+    flags = dict.fromkeys(("is_minimal", "has_rationale", "is_negated"), flag)
     return {**texts, **flags, "principle": principle, "conversation": conversation}
 
 
@@ -287,22 +299,11 @@ def _inert(value: Value, delimiters: re.Pattern[str]) -> object:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _broken_up(delimiters, value)
+        return broken_up(delimiters, value)
     if isinstance(value, Principle):
-        texts = value.model_dump(include={"id", "text", "critique", "revision", "judge"})
-        return {name: _broken_up(delimiters, text or "") for name, text in texts.items()}
-    return [{"role": turn.role, "content": _broken_up(delimiters, turn.content)} for turn in value]
-
-
-def _openings(delimiters: Iterable[str]) -> re.Pattern[str]:
-    """Matches the first sign of each delimiter; of each of several that overlap, too."""
-    found = "|".join(re.escape(each) for each in delimiters)
-    return re.compile(f"(?=(?:{found}))." if found else "(?!)", re.IGNORECASE | re.DOTALL)
-
-
-def _broken_up(openings: re.Pattern[str], text: str) -> str:
-    """The text with a backslash after the first sign of each delimiter."""
-    return openings.sub(r"\g<0>\\", text)
+        texts = value.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
+        return {name: broken_up(delimiters, text or "") for name, text in texts.items()}
+    return [{"role": turn.role, "content": broken_up(delimiters, turn.content)} for turn in value]
 
 
 def _letters(text: str) -> str:
