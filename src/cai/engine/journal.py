@@ -99,6 +99,8 @@ def call_key(call: Call) -> bytes:
         # 1 and 1.0 are the same number, but not the same JSON
         content["sampling"]["temperature"] = float(call.sampling.temperature)
         content["sampling"]["top_p"] = float(call.sampling.top_p)
+        if not call.sampling.json_schema:
+            del content["sampling"]["json_schema"]  # keys from before there were schemas stay
     encoded = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.blake2b(encoded, digest_size=16).digest()
 
@@ -108,4 +110,4 @@ def _read_answer(call: Call, stored: str) -> Answer:
     usage = Usage(**content["usage"])
     if call.kind == "complete":
         return Completion(content["text"], content["stop_reason"], usage, content["reasoning"])
-    return Choice(tuple(content["logprobs"]), usage)
+    return Choice(tuple(content["logprobs"]), usage, content.get("mass"))

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from cai.errors import ModelError
 from cai.types import Message
 
 StopReason = Literal["stop", "length", "filtered"]
+
+_MASS_NOISE = 1e-3  # by which rounded probabilities overshoot 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,10 @@ class Sampling:
     `temperature` 0 is greedy. `top_k` 0 and `top_p` 1 are off. `stop` strings end the text and are
     not part of it. `seed` alone decides the randomness of this one call: it is derived from (run
     seed, example id, step); None lets the model choose.
+
+    `json_schema` is a JSON Schema as JSON text that the answer should follow; "" is off. It is a
+    wish: servers of conversations that know structured output grant it, all else answers freely, so
+    whoever reads the text must bear any text.
     """
 
     temperature: float = 1.0
@@ -25,6 +32,7 @@ class Sampling:
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    json_schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +61,48 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Log-probabilities of the options in nats, normalised over the options; same order."""
+    """Log-probabilities of the options in nats, normalised over the options; same order.
+
+    `mass` is the probability in [0, 1] that the model gives to all the options together before
+    that; None where nobody knows. A small one says that it would rather write something else.
+    """
 
     logprobs: tuple[float, ...]
     usage: Usage = Usage()
+    mass: float | None = None
 
     @classmethod
-    def normalised(cls, logprobs: Iterable[float], usage: Usage = Usage()) -> "Choice":
-        """The choice with these log-probabilities, shifted so that probabilities add up to 1."""
+    def normalised(
+        cls, logprobs: Iterable[float], usage: Usage = Usage(), mass: float | None = None
+    ) -> "Choice":
+        """The choice with these log-probabilities, shifted so that probabilities add up to 1.
+
+        Raises:
+            ModelError: One of them is not a number, or all options are impossible.
+        """
         values = tuple(logprobs)
         total = log_sum_exp(values)
-        return cls(tuple(value - total for value in values), usage)
+        if not math.isfinite(total):
+            listed = ", ".join(f"{value:g}" for value in values)
+            raise ModelError(
+                f"The model gives {listed} as log-probabilities of the options, which is no "
+                "choice. It may overflow: try another data type."
+            )
+        return cls(tuple(value - total for value in values), usage, mass)
 
 
 def log_sum_exp(values: Sequence[float]) -> float:
-    """The logarithm of the sum of the exponentials, in nats."""
-    top = max(values)
+    """The logarithm of the sum of the exponentials, in nats; minus infinity for no values."""
+    top = max(values, default=-math.inf)
+    if math.isinf(top):
+        return top
     return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def mass_of(logprobs: Sequence[float]) -> float | None:
+    """The sum of the probabilities, in [0, 1]; None where they cannot be of one distribution."""
+    total = log_sum_exp(logprobs)
+    return min(math.exp(total), 1.0) if total <= math.log1p(_MASS_NOISE) else None
 
 
 class Model(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.errors import ModelError, UsageError
-from cai.models.protocol import Choice, Completion, Sampling
+from cai.models.protocol import Choice, Completion, Sampling, mass_of
 from cai.types import Message
 
 _T = TypeVar("_T")
@@ -32,7 +32,8 @@ class ScriptedModel:
     """Gives the replies in order, or by a function of the request, and keeps every request.
 
     An exception among the replies is raised in its turn. `choices` are the log-probabilities of
-    each `choose`, in any scale: they are normalised.
+    each `choose`, in any scale: they are normalised. Where their probabilities add up to 1 or less,
+    the sum is the mass of the choice.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ScriptedModel:
                 f"The script gives {len(logprobs)} log-probabilities for the {len(options)} "
                 f"options {', '.join(options)}. Give one for each."
             )
-        return Choice.normalised(logprobs)
+        return Choice.normalised(logprobs, mass=mass_of(logprobs))
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -17,7 +17,7 @@ from cai.models.protocol import Sampling
 
 # How far a logit may move with the shape of the batch. Float32 noise is about 1e-5.
 MARGIN = 3e-4
-_PREFILL_TOKENS = 16_384
+PREFILL_TOKENS = 16_384
 _LEAST_FILL = 0.8
 _T = TypeVar("_T")
 
@@ -65,7 +65,7 @@ class Batch:
             longest = max(longest, row.n_at_most)
             tokens += len(row.prompt)
             fits = n_rows <= self.slots and n_rows * longest <= self._room
-            if n_rows > 1 and not (fits and (tokens <= _PREFILL_TOKENS or n == 0)):
+            if n_rows > 1 and not (fits and (tokens <= PREFILL_TOKENS or n == 0)):
                 return n
         return len(waiting)
 
@@ -113,13 +113,21 @@ class Batch:
             row.written.append(token)
 
 
-def grouped(items: Sequence[_T], length: Callable[[_T], int]) -> list[list[_T]]:
-    """The items in groups of similar length that one padded pass takes, longest first."""
+def grouped(
+    items: Sequence[_T],
+    length: Callable[[_T], int],
+    n_tokens: int = PREFILL_TOKENS,
+    n_cached: int = 0,
+) -> list[list[_T]]:
+    """The items in groups of similar length that one padded pass takes, longest first.
+
+    A pass takes `n_tokens`, of which each of its rows uses `n_cached` beside its own.
+    """
     groups: list[list[_T]] = []
     for item in sorted(items, key=length, reverse=True):
         longest = length(groups[-1][0]) if groups else 0
         is_similar = bool(groups) and length(item) >= _LEAST_FILL * longest
-        if is_similar and (len(groups[-1]) + 1) * longest <= _PREFILL_TOKENS:
+        if is_similar and (len(groups[-1]) + 1) * (longest + n_cached) <= n_tokens:
             groups[-1].append(item)
         else:
             groups.append([item])

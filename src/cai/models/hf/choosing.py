@@ -1,7 +1,7 @@
-"""How probable each of some given answers is as what the model writes next."""
+"""How probable each of some given options is as what the model writes next."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,79 +11,110 @@ from torch import Tensor
 from cai.errors import ModelError
 from cai.models.hf.batching import grouped
 from cai.models.hf.network import Network
-from cai.models.protocol import Choice, Usage
+from cai.models.hf.sharing import Group, Question
+from cai.models.protocol import Choice, Usage, mass_of
 
-_Ids = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request and the options that may follow it, in token ids."""
-
-    ids: _Ids
-    options: tuple[_Ids, ...]
-
-    def __post_init__(self) -> None:
-        if not self.options or not all(self.options):
-            raise ModelError("A choice needs options, and none may be empty. Give their texts.")
-
-    @property
-    def n_tokens(self) -> int:
-        return len(self.ids) + sum(len(option) for option in self.options)
-
-    @property
-    def n_at_most(self) -> int:
-        return len(self.ids) + max(len(option) for option in self.options)
+_SHORT = 16  # rows with fewer tokens of their own than this go into one pass, padded
 
 
 @dataclass(frozen=True, slots=True)
-class _Term:
-    """The log-probability of one option token; `back` counts from the end of its row."""
+class _Row:
+    """A question with one of the rows of its options, in a group of that number."""
 
-    question: int
-    option: int
-    back: int
-    token: int
+    question: Question
+    number: int
+    group: int
+    n_shared: int
+
+    @property
+    def ids(self) -> list[int]:
+        return [*self.question.ids, *self.question.options.rows[self.number]]
+
+    @property
+    def n_new(self) -> int:
+        return len(self.ids) - self.n_shared
+
+    @property
+    def n_read(self) -> int:
+        """After how many tokens at its end the prediction is read."""
+        return 1 + len(self.question.options.rows[self.number])
 
 
-def answer(network: Network, questions: Sequence[Question]) -> list[Choice]:
-    """The choice of each question: sums of log-probabilities of each option's tokens, normalised.
+def answer(
+    network: Network, groups: Sequence[Group], n_tokens: int
+) -> dict[Question, Choice | ModelError]:
+    """The choice of each question, or why it has none.
 
-    Options of one token share the pass of their request.
+    A pass takes at most `n_tokens`, or one row.
     """
-    sums = [[0.0] * len(question.options) for question in questions]
-    terms = _terms(questions)
-    for rows in grouped(list(terms), len):
-        for term, value in _values(network, [(row, terms[row]) for row in rows]):
-            sums[term.question][term.option] += value
+    values = {
+        question: [math.nan] * len(question.options.steps)
+        for group in groups
+        for question in group.questions
+    }
+    for rows, logits in _passes(network, groups, n_tokens):
+        _read(rows, logits, values)
+    return {question: _choice(question, found) for question, found in values.items()}
+
+
+def _passes(
+    network: Network, groups: Sequence[Group], n_tokens: int
+) -> Iterator[tuple[list[_Row], Tensor]]:
+    """Rows that were read together, and the logits after their ends."""
+    alone = _rows([group for group in groups if not group.n_shared])
+    for rows in grouped(alone, lambda row: row.n_new, n_tokens):
+        yield rows, network.score([row.ids for row in rows], _n_read(rows))
+    sharing = [group for group in groups if group.n_shared]
+    for together in grouped(sharing, lambda group: group.n_shared, n_tokens):
+        prefixes = network.prefixes([list(group.shared) for group in together])
+        n_cached = max(group.n_shared for group in together)
+        after = _rows(together)
+        for rows in grouped(after, lambda row: max(row.n_new, _SHORT), n_tokens, n_cached):
+            of, ids = [row.group for row in rows], [row.ids for row in rows]
+            yield rows, network.score_after(prefixes, of, ids, _n_read(rows))
+
+
+def _rows(groups: Sequence[Group]) -> list[_Row]:
     return [
-        Choice.normalised(logprobs, Usage(len(question.ids)))
-        for question, logprobs in zip(questions, sums, strict=True)
+        _Row(question, number, index, group.n_shared)
+        for index, group in enumerate(groups)
+        for question in group.questions
+        for number in range(question.n_rows)
     ]
 
 
-def _terms(questions: Sequence[Question]) -> dict[_Ids, list[_Term]]:
-    """Every option token, under the row that predicts it: the request and the option's start."""
-    terms: dict[_Ids, list[_Term]] = defaultdict(list)
-    for number, question in enumerate(questions):
-        for index, option in enumerate(question.options):
-            terms[question.ids + option[:-1]] += [
-                _Term(number, index, len(option) - 1 - place, token)
-                for place, token in enumerate(option)
-            ]
-    return terms
+def _n_read(rows: Sequence[_Row]) -> int:
+    return max(row.n_read for row in rows)
 
 
-def _values(
-    network: Network, rows: Sequence[tuple[_Ids, list[_Term]]]
-) -> list[tuple[_Term, float]]:
-    last = 1 + max(term.back for _, terms in rows for term in terms)
-    logits = network.score([list(row) for row, _ in rows], last).float()
-    places = [(number, term) for number, (_, terms) in enumerate(rows) for term in terms]
-    at = torch.tensor([(number, last - 1 - term.back, term.token) for number, term in places])
-    row, place, token = at.to(logits.device).unbind(1)
-    values = logits[row, place, token] - logits.logsumexp(2)[row, place]
-    return [(term, value) for (_, term), value in zip(places, _as_list(values), strict=True)]
+def _read(rows: Sequence[_Row], logits: Tensor, values: dict[Question, list[float]]) -> None:
+    """Notes the log-probabilities of the tokens that these rows predict."""
+    logits = logits.float()
+    n_read = logits.shape[1]
+    found = [
+        (values[row.question], step, (index, n_read - 1 - each.back, each.token))
+        for index, row in enumerate(rows)
+        for step, each in enumerate(row.question.options.steps)
+        if each.row == row.number
+    ]
+    at = torch.tensor([place for _, _, place in found]).to(logits.device)
+    row, column, token = at.unbind(1)
+    logprobs = logits[row, column, token] - logits.logsumexp(2)[row, column]
+    for (of, step, _), logprob in zip(found, _as_list(logprobs), strict=True):
+        of[step] = logprob
+
+
+def _choice(question: Question, values: Sequence[float]) -> Choice | ModelError:
+    if any(map(math.isnan, values)):
+        return ModelError(
+            "The model's logits after this request are not numbers. Its weights may be damaged, or "
+            "its dtype too narrow: load it with dtype float32."
+        )
+    logprobs = question.options.logprobs(values)
+    try:
+        return Choice.normalised(logprobs, Usage(len(question.ids)), mass_of(logprobs))
+    except ModelError as error:
+        return error
 
 
 def _as_list(values: Tensor) -> list[float]:

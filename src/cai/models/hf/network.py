@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from cai.errors import ModelError
+from cai.models.hf.prefixes import Prefixes
 from cai.models.hf.slab import Slab
 
 _NO_LIMIT = 2**31
@@ -44,7 +45,8 @@ class Network:
         self.device = device
         self.context = context or _NO_LIMIT
         with torch.inference_mode():
-            _, probe = self.prefill([[0]])
+            logits, probe = self.prefill([[0]])
+        self.n_tokens = logits.shape[-1]
         self._like = probe
         self.is_exact = probe[0][0].dtype == torch.float32
         self.bytes_per_token = sum(t.numel() * t.element_size() for pair in probe for t in pair)
@@ -62,6 +64,26 @@ class Network:
     def score(self, rows: Sequence[list[int]], last: int) -> Tensor:
         """Logits after each of the `last` tokens of every row: rows × last × vocabulary."""
         return self._forward(rows, last, None)
+
+    def prefixes(self, rows: Sequence[list[int]]) -> Prefixes:
+        """Keys and values of these beginnings of rows, for `score_after`."""
+        _, layers = self.prefill(rows)
+        return Prefixes(layers, [len(row) for row in rows])
+
+    def score_after(
+        self, prefixes: Prefixes, of: Sequence[int], rows: Sequence[list[int]], last: int
+    ) -> Tensor:
+        """As `score`, of rows that begin with the prefixes of the numbers `of`.
+
+        Every row is longer than its prefix. All rows read as many tokens anew as the one that has
+        most after its prefix. So none is padded between prefix and rest, which would upset models
+        that see a window of their tokens: they count columns, not positions.
+        """
+        lengths = [len(row) for row in rows]
+        n_new = max(n - prefixes.lengths[at] for n, at in zip(lengths, of, strict=True))
+        n_cached = max(lengths) - n_new
+        cache = prefixes.repeated(of, [n - n_new for n in lengths], n_cached)
+        return self._forward(rows, last, cache, n_cached)
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int], slab: Slab) -> Tensor:
         """Logits after one more token per row, which `slab` then holds too: rows × vocabulary.
@@ -89,15 +111,18 @@ class Network:
         """
         return self._forward([row], 1, None)[:, -1]
 
-    def _forward(self, rows: Sequence[list[int]], last: int, cache: Cache | None) -> Tensor:
+    def _forward(
+        self, rows: Sequence[list[int]], last: int, cache: Cache | None, n_cached: int = 0
+    ) -> Tensor:
+        """Logits after the `last` tokens; the first `n_cached` columns of the rows are cached."""
         width = max(len(row) for row in rows)
         padding = torch.tensor([width - len(row) for row in rows], device=self.device)[:, None]
         columns = torch.arange(width, device=self.device)
         output = self.model(
             input_ids=torch.tensor(
-                [[0] * (width - len(row)) + row for row in rows], device=self.device
+                [([0] * (width - len(row)) + row)[n_cached:] for row in rows], device=self.device
             ),
-            position_ids=(columns - padding).clamp(min=0),
+            position_ids=(columns - padding).clamp(min=0)[:, n_cached:],
             attention_mask=columns >= padding,
             past_key_values=cache,
             use_cache=cache is not None,

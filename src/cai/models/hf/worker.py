@@ -18,18 +18,23 @@ from typing import TypeVar
 
 import torch
 
-from cai.errors import ContextLengthError, ModelError
-from cai.models.hf.batching import Batch, Row
-from cai.models.hf.choosing import Question, answer
+from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
+from cai.models.hf.batching import PREFILL_TOKENS, Batch, Row
+from cai.models.hf.choosing import answer
 from cai.models.hf.ending import Ending
 from cai.models.hf.network import Network
-from cai.models.hf.tokens import Tokenizer, encode_content, encode_request
+from cai.models.hf.sharing import Group, Question, portions
+from cai.models.hf.spelling import Speller
+from cai.models.hf.tokens import Tokenizer, encode_request
+from cai.models.options import check_options
 from cai.models.protocol import Choice, Completion, Sampling
 from cai.types import Message
 
 logger = logging.getLogger(__name__)
 
 _GATHER_S = 0.003
+_TURN = 1024  # the most questions that are put in groups at a time
+_LEAST_TOKENS = 256
 _Answer = TypeVar("_Answer")
 
 
@@ -63,11 +68,14 @@ class Worker:
         self._network = network
         self._tokenizer = tokenizer
         self._ending = ending
+        self._speller = Speller(tokenizer, network.n_tokens)
         self.batch = Batch(network, slots, room)
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: deque[Row] = deque()
         self._writing: dict[Row, CompletionJob] = {}
-        self._questions: list[tuple[Question, ChoiceJob]] = []
+        self._asking: dict[Question, ChoiceJob] = {}
+        self._portions: deque[list[Group]] = deque()
+        self._portion_tokens = PREFILL_TOKENS
         self._concerned: Sequence[Job] = ()
         self._is_open = True
         self._door = threading.Lock()  # no job comes after the None that ends the thread
@@ -131,8 +139,8 @@ class Worker:
                 self._writing[row] = job
                 self._waiting.append(row)
             else:
-                self._questions.append((self._question(ids, job.options), job))
-        except ModelError as error:
+                self._asking[self._question(ids, job.options)] = job
+        except (ModelError, UsageError) as error:
             self._fail([job], error)
         except (TypeError, ValueError) as error:
             reason = _first_line(error)
@@ -145,8 +153,8 @@ class Worker:
         return Row(ids, sampling, seed, limit)
 
     def _question(self, ids: list[int], options: Sequence[str]) -> Question:
-        spelt = tuple(tuple(encode_content(self._tokenizer, option)) for option in options)
-        question = Question(tuple(ids), spelt)
+        check_options(options)
+        question = Question(tuple(ids), self._speller.spell(options))
         self._check_length(question.n_at_most)
         return question
 
@@ -174,19 +182,34 @@ class Worker:
             self._keep_undone()
 
     def _keep_undone(self) -> None:
-        self._questions = [pair for pair in self._questions if not pair[1].future.done()]
+        self._asking = {
+            question: job for question, job in self._asking.items() if not job.future.done()
+        }
+        self._portions.clear()
         self._writing = {row: job for row, job in self._writing.items() if not job.future.done()}
         self._waiting = deque(row for row in self._waiting if row in self._writing)
 
     def _answer_questions(self) -> None:
-        turn = self._questions[: self.batch.slots]
-        if not turn:
+        """Answers one portion, so that completions in flight go on between any two."""
+        if not self._portions:
+            turn = islice(self._asking, _TURN)
+            self._portions.extend(portions(turn, self._portion_tokens))
+        if not self._portions:
             return
-        self._concerned = [job for _, job in turn]
-        choices = answer(self._network, [question for question, _ in turn])
-        del self._questions[: len(turn)]
-        for (_, job), choice in zip(turn, choices, strict=True):
-            _give(job.future, choice)
+        groups = self._portions[0]
+        jobs = {each: self._asking[each] for group in groups for each in group.questions}
+        self._concerned = list(jobs.values())
+        if any(job.future.cancelled() for job in self._concerned):
+            self._keep_undone()
+            return
+        choices = answer(self._network, groups, self._portion_tokens)
+        self._portions.popleft()
+        for question, choice in choices.items():
+            job = self._asking.pop(question)
+            if isinstance(choice, ModelError):
+                self._fail([job], choice)
+            else:
+                _give(job.future, choice)
 
     def _join(self) -> None:
         joining = list(islice(self._waiting, self.batch.fitting(self._waiting)))
@@ -200,14 +223,11 @@ class Worker:
     def _recover(self, error: Exception) -> None:
         """Starts all rows again from their prompts, without the jobs that cannot be done.
 
-        A row becomes what it would have become, so this costs time only. When memory ran out, the
-        batch is halved before any job is given up.
+        A row becomes what it would have become, so this costs time only. When memory ran out, less
+        is done at a time before any job is given up.
         """
         self.batch.clear()
-        if _is_out_of_memory(error) and self.batch.slots > 1:
-            self.batch.slots //= 2
-            logger.warning("Out of memory: %d requests at a time from now on.", self.batch.slots)
-        else:
+        if not (_is_out_of_memory(error) and self._does_less()):
             failure = ModelError(f"The model failed at this request: {_first_line(error)}")
             self._fail(self._concerned, failure)
         self._keep_undone()
@@ -215,10 +235,24 @@ class Worker:
             row.written.clear()
         self._waiting = deque(self._writing)
 
-    def _jobs(self) -> list[Job]:
-        return [*self._writing.values(), *(job for _, job in self._questions)]
+    def _does_less(self) -> bool:
+        """Halves what is done at a time of the kind that failed; False where that is the least."""
+        if any(isinstance(job, ChoiceJob) for job in self._concerned):
+            if self._portion_tokens <= _LEAST_TOKENS:
+                return False
+            self._portion_tokens //= 2
+            logger.warning("Out of memory: %d tokens at a time from now on.", self._portion_tokens)
+            return True
+        if self.batch.slots == 1:
+            return False
+        self.batch.slots //= 2
+        logger.warning("Out of memory: %d requests at a time from now on.", self.batch.slots)
+        return True
 
-    def _fail(self, jobs: Sequence[Job], error: ModelError) -> None:
+    def _jobs(self) -> list[Job]:
+        return [*self._writing.values(), *self._asking.values()]
+
+    def _fail(self, jobs: Sequence[Job], error: CaiError) -> None:
         for job in jobs:
             if not job.future.done() and job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)

@@ -7,15 +7,20 @@ Sampling that is off is said to be off (`top_p` 1, `top_k` -1), because vLLM and
 missing field from the model's own generation settings, and an unfiltered draw would silently become
 a filtered one. What no request can say, such as a repetition penalty among those settings, is the
 server's to switch off (`--generation-config vllm`).
+
+A schema for the answer is a wish: a server that complains about it is asked without it.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import orjson
+
+from cai.errors import UsageError
 from cai.models.protocol import Sampling
 
-Field = str | int | float | bool | list[str]
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 _REFUSAL = re.compile(
     r"unsupported|not supported|unrecogni[sz]ed|unexpected|unknown|extra|not permitted"
@@ -23,7 +28,10 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _N_TOP, _N_TOP_LOW = 20, 5  # what most servers show, and what the strictest do
-_MENTION = {"logprobs": r"\b(?:top_)?logprobs\b|\btop_n_tokens\b"}
+_MENTION = {
+    "logprobs": r"\b(?:top_)?logprobs\b|\btop_n_tokens\b",
+    "response_format": r"response_format|(?i:json[ _]schema|structured[ _]output)|guided_|grammar",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +45,15 @@ class Dialect:
         """How many likeliest tokens to ask for."""
         return _N_TOP_LOW if "logprobs" in self.refused else _N_TOP
 
-    def fields(self, sampling: Sampling, *, is_text: bool) -> dict[str, Field]:
-        """The part of a request's body that says how to sample."""
+    def fields(self, sampling: Sampling, *, is_text: bool) -> dict[str, Json]:
+        """The part of a request's body that says how to sample.
+
+        Raises:
+            UsageError: The schema for the answer is not JSON.
+        """
         # /completions never took the new name: servers would ignore it and stop at their default.
         is_renamed = "max_tokens" in self.refused and not is_text
-        fields: dict[str, Field] = {
+        fields: dict[str, Json] = {
             "temperature": sampling.temperature,
             "max_completion_tokens" if is_renamed else "max_tokens": sampling.max_tokens,
         }
@@ -53,6 +65,8 @@ class Dialect:
             fields["stop"] = list(sampling.stop)
         if sampling.seed is not None and "seed" not in self.refused:
             fields["seed"] = sampling.seed
+        if sampling.json_schema and not is_text and "response_format" not in self.refused:
+            fields["response_format"] = _response_format(sampling.json_schema)
         return fields
 
     def after(
@@ -75,17 +89,30 @@ class Dialect:
         return Dialect(self.refused | {named[min(named)]}) if named else None
 
     def _spare(self, sampling: Sampling) -> Iterator[str]:
-        """Fields that only say what is off, so that any complaint about them is reason to go."""
+        """Fields that say what is off, or a wish: any complaint about them is reason to go."""
         if sampling.top_p >= 1:
             yield "top_p"
         if sampling.top_k <= 0:
             yield "top_k"
+        if sampling.json_schema:
+            yield "response_format"
 
     def _renamed_or_lost(self, sampling: Sampling) -> Iterator[str]:
         """Fields that a server which does not know them can be spared: a seed is best effort."""
         yield "max_tokens"
         if sampling.seed is not None:
             yield "seed"
+
+
+def _response_format(schema: str) -> Json:
+    try:
+        parsed: Json = orjson.loads(schema)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"The schema for the answer is not JSON ({error}). Repair it.") from None
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "strict": True, "schema": parsed},
+    }
 
 
 # The hosted API refuses what it does not know, has the new name, and fills in nothing.

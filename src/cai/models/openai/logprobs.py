@@ -5,34 +5,40 @@ option among none of the tokens shown is bounded from above: it cannot be likeli
 token shown, nor than all the probability that the shown tokens leave over. It gets that bound, so
 the share of the others errs towards caution, never towards certainty.
 
-One token is seen, so options should be one token each: where "10" is spelt "1", "0", its
-probability counts for "1".
+One token is seen, so every option must be one: where "10" is spelt "1", "0", its probability would
+count for "1", and there is no choice to be read.
 """
 
 import math
 from collections.abc import Sequence
 
-from cai.errors import ModelError, NoLogprobs, UsageError
+from cai.errors import ModelError, NoLogprobs
 from cai.models.openai.failures import shown
-from cai.models.protocol import Choice, log_sum_exp
+from cai.models.options import bare, check_options
+from cai.models.protocol import Choice, Usage, log_sum_exp, mass_of
 
-_AROUND = " \t\r\n()[]{}\"'`“”‘’*_.:,▁Ġ"
 _LEAST_REST = 1e-9
+_NEGLIGIBLE = 1e-3
+_ROUNDING = 1e-3  # by which a server's log-probability may lie above 0
 
 
-def option_logprobs(
-    tokens: Sequence[tuple[str, float]], options: Sequence[str], where: str
-) -> tuple[float, ...]:
-    """Log-probabilities of the options in nats, normalised over them.
+def read_choice(
+    tokens: Sequence[tuple[str, float]],
+    options: Sequence[str],
+    where: str,
+    usage: Usage = Usage(),
+) -> Choice:
+    """The choice among the options; its mass is that of the option tokens seen.
 
     `tokens` are the likeliest first tokens of the answer with their log-probabilities; `where`
     names the server in messages.
 
     Raises:
         UsageError: The options are not distinct texts.
-        NoLogprobs: No token is one of the options.
-        ModelError: A log-probability is not a number.
+        NoLogprobs: No token is one of the options, or one may be the beginning of two of them.
+        ModelError: A log-probability is not one.
     """
+    check_options(options)
     seen = _gather(tokens, options, where)
     if not seen:
         raise NoLogprobs(
@@ -40,35 +46,39 @@ def option_logprobs(
             f"tokens, which are {_listed(tokens)}. Ask for the bare option, switch off the "
             "thinking of a model that thinks first, or judge by parsed verdicts."
         )
+    _check_beginnings(seen, options, where)
     bound = _bound([value for _, value in tokens])
-    summed = [log_sum_exp(seen[option]) if option in seen else bound for option in options]
-    return Choice.normalised(summed).logprobs
+    summed = [seen.get(option, bound) for option in options]
+    return Choice.normalised(summed, usage, mass_of(list(seen.values())))
 
 
 def _gather(
     tokens: Sequence[tuple[str, float]], options: Sequence[str], where: str
-) -> dict[str, list[float]]:
-    if len(set(options)) < len(options) or any(
-        not option or option != option.strip(_AROUND) for option in options
-    ):
-        raise UsageError(
-            f"The options {list(options)!r} cannot be told apart in an answer. "
-            "Give distinct letters or words without spaces or punctuation around them."
-        )
+) -> dict[str, float]:
+    """The log-probability of each option that was seen, over its spellings."""
     seen: dict[str, list[float]] = {}
     for token, value in tokens:
-        if math.isnan(value):
+        if math.isnan(value) or value > _ROUNDING:
             raise ModelError(
-                f"{where}: the log-probability of the token '{shown(token)}' is not a number. "
+                f"{where}: {value:g} for the token '{shown(token)}' is not a log-probability. "
                 "The model overflows on that server; try another data type there."
             )
-        if value > -math.inf and _bare(token) in options:
-            seen.setdefault(_bare(token), []).append(value)
-    return seen
+        if value > -math.inf and bare(token) in options:
+            seen.setdefault(bare(token), []).append(value)
+    return {option: log_sum_exp(values) for option, values in seen.items()}
 
 
-def _bare(token: str) -> str:
-    return token.strip(_AROUND) or token
+def _check_beginnings(seen: dict[str, float], options: Sequence[str], where: str) -> None:
+    for short, value in seen.items():
+        longer = [one for one in options if one != short and one.startswith(short)]
+        hidden = [one for one in longer if one not in seen]
+        if hidden and math.exp(value) > _NEGLIGIBLE:
+            raise NoLogprobs(
+                f"{where}: the first token '{shown(short)}' is an option and may also begin the "
+                f"option {shown(hidden[0])}, which is not among the tokens shown, so their "
+                "probabilities cannot be told apart. Give options of which none begins another, "
+                "or judge by parsed verdicts."
+            )
 
 
 def _bound(values: Sequence[float]) -> float:

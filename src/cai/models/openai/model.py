@@ -13,9 +13,10 @@ from cai.errors import ModelError, ModelUnavailable, NoLogprobs
 from cai.models.openai.apikey import read_key
 from cai.models.openai.dialect import OPENAI, Dialect
 from cai.models.openai.failures import Answer, complaint, failure, is_too_long, models_shown, shown
-from cai.models.openai.logprobs import option_logprobs
+from cai.models.openai.logprobs import read_choice
 from cai.models.openai.servers import Server, Servers
 from cai.models.openai.wire import Ask, read_completion, read_model_names, read_top_tokens
+from cai.models.options import check_options
 from cai.models.protocol import Choice, Completion, Sampling
 from cai.types import Message
 
@@ -80,12 +81,14 @@ class HttpModel:
         """Log-probabilities of the options as first token of the answer.
 
         Raises:
-            NoLogprobs: The server gives none, or none of these options is likely at all.
+            UsageError: The options are not distinct texts.
+            NoLogprobs: The server gives none, or the first token does not tell the options apart.
         """
+        check_options(options)
         ask = Ask(self._model, tuple(messages), _CHOOSING, wants_logprobs=True)
         answer, dialect = await self._ask(ask)
         tokens, usage = read_top_tokens(answer, ask, dialect.n_top)
-        return Choice(option_logprobs(tokens, options, f"{self._model} at {answer.url}"), usage)
+        return read_choice(tokens, options, f"{self._model} at {answer.url}", usage)
 
     async def check(self) -> None:
         """Find out before a run whether every server can be reached and has the model.

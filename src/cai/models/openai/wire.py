@@ -4,6 +4,7 @@ Reasoning comes in a field of its own or as a `<think>` block at the head of the
 it is kept apart from the answer. Stop strings are cut off here too, since some servers ignore them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -43,6 +44,7 @@ class Ask:
         """The request as JSON.
 
         Raises:
+            UsageError: The schema for the answer is not JSON.
             ModelError: A text holds a lone surrogate, which no JSON can carry.
         """
         body: dict[str, object] = {
@@ -175,17 +177,16 @@ def read_top_tokens(answer: Answer, ask: Ask, n_top: int) -> tuple[list[tuple[st
     """
     reply = _read(answer, ask)
     logprobs = reply.choices[0].logprobs
-    tokens = (
-        [(token, value) for token, value in logprobs.first() if value is not None]
-        if logprobs
-        else []
-    )
-    if not tokens:
+    shown_tokens = logprobs.first() if logprobs else []
+    if all(value is None for _, value in shown_tokens):
         raise NoLogprobs(
             f"{answer.url} answers without the log-probabilities it was asked for. Serve the model "
             "with a server that gives them, or judge by parsed verdicts."
         )
-    return sorted(tokens, key=lambda pair: -pair[1])[:n_top], reply.counted()
+    # JSON writers turn what is not a number into null. It comes first here, so that it is noticed.
+    tokens = [(token, math.nan if value is None else value) for token, value in shown_tokens]
+    tokens.sort(key=lambda pair: (math.isnan(pair[1]), pair[1]), reverse=True)
+    return tokens[:n_top], reply.counted()
 
 
 def read_model_names(answer: Answer) -> list[str]:
