@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cai.errors import SourceError
-from cai.sources.prompts import BAD_ROWS_KEPT, BadRow, check_prompts, read_prompts
+from cai.sources.prompts import check_prompts, read_prompts
+from cai.sources.rows import BAD_ROWS_KEPT, BadRow
 from cai.types import Message
 
 
@@ -94,7 +95,7 @@ def test_skipped_rows_are_counted_and_the_first_are_kept(tmp_path: Path):
     path = write_rows(tmp_path / "a.jsonl", rows)
     summary = check_prompts(path, skip_bad_rows=True)
     assert (summary.n_prompts, summary.n_bad, len(summary.bad_rows)) == (2, 31, BAD_ROWS_KEPT)
-    assert summary.bad_rows[0] == BadRow(f"{path}:2", "'prompt' is blank")
+    assert summary.bad_rows[0] == BadRow(f"{path}:2", "'prompt' is blank", "blank")
     assert summary.describe().endswith("\n31 rows skipped")
     assert [prompt.request for prompt in read_prompts(path, skip_bad_rows=True)] == ["x", "z"]
 

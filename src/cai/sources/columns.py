@@ -5,7 +5,7 @@ Names are found whatever their case. The second column of Alpaca (`input`) and o
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cai.errors import SourceError
@@ -63,43 +63,84 @@ def select_columns(table: Table, column: str | None, id_column: str | None) -> S
     Raises:
         SourceError: A named column is not there, or none or several could hold the prompt.
     """
-    for name, option in ((column, "--column"), (id_column, "--id-column")):
+    check_named(table, {"--column": column, "--id-column": id_column})
+    prompt = column or table.only_column or _find_prompt(table)
+    found_id = find_id_column(table, id_column, _ID_COLUMNS, exclude=[prompt])
+    return Selection(prompt, found_id, find_companion(table.columns, prompt))
+
+
+def check_named(table: Table, named: Mapping[str, str | None]) -> None:
+    """Nothing, where the source has every column that is named; the keys are the options' names.
+
+    Raises:
+        SourceError: It lacks one.
+    """
+    for option, name in named.items():
         if name and name not in table.columns:
             raise SourceError(_missing(table, name, option))
-    prompt = column or table.only_column or _find_prompt(table)
-    ids = _matching(table.columns, _ID_COLUMNS) if id_column is None else [id_column]
-    found_id = next((name for name in ids if name and name != prompt), None)
-    return Selection(prompt, found_id, _companion(table.columns, prompt))
 
 
-def _find_prompt(table: Table) -> str:
-    for group in _PROMPT_COLUMNS:
-        found = _matching(table.columns, group)
-        if len(found) > 1:
-            raise SourceError(
-                f"{table.name}: the prompt could be in any of {_listed(found)}. "
-                f"Say which with --column {found[0]}."
-            )
-        if found:
-            return found[0]
-    raise SourceError(
-        f"{table.name}: no column is known to hold prompts. "
-        f"Columns found: {_listed(table.columns)}. Say which with --column NAME."
+def find_id_column(
+    table: Table, named: str | None, known: Sequence[str], exclude: Sequence[str]
+) -> str | None:
+    """The named column, or the first that is known; None where ids come from the content."""
+    ids = matching(table.columns, known) if named is None else [named]
+    return next((name for name in ids if name and name not in exclude), None)
+
+
+def find_prompt_column(table: Table, exclude: Sequence[str], option: str) -> str | None:
+    """The column that is known to hold prompts, or None; `option` is how the user names one.
+
+    Raises:
+        SourceError: Several could.
+    """
+    columns = [name for name in table.columns if name not in exclude]
+    return next(
+        (found for group in _PROMPT_COLUMNS if (found := only_one(table, columns, group, option))),
+        None,
     )
 
 
-def _matching(columns: Sequence[str], known: Sequence[str]) -> list[str]:
+def only_one(
+    table: Table, columns: Sequence[str], known: Sequence[str], option: str, noun: str = "prompt"
+) -> str | None:
+    """The one of these columns that is known, or None.
+
+    Raises:
+        SourceError: There are several.
+    """
+    found = matching(columns, known)
+    if len(found) > 1:
+        raise SourceError(
+            f"{table.name}: the {noun} could be in any of {listed(found)}. "
+            f"Say which with {option} {found[0]}."
+        )
+    return found[0] if found else None
+
+
+def _find_prompt(table: Table) -> str:
+    column = find_prompt_column(table, (), "--column")
+    if column is None:
+        raise SourceError(
+            f"{table.name}: no column is known to hold prompts. "
+            f"Columns found: {listed(table.columns)}. Say which with --column NAME."
+        )
+    return column
+
+
+def matching(columns: Sequence[str], known: Sequence[str]) -> list[str]:
     """The columns that are known, in the order in which they are known."""
     return [name for wanted in known for name in columns if name.casefold() == wanted]
 
 
-def _companion(columns: Sequence[str], column: str) -> Companion | None:
+def find_companion(columns: Sequence[str], column: str) -> Companion | None:
+    """The column that is joined to a prompt column of that name."""
     kind = column.casefold()
     if kind in ("instruction", "instructions"):
-        found = _matching(columns, ("input" if kind == "instruction" else "inputs",))
+        found = matching(columns, ("input" if kind == "instruction" else "inputs",))
         return Companion(found[0], False, "\n\n") if found else None
     if kind == "behavior":
-        found = _matching(columns, ("contextstring",))
+        found = matching(columns, ("contextstring",))
         return Companion(found[0], True, "\n\n---\n\n") if found else None
     return None
 
@@ -107,9 +148,10 @@ def _companion(columns: Sequence[str], column: str) -> Companion | None:
 def _missing(table: Table, name: str, option: str) -> str:
     near = difflib.get_close_matches(name, table.columns, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Name one of them with {option}."
-    return f"{table.name}: no column {name!r}. Columns found: {_listed(table.columns)}. {hint}"
+    return f"{table.name}: no column {name!r}. Columns found: {listed(table.columns)}. {hint}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The names in quotes, the first twenty of them."""
     listed = ", ".join(repr(name) for name in names[:20])
     return listed if len(names) <= 20 else f"{listed} and {len(names) - 20} more"

@@ -45,7 +45,7 @@ def column_form(column: str, values: Sequence[object]) -> Form:
     # A text in `chosen` is an answer unless it is a whole dialogue; as an answer it is no prompt.
     if column.casefold() in ("chosen", "rejected"):
         return "transcript"
-    if filled and all(isinstance(value, str) and _MARKER.match(value) for value in filled):
+    if filled and all(is_transcript(value) for value in filled):
         return "transcript"
     return "text"
 
@@ -56,7 +56,32 @@ def read_conversation(form: Form, value: object, column: str) -> Conversation:
     Raises:
         RowError: The value is not of that form, or has no user turn with text in it.
     """
+    return up_to_user(form, read_turns(form, value, column), column)
+
+
+def read_turns(form: Form, value: object, column: str) -> Conversation:
+    """All turns as they stand, also those behind the user's last one; blank ones too.
+
+    Raises:
+        RowError: The value is not of that form.
+    """
     return _READERS[form](value, column)
+
+
+def up_to_user(form: Form, turns: Conversation, label: str) -> Conversation:
+    """The turns up to the user's last one, as templates want them.
+
+    Raises:
+        RowError: There is no user turn, or the last one is blank.
+    """
+    ends = [place for place, turn in enumerate(turns) if turn.role == "user"]
+    if not ends:
+        raise _malformed(f"{label!r} has no user turn")
+    if not turns[ends[-1]].content.strip():
+        found = "is blank" if len(turns) == 1 else "ends in a blank user turn"
+        raise RowError(f"{label!r} {found}", "blank")
+    kept = turns[: ends[-1] + 1]
+    return _in_turn(kept) if form == "transcript" else kept
 
 
 def read_text(value: object, label: str) -> str:
@@ -65,12 +90,14 @@ def read_text(value: object, label: str) -> str:
     Raises:
         RowError: It is not a text, or cannot be written as UTF-8.
     """
+    if value is None:
+        raise RowError(f"{label!r} is null, and a text is needed", "missing")
     if not isinstance(value, str):
-        raise RowError(f"{label!r} is {_kind(value)}, and a text is needed")
+        raise _malformed(f"{label!r} is {_kind(value)}, and a text is needed")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RowError(
+        raise _malformed(
             f"{label!r} holds half of a surrogate pair at character {error.start + 1}, "
             "which no UTF-8 file can hold"
         ) from None
@@ -78,42 +105,68 @@ def read_text(value: object, label: str) -> str:
 
 
 def _from_text(value: object, label: str) -> Conversation:
-    return _up_to_user([Message("user", read_text(value, label))], label)
+    return (Message("user", read_text(value, label)),)
+
+
+def read_list(value: object, label: str, items: str) -> list[object]:
+    """The list.
+
+    Raises:
+        RowError: It is none; the reason says that a list of these items is needed.
+    """
+    if value is None:
+        raise RowError(f"{label!r} is null, and a list of {items} is needed", "missing")
+    if not isinstance(value, list):
+        raise _malformed(f"{label!r} is {_kind(value)}, and a list of {items} is needed")
+    return cast(list[object], value)
 
 
 def _from_messages(value: object, label: str) -> Conversation:
-    if not isinstance(value, list):
-        raise RowError(f"{label!r} is {_kind(value)}, and a list of messages is needed")
-    turns = cast(list[object], value)
+    turns = read_list(value, label, "messages")
     messages = [_message(turn, f"{label}[{place}]") for place, turn in enumerate(turns)]
     for place, message in enumerate(messages):
         if message.role == "system" and place > 0:
-            raise RowError(f"'{label}[{place}]' is a system turn; only the first turn may be one")
-    return _up_to_user(messages, label)
+            raise _malformed(f"'{label}[{place}]' is a system turn; only the first turn may be one")
+    return tuple(messages)
 
 
 def _from_transcript(value: object, label: str) -> Conversation:
     text = read_text(value, label)
-    if not _MARKER.match(text):
-        raise RowError(f"{label!r} does not begin with a '\\n\\nHuman: ' turn")
+    if not is_transcript(text):
+        raise RowError(
+            f"{label!r} does not begin with a '\\n\\nHuman: ' turn",
+            "malformed" if text.strip() else "blank",
+        )
     _, *parts = _MARKER.split(text)
-    turns = [
+    return tuple(
         Message(_ROLES[speaker.casefold()], said)
         for speaker, said in zip(parts[::2], parts[1::2], strict=True)
-    ]
-    # Some speakers have two turns in a row, or an empty one between; templates want them to take
-    # turns. The last user turn is looked for first: an empty one there is a fault of the row.
-    spoken = [turn for turn in _up_to_user(turns, label) if turn.content.strip()]
+    )
+
+
+def is_transcript(value: object) -> bool:
+    """Whether it is a text that begins with a turn marker."""
+    return isinstance(value, str) and _MARKER.match(value) is not None
+
+
+def is_message_list(value: object) -> bool:
+    """Whether it is a list with an object in it, as messages are."""
+    return isinstance(value, list) and any(
+        isinstance(item, dict) for item in cast(list[object], value)
+    )
+
+
+def _in_turn(turns: Conversation) -> Conversation:
+    """The same, where some speakers have two turns in a row, or a blank one between."""
+    spoken = [turn for turn in turns if turn.content.strip()]
     runs = [list(run) for _, run in groupby(spoken, key=lambda turn: turn.role)]
     return tuple(Message(run[0].role, "\n\n".join(turn.content for turn in run)) for run in runs)
 
 
 def _from_turns(value: object, label: str) -> Conversation:
-    if not isinstance(value, list):
-        raise RowError(f"{label!r} is {_kind(value)}, and a list of user turns is needed")
-    turns = cast(list[object], value)
+    turns = read_list(value, label, "user turns")
     if not turns:
-        raise RowError(f"{label!r} is an empty list, and a list of user turns is needed")
+        raise _malformed(f"{label!r} is an empty list, and a list of user turns is needed")
     return _from_text(turns[0], f"{label}[0]")
 
 
@@ -127,18 +180,18 @@ _READERS: dict[Form, Callable[[object, str], Conversation]] = {
 
 def _message(turn: object, label: str) -> Message:
     if not isinstance(turn, dict):
-        raise RowError(
+        raise _malformed(
             f"{label!r} is {_kind(turn)}, and a message with a role and content is needed"
         )
     fields = cast(dict[str, object], turn)
     role_key, content_key = ("from", "value") if "from" in fields else ("role", "content")
     for key in (role_key, content_key):
         if key not in fields:
-            raise RowError(f"{label!r} has no {key!r}")
+            raise _malformed(f"{label!r} has no {key!r}")
     name = fields[role_key]
     role = _ROLES.get(name.casefold()) if isinstance(name, str) else None
     if role is None:
-        raise RowError(f"{label!r} has the role {name!r:.60}, not one of {', '.join(_ROLES)}")
+        raise _malformed(f"{label!r} has the role {name!r:.60}, not one of {', '.join(_ROLES)}")
     return Message(role, _content(fields[content_key], f"{label}.{content_key}"))
 
 
@@ -153,19 +206,12 @@ def _content(value: object, label: str) -> str:
 def _part(part: object, label: str) -> str:
     fields = cast(dict[str, object], part) if isinstance(part, dict) else {}
     if fields.get("type") != "text" or "text" not in fields:
-        raise RowError(f"{label!r} is not a text part; only texts can be read")
+        raise _malformed(f"{label!r} is not a text part; only texts can be read")
     return read_text(fields["text"], label)
 
 
-def _up_to_user(messages: Sequence[Message], label: str) -> Conversation:
-    ends = [place for place, message in enumerate(messages) if message.role == "user"]
-    if not ends:
-        raise RowError(f"{label!r} has no user turn")
-    if not messages[ends[-1]].content.strip():
-        raise RowError(
-            f"{label!r} is blank" if len(messages) == 1 else f"{label!r} ends in a blank user turn"
-        )
-    return tuple(messages[: ends[-1] + 1])
+def _malformed(reason: str) -> RowError:
+    return RowError(reason, "malformed")
 
 
 def _kind(value: object) -> str:

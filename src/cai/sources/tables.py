@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 HEAD_ROWS = 50
 """How many rows are looked at to learn which columns a source has and what they hold."""
@@ -9,8 +10,27 @@ HEAD_ROWS = 50
 Row = dict[str, object]
 
 
+FaultKind = Literal[
+    "unreadable row",
+    "missing",
+    "blank",
+    "malformed",
+    "wrong label",
+    "equal sides",
+    "third option",
+    "no shared prompt",
+    "contradiction",
+    "wrong id",
+]
+"""What can be wrong with a row; `malformed` is a wrong type, or a conversation that is none."""
+
+
 class RowError(Exception):
     """Why one row cannot be used; outside of `sources/` it is a `BadRow` or a `SourceError`."""
+
+    def __init__(self, reason: str, kind: FaultKind = "unreadable row") -> None:
+        super().__init__(reason)
+        self.kind: FaultKind = kind
 
 
 NumberedRows = Iterator[tuple[int, Row | RowError]]

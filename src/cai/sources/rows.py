@@ -1,0 +1,163 @@
+"""What the readers of prompts, pairs and responses share: ids, bad rows and how both are told."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from cai.errors import SourceError
+from cai.sources.conversations import read_text
+from cai.sources.tables import HEAD_ROWS, FaultKind, Row, RowError, Table
+from cai.types import Conversation, content_hash
+
+BAD_ROWS_KEPT = 20
+
+Sources = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used: where it is and what is wrong with it."""
+
+    origin: str
+    reason: str
+    kind: FaultKind
+
+    @property
+    def error(self) -> SourceError:
+        """What a reader raises that does not pass over bad rows."""
+        return SourceError(f"{self.origin}: {self.reason}. Mend the row, or pass --skip-bad-rows.")
+
+
+@dataclass(slots=True)
+class BadRows:
+    """The bad rows of a pass: all are counted, the first few kept."""
+
+    n: int = 0
+    kinds: Counter[FaultKind] = field(default_factory=Counter[FaultKind])
+    first: list[BadRow] = field(default_factory=list[BadRow])
+
+    def add(self, row: BadRow) -> None:
+        self.n += 1
+        self.kinds[row.kind] += 1
+        if self.n <= BAD_ROWS_KEPT:
+            self.first.append(row)
+
+
+def describe_kinds(kinds: Mapping[FaultKind, int]) -> str:
+    """Such as: 3 rows skipped: 2 no shared prompt, 1 blank."""
+    n = sum(kinds.values())
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=_by_count))
+    return f"{n} row{'' if n == 1 else 's'} skipped: {counts}"
+
+
+def _by_count(item: tuple[FaultKind, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+_ROW_BITS = 48
+
+
+def place_of(part: int, number: int) -> int:
+    """The number of a part and that of a row in it, as one integer."""
+    return part << _ROW_BITS | number
+
+
+def origin_of(tables: Sequence[Table], place: int) -> str:
+    """Where the row of a place stands."""
+    return tables[place >> _ROW_BITS].origin(place & ((1 << _ROW_BITS) - 1))
+
+
+class Ids:
+    """The ids given so far in all tables, each with its place.
+
+    They are kept as hashes, some hundred bytes a row; the texts would take twice that.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tables
+        self._places: dict[int, int] = {}
+        self._repeats: Counter[str] = Counter()
+
+    def claim(self, id: str, place: int) -> str:
+        """The same id, which no other row has.
+
+        Raises:
+            RowError: Another has it.
+        """
+        first = self._taken(id, place)
+        if first is not None:
+            raise RowError(
+                f"the id {id!r:.100} is already that of {origin_of(self._tables, first)}; "
+                "ids must be unique (--id-column '' makes them from the content)",
+                "wrong id",
+            )
+        return id
+
+    def derive(self, texts: Sequence[str], place: int) -> str:
+        """An id made from the content; the second and third of one content get `-2`, `-3`."""
+        base = id = content_hash(*texts)
+        while self._taken(id, place) is not None:
+            self._repeats[base] += 1
+            id = f"{base}-{self._repeats[base] + 1}"
+        return id
+
+    def _taken(self, id: str, place: int) -> int | None:
+        """The place of the row that has this id already, or None: then it is this one's."""
+        key = hash(id)
+        first = self._places.get(key)
+        if first is None:
+            self._places[key] = place
+        return first
+
+
+def given_id(value: object, label: str) -> str:
+    """The id in a row's id column: a text that is not blank, or an integer.
+
+    Raises:
+        RowError: It is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    try:
+        id = read_text(value, label)
+    except RowError as error:
+        raise RowError(str(error), "wrong id") from None
+    if not id.strip():
+        raise RowError(f"{label!r} is blank, and each row needs an id of its own", "wrong id")
+    return id
+
+
+def texts_of(messages: Conversation) -> list[str]:
+    """Roles and contents in turn: what a conversation's hash is made of."""
+    return [text for message in messages for text in (message.role, message.content)]
+
+
+def source_names(sources: Sources, noun: str) -> list[str]:
+    """The names of the sources, of which there must be one.
+
+    Raises:
+        SourceError: There is none.
+    """
+    names = [sources] if isinstance(sources, str | Path) else sources
+    if not names:
+        raise SourceError(f"No source of {noun} is named. Give a file, or hub:owner/name.")
+    return [str(name) for name in names]
+
+
+def head_rows(table: Table, columns: Sequence[str]) -> list[Row]:
+    """The first rows, without those that cannot be read."""
+    head = islice(table.rows(columns), HEAD_ROWS)
+    return [row for _, row in head if not isinstance(row, RowError)]
+
+
+def nothing_read(names: Sequence[str], bad_rows: Sequence[BadRow], noun: str) -> SourceError:
+    """What a reader raises that found not one row it can use."""
+    listed = ", ".join(names)
+    if not bad_rows:
+        return SourceError(f"{listed}: holds no rows. Give a source with at least one {noun}.")
+    first = bad_rows[0]
+    return SourceError(
+        f"{listed}: no row is a {noun}; the first: {first.origin}: {first.reason}. Mend the source."
+    )
