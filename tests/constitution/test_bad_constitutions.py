@@ -112,6 +112,28 @@ def message(text: str | bytes) -> str:
             [":6:", "principle 'a', example 1 has no 'response'"],
             id="half an example",
         ),
+        pytest.param(
+            HEAD + "- id: a\n  text: T.\n  tests:\n  - {prompt: P., better: R.}\n",
+            [":6:", "principle 'a', test 1 has no 'worse'"],
+            id="half a test",
+        ),
+        pytest.param(
+            HEAD
+            + "- id: a\n  text: T.\n  tests:\n  - {prompt: P., better: R., worse: S.}\n"
+            + "  - {prompt: P., better: R., worse: 'R. '}\n",
+            [":7:", "'better' and 'worse' are the same text", "Write two"],
+            id="a test without a difference",
+        ),
+        pytest.param(
+            HEAD + "- id: a\n  text: T.\n  rubric:\n  - {id: c, text: T.}\n  - {id: c, text: U.}\n",
+            [":5:", "two criteria", "'c'", "Rename"],
+            id="same criterion",
+        ),
+        pytest.param(
+            HEAD + "- {id: a, text: T., rubric: [{id: c, text: T., weight: 0}]}\n",
+            [":3:", "principle 'a'", "'weight'"],
+            id="criterion of weight 0",
+        ),
         pytest.param("cai: 2\n" + HEAD + "- {id: a, text: T.}\n", ["'cai' is '2'"], id="newer"),
         pytest.param(
             "version: 1.10\n" + HEAD + "- {id: a, text: T.}\n", ['"1.10"'], id="version as number"

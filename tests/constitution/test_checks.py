@@ -6,7 +6,7 @@ import pytest
 
 from cai.constitution.checks import Finding, check_constitution, double_negative
 from cai.constitution.loading import load_constitution
-from cai.constitution.schema import Constitution, FewShot, Principle
+from cai.constitution.schema import Constitution, Criterion, Expectation, FewShot, Principle
 
 KIND = Principle(id="kind", text="The response is kind to the user.", judge="Which is kinder?")
 SHORT = Principle(id="short", text="The response comes to its point.", judge="Which is shorter?")
@@ -164,3 +164,71 @@ def test_most_few_shots_that_are_moved_to_another_principle_are_found():
         found = findings(*(swapped.get(p.id, p) for p in constitution.principles))
         n_found += [finding.principle for finding in found] == [host.id]
     assert n_found >= 0.9 * (n_moved // 7)
+
+
+LONE = Criterion(id="warm", text="The response is warm.", judge="Which is warmer?")
+TWO = (LONE, LONE.model_copy(update={"id": "calm", "judge": "Which is calmer?"}))
+SHOT = FewShot(prompt="P", response="Too cold.", critique="It is cold.", revision="Warm and kind.")
+
+
+@pytest.mark.parametrize("negated", ["Which is kinder?", "which  is\nKINDER?"])
+def test_a_negated_question_that_asks_the_same_is_found(negated: str):
+    (finding,) = findings(KIND.model_copy(update={"negated": negated}), SHORT)
+    assert (finding.principle, finding.kind) == ("kind", "same-question")
+
+
+def test_a_negated_question_that_asks_for_the_worse_one_is_fine():
+    assert findings(KIND.model_copy(update={"negated": "Which is less kind?"}), SHORT) == []
+
+
+def test_a_negated_question_is_read_for_double_negatives():
+    negated = KIND.model_copy(update={"negated": "Which one does not avoid coldness?"})
+    (finding,) = findings(negated)
+    assert finding.kind == "double-negative"
+    assert "'negated': 'does not avoid'" in finding.message
+
+
+def test_a_rubric_of_two_criteria_is_fine_and_stands_for_the_judge_question():
+    assert findings(KIND.model_copy(update={"rubric": TWO, "judge": None}), SHORT) == []
+
+
+def test_a_rubric_of_one_criterion_is_found():
+    assert kinds(KIND.model_copy(update={"rubric": (LONE,)})) == [("kind", "lone-criterion")]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"judge": None}, "no-judge"),
+        ({"negated": "Which is calmer?"}, "same-question"),
+        ({"text": "It is not without calm."}, "double-negative"),
+        ({"judge": "Which is calmer? " * 40}, "long"),
+    ],
+)
+def test_a_criterion_is_checked_like_a_principle_and_named(change: dict[str, str], kind: str):
+    rubric = (LONE, TWO[1].model_copy(update=change))
+    (finding,) = findings(KIND.model_copy(update={"rubric": rubric}))
+    assert finding.kind == kind
+    assert "calm" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("prompt", "better", "worse", "found"),
+    [
+        ("p", "Very glad to help.", "Nobody asked you.", ["tested-example"]),
+        ("Q", "Warm and kind.", "Too\n cold.", ["tested-example"]),
+        ("Q", "Very glad to help.", "Too cold.", []),
+        ("Q", "Very glad to help.", "Nobody asked you.", []),
+    ],
+)
+def test_a_test_that_repeats_an_example_is_found(
+    prompt: str, better: str, worse: str, found: list[str]
+):
+    test = Expectation(prompt=prompt, better=better, worse=worse)
+    principle = KIND.model_copy(update={"examples": (SHOT,), "tests": (test,)})
+    assert [finding.kind for finding in findings(principle, SHORT)] == found
+
+
+def test_a_principle_without_tests_is_no_finding():
+    assert KIND.tests == ()
+    assert findings(KIND) == []

@@ -8,6 +8,7 @@ from textwrap import fill
 import click
 
 from cai.cli.console import printable
+from cai.cli.constitution_test import test
 from cai.constitution.checks import Finding, check_constitution
 from cai.constitution.loading import load_constitution, shipped_constitutions
 from cai.constitution.schema import Constitution, Principle, json_schema
@@ -78,6 +79,9 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+constitution.add_command(test)
+
+
 def _find(loaded: Constitution, id: str) -> Principle:
     try:
         return loaded.principle(id)
@@ -116,9 +120,13 @@ def _requests(principle: Principle) -> Iterator[str]:
         ("critique", principle.critique),
         ("revision", principle.revision),
         ("judge", principle.judge),
+        ("negated", principle.negated),
     ):
         if text is not None:
             yield _wrapped(f"{name}: {text}", indent=2)
+    for criterion in principle.rubric:
+        shown = f"criterion {criterion.id} (weight {criterion.weight:g}): {criterion.text}"
+        yield _wrapped(shown, indent=2)
     yield f"  examples: {len(principle.examples)}, tests: {len(principle.tests)}"
 
 
@@ -127,7 +135,7 @@ def _samples(principle: Principle) -> Iterator[str]:
     samples += [("test", sample) for sample in principle.tests]
     for kind, sample in samples:
         yield f"\n{kind}"
-        for name, text in sample.model_dump().items():
+        for name, text in sample.model_dump(exclude_none=True).items():
             yield _wrapped(f"{name}: {text}", indent=2)
 
 

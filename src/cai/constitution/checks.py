@@ -12,10 +12,18 @@ from itertools import combinations
 from math import log
 from typing import Literal
 
-from cai.constitution.schema import Constitution, FewShot, Principle
+from cai.constitution.schema import Constitution, Criterion, FewShot, Principle
 
 Kind = Literal[
-    "near-duplicate", "no-judge", "double-negative", "foreign-example", "never-drawn", "long"
+    "near-duplicate",
+    "no-judge",
+    "same-question",
+    "lone-criterion",
+    "double-negative",
+    "foreign-example",
+    "tested-example",
+    "never-drawn",
+    "long",
 ]
 
 # Two statements that share seven of ten of all their words: by then they differ in one or two
@@ -53,12 +61,6 @@ def check_constitution(constitution: Constitution) -> list[Finding]:
 
 
 def _check_principle(principle: Principle) -> Iterator[Finding]:
-    if principle.judge is None:
-        yield Finding(
-            principle.id,
-            "no-judge",
-            "has no 'judge' text, so judges get a question made from 'text'. Write the question.",
-        )
     if principle.weight == 0:
         yield Finding(
             principle.id, "never-drawn", "has weight 0 and is never drawn. Raise it or remove it."
@@ -79,17 +81,78 @@ def _check_principle(principle: Principle) -> Iterator[Finding]:
                 f"has {len(text):,} characters in {name!r}; over {LONG_TEXT}, parts get lost. "
                 "Shorten it or split the principle.",
             )
+    for asked in principle.rubric or (principle,):
+        yield from _check_question(principle.id, asked)
+    if len(principle.rubric) == 1:
+        yield Finding(
+            principle.id,
+            "lone-criterion",
+            "has a rubric of one criterion, which judges then ask in place of the principle's own "
+            "question. Add the other criteria or drop the rubric.",
+        )
+    yield from _tested_examples(principle)
+
+
+def _check_question(id: str, asked: Principle | Criterion) -> Iterator[Finding]:
+    """What is wrong with a question that judges are asked: the principle's or a criterion's."""
+    where = f" in criterion {asked.id!r}" if isinstance(asked, Criterion) else ""
+    if asked.judge is None:
+        yield Finding(
+            id,
+            "no-judge",
+            f"has no 'judge' text{where}, so judges get a question made from 'text'. "
+            "Write the question.",
+        )
+    elif asked.negated is not None and _plain(asked.judge) == _plain(asked.negated):
+        yield Finding(
+            id,
+            "same-question",
+            f"asks the same{where} in 'judge' and in 'negated', whose answers are read the "
+            "opposite way. Let 'negated' ask which response is worse.",
+        )
+
+
+def _tested_examples(principle: Principle) -> Iterator[Finding]:
+    """Tests that repeat a few-shot, which a judge may have been shown with its answer.
+
+    One text in common is no repeat: short refusals are the same under many prompts.
+    """
+    examples = principle.examples
+    prompts = {_plain(example.prompt) for example in examples}
+    texts = {_plain(text) for each in examples for text in (each.response, each.revision)}
+    for number, test in enumerate(principle.tests, start=1):
+        if _plain(test.prompt) in prompts or {_plain(test.better), _plain(test.worse)} <= texts:
+            yield Finding(
+                principle.id,
+                "tested-example",
+                f"has in test {number} an example of its own, which a judge may have been shown. "
+                "Write another.",
+            )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
 
 
 def _requests(principle: Principle) -> Iterator[tuple[str, str]]:
+    """Every text that a model may be asked with, and how it is named."""
     yield "text", principle.text
     for name, text in (
         ("critique", principle.critique),
         ("revision", principle.revision),
         ("judge", principle.judge),
+        ("negated", principle.negated),
     ):
         if text is not None:
             yield name, text
+    for criterion in principle.rubric:
+        for name, text in (
+            ("text", criterion.text),
+            ("judge", criterion.judge),
+            ("negated", criterion.negated),
+        ):
+            if text is not None:
+                yield f"{name} of criterion {criterion.id}", text
 
 
 _FIRST = (

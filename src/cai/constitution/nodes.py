@@ -14,6 +14,7 @@ _ITEMS = {
     "principles": "principle",
     "examples": "example",
     "tests": "test",
+    "rubric": "criterion",
     "tags": "tag",
     "extends": "entry of 'extends'",
     "changelog": "changelog entry",

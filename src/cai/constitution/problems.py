@@ -13,6 +13,7 @@ from cai.constitution.schema import (
     SCHEMA_VERSION,
     Change,
     Constitution,
+    Criterion,
     Expectation,
     FewShot,
     Principle,
@@ -25,6 +26,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "principles": Principle,
     "examples": FewShot,
     "tests": Expectation,
+    "rubric": Criterion,
     "changelog": Change,
 }
 
@@ -67,7 +69,9 @@ def _problem(details: ErrorDetails, root: Node, path: Path) -> Problem:
     if kind == "extra_forbidden":
         return Problem(node.line, f"{place(root, path)} {_unknown_field(path)}")
     if kind == "value_error":
-        return Problem(node.line, f"{details['msg'].removeprefix('Value error, ')}.")
+        where = place(root, path)
+        said = details["msg"].removeprefix("Value error, ")
+        return Problem(node.line, f"{where}: {said}." if where else f"{said}.")
     finding = _bad_version if path == ("cai",) else _FINDINGS.get(kind)
     found = finding(node) if finding else f"cannot be read ({details['msg']})."
     return Problem(node.line, f"{place(root, path) or 'the file'} {found}")
@@ -145,6 +149,13 @@ def _bad_weight(node: Node) -> str:
     return f"is {node.written}. A weight is a number from 0 up, such as 1.0; 0 is never drawn."
 
 
+def _bad_share(node: Node) -> str:
+    return (
+        f"is {node.written}. A criterion's weight is a number above 0; drop the criterion if it is "
+        "to count nothing."
+    )
+
+
 def _bad_version(node: Node) -> str:
     return (
         f"is {shortened(node.written)}. This program reads schema version {SCHEMA_VERSION}; "
@@ -166,6 +177,7 @@ _FINDINGS: dict[str, Callable[[Node], str]] = {
     "float_type": _not_number,
     "int_type": _not_number,
     "finite_number": _bad_weight,
+    "greater_than": _bad_share,
     "greater_than_equal": _bad_weight,
     "too_short": _too_few,
 }

@@ -33,12 +33,17 @@ class _Part(BaseModel):
 
 
 class FewShot(_Part):
-    """A worked critique and revision, shown to the model before its own."""
+    """A worked critique and revision, shown to the model before its own.
+
+    To a judge it is shown as a comparison that the revision wins against the response; `assessment`
+    is then what was written about the two before the verdict.
+    """
 
     prompt: Text
     response: Text
     critique: Text
     revision: Text
+    assessment: Text | None = None
 
 
 class Expectation(_Part):
@@ -48,6 +53,14 @@ class Expectation(_Part):
     better: Text
     worse: Text
 
+    @model_validator(mode="after")
+    def _texts_differ(self) -> "Expectation":
+        if self.better.strip() == self.worse.strip():
+            raise ValueError(
+                "'better' and 'worse' are the same text. Write two that a judge should tell apart"
+            )
+        return self
+
 
 class Change(_Part):
     """One entry of the changelog."""
@@ -56,11 +69,26 @@ class Change(_Part):
     note: Text
 
 
+class Criterion(_Part):
+    """One line of a principle's rubric, judged by itself; `weight` is its share in the principle.
+
+    `judge` and `negated` are as for a principle.
+    """
+
+    id: Identifier
+    text: Text
+    judge: Text | None = None
+    negated: Text | None = None
+    weight: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 1.0
+
+
 class Principle(_Part):
     """One rule. `text` states it of a response; the other texts are the requests made under it.
 
-    A request that is absent is rendered by the template from `text`. `weight` is the relative
-    chance to be drawn, and the weight in an ensemble of verdicts.
+    A request that is absent is rendered by the template from `text`. `judge` asks which of two
+    responses keeps the principle better, `negated` which breaks it more. `weight` is the relative
+    chance to be drawn, and the weight in an ensemble of verdicts. A principle with a `rubric` is
+    judged criterion by criterion.
     """
 
     id: Identifier
@@ -68,10 +96,24 @@ class Principle(_Part):
     critique: Text | None = None
     revision: Text | None = None
     judge: Text | None = None
+    negated: Text | None = None
     weight: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 1.0
     tags: tuple[Identifier, ...] = ()
+    rubric: tuple[Criterion, ...] = ()
     examples: tuple[FewShot, ...] = ()
     tests: tuple[Expectation, ...] = ()
+
+    @field_validator("rubric")
+    @classmethod
+    def _criteria_are_unique(cls, rubric: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+        seen: set[str] = set()
+        for criterion in rubric:
+            if criterion.id in seen:
+                raise ValueError(
+                    f"two criteria of the rubric have the id {criterion.id!r}. Rename one of them"
+                )
+            seen.add(criterion.id)
+        return rubric
 
 
 class Constitution(_Part):
@@ -111,10 +153,12 @@ class Constitution(_Part):
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over all that can change a request, so not description or changelog."""
-        return content_hash(
-            self.name, *(principle.model_dump_json() for principle in self.principles)
-        )
+        """Twelve hex digits over all that can change a request.
+
+        So not over description, changelog and the principles' tests.
+        """
+        texts = [each.model_dump_json(exclude={"tests"}) for each in self.principles]
+        return content_hash(self.name, *texts)
 
     def principle(self, id: str) -> Principle:
         """The principle of that id.
