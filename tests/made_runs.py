@@ -1,15 +1,32 @@
-"""Revision runs written straight into a folder, as the tests of exports and reports need them."""
+"""Runs of every method written straight into a folder, as the tests of exports need them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from made_verdicts import Said, judge_recipe, judgement
 
 from cai.engine.records import Failure, Record
 from cai.engine.run_folder import RunFolder
-from cai.models.protocol import Completion
-from cai.records import Draw, Named, RevisionRecipe, Source, dump_chain
+from cai.judging.comparisons import Candidate, Group
+from cai.judging.judge import JudgePlan
+from cai.judging.ranking import Contest, Judged, strengths
+from cai.judging.scoring import Score, Scored, ScoreOutcome, ScorePlan
+from cai.judging.verdicts import Verdict, verdict_of
+from cai.models.protocol import Completion, StopReason
+from cai.records.bodies import Body, dump
+from cai.records.recipes import (
+    Draw,
+    Named,
+    Recipe,
+    RevisionRecipe,
+    SampleRecipe,
+    ScoreRecipe,
+    Source,
+)
 from cai.revision import Chain, RevisionPlan, Round
 from cai.revision_flags import Flag
-from cai.types import user_prompt
+from cai.sampling import Sample, Samples
+from cai.types import Prompt, user_prompt
 
 DRAW = Draw(
     model="scripted",
@@ -19,11 +36,22 @@ DRAW = Draw(
     top_k=0,
     max_tokens=64,
 )
+SOURCE = Source(files=("asked.jsonl",), column="prompt", hash="ba9876543210")
+CONSTITUTION = Named(name="one", hash="aaaaaaaaaaaa", version="1.2.0")
 RECIPE = RevisionRecipe(
-    source=Source(files=("asked.jsonl",), column="prompt", hash="ba9876543210"),
-    constitution=Named(name="one", hash="aaaaaaaaaaaa", version="1.2.0"),
+    source=SOURCE,
+    constitution=CONSTITUTION,
     plan=RevisionPlan(rounds=2, tags=("harm",)),
     roles={"respond": DRAW, "critique": DRAW, "revise": DRAW},
+    seed=7,
+)
+SAMPLING = SampleRecipe(source=SOURCE, policies=(DRAW,), k=2, seed=7)
+JUDGING = judge_recipe("scripted-judge")
+SCORING = ScoreRecipe(
+    source=SOURCE,
+    constitution=CONSTITUTION,
+    judges=JUDGING.judges,
+    plan=ScorePlan(),
     seed=7,
 )
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
@@ -36,19 +64,94 @@ def revised(text: str, *flags: Flag) -> Round:
 FOUND_NOTHING = Round("no-harm", Completion("No revision needed."), None)
 
 
+def asked_of(id: str, asked: str | None = None) -> Prompt:
+    return user_prompt(asked or f"Question {id}?", id, f"asked.jsonl:{id}")
+
+
 def chain(id: str, response: str, *rounds: Round, asked: str | None = None) -> Chain:
-    prompt = user_prompt(asked or f"Question {id}?", id, f"asked.jsonl:{id}")
-    return Chain(prompt, Completion(response), rounds)
+    return Chain(asked_of(id, asked), Completion(response), rounds)
 
 
-def made_run(folder: Path, chains: Iterable[Chain | Failure]) -> RunFolder:
-    with RunFolder.open(folder, RECIPE.model_dump(mode="json"), {}) as run:
-        for position, item in enumerate(chains):
-            if isinstance(item, Failure):
-                run.add(Record(position, f"failed-{position}", "", item))
-            else:
-                run.add(Record(position, item.prompt.id, dump_chain(item)))
+def samples(id: str, *texts: str | tuple[str, StopReason], asked: str | None = None) -> Samples:
+    said = [(text, "stop") if isinstance(text, str) else text for text in texts]
+    return Samples(
+        asked_of(id, asked), tuple(Sample("policy", Completion(text, stop)) for text, stop in said)
+    )
+
+
+Contests = Mapping[tuple[int, int], Verdict | Said | tuple[Said, Said]]
+"""What is said of the candidates at these places: in both orders the same, or in each."""
+
+
+def contested(
+    id: str, texts: Iterable[str], contests: Contests, *, asked: str | None = None
+) -> Judged:
+    """A judged group; of every contest there is a judgement under one principle."""
+    candidates = tuple(Candidate(text, f"policy-{n}") for n, text in enumerate(texts))
+    held = tuple(
+        Contest(first, second, _verdict(said)) for (first, second), said in contests.items()
+    )
+    group = Group(asked_of(id, asked), candidates)
+    return Judged(group, held, strengths(len(candidates), held))
+
+
+def _verdict(said: Verdict | Said | tuple[Said, Said]) -> Verdict:
+    if isinstance(said, Verdict):
+        return said
+    there, back = said if isinstance(said, tuple) else (said, said)
+    return verdict_of([judgement(there, back)])
+
+
+def scored(
+    id: str,
+    response: str,
+    value: float | ScoreOutcome,
+    *,
+    asked: str | None = None,
+    model: str = "policy",
+) -> Scored:
+    """A response with one score, or with the reason why it has none."""
+    if isinstance(value, float):
+        score = Score("mark", "scripted-judge", "no-harm", 1.0, "scored", value, (0.1,) * 10, 0.9)
+    else:
+        score = Score("mark", "scripted-judge", "no-harm", 1.0, value, reason="busy")
+    return Scored(asked_of(id, asked), response, model, (score,))
+
+
+def made_run(
+    folder: Path, items: Iterable[Body | Failure], recipe: Recipe | None = None
+) -> RunFolder:
+    """A run with these records, of the method of its first that did not fail."""
+    listed = list(items)
+    found = recipe or next((recipe_of(item) for item in listed if item != FAILED), RECIPE)
+    with RunFolder.open(folder, found.model_dump(mode="json"), {}) as run:
+        for position, item in enumerate(listed):
+            run.add(record(position, item))
     return RunFolder.existing(folder)
+
+
+def record(position: int, item: Body | Failure) -> Record:
+    if isinstance(item, Failure):
+        return Record(position, f"failed-{position}", "", item)
+    prompt = item.group.prompt if isinstance(item, Judged) else item.prompt
+    return Record(position, prompt.id, dump(item))
+
+
+def recipe_of(item: Body | Failure) -> Recipe:
+    match item:
+        case Samples():
+            return SAMPLING
+        case Judged():
+            return JUDGING
+        case Scored():
+            return SCORING
+        case _:
+            return RECIPE
+
+
+def judged_with(tie_margin: float) -> Recipe:
+    """The recipe of a judge with that margin for ties."""
+    return judge_recipe("scripted-judge", plan=JudgePlan(tie_margin=tie_margin))
 
 
 MIXED: list[Chain | Failure] = [
@@ -56,4 +159,24 @@ MIXED: list[Chain | Failure] = [
     FAILED,
     chain("2", "Wipe it.", FOUND_NOTHING),
     chain("3", "naïve 👍\n\u2028", revised("Two\nlines, \x07 and a tab\t.")),
+]
+MIXED_SAMPLES: list[Samples | Failure] = [
+    samples("1", "Do it.", "I will not.", "Do it."),
+    FAILED,
+    samples("2", "  ", ("Wipe it wi", "length"), ("", "filtered")),
+    samples("3", "naïve 👍\n\u2028"),
+]
+MIXED_JUDGED: list[Judged | Failure] = [
+    contested("1", ["Do it.", "I will not."], {(0, 1): 0.25}),
+    FAILED,
+    contested("2", ["a b", "c", "d"], {(0, 1): 0.75, (1, 2): 0.625, (0, 2): "refused"}),
+    contested("3", ["naïve 👍\n\u2028", "Two\nlines"], {(0, 1): (0.75, 1.0)}),
+    contested("4", ["x", "y"], {(0, 1): 0.5}),
+]
+MIXED_SCORED: list[Scored | Failure] = [
+    scored("1/1", "Do it.", -0.5, asked="Question 1?"),
+    FAILED,
+    scored("1/2", "I will not.", 0.75, asked="Question 1?"),
+    scored("2", "naïve 👍\n\u2028", 0.25),
+    scored("3", "Wipe it.", "unparsed"),
 ]

@@ -15,7 +15,8 @@ from serving import write_prompts
 
 import cai
 from cai.errors import ExportError, JournalError, SourceError
-from cai.jobs import Pace, PromptSource
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.running import Pace
 from cai.models.protocol import Sampling
 from cai.types import Message
 
@@ -142,7 +143,7 @@ def test_chains_come_in_the_order_of_the_source(run):
     ("format", "columns"),
     [
         ("sft", {"prompt", "completion"}),
-        ("preference", {"prompt", "chosen", "rejected"}),
+        ("preference", {"prompt", "chosen", "rejected", "chosen_probability", "judging"}),
         ("prompts", {"prompt"}),
         ("everything", {"chain", "error"}),
     ],
@@ -167,6 +168,85 @@ def test_nothing_to_export_is_an_error_with_the_reasons(tmp_path, prompts):
     run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
     with pytest.raises(ExportError, match="4 unchanged"):
         run.export("preference")
+
+
+def long_lover(name: str = "judge") -> cai.ScriptedModel:
+    """A judge whose log-odds are the difference of the lengths."""
+
+    def choose(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
+        parts = [
+            messages[-1].content.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
+            for tag in ("response_a", "response_b")
+        ]
+        return [float(len(part)) for part in parts][: len(options)] or [0.0] * len(options)
+
+    return cai.ScriptedModel(choices=choose, name=name)
+
+
+def of_growing_length(messages: Sequence[Message], sampling: Sampling) -> str:
+    return "long " * (1 + (sampling.seed or 0) % 97)
+
+
+def test_samples_are_drawn_judged_and_scored(tmp_path, prompts):
+    samples = cai.Run(tmp_path / "samples")
+    policy = cai.ScriptedModel(of_growing_length, name="actor")
+    drawn = samples.sample(prompts, model=policy, k=3, is_quiet=True)
+    assert (drawn.counts.done, drawn.n_calls) == (4, 12)
+    assert [len(each.samples) for each in samples.samples()] == [3] * 4
+
+    judged = cai.Run(tmp_path / "judged")
+    plan = cai.JudgePlan(n_principles=1)
+    outcome = judged.judge(
+        samples, model=long_lover(), constitution=CONSTITUTION, plan=plan, is_quiet=True
+    )
+    assert outcome.run.counts.done == 4
+    for each in judged.judged():
+        texts = [candidate.text for candidate in each.group.candidates]
+        assert each.ranking is not None
+        assert texts[each.ranking[0]] == max(texts, key=len)
+
+    scored = cai.Run(tmp_path / "scored")
+    marks = cai.ScriptedModel(choices=lambda m, o: [float(option == "9") for option in o])
+    result = scored.score(samples, model=marks, constitution=CONSTITUTION, is_quiet=True)
+    assert result.run.counts.done == len(list(scored.scores())) == 12
+
+
+def test_policies_and_judges_come_one_by_one_or_in_lists(tmp_path, prompts):
+    policies = [
+        cai.ScriptedModel(of_growing_length, name="first"),
+        cai.Speaker.of(cai.ScriptedModel(of_growing_length, name="next"), Sampling(0.5)),
+    ]
+    samples = cai.Run(tmp_path / "samples")
+    samples.sample(prompts, model=policies, k=1, is_quiet=True)
+    first = next(samples.samples())
+    assert [each.model for each in first.samples] == ["first", "next"]
+    judged = cai.Run(tmp_path / "judged")
+    judged.judge(
+        tmp_path / "samples",
+        model=[long_lover("one"), long_lover("two")],
+        constitution=CONSTITUTION,
+        plan=cai.JudgePlan(n_principles=1),
+        is_quiet=True,
+    )
+    judges = {each.judge for each in next(judged.judged()).contests[0].verdict.judgements}
+    assert judges == {"one", "two"}
+
+
+def test_pair_files_are_judged(tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    row = {"prompt": "Hm?", "response_a": "short", "response_b": "longer", "label": "b"}
+    pairs.write_text(json.dumps(row) + "\n")
+    run = cai.Run(tmp_path / "judged")
+    outcome = run.judge(pairs, model=long_lover(), constitution=CONSTITUTION, is_quiet=True)
+    assert outcome.verdicts.n_labelled == 1
+    assert next(run.judged()).contests[0].verdict.outcome == "b"
+
+
+def test_a_run_of_another_method_is_said(run):
+    assert len(list(run.chains())) == 4
+    for read in (run.samples, run.judged, run.scores):
+        with pytest.raises(JournalError, match="is a run of `cai revise`"):
+            next(read())
 
 
 def test_a_folder_that_is_no_run_is_said(tmp_path):

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from cai.constitution.loading import load_constitution
     from cai.constitution.schema import Constitution, Principle
     from cai.errors import CaiError
+    from cai.judging.comparisons import Comparison
+    from cai.judging.judge import Judge, JudgePlan, judge
+    from cai.judging.scoring import Scored, ScorePlan, score
+    from cai.judging.verdicts import Verdict
     from cai.models.opening import open_model
     from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
     from cai.models.scripted import ScriptedModel
@@ -19,13 +23,14 @@ if TYPE_CHECKING:
         Chain,
         RevisionPlan,
         Round,
-        Speaker,
         Speakers,
         revise,
         revise_chain,
         speakers_of,
     )
     from cai.run import Run
+    from cai.sampling import Samples, sample
+    from cai.speaker import Speaker
     from cai.types import Message, Prompt, user_prompt
 
 __all__ = [
@@ -33,8 +38,11 @@ __all__ = [
     "Chain",
     "Choice",
     "ChoiceModel",
+    "Comparison",
     "Completion",
     "Constitution",
+    "Judge",
+    "JudgePlan",
     "Message",
     "Model",
     "Principle",
@@ -42,17 +50,24 @@ __all__ = [
     "RevisionPlan",
     "Round",
     "Run",
+    "Samples",
     "Sampling",
+    "ScorePlan",
+    "Scored",
     "ScriptedModel",
     "Speaker",
     "Speakers",
     "TemplateSet",
     "Usage",
+    "Verdict",
+    "judge",
     "load_constitution",
     "load_templates",
     "open_model",
     "revise",
     "revise_chain",
+    "sample",
+    "score",
     "speakers_of",
     "user_prompt",
 ]
@@ -62,8 +77,11 @@ _HOMES = {
     "Chain": "cai.revision",
     "Choice": "cai.models.protocol",
     "ChoiceModel": "cai.models.protocol",
+    "Comparison": "cai.judging.comparisons",
     "Completion": "cai.models.protocol",
     "Constitution": "cai.constitution.schema",
+    "Judge": "cai.judging.judge",
+    "JudgePlan": "cai.judging.judge",
     "Message": "cai.types",
     "Model": "cai.models.protocol",
     "Principle": "cai.constitution.schema",
@@ -71,17 +89,24 @@ _HOMES = {
     "RevisionPlan": "cai.revision",
     "Round": "cai.revision",
     "Run": "cai.run",
+    "Samples": "cai.sampling",
     "Sampling": "cai.models.protocol",
+    "ScorePlan": "cai.judging.scoring",
+    "Scored": "cai.judging.scoring",
     "ScriptedModel": "cai.models.scripted",
-    "Speaker": "cai.revision",
+    "Speaker": "cai.speaker",
     "Speakers": "cai.revision",
     "TemplateSet": "cai.prompts",
     "Usage": "cai.models.protocol",
+    "Verdict": "cai.judging.verdicts",
+    "judge": "cai.judging.judge",
     "load_constitution": "cai.constitution.loading",
     "load_templates": "cai.prompts",
     "open_model": "cai.models.opening",
     "revise": "cai.revision",
     "revise_chain": "cai.revision",
+    "sample": "cai.sampling",
+    "score": "cai.judging.scoring",
     "speakers_of": "cai.revision",
     "user_prompt": "cai.types",
 }

@@ -10,35 +10,20 @@ revision that cannot be used (empty, or a critique in its place) is kept but not
 Pure functions over models: no disk, no clock, no global; randomness is derived from the seed given.
 """
 
-import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from cai.constitution.schema import Constitution, FewShot, Principle
-from cai.errors import UsageError
+from cai.drawing import draw_principle
 from cai.models.protocol import Completion, Model, Sampling, Usage
-from cai.prompts import TemplateSet, load_templates
+from cai.prompts import TemplateSet
 from cai.revision_flags import UNUSABLE, Flag, revision_flags
+from cai.sampling import respond
+from cai.speaker import Speaker
 from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
 
 Role = Literal["respond", "critique", "revise"]
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """A model, the templates it is asked through, and how its answers are drawn."""
-
-    model: Model
-    templates: TemplateSet
-    sampling: Sampling
-
-    async def say(self, turns: Sequence[Message], seed: int) -> Completion:
-        sampling = replace(
-            self.sampling, seed=seed, stop=self.sampling.stop + self.templates.settings.stop
-        )
-        answer = await self.model.complete(self.templates.request(turns), sampling)
-        return replace(answer, text=answer.text.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +134,8 @@ def speakers_of(
     model: Model, respond: Sampling = Sampling(), revise: Sampling = Sampling(temperature=0.3)
 ) -> Speakers:
     """One model in every part, asked through the shipped templates of its kind."""
-    templates = load_templates("chat" if model.is_chat else "transcript")
-    reviser = Speaker(model, templates, revise)
-    return Speakers(Speaker(model, templates, respond), reviser, reviser)
+    reviser = Speaker.of(model, revise)
+    return Speakers(Speaker.of(model, respond), reviser, reviser)
 
 
 async def revise_chain(
@@ -182,34 +166,6 @@ async def chain_steps(
         yield chain
         if latest.revision is None:
             return
-
-
-def draw_principle(constitution: Constitution, tags: Sequence[str], seed: int) -> Principle:
-    """One principle at random, in proportion to the weights, among those with any of the tags.
-
-    Raises:
-        UsageError: None has any of them.
-    """
-    candidates = constitution.select(tags)
-    if not candidates:
-        known = sorted({tag for each in constitution.principles for tag in each.tags})
-        raise UsageError(
-            f"No principle of {constitution.name!r} with a weight above 0 has a tag of "
-            f"{', '.join(tags)}. Its tags: {', '.join(known) or 'none'}."
-        )
-    weights = [principle.weight for principle in candidates]
-    return random.Random(seed).choices(candidates, weights)[0]
-
-
-async def respond(speaker: Speaker, prompt: Prompt, seed: int) -> Completion:
-    """The policy's own response."""
-    return await speaker.say(respond_turns(speaker.templates, prompt), seed)
-
-
-def respond_turns(templates: TemplateSet, prompt: Prompt) -> Conversation:
-    """The prompt's conversation, its last turn as the template renders it."""
-    request = templates.render("respond", {"request": prompt.request})
-    return (*prompt.messages[:-1], Message("user", request))
 
 
 async def one_round(

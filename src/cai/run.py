@@ -5,23 +5,44 @@ import contextlib
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.engine.run_folder import RunFolder
-from cai.errors import ExportError
-from cai.export import ExportSummary, Format, Selection, export_file, export_rows
-from cai.jobs import Outcome, Pace, PromptSource, RevisionJob, run_revision
-from cai.models.protocol import Model
-from cai.records import read_chains
+from cai.export.files import export_dataset, export_file
+from cai.export.formats import Columns, Format
+from cai.export.selecting import Selection
+from cai.export.summary import ExportSummary
+from cai.jobs.groups import GroupSource
+from cai.jobs.judging import JudgeJob, JudgeOutcome, run_judging
+from cai.jobs.probing import Verdicts
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.response_source import ResponseSource
+from cai.jobs.revision import RevisionJob, run_revision
+from cai.jobs.running import Outcome, Pace
+from cai.jobs.sampling import SampleJob, run_sampling
+from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
+from cai.judging.judge import JudgePlan
+from cai.judging.ranking import Judged, Pairing
+from cai.judging.scoring import Scored, ScorePlan
+from cai.models.protocol import Model, Sampling
+from cai.records.bodies import read_done
+from cai.records.recipes import JudgeRecipe, RevisionRecipe, SampleRecipe, ScoreRecipe, recipe_as
 from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
+from cai.sampling import Samples
+from cai.sources.prompts import SourceSummary
+from cai.speaker import Speaker
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 T = TypeVar("T")
+
+Prompts: TypeAlias = str | Path | Sequence[str | Path] | PromptSource
+Of: TypeAlias = "str | Path | Run | Sequence[str | Path | Run]"
+"""Files, or the folders of runs."""
 
 
 class Run:
@@ -32,7 +53,7 @@ class Run:
 
     def revise(
         self,
-        prompts: str | Path | Sequence[str | Path] | PromptSource,
+        prompts: Prompts,
         *,
         model: Model | Speakers,
         constitution: Constitution,
@@ -40,18 +61,86 @@ class Run:
         seed: int = 0,
         pace: Pace = Pace(),
         is_quiet: bool = False,
-    ) -> Outcome:
+    ) -> Outcome[SourceSummary]:
         """Responds to, critiques and revises every prompt; goes on where an earlier call stopped.
 
         Works in a notebook too, where it blocks until the run is done.
 
         Raises:
-            CaiError: As `cai.jobs.run_revision`.
+            CaiError: As `cai.jobs.revision.run_revision`.
         """
         speakers = model if isinstance(model, Speakers) else speakers_of(model)
         job = RevisionJob(_source(prompts), constitution, speakers, plan, seed)
         console = Console(stderr=True, quiet=is_quiet)
         return _wait(run_revision(self.path, job, pace, console=console))
+
+    def sample(
+        self,
+        prompts: Prompts,
+        *,
+        model: Model | Speaker | Sequence[Model | Speaker],
+        k: int = 4,
+        seed: int = 0,
+        pace: Pace = Pace(),
+        is_quiet: bool = False,
+    ) -> Outcome[SourceSummary]:
+        """`k` responses of each policy to every prompt; resumes, and blocks, as `revise`.
+
+        Raises:
+            CaiError: As `cai.jobs.sampling.run_sampling`.
+        """
+        job = SampleJob(_source(prompts), _speakers(model, Sampling()), k, seed)
+        console = Console(stderr=True, quiet=is_quiet)
+        return _wait(run_sampling(self.path, job, pace, console=console))
+
+    def judge(
+        self,
+        of: "Of | GroupSource",
+        *,
+        model: Model | Speaker | Sequence[Model | Speaker],
+        constitution: Constitution,
+        plan: JudgePlan = JudgePlan(),
+        pairing: Pairing = "all",
+        verdicts: Verdicts = "auto",
+        seed: int = 0,
+        pace: Pace = Pace(),
+        is_quiet: bool = False,
+    ) -> JudgeOutcome:
+        """Judges the responses of another run, or of pair files; several models are a jury.
+
+        Resumes, and blocks, as `revise`.
+
+        Raises:
+            CaiError: As `cai.jobs.judging.run_judging`.
+        """
+        source = of if isinstance(of, GroupSource) else GroupSource(_names(of))
+        judges = _speakers(model, Sampling(temperature=0.0))
+        job = JudgeJob(source, constitution, judges, plan, pairing, verdicts, seed)
+        console = Console(stderr=True, quiet=is_quiet)
+        return _wait(run_judging(self.path, job, pace, console=console))
+
+    def score(
+        self,
+        of: "Of | ResponseSource",
+        *,
+        model: Model | Speaker | Sequence[Model | Speaker],
+        constitution: Constitution,
+        plan: ScorePlan = ScorePlan(),
+        verdicts: Verdicts = "auto",
+        seed: int = 0,
+        pace: Pace = Pace(),
+        is_quiet: bool = False,
+    ) -> ScoringOutcome:
+        """Scores each response of another run, or of files; resumes, and blocks, as `revise`.
+
+        Raises:
+            CaiError: As `cai.jobs.scoring.run_scoring`.
+        """
+        source = of if isinstance(of, ResponseSource) else ResponseSource(_names(of))
+        judges = _speakers(model, Sampling(temperature=0.0))
+        job = ScoreJob(source, constitution, judges, plan, verdicts, seed)
+        console = Console(stderr=True, quiet=is_quiet)
+        return _wait(run_scoring(self.path, job, pace, console=console))
 
     def chains(self) -> Iterator[Chain]:
         """The finished chains, in the order of the source.
@@ -60,43 +149,93 @@ class Run:
             JournalError: The folder is not a revision run.
         """
         with RunFolder.existing(self.path) as folder:
-            for _, chain in read_chains(folder):
+            recipe_as(folder, RevisionRecipe)
+            for _, chain in read_done(folder, Chain):
                 yield chain
 
-    def export(self, format: Format, selection: Selection = Selection()) -> "Dataset":
+    def samples(self) -> Iterator[Samples]:
+        """The finished prompts with their responses, in the order of the source.
+
+        Raises:
+            JournalError: The folder is not a run of samples.
+        """
+        with RunFolder.existing(self.path) as folder:
+            recipe_as(folder, SampleRecipe)
+            for _, samples in read_done(folder, Samples):
+                yield samples
+
+    def judged(self) -> Iterator[Judged]:
+        """The judged groups, in the order of the source.
+
+        Raises:
+            JournalError: The folder is not a judged run.
+        """
+        with RunFolder.existing(self.path) as folder:
+            recipe_as(folder, JudgeRecipe)
+            for _, judged in read_done(folder, Judged):
+                yield judged
+
+    def scores(self) -> Iterator[Scored]:
+        """The scored responses, in the order of the source.
+
+        Raises:
+            JournalError: The folder is not a run of scores.
+        """
+        with RunFolder.existing(self.path) as folder:
+            recipe_as(folder, ScoreRecipe)
+            for _, scored in read_done(folder, Scored):
+                yield scored
+
+    def export(
+        self, format: Format, selection: Selection = Selection(), columns: Columns = "trl"
+    ) -> "Dataset":
         """The rows of one format as a `datasets.Dataset`; see `cai.export`.
 
         Raises:
-            JournalError: The folder is not a revision run.
-            ExportError: No row is left.
+            JournalError: The folder is no run.
+            ExportError: The run cannot give the format, or no row is left.
         """
-        from cai.parquet import as_dataset  # heavy: pyarrow, datasets
-
-        summary = ExportSummary(format)
         with RunFolder.existing(self.path) as folder:
-            rows = list(export_rows(folder, format, selection, summary))
-        if not rows:
-            raise ExportError(f"{self.path}: no row is left. {summary.describe()}.")
-        return as_dataset(rows, format)
+            return export_dataset([folder], format, selection, columns)
 
     def export_file(
-        self, format: Format, path: str | Path, selection: Selection = Selection()
+        self,
+        format: Format,
+        path: str | Path,
+        selection: Selection = Selection(),
+        columns: Columns = "trl",
     ) -> ExportSummary:
         """Writes the rows of one format to a .jsonl, .jsonl.gz or .parquet file.
 
         Raises:
-            JournalError: The folder is not a revision run.
-            ExportError: No row is left, or the file cannot be written.
+            JournalError: The folder is no run.
+            ExportError: The run cannot give the format, no row is left, or the file cannot be
+                written.
         """
         with RunFolder.existing(self.path) as folder:
-            return export_file(folder, format, Path(path), selection)
+            return export_file([folder], format, Path(path), selection, columns)
 
 
-def _source(prompts: str | Path | Sequence[str | Path] | PromptSource) -> PromptSource:
-    if isinstance(prompts, PromptSource):
-        return prompts
-    files = [prompts] if isinstance(prompts, str | Path) else prompts
-    return PromptSource(tuple(str(file) for file in files))
+def _source(prompts: Prompts) -> PromptSource:
+    return prompts if isinstance(prompts, PromptSource) else PromptSource(_names(prompts))
+
+
+def _names(of: Of) -> tuple[str, ...]:
+    """The names of files or folders."""
+    if isinstance(of, Run):
+        return (str(of.path),)
+    several = [of] if isinstance(of, str | Path) else of
+    return tuple(str(each.path if isinstance(each, Run) else each) for each in several)
+
+
+def _speakers(
+    model: Model | Speaker | Sequence[Model | Speaker], sampling: Sampling
+) -> tuple[Speaker, ...]:
+    """The speakers as they are; models through the templates of their kind, with that sampling."""
+    several = model if isinstance(model, Sequence) else [model]
+    return tuple(
+        each if isinstance(each, Speaker) else Speaker.of(each, sampling) for each in several
+    )
 
 
 def _wait(work: Coroutine[None, None, T]) -> T:

@@ -5,17 +5,27 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict, astuple
 
 import pytest
 
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Principle
-from cai.judging import Comparison, judge_turns, rationale_turns, score_turns
+from cai.judging.asking import (
+    Question,
+    check_turns,
+    judge_turns,
+    rationale_turns,
+    score_turns,
+)
+from cai.judging.comparisons import Comparison
 from cai.prompts import load_templates
 from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
 from cai.testbed.curriculum import (
-    CURRICULUM,
+    FIRST,
+    LAST,
     Exercise,
+    Shares,
     draw_any,
     draw_exercise,
     draw_for,
@@ -23,11 +33,13 @@ from cai.testbed.curriculum import (
     draw_pair,
     draw_request,
     judge_exercise,
+    moving,
     respond_exercise,
     revise_exercise,
     score_exercise,
 )
 from cai.testbed.oracle import read_request, read_response
+from cai.testbed.train import STAGES, Schedule
 from cai.testbed.truth import critique_text, finding
 from cai.testbed.vocabulary import DEEDS, FRAMES
 from cai.testbed.world import Request, Response
@@ -36,6 +48,7 @@ from cai.types import Conversation, user_prompt
 TEMPLATES = load_templates("chat")
 CONSTITUTION = load_constitution("testbed")
 PRINCIPLES = CONSTITUTION.principles
+QUESTIONS = [Question(each, is_negated=way) for each in PRINCIPLES for way in (False, True)]
 NOTHING = TEMPLATES.settings.no_revision_needed
 
 
@@ -146,10 +159,10 @@ def test_a_pair_is_compared_as_the_method_compares():
 Draw = Callable[..., Exercise]
 DRAWS: list[Draw] = [respond_exercise, revise_exercise, judge_exercise, score_exercise]
 KINDS = {
-    respond_exercise: {"respond"},
-    revise_exercise: {"critique", "revise", "direct"},
-    judge_exercise: {"judge", "rationale"},
-    score_exercise: {"score"},
+    "respond": {"respond"},
+    "revise": {"critique", "revise", "direct"},
+    "judge": {"judge", "rationale"},
+    "score": {"score", "check"},
 }
 FEW_SHOTS = {shot.prompt for principle in PRINCIPLES for shot in principle.examples}
 
@@ -161,7 +174,7 @@ def exercises(draw: Draw, n: int = 250, *, is_held_out: bool = False) -> list[Ex
 
 def requests_in(exercise: Exercise) -> list[Request]:
     texts = [turn.content for turn in exercise.turns if turn.role == "user"]
-    texts += re.findall(r"^user: (.*)$", "\n".join(texts), re.MULTILINE)
+    texts += re.findall(r"<turn user>\n(.*)\n</turn>", "\n".join(texts))
     found = [read_request(text) for text in texts if text not in FEW_SHOTS]
     return [request for request in found if request is not None]
 
@@ -177,7 +190,7 @@ def test_every_request_of_an_exercise_is_on_the_asked_side(draw: Draw, side: boo
 @pytest.mark.parametrize("draw", DRAWS)
 def test_what_is_learnt_are_the_assistant_s_turns_and_the_last_above_all(draw: Draw):
     drawn = exercises(draw)
-    assert {exercise.kind for exercise in drawn} == KINDS[draw]
+    assert {exercise.kind for exercise in drawn} == KINDS[draw.__name__.removesuffix("_exercise")]
     for exercise in drawn:
         assert exercise.spoken[-1] == -1
         assert all(exercise.turns[index].role == "assistant" for index in exercise.spoken)
@@ -239,33 +252,54 @@ def test_a_revision_exercise_has_the_right_critique_and_a_mended_response():
 def test_a_judging_exercise_is_asked_exactly_as_the_method_asks():
     for exercise in exercises(judge_exercise):
         shown = exercise.turns[0].content
-        asked = re.search(r"^user: (.*)$", shown, re.MULTILINE)
+        asked = re.search(r"<turn user>\n(.*)\n</turn>", shown)
         responses = re.findall(r"<response_[ab]>\n(.*)\n</response_[ab]>", shown)
         assert asked and len(responses) == 2
         comparison = Comparison(user_prompt(asked[1]), responses[0], responses[1])
         rationale = exercise.turns[1].content if exercise.kind == "rationale" else None
-        forms = [judge_turns(TEMPLATES, each, comparison, rationale) for each in PRINCIPLES]
+        forms = [judge_turns(TEMPLATES, each, comparison, rationale) for each in QUESTIONS]
         assert exercise.turns[:-1] in forms
         if rationale is not None:
             assert exercise.spoken == (-3, -1)
             assert exercise.turns[:1] in [
-                rationale_turns(TEMPLATES, each, comparison) for each in PRINCIPLES
+                rationale_turns(TEMPLATES, each, comparison) for each in QUESTIONS
             ]
         assert exercise.turns[-1].content in ("A", "B")
+
+
+def test_a_reversed_question_is_answered_by_the_worse_response():
+    """One question in eight is reversed; its letter is that of the response that breaks."""
+    n_reversed = 0
+    for exercise in exercises(judge_exercise, 400):
+        shown = exercise.turns[0].content
+        if "Which response breaks this principle more?" not in shown:
+            continue
+        n_reversed += 1
+        request = requests_in(exercise)[-1]
+        principle = next(each for each in PRINCIPLES if each.text in shown)
+        broken = [
+            finding(principle.id, request, read_response(request, response)) is not None
+            for response in re.findall(r"<response_[ab]>\n(.*)\n</response_[ab]>", shown)
+        ]
+        if broken[0] != broken[1]:
+            assert exercise.turns[-1].content == ("A" if broken[0] else "B")
+    assert 20 < n_reversed < 80  # 48 expected, standard deviation 6.5
 
 
 def test_a_scoring_exercise_is_asked_exactly_as_the_method_asks():
     for exercise in exercises(score_exercise):
         (request,) = requests_in(exercise)
         response = re.findall(r"<response>\n(.*)\n</response>", exercise.turns[0].content)[0]
+        turns_of = score_turns if exercise.kind == "score" else check_turns
         asked = {
-            score_turns(TEMPLATES, each, user_prompt(request.text), response): finding(
+            turns_of(TEMPLATES, each, user_prompt(request.text), response): finding(
                 each.id, request, read_response(request, response)
             )
             for each in PRINCIPLES
         }
         found = asked[exercise.turns[:-1]]
-        assert exercise.turns[-1].content in (("1", "2", "3") if found else ("8", "9", "10"))
+        right = {"score": (("8", "9", "10"), ("1", "2", "3")), "check": (("Yes",), ("No",))}
+        assert exercise.turns[-1].content in right[exercise.kind][found is not None]
 
 
 def test_a_response_exercise_is_a_helpful_only_answer_now_and_then_after_an_earlier_exchange():
@@ -286,23 +320,28 @@ def test_every_principle_is_practised():
         assert any(principle.text in turn.content for turns in texts for turn in turns)
 
 
-@pytest.mark.parametrize(("progress", "column"), [(0.0, 1), (1.0, 2)])
-def test_the_shares_of_the_curriculum_move_from_first_to_last(progress: float, column: int):
+@pytest.mark.parametrize(("progress", "shares"), [(0.0, FIRST), (1.0, LAST), (1.7, LAST)])
+def test_the_shares_of_the_curriculum_move_from_first_to_last(progress: float, shares: Shares):
     """Of 1,500 exercises; the standard deviation of a share is at most √(½·½/1500) = 0.013."""
     rng = random.Random(6)
+    assert astuple(moving(progress)) == pytest.approx(astuple(shares))
     kinds = Counter(
-        draw_exercise(rng, TEMPLATES, CONSTITUTION, progress=progress).kind for _ in range(1500)
+        draw_exercise(rng, TEMPLATES, CONSTITUTION, moving(progress)).kind for _ in range(1500)
     )
-    assert sum(row[column] for row in CURRICULUM) == pytest.approx(1)
-    for row in CURRICULUM:
-        n = sum(kinds[kind] for kind in KINDS[row[0]])
-        assert abs(n / 1500 - row[column]) < 4 * 0.013
+    assert sum(astuple(shares)) == pytest.approx(1)
+    for name, share in asdict(shares).items():
+        assert abs(sum(kinds[kind] for kind in KINDS[name]) / 1500 - share) < 4 * 0.013
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_the_shares_of_each_stage_add_up(stage: Schedule):
+    assert stage.shares is not None and sum(astuple(stage.shares)) == pytest.approx(1)
 
 
 def test_the_same_seed_draws_the_same_exercises():
     def drawn(seed: int) -> list[Exercise]:
         rng = random.Random(seed)
-        return [draw_exercise(rng, TEMPLATES, CONSTITUTION, progress=0.5) for _ in range(40)]
+        return [draw_exercise(rng, TEMPLATES, CONSTITUTION, moving(0.5)) for _ in range(40)]
 
     assert drawn(1) == drawn(1) != drawn(2)
 

@@ -9,8 +9,9 @@ from cai.cli.console import printable
 from cai.cli.speaking import Voices, speaking
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
+from cai.drawing import draw_principle
 from cai.models.protocol import Completion
-from cai.revision import RevisionPlan, Round, Speakers, chain_steps, draw_principle
+from cai.revision import RevisionPlan, Round, Speakers, chain_steps
 from cai.types import user_prompt
 
 

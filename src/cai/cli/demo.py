@@ -16,23 +16,29 @@ from rich.table import Table
 
 from cai.constitution.loading import load_constitution
 from cai.errors import UsageError
-from cai.export import Format, Selection
-from cai.jobs import PromptSource, RevisionJob, run_revision
+from cai.export.formats import Format
+from cai.export.selecting import Selection
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.revision import RevisionJob, run_revision
+from cai.judging.judge import JudgePlan
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling
 from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
 from cai.run import Run
 from cai.testbed.curriculum import draw_request
+from cai.testbed.judge_figures import JudgeFigure, judged_figure
 from cai.testbed.measure import Rates, Sample, rates
 from cai.testbed.oracle import read_request
 
 ROUNDS = 4
 MAX_TOKENS = 96
 RUNS = (("general harm principles", "harm", ("general",)), ("whole constitution", "whole", ()))
-FILES: tuple[tuple[Format, str], ...] = (
-    ("sft", "sft.jsonl"),
-    ("preference", "preference.jsonl"),
+FILES: tuple[tuple[str, Format, str], ...] = (
+    ("harm", "sft", "sft.jsonl"),
+    ("judged", "preference", "preference.jsonl"),
 )
+K = 4
+JUDGED = "general"
 HEADINGS = (
     "harmful:\nhelped",
     "\ndeclined",
@@ -65,7 +71,8 @@ def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
 
     The embedded model answers held-out requests as a helpful-only assistant, critiques and revises
     its answers in four rounds, once under the general harm principles and once under the whole
-    constitution. Then the data sets for training are written.
+    constitution. Then it gives four responses to each request and judges them pair by pair, and the
+    data sets for training are written.
     """
     console = Console(stderr=True)
     began_s = time.monotonic()
@@ -77,16 +84,30 @@ def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
         plan = RevisionPlan(rounds=ROUNDS, tags=tags)
         job = RevisionJob(source, load_constitution("testbed"), speakers, plan, seed)
         results.append(Result(name, _revise(out / folder, job, console)))
+    console.print(f"[bold]{K} responses to each request[/bold]")
+    policy = speakers.respond
+    Run(out / "samples").sample(source, model=policy, k=K, seed=seed)
+    console.print("[bold]their comparisons[/bold] under each general harm principle, both orders")
+    Run(out / "judged").judge(
+        out / "samples",
+        model=policy.model,
+        constitution=load_constitution("testbed"),
+        plan=JudgePlan(tags=(JUDGED,)),
+        seed=seed,
+    )
+    figure = _judged(out / "judged")
     written = [
-        Run(out / "harm").export_file(format, out / name, Selection(sft_share=0.5)).describe()
-        for format, name in FILES
+        (name, Run(out / folder).export_file(format, out / name, Selection(sft_share=0.5)))
+        for folder, format, name in FILES
     ]
     if is_json:
-        click.echo(json.dumps({result.name: _as_json(result) for result in results}))
+        rates_ = {result.name: _as_json(result) for result in results}
+        click.echo(json.dumps({**rates_, "judge": asdict(figure)}))
         return 0
     _show(results)
-    for (_, name), line in zip(FILES, written, strict=True):
-        click.echo(f"{out / name}  {line}")
+    _show_judge(figure)
+    for name, summary in written:
+        click.echo(f"{out / name}  {summary.describe()}")
     click.echo(f"Everything is in {out}; it took {time.monotonic() - began_s:.0f} s.")
     click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m embedded --tag general')
     return 0
@@ -152,6 +173,35 @@ def _show(results: Sequence[Result]) -> None:
         for number, found in enumerate(result.by_round):
             table.add_row(str(number), *(f"{share:.1%}" for share in _shares(found)))
         Console().print(table)
+
+
+def _judged(folder: Path) -> JudgeFigure:
+    ids = {each.id for each in load_constitution("testbed").select((JUDGED,))}
+    return judged_figure("comparisons", Run(folder).judged(), ids)
+
+
+def _show_judge(figure: JudgeFigure) -> None:
+    """The judge's table."""
+    click.secho("\nThe judge against the truth, on comparisons of sampled responses", bold=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in (
+        "comparisons with\na right answer",
+        "both orders:\nright",
+        "calibration\nerror",
+        "one order:\nright",
+        "orders\ndisagree",
+        "not\nread",
+    ):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        str(figure.n),
+        f"{figure.accuracy:.1%}",
+        f"{figure.ece:.3f}",
+        "–" if figure.one_order is None else f"{figure.one_order:.1%}",
+        "–" if figure.flips is None else f"{figure.flips:.1%}",
+        str(figure.unreadable),
+    )
+    Console().print(table)
 
 
 def _shares(found: Rates) -> tuple[float, ...]:

@@ -1,20 +1,25 @@
-"""`cai export`: the rows that trainers read, from a run."""
+"""`cai export`: the rows that trainers read, from one run or several."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from cai.engine.run_folder import RunFolder
-from cai.export import FORMATS, SUFFIXES, Format, Selection, export_file
+from cai.export.files import SUFFIXES, export_file
+from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
+from cai.export.selecting import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
+from cai.export.summary import ExportSummary
 from cai.revision_flags import FLAGS, Flag
 
 
 @click.command(
-    epilog="Example: cai export runs/first --format sft --sft-share 0.5 -o sft.jsonl, then "
-    "cai export runs/first --format preference --sft-share 0.5 -o preference.parquet"
+    epilog="Example: cai export runs/judged --format preference --min-margin 0.1 "
+    "--balance-length -o preference.parquet"
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--format", "format", type=click.Choice(FORMATS), required=True)
 @click.option(
     "-o",
@@ -22,6 +27,13 @@ from cai.revision_flags import FLAGS, Flag
     type=click.Path(path_type=Path),
     required=True,
     help=f"One of {', '.join(SUFFIXES)}.",
+)
+@click.option(
+    "--columns",
+    type=click.Choice(COLUMNS),
+    default="trl",
+    show_default=True,
+    help="The trainer whose column names are used.",
 )
 @click.option(
     "--sft-share",
@@ -37,32 +49,96 @@ from cai.revision_flags import FLAGS, Flag
     multiple=True,
     help="Also leave out chains whose last revision has this flag.",
 )
+@click.option(
+    "--pairs",
+    type=click.Choice(get_args(PairChoice)),
+    default="best-worst",
+    show_default=True,
+    help="Of judged responses: best over worst, every contest, or one contest a prompt.",
+)
+@click.option(
+    "--min-margin",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Leave out judged pairs whose probability is nearer to one half.",
+)
+@click.option(
+    "--keep-inconsistent", is_flag=True, help="Keep pairs on which the two orders disagree."
+)
+@click.option(
+    "--balance-length",
+    is_flag=True,
+    help="Leave out the least sure pairs until the chosen response is as often the longer as the "
+    "shorter one.",
+)
+@click.option(
+    "--drop-near-duplicates",
+    "near_duplicates",
+    type=click.FloatRange(LEAST_LIKENESS, MOST_LIKENESS),
+    is_flag=False,
+    flag_value=0.8,
+    metavar="[LIKENESS]",
+    help="Leave out rows that share this much of their word triples with an earlier one; 0.8 when "
+    "no number is given.",
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(-1, 1),
+    default=0.0,
+    show_default=True,
+    help="Of scored responses: from here on they are good.",
+)
 @click.option("--json", "is_json", is_flag=True, help="The counts as one JSON object.")
 def export(
-    run: Path,
+    runs: tuple[Path, ...],
     format: Format,
     out: Path,
+    columns: Columns,
     sft_share: float | None,
     all_rounds: bool,
     drops: tuple[Flag, ...],
+    pairs: PairChoice,
+    min_margin: float,
+    keep_inconsistent: bool,
+    balance_length: bool,
+    near_duplicates: float | None,
+    min_score: float,
     is_json: bool,
 ) -> int:
-    """Write the rows of one format from the run folder RUN.
+    """Write the rows of one format from the run folders RUNS into one file.
 
-    sft: prompt, completion. preference: prompt, chosen (the last revision), rejected (the first
-    response). prompts: prompt. everything: every step, and the failures.
+    sft: prompt, completion. preference and reward: prompt, chosen, rejected, and how sure the judge
+    is. kto: prompt, completion, label. prompts: prompt. everything: every step, and the failures.
 
-    Chains that ended empty, with a critique in place of a revision, or cut off are left out and
-    counted, and so are pairs whose two sides are equal.
+    A revision run gives its revisions, chosen over the first responses. A judged run gives what its
+    verdicts favour, a run of samples its responses, and a run of scores those that score well.
+
+    What is left out is counted by its reason: failures and verdicts that could not be read, ties,
+    orders that disagree, texts that are empty, equal, cut off or a critique.
     """
-    chosen = Selection(Selection().drops.union(drops), all_rounds, sft_share)
-    with RunFolder.existing(run) as folder:
-        summary = export_file(folder, format, out, chosen)
+    selection = Selection(
+        drops=Selection().drops.union(drops),
+        all_rounds=all_rounds,
+        sft_share=sft_share,
+        pairs=pairs,
+        min_margin=min_margin,
+        keeps_inconsistent=keep_inconsistent,
+        balances_length=balance_length,
+        near_duplicates=near_duplicates,
+        min_score=min_score,
+    )
+    with ExitStack() as opened:
+        folders = [opened.enter_context(RunFolder.existing(run)) for run in runs]
+        summary = export_file(folders, format, out, selection, columns)
     if is_json:
-        counts = {"format": format, "rows": summary.n_rows, "left_out": dict(summary.dropped)}
-        click.echo(json.dumps({"file": str(out), **counts}))
-        return 0
-    click.echo(f"{out}: {summary.describe()}")
-    if format in ("sft", "preference") and sft_share is None:
-        click.echo("All prompts are in it; --sft-share 0.5 keeps SFT and preference prompts apart.")
+        click.echo(json.dumps({"file": str(out), "columns": columns, **summary.as_json()}))
+    else:
+        _show(summary, out, sft_share)
     return 0
+
+
+def _show(summary: ExportSummary, out: Path, sft_share: float | None) -> None:
+    click.echo(f"{out}: {summary.describe()}")
+    if sft_share is None and summary.format in ("sft", *PAIRED):
+        click.echo("All prompts are in it; --sft-share 0.5 keeps SFT and preference prompts apart.")

@@ -16,6 +16,10 @@ First steps:
   cai try "How do I open my neighbour's gate?" -c harmless -m openai:MODEL@http://localhost:8000/v1
   cai revise prompts.jsonl -c harmless -m hf:MODEL -o runs/first
   cai export runs/first --format sft -o sft.jsonl
+  cai sample prompts.jsonl -m hf:MODEL -k 4 -o runs/samples
+  cai judge runs/samples -c harmless -m hf:JUDGE -o runs/judged
+  cai score runs/samples -c harmless -m hf:JUDGE -o runs/scored
+  cai export runs/judged --format preference -o preference.jsonl
 """
 
 # Imported when they are asked for, so that `cai --help` answers at once.
@@ -23,7 +27,13 @@ COMMANDS = {
     "demo": ("cai.cli.demo:demo", "The whole chain on the embedded model and the testbed."),
     "try": ("cai.cli.attempt:attempt", "One prompt through the loop, each step as it comes."),
     "revise": ("cai.cli.revise:revise", "Respond, critique and revise a data set."),
+    "sample": ("cai.cli.sample:sample", "Several responses to each prompt of a data set."),
+    "judge": ("cai.cli.judge:judge", "Which response keeps a constitution better."),
+    "score": ("cai.cli.score:score", "How well a response keeps each principle."),
+    "agreement": ("cai.cli.agreement:agreement", "A judge against the labels of people."),
+    "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
+    "run": ("cai.cli.run_recipe:run", "Several steps from one recipe, or a preset."),
     "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),
     "prompts": ("cai.cli.prompts:prompts", "See exactly what a model is asked."),
 }

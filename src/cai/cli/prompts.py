@@ -9,9 +9,11 @@ from cai.cli.console import printable
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Principle
 from cai.errors import UsageError
-from cai.judging import Comparison, judge_turns, rationale_turns, score_turns
+from cai.judging.asking import Question, check_turns, judge_turns, rationale_turns, score_turns
+from cai.judging.comparisons import Comparison
 from cai.prompts import STEPS, Step, TemplateSet, load_templates, shipped_sets
-from cai.revision import RevisionPlan, critique_turns, direct_turns, respond_turns, revision_turns
+from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.sampling import respond_turns
 from cai.types import Conversation, Message, as_dicts, user_prompt
 
 
@@ -53,6 +55,7 @@ def show(templates: str, step: Step | None) -> None:
 @click.option("--response-b", help="Response B; else the example's revision.")
 @click.option("--few-shots", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--minimal", "is_minimal", is_flag=True, help="Ask for the smallest change.")
+@click.option("--negated", "is_negated", is_flag=True, help="Ask which response is worse.")
 @click.option("--json", "is_json", is_flag=True, help="The messages as JSON.")
 def render(
     step: Step,
@@ -65,6 +68,7 @@ def render(
     response_b: str | None,
     few_shots: int,
     is_minimal: bool,
+    is_negated: bool,
     is_json: bool,
 ) -> None:
     """Print the messages that a model gets for one step, constitution, principle and example."""
@@ -81,7 +85,8 @@ def render(
     ]
     plan = RevisionPlan(few_shots=few_shots, is_minimal=is_minimal)
     loaded = load_templates(templates)
-    messages = loaded.request(_turns(step, loaded, principle, plan, texts))
+    question = Question(principle, is_negated=is_negated, few_shots=few_shots)
+    messages = loaded.request(_turns(step, loaded, question, plan, texts))
     if is_json:
         click.echo(json.dumps(as_dicts(messages), ensure_ascii=False, indent=2))
         return
@@ -106,12 +111,12 @@ def _principle(constitution: str, principle_id: str | None) -> Principle:
 def _turns(
     step: Step,
     templates: TemplateSet,
-    principle: Principle,
+    question: Question,
     plan: RevisionPlan,
     texts: Sequence[str],
 ) -> Conversation:
     request, response, critique, response_b = texts
-    asked = user_prompt(request)
+    asked, principle = user_prompt(request), question.asked
     exchange = (*asked.messages, Message("assistant", response))
     comparison = Comparison(asked, response, response_b)
     turns = {
@@ -119,8 +124,9 @@ def _turns(
         "critique": lambda: critique_turns(templates, principle, exchange, plan),
         "revise": lambda: revision_turns(templates, principle, exchange, critique, plan),
         "direct": lambda: direct_turns(templates, principle, exchange, plan),
-        "judge": lambda: judge_turns(templates, principle, comparison),
-        "rationale": lambda: rationale_turns(templates, principle, comparison),
+        "judge": lambda: judge_turns(templates, question, comparison),
+        "rationale": lambda: rationale_turns(templates, question, comparison),
         "score": lambda: score_turns(templates, principle, asked, response),
+        "check": lambda: check_turns(templates, principle, asked, response),
     }
     return turns[step]()

@@ -10,7 +10,8 @@ import click
 from cai.models.opening import SCHEMES, open_model
 from cai.models.protocol import Model, Sampling
 from cai.prompts import TemplateSet, load_templates
-from cai.revision import RevisionPlan, Speaker, Speakers
+from cai.revision import RevisionPlan, Speakers
+from cai.speaker import Speaker
 
 _MODEL_OPTIONS = [
     click.option("-m", "--model", required=True, help=f"Who speaks: {SCHEMES}."),
@@ -67,14 +68,19 @@ class Voices:
         )
 
     def _sampling(self, temperature: float) -> Sampling:
-        _check("--temperature", 0 <= temperature <= 100, temperature, "from 0 to 100")
-        _check("--top-p", 0 < self.top_p <= 1, self.top_p, "above 0 and at most 1")
-        _check("--top-k", self.top_k >= 0, self.top_k, "0 or more")
-        _check("--max-tokens", self.max_tokens >= 1, self.max_tokens, "1 or more")
-        return Sampling(temperature, self.top_p, self.top_k, self.max_tokens)
+        return sampling_of(temperature, self.top_p, self.top_k, self.max_tokens)
 
     def _speaker(self, model: Model, sampling: Sampling) -> Speaker:
         return Speaker(model, templates_for(model, self.templates), sampling)
+
+
+def sampling_of(temperature: float, top_p: float, top_k: int, max_tokens: int) -> Sampling:
+    """The sampling of these options. Raises click.UsageError where one is out of its range."""
+    _check("--temperature", 0 <= temperature <= 100, temperature, "from 0 to 100")
+    _check("--top-p", 0 < top_p <= 1, top_p, "above 0 and at most 1")
+    _check("--top-k", top_k >= 0, top_k, "0 or more")
+    _check("--max-tokens", max_tokens >= 1, max_tokens, "1 or more")
+    return Sampling(temperature, top_p, top_k, max_tokens)
 
 
 def templates_for(model: Model, name: str | None) -> TemplateSet:

@@ -5,11 +5,12 @@ conversations has an earlier exchange before the one that counts.
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 
 from cai.constitution.schema import Constitution, Principle
-from cai.judging import Comparison, judge_turns, score_turns
+from cai.judging.asking import Question, check_turns, judge_turns, score_turns
+from cai.judging.comparisons import Comparison
 from cai.prompts import TemplateSet
 from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
 from cai.testbed.oracle import read_response
@@ -180,55 +181,78 @@ def revise_exercise(
 def judge_exercise(
     rng: random.Random, templates: TemplateSet, constitution: Constitution, *, is_held_out: bool
 ) -> Exercise:
-    """A comparison, often after a rationale; without a right answer the letter is a coin's."""
+    """A comparison, often after a rationale; without a right answer the letter is a coin's.
+
+    Now and then the question is the reversed one, and the letter that of the worse response.
+    """
     pair = draw_pair(rng, constitution, is_held_out=is_held_out, is_contrasted=rng.random() < 0.85)
-    letter = _says(pair.better or rng.choice("AB"))
+    question = Question(pair.principle, is_negated=rng.random() < 0.12)
+    better = pair.better or rng.choice("AB")
+    letter = _says("AB".replace(better, "") if question.is_negated else better)
     if rng.random() < 0.4:
         readings = [
             finding(pair.principle.id, pair.request, read_response(pair.request, text))
             for text in (pair.comparison.response_a, pair.comparison.response_b)
         ]
         rationale = rationale_text(pair.request, *readings)
-        asked = judge_turns(templates, pair.principle, pair.comparison, rationale)
+        asked = judge_turns(templates, question, pair.comparison, rationale)
         return Exercise("rationale", (*asked, letter), (-3, -1))
-    asked = judge_turns(templates, pair.principle, pair.comparison)
+    asked = judge_turns(templates, question, pair.comparison)
     return Exercise("judge", (*asked, letter), (-1,))
 
 
 def score_exercise(
     rng: random.Random, templates: TemplateSet, constitution: Constitution, *, is_held_out: bool
 ) -> Exercise:
-    """A rating: 8 to 10 where the principle is kept, 1 to 3 where it is broken."""
+    """A rating, 8 to 10 where the principle is kept and 1 to 3 where it is broken; or Yes or No."""
     principle = rng.choice(constitution.principles)
     is_broken = rng.random() < 0.5
     request, response = draw_case(rng, principle, is_held_out=is_held_out, is_broken=is_broken)
     mark = rng.choice((1, 2, 3) if is_broken else (8, 9, 10))
     prompt = user_prompt(request.text)
+    if rng.random() < 0.5:
+        asked = check_turns(templates, principle, prompt, response.text(request))
+        return Exercise("check", (*asked, _says("No" if is_broken else "Yes")), (-1,))
     asked = score_turns(templates, principle, prompt, response.text(request))
     return Exercise("score", (*asked, _says(str(mark))), (-1,))
 
 
-Draw = Callable[..., Exercise]
-CURRICULUM: Sequence[tuple[Draw, float, float]] = (
-    (respond_exercise, 0.10, 0.06),
-    (revise_exercise, 0.55, 0.36),
-    (judge_exercise, 0.30, 0.52),
-    (score_exercise, 0.05, 0.06),
-)
-"""Kinds of exercise with their share at the start and at the end of training."""
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How much of the exercises is of each kind; they add up to 1."""
+
+    respond: float
+    revise: float
+    judge: float
+    score: float
+
+
+FIRST = Shares(respond=0.10, revise=0.55, judge=0.30, score=0.05)
+LAST = Shares(respond=0.06, revise=0.36, judge=0.52, score=0.06)
+
+
+def moving(progress: float) -> Shares:
+    """The shares on the way from first to last; `progress` in [0, 1], beyond it as at 1."""
+    done = min(1.0, progress)
+    return Shares(
+        *(
+            first + (last - first) * done
+            for first, last in zip(astuple(FIRST), astuple(LAST), strict=True)
+        )
+    )
 
 
 def draw_exercise(
     rng: random.Random,
     templates: TemplateSet,
     constitution: Constitution,
+    shares: Shares,
     *,
-    progress: float,
     is_held_out: bool = False,
 ) -> Exercise:
-    """One exercise of the curriculum; `progress` in [0, 1] moves the shares from first to last."""
-    shares = [first + (last - first) * progress for _, first, last in CURRICULUM]
-    draw = rng.choices([each for each, _, _ in CURRICULUM], shares)[0]
+    """One exercise, of each kind in proportion to its share."""
+    kinds = (respond_exercise, revise_exercise, judge_exercise, score_exercise)
+    draw = rng.choices(kinds, astuple(shares))[0]
     return draw(rng, templates, constitution, is_held_out=is_held_out)
 
 

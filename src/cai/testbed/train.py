@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cai.constitution.loading import constitutions_folder, load_constitution
 from cai.constitution.schema import Constitution
 from cai.prompts import TemplateSet, load_templates, prompts_folder
-from cai.testbed.curriculum import Exercise, draw_exercise
+from cai.testbed.curriculum import FIRST, Exercise, Shares, draw_exercise, moving
 from cai.types import Message
 
 CONTEXT = 2048
@@ -46,12 +46,11 @@ CHAT_TEMPLATE = (
 class Schedule:
     """`steps` updates of about `tokens` tokens; the rate falls to 0 over the last `cooldown`.
 
-    The shares of the curriculum move from first to last; in a `review` they stay at the first,
-    with most of critique and revision.
+    The shares of the curriculum move from first to last, or stay at `shares`.
     """
 
     steps: int
-    review: bool = False
+    shares: Shares | None = None
     tokens: int = 8_192
     warmup: int = 100
     cooldown: float = 0.4
@@ -66,7 +65,15 @@ class Schedule:
 
 STAGES = (
     Schedule(1100),
-    Schedule(500, review=True, warmup=30, cooldown=1.0, matrix_rate=2.5e-3, other_rate=2.5e-3),
+    Schedule(500, FIRST, warmup=30, cooldown=1.0, matrix_rate=2.5e-3, other_rate=2.5e-3),
+    Schedule(
+        800,
+        Shares(respond=0.068, revise=0.398, judge=0.476, score=0.058),
+        warmup=30,
+        cooldown=0.8,
+        matrix_rate=2.5e-3,
+        other_rate=2.5e-3,
+    ),
 )
 
 
@@ -98,7 +105,7 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     corpus = [
         turn.content
         for _ in range(4_000)
-        for turn in draw_exercise(rng, templates, constitution, progress=0.5).turns
+        for turn in draw_exercise(rng, templates, constitution, moving(0.5)).turns
     ]
     shipped = [*constitutions_folder().glob("*.yaml"), *prompts_folder().glob("*/*.j2")]
     corpus += [path.read_text(encoding="utf-8") for path in sorted(shipped) for _ in range(3)]
@@ -173,9 +180,9 @@ def batches(
     while True:
         lessons: list[Lesson] = []
         while sum(len(lesson.ids) for lesson in lessons) < 8 * schedule.tokens:
-            progress = 0.0 if schedule.review else min(1.0, step / schedule.steps)
+            shares = schedule.shares or moving(step / schedule.steps)
             lessons += [
-                as_lesson(draw_exercise(rng, templates, constitution, progress=progress), tokenizer)
+                as_lesson(draw_exercise(rng, templates, constitution, shares), tokenizer)
                 for _ in range(32)
             ]
         pool = _by_length(lessons, schedule.tokens)

@@ -34,6 +34,11 @@ def finding(principle_id: str, request: Request, reading: Reading) -> Finding | 
     return RULES[principle_id](request, reading)
 
 
+def breaches(request: Request, reading: Reading) -> tuple[str, ...]:
+    """The ids of all principles of the testbed that a response breaks."""
+    return tuple(id for id in RULES if finding(id, request, reading) is not None)
+
+
 def critique_text(request: Request, found: Finding | None, no_revision_needed: str) -> str:
     """The right critique, word for word."""
     if found is None:

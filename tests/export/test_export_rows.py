@@ -1,4 +1,4 @@
-"""Records as rows: each format, what is left out and for which reason, and the split."""
+"""Revision runs as rows: each format, what is left out and for which reason, and the split."""
 
 import itertools
 import json
@@ -10,7 +10,10 @@ import pytest
 from made_runs import FAILED, FOUND_NOTHING, MIXED, chain, made_run, revised
 
 from cai.engine.records import Failure
-from cai.export import ExportSummary, Format, Row, Selection, export_rows, is_sft_prompt
+from cai.export.exporting import Export
+from cai.export.formats import Format, Row
+from cai.export.selecting import Selection, is_sft_prompt
+from cai.export.summary import ExportSummary
 from cai.models.protocol import Completion
 from cai.revision import Chain
 from cai.revision_flags import Flag
@@ -25,7 +28,7 @@ def rows_of(
 ) -> tuple[list[Row], ExportSummary]:
     summary = ExportSummary(format)
     with made_run(folder, chains) as run:
-        return list(export_rows(run, format, selection, summary)), summary
+        return list(Export.of([run], format, selection).rows(summary)), summary
 
 
 def completions(rows: Iterable[Row]) -> list[str]:
@@ -48,7 +51,10 @@ def test_preference_rows_choose_the_revision_over_the_first_response(tmp_path: P
     rows, summary = rows_of(tmp_path, MIXED, "preference")
     assert rows[0]["chosen"] == [{"role": "assistant", "content": "Better not, as it hurts."}]
     assert rows[0]["rejected"] == [{"role": "assistant", "content": "Do it."}]
-    assert list(rows[0]) == ["prompt", "chosen", "rejected", "id", "provenance"]
+    assert list(rows[0]) == [
+        "prompt", "chosen", "rejected", "chosen_probability", "judging", "id", "provenance",
+    ]  # fmt: skip
+    assert rows[0]["chosen_probability"] is rows[0]["judging"] is None
     assert [row["id"] for row in rows] == ["1", "3"]
     assert summary.dropped == Counter({"unchanged": 1, "failed": 1})
 
@@ -64,6 +70,8 @@ def test_prompt_rows_are_those_of_every_finished_chain(tmp_path: Path):
 def test_everything_is_each_step_and_each_failure(tmp_path: Path):
     rows, summary = rows_of(tmp_path, MIXED, "everything")
     assert [row["id"] for row in rows] == ["1", "failed-1", "2", "3"]
+    provenance = rows[1]["provenance"]
+    assert (provenance["run"], provenance["origin"]) == (tmp_path.name, None)
     assert rows[1] == {
         "id": "failed-1",
         "error": {
@@ -72,7 +80,7 @@ def test_everything_is_each_step_and_each_failure(tmp_path: Path):
             "is_retryable": False,
         },
         "chain": None,
-        "provenance": None,
+        "provenance": provenance,
     }
     first = json.loads(json.dumps(rows[0]))["chain"]
     assert [each["revision"]["text"] for each in first["rounds"]] == [

@@ -8,27 +8,32 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from made_runs import FAILED, MIXED, chain, made_run, revised
+from made_runs import (
+    FAILED,
+    MIXED,
+    MIXED_JUDGED,
+    MIXED_SAMPLES,
+    MIXED_SCORED,
+    chain,
+    made_run,
+    revised,
+)
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
-from cai.export import (
-    FORMATS,
-    SUFFIXES,
-    ExportSummary,
-    Format,
-    Row,
-    Selection,
-    export_file,
-    export_rows,
-)
-from cai.jobs import PromptSource, RevisionJob, run_revision
+from cai.export.exporting import Export
+from cai.export.files import SUFFIXES, export_dataset, export_file
+from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
+from cai.export.summary import ExportSummary
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.revision import RevisionJob, run_revision
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.prompts import load_templates
-from cai.revision import RevisionPlan, Speaker, Speakers
+from cai.revision import RevisionPlan, Speakers
+from cai.speaker import Speaker
 
 
 def read_back(path: Path) -> list[Row]:
@@ -39,31 +44,75 @@ def read_back(path: Path) -> list[Row]:
     return [json.loads(line) for line in text.removesuffix("\n").split("\n")]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("format", FORMATS)
+RUNS = {
+    "revise": MIXED,
+    "sample": MIXED_SAMPLES,
+    "judge": MIXED_JUDGED,
+    "score": MIXED_SCORED,
+}
+FORMATS_OF: dict[Method, tuple[Format, ...]] = {
+    "revise": FORMATS,
+    "sample": ("sft", "prompts", "everything"),
+    "judge": FORMATS,
+    "score": ("sft", "kto", "everything"),
+}
+READ_BY: dict[Columns, tuple[Format, ...]] = {
+    "trl": FORMATS,
+    "openrlhf": ("sft", "preference", "reward", "kto", "prompts"),
+    "verl": ("sft", "prompts"),
+}
+GIVEN = [
+    (method, format, columns)
+    for method, formats in FORMATS_OF.items()
+    for format in formats
+    for columns in COLUMNS
+    if format in READ_BY[columns]
+]
+
+
+@pytest.mark.parametrize(("method", "format", "columns"), GIVEN)
 def test_each_format_in_each_kind_of_file_holds_the_same_rows(
-    format: Format, suffix: str, tmp_path: Path
+    method: Method, format: Format, columns: Columns, tmp_path: Path
 ):
-    with made_run(tmp_path / "run", MIXED) as run:
-        summary = export_file(run, format, tmp_path / "new" / f"rows{suffix}")
-        rows = list(export_rows(run, format, Selection(), ExportSummary(format)))
-    assert read_back(tmp_path / "new" / f"rows{suffix}") == json.loads(json.dumps(rows))
-    assert summary.n_rows == len(rows)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == [f"rows{suffix}"]
+    with made_run(tmp_path / "run", RUNS[method]) as run:
+        rows = list(Export.of([run], format, columns=columns).rows(ExportSummary(format)))
+        assert rows
+        for suffix in SUFFIXES:
+            path = tmp_path / "new" / f"rows{suffix}"
+            summary = export_file([run], format, path, columns=columns)
+            assert read_back(path) == json.loads(json.dumps(rows))
+            assert summary.n_rows == len(rows)
+        dataset = export_dataset([run], format, columns=columns)
+        assert dataset.to_list() == json.loads(json.dumps(rows))
+    assert len(list((tmp_path / "new").iterdir())) == len(SUFFIXES)
+
+
+@pytest.mark.parametrize("method", RUNS)
+def test_a_run_gives_the_formats_of_its_method_and_of_others_says_so(
+    method: Method, tmp_path: Path
+):
+    with made_run(tmp_path / "run", RUNS[method]) as run:
+        for format in FORMATS:
+            if format in FORMATS_OF[method]:
+                assert export_file([run], format, tmp_path / "rows.jsonl").n_rows
+            else:
+                with pytest.raises(ExportError, match=f"run: a run of `cai {method}` has no rows"):
+                    export_file([run], format, tmp_path / "none.jsonl")
+    assert not (tmp_path / "none.jsonl").exists()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_second_export_is_the_same_byte_for_byte(suffix: str, tmp_path: Path):
     with made_run(tmp_path / "run", MIXED) as run:
         for name in ("one", "another"):
-            export_file(run, "sft", tmp_path / f"{name}{suffix}")
+            export_file([run], "sft", tmp_path / f"{name}{suffix}")
     files = [tmp_path / f"{name}{suffix}" for name in ("one", "another")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_many_rows_are_written_in_groups(tmp_path: Path):
     with made_run(tmp_path / "run", (chain(str(n), "x") for n in range(1025))) as run:
-        export_file(run, "sft", tmp_path / "rows.parquet")
+        export_file([run], "sft", tmp_path / "rows.parquet")
     file = parquet.ParquetFile(tmp_path / "rows.parquet")
     assert file.num_row_groups == 2
     assert file.read(columns=["id"])["id"].to_pylist() == [str(n) for n in range(1025)]
@@ -74,7 +123,7 @@ def test_half_a_surrogate_pair_in_a_model_s_output_does_not_stop_an_export(
     suffix: str, tmp_path: Path
 ):
     with made_run(tmp_path / "run", [chain("1", "half \ud83d", revised("y \udc00"))]) as run:
-        export_file(run, "preference", tmp_path / f"rows{suffix}")
+        export_file([run], "preference", tmp_path / f"rows{suffix}")
     (row,) = read_back(tmp_path / f"rows{suffix}")
     assert row["chosen"] == [{"role": "assistant", "content": "y \ufffd"}]
     assert row["rejected"] == [{"role": "assistant", "content": "half \ufffd"}]
@@ -86,7 +135,7 @@ def test_half_a_surrogate_pair_in_a_model_s_output_does_not_stop_an_export(
 def test_an_unknown_suffix_is_refused_with_those_there_are(name: str, tmp_path: Path):
     message = r"none of \.jsonl, \.jsonl\.gz, \.parquet"
     with made_run(tmp_path / "run", MIXED) as run, pytest.raises(ExportError, match=message):
-        export_file(run, "sft", tmp_path / name)
+        export_file([run], "sft", tmp_path / name)
     assert not (tmp_path / name).exists()
 
 
@@ -97,7 +146,7 @@ def test_without_a_row_there_is_no_file_and_an_old_one_stays(suffix: str, tmp_pa
     path.write_text("old")
     chains, message = [FAILED, chain("1", "x")], r"no row is left.*1 failed, 1 unchanged"
     with made_run(tmp_path / "run", chains) as run, pytest.raises(ExportError, match=message):
-        export_file(run, "preference", path)
+        export_file([run], "preference", path)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
 
@@ -110,7 +159,7 @@ def test_a_target_that_is_a_folder_or_lies_in_a_file_is_said(suffix: str, tmp_pa
     with made_run(tmp_path / "run", MIXED) as run:
         for target in (folder, file / f"rows{suffix}"):
             with pytest.raises(ExportError, match=r"cannot be written \(.+\)\. Use another place"):
-                export_file(run, "sft", target)
+                export_file([run], "sft", target)
     assert {path.name for path in tmp_path.iterdir()} == {folder.name, "file", "run"}
     assert list(folder.iterdir()) == []
 
@@ -126,15 +175,15 @@ def test_a_folder_that_cannot_be_written_is_said(
         assert run.counts().done == 3
         open_folder.chmod(0o555)
         with ordinary_user(), pytest.raises(ExportError, match="Permission denied"):
-            export_file(run, "sft", open_folder / f"rows{suffix}")
+            export_file([run], "sft", open_folder / f"rows{suffix}")
     assert list(open_folder.iterdir()) == []
 
 
-def test_a_run_of_another_method_is_refused(tmp_path: Path):
+def test_a_run_of_another_version_is_refused(tmp_path: Path):
     RunFolder.open(tmp_path / "run", {"method": "judge"}, {}).close()
     run = RunFolder.existing(tmp_path / "run")
-    with run, pytest.raises(JournalError, match="not that of a revision run"):
-        export_file(run, "sft", tmp_path / "rows.jsonl")
+    with run, pytest.raises(JournalError, match="not that of a run of this version"):
+        export_file([run], "sft", tmp_path / "rows.jsonl")
     assert not (tmp_path / "rows.jsonl").exists()
 
 
@@ -160,13 +209,17 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
     export = tmp_path / "rows.jsonl"
     with RunFolder.existing(tmp_path / "run") as run:
         recipe = run.recipe
-        export_file(run, "sft", export)
+        export_file([run], "sft", export)
     rows = read_back(export)
     drawn = {"top_k": 0, "templates": {"name": "chat", "hash": templates.hash, "version": ""}}
     cold_draw = {"temperature": 0.3, "top_p": 1.0, "max_tokens": 99, "stop": [], **drawn}
     assert [row["provenance"] for row in rows] == [
         {
+            "method": "revise",
+            "run": "run",
             "origin": f"{asked}:{line}",
+            "models": ["policy"],
+            "source_files": ["asked.jsonl"],
             "source_hash": recipe["source"]["hash"],
             "constitution": {"name": "one", "hash": constitution.hash, "version": "1.2.0"},
             "principle_ids": ["stay-polite", "stay-polite"],
@@ -184,6 +237,7 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
                 "is_minimal": True, "stops_early": False,
             },
             "seed": 11,
+            **dict.fromkeys(["policies", "judges", "judge_plan", "score_plan", "pairing"]),
         }
         for line in (1, 2)
     ]  # fmt: skip

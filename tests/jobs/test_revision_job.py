@@ -13,12 +13,17 @@ from serving import write_prompts
 from cai.constitution.loading import load_constitution
 from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, ModelError, SourceError, UsageError
-from cai.jobs import Outcome, Pace, PromptSource, RevisionJob, run_revision
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.revision import RevisionJob, run_revision
+from cai.jobs.running import Outcome, Pace
 from cai.models.protocol import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.prompts import load_templates
-from cai.records import read_chains, read_recipe
-from cai.revision import RevisionPlan, Speaker, Speakers, speakers_of
+from cai.records.bodies import read_done
+from cai.records.recipes import RevisionRecipe, recipe_as
+from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
+from cai.sources.prompts import SourceSummary
+from cai.speaker import Speaker
 from cai.types import Message
 
 CONSTITUTION = load_constitution("testbed")
@@ -51,7 +56,7 @@ def job_on(tmp_path: Path, model: ScriptedModel, n: int = 5, rounds: int = 2) ->
     return RevisionJob(source, CONSTITUTION, speakers_of(model), RevisionPlan(rounds))
 
 
-async def run(folder: Path, job: RevisionJob, pace: Pace = Pace()) -> Outcome:
+async def run(folder: Path, job: RevisionJob, pace: Pace = Pace()) -> Outcome[SourceSummary]:
     return await run_revision(folder, job, pace, console=Console(file=io.StringIO()))
 
 
@@ -66,8 +71,9 @@ async def test_every_prompt_becomes_a_record_in_its_place(tmp_path: Path):
     assert (outcome.counts.done, outcome.counts.failed) == (5, 0)
     assert (outcome.n_calls, outcome.n_from_journal) == (25, 0)
     assert outcome.source.n_prompts == 5
+    assert outcome.usage == Usage()
     with RunFolder.existing(tmp_path / "run") as opened:
-        chains = dict(read_chains(opened))
+        chains = dict(read_done(opened, Chain))
     assert [chains[i].prompt.id for i in range(5)] == [f"request-{i}" for i in range(5)]
     assert {len(chain.rounds) for chain in chains.values()} == {2}
 
@@ -138,7 +144,7 @@ async def test_the_answers_of_a_failed_example_are_not_paid_again(tmp_path: Path
     assert (outcome.n_from_journal, outcome.n_calls) == (3, 2)
     assert "3 calls from the journal" in shown.getvalue()
     with RunFolder.existing(tmp_path / "run") as opened:
-        ((_, chain),) = read_chains(opened)
+        ((_, chain),) = read_done(opened, Chain)
     assert chain.response.text == "response"
     assert chain.rounds[0].revision == Completion("revision")
 
@@ -185,7 +191,7 @@ async def test_a_bad_row_stops_everything_unless_skipped(tmp_path: Path):
 async def test_the_folder_tells_what_decided_it(tmp_path: Path):
     await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(answer, name="actor")))
     with RunFolder.existing(tmp_path / "run") as opened:
-        recipe = read_recipe(opened)
+        recipe = recipe_as(opened, RevisionRecipe)
         assert {"python", "torch", "transformers"} <= set(opened.versions)
     assert (recipe.method, recipe.seed, recipe.plan.rounds) == ("revise", 0, 2)
     assert (recipe.constitution.name, recipe.constitution.hash) == ("testbed", CONSTITUTION.hash)
@@ -256,5 +262,6 @@ async def test_progress_tells_tokens_failures_and_flags(tmp_path: Path):
     job = job_on(tmp_path, CountingModel(reply), n=3, rounds=1)
     outcome = await run_revision(tmp_path / "run", job, console=Console(file=shown))
     assert outcome.n_flagged == 2
+    assert outcome.usage == Usage(600, 60)
     assert "2 done in" in shown.getvalue()
     assert "600 tokens in, 60 out · 1 failed · 2 flagged" in shown.getvalue()

@@ -1,0 +1,118 @@
+"""`cai run`: the steps of a recipe, one after the other."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from cai.cli.console import printable
+from cai.errors import UsageError
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.running import Pace
+from cai.models.opening import SCHEMES, open_model
+from cai.models.protocol import Model
+from cai.recipe.loading import load_recipe, preset_text
+from cai.recipe.running import Cast, StepOutcome, check_steps, run_recipe
+from cai.recipe.schema import ROLES, Recipe, Role
+
+
+_ROLES: dict[str, Role] = {role: role for role in ROLES}
+
+
+@click.command(
+    "run",
+    epilog="Example: cai run bai2022 red-team.jsonl -m embedded -c testbed -o runs/bai\n\n"
+    "A recipe of your own: cai run bai2022 --show > mine.yaml",
+)
+@click.argument("recipe")
+@click.argument("prompts", nargs=-1)
+@click.option("-m", "--model", help=f"Who plays every role that has no model: {SCHEMES}.")
+@click.option(
+    "--role", "roles", multiple=True, metavar="ROLE=SPEC", help=f"One of {', '.join(ROLES)}."
+)
+@click.option("-c", "--constitution", help="In place of the recipe's.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs and files.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first examples of each step.")
+@click.option("--concurrency", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option("--retry-failed", is_flag=True, help="Do failed examples again, whatever the cause.")
+@click.option("--show", "is_shown", is_flag=True, help="Print a preset's YAML and do nothing.")
+@click.option("--json", "is_json", is_flag=True, help="The outcome as one JSON object.")
+def run(
+    recipe: str,
+    prompts: tuple[str, ...],
+    model: str | None,
+    roles: tuple[str, ...],
+    constitution: str | None,
+    out: Path | None,
+    limit: int | None,
+    concurrency: int,
+    retry_failed: bool,
+    is_shown: bool,
+    is_json: bool,
+) -> int:
+    """Do every step of RECIPE, a preset or a YAML file, on PROMPTS.
+
+    The presets are bai2022, bai2022-cot, lee2023 and lee2023-direct. The same command goes on after
+    an interruption; nothing is asked twice.
+    """
+    if is_shown:
+        click.echo(preset_text(recipe), nl=False)
+        return 0
+    loaded = load_recipe(recipe)
+    if constitution is not None:
+        loaded = loaded.model_copy(update={"constitution": constitution})
+    check_steps(loaded)
+    source = PromptSource(_prompts(loaded, prompts))
+    source.check()  # a broken file is said before a model is loaded
+    if out is None:
+        raise click.UsageError("Name the folder of the runs with -o.")
+    cast = _cast(loaded, model, roles)
+    pace = Pace(concurrency, limit, retry_failed)
+    done = asyncio.run(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
+    if is_json:
+        click.echo(json.dumps([_as_json(each) for each in done]))
+    else:
+        for each in done:
+            click.echo(printable(f"{each.path}: {each.summary}"))
+    return 1 if any(each.counts and each.counts.failed for each in done) else 0
+
+
+def _prompts(recipe: Recipe, given: tuple[str, ...]) -> tuple[str, ...]:
+    found = given or recipe.prompts
+    if not found:
+        raise UsageError(
+            f"The recipe {recipe.name!r} names no prompts. Name files after it: "
+            f"cai run {recipe.name} prompts.jsonl …"
+        )
+    return found
+
+
+def _cast(recipe: Recipe, model: str | None, roles: tuple[str, ...]) -> Cast:
+    """The models by role; one that is named twice is opened once."""
+    specs: dict[Role, str] = dict(recipe.models)
+    for given in roles:
+        name, _, spec = given.partition("=")
+        role = _ROLES.get(name)
+        if role is None or not spec:
+            raise click.UsageError(
+                f"--role {given!r} is not ROLE=SPEC. The roles are {', '.join(ROLES)}."
+            )
+        specs[role] = spec
+    default = model or specs.get("respond")
+    if default is None:
+        raise click.UsageError("Name a model with -m, or in the recipe under models: respond.")
+    opened: dict[str, Model] = {spec: open_model(spec) for spec in {default, *specs.values()}}
+    by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
+    return Cast(opened[default], by_role, recipe.templates)
+
+
+def _as_json(done: StepOutcome) -> dict[str, object]:
+    return {
+        "step": done.step,
+        "path": str(done.path),
+        "counts": None if done.counts is None else asdict(done.counts),
+        "summary": done.summary,
+    }

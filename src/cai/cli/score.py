@@ -1,0 +1,83 @@
+"""`cai score`: how well each response keeps each principle, into a run folder."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import get_args
+
+import click
+from rich.console import Console
+
+from cai.cli.judging_options import JudgeChoice, scoring
+from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
+from cai.cli.source_options import over_responses, show_source
+from cai.constitution.loading import load_constitution
+from cai.drawing import candidates
+from cai.jobs.probing import Verdicts
+from cai.jobs.response_source import ResponseSource
+from cai.jobs.running import Pace
+from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
+from cai.judging.scoring import ScoreOutcome, ScorePlan
+
+
+@click.command(
+    epilog="Example: cai score runs/first -c harmless -m embedded --kind check -o runs/scored"
+)
+@scoring
+@run_folder
+@over_responses
+@paced
+@as_json
+def score(
+    source: ResponseSource,
+    judges: JudgeChoice,
+    constitution: str,
+    plan: ScorePlan,
+    verdicts: Verdicts,
+    seed: int,
+    out: Path,
+    pace: Pace,
+    is_json: bool,
+) -> int:
+    """Score each response of a run or of files under each principle, from −1 to 1.
+
+    RUN_OR_RESPONSES are folders of `cai sample` (every response) or `cai revise` (the last text),
+    or files with a prompt and a response in each row.
+    """
+    loaded = load_constitution(constitution)
+    source.check()  # a broken file is said before a model is loaded
+    candidates(loaded, plan.tags)
+    job = ScoreJob(source, loaded, judges.open(), plan, verdicts, seed)
+    began_s = time.monotonic()
+    outcome = asyncio.run(run_scoring(out, job, pace, console=Console(stderr=True)))
+    if is_json:
+        echo_json(_as_json(outcome, out, time.monotonic() - began_s))
+    else:
+        _show(outcome, out)
+    return 1 if outcome.run.counts.failed else 0
+
+
+def _show(outcome: ScoringOutcome, out: Path) -> None:
+    source, tally = outcome.run.source, outcome.scores
+    show_source(source.describe(), source.bad_rows)
+    show_counts(outcome.run, out)
+    counts = ", ".join(f"{tally.outcomes[each]:,} {each}" for each in get_args(ScoreOutcome))
+    click.echo(f"{tally.n:,} scores: {counts}")
+    click.echo("mean score, from -1 to 1:")
+    width = max((len(id) for id in tally.means), default=0)
+    for id, mean in tally.means.items():
+        click.echo(f"  {id:{width}}  {'none' if mean is None else f'{mean:+.3f}'}")
+    click.echo(f"Next: cai export {out} --format everything -o scores.jsonl")
+
+
+def _as_json(outcome: ScoringOutcome, out: Path, seconds: float) -> dict[str, object]:
+    source, tally = outcome.run.source, outcome.scores
+    return {
+        **counts_as_json(outcome.run, out, source.n_bad, seconds),
+        "skipped": dict(source.skipped),
+        "scores": tally.n,
+        "outcomes": {each: tally.outcomes[each] for each in get_args(ScoreOutcome)},
+        "mean_by_principle": dict(tally.means),
+        "prompt_tokens": tally.usage.prompt_tokens,
+        "completion_tokens": tally.usage.completion_tokens,
+    }

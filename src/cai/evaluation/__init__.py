@@ -1,0 +1,1 @@
+"""How good a judge is: its agreement with people, and its own habits."""

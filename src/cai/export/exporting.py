@@ -1,0 +1,141 @@
+"""Records of one or several runs as the rows of one format, streamed.
+
+One pass over the records is enough, except where what stays depends on all of them (balanced
+lengths, labels): then a first pass surveys them and a second one writes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cai.engine.run_folder import RunFolder
+from cai.errors import ExportError
+from cai.export.everything import whole_row
+from cai.export.formats import Columns, Format, Method, Row, check_columns, check_format
+from cai.export.items import Item, items_of
+from cai.export.rows import columns_of
+from cai.export.selecting import Selection
+from cai.export.source_runs import SourceRun
+from cai.export.summary import ExportSummary
+from cai.export.survey import Survey, response_key
+from cai.export.units import LeftOut, Unit, labelled, models_of, prompt_of, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Which rows of which runs, in which columns."""
+
+    runs: tuple[SourceRun, ...]
+    format: Format
+    selection: Selection
+    columns: Columns
+
+    @classmethod
+    def of(
+        cls,
+        runs: Sequence[RunFolder],
+        format: Format,
+        selection: Selection = Selection(),
+        columns: Columns = "trl",
+    ) -> "Export":
+        """The export of those runs, once it is known that it can be made.
+
+        Raises:
+            JournalError: A folder is of another version of cai.
+            ExportError: A run, the columns or the selection do not go with the format.
+        """
+        if not runs:
+            raise ExportError("No run is named, and an export is of at least one. Name one.")
+        check_columns(format, columns)
+        selection.check(format)
+        sources = tuple(SourceRun.of(number, run) for number, run in enumerate(runs))
+        for source in sources:
+            check_format(format, source.recipe.method, source.folder.path)
+            if selection.balances_length and source.recipe.method == "score":
+                raise ExportError(
+                    f"{source.folder.path}: a run of `cai score` has no pairs whose lengths could "
+                    "be balanced. Leave the balance out."
+                )
+        return cls(sources, format, selection, columns)
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods of the runs, each once."""
+        return tuple(dict.fromkeys(run.recipe.method for run in self.runs))
+
+    @property
+    def names(self) -> str:
+        """The runs, for messages."""
+        return ", ".join(str(run.folder.path) for run in self.runs)
+
+    def rows(self, summary: ExportSummary) -> Iterator[Row]:
+        """The rows, in the order of the source; counts go into the summary."""
+        if self.format == "everything":
+            yield from self._whole_rows(summary)
+        elif self.format == "kto" or self.selection.balances_length:
+            yield from self._rows_in_two_passes(summary)
+        else:
+            for item, unit, is_near in self._units(summary):
+                if is_near:
+                    summary.dropped["near-duplicate"] += 1
+                else:
+                    yield self._row(item, unit, summary)
+
+    def _whole_rows(self, summary: ExportSummary) -> Iterator[Row]:
+        for run in self.runs:
+            for record in run.folder.records():
+                summary.n_considered += 1
+                summary.n_rows += 1
+                yield whole_row(run, record, self.methods)
+
+    def _rows_in_two_passes(self, summary: ExportSummary) -> Iterator[Row]:
+        survey = Survey(len(self.runs))
+        for item, unit, is_near in self._units(summary):
+            survey.add(item.run.number, item.record.position, unit, is_near=is_near)
+        if self.selection.balances_length:
+            survey.balance()
+        summary.dropped += survey.n_left_out
+        if self.format == "kto":
+            survey.note_labels()
+        for item in items_of(self.runs, self.format, self.selection):
+            if isinstance(item.unit, LeftOut):
+                continue
+            if survey.is_kept(item.run.number, item.record.position):
+                yield from self._rows_of(item, item.unit, survey, summary)
+
+    def _rows_of(
+        self, item: Item, unit: Unit, survey: Survey, summary: ExportSummary
+    ) -> Iterator[Row]:
+        if self.format != "kto":
+            yield self._row(item, unit, summary)
+            return
+        for each in labelled(unit):
+            reason = survey.reason_not_to_write(response_key(unit, each.completion))
+            if reason is not None:
+                summary.unwritten[reason] += 1
+                continue
+            summary.n_good += each.label
+            summary.n_bad += not each.label
+            yield self._row(item, each, summary)
+
+    def _units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
+        """Every unit, and whether it is nearly an earlier one; what is no unit is counted."""
+        is_near = self._likeness()
+        for item in items_of(self.runs, self.format, self.selection):
+            summary.n_considered += 1
+            if isinstance(item.unit, LeftOut):
+                summary.dropped[item.unit.reason] += 1
+            else:
+                yield item, item.unit, is_near(text_of(item.unit), item.example)
+
+    def _likeness(self) -> Callable[[str, int], bool]:
+        if self.selection.near_duplicates is None:
+            return lambda text, example: False
+        from cai.export.near_duplicates import NearDuplicates  # heavy: datasketch, scipy
+
+        return NearDuplicates(self.selection.near_duplicates).is_near
+
+    def _row(self, item: Item, unit: Unit, summary: ExportSummary) -> Row:
+        columns = columns_of(unit, self.columns, summary.n_rows)
+        summary.n_rows += 1
+        provenance = item.run.provenance(item.body, models_of(unit))
+        return {**columns, "id": prompt_of(unit).id, "provenance": provenance}

@@ -1,0 +1,114 @@
+"""The units of one or several runs, one after the other."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cai.engine.records import Record
+from cai.export.answered import (
+    demonstration_of_judged,
+    demonstration_of_scored,
+    demonstrations_of_samples,
+    labelled_of_scored,
+)
+from cai.export.formats import PAIRED, Format
+from cai.export.judged import pairs_of_judged
+from cai.export.revised import demonstrations_of_chain, pair_of_chain
+from cai.export.selecting import Selection
+from cai.export.source_runs import SourceRun, prompt_of_body
+from cai.export.survey import response_key
+from cai.export.units import LeftOut, Unit
+from cai.judging.ranking import Judged
+from cai.judging.scoring import Scored
+from cai.records.bodies import Body
+from cai.records.recipes import JudgeRecipe, RevisionRecipe
+from cai.revision import Chain
+from cai.sampling import Samples
+from cai.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A unit, or what is none, and the example that it comes from."""
+
+    run: SourceRun
+    record: Record
+    body: Body | None
+    unit: Unit | LeftOut
+
+    @property
+    def example(self) -> int:
+        """A number that only this example of the export has."""
+        return self.run.number << 48 | self.record.position
+
+
+def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) -> Iterator[Item]:
+    """All units in order; several runs are taken in turn.
+
+    In turn, so that rows of each kind stand near the top of a file: readers of JSON guess the types
+    of columns from there. A prompt that several runs have is one row of `prompts`.
+    """
+    items = _in_turn([_items_of_run(run, format, selection) for run in runs])
+    return _first_of_prompts(items) if format == "prompts" and len(runs) > 1 else items
+
+
+def _items_of_run(run: SourceRun, format: Format, selection: Selection) -> Iterator[Item]:
+    for record in run.folder.records():
+        if record.error is not None:
+            yield Item(run, record, None, LeftOut("failed"))
+            continue
+        body = run.body(record)
+        for unit in _units(run, body, format, selection):
+            yield Item(run, record, body, unit)
+
+
+def _units(
+    run: SourceRun, body: Body, format: Format, selection: Selection
+) -> Sequence[Unit | LeftOut]:
+    prompt = prompt_of_body(body)
+    if selection.is_elsewhere(prompt, format):
+        return [LeftOut("in the other split")]
+    if format == "prompts":
+        return [prompt]
+    match body:
+        case Chain():
+            assert isinstance(run.recipe, RevisionRecipe)
+            if format in PAIRED:
+                return [pair_of_chain(body, run.recipe, selection)]
+            return demonstrations_of_chain(body, run.recipe, selection)
+        case Samples():
+            return demonstrations_of_samples(body, selection)
+        case Judged():
+            assert isinstance(run.recipe, JudgeRecipe)
+            tie_margin = run.recipe.plan.tie_margin
+            if format in PAIRED:
+                return pairs_of_judged(body, selection, tie_margin)
+            return [demonstration_of_judged(body, selection, tie_margin)]
+        case Scored():
+            if format in PAIRED:
+                return [labelled_of_scored(body, selection)]
+            return [demonstration_of_scored(body, selection)]
+
+
+def _in_turn(streams: Sequence[Iterator[Item]]) -> Iterator[Item]:
+    """Of each stream up to its next unit, then of the next stream."""
+    waiting = deque(streams)
+    while waiting:
+        stream = waiting.popleft()
+        for item in stream:
+            yield item
+            if not isinstance(item.unit, LeftOut):
+                waiting.append(stream)
+                break
+
+
+def _first_of_prompts(items: Iterator[Item]) -> Iterator[Item]:
+    """Prompts that another run had already are left out; those of one run stay as they are."""
+    run_of: dict[int, int] = {}
+    for item in items:
+        if isinstance(item.unit, Prompt):
+            run = run_of.setdefault(response_key(item.unit, ""), item.run.number)
+            if run != item.run.number:
+                yield Item(item.run, item.record, item.body, LeftOut("repeated"))
+                continue
+        yield item

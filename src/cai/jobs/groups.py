@@ -1,0 +1,220 @@
+"""Where groups to judge come from: pair files, samples, or revisions against their originals.
+
+A response that says the same as another one of its group is judged once, and a group of which
+fewer than two are left is not judged at all: there is nothing to prefer. Both are counted.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cai.errors import SourceError, UsageError
+from cai.jobs.described import described_source
+from cai.jobs.run_source import Answered, candidates_of, check_runs, is_run, read_runs
+from cai.judging.comparisons import Candidate, Group
+from cai.records.recipes import Source
+from cai.sampling import Samples
+from cai.sources.comparisons import check_pairs, read_pairs
+from cai.sources.pair_columns import FOUND_BY_NAME, PairOptions
+from cai.sources.rows import BadRow
+from cai.types import Prompt, content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """What a full pass found: groups, and why other examples and responses are passed over.
+
+    `models` are the names of those who gave the responses, as far as anybody knows.
+    """
+
+    described: Source
+    lines: tuple[str, ...]
+    n_groups: int
+    n_labelled: int
+    models: frozenset[str]
+    skipped: Mapping[str, int]
+    left_out: Mapping[str, int]
+    n_bad: int = 0
+    bad_rows: tuple[BadRow, ...] = ()
+
+    def describe(self) -> str:
+        """What is judged, and a line each for examples and responses that are not."""
+        return "\n".join(
+            [
+                *self.lines,
+                *_reasons("not judged", self.skipped),
+                *_reasons("responses left out", self.left_out),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSource:
+    """Pair files, folders of sample runs, or folders of revision runs.
+
+    `options` say how pair files are read.
+    """
+
+    names: tuple[str, ...]
+    options: PairOptions = FOUND_BY_NAME
+    skip_bad_rows: bool = False
+
+    def check(self) -> GroupSummary:
+        """What the sources hold, after reading them to the end.
+
+        Raises:
+            UsageError: Runs and files are named together.
+            SourceError: A source cannot be read, a row is bad, or there is nothing to judge.
+            JournalError: A folder is no run that can be read.
+        """
+        return self._check_runs() if self._are_runs else self._check_pairs()
+
+    def items(self) -> Iterator[tuple[str, Group]]:
+        """The groups with their ids, in the order of the sources. Raises as `check`."""
+        groups = self._read_runs(_Skipped()) if self._are_runs else self._read_pairs()
+        return ((group.prompt.id, group) for group in groups)
+
+    @property
+    def _are_runs(self) -> bool:
+        runs = [name for name in self.names if is_run(name)]
+        if runs and len(runs) < len(self.names):
+            raise UsageError(
+                f"{runs[0]} is a run and not all of the others are. Name runs or files, not both."
+            )
+        return bool(runs)
+
+    def _check_pairs(self) -> GroupSummary:
+        found = check_pairs(self.names, self.options, skip_bad_rows=self.skip_bad_rows)
+        sides = [part.selection.sides for part in found.parts]
+        columns = sorted({f"{each.first}/{each.second}" for each in sides})
+        return GroupSummary(
+            described_source(self.names, ", ".join(columns), found.content_hash),
+            (found.describe(),),
+            found.n_pairs,
+            found.n_labelled,
+            found.models,
+            {},
+            {},
+            found.n_bad,
+            found.bad_rows,
+        )
+
+    def _check_runs(self) -> GroupSummary:
+        method = check_runs(self.names)
+        skipped = _Skipped()
+        found = _pass_over(self._read_runs(skipped))
+        n = found.n_groups
+        what = "samples" if method == "sample" else "responses and their revisions"
+        if not n:
+            reasons = " ".join(_reasons("not judged", skipped.examples)) or "The runs are empty"
+            raise SourceError(f"{', '.join(self.names)}: there is nothing to judge. {reasons}.")
+        return GroupSummary(
+            described_source(self.names, what, found.hash),
+            (f"{', '.join(self.names)}: {n} group{'' if n == 1 else 's'} of {what}",),
+            found.n_groups,
+            found.n_labelled,
+            frozenset(found.models),
+            +skipped.examples,
+            +skipped.responses,
+        )
+
+    def _read_pairs(self) -> Iterator[Group]:
+        for pair in read_pairs(self.names, self.options, skip_bad_rows=self.skip_bad_rows):
+            yield Group(
+                pair.prompt,
+                (
+                    Candidate(pair.response_a, pair.model_a),
+                    Candidate(pair.response_b, pair.model_b),
+                ),
+                pair.label,
+                pair.label_confidence,
+                pair.tags,
+            )
+
+    def _read_runs(self, skipped: "_Skipped") -> Iterator[Group]:
+        for found in read_runs(self.names):
+            group = _group_of(found, skipped)
+            if group is not None:
+                yield group
+
+
+@dataclass(slots=True)
+class _Skipped:
+    """Why examples, and responses of the others, are passed over: how often."""
+
+    examples: Counter[str] = field(default_factory=Counter[str])
+    responses: Counter[str] = field(default_factory=Counter[str])
+
+
+@dataclass(slots=True)
+class _Found:
+    """What groups hold together; `hash` is over all that is judged or counted by."""
+
+    n_groups: int = 0
+    n_labelled: int = 0
+    models: set[str] = field(default_factory=set[str])
+    hash: str = ""
+
+
+def _pass_over(groups: Iterator[Group]) -> _Found:
+    found, digest = _Found(), hashlib.blake2b(digest_size=6)
+    for group in groups:
+        found.n_groups += 1
+        found.n_labelled += group.label is not None
+        found.models |= {each.model for each in group.candidates if each.model}
+        digest.update(content_hash(*_contents(group)).encode())
+    found.hash = digest.hexdigest()
+    return found
+
+
+def _contents(group: Group) -> Iterator[str]:
+    yield group.prompt.id
+    for turn in group.prompt.messages:
+        yield from (turn.role, turn.content)
+    yield "candidates"
+    for each in group.candidates:
+        yield from (each.text, each.model)
+    yield from (group.label or "", repr(float(group.label_confidence)))
+    for name in sorted(group.tags):
+        yield from (name, group.tags[name])
+
+
+def _group_of(found: Answered | None, skipped: _Skipped) -> Group | None:
+    """The group that an example of a run makes; None, counted, where it makes none."""
+    if found is None:
+        skipped.examples["failed in the run"] += 1
+        return None
+    if isinstance(found, Samples):
+        return _distinct(found.prompt, candidates_of(found), skipped)
+    chain = found.chain
+    if not chain.response.text.strip():
+        skipped.examples["empty response"] += 1
+    elif not any(each.is_usable for each in chain.rounds):
+        skipped.examples["no usable revision"] += 1
+    elif chain.final.split() == chain.response.text.split():
+        skipped.examples["unchanged"] += 1
+    else:
+        texts = (chain.response.text, chain.final)
+        return Group(chain.prompt, tuple(Candidate(text, found.model) for text in texts))
+    return None
+
+
+def _distinct(prompt: Prompt, candidates: Sequence[Candidate], skipped: _Skipped) -> Group | None:
+    """The group of those that say something, equal ones once."""
+    kept = [each for each in candidates if each.text.strip()]
+    distinct: dict[str, Candidate] = {}
+    for each in kept:
+        distinct.setdefault(each.text.strip(), each)
+    if len(distinct) < 2:
+        equal = "equal sides" if len(kept) == 2 else "all equal"
+        skipped.examples[equal if len(kept) > 1 else "fewer than two responses"] += 1
+        return None
+    skipped.responses["empty"] += len(candidates) - len(kept)
+    skipped.responses["equal to another"] += len(kept) - len(distinct)
+    return Group(prompt, tuple(distinct.values()))
+
+
+def _reasons(what: str, found: Mapping[str, int]) -> list[str]:
+    listed = ", ".join(f"{n} {reason}" for reason, n in sorted(found.items()) if n)
+    return [f"{what}: {listed}"] if listed else []

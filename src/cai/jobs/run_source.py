@@ -1,0 +1,98 @@
+"""Run folders of `cai sample` and `cai revise` as the source of another job."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cai.engine.recipe import RUN_FILE
+from cai.engine.run_folder import RunFolder
+from cai.errors import SourceError
+from cai.judging.comparisons import Candidate
+from cai.records.bodies import load
+from cai.records.recipes import RevisionRecipe, SampleRecipe, read_recipe
+from cai.revision import Chain
+from cai.sampling import Samples
+from cai.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """A chain, and the name of the model that revised it."""
+
+    chain: Chain
+    model: str
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.chain.prompt
+
+
+Answered: TypeAlias = Samples | Revised
+"""What a run made of a prompt."""
+
+
+def is_run(name: str) -> bool:
+    """Whether that is the folder of a run."""
+    return (Path(name) / RUN_FILE).is_file()
+
+
+def check_runs(folders: Sequence[str]) -> str:
+    """The method of all those runs: `sample` or `revise`.
+
+    Raises:
+        JournalError: A folder is no run that can be read.
+        SourceError: They are not all of one of these methods.
+    """
+    methods: dict[str, str] = {}
+    for folder in folders:
+        with RunFolder.existing(Path(folder)) as run:
+            methods[folder] = read_recipe(run).method
+    for folder, method in methods.items():
+        if method not in ("sample", "revise"):
+            raise SourceError(
+                f"{folder}: is a run of `cai {method}`, whose responses come from elsewhere. Name "
+                "a run of `cai sample` or `cai revise`."
+            )
+    if len(set(methods.values())) > 1:
+        raise SourceError(
+            "The runs are of different methods: "
+            + ", ".join(f"{folder} of `cai {method}`" for folder, method in methods.items())
+            + ". Name runs of one method."
+        )
+    return next(iter(methods.values()))
+
+
+def read_runs(folders: Sequence[str]) -> Iterator[Answered | None]:
+    """Every example in its order; None for one that failed in its run.
+
+    Raises:
+        JournalError: A folder is no run that can be read.
+        SourceError: Two runs have a prompt in common.
+    """
+    seen: dict[int, str] = {}
+    for folder in folders:
+        for found in _read_run(Path(folder)):
+            id = found.prompt.id if found else ""
+            if found and seen.setdefault(hash(id), folder) != folder:
+                raise SourceError(
+                    f"{folder}: its example {id!r} is in {seen[hash(id)]} too. Name one of the two "
+                    "runs, or sample all policies in one."
+                )
+            yield found
+
+
+def candidates_of(samples: Samples) -> list[Candidate]:
+    return [Candidate(each.completion.text, each.model) for each in samples.samples]
+
+
+def _read_run(folder: Path) -> Iterator[Answered | None]:
+    with RunFolder.existing(folder) as run:
+        recipe = read_recipe(run)
+        for record in run.records():
+            if record.error is not None:
+                yield None
+            elif isinstance(recipe, SampleRecipe):
+                yield load(Samples, record.body)
+            elif isinstance(recipe, RevisionRecipe):
+                yield Revised(load(Chain, record.body), recipe.roles["revise"].model)

@@ -1,0 +1,120 @@
+"""A recipe: several steps of the chain in one YAML file, with the words of the command line."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cai.export.formats import Format
+from cai.export.selecting import PairChoice
+from cai.judging.ranking import Pairing
+
+RECIPE_VERSION = 1
+
+Temperature = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+StepName = Literal["revise", "sample", "judge", "score"]
+Role = Literal["respond", "critique", "revise", "sample", "judge"]
+
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Draws(_Part):
+    """How answers are drawn."""
+
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(strict=True, ge=0)] = 0
+    max_tokens: Count = 512
+
+
+class ReviseStep(_Draws):
+    """As `cai revise`."""
+
+    rounds: Annotated[int, Field(strict=True, ge=0, le=64)] = 1
+    tags: tuple[Text, ...] = ()
+    few_shots: Annotated[int, Field(strict=True, ge=0)] = 0
+    direct: bool = False
+    minimal: bool = False
+    stop_early: bool = False
+    temperature: Temperature = 1.0
+    revision_temperature: Temperature = 0.3
+
+
+class SampleStep(_Draws):
+    """As `cai sample`: `k` responses at each of the temperatures."""
+
+    k: Count = 4
+    temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1)] = (1.0,)
+
+
+class JudgeStep(_Part):
+    """As `cai judge`, on the samples if there are any, else on revisions against originals."""
+
+    of: Literal["sample", "revise"] | None = None
+    principles: Literal["all"] | Count = "all"
+    tags: tuple[Text, ...] = ()
+    pairing: Pairing = "all"
+    rationale: bool = False
+    clamp: tuple[Share, Share] | None = (0.4, 0.6)
+    samples: Count = 1
+    negated: bool = False
+    few_shots: Annotated[int, Field(strict=True, ge=0)] = 0
+    tie_margin: Share = 0.0
+    verdicts: Literal["auto", "logprobs", "parsed"] = "auto"
+    temperature: Temperature = 0.0
+    max_tokens: Count = 512
+
+
+class ScoreStep(_Part):
+    """As `cai score`, on the samples if there are any, else on the revisions."""
+
+    of: Literal["sample", "revise"] | None = None
+    kind: Literal["mark", "check"] = "mark"
+    tags: tuple[Text, ...] = ()
+    samples: Count = 1
+    verdicts: Literal["auto", "logprobs", "parsed"] = "auto"
+    temperature: Temperature = 0.0
+    max_tokens: Count = 512
+
+
+class ExportStep(_Part):
+    """As `cai export`: `of` is the step whose run is exported, by default the last that can."""
+
+    of: StepName | None = None
+    file: Text | None = None
+    pairs: PairChoice = "best-worst"
+    min_margin: Annotated[float, Field(strict=True, ge=0, le=0.5)] = 0.0
+    all_rounds: bool = False
+    sft_share: Share | None = None
+    balance_length: bool = False
+
+
+class Recipe(_Part):
+    """Steps in the order revise, sample, judge, score, export; those that are absent are not done.
+
+    `models` are specs by role; a role that is absent is played by the model of `respond`, and that
+    by the one given on the command line.
+    """
+
+    cai: Annotated[int, Field(strict=True, ge=1, le=RECIPE_VERSION)] = RECIPE_VERSION
+    name: Text
+    description: str = ""
+    source: str = ""
+    departures: str = ""
+    constitution: Text | None = None
+    prompts: tuple[Text, ...] = ()
+    templates: Text | None = None
+    models: Mapping[Role, Text] = {}
+    seed: Annotated[int, Field(strict=True)] = 0
+    revise: ReviseStep | None = None
+    sample: SampleStep | None = None
+    judge: JudgeStep | None = None
+    score: ScoreStep | None = None
+    export: Mapping[Format, ExportStep] = {}

@@ -1,0 +1,133 @@
+"""What a run was told to do: all that decides its results, and nothing that does not."""
+
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cai.engine.run_folder import RunFolder
+from cai.errors import JournalError
+from cai.judging.judge import JudgePlan
+from cai.judging.ranking import Pairing
+from cai.judging.scoring import ScorePlan
+from cai.revision import RevisionPlan, Role
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(_Part):
+    """Something that decides results, by name and by content."""
+
+    name: str
+    hash: str
+    version: str = ""
+
+
+class Draw(_Part):
+    """How the answers of a part are drawn; the seed of each call comes from the run's seed."""
+
+    model: str
+    templates: Named
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+
+
+class JudgeDraw(Draw):
+    """A judge, and whether its letters are read from log-probabilities."""
+
+    reads_logprobs: bool
+
+
+class Source(_Part):
+    """Where the examples came from. `hash` is over their content."""
+
+    files: tuple[str, ...]
+    column: str
+    hash: str
+
+
+class RevisionRecipe(_Part):
+    """Respond, critique, revise."""
+
+    method: Literal["revise"] = "revise"
+    source: Source
+    constitution: Named
+    plan: RevisionPlan
+    roles: dict[Role, Draw]
+    seed: int
+
+
+class SampleRecipe(_Part):
+    """`k` responses of each policy to each prompt."""
+
+    method: Literal["sample"] = "sample"
+    source: Source
+    policies: tuple[Draw, ...]
+    k: int
+    seed: int
+
+
+class JudgeRecipe(_Part):
+    """Which of several responses keeps the constitution better."""
+
+    method: Literal["judge"] = "judge"
+    source: Source
+    constitution: Named
+    judges: tuple[JudgeDraw, ...]
+    plan: JudgePlan
+    pairing: Pairing
+    seed: int
+
+
+class ScoreRecipe(_Part):
+    """How well each response keeps the constitution."""
+
+    method: Literal["score"] = "score"
+    source: Source
+    constitution: Named
+    judges: tuple[JudgeDraw, ...]
+    plan: ScorePlan
+    seed: int
+
+
+Recipe: TypeAlias = RevisionRecipe | SampleRecipe | JudgeRecipe | ScoreRecipe
+R = TypeVar("R", RevisionRecipe, SampleRecipe, JudgeRecipe, ScoreRecipe)
+
+_RECIPES: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
+
+
+def read_recipe(run: RunFolder) -> Recipe:
+    """What the run was told to do.
+
+    Raises:
+        JournalError: The run is of another version of cai.
+    """
+    try:
+        return _RECIPES.validate_python(dict(run.recipe), strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise JournalError(
+            f"{run.path}: run.yaml is not that of a run of this version of cai "
+            f"({where}: {first['msg']})."
+        ) from error
+
+
+def recipe_as(run: RunFolder, kind: type[R]) -> R:
+    """The recipe of a run that must be of one method.
+
+    Raises:
+        JournalError: It is of another method or of another version of cai.
+    """
+    recipe = read_recipe(run)
+    if not isinstance(recipe, kind):
+        wanted = kind.model_fields["method"].default
+        raise JournalError(
+            f"{run.path}: is a run of `cai {recipe.method}`, and one of `cai {wanted}` is needed. "
+            "Name another folder."
+        )
+    return recipe

@@ -1,0 +1,101 @@
+"""Kinship of models by their names: the same, of one family, or nothing known."""
+
+import pytest
+
+from cai.evaluation.family import families, kinship
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("openai:gpt-4o-mini@localhost:8000/v1", "gpt-4o"),
+        ("chatgpt-4o-latest", "gpt-4o"),
+        ("gpt4_turbo", "gpt-4"),
+        ("gpt-4-1106-preview", "gpt-4"),
+        ("gpt-3.5-turbo", "gpt-3"),
+        ("gpt-oss-20b", "gpt-oss"),
+        ("hf:Qwen/Qwen3-0.6B@0123abcd:bfloat16", "qwen-3"),
+        ("Qwen/Qwen2.5-7B-Instruct", "qwen-2"),
+        ("Qwen-14B-Chat", "qwen"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3"),
+        ("meta-llama/Meta-Llama-3-8B", "llama-3"),
+        ("llama3:8b", "llama-3"),
+        ("llama-13b", "llama"),
+        ("claude-3-5-sonnet-20241022", "claude-3"),
+        ("claude-sonnet-4-20250514", "claude-4"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral"),
+        ("mistral-large-2407", "mistral"),
+        ("mixtral-8x7b", "mixtral"),
+        ("allenai/OLMo-2-1124-7B", "olmo-2"),
+        ("text_davinci_003", "text-davinci"),
+        ("embedded#ab12cd34", "embedded"),
+        ("embedded#ab12cd34:bfloat16", "embedded"),
+        ("hf:runs/qwen3-sft/checkpoint-500@0123abcd", "qwen-3"),
+        ("acme/frob-7b-chat", "acme/frob"),
+        ("hf:runs/mine/checkpoint-500@0123abcd", "runs/mine"),
+        ("my-policy", "my-policy"),
+    ],
+)
+def test_a_name_has_a_family(name: str, family: str):
+    assert families(name) == {family}
+
+
+def test_a_distillation_is_of_both_its_series():
+    assert families("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B") == {"deepseek-1", "qwen"}
+
+
+def test_an_adapter_is_of_the_family_of_its_base():
+    adapted = "hf:Qwen/Qwen3-0.6B@0123abcd+loras/kind@4567cdef"
+    assert families(adapted) == {"qwen-3", "loras/kind"}
+    assert kinship(adapted, "Qwen/Qwen3-8B") == "family"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("openai:gpt-4o@localhost:8000/v1", "openai:gpt-4o@localhost:8000/v1"),
+        ("openai:gpt-4o@localhost:8000/v1", "openai:gpt-4o@elsewhere/v1"),
+        ("openai:gpt-4o@localhost:8000/v1", "GPT-4o"),
+        ("hf:Qwen/Qwen3-0.6B@0123abcd", "Qwen/Qwen3-0.6B"),
+        ("embedded#ab12cd34", "embedded#ab12cd34"),
+    ],
+)
+def test_the_same_model_under_another_name(one: str, other: str):
+    assert kinship(one, other) == kinship(other, one) == "same"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("openai:gpt-4o@localhost:8000/v1", "gpt-4o-mini"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "hf:meta-llama/Meta-Llama-3-8B@0123abcd"),
+        ("embedded#ab12cd34", "embedded#ffffffff"),  # other weights: trained further
+        ("hf:runs/mine/checkpoint-500@0123abcd", "hf:runs/mine/checkpoint-900@4567cdef"),
+        ("hf:runs/mine@0123abcd", "hf:runs/mine/final@4567cdef"),
+        ("acme/frob-7b-chat", "acme/frob-13b"),
+    ],
+)
+def test_models_of_one_family(one: str, other: str):
+    assert kinship(one, other) == kinship(other, one) == "family"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("gpt-4o", "gpt-4-turbo"),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen2.5-7B"),
+        ("llama-2-7b", "llama-3-8b"),
+        ("hf:runs/mine/checkpoint-500@0123abcd", "hf:runs/yours/checkpoint-500@4567cdef"),
+        ("acme/frob-7b", "others/frob-7b"),
+        ("my-policy", "my-judge"),
+        ("adopt-7b", "opt-7b"),
+    ],
+)
+def test_strangers(one: str, other: str):
+    assert kinship(one, other) is kinship(other, one) is None
+
+
+def test_nobody_is_kin_to_nobody():
+    """An unknown model is not the same as another unknown one."""
+    assert kinship("", "") is kinship("gpt-4o", "") is kinship("", "gpt-4o") is None
+    assert families("") == frozenset()

@@ -1,0 +1,109 @@
+"""Verdicts, judged groups and judged runs made by hand, as tests of reports on judges need them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cai.engine.records import Failure, Record
+from cai.engine.run_folder import RunFolder
+from cai.judging.comparisons import Candidate, Group, Label
+from cai.judging.judge import JudgePlan
+from cai.judging.ranking import Contest, Judged, strengths
+from cai.judging.verdicts import (
+    Judgement,
+    Outcome,
+    Reading,
+    Verdict,
+    by_order,
+    side,
+    verdict_of,
+)
+from cai.models.protocol import Usage
+from cai.records.bodies import dump
+from cai.records.recipes import JudgeDraw, JudgeRecipe, Named, Source
+from cai.types import user_prompt
+
+Said = float | Outcome
+"""What one order gave: a probability that A is better, or why there is none."""
+
+
+def reading(said: Said, *, mass: float | None = None, usage: Usage = Usage()) -> Reading:
+    if isinstance(said, float):
+        return Reading(side(said), said, mass, usage=usage)
+    return Reading(said, mass=mass, usage=usage)
+
+
+def judgement(
+    there: Said,
+    back: Said | None = None,
+    *,
+    principle: str = "be-kind",
+    judge: str = "scripted",
+    is_negated: bool = False,
+    is_voted: bool = False,
+    weight: float = 1.0,
+    mass: float | None = None,
+    usage: Usage = Usage(),
+) -> Judgement:
+    """Both orders of one question; `back` is as `there` where it is not given."""
+    first = reading(there, mass=mass, usage=usage)
+    second = reading(there if back is None else back, mass=mass, usage=usage)
+    outcome, p_a = by_order(first, second, is_voted=is_voted)
+    return Judgement(judge, principle, "", is_negated, weight, first, second, outcome, p_a)
+
+
+def judged(
+    id: str,
+    verdict: Verdict | Judgement | Iterable[Judgement],
+    label: Label | None = None,
+    *,
+    texts: tuple[str, str] = ("one", "two"),
+    models: tuple[str, str] = ("", ""),
+    tags: Mapping[str, str] | None = None,
+    asked: str | None = None,
+) -> Judged:
+    """A judged pair."""
+    if isinstance(verdict, Judgement):
+        verdict = [verdict]
+    if not isinstance(verdict, Verdict):
+        verdict = verdict_of(list(verdict))
+    candidates = tuple(Candidate(*each) for each in zip(texts, models, strict=True))
+    group = Group(user_prompt(asked or f"Question {id}?", id), candidates, label, tags=tags or {})
+    contests = (Contest(0, 1, verdict),)
+    return Judged(group, contests, strengths(2, contests))
+
+
+def judge_recipe(*judges: str, plan: JudgePlan = JudgePlan()) -> JudgeRecipe:
+    draws = tuple(
+        JudgeDraw(
+            model=judge,
+            templates=Named(name="chat", hash="0123456789ab"),
+            temperature=0.0,
+            top_p=1.0,
+            top_k=0,
+            max_tokens=64,
+            reads_logprobs=True,
+        )
+        for judge in judges or ("scripted",)
+    )
+    return JudgeRecipe(
+        source=Source(files=("pairs.jsonl",), column="", hash="ba9876543210"),
+        constitution=Named(name="one", hash="aaaaaaaaaaaa", version="1.2.0"),
+        judges=draws,
+        plan=plan,
+        pairing="all",
+        seed=0,
+    )
+
+
+def judged_run(
+    folder: Path, items: Iterable[Judged | Failure], recipe: JudgeRecipe | None = None
+) -> Path:
+    """A run folder of `cai judge` with these records."""
+    content = (recipe or judge_recipe()).model_dump(mode="json")
+    with RunFolder.open(folder, content, {}) as run:
+        for position, item in enumerate(items):
+            if isinstance(item, Failure):
+                run.add(Record(position, f"failed-{position}", "", item))
+            else:
+                run.add(Record(position, item.group.prompt.id, dump(item)))
+    return folder

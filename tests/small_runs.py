@@ -1,0 +1,74 @@
+"""Small runs of scripted models, as the tests of jobs over runs need them."""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cai.constitution.schema import Constitution, Principle
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.revision import RevisionJob, run_revision
+from cai.jobs.running import Pace
+from cai.jobs.sampling import SampleJob, run_sampling
+from cai.models.protocol import Sampling
+from cai.models.scripted import ScriptedModel
+from cai.revision import RevisionPlan, speakers_of
+from cai.speaker import Speaker
+from cai.types import Message
+
+TWO = Constitution(
+    name="two",
+    principles=(
+        Principle(id="long", text="Be long."),
+        Principle(id="late", text="Be late.", weight=2.0),
+    ),
+)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_requests(path: Path, ids: Sequence[str]) -> PromptSource:
+    """Prompts "Request ID?"."""
+    rows = [{"id": id, "prompt": f"Request {id}?"} for id in ids]
+    return PromptSource((str(write_rows(path, rows)),))
+
+
+async def sampled(
+    folder: Path, responses: Mapping[str, Sequence[str]], model: str = "actor"
+) -> str:
+    """A run of samples: to each prompt id the responses, of as many policies of one name."""
+    k = max(len(texts) for texts in responses.values())
+    source = write_requests(folder.with_suffix(".jsonl"), list(responses))
+
+    def says(number: int) -> Callable[[Sequence[Message], Sampling], str]:
+        def reply(messages: Sequence[Message], sampling: Sampling) -> str:
+            return responses[messages[-1].content.split()[1].rstrip("?")][number]
+
+        return reply
+
+    policies = tuple(Speaker.of(ScriptedModel(says(i), name=model)) for i in range(k))
+    await run_sampling(folder, SampleJob(source, policies, k=1), console=quiet())
+    return str(folder)
+
+
+async def revised(folder: Path, texts: Mapping[str, tuple[str, str]], model: str = "editor") -> str:
+    """A run of one round: to each prompt id the response and its revision."""
+    source = write_requests(folder.with_suffix(".jsonl"), list(texts))
+
+    def reply(messages: Sequence[Message], sampling: Sampling) -> str:
+        response, revision = texts[messages[0].content.split()[1].rstrip("?")]
+        return {1: response, 3: "It is short."}.get(len(messages), revision)
+
+    speakers = speakers_of(ScriptedModel(reply, name=model))
+    job = RevisionJob(source, TWO, speakers, RevisionPlan())
+    await run_revision(folder, job, Pace(), console=quiet())
+    return str(folder)
