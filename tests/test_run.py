@@ -178,7 +178,7 @@ def long_lover(name: str = "judge") -> cai.ScriptedModel:
             messages[-1].content.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
             for tag in ("response_a", "response_b")
         ]
-        return [float(len(part)) for part in parts][: len(options)] or [0.0] * len(options)
+        return [float(len(part)) for part in parts]
 
     return cai.ScriptedModel(choices=choose, name=name)
 

@@ -10,7 +10,7 @@ from serving import write_prompts
 from tiny import save_tiny_model
 
 import cai
-from cai.export import Format
+from cai.export.formats import Format
 from cai.models.opening import embedded_folder
 from cai.models.protocol import Sampling
 from cai.types import Message

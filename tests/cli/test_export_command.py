@@ -1,4 +1,4 @@
-"""`cai export`: one run as the files of every format, counts of what is left out, refusals."""
+"""`cai export`: runs as the files of every format, counts of what is left out, refusals."""
 
 import gzip
 import json
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_runs import FAILED, MIXED_SAMPLES, MIXED_SCORED, contested, made_run
 from server import LocalServer, refusal
 from serving import CallCai, Ended, spec, told_by_request, write_prompts
 
@@ -69,7 +70,9 @@ def test_preference_rows_set_the_revision_over_the_response(export, tmp_path):
     ended = export("preference", "preference.jsonl")
     assert "preference: 6 rows; left out: 1 failed, 1 unchanged" in ended.out
     for row in rows(tmp_path / "preference.jsonl"):
-        assert set(row) == {"prompt", "chosen", "rejected", "id", "provenance"}
+        assert set(row) == {
+            "prompt", "chosen", "rejected", "chosen_probability", "judging", "id", "provenance",
+        }  # fmt: skip
         assert row["chosen"] != row["rejected"]
 
 
@@ -96,8 +99,10 @@ def test_splits_share_no_prompt_and_leave_none_out(export, tmp_path):
 def test_json_tells_the_counts(export, tmp_path):
     assert json.loads(export("preference", "p.jsonl", "--json").out) == {
         "file": str(tmp_path / "p.jsonl"),
+        "columns": "trl",
         "format": "preference",
         "rows": 6,
+        "considered": 8,
         "left_out": {"failed": 1, "unchanged": 1},
     }
 
@@ -129,6 +134,11 @@ def test_exporting_again_replaces_the_file(export, tmp_path):
         ("sft", "sft.jsonl", ("--sft-share", 0), "no row is left to write"),
         ("sft", "sft.jsonl", ("--sft-share", 2), "2.0 is not in the range"),
         ("sft", "run.jsonl/sft.jsonl", (), "cannot be written"),
+        ("sft", "sft.jsonl", ("--balance-length",), "Lengths are balanced between the sides"),
+        ("kto", "kto.jsonl", ("--columns", "verl"), "verl has no columns for the format 'kto'"),
+        ("sft", "sft.jsonl", ("--drop-near-duplicates", 0.3), "0.3 is not in the range"),
+        ("sft", "sft.jsonl", ("--drop-near-duplicates=runs",), "not a valid float"),
+        ("preference", "p.jsonl", ("--min-margin", 0.6), "0.6 is not in the range"),
     ],
 )
 def test_a_refused_export_writes_nothing(export, tmp_path, format, name, more, said):
@@ -145,3 +155,91 @@ def test_a_folder_that_is_no_run_is_refused(call_cai, tmp_path):
     assert ended.code == 2
     assert "is not a run" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """Six judged groups: probabilities of the first of two, and a group of three."""
+    contests = [0.9, 0.55, 0.5, 0.2, "refused"]
+    items = [
+        contested(str(n), ["long enough", "short"], {(0, 1): p}) for n, p in enumerate(contests)
+    ]
+    items.append(contested("3-way", ["a", "b", "c"], {(0, 1): 0.75, (1, 2): 0.75, (0, 2): 0.95}))
+    made_run(tmp_path / "judged", [*items, FAILED]).close()
+    return tmp_path / "judged"
+
+
+def test_a_judged_run_gives_what_its_verdicts_favour(call_cai, judged, tmp_path):
+    out = tmp_path / "preference.jsonl"
+    ended = call_cai("export", judged, "--format", "preference", "-o", out)
+    assert ended.out.startswith(
+        f"{out}: preference: 4 rows; left out: 1 failed, 1 refused, 1 tie\n"
+    )
+    written = {row["id"]: row for row in rows(out)}
+    assert {id: row["chosen"][0]["content"] for id, row in written.items()} == {
+        "0": "long enough", "1": "long enough", "3": "short", "3-way": "a",
+    }  # fmt: skip
+    assert [row["chosen_probability"] for row in written.values()] == [0.9, 0.55, 0.8, 0.95]
+
+
+@pytest.mark.parametrize(
+    ("options", "n", "left_out"),
+    [
+        (("--min-margin", 0.1), 3, {"failed": 1, "refused": 1, "tie": 1, "unsure": 1}),
+        (("--pairs", "all"), 6, {"failed": 1, "refused": 1, "tie": 1}),
+        (("--pairs", "one", "--min-margin", 0.45), 1,
+         {"failed": 1, "refused": 1, "tie": 1, "unsure": 3}),
+        (("--balance-length",), 3,
+         {"failed": 1, "refused": 1, "tie": 1, "unbalanced length": 1}),
+        (("--drop-near-duplicates",), 4, {"failed": 1, "refused": 1, "tie": 1}),
+        (("--drop-near-duplicates", 0.5, "--keep-inconsistent"), 4,
+         {"failed": 1, "refused": 1, "tie": 1}),
+    ],
+)  # fmt: skip
+def test_options_of_pairs_leave_out_and_count(call_cai, judged, tmp_path, options, n, left_out):
+    out = tmp_path / "rows.parquet"
+    ended = call_cai("export", judged, "--format", "reward", "-o", out, "--json", *options)
+    counts = json.loads(ended.out)
+    assert (counts["rows"], counts["left_out"]) == (n, left_out)
+    assert counts["considered"] == n + sum(left_out.values())
+
+
+def test_labels_are_counted(call_cai, judged, tmp_path):
+    out = tmp_path / "kto.jsonl"
+    ended = call_cai("export", judged, "--format", "kto", "-o", out)
+    assert "kto: 8 rows (4 good, 4 bad); left out: 1 failed, 1 refused, 1 tie" in ended.out
+    counts = json.loads(call_cai("export", judged, "--format", "kto", "-o", out, "--json").out)
+    assert (counts["good"], counts["bad"], counts["unwritten"]) == (4, 4, {})
+
+
+def test_several_runs_go_into_one_file(call_cai, judged, run, tmp_path):
+    out = tmp_path / "both.parquet"
+    ended = call_cai("export", run, judged, "--format", "preference", "-o", out, "--json")
+    counts = json.loads(ended.out)
+    assert (counts["rows"], counts["considered"]) == (10, 15)
+    assert counts["left_out"] == {"failed": 2, "unchanged": 1, "refused": 1, "tie": 1}
+
+
+def test_a_run_that_lacks_the_format_is_named(call_cai, judged, tmp_path):
+    made_run(tmp_path / "samples", MIXED_SAMPLES).close()
+    out = tmp_path / "rows.jsonl"
+    ended = call_cai("export", judged, tmp_path / "samples", "--format", "reward", "-o", out)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{tmp_path / 'samples'}: a run of `cai sample` has no rows" in ended.err
+    assert not out.exists()
+
+
+def test_scored_responses_are_good_from_the_least_score_on(call_cai, tmp_path):
+    made_run(tmp_path / "scored", MIXED_SCORED).close()
+    out = tmp_path / "kto.jsonl"
+    ended = call_cai(
+        "export", tmp_path / "scored", "--format", "kto", "--min-score", 0.5, "-o", out
+    )
+    assert "kto: 3 rows (1 good, 2 bad); left out: 1 failed, 1 unparsed" in ended.out
+
+
+def test_columns_are_those_of_the_trainer(call_cai, judged, tmp_path):
+    for columns, names in (("openrlhf", {"input"}), ("verl", {"messages"})):
+        out = tmp_path / f"{columns}.jsonl"
+        call_cai("export", judged, "--format", "sft", "--columns", columns, "-o", out)
+        assert set(rows(out)[0]) == {*names, "id", "provenance"}

@@ -15,7 +15,7 @@ import torch
 from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import AutoModelForCausalLM
 
-from cai.errors import ContextLengthError, ModelError
+from cai.errors import ContextLengthError, ModelError, UsageError
 from cai.models.hf.batching import MARGIN, Row, grouped
 from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
 from cai.models.hf.ending import Ending
@@ -328,12 +328,15 @@ async def test_a_base_model_continues_a_text_and_takes_no_conversation(tmp_path:
 
 
 async def test_options_have_the_log_probabilities_that_the_model_gives_them(checkpoint, folder):
-    """Summed by hand over the tokens of each option, one plain forward pass an option."""
+    """Summed by hand over the tokens of each option, one plain forward pass an option.
+
+    None of these options is a single token with signs around it in this vocabulary.
+    """
     model = LocalModel(checkpoint)
     reference = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = make_tokenizer()
     prompt = encode_chat(tokenizer, user("Which one?"))
-    options = ["A", "B", "The quick fox", " not at all", "A"]
+    options = ["A", "B", "The quick fox", "not at all"]
     sums = []
     for option in options:
         ids = tokenizer.encode(option, add_special_tokens=False)
@@ -341,9 +344,11 @@ async def test_options_have_the_log_probabilities_that_the_model_gives_them(chec
             logits = reference(torch.tensor([prompt + ids])).logits[0].double().log_softmax(-1)
         sums.append(sum(logits[len(prompt) - 1 + i, id].item() for i, id in enumerate(ids)))
     by_hand = torch.tensor(sums).log_softmax(0).tolist()
+    mass = torch.tensor(sums).exp().sum().item()
     choice = await model.choose(user("Which one?"), options)
     await model.close()
     assert choice.logprobs == pytest.approx(by_hand, abs=1e-4)
+    assert choice.mass == pytest.approx(mass, abs=1e-5)
     assert choice.usage.prompt_tokens == len(prompt)
 
 
@@ -362,10 +367,10 @@ async def test_choices_do_not_depend_on_what_else_is_asked(checkpoint):
         assert sum(torch.tensor(one.logprobs).exp()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("options", [[], ["A", ""]])
-async def test_an_option_needs_a_text(checkpoint, options: list[str]):
+@pytest.mark.parametrize("options", [[], ["A", ""], ["A", " A"], ["A", "A"]])
+async def test_options_are_distinct_texts(checkpoint, options: list[str]):
     model = LocalModel(checkpoint)
-    with pytest.raises(ModelError, match="options"):
+    with pytest.raises(UsageError, match="cannot be told apart"):
         await model.choose(user("Hi"), options)
     await model.close()
 
@@ -510,3 +515,9 @@ def test_a_program_that_ends_without_closing_ends_cleanly(folder: Path):
 def test_groups_hold_similar_lengths_longest_first():
     assert grouped([10, 100, 9, 81, 50], lambda n: n) == [[100, 81], [50], [10, 9]]
     assert [len(group) for group in grouped([10_000] * 3, lambda n: n)] == [1, 1, 1]
+
+
+def test_what_is_cached_counts_for_every_row_of_a_group():
+    """Rows of 10 beside 90 cached take 100 tokens each: 3 of them go into 350."""
+    groups = grouped([10] * 7, lambda n: n, n_tokens=350, n_cached=90)
+    assert [len(group) for group in groups] == [3, 3, 1]

@@ -1,5 +1,6 @@
 """A tiny random Llama with a byte-level tokenizer: real in every part, small enough for tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +26,9 @@ CORPUS = [
 ]
 
 
-def make_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    template: str | None = CHATML, corpus: Sequence[str] = CORPUS
+) -> PreTrainedTokenizerFast:
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -35,7 +38,7 @@ def make_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    backend.train_from_iterator(CORPUS * 20, trainer)
+    backend.train_from_iterator([*corpus] * 20, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>", bos_token="<s>"
     )

@@ -1,6 +1,6 @@
 """The habits of a judge as text for 80 columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +10,7 @@ from cai.evaluation.audit import AuditReport
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.lengths import WinShare
 from cai.evaluation.ownership import Ownership
-from cai.evaluation.principles import Principles
+from cai.evaluation.principles import PrinciplePair, Principles
 
 Row = tuple[str, str, str, str]
 
@@ -129,13 +129,18 @@ def _relations(principles: Principles) -> Iterator[str]:
         "margin: mean distance from one half; pull: share of all weighted margins; decides: "
         "share of verdicts that would be other without it."
     )
-    for each in principles.related("redundant"):
-        yield f"redundant: {each.first} and {each.second} ({_how_alike(each.agreement)})"
-    for each in principles.related("contradicting"):
-        yield f"contradict: {each.first} and {each.second} ({_how_alike(each.agreement)})"
+    yield from _listed("redundant", principles.related("redundant"))
+    yield from _listed("contradicting", principles.related("contradicting"))
     if principles.never_decide:
         yield f"never decide: {', '.join(principles.never_decide)}"
 
 
-def _how_alike(agreement: float | None) -> str:
-    return f"favour the same side in {percent(agreement)}"
+def _listed(kind: str, pairs: Sequence[PrinciplePair]) -> Iterator[str]:
+    """A line for each principle with all those that it is so related to, each pair once."""
+    others: dict[str, list[str]] = {}
+    for pair in pairs:
+        others.setdefault(pair.first, []).append(f"{pair.second} {percent(pair.agreement)}")
+    if others:
+        yield f"{kind} (share of verdicts in which both favour the same side):"
+    for first, seconds in others.items():
+        yield f"  {first}: {', '.join(seconds)}"

@@ -11,7 +11,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.everything import whole_row
 from cai.export.formats import Columns, Format, Method, Row, check_columns, check_format
-from cai.export.items import Item, items_of
+from cai.export.items import Item, in_turn, items_of
 from cai.export.rows import columns_of
 from cai.export.selecting import Selection
 from cai.export.source_runs import SourceRun
@@ -81,11 +81,14 @@ class Export:
                     yield self._row(item, unit, summary)
 
     def _whole_rows(self, summary: ExportSummary) -> Iterator[Row]:
-        for run in self.runs:
-            for record in run.folder.records():
-                summary.n_considered += 1
-                summary.n_rows += 1
-                yield whole_row(run, record, self.methods)
+        streams = [self._whole_rows_of(run) for run in self.runs]
+        for row in in_turn(streams, lambda row: row["error"] is None):
+            summary.n_considered += 1
+            summary.n_rows += 1
+            yield row
+
+    def _whole_rows_of(self, run: SourceRun) -> Iterator[Row]:
+        return (whole_row(run, record, self.methods) for record in run.folder.records())
 
     def _rows_in_two_passes(self, summary: ExportSummary) -> Iterator[Row]:
         survey = Survey(len(self.runs))

@@ -1,8 +1,9 @@
 """The units of one or several runs, one after the other."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cai.engine.records import Record
 from cai.export.answered import (
@@ -26,6 +27,8 @@ from cai.revision import Chain
 from cai.sampling import Samples
 from cai.types import Prompt
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -48,7 +51,8 @@ def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) ->
     In turn, so that rows of each kind stand near the top of a file: readers of JSON guess the types
     of columns from there. A prompt that several runs have is one row of `prompts`.
     """
-    items = _in_turn([_items_of_run(run, format, selection) for run in runs])
+    streams = [_items_of_run(run, format, selection) for run in runs]
+    items = in_turn(streams, lambda item: not isinstance(item.unit, LeftOut))
     return _first_of_prompts(items) if format == "prompts" and len(runs) > 1 else items
 
 
@@ -90,14 +94,14 @@ def _units(
             return [demonstration_of_scored(body, selection)]
 
 
-def _in_turn(streams: Sequence[Iterator[Item]]) -> Iterator[Item]:
-    """Of each stream up to its next unit, then of the next stream."""
+def in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> Iterator[T]:
+    """Of each stream up to the next that ends its turn, then of the next stream, to their ends."""
     waiting = deque(streams)
     while waiting:
         stream = waiting.popleft()
-        for item in stream:
-            yield item
-            if not isinstance(item.unit, LeftOut):
+        for each in stream:
+            yield each
+            if ends_turn(each):
                 waiting.append(stream)
                 break
 

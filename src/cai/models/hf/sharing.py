@@ -59,25 +59,7 @@ class Group:
         return sum(n_each + len(row) for row in question.options.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Neighbours in the order of their tokens, and the groups by which they save most tokens."""
-
-    questions: tuple[Question, ...]
-    groups: tuple[Group, ...]
-    n_saved: int
-
-    def joined(self, other: "_Part", n_shared: int) -> "_Part":
-        questions = self.questions + other.questions
-        groups, n_saved = self.groups + other.groups, self.n_saved + other.n_saved
-        return _Part(questions, groups, n_saved).at_best(n_shared)
-
-    def at_best(self, n_shared: int) -> "_Part":
-        """The part as a single group, where that saves more."""
-        whole = Group(self.questions, n_shared)
-        if n_shared < _LEAST_SHARED or whole.n_saved <= self.n_saved:
-            return self
-        return _Part(self.questions, (whole,), whole.n_saved)
+_Groups = tuple[Group, ...]
 
 
 def portions(questions: Iterable[Question], n_tokens: int) -> list[list[Group]]:
@@ -97,26 +79,46 @@ def portions(questions: Iterable[Question], n_tokens: int) -> list[list[Group]]:
 
 
 def shared_groups(questions: Iterable[Question]) -> list[Group]:
-    """All questions in the groups that save the most tokens; one that shares nothing is alone.
+    """All questions in groups that save many tokens; one that shares too little is alone.
 
     The last token of a request is never shared: a row must read a token to predict the next.
     """
     ordered = sorted(questions, key=lambda question: question.ids)
-    parts = [_alone(question) for question in ordered]
+    parts: dict[int, _Groups] = {at: _alone(question) for at, question in enumerate(ordered)}
     shared = [_n_common(one.ids, other.ids) for one, other in pairwise(ordered)]
-    # Each part is known at both of its ends. Longest beginnings are joined first, so the beginning
-    # that two parts share is always that of the two neighbours where they meet.
-    first, last = list(range(len(parts))), list(range(len(parts)))
+    # Neighbours in the order of their tokens are joined, longest beginnings first, so that what two
+    # parts share is what the two questions share where they meet. Each part is known at both ends.
+    first, last = list(range(len(ordered))), list(range(len(ordered)))
     for at in sorted(range(len(shared)), key=lambda at: -shared[at]):
+        if shared[at] < _LEAST_SHARED:
+            break
         start, stop = first[at], last[at + 1]
-        parts[start] = parts[start].joined(parts[at + 1], shared[at])
+        parts[start] = _joined((*parts[start], *parts.pop(at + 1)), shared[at])
         first[stop], last[start] = start, stop
-    return list(parts[0].groups) if parts else []
+    return [group for groups in parts.values() for group in groups]
 
 
-def _alone(question: Question) -> _Part:
-    alone = _Part((question,), (Group((question,), 0),), 0)
-    return alone.at_best(len(question.ids) - 1)
+def _alone(question: Question) -> _Groups:
+    n_shared = len(question.ids) - 1
+    is_shared = question.n_rows > 1 and n_shared >= _LEAST_SHARED
+    return (Group((question,), n_shared if is_shared else 0),)
+
+
+def _joined(groups: _Groups, n_shared: int) -> _Groups:
+    """These groups, whose questions all share so much, in the way that saves most of three.
+
+    They stay apart, or all become one, or those do that share no more than this among themselves.
+    """
+    deeper = tuple(group for group in groups if group.n_shared > n_shared)
+    rest = tuple(group for group in groups if group.n_shared <= n_shared)
+    ways = [groups, (_merged(groups, n_shared),)]
+    if deeper and rest:
+        ways.append((*deeper, _merged(rest, n_shared)))
+    return max(ways, key=lambda way: sum(group.n_saved for group in way))
+
+
+def _merged(groups: _Groups, n_shared: int) -> Group:
+    return Group(tuple(each for group in groups for each in group.questions), n_shared)
 
 
 def _n_common(one: Ids, other: Ids) -> int:

@@ -224,20 +224,28 @@ class Worker:
         """Starts all rows again from their prompts, without the jobs that cannot be done.
 
         A row becomes what it would have become, so this costs time only. When memory ran out, less
-        is done at a time before any job is given up.
+        is done at a time before any job is given up. Of questions that fail together, each is asked
+        alone before one is given up.
         """
+        alone: list[list[Group]] = []
         self.batch.clear()
-        if not (_is_out_of_memory(error) and self._does_less()):
+        if _is_out_of_memory(error) and self._does_less():
+            pass
+        elif self._is_choosing and len(self._concerned) > 1:
+            asked = [each for group in self._portions[0] for each in group.questions]
+            alone = [[Group((each,), 0)] for each in asked]
+        else:
             failure = ModelError(f"The model failed at this request: {_first_line(error)}")
             self._fail(self._concerned, failure)
         self._keep_undone()
+        self._portions.extend(alone)
         for row in self._writing:
             row.written.clear()
         self._waiting = deque(self._writing)
 
     def _does_less(self) -> bool:
         """Halves what is done at a time of the kind that failed; False where that is the least."""
-        if any(isinstance(job, ChoiceJob) for job in self._concerned):
+        if self._is_choosing:
             if self._portion_tokens <= _LEAST_TOKENS:
                 return False
             self._portion_tokens //= 2
@@ -248,6 +256,10 @@ class Worker:
         self.batch.slots //= 2
         logger.warning("Out of memory: %d requests at a time from now on.", self.batch.slots)
         return True
+
+    @property
+    def _is_choosing(self) -> bool:
+        return any(isinstance(job, ChoiceJob) for job in self._concerned)
 
     def _jobs(self) -> list[Job]:
         return [*self._writing.values(), *self._asking.values()]
