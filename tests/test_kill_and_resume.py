@@ -1,4 +1,4 @@
-"""`cai revise` killed again and again: its exports equal, byte for byte, those of a whole run.
+"""Commands killed again and again: their exports equal, byte for byte, those of whole runs.
 
 And no finished call is asked twice: only what was in flight at a kill is asked again.
 """
@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from judging_servers import both
 from server import Json, Received
 from serving import serving, spec, start_cai, told_by_request, write_prompts
+from small_runs import write_rows
 
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.export import Format
+from cai.export.formats import Format
 from cai.models.opening import embedded_folder
 from cai.run import Run
 from cai.types import derive_seed
@@ -24,11 +26,18 @@ N_PROMPTS = 50
 N_CALLS = N_PROMPTS * 5  # a response and two rounds
 CONCURRENCY = 8
 N_KILLS = 5
-FORMATS: tuple[tuple[Format, str], ...] = (
+Formats = tuple[tuple[Format, str], ...]
+REVISED: Formats = (
     ("everything", "jsonl"),
     ("sft", "jsonl"),
     ("preference", "jsonl.gz"),
     ("preference", "parquet"),
+)
+SAMPLED: Formats = (("everything", "jsonl"), ("sft", "jsonl"))
+JUDGED: Formats = (
+    ("everything", "jsonl"),
+    ("preference", "jsonl"),
+    ("kto", "parquet"),
 )
 
 
@@ -38,10 +47,30 @@ async def slowly(received: Received) -> Json:
     return told_by_request(received)
 
 
-def exports(run: Path, folder: Path) -> list[bytes]:
+async def judging_slowly(received: Received) -> Json:
+    """A letter or an assessment, each a function of the request."""
+    await asyncio.sleep(derive_seed(str(received.body)) % 30 / 1000)
+    if "logprobs" not in received.body:
+        return told_by_request(received)
+    p = (1 + derive_seed(str(received.body["messages"])) % 98) / 100
+    return both(p)
+
+
+def whole(folder: Path) -> Path:
+    """Where a run is made that nobody kills; of the same name as the other, which rows tell."""
+    (folder / "whole").mkdir(exist_ok=True)
+    return folder / "whole" / "run"
+
+
+def killed(folder: Path) -> Path:
+    (folder / "killed").mkdir(exist_ok=True)
+    return folder / "killed" / "run"
+
+
+def exports(run: Path, folder: Path, formats: Formats = REVISED) -> list[bytes]:
     """The bytes of every format's file."""
-    files = [folder / f"{format}.{suffix}" for format, suffix in FORMATS]
-    for (format, _), file in zip(FORMATS, files, strict=True):
+    files = [folder / f"{format}.{suffix}" for format, suffix in formats]
+    for (format, _), file in zip(formats, files, strict=True):
         assert Run(run).export_file(format, file).n_rows > 0
     return [file.read_bytes() for file in files]
 
@@ -82,15 +111,56 @@ def test_a_killed_run_ends_as_one_that_never_was(tmp_path: Path):
     with serving(slowly) as server:
         command: list[object] = ["revise", prompts, "-c", "testbed", "-m", spec(server)]
         command += ["--rounds", 2, "--concurrency", CONCURRENCY, "-o"]
-        finish(command, tmp_path / "whole")
+        finish(command, whole(tmp_path))
         assert len(server.received) == N_CALLS
 
         server.received.clear()
-        kill_again_and_again(command, tmp_path / "killed", N_CALLS, seed=1)
-        finish(command, tmp_path / "killed")
+        kill_again_and_again(command, killed(tmp_path), N_CALLS, seed=1)
+        finish(command, killed(tmp_path))
         assert N_CALLS <= len(server.received) <= N_CALLS + N_KILLS * CONCURRENCY
-    assert n_stored(tmp_path / "killed") == N_CALLS
-    assert exports(tmp_path / "killed", tmp_path) == exports(tmp_path / "whole", tmp_path)
+    assert n_stored(killed(tmp_path)) == N_CALLS
+    assert exports(killed(tmp_path), tmp_path) == exports(whole(tmp_path), tmp_path)
+
+
+def test_killed_samples_are_those_of_a_run_that_never_was(tmp_path: Path):
+    """Fifty prompts, two temperatures and two responses of each: 200 calls."""
+    prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
+    with serving(slowly) as server:
+        command: list[object] = ["sample", prompts, "-m", spec(server), "-k", 2]
+        command += ["--temperature", 0.7, "--temperature", 1.0]
+        command += ["--concurrency", CONCURRENCY, "-o"]
+        finish(command, whole(tmp_path))
+        server.received.clear()
+        kill_again_and_again(command, killed(tmp_path), 200, seed=3)
+        finish(command, killed(tmp_path))
+        # of an example in flight all four calls are
+        assert 200 <= len(server.received) <= 200 + N_KILLS * CONCURRENCY * 4
+    assert n_stored(killed(tmp_path)) == 200
+    assert exports(killed(tmp_path), tmp_path, SAMPLED) == exports(
+        whole(tmp_path), tmp_path, SAMPLED
+    )
+
+
+def test_killed_verdicts_are_those_of_a_run_that_never_was(tmp_path: Path):
+    """Thirty pairs, two principles drawn of the constitution, both orders, each a rationale and a
+    letter: 240 calls."""
+    rows = [
+        {"id": f"p{i}", "prompt": f"Lamp {i}?", "response_a": f"Wipe {i}.", "response_b": "Do not."}
+        for i in range(30)
+    ]
+    pairs = write_rows(tmp_path / "pairs.jsonl", rows)
+    with serving(judging_slowly) as server:
+        command: list[object] = ["judge", pairs, "-c", "testbed", "-m", spec(server)]
+        command += ["--rationale", "--principles", 2, "--concurrency", CONCURRENCY, "-o"]
+        finish(command, whole(tmp_path))
+        server.received.clear()
+        kill_again_and_again(command, killed(tmp_path), 240, seed=4)
+        finish(command, killed(tmp_path))
+        # of a pair in flight four calls are; and each start asks once for log-probabilities
+        most = 240 + N_KILLS * CONCURRENCY * 4 + N_KILLS + 1
+        assert 240 < len(server.received) <= most
+    assert n_stored(killed(tmp_path)) == 240
+    assert exports(killed(tmp_path), tmp_path, JUDGED) == exports(whole(tmp_path), tmp_path, JUDGED)
 
 
 @pytest.mark.slow
@@ -102,8 +172,8 @@ def test_the_embedded_model_killed_ends_as_one_that_never_was(tmp_path: Path):
     prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
     command: list[object] = ["revise", prompts, "-c", "testbed", "-m", "embedded"]
     command += ["--rounds", 2, "--max-tokens", 48, "--concurrency", CONCURRENCY, "-o"]
-    finish(command, tmp_path / "whole")
-    kill_again_and_again(command, tmp_path / "killed", N_CALLS, seed=2)
-    finish(command, tmp_path / "killed")
-    assert n_stored(tmp_path / "killed") == N_CALLS
-    assert exports(tmp_path / "killed", tmp_path) == exports(tmp_path / "whole", tmp_path)
+    finish(command, whole(tmp_path))
+    kill_again_and_again(command, killed(tmp_path), N_CALLS, seed=2)
+    finish(command, killed(tmp_path))
+    assert n_stored(killed(tmp_path)) == N_CALLS
+    assert exports(killed(tmp_path), tmp_path) == exports(whole(tmp_path), tmp_path)

@@ -1,5 +1,7 @@
 """TRL's trainers take the exported files as they are, JSONL and Parquet, and train two steps."""
 
+import math
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +20,21 @@ from cai.types import Message
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     from datasets import Dataset, load_dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+    )
+    from trl import (
+        DPOConfig,
+        DPOTrainer,
+        KTOConfig,
+        KTOTrainer,
+        RewardConfig,
+        RewardTrainer,
+        SFTConfig,
+        SFTTrainer,
+    )
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(
@@ -50,6 +65,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> cai.Run:
         is_quiet=True,
     )
     return run
+
+
+def prefer(messages: Sequence[Message], options: Sequence[str]) -> tuple[float, float]:
+    """The response with the greater number is better, by 9 to 1."""
+    asked = "\n".join(message.content for message in messages)
+    numbers = [int(number) for number in re.findall(r"look at part (\d+) of it", asked)]
+    better, worse = math.log(0.9), math.log(0.1)
+    # the first question of a run is about two greetings
+    return (better, worse) if not numbers or numbers[0] > numbers[1] else (worse, better)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> cai.Run:
+    """Eight prompts with three samples each, judged."""
+    folder = tmp_path_factory.mktemp("judged")
+    sampled, judged = cai.Run(folder / "sampled"), cai.Run(folder / "judged")
+    prompts = write_prompts(folder / "prompts.jsonl", 8)
+    sampled.sample(prompts, model=cai.ScriptedModel(answer), k=3, is_quiet=True)
+    judged.judge(
+        sampled,
+        model=cai.ScriptedModel(choices=prefer, name="scripted-judge"),
+        constitution=cai.load_constitution("testbed"),
+        is_quiet=True,
+    )
+    return judged
 
 
 def exported(run: cai.Run, format: Format, suffix: str, folder: Path) -> Dataset:
@@ -89,14 +129,66 @@ def test_sft_takes_the_rows(run: cai.Run, model_folder: Path, tmp_path: Path, su
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_dpo_takes_the_rows(run: cai.Run, model_folder: Path, tmp_path: Path, suffix: str):
+@pytest.mark.parametrize("source", ["run", "judged"])
+def test_dpo_takes_the_rows(
+    source: str, model_folder: Path, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
+):
+    rows = exported(request.getfixturevalue(source), "preference", suffix, tmp_path)
     trainer = DPOTrainer(
         AutoModelForCausalLM.from_pretrained(model_folder),
         args=DPOConfig(**settings(tmp_path)),
-        train_dataset=exported(run, "preference", suffix, tmp_path),
+        train_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(model_folder),
     )
     assert_trains(trainer)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("source", ["run", "judged"])
+def test_a_reward_model_takes_the_rows(
+    source: str, model_folder: Path, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
+):
+    rows = exported(request.getfixturevalue(source), "reward", suffix, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    trainer = RewardTrainer(
+        AutoModelForSequenceClassification.from_pretrained(
+            model_folder, num_labels=1, pad_token_id=tokenizer.pad_token_id
+        ),
+        args=RewardConfig(**settings(tmp_path)),
+        train_dataset=rows,
+        processing_class=tokenizer,
+    )
+    assert "margin" not in next(iter(trainer.get_train_dataloader()))
+    assert_trains(trainer)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("source", ["run", "judged"])
+def test_kto_takes_the_rows(
+    source: str, model_folder: Path, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
+):
+    rows = exported(request.getfixturevalue(source), "kto", suffix, tmp_path)
+    trainer = KTOTrainer(
+        AutoModelForCausalLM.from_pretrained(model_folder),
+        args=KTOConfig(**settings(tmp_path)),
+        train_dataset=rows,
+        processing_class=AutoTokenizer.from_pretrained(model_folder),
+    )
+    assert_trains(trainer)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_judged_pairs_are_what_the_judge_prefers(judged: cai.Run, tmp_path: Path, suffix: str):
+    """0.9 in each order and under each principle is 0.9."""
+    rows = exported(judged, "preference", suffix, tmp_path)
+    assert len(rows) == 8
+    for row in rows:
+        chosen, rejected = (
+            int(re.findall(r"part (\d+)", row[side][0]["content"])[0])
+            for side in ("chosen", "rejected")
+        )
+        assert chosen > rejected
+        assert row["chosen_probability"] == pytest.approx(0.9)
 
 
 def assert_trains(trainer: Any) -> None:
