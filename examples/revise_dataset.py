@@ -6,7 +6,6 @@ Run it twice: the second time every answer is there already, and nothing is aske
 from pathlib import Path
 
 import cai
-from cai.export import Selection
 
 HERE = Path(__file__).parent
 FOLDER = Path("runs") / "village"
@@ -32,7 +31,7 @@ def main() -> None:
     print(f"\n{dataset}")
     for format in ("sft", "preference"):
         path = FOLDER / f"{format}.jsonl"
-        print(f"{path}  {run.export_file(format, path, Selection(sft_share=0.5)).describe()}")
+        print(f"{path}  {run.export_file(format, path, cai.Selection(sft_share=0.5)).describe()}")
 
 
 if __name__ == "__main__":

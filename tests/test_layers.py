@@ -19,6 +19,7 @@ FLOORS = {
     "cai.models": 2,
     "cai.sources": 2,
     "cai.engine": 3,
+    "cai.delimiters": 3,
     "cai.prompts": 3,
     "cai.revision_flags": 3,
     "cai.speaker": 3,

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from cai.constitution.loading import load_constitution
     from cai.constitution.schema import Constitution, Principle
     from cai.errors import CaiError
+    from cai.export.selecting import Selection
+    from cai.jobs.prompt_source import PromptSource
+    from cai.jobs.running import Pace
     from cai.judging.comparisons import Comparison
     from cai.judging.judge import Judge, JudgePlan, judge
     from cai.judging.scoring import Scored, ScorePlan, score
@@ -45,8 +48,10 @@ __all__ = [
     "JudgePlan",
     "Message",
     "Model",
+    "Pace",
     "Principle",
     "Prompt",
+    "PromptSource",
     "RevisionPlan",
     "Round",
     "Run",
@@ -55,6 +60,7 @@ __all__ = [
     "ScorePlan",
     "Scored",
     "ScriptedModel",
+    "Selection",
     "Speaker",
     "Speakers",
     "TemplateSet",
@@ -84,8 +90,10 @@ _HOMES = {
     "JudgePlan": "cai.judging.judge",
     "Message": "cai.types",
     "Model": "cai.models.protocol",
+    "Pace": "cai.jobs.running",
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
+    "PromptSource": "cai.jobs.prompt_source",
     "RevisionPlan": "cai.revision",
     "Round": "cai.revision",
     "Run": "cai.run",
@@ -94,6 +102,7 @@ _HOMES = {
     "ScorePlan": "cai.judging.scoring",
     "Scored": "cai.judging.scoring",
     "ScriptedModel": "cai.models.scripted",
+    "Selection": "cai.export.selecting",
     "Speaker": "cai.speaker",
     "Speakers": "cai.revision",
     "TemplateSet": "cai.prompts",

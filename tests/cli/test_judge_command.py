@@ -274,6 +274,14 @@ def test_letters_that_are_missing_after_the_first_question_are_unparsed(judge, l
     assert sum(found["outcomes"].values()) == found["comparisons"] == 4
 
 
+def test_where_nothing_can_be_read_there_is_no_margin(judge, local_server):
+    local_server.reply = chat("")
+    ended = judge("--verdicts", "parsed")
+    assert "4 comparisons: 0 a, 0 b, 0 tie, 0 inconsistent, 4 unparsed" in ended.out
+    assert "flips with the order: 0 of 0 questions\n" in ended.out
+    assert json.loads(judge("--verdicts", "parsed", "--json").out)["mean_margin"] is None
+
+
 def test_a_pair_of_which_every_call_fails_is_a_failed_record(judge, local_server, tmp_path):
     def reply(received: Received) -> object:
         if "Lamp 2?" in str(received.body):

@@ -83,6 +83,19 @@ def test_few_shots_come_first(call_cai):
     assert shown[3]["content"] == shot.critique
 
 
+def test_a_judge_is_shown_few_shots_and_asked_the_reversed_question(call_cai):
+    shared = ("prompts", "render", "judge", "-c", "testbed", "--prompt", "Hi?", "--response", "Ho.")
+    plain = json.loads(call_cai(*shared, "--json").out)
+    negated = json.loads(call_cai(*shared, "--negated", "--json").out)
+    assert len(plain) == len(negated) == 1
+    assert "breaks this principle more" in negated[0]["content"]
+    assert "breaks this principle more" not in plain[0]["content"]
+    shown = json.loads(call_cai(*shared, "--few-shots", 1, "--json").out)
+    assert [turn["role"] for turn in shown] == ["user", "assistant", "user"]
+    assert shown[1]["content"] == "A"
+    assert PRINCIPLE.examples[0].revision in shown[0]["content"]
+
+
 def test_control_characters_are_made_visible(call_cai):
     out = call_cai("prompts", "render", "respond", "-c", "testbed", "--prompt", "a\x1b[2Jb").out
     assert "a\\x1b[2Jb" in out

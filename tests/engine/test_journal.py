@@ -65,8 +65,24 @@ async def test_a_choice_is_remembered_even_where_an_option_is_impossible(databas
     model = journaled(inner, Journal(database))
     assert isinstance(model, ChoiceModel)
     first = await model.choose(ASKED, ["A", "B"])
-    assert await model.choose(ASKED, ["A", "B"]) == first == Choice((0.0, float("-inf")))
+    assert await model.choose(ASKED, ["A", "B"]) == first == Choice((0.0, float("-inf")), mass=1.0)
     assert len(inner.requests) == 1
+
+
+@pytest.mark.parametrize("mass", [None, 0.25])
+def test_a_choice_is_stored_whole(database: Database, mass: float | None):
+    journal = Journal(database)
+    call = Call("choose", "small", ASKED, options=("A", "B"))
+    journal.store(call, Choice((-0.5, -1.0), Usage(3, 1), mass))
+    assert journal.find(call) == Choice((-0.5, -1.0), Usage(3, 1), mass)
+
+
+def test_a_choice_stored_without_a_mass_has_none(database: Database):
+    journal = Journal(database)
+    call = Call("choose", "small", ASKED, options=("A", "B"))
+    journal.store(call, Choice((0.0, 0.0)))
+    database.write("UPDATE calls SET answer = ?", '{"logprobs": [-1.0, -0.5], "usage": {}}')
+    assert journal.find(call) == Choice((-1.0, -0.5), Usage(), None)
 
 
 def test_a_journaled_model_can_choose_exactly_when_the_inner_one_can(database: Database):
@@ -148,6 +164,7 @@ CHANGED_SAMPLING = {
     "max_tokens": 7,
     "stop": ("\n\n",),
     "seed": 2,
+    "json_schema": '{"type": "object"}',
 }
 
 

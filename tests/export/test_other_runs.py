@@ -203,6 +203,15 @@ def test_a_run_that_has_not_the_format_is_named(tmp_path: Path):
         rows_of([one, two], "reward")
 
 
+def test_a_run_that_is_named_twice_is_refused(tmp_path: Path):
+    with (
+        made_run(tmp_path / "one", MIXED) as one,
+        RunFolder.existing(tmp_path / "one") as again,
+        pytest.raises(ExportError, match="one: is named twice"),
+    ):
+        rows_of([one, again], "sft")
+
+
 def test_a_prompt_of_several_runs_is_one_row_of_prompts(tmp_path: Path):
     """Equal prompts of one run stay as they are: the source had them so."""
     first = [chain("1", "x", asked="Why?"), chain("1-2", "x", asked="Why?"), chain("2", "x")]

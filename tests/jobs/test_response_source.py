@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from small_runs import revised, sampled, write_rows
 
+from cai.engine.records import Failure, Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import SourceError, UsageError
 from cai.jobs.response_source import ResponseSource
 from cai.judging.comparisons import Candidate
@@ -44,6 +46,15 @@ async def test_files_are_read_by_their_columns(tmp_path: Path):
     rows = [{"q": "Hm?", "r": "Hm."}]
     source = ResponseSource((str(write_rows(tmp_path / "odd.jsonl", rows)),), named)
     assert list(texts(source).values()) == ["Hm."]
+
+
+async def test_an_example_that_failed_in_its_run_is_counted(tmp_path: Path):
+    run = await sampled(tmp_path / "run", {"one": ["a", "b"]})
+    with RunFolder.existing(Path(run)) as folder:
+        recipe = dict(folder.recipe)
+    with RunFolder.open(Path(run), recipe, {}) as folder:
+        folder.add(Record(9, "failed", "", Failure("ModelError", "It has gone.", False)))
+    assert ResponseSource((run,)).check().skipped == {"failed in the run": 1}
 
 
 def test_bad_rows_stop_unless_they_are_skipped(tmp_path: Path):

@@ -32,7 +32,7 @@ from cai.judging.asking import (
 from cai.judging.comparisons import Comparison
 from cai.judging.judge import Judge, JudgePlan, ask, compare, judge
 from cai.judging.verdicts import Judgement, Outcome, Reading, Verdict, by_order, verdict_of
-from cai.models.protocol import Completion, Sampling, Usage
+from cai.models.protocol import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.prompts import load_templates
 from cai.speaker import Speaker
@@ -366,6 +366,16 @@ async def test_the_reason_and_the_kind_of_a_failure_are_kept():
     assert reading.reason == "It is too long."
     assert judgement.back.p_a == 0.5
     assert (judgement.outcome, judgement.p_a) == ("failed", None)
+
+
+async def test_numbers_that_are_no_probabilities_are_a_failure():
+    class BrokenModel(ScriptedModel):
+        async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+            return Choice((math.nan, 0.5))
+
+    verdict = await verdict_by(by_letters(BrokenModel()))
+    assert (verdict.outcome, verdict.p_a) == ("failed", None)
+    assert "as log-probabilities" in verdict.judgements[0].there.reason
 
 
 async def test_an_answer_that_was_cut_off_says_so():

@@ -11,7 +11,7 @@ from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogpr
 from cai.judging.asking import MARKS, YES_NO
 from cai.judging.judge import Judge
 from cai.judging.scoring import Score, Scored, ScoreOutcome, ScorePlan, score, score_response
-from cai.models.protocol import Completion, Sampling
+from cai.models.protocol import Choice, Completion, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.prompts import load_templates
 from cai.speaker import Speaker
@@ -129,6 +129,41 @@ async def test_a_refusal_in_words_is_a_refusal():
     model = ScriptedModel(["I'm sorry, but I cannot rate this."])
     found = await scored(model, under(), ScorePlan(), reads_logprobs=False)
     assert found.scores[0].outcome == "refused"
+
+
+async def test_numbers_that_are_no_probabilities_are_a_failure():
+    class BrokenModel(ScriptedModel):
+        async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+            return Choice((0.5, math.nan))
+
+    (one,) = (await scored(BrokenModel(), under(), CHECK)).scores
+    assert (one.outcome, one.value, one.error) == ("failed", None, "ModelError")
+
+
+async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparsed():
+    class WordsOnly:
+        name, is_chat = "words", True
+
+        async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+            return Completion("9")
+
+        async def check(self) -> None: ...
+
+        async def close(self) -> None: ...
+
+    judge = Judge(Speaker.of(WordsOnly()), reads_logprobs=True)
+    (one,) = await score_response([judge], under(), user_prompt("Hm?"), "Hm.", ScorePlan(), 0)
+    assert (one.outcome, one.value) == ("unparsed", None)
+    assert "gives no log-probabilities" in one.reason
+
+
+async def test_a_written_answer_that_fails_is_a_failure():
+    model = ScriptedModel([ModelError("gone"), "9"])
+    found = await scored(
+        model, under(), ScorePlan(samples=2), reads_logprobs=False, temperature=1.0
+    )
+    assert (found.scores[0].outcome, found.scores[0].reason) == ("failed", "gone")
+    assert len(model.requests) == 2
 
 
 async def test_the_kind_of_a_failure_is_kept():

@@ -264,17 +264,47 @@ async def test_fewer_logprobs_are_asked_for_when_twenty_are_too_many():
     assert [body["top_logprobs"] for body in server.bodies] == [20, 5, 5]
 
 
+def with_logprobs(logprobs, content: str = "A"):
+    return {"choices": [{"message": {"content": content}, "logprobs": logprobs}]}
+
+
+DRAWN = {"token": "A", "logprob": -0.1}
+
+
 @pytest.mark.parametrize(
     "reply",
     [
         chat("A"),
-        chat("A") | {"choices": [{"message": {"content": "A"}, "logprobs": {"content": None}}]},
+        with_logprobs(None),
+        with_logprobs({}),
+        with_logprobs({"content": None}),
+        with_logprobs({"content": []}),
+        with_logprobs({"content": [{**DRAWN, "top_logprobs": []}]}),
+        with_logprobs({"content": [{**DRAWN, "top_logprobs": None}]}),
+        with_logprobs({"content": [DRAWN]}),
+        with_logprobs({"content": [{**DRAWN, "top_logprobs": [{"token": "A", "logprob": None}]}]}),
         refusal(400, "logprobs is not supported with this model"),
     ],
 )
 async def test_a_server_without_logprobs_is_told_by_type(reply):
+    """The drawn token alone says nothing of the other options."""
     with pytest.raises(NoLogprobs, match=r"log-probabilities.*parsed verdicts"):
         await chosen(reply)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None,
+        {"tokens": ["A"], "token_logprobs": [-0.1], "top_logprobs": None},
+        {"tokens": ["A"], "token_logprobs": [-0.1], "top_logprobs": []},
+        {"tokens": ["A"], "token_logprobs": [-0.1], "top_logprobs": [None]},
+        {"tokens": ["A"], "token_logprobs": [-0.1], "top_logprobs": [{}]},
+    ],
+)
+async def test_a_text_server_without_logprobs_is_told_by_type(logprobs):
+    with pytest.raises(NoLogprobs, match=r"log-probabilities.*parsed verdicts"):
+        await chosen(text("A", logprobs=logprobs), RAW)
 
 
 async def test_other_first_tokens_are_named():
@@ -282,14 +312,109 @@ async def test_other_first_tokens_are_named():
         await chosen(chat_logprobs(**{"<think>": -0.01, "I": -5.0}))
 
 
-async def test_nan_is_refused():
+async def test_a_server_that_lacks_one_option_bounds_it():
+    """A has 0.9, the rarest token shown 0.02: no more than that for B, and the mass is A's."""
+    reply = chat_tokens([("A", math.log(0.9)), ("x", math.log(0.02))])
+    async with opened(reply) as (model, _):
+        choice = await model.choose(ASKED, ("A", "B"))
+    assert math.exp(choice.logprobs[1]) == pytest.approx(0.02 / 0.92)
+    assert choice.mass == pytest.approx(0.9)
+
+
+async def test_an_option_that_may_begin_a_hidden_one_is_not_read():
+    reply = chat_logprobs(**{"1": -1.0, "2": -2.0, "3": -3.0})
+    with pytest.raises(NoLogprobs, match="'1' is an option and may also begin the option 10"):
+        await chosen(reply, options=tuple(str(mark) for mark in range(1, 11)))
+
+
+async def test_options_that_cannot_be_told_apart_are_not_asked():
+    async with opened(chat_logprobs(A=-1.0)) as (model, server):
+        with pytest.raises(UsageError, match="cannot be told apart"):
+            await model.choose(ASKED, ("A", "A"))
+    assert server.received == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "null", "0.5"])
+async def test_a_log_probability_that_is_none_is_refused(value):
+    """Also behind more tokens than were asked for, where sorting might cut it off."""
+    tokens = ",".join(f'{{"token":"x{n}","logprob":-{n}.5}}' for n in range(30))
+    broken = f'{{"token":"B","logprob":{value}}}'
     body = (
         '{"choices":[{"message":{"content":"A"},"logprobs":{"content":[{"top_logprobs":[%s]}]}}]}'
     )
-    reply = web.Response(text=body % '{"token":"A","logprob":NaN}', content_type="application/json")
-    with pytest.raises(ModelError, match="token 'A' is not a number"):
-        await chosen(reply)
+    for shown in (f'{broken},{{"token":"A","logprob":-1.0}}', f"{tokens},{broken}"):
+        reply = web.Response(text=body % shown, content_type="application/json")
+        with pytest.raises(
+            ModelError, match="for the token 'B' is not a log-probability"
+        ) as raised:
+            await chosen(reply)
+        assert not isinstance(raised.value, NoLogprobs)
+
+
+async def test_an_impossible_option_is_no_error():
+    """Minus infinity and the -9999 of the hosted API are log-probabilities."""
     assert await chosen(chat_tokens([("A", -1.0), ("B", -9999.0)])) == pytest.approx([1.0, 0.0])
+    body = (
+        '{"choices":[{"message":{"content":"A"},"logprobs":{"content":[{"top_logprobs":[%s]}]}}]}'
+    )
+    tokens = '{"token":"A","logprob":-0.01},{"token":"B","logprob":-Infinity}'
+    reply = web.Response(text=body % tokens, content_type="application/json")
+    assert (await chosen(reply))[1] == pytest.approx(0.01, abs=1e-3)
+
+
+# Structured output
+
+SCHEMA = '{"type": "object", "properties": {"letter": {"enum": ["A", "B"]}}}'
+
+
+async def test_a_schema_for_the_answer_is_sent_to_chat():
+    async with opened(chat('{"letter": "A"}')) as (model, server):
+        await model.complete(ASKED, Sampling(json_schema=SCHEMA))
+        await model.complete(ASKED, Sampling())
+    assert server.bodies[0]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "answer",
+            "strict": True,
+            "schema": {"type": "object", "properties": {"letter": {"enum": ["A", "B"]}}},
+        },
+    }
+    assert "response_format" not in server.bodies[1]
+
+
+async def test_a_schema_is_no_part_of_a_raw_text():
+    async with opened(text("A")) as (model, server):
+        await model.complete(RAW, Sampling(json_schema=SCHEMA))
+    assert "response_format" not in server.bodies[0]
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "Invalid parameter: 'response_format' of type 'json_schema' is not supported.",
+        "Unexpected fields in the request: {'response_format'}",
+        "The provided JSON schema contains features not supported by xgrammar.",
+        "failed to parse grammar",
+    ],
+)
+async def test_a_server_that_refuses_a_schema_is_asked_without_it_from_then_on(complaint):
+    def reply(received):
+        is_refused = "response_format" in received.body
+        return refusal(400, complaint) if is_refused else chat("I choose A.")
+
+    sampling = Sampling(json_schema=SCHEMA, seed=3)
+    async with opened(reply) as (model, server):
+        for _ in range(2):
+            assert (await model.complete(ASKED, sampling)).text == "I choose A."
+    assert ["response_format" in body for body in server.bodies] == [True, False, False]
+    assert all(body["seed"] == 3 for body in server.bodies)
+
+
+async def test_a_schema_that_is_no_json_is_said_plainly():
+    async with opened(chat("A")) as (model, server):
+        with pytest.raises(UsageError, match="schema for the answer is not JSON"):
+            await model.complete(ASKED, Sampling(json_schema="{type: object}"))
+    assert server.received == []
 
 
 # Errors

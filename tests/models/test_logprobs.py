@@ -1,18 +1,23 @@
-"""Option log-probabilities: spellings are added, missing options bounded, nonsense refused."""
+"""Reading a choice: spellings are added, missing options bounded, nonsense refused, mass kept."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
 from cai.errors import ModelError, NoLogprobs, UsageError
-from cai.models.openai.logprobs import option_logprobs
-from cai.models.protocol import Choice
+from cai.models.openai.logprobs import read_choice
+from cai.models.protocol import Choice, Usage, mass_of
 
 
-def probabilities(tokens: dict[str, float], options: str = "AB") -> list[float]:
-    """The options' probabilities for tokens given with probabilities."""
+def read(tokens: dict[str, float], options: Sequence[str] = "AB") -> Choice:
+    """The choice for tokens given with probabilities."""
     logged = [(token, math.log(p) if p else -math.inf) for token, p in tokens.items()]
-    return [math.exp(value) for value in option_logprobs(logged, options, "here")]
+    return read_choice(logged, options, "here")
+
+
+def probabilities(tokens: dict[str, float], options: Sequence[str] = "AB") -> list[float]:
+    return [math.exp(value) for value in read(tokens, options).logprobs]
 
 
 def test_spellings_of_an_option_are_added():
@@ -40,7 +45,7 @@ def test_an_option_shown_as_impossible_gets_the_bound_too():
 
 
 def test_certainty_stays_finite():
-    assert all(map(math.isfinite, option_logprobs([("A", 0.0)], "AB", "here")))
+    assert all(map(math.isfinite, read({"A": 1.0}).logprobs))
 
 
 def test_swapping_the_options_swaps_the_answer():
@@ -53,18 +58,62 @@ def test_no_option_at_all_names_what_came():
         probabilities({"I\n": 0.1, "<think>": 0.9})
 
 
-def test_nan_is_an_error():
-    with pytest.raises(ModelError, match="here: the log-probability of the token 'A' is not a num"):
-        option_logprobs([("A", math.nan), ("B", -1.0)], "AB", "here")
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.5])
+def test_what_is_no_log_probability_is_an_error(value: float):
+    with pytest.raises(ModelError, match=r"here: .* for the token 'A' is not a log-probability"):
+        read_choice([("A", value), ("B", -1.0)], "AB", "here")
 
 
-@pytest.mark.parametrize("options", [("A", "A"), ("A", " B"), ("A", "")])
+def test_a_log_probability_rounded_above_zero_is_certainty():
+    choice = read_choice([("A", 1e-6)], "AB", "here")
+    assert math.exp(choice.logprobs[0]) == pytest.approx(1)
+    assert choice.mass == 1
+
+
+def test_the_mass_is_that_of_the_option_tokens_seen():
+    """0.5 and 0.1 for A, 0.2 for B; the bound of a missing option is no probability seen."""
+    assert read({"A": 0.5, " A": 0.1, "B": 0.2, "The": 0.1}).mass == pytest.approx(0.8)
+    assert read({"A": 0.5, "The": 0.1}).mass == pytest.approx(0.5)
+
+
+def test_usage_is_passed_on():
+    assert read_choice([("A", -1.0)], "AB", "here", Usage(3, 1)).usage == Usage(3, 1)
+
+
+def test_an_option_that_may_begin_a_hidden_one_is_not_read():
+    """ "1" may be a mark of 1 or the first half of 10."""
+    with pytest.raises(NoLogprobs, match=r"'1' is an option .* begin the option 10, .* parsed"):
+        read({"1": 0.3, " 1": 0.1, "2": 0.4}, ("1", "2", "10"))
+
+
+def test_an_option_that_begins_another_is_read_where_both_are_seen_or_it_is_negligible():
+    """In the second, 10 has the bound of 0.0005: the rarest token shown."""
+    both = probabilities({"1": 0.3, "10": 0.1, "2": 0.4}, ("1", "2", "10"))
+    assert both == pytest.approx([0.375, 0.5, 0.125])
+    rare = probabilities({"1": 0.0005, "2": 0.9}, ("1", "2", "10"))
+    assert rare == pytest.approx([0.0005 / 0.901, 0.9 / 0.901, 0.0005 / 0.901])
+
+
+@pytest.mark.parametrize("options", [(), ("A", "A"), ("A", " B"), ("A", "")])
 def test_options_that_cannot_be_told_apart_are_refused(options):
     with pytest.raises(UsageError, match="cannot be told apart"):
-        option_logprobs([("A", -0.1)], options, "here")
+        read({"A": 0.9}, options)
 
 
 def test_normalised_probabilities_add_up_to_one():
     values = Choice.normalised((-1000.0, -1001.0, -math.inf)).logprobs
     assert sum(map(math.exp, values)) == pytest.approx(1)
     assert values[0] - values[1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("values", [(math.nan, -1.0), (-math.inf, -math.inf), (0.0, math.inf), ()])
+def test_what_is_no_choice_is_an_error_and_no_number(values):
+    with pytest.raises(ModelError, match="as log-probabilities of the options"):
+        Choice.normalised(values)
+
+
+def test_a_mass_is_a_sum_of_probabilities_or_unknown():
+    assert mass_of([math.log(0.5), math.log(0.25), -math.inf]) == pytest.approx(0.75)
+    assert mass_of([math.log(0.5), math.log(0.5 + 1e-9)]) == 1
+    assert mass_of([0.0, 0.0]) is None
+    assert mass_of([math.nan, -1.0]) is None

@@ -61,6 +61,18 @@ async def test_choices_are_normalised():
     assert [math.exp(value) for value in choice.logprobs] == pytest.approx([0.75, 0.25])
 
 
+async def test_a_choice_has_a_mass_where_its_numbers_are_log_probabilities():
+    """0.5 + 0.25 is a mass; 1 and 1 are numbers on some other scale."""
+    model = ScriptedModel(choices=[(math.log(0.5), math.log(0.25)), (0.0, 0.0)])
+    assert (await model.choose(ASKED, ("A", "B"))).mass == pytest.approx(0.75)
+    assert (await model.choose(ASKED, ("A", "B"))).mass is None
+
+
+async def test_a_choice_without_numbers_is_an_error():
+    with pytest.raises(ModelError, match="gives nan, -1 as log-probabilities"):
+        await ScriptedModel(choices=[(math.nan, -1.0)]).choose(ASKED, ("A", "B"))
+
+
 async def test_choices_may_come_from_a_function_or_fail():
     model = ScriptedModel(choices=lambda messages, options: [0.0 for _ in options])
     assert (await model.choose(ASKED, "ABCD")).logprobs == pytest.approx([-math.log(4)] * 4)

@@ -95,7 +95,7 @@ def saved(part: list[Question]) -> int:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_no_other_groups_would_save_much_more(seed: int):
-    """At least four fifths of the best of all ways to divide six questions that branch at random."""
+    """At least four fifths of what the best division saves, for six that branch at random."""
     rng = random.Random(seed)
     pieces = [[number] * rng.choice([10, 25, 40]) for number in range(3)]
     asked = [

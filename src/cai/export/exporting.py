@@ -41,10 +41,15 @@ class Export:
 
         Raises:
             JournalError: A folder is of another version of cai.
-            ExportError: A run, the columns or the selection do not go with the format.
+            ExportError: A run is named twice; or a run, the columns or the selection do not go with
+                the format.
         """
         if not runs:
             raise ExportError("No run is named, and an export is of at least one. Name one.")
+        paths = [run.path.resolve() for run in runs]
+        if len(set(paths)) < len(paths):
+            twice = next(path for path in paths if paths.count(path) > 1)
+            raise ExportError(f"{twice}: is named twice, and its rows would be too. Name it once.")
         check_columns(format, columns)
         selection.check(format)
         sources = tuple(SourceRun.of(number, run) for number, run in enumerate(runs))
@@ -68,7 +73,7 @@ class Export:
         return ", ".join(str(run.folder.path) for run in self.runs)
 
     def rows(self, summary: ExportSummary) -> Iterator[Row]:
-        """The rows, in the order of the source; counts go into the summary."""
+        """The rows in the order of the source, of several runs in turn; counted in the summary."""
         if self.format == "everything":
             yield from self._whole_rows(summary)
         elif self.format == "kto" or self.selection.balances_length:

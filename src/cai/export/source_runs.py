@@ -23,10 +23,11 @@ from cai.types import Prompt
 
 @dataclass(frozen=True, slots=True)
 class SourceRun:
-    """The run number `number`, from 0, of an export."""
+    """The run number `number`, from 0, of an export; its rows have the `settings` in common."""
 
     number: int
     folder: RunFolder
+    name: str
     recipe: Recipe
     settings: Mapping[str, object]
 
@@ -34,7 +35,7 @@ class SourceRun:
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
         """Raises JournalError as `read_recipe`."""
         recipe = read_recipe(folder)
-        return cls(number, folder, recipe, _settings(recipe))
+        return cls(number, folder, folder.path.resolve().name, recipe, _settings(recipe))
 
     def body(self, record: Record) -> Body:
         """What the run's method made of the example."""
@@ -57,7 +58,7 @@ class SourceRun:
         chain = body if isinstance(body, Chain) else None
         return {
             "method": self.recipe.method,
-            "run": self.folder.path.resolve().name,
+            "run": self.name,
             "origin": prompt_of_body(body).origin if body else None,
             "models": list(models),
             "principle_ids": _principle_ids(body) if body else None,
@@ -72,7 +73,7 @@ def prompt_of_body(body: Body) -> Prompt:
 
 
 def _settings(recipe: Recipe) -> dict[str, object]:
-    """What the rows of a run have in common, with the same keys whatever the method."""
+    """The recipe with the same keys whatever the method."""
     of_constitution = None if isinstance(recipe, SampleRecipe) else recipe.constitution
     revision = recipe if isinstance(recipe, RevisionRecipe) else None
     sampling = recipe if isinstance(recipe, SampleRecipe) else None
