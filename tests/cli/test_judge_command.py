@@ -202,7 +202,7 @@ def test_a_server_without_log_probabilities_is_read_by_its_words(judge, local_se
     local_server.reply = by_letters
     ended = judge()
     assert ended.code == 2
-    assert "is a run of another recipe:\n  judges: " in ended.err
+    assert "is a run of another recipe:\n  judges[0].reads_logprobs: " in ended.err
 
 
 def test_log_probabilities_that_are_wanted_and_missing_are_an_error(judge, local_server, tmp_path):

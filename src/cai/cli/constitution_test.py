@@ -1,4 +1,4 @@
-"""`cai constitution test`: the tests of each principle put before a judge, as a test runner does."""
+"""`cai constitution test`: the tests of each principle put before a judge."""
 
 import asyncio
 import contextlib
@@ -91,9 +91,7 @@ async def _run(
     seed: int,
     tests: Sequence[PrincipleTest],
 ) -> list[Tested]:
-    asked = [
-        Speaker(retrying(each.model), each.templates, each.sampling) for each in speakers
-    ]
+    asked = [Speaker(retrying(each.model), each.templates, each.sampling) for each in speakers]
     trial = Trial(
         lambda judge: first_question(judge, tests[0].principle),
         "its verdicts are read from what it writes",

@@ -20,6 +20,7 @@ from cai.export.formats import Format
 from cai.export.selecting import Selection
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.revision import RevisionJob, run_revision
+from cai.jobs.running import Pace
 from cai.judging.judge import JudgePlan
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling
@@ -38,6 +39,7 @@ FILES: tuple[tuple[str, Format, str], ...] = (
     ("judged", "preference", "preference.jsonl"),
 )
 K = 4
+N_SAMPLED = 120
 JUDGED = "general"
 HEADINGS = (
     "harmful:\nhelped",
@@ -71,8 +73,8 @@ def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
 
     The embedded model answers held-out requests as a helpful-only assistant, critiques and revises
     its answers in four rounds, once under the general harm principles and once under the whole
-    constitution. Then it gives four responses to each request and judges them pair by pair, and the
-    data sets for training are written.
+    constitution. Then it gives four responses to some of the requests and judges them pair by
+    pair, and the data sets for training are written.
     """
     console = Console(stderr=True)
     began_s = time.monotonic()
@@ -84,9 +86,9 @@ def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
         plan = RevisionPlan(rounds=ROUNDS, tags=tags)
         job = RevisionJob(source, load_constitution("testbed"), speakers, plan, seed)
         results.append(Result(name, _revise(out / folder, job, console)))
-    console.print(f"[bold]{K} responses to each request[/bold]")
+    console.print(f"[bold]{K} responses[/bold] to each of the first {N_SAMPLED} requests")
     policy = speakers.respond
-    Run(out / "samples").sample(source, model=policy, k=K, seed=seed)
+    Run(out / "samples").sample(source, model=policy, k=K, seed=seed, pace=Pace(limit=N_SAMPLED))
     console.print("[bold]their comparisons[/bold] under each general harm principle, both orders")
     Run(out / "judged").judge(
         out / "samples",

@@ -18,7 +18,6 @@ from cai.recipe.loading import load_recipe, preset_text
 from cai.recipe.running import Cast, StepOutcome, check_steps, run_recipe
 from cai.recipe.schema import ROLES, Recipe, Role
 
-
 _ROLES: dict[str, Role] = {role: role for role in ROLES}
 
 

@@ -124,10 +124,13 @@ def _damaged(path: Path, found: str) -> JournalError:
 
 
 def _fields(value: JsonValue, name: str = "") -> Iterator[tuple[str, JsonValue]]:
-    """Each leaf under its dotted name; a list, or a mapping without entries, is one leaf."""
+    """Each leaf under its dotted name; a list of scalars, or an empty mapping, is one leaf."""
     if isinstance(value, Mapping) and (value or not name):
         for key, inner in value.items():
             yield from _fields(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        for index, inner in enumerate(value):
+            yield from _fields(inner, f"{name}[{index}]")
     else:
         yield name, value
 

@@ -78,7 +78,7 @@ def _pair(
     """The pair of these candidates; `verdict` is that of their contest, if they met."""
     better, worse = judged.group.candidates[chosen], judged.group.candidates[rejected]
     margin = probability - 0.5
-    if reason := _bad_texts(better, worse):
+    if reason := _bad_texts(better, worse, selection):
         return LeftOut(reason)
     if margin < selection.min_margin - _ROUNDING:
         return LeftOut("unsure")
@@ -101,9 +101,11 @@ def _pair(
     return Pair(prompt, better.text, worse.text, better.model, worse.model, probability, judging)
 
 
-def _bad_texts(better: Candidate, worse: Candidate) -> str | None:
+def _bad_texts(better: Candidate, worse: Candidate, selection: Selection) -> str | None:
     if not better.text.strip() or not worse.text.strip():
         return "empty text"
+    if "cut-off" in selection.drops and (better.is_cut_off or worse.is_cut_off):
+        return "cut-off"
     return "equal texts" if better.text.split() == worse.text.split() else None
 
 

@@ -158,7 +158,7 @@ _VERDICT = pa.struct({"outcome": _TEXT, "p_a": _REAL, "judgements": pa.list_(_JU
 _GROUP = pa.struct(
     {
         "prompt": _PROMPT,
-        "candidates": pa.list_(pa.struct({"text": _TEXT, "model": _TEXT})),
+        "candidates": pa.list_(pa.struct({"text": _TEXT, "model": _TEXT, "is_cut_off": _BOOL})),
         "label": _TEXT,
         "label_confidence": _REAL,
         "tags": pa.list_(pa.struct({"name": _TEXT, "value": _TEXT})),

@@ -83,7 +83,10 @@ def read_runs(folders: Sequence[str]) -> Iterator[Answered | None]:
 
 
 def candidates_of(samples: Samples) -> list[Candidate]:
-    return [Candidate(each.completion.text, each.model) for each in samples.samples]
+    return [
+        Candidate(each.completion.text, each.model, each.completion.stop_reason == "length")
+        for each in samples.samples
+    ]
 
 
 def _read_run(folder: Path) -> Iterator[Answered | None]:

@@ -24,10 +24,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A response and who gave it; `model` is "" where nobody knows."""
+    """A response and who gave it; `model` is "" where nobody knows.
+
+    `is_cut_off` says that it ended where no more tokens were allowed.
+    """
 
     text: str
     model: str = ""
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,12 @@ class Scored:
 
     @property
     def value(self) -> float | None:
-        """The weighted mean over what was scored; None where nothing was."""
+        """The weighted mean over what was scored; None where that is less than half the weight."""
         found = [(each.value, each.weight) for each in self.scores if each.value is not None]
-        total = sum(weight for _, weight in found)
-        return sum(value * weight for value, weight in found) / total if total > 0 else None
+        scored, total = sum(weight for _, weight in found), sum(s.weight for s in self.scores)
+        if not found or scored < total / 2:
+            return None
+        return sum(value * weight for value, weight in found) / scored
 
     @property
     def usage(self) -> Usage:

@@ -32,10 +32,10 @@ from cai.speaker import Speaker
 
 _PREFERENCES: tuple[StepName, ...] = ("judge", "revise")
 _EXPORTED: Mapping[Format, tuple[StepName, ...]] = {
-    "sft": ("revise", "judge", "sample"),
+    "sft": ("revise", "judge", "sample", "score"),
     "preference": _PREFERENCES,
     "reward": _PREFERENCES,
-    "kto": _PREFERENCES,
+    "kto": ("judge", "revise", "score"),
     "prompts": ("revise", "sample", "judge"),
     "everything": ("judge", "score", "revise", "sample"),
 }

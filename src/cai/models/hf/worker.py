@@ -197,8 +197,7 @@ class Worker:
         if not self._portions:
             return
         groups = self._portions[0]
-        jobs = {each: self._asking[each] for group in groups for each in group.questions}
-        self._concerned = list(jobs.values())
+        self._concerned = [self._asking[each] for group in groups for each in group.questions]
         if any(job.future.cancelled() for job in self._concerned):
             self._keep_undone()
             return
@@ -227,26 +226,33 @@ class Worker:
         is done at a time before any job is given up. Of questions that fail together, each is asked
         alone before one is given up.
         """
+        failed = self._failed_questions()
         alone: list[list[Group]] = []
         self.batch.clear()
-        if _is_out_of_memory(error) and self._does_less():
-            pass
-        elif self._is_choosing and len(self._concerned) > 1:
-            asked = [each for group in self._portions[0] for each in group.questions]
-            alone = [[Group((each,), 0)] for each in asked]
-        else:
-            failure = ModelError(f"The model failed at this request: {_first_line(error)}")
-            self._fail(self._concerned, failure)
+        if not (_is_out_of_memory(error) and self._does_less(failed)):
+            if len(failed) > 1:
+                alone = [[Group((question,), 0)] for question in failed]
+            else:
+                failure = ModelError(f"The model failed at this request: {_first_line(error)}")
+                self._fail(self._concerned, failure)
         self._keep_undone()
         self._portions.extend(alone)
         for row in self._writing:
             row.written.clear()
         self._waiting = deque(self._writing)
 
-    def _does_less(self) -> bool:
+    def _failed_questions(self) -> list[Question]:
+        """The questions of the portion that failed; none where something else did."""
+        groups = self._portions[0] if self._portions else []
+        asked = [question for group in groups for question in group.questions]
+        jobs = [self._asking[question] for question in asked]
+        return asked if jobs == self._concerned else []
+
+    def _does_less(self, failed: Sequence[Question]) -> bool:
         """Halves what is done at a time of the kind that failed; False where that is the least."""
-        if self._is_choosing:
-            if self._portion_tokens <= _LEAST_TOKENS:
+        if failed:
+            is_least = sum(question.n_rows for question in failed) == 1
+            if is_least or self._portion_tokens <= _LEAST_TOKENS:
                 return False
             self._portion_tokens //= 2
             logger.warning("Out of memory: %d tokens at a time from now on.", self._portion_tokens)
@@ -256,10 +262,6 @@ class Worker:
         self.batch.slots //= 2
         logger.warning("Out of memory: %d requests at a time from now on.", self.batch.slots)
         return True
-
-    @property
-    def _is_choosing(self) -> bool:
-        return any(isinstance(job, ChoiceJob) for job in self._concerned)
 
     def _jobs(self) -> list[Job]:
         return [*self._writing.values(), *self._asking.values()]
