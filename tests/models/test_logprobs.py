@@ -117,3 +117,18 @@ def test_a_mass_is_a_sum_of_probabilities_or_unknown():
     assert mass_of([math.log(0.5), math.log(0.5 + 1e-9)]) == 1
     assert mass_of([0.0, 0.0]) is None
     assert mass_of([math.nan, -1.0]) is None
+
+
+def test_an_option_of_several_tokens_is_known_by_the_token_that_begins_it():
+    """P("Y") + P(" Yes") = 0.6 counts for Yes, P("No") = 0.2 for No: 0.75 and 0.25 of 0.8."""
+    tokens = [("Y", math.log(0.55)), (" No", math.log(0.2)), (" Yes", math.log(0.05))]
+    choice = read_choice(tokens, ("Yes", "No"), "here")
+    assert [math.exp(value) for value in choice.logprobs] == pytest.approx([0.75, 0.25])
+    assert choice.mass == pytest.approx(0.8)
+
+
+def test_a_token_that_begins_two_options_counts_for_neither():
+    """ "N" begins None and Nil: 0.2 and 0.1 are left, two thirds and one."""
+    tokens = [("N", math.log(0.5)), ("None", math.log(0.2)), ("Nil", math.log(0.1))]
+    choice = read_choice(tokens, ("None", "Nil"), "here")
+    assert [math.exp(value) for value in choice.logprobs] == pytest.approx([2 / 3, 1 / 3])

@@ -5,8 +5,9 @@ option among none of the tokens shown is bounded from above: it cannot be likeli
 token shown, nor than all the probability that the shown tokens leave over. It gets that bound, so
 the share of the others errs towards caution, never towards certainty.
 
-One token is seen, so every option must be one: where "10" is spelt "1", "0", its probability would
-count for "1", and there is no choice to be read.
+One token is seen. An option may be spelt in several: a token that begins it, and no other option,
+counts for it, as "Y" does for Yes. But where "10" is spelt "1",
+"0", its probability would count for "1", and there is no choice to be read.
 """
 
 import math
@@ -63,9 +64,18 @@ def _gather(
                 f"{where}: {value:g} for the token '{shown(token)}' is not a log-probability. "
                 "The model overflows on that server; try another data type there."
             )
-        if value > -math.inf and bare(token) in options:
-            seen.setdefault(bare(token), []).append(value)
+        option = bare(token) if bare(token) in options else _begun(bare(token), options)
+        if value > -math.inf and option is not None:
+            seen.setdefault(option, []).append(value)
     return {option: log_sum_exp(values) for option, values in seen.items()}
+
+
+def _begun(text: str, options: Sequence[str]) -> str | None:
+    """The one option that the text begins without being it; None where there is none or several."""
+    if not text or text in options:
+        return None
+    found = [option for option in options if option.startswith(text)]
+    return found[0] if len(found) == 1 else None
 
 
 def _check_beginnings(seen: dict[str, float], options: Sequence[str], where: str) -> None:
