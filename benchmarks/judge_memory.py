@@ -1,10 +1,11 @@
-"""Peak memory and speed of a judging run: `python benchmarks/judge_memory.py [N …]`.
+"""Peak memory and speed of a judging run: `python benchmarks/judge_memory.py 10000 100000`.
 
 Each size runs in a process of its own, over a pair file, with a judge that answers at once: what is
 measured is all that `cai judge` does beside waiting for a model. Memory that does not grow with the
 number of comparisons shows in equal peaks.
 """
 
+import argparse
 import asyncio
 import io
 import json
@@ -88,7 +89,9 @@ def run(n: int) -> str:
 
 
 def main() -> None:
-    sizes = [int(argument) for argument in sys.argv[1:]] or list(SIZES)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=list(SIZES), metavar="N")
+    sizes: list[int] = parser.parse_args().sizes
     if len(sizes) == 1:
         sys.stdout.write(run(sizes[0]))
         return

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from cai.constitution.nodes import Node, nearest
-from cai.constitution.yaml_reader import MAX_BYTES, read_yaml
-from cai.errors import UsageError
+from cai.constitution.yaml_reader import MAX_BYTES, Document, read_yaml
+from cai.errors import ConstitutionError, UsageError
 from cai.recipe.schema import (
     ExportStep,
     JudgeStep,
@@ -26,6 +26,15 @@ _STEPS: dict[str, type[BaseModel]] = {
     "score": ScoreStep,
     "export": ExportStep,
 }
+_WANTED = {
+    "model_type": "a mapping of settings is wanted, such as `{}`",
+    "mapping_type": "a mapping is wanted",
+    "dict_type": "a mapping is wanted",
+    "tuple_type": "a list is wanted, such as `[…]`",
+    "string_type": "a text is wanted; put it in quotes",
+    "bool_type": "true or false is wanted",
+}
+"""What a file may be wrong in, in the words of YAML; all else the schema says itself."""
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -33,7 +42,6 @@ def load_recipe(name_or_path: str) -> Recipe:
 
     Raises:
         UsageError: There is none, or it breaks the schema; the message names every place.
-        ConstitutionError: It is no YAML.
     """
     presets = shipped_presets()
     path = _PRESETS / f"{name_or_path}.yaml" if name_or_path in presets else Path(name_or_path)
@@ -69,8 +77,14 @@ def preset_text(name: str) -> str:
 
 
 def _parsed(data: bytes, source: str) -> Recipe:
-    document = read_yaml(data, source)
+    document = _read(data, source)
     lines = [f"{source}:{problem.line}: {problem.message}" for problem in document.problems]
+    lines += [
+        f"{source}:{node.line}: {name} is empty. Write `{name}: {{}}` for its defaults, or remove "
+        "the line."
+        for name in _STEPS
+        if (node := document.root.fields.get(name)) is not None and node.kind == "null"
+    ]
     try:
         recipe = Recipe.model_validate(document.root.plain())
     except ValidationError as error:
@@ -81,18 +95,44 @@ def _parsed(data: bytes, source: str) -> Recipe:
     raise UsageError("\n".join(lines[:10]))
 
 
+def _read(data: bytes, source: str) -> Document:
+    if len(data) > MAX_BYTES:
+        raise UsageError(
+            f"{source}: the file is over the limit of {MAX_BYTES:,} bytes. A recipe is a page: is "
+            "this the file you meant?"
+        )
+    if not any(line.split(b"#")[0].strip() for line in data.splitlines()):
+        raise UsageError(f"{source}: the file is empty. A recipe needs a name and a step.")
+    try:
+        return read_yaml(data, source)
+    except ConstitutionError as error:  # the reader is the constitutions' own
+        raise UsageError(str(error)) from None
+
+
 def _problems(error: ValidationError, root: Node, source: str) -> list[str]:
-    """One line for each thing to mend."""
-    lines: list[str] = []
+    """One line for each place to mend."""
+    found: dict[str, list[str]] = {}
     for details in error.errors(include_url=False):
-        path = tuple(part for part in details["loc"] if part != "[key]")
+        path = _path(root, details["loc"])
+        if details["type"] == "too_short" and nearest(root, path).items:
+            continue  # its items are wrong, and that is said of each
         where = ".".join(str(part) for part in path) or "the file"
-        line = nearest(root, path).line
+        place = f"{source}:{nearest(root, path).line}: {where}"
         if details["type"] == "extra_forbidden":
-            lines.append(f"{source}:{line}: {where} is not known.{_nearest_field(path)}")
+            found[f"{place} is not known.{_nearest_field(path)}"] = []
         else:
-            lines.append(f"{source}:{line}: {where}: {details['msg']}.")
-    return lines
+            said = _WANTED.get(details["type"], details["msg"])
+            found.setdefault(f"{place}: ", []).append(said)
+    return [f"{place}{', or: '.join(said)}{'.' if said else ''}" for place, said in found.items()]
+
+
+def _path(root: Node, location: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The place in the file, without the schema's own names of kinds below a plain value."""
+    path: tuple[str | int, ...] = ()
+    for part in location:
+        if part != "[key]" and nearest(root, path).kind in ("mapping", "list"):
+            path = (*path, part)
+    return path
 
 
 def _nearest_field(path: Sequence[str | int]) -> str:

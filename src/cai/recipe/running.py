@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
+from cai.drawing import candidates
 from cai.engine.records import Counts
 from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
@@ -78,6 +79,7 @@ async def run_recipe(
     """
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
+    _check_plans(recipe, constitution)
     done: list[StepOutcome] = []
 
     def note(step: StepName, counts: Counts) -> None:
@@ -129,8 +131,32 @@ def check_steps(recipe: Recipe) -> None:
                 f"The step {name} of the recipe {recipe.name!r} has nothing to work on. Add the "
                 "step sample or revise before it."
             )
+    written: set[str] = set()
     for format, step in recipe.export.items():
-        _exported_step(recipe, format, step)
+        exported = _exported_step(recipe, format, step)
+        _selection(step).check(format)
+        file = _file(format, step)
+        if file in (*written, *here):
+            raise UsageError(
+                f"The export {format} of the recipe {recipe.name!r} goes to {file!r}, where "
+                "something else of it goes. Name another file."
+            )
+        if step.balance_length and exported == "score":
+            raise UsageError(
+                f"The export {format} of the recipe {recipe.name!r} is of scores, which have no "
+                "pairs whose lengths could be balanced. Leave balance_length out."
+            )
+        written.add(file)
+
+
+def _check_plans(recipe: Recipe, constitution: Constitution) -> None:
+    """Finds out before a call whether the constitution has what every step asks of it."""
+    if recipe.revise is not None:
+        candidates(constitution, recipe.revise.tags)
+    if recipe.judge is not None:
+        _judge_plan(recipe.judge).check((), constitution)
+    if recipe.score is not None:
+        candidates(constitution, recipe.score.tags)
 
 
 def _steps(recipe: Recipe) -> list[StepName]:
@@ -172,7 +198,20 @@ def _policies(recipe: Recipe, cast: Cast) -> Iterator[Speaker]:
 def _judge_job(
     recipe: Recipe, step: JudgeStep, cast: Cast, constitution: Constitution, out: Path
 ) -> JudgeJob:
-    plan = JudgePlan(
+    judge = cast.speaker("judge", Sampling(step.temperature, max_tokens=step.max_tokens))
+    return JudgeJob(
+        GroupSource((str(out / _judged_step(recipe, step)),)),
+        constitution,
+        (judge,),
+        _judge_plan(step),
+        step.pairing,
+        step.verdicts,
+        recipe.seed,
+    )
+
+
+def _judge_plan(step: JudgeStep) -> JudgePlan:
+    return JudgePlan(
         tags=step.tags,
         n_principles=None if step.principles == "all" else step.principles,
         has_rationale=step.rationale,
@@ -181,16 +220,6 @@ def _judge_job(
         with_negated=step.negated,
         few_shots=step.few_shots,
         tie_margin=step.tie_margin,
-    )
-    judge = cast.speaker("judge", Sampling(step.temperature, max_tokens=step.max_tokens))
-    return JudgeJob(
-        GroupSource((str(out / _judged_step(recipe, step)),)),
-        constitution,
-        (judge,),
-        plan,
-        step.pairing,
-        step.verdicts,
-        recipe.seed,
     )
 
 
@@ -213,17 +242,24 @@ def _judged_step(recipe: Recipe, step: JudgeStep | ScoreStep) -> StepName:
 
 
 def _export(recipe: Recipe, format: Format, step: ExportStep, out: Path) -> StepOutcome:
-    selection = Selection(
+    path = out / _file(format, step)
+    with RunFolder.existing(out / _exported_step(recipe, format, step)) as run:
+        summary = export_file([run], format, path, _selection(step))
+    return StepOutcome(f"export {format}", path, None, summary.describe())
+
+
+def _file(format: Format, step: ExportStep) -> str:
+    return step.file or f"{format}.jsonl"
+
+
+def _selection(step: ExportStep) -> Selection:
+    return Selection(
         all_rounds=step.all_rounds,
         sft_share=step.sft_share,
         pairs=step.pairs,
         min_margin=step.min_margin,
         balances_length=step.balance_length,
     )
-    path = out / (step.file or f"{format}.jsonl")
-    with RunFolder.existing(out / _exported_step(recipe, format, step)) as run:
-        summary = export_file([run], format, path, selection)
-    return StepOutcome(f"export {format}", path, None, summary.describe())
 
 
 def _exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName:
@@ -238,6 +274,11 @@ def _exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName
         raise UsageError(
             f"The export {format} of the recipe {recipe.name!r} is of {step.of!r}, which the "
             "recipe does not have. Add that step."
+        )
+    if step.of is not None and step.of not in able:
+        raise UsageError(
+            f"The export {format} of the recipe {recipe.name!r} is of {step.of!r}, which has no "
+            f"rows of that format. It is of {', '.join(able)}."
         )
     first: StepName | None = next((name for name in able if name in here), None)
     found = step.of or first

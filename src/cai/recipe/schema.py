@@ -14,6 +14,8 @@ RECIPE_VERSION = 1
 Temperature = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Margin = Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(min_length=1)]
 StepName = Literal["revise", "sample", "judge", "score"]
 Role = Literal["respond", "critique", "revise", "sample", "judge"]
@@ -40,9 +42,9 @@ class ReviseStep(_Draws):
     rounds: Annotated[int, Field(strict=True, ge=0, le=64)] = 1
     tags: tuple[Text, ...] = ()
     few_shots: Annotated[int, Field(strict=True, ge=0)] = 0
-    direct: bool = False
-    minimal: bool = False
-    stop_early: bool = False
+    direct: Switch = False
+    minimal: Switch = False
+    stop_early: Switch = False
     temperature: Temperature = 1.0
     revision_temperature: Temperature = 0.3
 
@@ -61,12 +63,12 @@ class JudgeStep(_Part):
     principles: Literal["all"] | Count = "all"
     tags: tuple[Text, ...] = ()
     pairing: Pairing = "all"
-    rationale: bool = False
+    rationale: Switch = False
     clamp: tuple[Share, Share] | None = (0.4, 0.6)
     samples: Count = 1
-    negated: bool = False
+    negated: Switch = False
     few_shots: Annotated[int, Field(strict=True, ge=0)] = 0
-    tie_margin: Share = 0.0
+    tie_margin: Margin = 0.0
     verdicts: Literal["auto", "logprobs", "parsed"] = "auto"
     temperature: Temperature = 0.0
     max_tokens: Count = 512
@@ -90,17 +92,17 @@ class ExportStep(_Part):
     of: StepName | None = None
     file: Text | None = None
     pairs: PairChoice = "best-worst"
-    min_margin: Annotated[float, Field(strict=True, ge=0, le=0.5)] = 0.0
-    all_rounds: bool = False
+    min_margin: Margin = 0.0
+    all_rounds: Switch = False
     sft_share: Share | None = None
-    balance_length: bool = False
+    balance_length: Switch = False
 
 
 class Recipe(_Part):
     """Steps in the order revise, sample, judge, score, export; those that are absent are not done.
 
-    `models` are specs by role; a role that is absent is played by the model of `respond`, and that
-    by the one given on the command line.
+    `models` are specs by role; a role that is absent is played by the model given on the command
+    line, and without one by that of `respond`.
     """
 
     cai: Annotated[int, Field(strict=True, ge=1, le=RECIPE_VERSION)] = RECIPE_VERSION
