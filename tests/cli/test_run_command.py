@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from judging_servers import by_letters
-from server import Json, LocalServer, Received, refusal
-from serving import CallCai, Ended, spec, told_by_request, write_prompts
+from server import Json, LocalServer, Received, chat, refusal
+from serving import CallCai, Ended, spec, write_prompts
 
 from cai.recipe.loading import preset_text
 from cai.run import Run
@@ -29,9 +29,10 @@ export:
 
 
 def acting(received: Received) -> Json:
+    """Responses of many lengths, and a judge who likes the longer one."""
     if "<response_a>" in str(received.body):
         return by_letters(received)
-    return told_by_request(received)
+    return chat("Wipe it." * (1 + received.body["seed"] % 89))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -33,6 +34,7 @@ principles:
 - {id: long, text: 'Be long.', tags: [size]}
 - {id: late, text: 'Be late.'}
 """
+SLOTS = ("response_a", "response_b")
 WHOLE = {
     "revise": {"rounds": 2},
     "sample": {"k": 2},
@@ -53,15 +55,16 @@ def says(messages: Sequence[Message], sampling: Sampling) -> str:
     return f"Wipe the lamp {len(messages)} times, by seed {sampling.seed}."
 
 
-def first_letter(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
-    """Likes what the first option names a little; "A" more often than not is not the longer one."""
-    text = messages[-1].content
-    p = 0.9 if text.count("7") % 2 else 0.6
-    return [math.log(p), *[math.log((1 - p) / (len(options) - 1))] * (len(options) - 1)]
+def chooses(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
+    """0.9 for the letter of the text that is later in the alphabet; Yes with 0.9."""
+    text = "\n".join(message.content for message in messages)
+    shown = [re.findall(f"<{tag}>\n(.*?)\n</{tag}>", text, re.DOTALL) for tag in SLOTS]
+    is_first = options != ("A", "B") or shown[0][-1] > shown[1][-1]
+    return [math.log(0.9), math.log(0.1)] if is_first else [math.log(0.1), math.log(0.9)]
 
 
 def actor(name: str = "actor") -> ScriptedModel:
-    return ScriptedModel(says, choices=first_letter, name=name)
+    return ScriptedModel(says, choices=chooses, name=name)
 
 
 async def run(

@@ -38,7 +38,14 @@ class Journal:
 
     def find(self, call: Call) -> Answer | None:
         """The stored answer to the call; None when there is none."""
-        found = self._database.rows("SELECT answer FROM calls WHERE key = ?", call_key(call))
+        return self._find(call_key(call), call)
+
+    def store(self, call: Call, answer: Answer) -> None:
+        """Keeps the answer; the first one stays when there is one already."""
+        self._store(call_key(call), call, answer)
+
+    def _find(self, key: bytes, call: Call) -> Answer | None:
+        found = self._database.rows("SELECT answer FROM calls WHERE key = ?", key)
         if not found:
             return None
         try:
@@ -49,11 +56,10 @@ class Journal:
                 f"read ({error!r}). The file is damaged: use another folder."
             ) from error
 
-    def store(self, call: Call, answer: Answer) -> None:
-        """Keeps the answer; the first one stays when there is one already."""
+    def _store(self, key: bytes, call: Call, answer: Answer) -> None:
         self._database.write(
             "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)",
-            call_key(call),
+            key,
             call.kind,
             storable(call.model),
             json.dumps(asdict(answer)),
@@ -68,7 +74,7 @@ class Journal:
             if not shared.cancelled():
                 self.hits += 1
                 return shared.result()
-        if (stored := self.find(call)) is not None:
+        if (stored := self._find(key, call)) is not None:
             self.hits += 1
             return stored
         return await self._ask_and_store(key, call, ask)
@@ -79,7 +85,7 @@ class Journal:
             answer = await ask()
             self.calls += 1
             self.usage += answer.usage
-            self.store(call, answer)
+            self._store(key, call, answer)
             shared.set_result(answer)
             return answer
         finally:
