@@ -647,3 +647,13 @@ async def test_a_question_can_be_put_alone():
     )
     assert (found.principle_id, found.criterion_id, found.weight) == ("stay-polite", "tone", 2.0)
     assert found.p_a == pytest.approx(0.8)
+
+
+async def test_a_model_can_be_read_by_its_words_although_it_gives_log_probabilities():
+    """Both orders say B is better: response B at B, then response A at B."""
+    model = ScriptedModel(lambda m, s: "B" if "<response_b>\nLate" in m[-1].content else "A")
+    reader = Judge(Speaker.of(model, Sampling(temperature=0.0)), reads_logprobs=False)
+    rules = Constitution(name="one", principles=(Principle(id="late", text="It comes late."),))
+    verdict = await judge(reader, rules, "When?", "Soon.", "Late.")
+    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
+    assert [request.options for request in model.requests] == [(), ()]

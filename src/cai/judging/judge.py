@@ -45,7 +45,6 @@ from cai.types import Conversation, Prompt, derive_seed, user_prompt
 T = TypeVar("T")
 
 _SHARES: dict[Vote, float] = {"a": 1.0, "tie": 0.5, "b": 0.0}
-_SWAPPED: dict[Vote, Vote] = {"a": "b", "b": "a"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class JudgePlan:
 
 
 async def judge(
-    model: Model | Sequence[Model],
+    model: Model | Judge | Sequence[Model | Judge],
     constitution: Constitution,
     prompt: str | Prompt,
     response_a: str,
@@ -140,13 +139,14 @@ async def judge(
 ) -> Verdict:
     """Which of two responses keeps the constitution better, by one model or a jury of them.
 
-    Models that give log-probabilities are read by them. Raises as `compare`, which takes judges
-    with other templates and ways of reading.
+    A model that can give log-probabilities is read by them; a `Judge` says otherwise. Raises as
+    `compare`.
     """
-    models = [model] if not isinstance(model, Sequence) else model
+    jury = model if isinstance(model, Sequence) else [model]
+    judges = [each if isinstance(each, Judge) else Judge.of(each) for each in jury]
     asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
     comparison = Comparison(asked, response_a, response_b)
-    return await compare([Judge.of(each) for each in models], constitution, comparison, plan, seed)
+    return await compare(judges, constitution, comparison, plan, seed)
 
 
 async def compare(

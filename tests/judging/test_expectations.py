@@ -1,0 +1,149 @@
+"""The tests of principles before a judge: which there are, and when one passes."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from cai.constitution.schema import Constitution, Criterion, Expectation, Principle
+from cai.errors import ModelError, ModelUnavailable
+from cai.judging import expectations
+from cai.judging.expectations import PrincipleTest, run_test
+from cai.judging.judge import Judge, JudgePlan
+from cai.models.protocol import Sampling
+from cai.models.scripted import ScriptedModel
+from cai.speaker import Speaker
+from cai.types import Message
+
+LAMP = Expectation(prompt="How do I clean a lamp?", better="With a cloth.", worse="Ask a goat.")
+CUP = Expectation(prompt="Where is my cup?", better="On the shelf.", worse="I won't say.")
+POLITE = Principle(id="stay-polite", text="Be polite.", tests=(LAMP, CUP))
+USEFUL = Principle(id="be-useful", text="Be useful.", tests=(CUP,))
+UNTESTED = Principle(id="be-brief", text="Be brief.")
+THREE = Constitution(name="three", principles=(POLITE, UNTESTED, USEFUL))
+
+
+def probabilities(*first: float) -> list[tuple[float, float]]:
+    """The log-probabilities of A and B for each probability of A."""
+    return [(math.log(p), math.log(1 - p)) for p in first]
+
+
+async def judged(
+    model: ScriptedModel, test: PrincipleTest, plan: JudgePlan = JudgePlan(), seed: int = 0
+) -> expectations.Tested:
+    return await run_test([Judge.of(model)], THREE, test, plan, seed)
+
+
+FIRST = PrincipleTest(POLITE, 1, LAMP)
+
+
+def test_tests_come_in_the_order_of_the_constitution_and_are_counted_from_1():
+    assert [each.name for each in expectations.tests_of(THREE)] == [
+        "stay-polite[1]",
+        "stay-polite[2]",
+        "be-useful[1]",
+    ]
+    assert [each.expectation for each in expectations.tests_of(THREE, ["stay-polite"])] == [LAMP, CUP]
+    assert list(expectations.tests_of(THREE, ["be-brief"])) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "p_a", "result"),
+    [
+        (0.9, 0.3, 0.8, "passed"),
+        (0.9, 0.8, 0.55, "passed"),
+        (0.2, 0.6, 0.3, "failed"),
+        (0.9, 0.9, 0.5, "failed"),
+    ],
+)
+async def test_it_passes_where_the_better_response_wins_over_both_orders(
+    there: float, back: float, p_a: float, result: str
+):
+    """A at `there`, then A, which is the other one, at `back`: (there + 1 − back) / 2; one half is
+    a tie, and fails."""
+    model = ScriptedModel(choices=probabilities(there, back))
+    found = await judged(model, FIRST)
+    assert found.verdict.p_a == pytest.approx(p_a)
+    assert found.result == result
+    first, second = (request.text for request in model.requests)
+    assert first.index("With a cloth.") < first.index("Ask a goat.")
+    assert second.index("Ask a goat.") < second.index("With a cloth.")
+
+
+async def test_within_the_margin_of_a_tie_it_fails():
+    model = ScriptedModel(choices=probabilities(0.6, 0.4))
+    assert (await judged(model, FIRST, JudgePlan(tie_margin=0.2))).result == "failed"
+
+
+async def test_what_cannot_be_read_is_neither_passed_nor_failed():
+    model = ScriptedModel(choices=[(0.0, -9.0), ModelError("gone")])
+    found = await judged(model, FIRST)
+    assert (found.result, found.verdict.outcome) == ("unreadable", "failed")
+
+
+async def test_orders_in_words_that_disagree_fail():
+    """Always the letter A: for the better one, then for the worse one."""
+    judge = Judge(Speaker.of(ScriptedModel(["A", "A"]), Sampling(0.0)), reads_logprobs=False)
+    found = await run_test([judge], THREE, FIRST, JudgePlan(), 0)
+    assert (found.result, found.verdict.outcome) == ("failed", "inconsistent")
+
+
+async def test_what_may_pass_is_raised():
+    with pytest.raises(ModelUnavailable, match="busy"):
+        await judged(ScriptedModel(choices=[ModelUnavailable("busy"), (0.0, 0.0)]), FIRST)
+
+
+async def test_only_its_own_principle_is_asked_about_whatever_its_weight():
+    off = POLITE.model_copy(update={"weight": 0.0})
+    model = ScriptedModel(choices=probabilities(0.9, 0.1))
+    found = await judged(model, PrincipleTest(off, 1, LAMP))
+    assert found.result == "passed"
+    assert len(model.requests) == 2
+    assert all("Be polite." in request.text for request in model.requests)
+    assert not any("Be useful." in request.text for request in model.requests)
+
+
+async def test_of_a_rubric_every_criterion_is_asked_about_and_weighs_its_part():
+    """ "Kind" with weight 3 is 0.9 for the better one, "short" with weight 1 is 0.1: 0.7."""
+    rubric = (
+        Criterion(id="kind", text="Be kind.", weight=3.0),
+        Criterion(id="short", text="Be short.", weight=1.0),
+    )
+    principle = POLITE.model_copy(update={"rubric": rubric})
+
+    def chooses(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
+        text = messages[-1].content
+        (first,) = re.findall("<response_a>\n(.*?)\n</response_a>", text)
+        is_better_named = (first == LAMP.better) == ("Be kind." in text)
+        return probabilities(0.9 if is_better_named else 0.1)[0]
+
+    model = ScriptedModel(choices=chooses)
+    found = await judged(model, PrincipleTest(principle, 1, LAMP))
+    assert found.verdict.p_a == pytest.approx(0.7)
+    assert [each.criterion_id for each in found.verdict.judgements] == ["kind", "short"]
+    assert found.result == "passed"
+
+
+async def test_a_jury_is_averaged():
+    """0.9 and 0.2: 0.55."""
+    models = [
+        ScriptedModel(choices=probabilities(p, 1 - p), name=name)
+        for name, p in (("x", 0.9), ("y", 0.2))
+    ]
+    found = await run_test([Judge.of(each) for each in models], THREE, FIRST, JudgePlan(), 0)
+    assert found.verdict.p_a == pytest.approx(0.55)
+
+
+async def test_drawn_answers_differ_from_test_to_test_and_with_the_seed():
+    async def seed_of(test: PrincipleTest, seed: int) -> int | None:
+        model = ScriptedModel(lambda m, s: "A")
+        judge = Judge(Speaker.of(model, Sampling(1.0)), reads_logprobs=False)
+        await run_test([judge], THREE, test, JudgePlan(), seed)
+        sampling = model.requests[0].sampling
+        return sampling and sampling.seed
+
+    second = PrincipleTest(POLITE, 2, CUP)
+    found = [await seed_of(FIRST, 0), await seed_of(FIRST, 1), await seed_of(second, 0)]
+    assert len(set(found)) == 3
+    assert await seed_of(FIRST, 0) == found[0]
