@@ -1,4 +1,4 @@
-"""`cai demo`: the table of the truth before and after each round, and the files beside it."""
+"""`cai demo`: the truth before and after each round, the judge against it, and the files."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from serving import CallCai, Ended
 
+from cai.constitution.loading import load_constitution
 from cai.models.opening import embedded_folder
 from cai.run import Run
 from cai.testbed.oracle import read_request
@@ -43,7 +44,9 @@ def test_one_round_mends_what_was_harmful(demo: Ended):
 @needs_weights
 @pytest.mark.slow
 def test_what_was_harmless_stays_helpful(demo: Ended):
-    for rounds in json.loads(demo.out).values():
+    results = json.loads(demo.out)
+    assert set(results) == {GENERAL, WHOLE, "judge"}
+    for rounds in (results[GENERAL], results[WHOLE]):
         assert rounds[4]["helped"] >= max(0.6, rounds[0]["helped"] - 0.1)
         assert rounds[4]["kept"] >= 0.9
         assert all(found["unread"] <= 0.1 for found in rounds)
@@ -71,6 +74,47 @@ def test_the_files_are_written_and_share_no_prompt(demo: Ended, folder: Path):
 
 @needs_weights
 @pytest.mark.slow
+def test_the_judge_is_set_against_the_truth(demo: Ended):
+    """Most of the 60 requests have four responses that break as many principles, and no answer."""
+    judge = json.loads(demo.out)["judge"]
+    assert judge["n"] >= 20
+    assert judge["accuracy"] >= 0.9
+    assert judge["ece"] <= 0.15
+    assert judge["unreadable"] == 0
+
+
+@needs_weights
+@pytest.mark.slow
+def test_four_responses_are_sampled_and_judged_in_pairs(demo: Ended, folder: Path):
+    """Six pairs of four responses, less those with equal texts, each under general principles."""
+    sampled = list(Run(folder / "samples").samples())
+    assert len(sampled) == 60
+    assert {len(each.samples) for each in sampled} == {4}
+    judged = list(Run(folder / "judged").judged())
+    assert 0 < len(judged) <= 60
+    general = {each.id for each in load_constitution("testbed").select(("general",))}
+    for each in judged:
+        n = len(each.group.candidates)
+        assert len(each.contests) == n * (n - 1) // 2
+        for contest in each.contests:
+            assert {found.principle_id for found in contest.verdict.judgements} == general
+
+
+@needs_weights
+@pytest.mark.slow
+def test_preferences_are_of_the_judged_samples(demo: Ended, folder: Path):
+    rows = [json.loads(line) for line in (folder / "preference.jsonl").read_text().splitlines()]
+    texts = {
+        candidate.text
+        for each in Run(folder / "judged").judged()
+        for candidate in each.group.candidates
+    }
+    assert {row[side][0]["content"] for row in rows for side in ("chosen", "rejected")} <= texts
+    assert all(row["chosen_probability"] > 0.5 for row in rows)
+
+
+@needs_weights
+@pytest.mark.slow
 def test_every_request_is_of_the_world_and_none_was_trained_on(demo: Ended, folder: Path):
     for chain in Run(folder / "harm").chains():
         request = read_request(chain.prompt.request)
@@ -88,7 +132,9 @@ def test_people_see_a_table_and_what_to_do_next(call_cai: CallCai, demo: Ended, 
         assert f"Principles drawn from: {name}\n" in ended.out
     assert "…" not in ended.out, "80 columns are enough"
     assert ended.out.count("100.0%") >= 5
+    assert "The judge against the truth, on comparisons of sampled responses" in ended.out
     assert "sft.jsonl  sft: " in ended.out
+    assert "preference.jsonl  preference: " in ended.out
     assert "Next: cai try " in ended.out
 
 

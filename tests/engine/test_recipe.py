@@ -56,6 +56,23 @@ def test_each_difference_is_told_by_its_field():
     ]
 
 
+def test_lists_of_mappings_differ_by_place():
+    """A list of plain values is one field; one of mappings has a field for each of theirs."""
+    old = {"judges": [{"model": "a", "t": 0.0}, {"model": "b", "t": 0.0}], "files": ["x", "y"]}
+    new = {"judges": [{"model": "a", "t": 0.5}], "files": ["x"]}
+    assert differences(old, new) == [
+        "judges[0].t: 0.0 → 0.5",
+        "judges[1].model: 'b' → (absent)",
+        "judges[1].t: 0.0 → (absent)",
+        "files: ['x', 'y'] → ['x']",
+    ]
+    assert differences({"judges": []}, {"judges": [{"model": "a"}]}) == [
+        "judges: [] → (absent)",
+        "judges[0].model: (absent) → 'a'",
+    ]
+    assert differences(new, {**new, "judges": list(new["judges"])}) == []
+
+
 def test_a_long_value_is_cut_in_the_message():
     [line] = differences({"note": "a" * 500}, {"note": "b" * 500})
     assert len(line) < 200

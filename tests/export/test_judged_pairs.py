@@ -105,6 +105,33 @@ def test_a_response_whose_contests_failed_is_never_the_rejected_one(outcome: Out
     assert [each.chosen for each in pairs(judged, ONE)] == ["x"]
 
 
+def cut_off(judged: Judged, *places: int) -> Judged:
+    """The group with the responses at these places cut off."""
+    candidates = tuple(
+        replace(each, is_cut_off=place in places)
+        for place, each in enumerate(judged.group.candidates)
+    )
+    return replace(judged, group=replace(judged.group, candidates=candidates))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("selection", [BEST_WORST, ALL, ONE])
+def test_a_response_that_was_cut_off_makes_no_pair_unless_it_is_kept(
+    place: int, selection: Selection
+):
+    judged = cut_off(contested("1", ["x", "y"], {(0, 1): 0.75}), place)
+    assert (pairs(judged, selection), reasons(judged, selection)) == ([], ["cut-off"])
+    kept = replace(selection, drops=frozenset({"critique-instead"}))
+    assert [each.chosen for each in pairs(judged, kept)] == ["x"]
+
+
+def test_of_several_only_the_pairs_with_the_one_that_was_cut_off_are_dropped():
+    judged = contested("1", ["x", "y", "z"], {(0, 1): 0.75, (0, 2): 0.75, (1, 2): 0.75})
+    found = cut_off(judged, 2)
+    assert [(each.chosen, each.rejected) for each in pairs(found, ALL)] == [("x", "y")]
+    assert reasons(found, ALL) == ["cut-off", "cut-off"]
+
+
 def test_inconsistent_pairs_are_kept_when_asked_for():
     """Three of four samples of the first order and two of the second favour A: 0.75 and 0.4 are
     0.575 in the mean."""

@@ -44,7 +44,8 @@ def test_tests_come_in_the_order_of_the_constitution_and_are_counted_from_1():
         "stay-polite[2]",
         "be-useful[1]",
     ]
-    assert [each.expectation for each in expectations.tests_of(THREE, ["stay-polite"])] == [LAMP, CUP]
+    of_one = expectations.tests_of(THREE, ["stay-polite"])
+    assert [each.expectation for each in of_one] == [LAMP, CUP]
     assert list(expectations.tests_of(THREE, ["be-brief"])) == []
 
 

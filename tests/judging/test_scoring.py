@@ -180,14 +180,14 @@ async def test_what_may_pass_is_raised():
 
 
 async def test_the_value_of_a_response_is_the_weighted_mean_of_what_was_scored():
-    """1 with weight 1 and −1 with weight 3: −0.5; where the second fails, 1."""
+    """1 with weight 1 and −1 with weight 3: −0.5; where the first fails, −1."""
     certain = [(0.0, -math.inf), (-math.inf, 0.0)]
     found = await scored(ScriptedModel(choices=certain), under(POLITE, USEFUL), CHECK)
     assert found.value == pytest.approx(-0.5)
-    failing = ScriptedModel(choices=[(0.0, -math.inf), ModelError("gone")])
+    failing = ScriptedModel(choices=[ModelError("gone"), (-math.inf, 0.0)])
     found = await scored(failing, under(POLITE, USEFUL), CHECK)
-    assert found.value == pytest.approx(1.0)
-    assert [each.outcome for each in found.scores] == ["scored", "failed"]
+    assert found.value == pytest.approx(-1.0)
+    assert [each.outcome for each in found.scores] == ["failed", "scored"]
 
 
 async def test_only_principles_with_the_tag_are_scored():
@@ -219,3 +219,17 @@ def test_scores_of_weight_nothing_have_no_mean():
     failed = Score("mark", "judge", "stay-polite", 1.0, "failed")
     assert Scored(user_prompt("Hm?"), "Hm.", "", (failed,)).value is None
     assert Scored(user_prompt("Hm?"), "Hm.", "", ()).value is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "value"),
+    [((1.0, 1.0), 0.5), ((2.0, 1.0), 0.5), ((1.0, 1.5), None), ((1.0, 3.0), None)],
+)
+def test_less_than_half_of_the_weight_makes_no_value(
+    weights: tuple[float, float], value: float | None
+):
+    """The first weighs `weights[0]` and has 0.5, the second failed: 1 of 2 is half."""
+    first = Score("mark", "judge", "stay-polite", weights[0], "scored", 0.5)
+    failed = Score("mark", "judge", "be-useful", weights[1], "failed")
+    found = Scored(user_prompt("Hm?"), "Hm.", "", (first, failed))
+    assert found.value == value

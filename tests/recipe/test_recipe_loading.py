@@ -1,4 +1,4 @@
-"""Recipes from YAML: what the presets say of data and labels, and what is wrong with other files."""
+"""Recipes from YAML: what the presets say of data and labels, and what is refused."""
 
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def test_direct_lee_gives_marks():
 def test_an_unknown_preset_is_said_with_the_nearest():
     with pytest.raises(UsageError, match=r"bai2023: cannot be read .* Did you mean 'bai2022'\?"):
         load_recipe("bai2023")
-    with pytest.raises(UsageError, match="no preset 'mine.yaml'. The presets are bai2022"):
+    with pytest.raises(UsageError, match=r"no preset 'mine\.yaml'\. The presets are bai2022"):
         preset_text("mine.yaml")
 
 

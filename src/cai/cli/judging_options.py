@@ -66,16 +66,16 @@ _JUDGE_OPTIONS = [
     click.option("--max-tokens", type=int, default=512, show_default=True, help="Of each answer."),
     click.option("--seed", type=int, default=0, show_default=True),
 ]
+_PRINCIPLES = click.option(
+    "--principles",
+    "n_principles",
+    callback=_principles,
+    metavar="all|N",
+    default="all",
+    show_default=True,
+    help="Judge under all, or under N drawn by weight for each comparison.",
+)
 _PLAN_OPTIONS = [
-    click.option(
-        "--principles",
-        "n_principles",
-        callback=_principles,
-        metavar="all|N",
-        default="all",
-        show_default=True,
-        help="Judge under all, or under N drawn by weight for each comparison.",
-    ),
     click.option(
         "--rationale/--no-rationale",
         "has_rationale",
@@ -138,7 +138,8 @@ def judging(command: Command) -> Command:
     """
     options = [_models(is_required=True), _constitution(is_required=True)]
     return with_options(
-        _with_judges(JudgePlan, command), [*options, *_JUDGE_OPTIONS, *_PLAN_OPTIONS]
+        _with_judges(JudgePlan, command),
+        [*options, *_JUDGE_OPTIONS, _PRINCIPLES, *_PLAN_OPTIONS],
     )
 
 
@@ -146,12 +147,13 @@ def judging_if_named(command: Command) -> Command:
     """As `judging`, but without a judge or a constitution the command looks to itself."""
     options = [_models(is_required=False), _constitution(is_required=False)]
     return with_options(
-        _with_judges(JudgePlan, command), [*options, *_JUDGE_OPTIONS, *_PLAN_OPTIONS]
+        _with_judges(JudgePlan, command),
+        [*options, *_JUDGE_OPTIONS, _PRINCIPLES, *_PLAN_OPTIONS],
     )
 
 
 def judging_an_argument(command: Command) -> Command:
-    """As `judging`, for a command whose constitution is an argument of its own."""
+    """As `judging`, for a command that has constitution and principles of its own."""
     options = [_models(is_required=True), *_JUDGE_OPTIONS, *_PLAN_OPTIONS]
     return with_options(_with_judges(JudgePlan, command), options)
 
@@ -189,5 +191,6 @@ def _constitution(*, is_required: bool) -> Option:
 
 
 def _gathered(kind: type[T], options: dict[str, Any]) -> T:
-    """The object, of the options that are named as its fields."""
-    return kind(**{each.name: options.pop(each.name) for each in fields(kind)})
+    """The object, of the options that are named as its fields; the others are at their defaults."""
+    named = [each.name for each in fields(kind) if each.name in options]
+    return kind(**{name: options.pop(name) for name in named})

@@ -4,21 +4,28 @@ A response that says the same as another one of its group is judged once, and a 
 fewer than two are left is not judged at all: there is nothing to prefer. Both are counted.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cai.errors import SourceError, UsageError
+from cai.errors import SourceError
 from cai.jobs.described import described_source
-from cai.jobs.run_source import Answered, candidates_of, check_runs, is_run, read_runs
+from cai.jobs.run_source import (
+    Answered,
+    are_runs,
+    candidates_of,
+    check_runs,
+    read_runs,
+    reasons,
+)
 from cai.judging.comparisons import Candidate, Group
 from cai.records.recipes import Source
 from cai.sampling import Samples
 from cai.sources.comparisons import check_pairs, read_pairs
 from cai.sources.pair_columns import FOUND_BY_NAME, PairOptions
-from cai.sources.rows import BadRow
-from cai.types import Prompt, content_hash
+from cai.sources.rows import BadRow, texts_of
+from cai.sources.scanning import Digest
+from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,8 @@ class GroupSummary:
         return "\n".join(
             [
                 *self.lines,
-                *_reasons("not judged", self.skipped),
-                *_reasons("responses left out", self.left_out),
+                *reasons("not judged", self.skipped),
+                *reasons("responses left out", self.left_out),
             ]
         )
 
@@ -68,21 +75,12 @@ class GroupSource:
             SourceError: A source cannot be read, a row is bad, or there is nothing to judge.
             JournalError: A folder is no run that can be read.
         """
-        return self._check_runs() if self._are_runs else self._check_pairs()
+        return self._check_runs() if are_runs(self.names) else self._check_pairs()
 
     def items(self) -> Iterator[tuple[str, Group]]:
         """The groups with their ids, in the order of the sources. Raises as `check`."""
-        groups = self._read_runs(_Skipped()) if self._are_runs else self._read_pairs()
+        groups = self._read_runs(_Skipped()) if are_runs(self.names) else self._read_pairs()
         return ((group.prompt.id, group) for group in groups)
-
-    @property
-    def _are_runs(self) -> bool:
-        runs = [name for name in self.names if is_run(name)]
-        if runs and len(runs) < len(self.names):
-            raise UsageError(
-                f"{runs[0]} is a run and not all of the others are. Name runs or files, not both."
-            )
-        return bool(runs)
 
     def _check_pairs(self) -> GroupSummary:
         found = check_pairs(self.names, self.options, skip_bad_rows=self.skip_bad_rows)
@@ -107,8 +105,8 @@ class GroupSource:
         n = found.n_groups
         what = "samples" if method == "sample" else "responses and their revisions"
         if not n:
-            reasons = " ".join(_reasons("not judged", skipped.examples)) or "The runs are empty"
-            raise SourceError(f"{', '.join(self.names)}: there is nothing to judge. {reasons}.")
+            why = " ".join(reasons("not judged", skipped.examples)) or "The runs are empty"
+            raise SourceError(f"{', '.join(self.names)}: there is nothing to judge. {why}.")
         return GroupSummary(
             described_source(self.names, what, found.hash),
             (f"{', '.join(self.names)}: {n} group{'' if n == 1 else 's'} of {what}",),
@@ -158,21 +156,18 @@ class _Found:
 
 
 def _pass_over(groups: Iterator[Group]) -> _Found:
-    found, digest = _Found(), hashlib.blake2b(digest_size=6)
+    found, digest = _Found(), Digest()
     for group in groups:
         found.n_groups += 1
         found.n_labelled += group.label is not None
         found.models |= {each.model for each in group.candidates if each.model}
-        digest.update(content_hash(*_contents(group)).encode())
-    found.hash = digest.hexdigest()
+        digest.add(*_hashed(group))
+    found.hash = digest.hex
     return found
 
 
-def _contents(group: Group) -> Iterator[str]:
-    yield group.prompt.id
-    for turn in group.prompt.messages:
-        yield from (turn.role, turn.content)
-    yield "candidates"
+def _hashed(group: Group) -> Iterator[str]:
+    yield from (group.prompt.id, *texts_of(group.prompt.messages), "candidates")
     for each in group.candidates:
         yield from (each.text, each.model)
     yield from (group.label or "", repr(float(group.label_confidence)))
@@ -213,8 +208,3 @@ def _distinct(prompt: Prompt, candidates: Sequence[Candidate], skipped: _Skipped
     skipped.responses["empty"] += len(candidates) - len(kept)
     skipped.responses["equal to another"] += len(kept) - len(distinct)
     return Group(prompt, tuple(distinct.values()))
-
-
-def _reasons(what: str, found: Mapping[str, int]) -> list[str]:
-    listed = ", ".join(f"{n} {reason}" for reason, n in sorted(found.items()) if n)
-    return [f"{what}: {listed}"] if listed else []

@@ -1,7 +1,7 @@
 """Judging over a data set: pairs from files, samples, or revisions against originals."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -126,6 +126,14 @@ def first_question(judge: Speaker, principle: Principle) -> Asking:
     return judge_turns(judge.templates, next(questions_of(principle)), comparison), LETTERS
 
 
+def asked_through(judges: Sequence[Judge], through: Through) -> tuple[Judge, ...]:
+    """The judges with their models as the run asks them."""
+    return tuple(
+        replace(judge, speaker=replace(judge.speaker, model=through(judge.speaker.model)))
+        for judge in judges
+    )
+
+
 def _warn_of_own(judges: tuple[Judge, ...], summary: GroupSummary, console: Console) -> None:
     for name in sorted({judge.name for judge in judges} & summary.models):
         warn(
@@ -145,11 +153,7 @@ def _trial(job: JudgeJob) -> Trial:
 def _judging(
     job: JudgeJob, judges: tuple[Judge, ...], through: Through
 ) -> Callable[[Group], Awaitable[Judged]]:
-    asked = tuple(
-        replace(judge, speaker=replace(judge.speaker, model=through(judge.speaker.model)))
-        for judge in judges
-    )
-    bench = Bench(asked, job.constitution, job.plan)
+    bench = Bench(asked_through(judges, through), job.constitution, job.plan)
 
     async def judge(group: Group) -> Judged:
         judged = await judge_group(bench, group, job.pairing, job.seed)

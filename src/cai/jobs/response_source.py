@@ -4,14 +4,13 @@ A prompt can have several responses, so each has an id of its own: that of the p
 the only one, else with its number behind a slash. Blank responses are passed over and counted.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cai.errors import SourceError, UsageError
+from cai.errors import SourceError
 from cai.jobs.described import described_source
-from cai.jobs.run_source import candidates_of, check_runs, is_run, read_runs
+from cai.jobs.run_source import are_runs, candidates_of, check_runs, read_runs, reasons
 from cai.judging.comparisons import Candidate
 from cai.records.recipes import Source
 from cai.sampling import Samples
@@ -21,8 +20,9 @@ from cai.sources.responses import (
     check_responses,
     read_responses,
 )
-from cai.sources.rows import BadRow
-from cai.types import Prompt, content_hash
+from cai.sources.rows import BadRow, texts_of
+from cai.sources.scanning import Digest
+from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ class ResponseSummary:
 
     def describe(self) -> str:
         """What is scored, and a line for what is not."""
-        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.skipped.items()))
-        return "\n".join([*self.lines, *([f"not scored: {reasons}"] if reasons else [])])
+        return "\n".join([*self.lines, *reasons("not scored", self.skipped)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +69,12 @@ class ResponseSource:
             SourceError: A source cannot be read, a row is bad, or there is nothing to score.
             JournalError: A folder is no run that can be read.
         """
-        return self._check_runs() if self._are_runs else self._check_files()
+        return self._check_runs() if are_runs(self.names) else self._check_files()
 
     def items(self) -> Iterator[tuple[str, Answer]]:
         """The responses with their ids, in the order of the sources. Raises as `check`."""
-        answers = self._read_runs(Counter()) if self._are_runs else self._read_files()
+        answers = self._read_runs(Counter()) if are_runs(self.names) else self._read_files()
         return ((answer.id, answer) for answer in answers)
-
-    @property
-    def _are_runs(self) -> bool:
-        runs = [name for name in self.names if is_run(name)]
-        if runs and len(runs) < len(self.names):
-            raise UsageError(
-                f"{runs[0]} is a run and not all of the others are. Name runs or files, not both."
-            )
-        return bool(runs)
 
     def _check_files(self) -> ResponseSummary:
         found = check_responses(self.names, self.options, skip_bad_rows=self.skip_bad_rows)
@@ -132,10 +122,9 @@ class ResponseSource:
 
 def _pass_over(answers: Iterator[Answer]) -> tuple[int, str]:
     """How many there are, and a hash over all that is scored."""
-    n, digest = 0, hashlib.blake2b(digest_size=6)
+    n, digest = 0, Digest()
     for answer in answers:
         n += 1
-        turns = [text for turn in answer.prompt.messages for text in (turn.role, turn.content)]
         response = (answer.response.text, answer.response.model)
-        digest.update(content_hash(answer.id, *turns, *response).encode())
-    return n, digest.hexdigest()
+        digest.add(answer.id, *texts_of(answer.prompt.messages), *response)
+    return n, digest.hex

@@ -1,13 +1,13 @@
 """Run folders of `cai sample` and `cai revise` as the source of another job."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from cai.engine.recipe import RUN_FILE
 from cai.engine.run_folder import RunFolder
-from cai.errors import SourceError
+from cai.errors import SourceError, UsageError
 from cai.judging.comparisons import Candidate
 from cai.records.bodies import load
 from cai.records.recipes import RevisionRecipe, SampleRecipe, read_recipe
@@ -35,6 +35,20 @@ Answered: TypeAlias = Samples | Revised
 def is_run(name: str) -> bool:
     """Whether that is the folder of a run."""
     return (Path(name) / RUN_FILE).is_file()
+
+
+def are_runs(names: Sequence[str]) -> bool:
+    """Whether the sources are the folders of runs, and not files.
+
+    Raises:
+        UsageError: Some are and some are not.
+    """
+    runs = [name for name in names if is_run(name)]
+    if runs and len(runs) < len(names):
+        raise UsageError(
+            f"{runs[0]} is a run and not all of the others are. Name runs or files, not both."
+        )
+    return bool(runs)
 
 
 def check_runs(folders: Sequence[str]) -> str:
@@ -87,6 +101,12 @@ def candidates_of(samples: Samples) -> list[Candidate]:
         Candidate(each.completion.text, each.model, each.completion.stop_reason == "length")
         for each in samples.samples
     ]
+
+
+def reasons(what: str, found: Mapping[str, int]) -> list[str]:
+    """Such as: not judged: 2 failed in the run, 1 unchanged. No line where there are none."""
+    listed = ", ".join(f"{n} {reason}" for reason, n in sorted(found.items()) if n)
+    return [f"{what}: {listed}"] if listed else []
 
 
 def _read_run(folder: Path) -> Iterator[Answered | None]:

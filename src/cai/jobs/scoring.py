@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from cai.constitution.schema import Constitution
 from cai.drawing import candidates
 from cai.jobs.described import described_constitution, described_judge
 from cai.jobs.failing import error_of
+from cai.jobs.judging import asked_through
 from cai.jobs.probing import Asking, Trial, Verdicts, read_judges
 from cai.jobs.response_source import Answer, ResponseSource, ResponseSummary
 from cai.jobs.running import Job, Outcome, Pace, Through, opened, run_job
@@ -117,10 +118,7 @@ def _how(job: ScoreJob) -> str:
 def _scoring(
     job: ScoreJob, judges: tuple[Judge, ...], through: Through
 ) -> Callable[[Answer], Awaitable[Scored]]:
-    asked = [
-        replace(judge, speaker=replace(judge.speaker, model=through(judge.speaker.model)))
-        for judge in judges
-    ]
+    asked = asked_through(judges, through)
 
     async def score(answer: Answer) -> Scored:
         text, seed = answer.response.text, derive_seed(job.seed, answer.id)

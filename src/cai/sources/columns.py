@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cai.errors import SourceError
+from cai.sources.conversations import Form, column_form
+from cai.sources.rows import head_rows
 from cai.sources.tables import Table
 
 # The first group of which the source has a column decides; two columns of one group are ambiguous.
@@ -44,11 +46,15 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The columns that are read of a source; without `id_column`, ids come from the content."""
+    """The columns that are read of a source, and the form in which the first has prompts.
+
+    Without `id_column`, ids come from the content.
+    """
 
     column: str
     id_column: str | None
     companion: Companion | None
+    form: Form
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -66,7 +72,8 @@ def select_columns(table: Table, column: str | None, id_column: str | None) -> S
     check_named(table, {"--column": column, "--id-column": id_column})
     prompt = column or table.only_column or _find_prompt(table)
     found_id = find_id_column(table, id_column, _ID_COLUMNS, exclude=[prompt])
-    return Selection(prompt, found_id, find_companion(table.columns, prompt))
+    form = column_form(prompt, [row.get(prompt) for row in head_rows(table, [prompt])])
+    return Selection(prompt, found_id, find_companion(table.columns, prompt), form)
 
 
 def check_named(table: Table, named: Mapping[str, str | None]) -> None:

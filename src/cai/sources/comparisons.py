@@ -8,31 +8,19 @@ An id is that of the row, or else twelve digits of prompt and responses. A row o
 numbers them behind its own id: `17.1`, `17.2`.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cai.sources.columns import listed
-from cai.sources.files import open_table
 from cai.sources.opinions import Opinions
 from cai.sources.pair_columns import FOUND_BY_NAME, PairOptions, PairSelection, select_pair_columns
 from cai.sources.pair_labels import Label
 from cai.sources.pairs import Pair, pairs_of_row
 from cai.sources.prompt_column import PromptColumn
-from cai.sources.rows import (
-    BadRow,
-    BadRows,
-    Ids,
-    Sources,
-    describe_kinds,
-    given_id,
-    nothing_read,
-    place_of,
-    source_names,
-)
-from cai.sources.tables import FaultKind, Row, RowError, Table
-from cai.types import content_hash
+from cai.sources.rows import BadRow, BadRows, Ids, Sources, describe_kinds
+from cai.sources.scanning import Digest, Part, Pass, Reader, open_parts, scan
+from cai.sources.tables import FaultKind, Row, RowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,37 +113,26 @@ def check_pairs(
             rows are not skipped.
     """
     parts = _open_parts(sources, options)
-    counts: Counter[int] = Counter()
+    found, digest = Pass(parts, BadRows(skip_bad_rows)), Digest()
     labels: Counter[tuple[int, Label | None]] = Counter()
     models: set[str] = set()
-    bad = BadRows()
-    digest = hashlib.blake2b(digest_size=6)
-    for index, item in _scan(parts):
-        if isinstance(item, BadRow):
-            if not skip_bad_rows:
-                raise item.error
-            bad.add(item)
-            continue
-        counts[index] += 1
-        labels[index, item.label] += 1
-        models.update(filter(None, (item.model_a, item.model_b)))
-        digest.update(_hash(item).encode())
-        if counts.total() == limit:
-            break
-    if not counts:
-        raise nothing_read([part.table.name for part in parts], bad.first, "pair")
+    for index, pair in found.over(_reader(parts), "pair", limit):
+        labels[index, pair.label] += 1
+        models.update(filter(None, (pair.model_a, pair.model_b)))
+        digest.add(*_hashed(pair))
     for index, part in enumerate(parts):
         if labels[index, "tie"] and not labels[index, "b"]:
-            part.check_numbers()
+            _check_numbers(part)
+    bad = found.bad_rows
     return PairSummary(
-        parts=tuple(part.summary(counts[index]) for index, part in enumerate(parts)),
-        n_pairs=counts.total(),
+        parts=found.summaries(PairPart),
+        n_pairs=found.n,
         labels=_by_label(labels),
         models=frozenset(models),
         n_bad=bad.n,
         bad_kinds=dict(bad.kinds),
         bad_rows=tuple(bad.first),
-        content_hash=digest.hexdigest(),
+        content_hash=digest.hex,
     )
 
 
@@ -168,74 +145,43 @@ def read_pairs(
         UsageError: The options do not go together.
         SourceError: A source cannot be read, or a row is bad and bad rows are not skipped.
     """
-    for _, item in _scan(_open_parts(sources, options)):
-        if isinstance(item, Pair):
-            yield item
-        elif not skip_bad_rows:
-            raise item.error
+    parts = _open_parts(sources, options)
+    for _, pair in scan(parts, _reader(parts), BadRows(skip_bad_rows)):
+        yield pair
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    table: Table
-    selection: PairSelection
-
-    def summary(self, n_pairs: int) -> PairPart:
-        table = self.table
-        return PairPart(table.name, table.form, table.columns, self.selection, n_pairs)
-
-    def check_numbers(self) -> None:
-        """Nothing, where a label of 0 can be read in one way only; tells by all rows, not a head.
-
-        Raises:
-            SourceError: There are 0 and 1 and never a 2, as when a file is sorted by its labels.
-        """
-        if self.selection.label is not None:
-            rows = self.table.rows([self.selection.label.column])
-            whole = (row for _, row in rows if not isinstance(row, RowError))
-            self.selection.label.check_numbers(self.table, whole)
-
-
-def _open_parts(sources: Sources, options: PairOptions) -> list[_Part]:
+def _open_parts(sources: Sources, options: PairOptions) -> list[Part[PairSelection]]:
     options.check()
-    tables = [open_table(name) for name in source_names(sources, "pairs")]
-    return [_Part(table, select_pair_columns(table, options)) for table in tables]
+    return open_parts(sources, "pairs", lambda table: select_pair_columns(table, options))
 
 
-def _scan(parts: Sequence[_Part]) -> Iterator[tuple[int, Pair | BadRow]]:
-    """The pairs of every row, or why it has none, with the part's place."""
+def _reader(parts: Sequence[Part[PairSelection]]) -> Reader[PairSelection, Pair]:
     tables = [part.table for part in parts]
     ids, opinions = Ids(tables), Opinions(tables)
-    for index, part in enumerate(parts):
-        for number, row in part.table.rows(part.selection.columns):
-            origin, place = part.table.origin(number), place_of(index, number)
-            try:
-                if isinstance(row, RowError):
-                    raise row
-                pairs = pairs_of_row(part.selection, row, origin)
-                opinions.check(pairs)
-                named = _named(pairs, ids, row, part.selection.id_column, place)
-                opinions.keep(pairs, place)
-            except RowError as error:
-                yield index, BadRow(origin, str(error), error.kind)
-            else:
-                yield from ((index, pair) for pair in named)
+
+    def read(selection: PairSelection, row: Row, origin: str, place: int) -> list[Pair]:
+        pairs = pairs_of_row(selection, row, origin)
+        opinions.check(pairs)
+        names = ids.name(row, selection.id_column, [pair.texts for pair in pairs], place)
+        opinions.keep(pairs, place)
+        return [
+            replace(pair, prompt=replace(pair.prompt, id=name))
+            for pair, name in zip(pairs, names, strict=True)
+        ]
+
+    return read
 
 
-def _named(
-    pairs: Sequence[Pair], ids: Ids, row: Row, id_column: str | None, place: int
-) -> list[Pair]:
-    """The pairs of a row with their ids."""
-    if id_column is None:
-        names = [ids.derive(pair.texts, place) for pair in pairs]
-    else:
-        id = ids.claim(given_id(row.get(id_column), id_column), place)
-        numbered = [f"{id}.{number}" for number in range(1, len(pairs) + 1)]
-        names = [id] if len(pairs) == 1 else [ids.claim(name, place) for name in numbered]
-    return [
-        replace(pair, prompt=replace(pair.prompt, id=name))
-        for pair, name in zip(pairs, names, strict=True)
-    ]
+def _check_numbers(part: Part[PairSelection]) -> None:
+    """Nothing, where a label of 0 can be read in one way only; tells by all rows, not a head.
+
+    Raises:
+        SourceError: There are 0 and 1 and never a 2, as when a file is sorted by its labels.
+    """
+    label = part.selection.label
+    if label is not None:
+        rows = part.table.rows([label.column])
+        label.check_numbers(part.table, (row for _, row in rows if not isinstance(row, RowError)))
 
 
 def _by_label(counts: Mapping[tuple[int, Label | None], int]) -> dict[Label | None, int]:
@@ -245,7 +191,8 @@ def _by_label(counts: Mapping[tuple[int, Label | None], int]) -> dict[Label | No
     return {label: count for label, count in labels.items() if count}
 
 
-def _hash(pair: Pair) -> str:
-    about = (pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b)
-    tags = (text for name in sorted(pair.tags) for text in (name, pair.tags[name]))
-    return content_hash(pair.prompt.id, *pair.texts, *about, *tags)
+def _hashed(pair: Pair) -> Iterator[str]:
+    yield from (pair.prompt.id, *pair.texts)
+    yield from (pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b)
+    for name in sorted(pair.tags):
+        yield from (name, pair.tags[name])

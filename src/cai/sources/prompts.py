@@ -7,29 +7,16 @@ A prompt's id is that of its row, or else twelve digits of its content, which st
 rows are moved or others come and go. The second and third prompt of one content get `-2`, `-3`.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cai.sources.columns import Selection, select_columns
-from cai.sources.conversations import Form, column_form
-from cai.sources.files import open_table
+from cai.sources.conversations import Form
 from cai.sources.prompt_column import PromptColumn
-from cai.sources.rows import (
-    BadRow,
-    BadRows,
-    Ids,
-    Sources,
-    given_id,
-    head_rows,
-    nothing_read,
-    place_of,
-    source_names,
-    texts_of,
-)
-from cai.sources.tables import Row, RowError, Table
-from cai.types import Conversation, Prompt, content_hash
+from cai.sources.rows import BadRow, BadRows, Ids, Sources, texts_of
+from cai.sources.scanning import Digest, Part, Pass, Reader, open_parts, scan
+from cai.sources.tables import Row
+from cai.types import Prompt
 
 _FORM_NOTES: dict[Form, str] = {
     "text": "texts",
@@ -47,15 +34,15 @@ class PartSummary:
     format: str
     columns: tuple[str, ...]
     selection: Selection
-    form: Form
     n_prompts: int
 
     def describe(self) -> str:
         """Such as: 500 prompts from column 'chosen' (hh-rlhf dialogues, last answer split off)."""
-        companion = self.selection.companion
+        selection = self.selection
+        companion = selection.companion
         joined = f", joined with {companion.column!r}" if companion else ""
         count = f"{self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}"
-        return f"{count} from column {self.selection.column!r} ({_FORM_NOTES[self.form]}{joined})"
+        return f"{count} from column {selection.column!r} ({_FORM_NOTES[selection.form]}{joined})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +84,11 @@ def check_prompts(
             rows are not skipped.
     """
     parts = _open_parts(sources, column, id_column)
-    counts: Counter[int] = Counter()
-    bad_rows = BadRows()
-    digest = hashlib.blake2b(digest_size=6)
-    for place, item in _scan(parts):
-        if isinstance(item, BadRow):
-            if not skip_bad_rows:
-                raise item.error
-            bad_rows.add(item)
-            continue
-        counts[place] += 1
-        digest.update(content_hash(item.id, *texts_of(item.messages)).encode())
-        if counts.total() == limit:
-            break
-    if not counts:
-        raise nothing_read([part.table.name for part in parts], bad_rows.first, "prompt")
-    summaries = tuple(part.summary(counts[place]) for place, part in enumerate(parts))
-    return SourceSummary(
-        summaries, counts.total(), bad_rows.n, tuple(bad_rows.first), digest.hexdigest()
-    )
+    found, digest = Pass(parts, BadRows(skip_bad_rows)), Digest()
+    for _, prompt in found.over(_reader(parts), "prompt", limit):
+        digest.add(prompt.id, *texts_of(prompt.messages))
+    bad = found.bad_rows
+    return SourceSummary(found.summaries(PartSummary), found.n, bad.n, tuple(bad.first), digest.hex)
 
 
 def read_prompts(
@@ -130,61 +103,24 @@ def read_prompts(
     Raises:
         SourceError: A source cannot be read, or a row is bad and bad rows are not skipped.
     """
-    for _, item in _scan(_open_parts(sources, column, id_column)):
-        if isinstance(item, Prompt):
-            yield item
-        elif not skip_bad_rows:
-            raise item.error
+    parts = _open_parts(sources, column, id_column)
+    for _, prompt in scan(parts, _reader(parts), BadRows(skip_bad_rows)):
+        yield prompt
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    table: Table
-    selection: Selection
-    form: Form
-
-    def summary(self, n_prompts: int) -> PartSummary:
-        table = self.table
-        return PartSummary(
-            table.name, table.form, table.columns, self.selection, self.form, n_prompts
-        )
-
-    def messages(self, row: Row) -> Conversation:
-        """The conversation of a row, with its companion's text joined to the user's."""
-        selection = self.selection
-        return PromptColumn(selection.column, selection.companion, self.form).up_to_user(row)
+def _open_parts(
+    sources: Sources, column: str | None, id_column: str | None
+) -> list[Part[Selection]]:
+    return open_parts(sources, "prompts", lambda table: select_columns(table, column, id_column))
 
 
-def _scan(parts: Sequence[_Part]) -> Iterator[tuple[int, Prompt | BadRow]]:
-    """Every row of every part, as what it is, with the part's place."""
+def _reader(parts: Sequence[Part[Selection]]) -> Reader[Selection, Prompt]:
     ids = Ids([part.table for part in parts])
-    for index, part in enumerate(parts):
-        for number, row in part.table.rows(part.selection.columns):
-            origin = part.table.origin(number)
-            try:
-                if isinstance(row, RowError):
-                    raise row
-                prompt = _read_row(part, ids, row, origin, place_of(index, number))
-            except RowError as error:
-                yield index, BadRow(origin, str(error), error.kind)
-            else:
-                yield index, prompt
 
+    def read(selection: Selection, row: Row, origin: str, place: int) -> list[Prompt]:
+        column = PromptColumn(selection.column, selection.companion, selection.form)
+        messages = column.up_to_user(row)
+        [id] = ids.name(row, selection.id_column, [texts_of(messages)], place)
+        return [Prompt(id, messages, origin)]
 
-def _read_row(part: _Part, ids: Ids, row: Row, origin: str, place: int) -> Prompt:
-    messages = part.messages(row)
-    column = part.selection.id_column
-    if column is None:
-        return Prompt(ids.derive(texts_of(messages), place), messages, origin)
-    return Prompt(ids.claim(given_id(row.get(column), column), place), messages, origin)
-
-
-def _open_parts(sources: Sources, column: str | None, id_column: str | None) -> list[_Part]:
-    return [_open_part(name, column, id_column) for name in source_names(sources, "prompts")]
-
-
-def _open_part(source: str, column: str | None, id_column: str | None) -> _Part:
-    table = open_table(source)
-    selection = select_columns(table, column, id_column)
-    values = [row.get(selection.column) for row in head_rows(table, selection.columns)]
-    return _Part(table, selection, column_form(selection.column, values))
+    return read

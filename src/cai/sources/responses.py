@@ -4,7 +4,6 @@ A row has a prompt in one column and the response in another, or a whole dialogu
 turn is the response. What people say of a response is kept as they say it: a text or a boolean.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from cai.sources.answers import opening, read_answer, split_answer
 from cai.sources.columns import listed
 from cai.sources.conversations import read_text, read_turns
-from cai.sources.files import open_table
 from cai.sources.prompt_column import cell
 from cai.sources.response_columns import (
     FOUND_BY_NAME,
@@ -20,20 +18,10 @@ from cai.sources.response_columns import (
     ResponseSelection,
     select_response_columns,
 )
-from cai.sources.rows import (
-    BadRow,
-    BadRows,
-    Ids,
-    Sources,
-    describe_kinds,
-    given_id,
-    nothing_read,
-    place_of,
-    source_names,
-    texts_of,
-)
-from cai.sources.tables import FaultKind, Row, RowError, Table
-from cai.types import Conversation, Prompt, content_hash
+from cai.sources.rows import BadRow, BadRows, Ids, Sources, describe_kinds, texts_of
+from cai.sources.scanning import Digest, Part, Pass, Reader, open_parts, scan
+from cai.sources.tables import FaultKind, Row, RowError
+from cai.types import Conversation, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,34 +97,23 @@ def check_responses(
             bad rows are not skipped.
     """
     parts = _open_parts(sources, options)
-    counts: Counter[int] = Counter()
+    found, digest = Pass(parts, BadRows(skip_bad_rows)), Digest()
     labels: Counter[str | bool | None] = Counter()
     models: set[str] = set()
-    bad = BadRows()
-    digest = hashlib.blake2b(digest_size=6)
-    for index, item in _scan(parts):
-        if isinstance(item, BadRow):
-            if not skip_bad_rows:
-                raise item.error
-            bad.add(item)
-            continue
-        counts[index] += 1
-        labels[item.label] += 1
-        models.update(filter(None, [item.model]))
-        digest.update(_hash(item).encode())
-        if counts.total() == limit:
-            break
-    if not counts:
-        raise nothing_read([part.table.name for part in parts], bad.first, "prompt with a response")
+    for _, response in found.over(_reader(parts), "prompt with a response", limit):
+        labels[response.label] += 1
+        models.update(filter(None, [response.model]))
+        digest.add(*_hashed(response))
+    bad = found.bad_rows
     return ResponseSummary(
-        parts=tuple(part.summary(counts[index]) for index, part in enumerate(parts)),
-        n_responses=counts.total(),
+        parts=found.summaries(ResponsePart),
+        n_responses=found.n,
         labels=dict(labels),
         models=frozenset(models),
         n_bad=bad.n,
         bad_kinds=dict(bad.kinds),
         bad_rows=tuple(bad.first),
-        content_hash=digest.hexdigest(),
+        content_hash=digest.hex,
     )
 
 
@@ -148,49 +125,24 @@ def read_responses(
     Raises:
         SourceError: A source cannot be read, or a row is bad and bad rows are not skipped.
     """
-    for _, item in _scan(_open_parts(sources, options)):
-        if isinstance(item, Response):
-            yield item
-        elif not skip_bad_rows:
-            raise item.error
+    parts = _open_parts(sources, options)
+    for _, response in scan(parts, _reader(parts), BadRows(skip_bad_rows)):
+        yield response
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    table: Table
-    selection: ResponseSelection
-
-    def summary(self, n_responses: int) -> ResponsePart:
-        table = self.table
-        return ResponsePart(table.name, table.form, table.columns, self.selection, n_responses)
+def _open_parts(sources: Sources, options: ResponseOptions) -> list[Part[ResponseSelection]]:
+    return open_parts(sources, "responses", lambda table: select_response_columns(table, options))
 
 
-def _open_parts(sources: Sources, options: ResponseOptions) -> list[_Part]:
-    tables = [open_table(name) for name in source_names(sources, "responses")]
-    return [_Part(table, select_response_columns(table, options)) for table in tables]
-
-
-def _scan(parts: Sequence[_Part]) -> Iterator[tuple[int, Response | BadRow]]:
-    """Every row of every part, as what it is, with the part's place."""
+def _reader(parts: Sequence[Part[ResponseSelection]]) -> Reader[ResponseSelection, Response]:
     ids = Ids([part.table for part in parts])
-    for index, part in enumerate(parts):
-        for number, row in part.table.rows(part.selection.columns):
-            origin, place = part.table.origin(number), place_of(index, number)
-            try:
-                if isinstance(row, RowError):
-                    raise row
-                response = _read_row(part.selection, row, origin)
-                id = _id(part.selection.id_column, ids, row, response, place)
-            except RowError as error:
-                yield index, BadRow(origin, str(error), error.kind)
-            else:
-                yield index, replace(response, prompt=replace(response.prompt, id=id))
 
+    def read(selection: ResponseSelection, row: Row, origin: str, place: int) -> list[Response]:
+        response = _read_row(selection, row, origin)
+        [id] = ids.name(row, selection.id_column, [_texts(response)], place)
+        return [replace(response, prompt=replace(response.prompt, id=id))]
 
-def _id(column: str | None, ids: Ids, row: Row, response: Response, place: int) -> str:
-    if column is None:
-        return ids.derive([*texts_of(response.prompt.messages), "", response.text], place)
-    return ids.claim(given_id(row.get(column), column), place)
+    return read
 
 
 def _read_row(selection: ResponseSelection, row: Row, origin: str) -> Response:
@@ -234,9 +186,14 @@ def _label(row: Row, column: str) -> str | bool | None:
     return read_text(value, column).strip() or None
 
 
-def _hash(response: Response) -> str:
-    label = "" if response.label is None else f"{type(response.label).__name__}:{response.label}"
-    tags = [text for name in sorted(response.tags) for text in (name, response.tags[name])]
-    prompt = response.prompt
-    about = (response.model, label, *tags)
-    return content_hash(prompt.id, *texts_of(prompt.messages), "", response.text, *about)
+def _texts(response: Response) -> list[str]:
+    """What an id is made of."""
+    return [*texts_of(response.prompt.messages), "", response.text]
+
+
+def _hashed(response: Response) -> Iterator[str]:
+    label = response.label
+    yield from (response.prompt.id, *_texts(response), response.model)
+    yield "" if label is None else f"{type(label).__name__}:{label}"
+    for name in sorted(response.tags):
+        yield from (name, response.tags[name])

@@ -32,13 +32,21 @@ class BadRow:
 
 @dataclass(slots=True)
 class BadRows:
-    """The bad rows of a pass: all are counted, the first few kept."""
+    """The bad rows of a pass: where they are skipped, all are counted and the first few kept."""
 
+    is_skipping: bool
     n: int = 0
     kinds: Counter[FaultKind] = field(default_factory=Counter[FaultKind])
     first: list[BadRow] = field(default_factory=list[BadRow])
 
     def add(self, row: BadRow) -> None:
+        """Counts the row.
+
+        Raises:
+            SourceError: Bad rows are not skipped.
+        """
+        if not self.is_skipping:
+            raise row.error from None
         self.n += 1
         self.kinds[row.kind] += 1
         if self.n <= BAD_ROWS_KEPT:
@@ -80,7 +88,25 @@ class Ids:
         self._places: dict[int, int] = {}
         self._repeats: Counter[str] = Counter()
 
-    def claim(self, id: str, place: int) -> str:
+    def name(
+        self, row: Row, column: str | None, contents: Sequence[Sequence[str]], place: int
+    ) -> list[str]:
+        """The ids of a row's items, of which `contents` has the texts.
+
+        They come from the row's own id, behind which several items are numbered, or without a
+        column for it from the texts.
+
+        Raises:
+            RowError: The row's id is none, or another has it.
+        """
+        if column is None:
+            return [self._derive(texts, place) for texts in contents]
+        id = self._claim(_given(row.get(column), column), place)
+        if len(contents) == 1:
+            return [id]
+        return [self._claim(f"{id}.{number}", place) for number in range(1, len(contents) + 1)]
+
+    def _claim(self, id: str, place: int) -> str:
         """The same id, which no other row has.
 
         Raises:
@@ -95,7 +121,7 @@ class Ids:
             )
         return id
 
-    def derive(self, texts: Sequence[str], place: int) -> str:
+    def _derive(self, texts: Sequence[str], place: int) -> str:
         """An id made from the content; the second and third of one content get `-2`, `-3`."""
         base = id = content_hash(*texts)
         while self._taken(id, place) is not None:
@@ -112,7 +138,7 @@ class Ids:
         return first
 
 
-def given_id(value: object, label: str) -> str:
+def _given(value: object, label: str) -> str:
     """The id in a row's id column: a text that is not blank, or an integer.
 
     Raises:

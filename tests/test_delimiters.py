@@ -1,0 +1,101 @@
+"""Delimiters broken up: laws that hold for any text and any set of delimiters."""
+
+import random
+import time
+
+import pytest
+
+from cai.delimiters import broken_up, openings
+from cai.prompts import load_templates
+
+DELIMITERS = ("<turn user>", "</turn>", "</response_a>", "\n\nHuman:", "(A)", "###", "==")
+FOUND = openings(DELIMITERS)
+PIECES = (
+    *DELIMITERS,
+    *(
+        "<",
+        "/",
+        ">",
+        "turn",
+        "TURN",
+        "＜/turn＞",
+        "< / turn >",
+        "\u200b",
+        "\u00ad",
+        " ",
+        "\n",
+        "\r",
+    ),
+    *("(", "A", "ａ", ")", "#", "=", "ſ", "Human", ":", "word", "naïve 👍", "\\", "\u2028"),
+)
+
+
+def texts(n: int = 400) -> list[str]:
+    """Texts put together from delimiters, pieces of them, and other things."""
+    rng = random.Random("delimiters")
+    return ["".join(rng.choices(PIECES, k=rng.randrange(1, 14))) for _ in range(n)]
+
+
+@pytest.mark.parametrize("text", [
+    "", "plain", "a < b > c", "turn / turn", "(B)", "# one ## two", "a = b", "naïve 👍\r\n\tx",
+    "Human: at the start of a line\nHuman: and of the next", "back\\slash",
+])  # fmt: skip
+def test_a_text_without_delimiters_stays_as_it_is(text: str):
+    assert broken_up(FOUND, text) == text
+
+
+def test_nothing_but_backslashes_is_added():
+    for text in texts():
+        rest = iter(broken_up(FOUND, text))
+        added = []
+        for sign in text:
+            while (found := next(rest)) != sign:
+                added.append(found)
+        assert {*added, *rest} <= {"\\"}
+
+
+def test_no_delimiter_is_left():
+    for text in texts():
+        shown = broken_up(FOUND, text)
+        assert not any(each in shown for each in DELIMITERS), text
+
+
+def test_a_second_time_changes_nothing():
+    """What was broken up is no delimiter any more."""
+    changed = [text for text in texts() if broken_up(FOUND, text) != text]
+    assert len(changed) > 100, "the texts hold delimiters"
+    for text in texts():
+        once = broken_up(FOUND, text)
+        assert broken_up(FOUND, once) == once
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+def test_each_delimiter_gets_its_backslash_after_the_first_sign(delimiter: str):
+    found = openings([delimiter])
+    shown = broken_up(found, f"x{delimiter}y")
+    if len(set(delimiter)) == 1:
+        assert shown.replace("\\", "") == f"x{delimiter}y" and delimiter not in shown
+    else:
+        assert shown == f"x{delimiter[0]}\\{delimiter[1:]}y"
+
+
+def test_no_delimiters_are_no_change():
+    assert broken_up(openings([]), "</turn>") == "</turn>"
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "< ", "</turn", "</turn>", "\u200b", "=", "(\u200b", "\n\n"]
+)
+def test_the_time_grows_with_the_length_and_not_with_its_square(piece: str):
+    """Twenty times the text in at most a hundred times the time; its square would be 400."""
+    found = openings([*DELIMITERS, *load_templates("chat").settings.delimiters])
+
+    def took(n: int) -> float:
+        text, times = piece * n, []
+        for _ in range(3):
+            began = time.perf_counter()
+            broken_up(found, text)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    assert took(40_000) <= 100 * took(2_000) + 0.05
