@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cai.errors import UsageError
+from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text, shipped_presets
-from cai.recipe.running import check_steps
 from cai.recipe.schema import ExportStep, JudgeStep, Recipe, ReviseStep, SampleStep, ScoreStep
 
 PRESETS = ["bai2022", "bai2022-cot", "lee2023", "lee2023-direct"]

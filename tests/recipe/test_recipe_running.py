@@ -18,8 +18,9 @@ from cai.jobs.running import Pace
 from cai.models.opening import embedded_folder, open_model
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel
+from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text
-from cai.recipe.running import Cast, StepOutcome, check_steps, run_recipe
+from cai.recipe.running import Cast, StepOutcome, run_recipe
 from cai.recipe.schema import ROLES, Recipe, Role, StepName
 from cai.run import Run
 from cai.types import Message

@@ -8,7 +8,7 @@ from textwrap import fill
 import click
 
 from cai.cli.console import printable
-from cai.cli.constitution_test import test
+from cai.cli.expectations import test
 from cai.constitution.checks import Finding, check_constitution
 from cai.constitution.loading import load_constitution, shipped_constitutions
 from cai.constitution.schema import Constitution, Principle, json_schema

@@ -14,8 +14,9 @@ from cai.jobs.prompt_source import PromptSource
 from cai.jobs.running import Pace
 from cai.models.opening import SCHEMES, open_model
 from cai.models.protocol import Model
+from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text
-from cai.recipe.running import Cast, StepOutcome, check_steps, run_recipe
+from cai.recipe.running import Cast, StepOutcome, run_recipe
 from cai.recipe.schema import ROLES, Recipe, Role
 
 _ROLES: dict[str, Role] = {role: role for role in ROLES}

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from cai.export.formats import Format
-from cai.export.selecting import PairChoice
+from cai.export.selecting import PairChoice, Selection
+from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Pairing
 
 RECIPE_VERSION = 1
@@ -73,6 +74,19 @@ class JudgeStep(_Part):
     temperature: Temperature = 0.0
     max_tokens: Count = 512
 
+    @property
+    def plan(self) -> JudgePlan:
+        return JudgePlan(
+            tags=self.tags,
+            n_principles=None if self.principles == "all" else self.principles,
+            has_rationale=self.rationale,
+            clamp=self.clamp,
+            samples=self.samples,
+            with_negated=self.negated,
+            few_shots=self.few_shots,
+            tie_margin=self.tie_margin,
+        )
+
 
 class ScoreStep(_Part):
     """As `cai score`, on the samples if there are any, else on the revisions."""
@@ -97,6 +111,20 @@ class ExportStep(_Part):
     sft_share: Share | None = None
     balance_length: Switch = False
 
+    @property
+    def selection(self) -> Selection:
+        return Selection(
+            all_rounds=self.all_rounds,
+            sft_share=self.sft_share,
+            pairs=self.pairs,
+            min_margin=self.min_margin,
+            balances_length=self.balance_length,
+        )
+
+    def file_name(self, format: Format) -> str:
+        """The file of this export; named by its format when the recipe names none."""
+        return self.file or f"{format}.jsonl"
+
 
 class Recipe(_Part):
     """Steps in the order revise, sample, judge, score, export; those that are absent are not done.
@@ -120,3 +148,18 @@ class Recipe(_Part):
     judge: JudgeStep | None = None
     score: ScoreStep | None = None
     export: Mapping[Format, ExportStep] = {}
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """The steps that are done, in their order; exports apart."""
+        found: list[tuple[StepName, object]] = [
+            ("revise", self.revise),
+            ("sample", self.sample),
+            ("judge", self.judge),
+            ("score", self.score),
+        ]
+        return tuple(name for name, step in found if step is not None)
+
+    def judged_step(self, step: JudgeStep | ScoreStep) -> StepName:
+        """The step whose responses are judged or scored."""
+        return step.of or ("sample" if self.sample is not None else "revise")
