@@ -5,8 +5,8 @@ from pathlib import Path
 
 from made_verdicts import Said, judge_recipe, judgement
 
-from cai.engine.records import Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.judging.comparisons import Candidate, Group
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Contest, Judged, strengths

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cai.engine.records import Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.judging.comparisons import Candidate, Group, Label
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Contest, Judged, strengths

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Pace
 from cai.jobs.sampling import SampleJob, run_sampling
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel

@@ -15,8 +15,8 @@ from serving import write_prompts
 
 import cai
 from cai.errors import ExportError, JournalError, SourceError
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.jobs.running import Pace
 from cai.models.protocol import Sampling
 from cai.types import Message
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from cai.constitution.schema import Constitution, Principle
     from cai.errors import CaiError
     from cai.export.selecting import Selection
+    from cai.jobs.pace import Pace
     from cai.jobs.prompt_source import PromptSource
-    from cai.jobs.running import Pace
     from cai.judging.comparisons import Comparison
     from cai.judging.judge import Judge, JudgePlan, judge
     from cai.judging.scoring import Scored, ScorePlan, score
@@ -90,7 +90,7 @@ _HOMES = {
     "JudgePlan": "cai.judging.judge",
     "Message": "cai.types",
     "Model": "cai.models.protocol",
-    "Pace": "cai.jobs.running",
+    "Pace": "cai.jobs.pace",
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
     "PromptSource": "cai.jobs.prompt_source",

@@ -9,6 +9,7 @@
     │   ├── ModelUnavailable   retryable: connection, time-out, overload, server error
     │   ├── ContextLengthError the request is longer than the model reads
     │   └── NoLogprobs         the model gives no log-probabilities of the options asked for
+    ├── RunStopped             a run that was told to end early: a cap is reached, or Ctrl-C
     ├── JournalError           a run folder that cannot be used: of another recipe, in use, damaged
     ├── ExportError            records that cannot become the rows asked for
     └── EvaluationError        a figure that cannot be computed from what is there
@@ -16,11 +17,30 @@
 Clients raise; only `engine/` retries, and only what says `retryable`.
 """
 
+from typing import Literal
+
+Cause = Literal[
+    "rate limit",
+    "server error",
+    "unreachable",
+    "broken connection",
+    "time-out",
+    "invalid answer",
+    "refused request",
+    "refused content",
+    "refused key",
+    "context length",
+    "no log-probabilities",
+    "error",
+]
+"""What failed, in the words by which failures are counted; the first six may pass."""
+
 
 class CaiError(Exception):
     """An error with a message for the user; commands print it, no traceback, and exit with 2."""
 
     retryable = False
+    cause: Cause = "error"
 
 
 class UsageError(CaiError):
@@ -40,24 +60,36 @@ class SourceError(CaiError):
 
 
 class ModelError(CaiError):
-    pass
+    cause: Cause = "refused request"
+
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        if cause is not None:
+            self.cause = cause
 
 
 class ModelUnavailable(ModelError):
     """A failure that may pass. `retry_after_s` is the server's own advice in seconds, if any."""
 
     retryable = True
+    cause: Cause = "server error"
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, cause: Cause | None = None
+    ) -> None:
+        super().__init__(message, cause)
         self.retry_after_s = retry_after_s
 
 
 class ContextLengthError(ModelError):
-    pass
+    cause: Cause = "context length"
 
 
 class NoLogprobs(ModelError):
+    cause: Cause = "no log-probabilities"
+
+
+class RunStopped(CaiError):
     pass
 
 

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import export_dataset, export_file
 from cai.export.formats import Columns, Format
 from cai.export.selecting import Selection
 from cai.export.summary import ExportSummary
 from cai.jobs.groups import GroupSource
 from cai.jobs.judging import JudgeJob, JudgeOutcome, run_judging
+from cai.jobs.pace import Pace
 from cai.jobs.probing import Verdicts
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.response_source import ResponseSource
 from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Outcome, Pace
+from cai.jobs.running import Outcome
 from cai.jobs.sampling import SampleJob, run_sampling
 from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
 from cai.judging.judge import JudgePlan

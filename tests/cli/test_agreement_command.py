@@ -10,7 +10,7 @@ from made_verdicts import judge_recipe, judged, judged_run, judgement
 from server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
 from serving import CallCai, spec
 
-from cai.engine.records import Failure
+from cai.engine.storage.records import Failure
 from cai.judging.judge import JudgePlan
 from cai.models.opening import embedded_folder
 

@@ -7,8 +7,8 @@ import pytest
 from made_verdicts import judge_recipe, judged, judged_run, judgement
 from serving import CallCai
 
-from cai.engine.records import Failure
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure
+from cai.engine.storage.run_folder import RunFolder
 from cai.judging.judge import JudgePlan
 from cai.records.recipes import SampleRecipe, Source
 

@@ -10,7 +10,7 @@ from server import Json, LocalServer, Received, chat, chat_logprobs, refusal
 from serving import CallCai, Ended, spec, told_by_request, write_prompts
 from small_runs import write_rows
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.judging.judge import JudgePlan
 from cai.judging.verdicts import Outcome
 from cai.records.recipes import JudgeRecipe, recipe_as

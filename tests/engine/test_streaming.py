@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from cai.engine.streaming import ItemFailure, stream
+from cai.engine.streaming import AtMost, ItemFailure, stream
 from cai.errors import (
     CaiError,
     ContextLengthError,
@@ -44,7 +44,7 @@ async def doubled(number: int) -> int:
 
 
 async def gathered(items, work, concurrency: int = 4, stop_after: int = 25):
-    return [pair async for pair in stream(items, work, concurrency, stop_after)]
+    return [pair async for pair in stream(items, work, AtMost(concurrency), stop_after)]
 
 
 async def test_every_item_comes_back_with_its_result():
@@ -88,7 +88,7 @@ async def test_items_are_pulled_only_when_there_is_room():
             number += 1
 
     n_seen = 0
-    async with aclosing(stream(endless(), Counted(), concurrency=5)) as results:
+    async with aclosing(stream(endless(), Counted(), AtMost(5))) as results:
         async for _ in results:
             n_seen += 1
             assert len(pulled) <= n_seen + 5
@@ -135,7 +135,7 @@ async def test_a_row_of_failures_stops_the_stream_and_none_of_them_is_given_out(
 
     seen: list[object] = []
     with pytest.raises(ModelError, match=r"25 examples in a row failed.*refused.*same command"):
-        async for pair in stream(range(100_000), dies_after_ten, concurrency=4):
+        async for pair in stream(range(100_000), dies_after_ten, AtMost(4)):
             seen.append(pair)
     assert seen == [(number, number) for number in range(10)]
     assert len(asked) < 10 + 25 + 4 + 1
@@ -168,7 +168,7 @@ async def test_an_item_that_is_too_long_says_nothing_of_the_server_and_keeps_the
 
     seen: list[int] = []
     with pytest.raises(ModelError, match="3 examples in a row"):
-        async for number, _ in stream(range(100), dead_server, 1, stop_after=3):
+        async for number, _ in stream(range(100), dead_server, AtMost(1), stop_after=3):
             seen.append(number)
     assert seen == [1, 3]
 
@@ -220,7 +220,7 @@ async def test_a_source_that_fails_stops_the_stream_and_what_is_in_flight():
 async def test_a_consumer_that_stops_early_leaves_nothing_running():
     work = Counted()
     before = asyncio.all_tasks()
-    async with aclosing(stream(range(1000), work, concurrency=9)) as results:
+    async with aclosing(stream(range(1000), work, AtMost(9))) as results:
         async for _ in results:
             break
     assert work.now == 0
@@ -230,7 +230,7 @@ async def test_a_consumer_that_stops_early_leaves_nothing_running():
 
 async def test_a_cancelled_stream_cancels_and_awaits_what_is_in_flight():
     work = Counted()
-    task = asyncio.create_task(gathered(range(1_000_000), work, concurrency=9))
+    task = asyncio.create_task(gathered(range(1_000_000), work, AtMost(9)))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -21,7 +21,7 @@ from made_runs import (
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
 from cai.export.exporting import Export
 from cai.export.files import SUFFIXES, export_dataset, export_file

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_runs import FAILED, FOUND_NOTHING, MIXED, chain, made_run, revised
 
-from cai.engine.records import Failure
+from cai.engine.storage.records import Failure
 from cai.export.exporting import Export
 from cai.export.formats import Format, Row
 from cai.export.selecting import Selection, is_sft_prompt

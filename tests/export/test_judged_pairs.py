@@ -14,7 +14,7 @@ import pytest
 from made_runs import FAILED, Contests, contested, judged_with, made_run
 from made_verdicts import judgement
 
-from cai.engine.records import Failure
+from cai.engine.storage.records import Failure
 from cai.export.exporting import Export
 from cai.export.formats import Format, Row
 from cai.export.judged import pairs_of_judged

@@ -24,8 +24,8 @@ from made_runs import (
     scored,
 )
 
-from cai.engine.records import Failure
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.exporting import Export
 from cai.export.files import export_file

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made_runs import FAILED, chain, contested, made_run, revised, samples
 
-from cai.engine.records import Failure
+from cai.engine.storage.records import Failure
 from cai.export.exporting import Export
 from cai.export.formats import Format, Row
 from cai.export.near_duplicates import NearDuplicates

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_runs import chain, contested, made_run, revised
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.exporting import Export
 from cai.export.formats import Columns, Format

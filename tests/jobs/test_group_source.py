@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from small_runs import revised, sampled, write_rows
 
-from cai.engine.records import Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import JournalError, SourceError, UsageError
 from cai.jobs.groups import GroupSource
 from cai.judging.comparisons import Candidate, Group

@@ -14,7 +14,7 @@ from rich.console import Console
 from small_runs import TWO, quiet, revised, sampled, write_rows
 
 from cai.constitution.loading import load_constitution
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import (
     ContextLengthError,
     JournalError,
@@ -25,7 +25,7 @@ from cai.errors import (
 )
 from cai.jobs.groups import GroupSource
 from cai.jobs.judging import JudgeJob, JudgeOutcome, run_judging
-from cai.jobs.running import Pace
+from cai.jobs.pace import Pace
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Judged
 from cai.judging.verdicts import Outcome

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from small_runs import revised, sampled, write_rows
 
-from cai.engine.records import Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import SourceError, UsageError
 from cai.jobs.response_source import ResponseSource
 from cai.judging.comparisons import Candidate

@@ -11,11 +11,12 @@ from rich.console import Console
 from serving import write_prompts
 
 from cai.constitution.loading import load_constitution
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, ModelError, SourceError, UsageError
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Outcome, Pace
+from cai.jobs.running import Outcome
 from cai.models.protocol import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.prompts import load_templates

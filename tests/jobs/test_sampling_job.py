@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from small_runs import quiet, write_requests
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, SourceError, UsageError
-from cai.jobs.running import Outcome, Pace
+from cai.jobs.pace import Pace
+from cai.jobs.running import Outcome
 from cai.jobs.sampling import SampleJob, run_sampling
 from cai.models.protocol import Completion, Sampling
 from cai.models.scripted import ScriptedModel

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 from small_runs import TWO, quiet, revised, sampled
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import JournalError, ModelError, NoLogprobs, UsageError
+from cai.jobs.pace import Pace
 from cai.jobs.response_source import ResponseSource
-from cai.jobs.running import Pace
 from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
 from cai.judging.scoring import Scored, ScorePlan
 from cai.models.protocol import Sampling

@@ -13,7 +13,7 @@ from server import LocalServer, chat, chat_logprobs, chat_tokens, refusal, text
 
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
 from cai.models.openai.model import HttpModel
-from cai.models.protocol import ChoiceModel, Completion, Sampling, Usage
+from cai.models.protocol import ChoiceModel, Completion, Limits, Sampling, Usage
 from cai.types import Message
 
 KEY = "sk-test-4f1d8a77c0ffee"
@@ -216,12 +216,17 @@ async def test_an_answer_that_the_server_broke_off_may_be_asked_again():
         web.json_response([1]),
     ],
 )
-async def test_another_shape_is_an_error_that_shows_it(reply):
+async def test_another_shape_is_an_error_that_shows_it_and_may_pass(reply):
     error = await failed(reply)
     assert "/v1 answers with something else than a completion" in str(error)
     assert "OpenAI-compatible" in str(error)
     assert str(error).isprintable()
-    assert not error.retryable
+    assert (error.retryable, error.cause) == (True, "invalid answer")
+
+
+async def test_an_answer_that_is_cut_short_may_pass():
+    error = await failed(web.Response(text='{"choices": [{"mess', content_type="application/json"))
+    assert (error.retryable, error.cause) == (True, "invalid answer")
 
 
 # Choosing
@@ -420,10 +425,23 @@ async def test_a_schema_that_is_no_json_is_said_plainly():
 # Errors
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
-async def test_what_may_pass_is_retryable(status):
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (408, "time-out"),
+        (409, "server error"),
+        (425, "server error"),
+        (429, "rate limit"),
+        (500, "server error"),
+        (502, "server error"),
+        (503, "server error"),
+        (529, "server error"),
+    ],
+)
+async def test_what_may_pass_is_retryable_and_told_by_cause(status, cause):
     error = await failed(refusal(status, "busy"))
     assert isinstance(error, ModelUnavailable)
+    assert error.cause == cause
     assert f"answers {status}: 'busy'" in str(error)
     assert error.retry_after_s is None
 
@@ -444,6 +462,19 @@ async def test_the_servers_advice_to_wait_is_passed_on(headers, seconds):
     error = await failed(refusal(429, "slow down", **headers))
     assert isinstance(error, ModelUnavailable)
     assert error.retry_after_s == (None if seconds is None else pytest.approx(seconds, rel=0.1))
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "The response was filtered due to the prompt triggering the content management policy.",
+        "Your request was rejected as a result of our safety system.",
+    ],
+)
+async def test_refused_content_is_told_by_cause_and_not_asked_again(complaint):
+    error = await failed(refusal(400, complaint))
+    assert (error.retryable, error.cause) == (False, "refused content")
+    assert "would again" in str(error)
 
 
 async def test_a_used_up_account_is_not_asked_again():
@@ -538,7 +569,7 @@ async def test_a_silent_server_times_out():
     async def silent(_):
         await asyncio.sleep(30)
 
-    error = await failed(silent, timeout_s=0.1)
+    error = await failed(silent, limits=Limits(timeout_s=0.1))
     assert isinstance(error, ModelUnavailable)
     assert "no answer within 0.1 s" in str(error)
 
@@ -728,14 +759,14 @@ async def slowly(_):
 
 
 async def test_300_calls_share_the_connections():
-    async with opened(slowly, connections=64) as (model, server):
+    async with opened(slowly, limits=Limits(calls=64)) as (model, server):
         answers = await asyncio.gather(*(model.complete(ASKED, SAMPLING) for _ in range(300)))
     assert len(answers) == len(server.received) == 300
     assert 32 < server.most_open <= 64
 
 
 async def test_waiting_for_a_connection_is_not_part_of_the_time_limit():
-    async with opened(slowly, connections=1, timeout_s=0.4) as (model, _):
+    async with opened(slowly, limits=Limits(calls=1, timeout_s=0.4)) as (model, _):
         await asyncio.gather(*(model.complete(ASKED, SAMPLING) for _ in range(30)))
 
 

@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 from small_runs import quiet, write_requests, write_rows
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.jobs.running import Pace
 from cai.models.opening import embedded_folder, open_model
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.records import Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.judging.asking import MARKS
 from cai.judging.comparisons import Candidate, Group

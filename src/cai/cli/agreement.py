@@ -15,7 +15,7 @@ from cai.cli.judging_options import JudgeChoice, judging_if_named
 from cai.cli.pacing import as_json, echo_json, paced
 from cai.cli.source_options import over_groups, show_source
 from cai.constitution.loading import load_constitution
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.agreement import agreement as agreement_of
 from cai.evaluation.agreement_report import AgreementReport
@@ -23,9 +23,9 @@ from cai.evaluation.calibration_plot import check_plot_path, draw_calibration
 from cai.evaluation.costs import Prices
 from cai.jobs.groups import GroupSource
 from cai.jobs.judging import JudgeJob, run_judging
+from cai.jobs.pace import Pace
 from cai.jobs.probing import Verdicts
 from cai.jobs.run_source import is_run
-from cai.jobs.running import Pace
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Judged
 from cai.records.bodies import read_done

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from cai.cli.audit_table import show_audit
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.evaluation.audit import audit as audit_judged
 from cai.judging.ranking import Judged
 from cai.records.bodies import read_done

@@ -18,9 +18,9 @@ from cai.constitution.loading import load_constitution
 from cai.errors import UsageError
 from cai.export.formats import Format
 from cai.export.selecting import Selection
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Pace
 from cai.judging.judge import JudgePlan
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling

@@ -15,8 +15,8 @@ from cai.cli.judging_options import JudgeChoice, judging_an_argument
 from cai.cli.pacing import as_json, echo_json
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
-from cai.engine.retry import retrying
-from cai.engine.streaming import stream
+from cai.engine.calls.retry import retrying
+from cai.engine.streaming import AtMost, stream
 from cai.errors import CaiError, UsageError
 from cai.jobs.judging import first_question
 from cai.jobs.probing import Trial, Verdicts, read_judges
@@ -121,7 +121,7 @@ async def _all(
         return await run_test(judges, loaded, each, plan, seed)
 
     found: list[Tested] = []
-    results = stream(tests, one, IN_FLIGHT)
+    results = stream(tests, one, AtMost(IN_FLIGHT))
     async with contextlib.aclosing(results):
         async for _, result in results:
             if isinstance(result, CaiError):

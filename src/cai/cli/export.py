@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import SUFFIXES, export_file
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.selecting import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection

@@ -14,8 +14,8 @@ from cai.cli.source_options import over_groups, show_source
 from cai.constitution.loading import load_constitution
 from cai.jobs.groups import GroupSource
 from cai.jobs.judging import JudgeJob, JudgeOutcome, VerdictTally, run_judging
+from cai.jobs.pace import Pace
 from cai.jobs.probing import Verdicts
-from cai.jobs.running import Pace
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Pairing
 from cai.judging.verdicts import Outcome

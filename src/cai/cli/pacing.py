@@ -2,24 +2,85 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
-from cai.jobs.running import Outcome, Pace
+from cai.cli.accounts_table import accounts_table, estimate_table
+from cai.engine.spending.gate import Caps
+from cai.engine.telling.snapshot import Snapshot, causes
+from cai.jobs.pace import WHOLE, Pace, Part
+from cai.jobs.running import Outcome
+
+DRY_RUN_SAMPLE = 16
 
 run_folder = click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder."
 )
-as_json = click.option("--json", "is_json", is_flag=True, help="The outcome as one JSON object.")
+as_json = click.option(
+    "--json",
+    "is_json",
+    is_flag=True,
+    help="JSON lines: events as they come, the outcome last.",
+)
+
+
+class PartOption(click.ParamType[Part]):
+    """A part of the source, as I/N."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Part:
+        """The part. Raises UsageError where there is no such."""
+        if isinstance(value, Part):
+            return value
+        number, _, of = str(value).partition("/")
+        if not (number.isdecimal() and of.isdecimal()):
+            raise click.BadParameter(f"{value!r} is not of the form 2/8.")
+        return Part(int(number), int(of))
+
 
 _PACE_OPTIONS = [
     click.option("--limit", type=click.IntRange(1), help="Only the first examples of the source."),
-    click.option("--concurrency", type=click.IntRange(1, 4096), default=64, show_default=True),
+    click.option(
+        "--dry-run",
+        "is_dry_run",
+        is_flag=True,
+        help=f"Ask {DRY_RUN_SAMPLE} examples, keep them, and estimate the whole run.",
+    ),
+    click.option(
+        "--part", type=PartOption(), default=WHOLE, metavar="I/N", help="Only this part, as 2/8."
+    ),
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 4096),
+        help="Most calls at a time to each server.  [default: it adapts]",
+    ),
+    click.option("--hedge", "hedges", is_flag=True, help="Ask the last stragglers twice."),
     click.option(
         "--retry-failed", is_flag=True, help="Do failed examples again, whatever the cause."
+    ),
+    click.option(
+        "--update",
+        is_flag=True,
+        help="The run is of another recipe: make it this one, asking only what is new.",
+    ),
+    click.option(
+        "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
+    ),
+    click.option(
+        "--max-total-tokens", type=click.IntRange(1), help="Stop before it takes more tokens."
+    ),
+    click.option(
+        "--prices",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="YAML file of prices, before those that ship.",
     ),
 ]
 
@@ -28,8 +89,17 @@ def paced(command: Callable[..., int]) -> Callable[..., int]:
     """Gives a command the options of `pace`."""
 
     @wraps(command)
-    def gathered(limit: int | None, concurrency: int, retry_failed: bool, **options: Any) -> int:
-        return command(pace=Pace(concurrency, limit, retry_failed), **options)
+    def gathered(
+        is_dry_run: bool, max_cost_usd: float | None, max_total_tokens: int | None, **options: Any
+    ) -> int:
+        names = ("concurrency", "limit", "part", "retry_failed", "update", "hedges", "prices")
+        pace = Pace(
+            **{name: options.pop(name) for name in names},
+            sample=DRY_RUN_SAMPLE if is_dry_run else None,
+            caps=Caps(max_cost_usd, max_total_tokens),
+            tell=tell_as_json if options.get("is_json") else None,
+        )
+        return command(pace=pace, **options)
 
     return with_options(gathered, _PACE_OPTIONS)
 
@@ -44,14 +114,26 @@ def with_options(
     return command
 
 
+def tell_as_json(snapshot: Snapshot) -> None:
+    """A line of JSON about a run in progress."""
+    if snapshot.state == "running":
+        echo_json({"event": "progress", **snapshot.as_json()})
+
+
 def show_counts(outcome: Outcome[Any], out: Path) -> None:
-    """What the folder holds and what was asked, and how to see failures."""
+    """What the folder holds, what was asked and what it took, and how to see failures."""
     counts = outcome.counts
     click.echo(
         f"{out}: {counts.done} done, {counts.failed} failed; {outcome.n_calls} calls made, "
         f"{outcome.n_from_journal} from the journal"
     )
+    console = Console()
+    if outcome.estimate is not None:
+        console.print(estimate_table(outcome.estimate))
+    elif outcome.ledger.cost_usd:
+        console.print(accounts_table(outcome.ledger))
     if counts.failed:
+        click.echo(f"failed: {causes(outcome.failures)}")
         click.echo(f"See the failures: cai export {out} --format everything -o all.jsonl")
 
 
@@ -59,16 +141,22 @@ def counts_as_json(
     outcome: Outcome[Any], out: Path, n_bad: int, seconds: float
 ) -> dict[str, object]:
     """What every command tells of a run."""
-    return {
+    content: dict[str, object] = {
+        "event": "end",
         "run": str(out),
         "done": outcome.counts.done,
         "failed": outcome.counts.failed,
+        "failures": dict(outcome.failures),
         "flagged": outcome.n_flagged,
         "calls": outcome.n_calls,
         "calls_from_journal": outcome.n_from_journal,
+        "cost_usd": outcome.ledger.cost_usd,
         "bad_rows": n_bad,
         "seconds": round(seconds, 1),
     }
+    if outcome.estimate is not None:
+        content["estimate"] = asdict(outcome.estimate)
+    return content
 
 
 def echo_json(content: Mapping[str, object]) -> None:

@@ -18,9 +18,9 @@ from cai.cli.pacing import (
 from cai.cli.source_options import over_prompts, show_source
 from cai.cli.speaking import Voices, speaking
 from cai.constitution.loading import load_constitution
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Pace
 from cai.revision import RevisionPlan
 
 

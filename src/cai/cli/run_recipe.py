@@ -10,8 +10,8 @@ from rich.console import Console
 
 from cai.cli.console import printable
 from cai.errors import UsageError
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.jobs.running import Pace
 from cai.models.opening import SCHEMES, open_model
 from cai.models.protocol import Model
 from cai.recipe.checking import check_steps

@@ -10,8 +10,8 @@ from rich.console import Console
 from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
 from cai.cli.source_options import over_prompts, show_source
 from cai.cli.speaking import sampling_of, templates_for
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.jobs.running import Pace
 from cai.jobs.sampling import SampleJob, run_sampling
 from cai.models.opening import SCHEMES, open_model
 from cai.speaker import Speaker

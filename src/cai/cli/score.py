@@ -13,9 +13,9 @@ from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder
 from cai.cli.source_options import over_responses, show_source
 from cai.constitution.loading import load_constitution
 from cai.drawing import candidates
+from cai.jobs.pace import Pace
 from cai.jobs.probing import Verdicts
 from cai.jobs.response_source import ResponseSource
-from cai.jobs.running import Pace
 from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
 from cai.judging.scoring import ScoreOutcome, ScorePlan
 

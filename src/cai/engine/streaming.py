@@ -1,18 +1,27 @@
-"""Many examples through one async function: a fixed number in flight, no barriers.
+"""Many examples through one async function: as many in flight as there is room for, no barriers.
 
-Items are pulled only when there is room for them, so memory is bounded whatever the size of the
-data set, and results come in the order of completion. One item's failure is data: it never stops
-its siblings. Two things stop the stream: a run folder that cannot be written, for then nothing
-more could be kept; and a long row of failures with no success between, for then it is the server,
-the key or the code that fails, and not the examples.
+An item is pulled only when there is room for it, so memory is bounded whatever the size of the data
+set, and what is begun goes before what is not: finished examples leave early. Results come in the
+order of completion. One item's failure is data: it never stops its siblings. Three things stop the
+stream: a run folder that cannot be written, for then nothing more could be kept; a long row of
+failures with no success between, for then it is the server, the key or the code that fails, and not
+the examples; and a run that is told to end, which finishes the calls that are in flight.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from cai.errors import CaiError, ContextLengthError, JournalError, ModelError, UsageError
+from cai.errors import (
+    CaiError,
+    ContextLengthError,
+    JournalError,
+    ModelError,
+    RunStopped,
+    UsageError,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,10 +35,35 @@ class ItemFailure(CaiError):
     """An item's failure that nobody foresaw: a bug. The traceback is logged at level DEBUG."""
 
 
+class Room(Protocol):
+    """Whether one more item may be begun when so many are in flight."""
+
+    def allows(self, n_in_flight: int) -> bool: ...
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called whenever there may be room that was not there before."""
+        ...
+
+
+class AtMost:
+    """Room for a fixed number of items."""
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise UsageError(f"{n} items in flight are asked for; there must be at least 1.")
+        self._n = n
+
+    def allows(self, n_in_flight: int) -> bool:
+        return n_in_flight < self._n
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Nothing but an item's end makes room."""
+
+
 async def stream(
     items: Iterable[T],
     work: Callable[[T], Awaitable[R]],
-    concurrency: int,
+    room: Room,
     stop_after: int = STOP_AFTER,
 ) -> AsyncGenerator[tuple[T, R | CaiError]]:
     """Pairs of an item and its result or error, in the order of completion.
@@ -44,17 +78,22 @@ async def stream(
     Raises:
         ModelError: `stop_after` items in a row failed, other than for their length.
         JournalError: An item found the run folder unusable.
+        RunStopped: An item was told that the run ends; all that were in flight have come to an end.
     """
-    if concurrency < 1:
-        raise UsageError(f"Concurrency is {concurrency}; it must be at least 1.")
-    flight = _Flight(iter(items), work)
+    flight = _Flight(iter(items), work, room)
     row: list[tuple[T, R | CaiError]] = []
+    stopped: RunStopped | None = None
     try:
-        while flight.fill(concurrency):
-            item, result = await flight.next()
+        while (finished := await flight.next()) is not None:
+            item, result = finished
+            if isinstance(result, RunStopped):
+                stopped = result
+                flight.begin_no_more()
+                continue
             if _is_systemic(result):
                 row.append((item, result))
-                _check_row(result, len(row), stop_after)
+                if stopped is None:
+                    _check_row(result, len(row), stop_after)
                 continue
             if not isinstance(result, CaiError):
                 for pair in row:
@@ -65,41 +104,61 @@ async def stream(
             yield pair
     finally:
         await flight.stop()
+    if stopped is not None:
+        raise stopped
 
 
 class _Flight(Generic[T, R]):
     """The items under work, and those finished but not yet taken."""
 
-    def __init__(self, source: Iterator[T], work: Callable[[T], Awaitable[R]]) -> None:
+    def __init__(self, source: Iterator[T], work: Callable[[T], Awaitable[R]], room: Room) -> None:
         self._source = source
         self._work = work
+        self._room = room
+        self._has_more = True
         self._tasks: set[asyncio.Task[R | CaiError]] = set()
-        self._finished: asyncio.Queue[tuple[T, asyncio.Task[R | CaiError]]] = asyncio.Queue()
+        self._finished: deque[tuple[T, asyncio.Task[R | CaiError]]] = deque()
+        self._wake = asyncio.Event()
+        room.watch(self._wake.set)
 
-    def fill(self, concurrency: int) -> bool:
-        """Starts items while there is room and there are any; whether any is in flight."""
-        while len(self._tasks) < concurrency and self._start_next():
-            pass
-        return bool(self._tasks)
+    def begin_no_more(self) -> None:
+        self._has_more = False
 
-    async def next(self) -> tuple[T, R | CaiError]:
-        """The next item to finish, with its result."""
-        item, task = await self._finished.get()
-        self._tasks.discard(task)
-        return item, task.result()
+    async def next(self) -> tuple[T, R | CaiError] | None:
+        """The next item to finish, with its result; None when all have."""
+        while True:
+            await self._fill()
+            if self._finished:
+                item, task = self._finished.popleft()
+                self._tasks.discard(task)
+                return item, task.result()
+            if not self._tasks:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start_next(self) -> bool:
+    async def _fill(self) -> None:
+        """Begins items while there is room and there are any; one at least is under work."""
+        while self._has_more and (not self._tasks or self._room.allows(len(self._tasks))):
+            self._has_more = self._begin_next()
+            await asyncio.sleep(0)  # so that it has asked its first calls when we look again
+
+    def _begin_next(self) -> bool:
         for item in self._source:
             task = asyncio.create_task(_attempt(self._work, item))
             self._tasks.add(task)
-            task.add_done_callback(lambda task, item=item: self._finished.put_nowait((item, task)))
+            task.add_done_callback(lambda task, item=item: self._finish(item, task))
             return True
         return False
+
+    def _finish(self, item: T, task: "asyncio.Task[R | CaiError]") -> None:
+        self._finished.append((item, task))
+        self._wake.set()
 
 
 async def _attempt(work: Callable[[T], Awaitable[R]], item: T) -> R | CaiError:
@@ -124,8 +183,10 @@ def _is_systemic(result: object) -> bool:
 def _check_row(last: object, length: int, stop_after: int) -> None:
     if length < stop_after or not isinstance(last, CaiError):
         return
-    kind = ModelError if isinstance(last, ModelError) else ItemFailure
-    raise kind(
+    message = (
         f"{length} examples in a row failed, so the run was stopped. The last one: {last} "
         "What was finished is kept: once the cause is gone, give the same command again."
-    ) from last
+    )
+    if isinstance(last, ModelError):
+        raise ModelError(message, last.cause) from last
+    raise ItemFailure(message) from last

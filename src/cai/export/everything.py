@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from cai.engine.records import Record
+from cai.engine.storage.records import Record
 from cai.export.formats import Method, Row
 from cai.export.source_runs import SourceRun
 from cai.judging.ranking import Judged

@@ -7,7 +7,7 @@ lengths, labels): then a first pass surveys them and a second one writes.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.everything import whole_row
 from cai.export.formats import Columns, Format, Method, Row, check_columns, check_format

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cai.engine.records import Record
+from cai.engine.storage.records import Record
 from cai.export.answered import (
     demonstration_of_judged,
     demonstration_of_scored,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from cai.engine.records import Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.records.bodies import Body, load

@@ -13,8 +13,9 @@ from cai.errors import ModelError
 from cai.jobs.described import described_constitution, described_judge
 from cai.jobs.failing import error_of
 from cai.jobs.groups import GroupSource, GroupSummary
+from cai.jobs.pace import Pace
 from cai.jobs.probing import Asking, Trial, Verdicts, read_judges, warn
-from cai.jobs.running import Job, Outcome, Pace, Through, opened, run_job
+from cai.jobs.running import Job, Outcome, Through, opened, run_job
 from cai.judging.asking import LETTERS, judge_turns, questions_of
 from cai.judging.comparisons import Comparison, Group
 from cai.judging.judge import Judge, JudgePlan
@@ -126,10 +127,10 @@ def first_question(judge: Speaker, principle: Principle) -> Asking:
     return judge_turns(judge.templates, next(questions_of(principle)), comparison), LETTERS
 
 
-def asked_through(judges: Sequence[Judge], through: Through) -> tuple[Judge, ...]:
-    """The judges with their models as the run asks them."""
+def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple[Judge, ...]:
+    """The judges with their models as the run asks them in that role."""
     return tuple(
-        replace(judge, speaker=replace(judge.speaker, model=through(judge.speaker.model)))
+        replace(judge, speaker=replace(judge.speaker, model=through(judge.speaker.model, role)))
         for judge in judges
     )
 
@@ -153,7 +154,7 @@ def _trial(job: JudgeJob) -> Trial:
 def _judging(
     job: JudgeJob, judges: tuple[Judge, ...], through: Through
 ) -> Callable[[Group], Awaitable[Judged]]:
-    bench = Bench(asked_through(judges, through), job.constitution, job.plan)
+    bench = Bench(asked_through(judges, through, "judge"), job.constitution, job.plan)
 
     async def judge(group: Group) -> Judged:
         judged = await judge_group(bench, group, job.pairing, job.seed)

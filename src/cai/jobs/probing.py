@@ -10,7 +10,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from cai.engine.retry import retrying
+from cai.engine.calls.retry import retrying
 from cai.errors import NoLogprobs, UsageError
 from cai.judging.judge import Judge
 from cai.models.protocol import ChoiceModel

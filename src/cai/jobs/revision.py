@@ -9,8 +9,9 @@ from rich.console import Console
 from cai.constitution.schema import Constitution
 from cai.drawing import candidates
 from cai.jobs.described import described_constitution, described_speaker
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.jobs.running import Job, Outcome, Pace, Through, opened, run_job
+from cai.jobs.running import Job, Outcome, Through, opened, run_job
 from cai.records.recipes import Draw, RevisionRecipe
 from cai.revision import Chain, RevisionPlan, Role, Speakers, revise_chain
 from cai.sources.prompts import SourceSummary
@@ -60,11 +61,15 @@ async def run_revision(
 
 
 def _reviser(job: RevisionJob, through: Through) -> Callable[[Prompt], Awaitable[Chain]]:
-    def one(speaker: Speaker) -> Speaker:
-        return replace(speaker, model=through(speaker.model))
+    def one(speaker: Speaker, role: Role) -> Speaker:
+        return replace(speaker, model=through(speaker.model, role))
 
     parts = job.speakers
-    speakers = Speakers(one(parts.respond), one(parts.critique), one(parts.revise))
+    speakers = Speakers(
+        one(parts.respond, "respond"),
+        one(parts.critique, "critique"),
+        one(parts.revise, "revise"),
+    )
 
     async def revise(prompt: Prompt) -> Chain:
         return await revise_chain(speakers, job.constitution, prompt, job.plan, job.seed)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from cai.engine.recipe import RUN_FILE
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.recipe import RUN_FILE
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import SourceError, UsageError
 from cai.judging.comparisons import Candidate
 from cai.records.bodies import load

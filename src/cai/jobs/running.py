@@ -1,11 +1,11 @@
 """A method over many examples, into a run folder: what the jobs of every method share.
 
-A job says what is read and how one example is worked on. The runner streams the examples through a
-fixed number of places, with the journal, and retry beneath it, about every model.
+A job says what is read and how one example is worked on. The runner streams the examples through
+the engine, which asks the models, and keeps what comes of each.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -17,13 +17,19 @@ import yaml
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.engine.journal import journaled
-from cai.engine.progress import Progress
-from cai.engine.records import Counts, Failure, Record
-from cai.engine.retry import retrying
-from cai.engine.run_folder import RunFolder
+from cai.engine.engine import Engine, Scheduling
+from cai.engine.spending.ledger import Ledger
+from cai.engine.spending.prices import load_prices
+from cai.engine.storage.records import Counts, Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.engine.streaming import stream
+from cai.engine.telling.display import Display
+from cai.engine.telling.progress import Progress, Teller, told
+from cai.engine.telling.status_file import StatusFile
 from cai.errors import CaiError
+from cai.jobs.estimating import Estimate, Spread, estimate
+from cai.jobs.pace import Pace
+from cai.jobs.stopping import stopped_by_signals
 from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.models.protocol import Model, Usage
@@ -38,21 +44,8 @@ T = TypeVar("T")
 S = TypeVar("S")
 B = TypeVar("B", Chain, Samples, Judged, Scored)
 
-Through = Callable[[Model], Model]
-"""Gives a model as the run asks it: through its journal, and again when a failure may pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How a run is carried out; none of it changes a result.
-
-    `limit` takes the first examples of the source alone; a later run of the same folder may go
-    further. `retry_failed` does examples again that failed for a lasting cause.
-    """
-
-    concurrency: int = 64
-    limit: int | None = None
-    retry_failed: bool = False
+Through = Callable[[Model, str], Model]
+"""Gives a model in a role as the run asks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +72,20 @@ class Job(Generic[T, S, B]):
 class Outcome(Generic[S]):
     """What a run folder holds now, and what was asked this time.
 
-    `usage` has the tokens of the calls made this time, not of those that the journal answered.
+    `usage` has the tokens of the calls made this time, not of those that the journal answered;
+    `ledger` the accounts of the whole run. `failures` are the failed examples of the folder by
+    cause. There is an `estimate` where a sample was asked for.
     """
 
     counts: Counts
+    failures: Mapping[str, int]
     n_flagged: int
     n_calls: int
     n_from_journal: int
     usage: Usage
+    ledger: Ledger
     source: S
+    estimate: Estimate | None = None
 
 
 @contextlib.asynccontextmanager
@@ -108,67 +106,92 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
     """Works on every example that the folder does not hold yet, and keeps what comes of it.
 
     Raises:
+        UsageError: There is a cap on money and a model without a price.
         JournalError: The folder is a run of another recipe, or cannot be used.
         ModelError: Call after call failed.
+        RunStopped: A cap is reached.
+        KeyboardInterrupt: Somebody stopped it; what was in flight is kept.
     """
-    with RunFolder.open(folder, job.recipe.model_dump(mode="json"), _versions()) as run:
-        if job.constitution is not None:
-            _keep_constitution(folder, job.constitution)
-        if job.note is not None:
-            for _, body in read_done(run, job.body):
+    prices = load_prices(pace.prices)
+    recipe = job.recipe.model_dump(mode="json")
+    with RunFolder.open(folder, recipe, _versions(), update=pace.update) as run:
+        _keep_constitution(folder, job.constitution)
+        spread = Spread()
+        for _, body in read_done(run, job.body):
+            spread.add(body.usage)
+            if job.note is not None:
                 job.note(body)
-        total = min(job.n_items, pace.limit or job.n_items)
-        with Progress(console, total, _n_settled(run, pace)) as progress:
-            await _work_through(run, job, pace, progress)
-        journal = run.journal
+        scheduling = Scheduling(pace.concurrency, pace.hedges)
+        engine = Engine(run.journal, Ledger.of(run.database, prices), pace.caps, scheduling)
+        n_total = pace.n_of(job.n_items)
+        progress = Progress(engine, n_total, _n_settled(run, pace))
+        work = _Work(run, job, pace, progress, spread)
+        with stopped_by_signals(engine, console):
+            await work.through(engine, console, folder)
+        foretold = None
+        if pace.sample is not None:
+            foretold = estimate(engine.gate.ledger, spread, n_total, progress.snapshot())
         return Outcome(
             run.counts(),
+            run.failures(),
             progress.flagged,
-            journal.calls,
-            journal.hits,
-            journal.usage,
+            run.journal.calls,
+            run.journal.hits,
+            run.journal.usage,
+            engine.gate.ledger,
             job.source,
+            foretold,
         )
 
 
-async def _work_through(run: RunFolder, job: Job[T, S, B], pace: Pace, progress: Progress) -> None:
-    work = job.prepare(_through(run))
+@dataclass(frozen=True, slots=True)
+class _Work(Generic[T, S, B]):
+    """The examples of a job on their way into a run folder."""
 
-    async def one(item: tuple[int, str, T]) -> B:
-        return await work(item[2])
+    run: RunFolder
+    job: Job[T, S, B]
+    pace: Pace
+    progress: Progress
+    spread: Spread
 
-    results = stream(_to_do(run, job, pace), one, pace.concurrency)
-    async with contextlib.aclosing(results):
-        async for (position, id, _), result in results:
-            n_hits = run.journal.hits - progress.from_journal
-            if isinstance(result, CaiError):
-                run.add(Record(position, id, "", Failure.of(result)))
-                progress.update(failed=1, from_journal=n_hits)
+    async def through(self, engine: Engine, console: Console, folder: Path) -> None:
+        """Works on all that is to be done, by the engine, and tells how it goes."""
+        work = self.job.prepare(engine.through)
+        engine.check_caps()
+
+        async def one(item: tuple[int, str, T]) -> B:
+            position, id, example = item
+            result = await work(example)
+            await self.run.store(Record(position, id, dump(result)))
+            return result
+
+        display = Display(console)
+        tellers: list[Teller] = [self.pace.tell or display.show, StatusFile(folder).write]
+        with contextlib.closing(display):
+            async with told(self.progress, tellers):
+                results = stream(self._to_do(), one, engine)
+                async with contextlib.aclosing(results):
+                    async for (position, id, _), result in results:
+                        await self._note(position, id, result)
+
+    async def _note(self, position: int, id: str, result: B | CaiError) -> None:
+        if isinstance(result, CaiError):
+            await self.run.store(Record(position, id, "", Failure.of(result)))
+            self.progress.add_failed(result.cause)
+            return
+        self.spread.add(result.usage)
+        if self.job.note is not None:
+            self.job.note(result)
+        self.progress.add_done(self.job.is_flagged(result))
+
+    def _to_do(self) -> Iterator[tuple[int, str, T]]:
+        pace, n, index = self.pace, self.pace.n_of(self.job.n_items), 0
+        for position, (id, item) in enumerate(islice(self.job.items(), pace.limit)):
+            if not pace.part.has(position):
                 continue
-            run.add(Record(position, id, dump(result)))
-            if job.note is not None:
-                job.note(result)
-            is_flagged = job.is_flagged(result)
-            progress.update(
-                done=1, flagged=int(is_flagged), usage=result.usage, from_journal=n_hits
-            )
-
-
-def _through(run: RunFolder) -> Through:
-    wrapped: dict[int, Model] = {}
-
-    def through(model: Model) -> Model:
-        if id(model) not in wrapped:
-            wrapped[id(model)] = journaled(retrying(model), run.journal)
-        return wrapped[id(model)]
-
-    return through
-
-
-def _to_do(run: RunFolder, job: Job[T, S, B], pace: Pace) -> Iterator[tuple[int, str, T]]:
-    for position, (id, item) in enumerate(islice(job.items(), pace.limit)):
-        if run.to_do(id, pace.retry_failed):
-            yield position, id, item
+            if pace.is_sampled(index, n) and self.run.to_do(id, pace.retry_failed):
+                yield position, id, item
+            index += 1
 
 
 def _n_settled(run: RunFolder, pace: Pace) -> int:
@@ -179,12 +202,16 @@ def _n_settled(run: RunFolder, pace: Pace) -> int:
     return run.counts().done + sum(not error.is_retryable for error in failed)
 
 
-def _keep_constitution(folder: Path, constitution: Constitution) -> None:
+def _keep_constitution(folder: Path, constitution: Constitution | None) -> None:
+    """The constitution of the run beside it; after an update that is another one."""
+    if constitution is None:
+        return
     path = folder / "constitution.yaml"
-    if not path.exists():
-        content = constitution.model_dump(mode="json", exclude_defaults=True)
+    content = constitution.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    if not path.exists() or path.read_text("utf-8") != text:
         part = folder / ".constitution.yaml.part"
-        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+        part.write_text(text, "utf-8")
         part.replace(path)
 
 

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from cai.errors import UsageError
 from cai.jobs.described import described_speaker
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.jobs.running import Job, Outcome, Pace, Through, opened, run_job
+from cai.jobs.running import Job, Outcome, Through, opened, run_job
 from cai.records.recipes import SampleRecipe
 from cai.sampling import Samples, sample_responses
 from cai.sources.prompts import SourceSummary
@@ -81,7 +82,7 @@ async def run_sampling(
 
 
 def _sampler(job: SampleJob, through: Through) -> Callable[[Prompt], Awaitable[Samples]]:
-    policies = [replace(policy, model=through(policy.model)) for policy in job.policies]
+    policies = [replace(policy, model=through(policy.model, "respond")) for policy in job.policies]
 
     async def respond(prompt: Prompt) -> Samples:
         return await sample_responses(policies, prompt, job.k, job.seed)

@@ -12,9 +12,10 @@ from cai.drawing import candidates
 from cai.jobs.described import described_constitution, described_judge
 from cai.jobs.failing import error_of
 from cai.jobs.judging import asked_through
+from cai.jobs.pace import Pace
 from cai.jobs.probing import Asking, Trial, Verdicts, read_judges
 from cai.jobs.response_source import Answer, ResponseSource, ResponseSummary
-from cai.jobs.running import Job, Outcome, Pace, Through, opened, run_job
+from cai.jobs.running import Job, Outcome, Through, opened, run_job
 from cai.judging.asking import MARKS, YES_NO, check_turns, score_turns
 from cai.judging.judge import Judge
 from cai.judging.scoring import Scored, ScoreOutcome, ScorePlan, check_samples, score_response
@@ -118,7 +119,7 @@ def _how(job: ScoreJob) -> str:
 def _scoring(
     job: ScoreJob, judges: tuple[Judge, ...], through: Through
 ) -> Callable[[Answer], Awaitable[Scored]]:
-    asked = asked_through(judges, through)
+    asked = asked_through(judges, through, "score")
 
     async def score(answer: Answer) -> Scored:
         text, seed = answer.response.text, derive_seed(job.seed, answer.id)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from cai.errors import ModelError, UsageError
-from cai.models.protocol import Model
+from cai.models.protocol import Limits, Model
 
 SCHEMES = "embedded, hf:NAME_OR_PATH, openai:MODEL, openai:MODEL@URL[,URL…]"
 
@@ -29,7 +29,8 @@ def open_model(spec: str) -> Model:
     `embedded` ships with the package. `hf:NAME_OR_PATH` runs in process, with the options `device`,
     `dtype`, `adapter`, `revision` and `slots` (examples in one batch). `openai:MODEL@URL[,URL…]` is
     any OpenAI-compatible server, with the options `key` (the environment variable that holds the
-    key), `timeout` in seconds, `connections` and `kind=base` for a model without a chat template.
+    key), `kind=base` for a model without a chat template, and the limits of each server: `timeout`
+    in seconds, `connections` at a time, `rpm` and `tpm`, requests and tokens a minute.
 
     Raises:
         UsageError: The name or an option is not known.
@@ -114,9 +115,14 @@ def _open_openai(spec: Spec) -> Model:
         spec.target,
         spec.urls,
         key_env=spec.options.get("key", "OPENAI_API_KEY"),
-        timeout_s=_whole(spec, "timeout", 600),
+        limits=Limits(
+            start=64,
+            calls=_whole(spec, "connections", 256),
+            requests_per_minute=_whole(spec, "rpm") if "rpm" in spec.options else None,
+            tokens_per_minute=_whole(spec, "tpm") if "tpm" in spec.options else None,
+            timeout_s=_whole(spec, "timeout", 600),
+        ),
         is_chat=_kind(spec) == "chat",
-        connections=_whole(spec, "connections", 256),
     )
 
 
@@ -127,7 +133,7 @@ def _kind(spec: Spec) -> str:
     return kind
 
 
-def _whole(spec: Spec, name: str, default: int) -> int:
+def _whole(spec: Spec, name: str, default: int = 1) -> int:
     value = spec.options.get(name, str(default))
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise UsageError(f"{name}={value} is not a whole number above 0.")
@@ -142,5 +148,5 @@ _OPENERS: Mapping[str, Callable[[Spec], Model]] = {
 _OPTIONS = {
     "embedded": ("device", "dtype", "slots"),
     "hf": ("device", "dtype", "adapter", "revision", "slots"),
-    "openai": ("key", "timeout", "connections", "kind"),
+    "openai": ("key", "kind", "timeout", "connections", "rpm", "tpm"),
 }

@@ -105,6 +105,22 @@ def mass_of(logprobs: Sequence[float]) -> float | None:
     return min(math.exp(total), 1.0) if total <= math.log1p(_MASS_NOISE) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls one server, or a model in process, is to be asked at a time.
+
+    Never more than `calls`; None where it queues them itself, as a model in process does. `start`
+    is how many keep it busy, or how many to begin with where that is not known. `timeout_s` is the
+    longest that a call may take.
+    """
+
+    start: int = 64
+    calls: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    timeout_s: float | None = None
+
+
 class Model(Protocol):
     """Answers a conversation.
 
@@ -141,3 +157,19 @@ class ChoiceModel(Model, Protocol):
     """A model that can also say how probable each of some given answers is."""
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice: ...
+
+
+@runtime_checkable
+class LimitedModel(Model, Protocol):
+    """A model that knows how much it can be asked at a time."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+
+@runtime_checkable
+class SpreadModel(Model, Protocol):
+    """A model behind one or several servers, each a model of its own that answers the same."""
+
+    @property
+    def endpoints(self) -> Sequence[Model]: ...

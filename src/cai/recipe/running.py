@@ -8,16 +8,16 @@ from rich.console import Console
 
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
-from cai.engine.records import Counts
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.records import Counts
+from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import export_file
 from cai.export.formats import Format
 from cai.jobs.groups import GroupSource
 from cai.jobs.judging import JudgeJob, run_judging
+from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.response_source import ResponseSource
 from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Pace
 from cai.jobs.sampling import SampleJob, run_sampling
 from cai.jobs.scoring import ScoreJob, run_scoring
 from cai.judging.scoring import ScorePlan

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.revision import Chain

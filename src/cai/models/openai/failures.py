@@ -18,6 +18,10 @@ _MESSAGE_FIELDS = ("error", "message", "detail")  # each may hold the next
 _MAY_PASS = frozenset({408, 409, 425, 429})
 _MAY_BE_TOO_LONG = frozenset({400, 413, 422})
 _NO_QUOTA = "insufficient_quota"
+_REFUSED_CONTENT = re.compile(
+    r"content[ _-]?(?:filter|policy|management)|responsible_?ai|moderation|safety system",
+    re.IGNORECASE,
+)
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|context[ _-](?:length|window|size)|max_model_len"
     r"|maximum (?:allowed )?(?:model|sequence|input|prompt) "
@@ -53,7 +57,7 @@ def failure(answer: Answer, listed: Sequence[str] = ()) -> ModelError:
     where = f"{answer.url} answers {answer.status}"
     status = answer.status
     if status in (401, 403):
-        return ModelError(_refused_key(answer, said))
+        return ModelError(_refused_key(answer, said), "refused key")
     if status in _MAY_BE_TOO_LONG and is_too_long(answer):
         return ContextLengthError(
             f"{where}: '{shown(said)}'. The request is longer than this model reads; shorten it, "
@@ -61,12 +65,19 @@ def failure(answer: Answer, listed: Sequence[str] = ()) -> ModelError:
         )
     if status == 429 and _NO_QUOTA in answer.text:
         return ModelError(
-            f"{where}: '{shown(said)}'. The account behind {answer.key.variable} is used up."
+            f"{where}: '{shown(said)}'. The account behind {answer.key.variable} is used up.",
+            "refused key",
         )
     if status in _MAY_PASS or status >= 500:
         return ModelUnavailable(
             f"{where}: '{shown(said)}'. If it goes on, look at the server's log or load.",
             answer.retry_after_s,
+            "rate limit" if status == 429 else "time-out" if status == 408 else "server error",
+        )
+    if status in _MAY_BE_TOO_LONG and _REFUSED_CONTENT.search(answer.text):
+        return ModelError(
+            f"{where}: '{shown(said)}'. The server refuses what the request says, and would again.",
+            "refused content",
         )
     if status == 404:
         return ModelError(f"{where}: '{shown(said)}'. {_missing(listed)}")

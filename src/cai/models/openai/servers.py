@@ -1,4 +1,4 @@
-"""Several servers of one model behind one connection pool: the least busy is asked first.
+"""Exchanges with servers over connections that are kept open.
 
 One exchange either brings an answer, whatever its status, or raises one typed error. A server that
 cannot be reached is left alone for some seconds while others can be asked.
@@ -7,7 +7,7 @@ cannot be reached is left alone for some seconds while others can be asked.
 import asyncio
 import io
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -26,6 +26,8 @@ _LARGE_BYTES = 2**20
 
 @dataclass(slots=True)
 class Server:
+    """One URL. `rests_until` is set when it cannot be reached."""
+
     url: str
     in_flight: int = 0
     rests_until: float = 0.0
@@ -38,29 +40,20 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """All that belongs to one event loop."""
+    """All that belongs to one event loop; the slots are by URL."""
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
-    slots: asyncio.Semaphore
+    slots: dict[str, asyncio.Semaphore]
 
 
-class Servers:
-    """The servers at those URLs, asked with that key, over at most `connections` connections.
+class Connections:
+    """Connections to servers that take that key, at most `most` to each."""
 
-    Raises:
-        UsageError: A URL is not http(s), or carries credentials.
-    """
-
-    def __init__(self, urls: Sequence[str], key: ApiKey, connections: int) -> None:
-        self.all = [Server(_checked(url, key)) for url in dict.fromkeys(urls)]
-        self._key = key
-        self._connections = connections
+    def __init__(self, key: ApiKey, most: int) -> None:
+        self.key = key
+        self._most = most
         self._pool: _Pool | None = None
-
-    @property
-    def least_busy(self) -> Server:
-        return min(self.all, key=lambda server: server.strain)
 
     async def get(self, server: Server, path: str, timeout_s: float) -> Answer:
         return await self._send(server, "GET", path, b"", timeout_s)
@@ -89,14 +82,15 @@ class Servers:
         data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body  # which aiohttp asks for
         server.in_flight += 1
         try:
-            async with pool.slots:
+            # The session's own queue would let waiting for a connection eat up the call's time.
+            async with pool.slots.setdefault(server.url, asyncio.Semaphore(self._most)):
                 with _typed_errors(server, timeout_s):
                     async with pool.session.request(
                         method, url, data=data, timeout=timeout, allow_redirects=False
                     ) as response:
                         content = await response.read()
                         wait_s = retry_after_s(response.headers)
-                        return Answer(server.url, self._key, response.status, content, wait_s)
+                        return Answer(server.url, self.key, response.status, content, wait_s)
         finally:
             server.in_flight -= 1
 
@@ -104,12 +98,11 @@ class Servers:
         loop = asyncio.get_running_loop()
         if self._pool is None or self._pool.loop is not loop:
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=_DNS_S),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Content-Type": "application/json", **self._key.headers},
+                headers={"Content-Type": "application/json", **self.key.headers},
             )
-            # The pool's own queue would let waiting for a connection eat up the call's time.
-            self._pool = _Pool(loop, session, asyncio.Semaphore(self._connections))
+            self._pool = _Pool(loop, session, {})
         return self._pool
 
 
@@ -126,18 +119,26 @@ def _typed_errors(server: Server, timeout_s: float) -> Generator[None]:
     except aiohttp.ClientConnectionError as error:
         server.rests_until = time.monotonic() + _REST_S
         raise ModelUnavailable(
-            f"Cannot reach {server.url}: {_reason(error)}; is the server running?"
+            f"Cannot reach {server.url}: {_reason(error)}; is the server running?",
+            cause="unreachable" if _is_away(error) else "broken connection",
         ) from None
     except TimeoutError:
         raise ModelUnavailable(
             f"{server.url} gave no answer within {timeout_s:g} s. "
-            "Send it fewer requests at once, or allow more time."
+            "Send it fewer requests at once, or allow more time.",
+            cause="time-out",
         ) from None
     except aiohttp.ClientError as error:
         raise ModelUnavailable(
             f"{server.url} sent an answer that is broken off or is no HTTP "
-            f"({type(error).__name__}). Check the URL and the server's log."
+            f"({type(error).__name__}). Check the URL and the server's log.",
+            cause="broken connection",
         ) from None
+
+
+def _is_away(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether no connection could be had; else one was, and broke."""
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 def _reason(error: aiohttp.ClientConnectionError) -> str:
@@ -156,7 +157,7 @@ def _reason(error: aiohttp.ClientConnectionError) -> str:
     return type(error).__name__
 
 
-def _checked(url: str, key: ApiKey) -> str:
+def checked_url(url: str, key: ApiKey) -> str:
     """The URL without a slash at its end.
 
     Raises:

@@ -148,15 +148,15 @@ def read_completion(answer: Answer, ask: Ask) -> Completion:
     """The text of the answer, its reasoning apart, cut before the first stop string.
 
     Raises:
-        ModelUnavailable: The server says that it broke the answer off.
-        ModelError: The body is not what the protocol promises.
+        ModelUnavailable: The server broke the answer off, or it is not what the protocol promises.
     """
     reply = _read(answer, ask)
     first = reply.choices[0]
     if first.finish_reason in _BROKEN_OFF:
         raise ModelUnavailable(
             f"{answer.url} broke its answer off (finish_reason {first.finish_reason!r}). "
-            "If it goes on, look at the server's log."
+            "If it goes on, look at the server's log.",
+            cause="broken connection",
         )
     text, reasoning = _texts(first)
     stop_reason = _STOP_REASONS.get(first.finish_reason, "stop")
@@ -173,7 +173,7 @@ def read_top_tokens(answer: Answer, ask: Ask, n_top: int) -> tuple[list[tuple[st
 
     Raises:
         NoLogprobs: The server sent none.
-        ModelError: The body is not what the protocol promises.
+        ModelUnavailable: The body is not what the protocol promises.
     """
     reply = _read(answer, ask)
     logprobs = reply.choices[0].logprobs
@@ -210,10 +210,12 @@ def _read(answer: Answer, ask: Ask) -> _Reply:
     return reply
 
 
-def _unreadable(answer: Answer, reason: str) -> ModelError:
-    return ModelError(
+def _unreadable(answer: Answer, reason: str) -> ModelUnavailable:
+    # Cut short on its way, it may be whole the next time.
+    return ModelUnavailable(
         f"{answer.url} answers with something else than a completion ({shown(reason)}): "
-        f"'{shown(answer.text)}'. Check that the URL is that of an OpenAI-compatible API."
+        f"'{shown(answer.text)}'. Check that the URL is that of an OpenAI-compatible API.",
+        cause="invalid answer",
     )
 
 

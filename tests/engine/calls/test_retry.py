@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.engine.retry import Retry, retrying
+from cai.engine.calls.retry import Retry, retrying
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable
 from cai.models.protocol import ChoiceModel, Sampling
 from cai.models.scripted import ScriptedModel

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from cai.engine.progress import Progress
+from cai.engine.telling.progress import Progress
 from cai.models.protocol import Usage
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.database import Database
-from cai.engine.journal import Journal, call_key, journaled
-from cai.engine.wrappers import Answer, Ask, Call, wrapped
+from cai.engine.calls.call import Answer, Ask, Call, wrapped
+from cai.engine.storage.database import Database
+from cai.engine.storage.journal import Journal, call_key, journaled
 from cai.errors import JournalError, ModelError
 from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel

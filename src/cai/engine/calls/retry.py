@@ -1,15 +1,18 @@
 """Asking again: the only place that does.
 
 Clients raise typed errors; what says `retryable` is asked again after an exponentially growing
-pause with jitter, so that many examples in flight do not come back all at once.
+pause with jitter, so that many examples in flight do not come back all at once. A rate limit, an
+error of the server, a broken connection, a time-out and an answer that cannot be read may pass. A
+request that is refused, for its form, its content or its length, is the same the next time.
 """
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cai.engine.wrappers import Answer, Ask, Call, wrapped
+from cai.engine.calls.call import Answer, Ask, Call, wrapped
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.protocol import Model
 
@@ -20,13 +23,17 @@ LONGEST_ADVICE_S = (
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and how patiently a call is asked. `jitter` gives numbers in [0, 1)."""
+    """How often and how patiently a call is asked. `jitter` gives numbers in [0, 1).
+
+    `counts` says how often was asked again, by what had failed.
+    """
 
     attempts: int = 6
     first_delay_s: float = 0.5
     max_delay_s: float = 60.0
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
+    counts: Counter[str] = field(default_factory=Counter[str])
 
     async def answer(self, call: Call, ask: Ask) -> Answer:
         """The first answer that comes.
@@ -46,6 +53,7 @@ class Retry:
                 advice_s = _advice_s(error)
                 if attempt >= self.attempts or advice_s > LONGEST_ADVICE_S:
                     raise _given_up(call, error, attempt) from error
+                self.counts[error.cause] += 1
             await self.sleep(self._delay_s(attempt, advice_s))
 
     def _delay_s(self, attempt: int, advice_s: float) -> float:
@@ -68,4 +76,5 @@ def _advice_s(error: CaiError) -> float:
 
 def _given_up(call: Call, error: CaiError, attempts: int) -> ModelUnavailable:
     times = "once" if attempts == 1 else f"{attempts} times"
-    return ModelUnavailable(f"{error} ({call.model} was asked {times}.)", _advice_s(error) or None)
+    message = f"{error} ({call.model} was asked {times}.)"
+    return ModelUnavailable(message, _advice_s(error) or None, error.cause)

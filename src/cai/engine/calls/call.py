@@ -1,7 +1,7 @@
-"""What stands between a method and a model: wrappers that are themselves Models.
+"""One call to a model as a value, and models whose every call goes through a function.
 
-Journal and retry (later rate limit, budget, load) are each one async function around a call. A
-wrapped model can `choose` exactly when the model inside can.
+Journal, retry, caps and the choice of a server are each one async function around a call. The
+methods see a Model and know of none of them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,13 +17,25 @@ Ask = Callable[[], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to a model: a completion has `sampling`, a choice has `options`."""
+    """One request to a model: a completion has `sampling`, a choice has `options`.
+
+    `role` is the part that the model plays in it (respond, critique, judge …), for the accounts.
+    """
 
     kind: Literal["complete", "choose"]
     model: str
     messages: Conversation
     sampling: Sampling | None = None
     options: tuple[str, ...] = ()
+    role: str = ""
+
+
+async def ask_model(model: Model, call: Call) -> Answer:
+    """The model's own answer to the call."""
+    if call.sampling is not None:
+        return await model.complete(call.messages, call.sampling)
+    assert isinstance(model, ChoiceModel)
+    return await model.choose(call.messages, call.options)
 
 
 class Around(Protocol):
@@ -32,29 +44,24 @@ class Around(Protocol):
     async def __call__(self, call: Call, ask: Ask) -> Answer: ...
 
 
-def wrapped(model: Model, around: Around) -> Model:
+def wrapped(model: Model, around: Around, role: str = "") -> Model:
     """The model with `around` about each of its calls; a ChoiceModel when the model is one."""
     if isinstance(model, ChoiceModel):
-        return _WrappedChoiceModel(model, around)
-    return _WrappedModel(model, around)
+        return _WrappedChoiceModel(model, around, role)
+    return _WrappedModel(model, around, role)
 
 
 class _WrappedModel:
-    def __init__(self, model: Model, around: Around) -> None:
+    def __init__(self, model: Model, around: Around, role: str) -> None:
         self._model = model
         self._around = around
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def is_chat(self) -> bool:
-        return self._model.is_chat
+        self._role = role
+        self.name = model.name
+        self.is_chat = model.is_chat
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        call = Call("complete", self.name, tuple(messages), sampling=sampling)
-        answer = await self._around(call, lambda: self._model.complete(messages, sampling))
+        call = Call("complete", self.name, tuple(messages), sampling, role=self._role)
+        answer = await self._around(call, lambda: ask_model(self._model, call))
         assert isinstance(answer, Completion)
         return answer
 
@@ -68,12 +75,8 @@ class _WrappedModel:
 class _WrappedChoiceModel(_WrappedModel):
     """A subclass, so that `isinstance(model, ChoiceModel)` is true only where `choose` works."""
 
-    def __init__(self, model: ChoiceModel, around: Around) -> None:
-        super().__init__(model, around)
-        self._choice_model = model
-
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
-        call = Call("choose", self.name, tuple(messages), options=tuple(options))
-        answer = await self._around(call, lambda: self._choice_model.choose(messages, options))
+        call = Call("choose", self.name, tuple(messages), options=tuple(options), role=self._role)
+        answer = await self._around(call, lambda: ask_model(self._model, call))
         assert isinstance(answer, Choice)
         return answer

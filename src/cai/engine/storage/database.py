@@ -1,8 +1,9 @@
 """The SQLite file of a run, with every failure told as a `JournalError`.
 
-Write-ahead logging with `synchronous=NORMAL`: a statement that returned survives SIGKILL, readers
-in other processes never wait for the writer, and a commit costs microseconds. A power cut may take
-the last moments with it, but leaves the file sound.
+Write-ahead logging with `synchronous=FULL`: what is committed survives SIGKILL and, where the disk
+keeps its word, a power cut; readers in other threads and processes never wait for the writer. FULL
+costs one flush of the disk a commit, which is why answers are committed in groups (`writer.py`).
+With NORMAL a power cut would take the last seconds with it, and those answers are paid for.
 """
 
 import sqlite3
@@ -17,16 +18,21 @@ JOURNAL_FILE = "journal.sqlite"
 APPLICATION_ID = (
     0x63616A31  # "caj1", in the header of the file: tells ours from any other SQLite file
 )
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 30.0
 
-_SCHEMA = (
+# The answer stands last, so that counting calls and tokens does not read the texts.
+SCHEMA = (
     """CREATE TABLE calls (
-        key BLOB PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, answer TEXT NOT NULL,
-        created REAL NOT NULL)""",
+        key BLOB PRIMARY KEY, kind TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL,
+        prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, created REAL NOT NULL,
+        generation INTEGER NOT NULL, checksum INTEGER NOT NULL, answer TEXT NOT NULL)""",
     """CREATE TABLE records (
         position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
-        body TEXT NOT NULL, error TEXT, error_kind TEXT, is_retryable INTEGER NOT NULL)""",
+        body TEXT NOT NULL, error TEXT, error_kind TEXT, error_cause TEXT,
+        is_retryable INTEGER NOT NULL)""",
+    "CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+    "INSERT INTO state VALUES ('generation', 1)",
 )
 
 _ADVICE = {
@@ -39,9 +45,13 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "It cannot be opened: look at its permissions, or copy the whole "
     "run folder to a place that can be written and use that.",
     sqlite3.SQLITE_BUSY: "Another program holds it: close that and try again.",
-    sqlite3.SQLITE_NOTADB: "It is not a journal, or it is damaged: use another folder.",
+    sqlite3.SQLITE_NOTADB: "It is not a journal, or its beginning is damaged: put back a copy of "
+    "it, or use another folder.",
 }
-_DAMAGED = "It is damaged: put back a copy of it, or use another folder."
+DAMAGED = (
+    "It is damaged. Keep what can be read with `cai cache repair RUN`, put back a copy of it, or "
+    "use another folder."
+)
 
 Row = tuple[Any, ...]
 
@@ -68,13 +78,36 @@ class Database:
             return self._connection.execute(sql, values).fetchall()
 
     def write(self, sql: str, *values: object) -> int:
-        """How many rows changed. They are safe from SIGKILL when this returns.
+        """How many rows changed. Outside of a transaction they are safe when this returns.
 
         Raises:
             sqlite3.IntegrityError: A rule of the table forbids it; for the caller to explain.
         """
         with _told(self.path):
             return self._connection.execute(sql, values).rowcount
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """What is written inside is safe, all of it, when this ends; none of it after an error."""
+        self.write("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.write("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk has ended it already
+                self.write("ROLLBACK")
+            raise
+
+    def check(self) -> None:
+        """Reads the structure of the whole file.
+
+        Raises:
+            JournalError: It is damaged, for instance cut short.
+        """
+        found = [line for (line,) in self.rows("PRAGMA quick_check(3)")]
+        if found != ["ok"]:
+            shown = " ".join("; ".join(found).split())
+            raise JournalError(f"{self.path}: {shown}. {DAMAGED}")
 
     def close(self) -> None:
         self._connection.close()
@@ -90,18 +123,21 @@ class Database:
                 f"{self.path} was written by a newer cai (format {version}; this one reads "
                 f"{SCHEMA_VERSION}). Update cai, or use another folder."
             )
+        if not is_empty and version < SCHEMA_VERSION:
+            raise JournalError(
+                f"{self.path} was written by an older cai (format {version}; this one reads "
+                f"{SCHEMA_VERSION}). Use the version that its run.yaml names, or another folder."
+            )
 
     def _make_tables(self) -> None:
         """All or nothing, so that a kill in between leaves an empty file that is begun anew."""
         if self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
             return
-        with _told(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            self._connection.execute("COMMIT")
+        with self.transaction():
+            for statement in SCHEMA:
+                self.write(statement)
+            self.write(f"PRAGMA application_id = {APPLICATION_ID}")
+            self.write(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def storable(text: str) -> str:
@@ -116,7 +152,7 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
     connection = _connect(str(path))
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
         connection.close()
         raise
@@ -163,4 +199,4 @@ def _told(path: Path) -> Generator[None]:
         raise
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        raise JournalError(f"{path}: {error}. {_ADVICE.get(code, _DAMAGED)}") from error
+        raise JournalError(f"{path}: {error}. {_ADVICE.get(code, DAMAGED)}") from error

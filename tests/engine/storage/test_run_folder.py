@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.journal import journaled
-from cai.engine.records import PAGE, Counts, Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.journal import journaled
+from cai.engine.storage.records import PAGE, Counts, Failure, Record
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import JournalError, ModelError, ModelUnavailable
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel
@@ -116,7 +116,7 @@ def test_a_creation_that_fails_halfway_leaves_no_folder(tmp_path: Path):
     script = """
 import resource, sys
 from pathlib import Path
-from cai.engine.run_folder import RunFolder
+from cai.engine.storage.run_folder import RunFolder
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 RunFolder.open(Path(sys.argv[1]), {}, {})
 """
@@ -168,7 +168,7 @@ def test_a_second_process_is_refused_until_the_first_one_dies(tmp_path: Path):
     script = """
 import sys, time
 from pathlib import Path
-from cai.engine.run_folder import Record, RunFolder
+from cai.engine.storage.run_folder import Record, RunFolder
 run = RunFolder.open(Path(sys.argv[1]), {"command": "revise", "rounds": 4}, {})
 run.add(Record(0, "a", "{}"))
 print("open", flush=True)

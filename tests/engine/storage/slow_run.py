@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from cai.engine.journal import journaled
-from cai.engine.run_folder import Record, RunFolder
-from cai.engine.streaming import stream
-from cai.engine.wrappers import Answer, Ask, Call, wrapped
+from cai.engine.calls.call import Answer, Ask, Call, wrapped
+from cai.engine.storage.journal import journaled
+from cai.engine.storage.run_folder import Record, RunFolder
+from cai.engine.streaming import AtMost, stream
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, derive_seed
@@ -41,9 +41,9 @@ async def main(path: Path, log: Path, n_examples: int) -> None:
             return json.dumps(texts)
 
         to_do = (number for number in range(n_examples) if run.to_do(str(number)))
-        async for number, body in stream(to_do, work, concurrency=8):
+        async for number, body in stream(to_do, work, AtMost(8)):
             assert isinstance(body, str)
-            run.add(Record(number, str(number), body))
+            await run.store(Record(number, str(number), body))
 
 
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

@@ -8,12 +8,13 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from cai.engine.database import JOURNAL_FILE, Database
-from cai.engine.journal import Journal
-from cai.engine.lock import LOCK_FILE, FolderLock
-from cai.engine.recipe import (
+from cai.engine.storage.database import JOURNAL_FILE, Database
+from cai.engine.storage.journal import Journal
+from cai.engine.storage.lock import LOCK_FILE, FolderLock
+from cai.engine.storage.recipe import (
     PART_FILE,
     RUN_FILE,
     JsonValue,
@@ -23,7 +24,15 @@ from cai.engine.recipe import (
     read_description,
     write_description,
 )
-from cai.engine.records import Counts, Record, Status, read_records, store_record
+from cai.engine.storage.records import (
+    Counts,
+    Record,
+    Status,
+    count_failures,
+    read_records,
+    storing,
+)
+from cai.engine.storage.writer import Writer
 from cai.errors import JournalError
 
 # what stands in a folder before it is a run
@@ -42,16 +51,17 @@ _logger = logging.getLogger(__name__)
 class RunFolder:
     """An open run; close it, or hold it in a `with` statement.
 
-    `version_changes` says which packages are not in the version that the run began with, as
-    "name: old → new".
+    One connection reads, so that looking up never waits for a commit; another, in a thread of its
+    own, writes. `version_changes` says which packages are not in the version that the run began
+    with, as "name: old → new".
     """
 
     def __init__(
         self,
         path: Path,
         description: RunDescription,
-        database: Database,
-        lock: FolderLock | None = None,
+        reader: Database,
+        written: "_Written | None" = None,
         version_changes: tuple[str, ...] = (),
     ) -> None:
         self.path = path
@@ -59,35 +69,52 @@ class RunFolder:
         self.versions = description.versions
         self.created = description.created
         self.version_changes = version_changes
-        self.journal = Journal(database)
-        self._database = database
-        self._lock = lock
+        self.database = reader
+        self._written = written
+        self.journal = Journal(reader, written.writer if written else None)
 
     @classmethod
     def open(
-        cls, path: Path, recipe: Mapping[str, JsonValue], versions: Mapping[str, str]
+        cls,
+        path: Path,
+        recipe: Mapping[str, JsonValue],
+        versions: Mapping[str, str],
+        *,
+        update: bool = False,
     ) -> "RunFolder":
         """The run in that folder, made if absent, with the sole right to write it.
 
-        `recipe` holds what decides the results and nothing else: only the same recipe goes on.
+        `recipe` holds what decides the results and nothing else: only the same recipe goes on. With
+        `update` a run of another recipe becomes one of this recipe: its records are made anew, and
+        the journal answers every call that the change does not touch.
 
         Raises:
             JournalError: The folder cannot be written, is not empty and no run, is a run of another
-                recipe or being written by another process; or the recipe holds a secret.
+                recipe or being written by another process, or is damaged; or the recipe holds a
+                secret.
         """
         asked = describe(recipe, versions)
         was_empty = _make_folder(path)
         lock = _lock(path)
         is_run = (path / RUN_FILE).exists()
         try:
-            stored = _checked(path, asked) if is_run else asked
-            database = Database(path / JOURNAL_FILE) if is_run else _create(path, asked)
+            stored = _checked(path, asked, update) if is_run else asked
+            database = _opened(path) if is_run else _create(path, asked)
         except BaseException:
             if was_empty and not is_run:
                 _remove_beginnings(path)
             lock.release()
             raise
-        return cls(path, stored, database, lock, _version_changes(path, stored, asked))
+        try:
+            if stored.recipe != asked.recipe:
+                stored = _begin_again(path, database, asked)
+            changes = _version_changes(path, stored, asked)
+            reader = Database(path / JOURNAL_FILE, is_read_only=True)
+        except BaseException:
+            database.close()
+            lock.release()
+            raise
+        return cls(path, stored, reader, _Written(database, Writer(database), lock), changes)
 
     @classmethod
     def existing(cls, path: Path) -> "RunFolder":
@@ -99,22 +126,32 @@ class RunFolder:
         description = read_description(path)
         return cls(path, description, Database(path / JOURNAL_FILE, is_read_only=True))
 
-    def add(self, record: Record) -> None:
-        """Stores the record; it replaces one of the same example that failed.
+    async def store(self, record: Record) -> None:
+        """Stores the record, safely once this returns; it replaces one of the example that failed.
 
         Raises:
-            JournalError: The example is done already, or another one has its position.
+            JournalError: The example is done already, or another one has its position; or the disk
+                is full or the file damaged.
         """
         try:
-            is_stored = store_record(self._database, record)
+            n_changed = await self._writer.write(*storing(record))
         except sqlite3.IntegrityError as conflict:
             raise self._conflict(record, "another example has that position") from conflict
-        if not is_stored:
+        if not n_changed:
+            raise self._conflict(record, "it is done already")
+
+    def add(self, record: Record) -> None:
+        """As `store`, for callers without an event loop. Raises the same."""
+        try:
+            n_changed = self._writer.write_and_wait(*storing(record))
+        except sqlite3.IntegrityError as conflict:
+            raise self._conflict(record, "another example has that position") from conflict
+        if not n_changed:
             raise self._conflict(record, "it is done already")
 
     def to_do(self, id: str, retry_failed: bool = False) -> bool:
         """Whether it is still to be done: new, failed for a passing cause, or to be retried."""
-        found = self._database.rows("SELECT status, is_retryable FROM records WHERE id = ?", id)
+        found = self.database.rows("SELECT status, is_retryable FROM records WHERE id = ?", id)
         if not found:
             return True
         status, is_retryable = found[0]
@@ -122,27 +159,31 @@ class RunFolder:
 
     def records(self, status: Status | None = None) -> Iterator[Record]:
         """The records of that status, or all, by position; a page at a time in memory."""
-        return read_records(self._database, status)
+        return read_records(self.database, status)
 
     def record_ids(self, status: Status | None = None) -> list[str]:
         """The ids of the records of that status, or of all, by position."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "SELECT id FROM records WHERE ? IS NULL OR status = ? ORDER BY position", status, status
         )
         return [id for (id,) in rows]
 
     def counts(self) -> Counts:
         by_status: dict[str, int] = dict(
-            self._database.rows("SELECT status, count(*) FROM records GROUP BY status")
+            self.database.rows("SELECT status, count(*) FROM records GROUP BY status")
         )
         return Counts(by_status.get("done", 0), by_status.get("failed", 0))
 
+    def failures(self) -> dict[str, int]:
+        """How many examples failed for each cause, the most frequent first."""
+        return count_failures(self.database)
+
     def close(self) -> None:
         """Closes the journal and lets others write the run; a second time does nothing."""
-        self._database.close()
-        if self._lock:
-            self._lock.release()
-            self._lock = None
+        if self._written:
+            self._written.close()
+            self._written = None
+        self.database.close()
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -150,11 +191,30 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def _writer(self) -> Writer:
+        assert self._written is not None, "a record of a run that is only read"
+        return self._written.writer
+
     def _conflict(self, record: Record, found: str) -> JournalError:
         return JournalError(
             f"{self.path}: example {record.id!r} cannot be stored at position {record.position}: "
             f"{found}. The source is not the one that the run began with: use another folder."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What only the one process has that writes the run."""
+
+    database: Database
+    writer: Writer
+    lock: FolderLock
+
+    def close(self) -> None:
+        self.writer.close()
+        self.database.close()
+        self.lock.release()
 
 
 def _make_folder(path: Path) -> bool:
@@ -200,14 +260,39 @@ def _create(path: Path, description: RunDescription) -> Database:
     return database
 
 
-def _checked(path: Path, asked: RunDescription) -> RunDescription:
+def _opened(path: Path) -> Database:
+    """The journal that is there, sound from end to end."""
+    database = Database(path / JOURNAL_FILE)
+    try:
+        database.check()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _begin_again(path: Path, database: Database, asked: RunDescription) -> RunDescription:
+    """Makes the run one of another recipe; a kill in between leaves one that says to do so again.
+
+    The records go and the journal stays: whatever it still answers is not asked again.
+    """
+    with database.transaction():
+        database.write("DELETE FROM records")
+        database.write("UPDATE state SET value = value + 1 WHERE name = 'generation'")
+    write_description(path, asked)
+    return asked
+
+
+def _checked(path: Path, asked: RunDescription, update: bool) -> RunDescription:
     """The description of the run that is there, which must be of the recipe asked for."""
     stored = read_description(path)
-    if lines := differences(stored.recipe, asked.recipe):
+    lines = differences(stored.recipe, asked.recipe)
+    if lines and not update:
         raise JournalError(
             f"{path}: is a run of another recipe:\n  "
             + "\n  ".join(lines)
-            + "\nUse another folder, or the settings that the run began with."
+            + "\nUse another folder, or the settings that the run began with; or --update, which "
+            "makes the records anew and asks only what the change touches."
         )
     if not (path / JOURNAL_FILE).is_file():
         raise JournalError(f"{path / JOURNAL_FILE} is missing. Put it back, or use another folder.")

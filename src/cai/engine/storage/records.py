@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cai.engine.database import Database, Row, storable
+from cai.engine.storage.database import Database, Row, storable
 from cai.errors import CaiError
 
 Status = Literal["done", "failed"]
@@ -14,15 +14,19 @@ PAGE = 256  # records read at a time: no read stays open, which would make the w
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an example has no result. What is retryable is done again by the same command."""
+    """Why an example has no result. What is retryable is done again by the same command.
+
+    `kind` is the class of the error, `cause` the words under which it is counted.
+    """
 
     kind: str
     message: str
     is_retryable: bool
+    cause: str = "error"
 
     @classmethod
     def of(cls, error: CaiError) -> "Failure":
-        return cls(type(error).__name__, str(error), error.retryable)
+        return cls(type(error).__name__, str(error), error.retryable, error.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +48,30 @@ class Counts:
     failed: int
 
 
-def store_record(database: Database, record: Record) -> bool:
-    """Whether it was stored, anew or in place of a failed one; a done one is never replaced.
+def storing(record: Record) -> tuple[str, *tuple[object, ...]]:
+    """The statement and its values that store the record.
 
-    Raises:
-        sqlite3.IntegrityError: Another example has its position.
+    It changes one row where the record is new or replaces a failed one, none where the example is
+    done already, and breaks a rule of the table where another example has its position.
     """
     assert record.position >= 0
     error = record.error
-    values = (
+    return (
+        _ADD,
         record.position,
         record.id,
         "failed" if error else "done",
         storable(record.body),
         storable(error.message) if error else None,
         error.kind if error else None,
+        error.cause if error else None,
         error.is_retryable if error else False,
     )
-    return database.write(_ADD, *values) == 1
+
+
+def count_failures(database: Database) -> dict[str, int]:
+    """How many examples failed for each cause, the most frequent first."""
+    return dict(database.rows(_CAUSES))
 
 
 def read_records(database: Database, status: Status | None) -> Iterator[Record]:
@@ -73,16 +83,19 @@ def read_records(database: Database, status: Status | None) -> Iterator[Record]:
 
 
 def _record(row: Row) -> Record:
-    position, id, body, message, kind, is_retryable = row
-    error = None if kind is None else Failure(kind, message, bool(is_retryable))
+    position, id, body, message, kind, cause, is_retryable = row
+    error = None if kind is None else Failure(kind, message, bool(is_retryable), cause)
     return Record(position, id, body, error)
 
 
-_ADD = """INSERT INTO records (position, id, status, body, error, error_kind, is_retryable)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+_ADD = """INSERT INTO records
+    (position, id, status, body, error, error_kind, error_cause, is_retryable)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET position = excluded.position, status = excluded.status,
         body = excluded.body, error = excluded.error, error_kind = excluded.error_kind,
-        is_retryable = excluded.is_retryable
+        error_cause = excluded.error_cause, is_retryable = excluded.is_retryable
     WHERE records.status = 'failed'"""
-_PAGE = """SELECT position, id, body, error, error_kind, is_retryable FROM records
+_PAGE = """SELECT position, id, body, error, error_kind, error_cause, is_retryable FROM records
     WHERE position > ? AND (? IS NULL OR status = ?) ORDER BY position LIMIT ?"""
+_CAUSES = """SELECT error_cause, count(*) FROM records WHERE status = 'failed'
+    GROUP BY error_cause ORDER BY count(*) DESC, error_cause"""

@@ -1,0 +1,196 @@
+"""All calls to one model: in the order of their coming, each to the least strained endpoint.
+
+No call is given to an endpoint without a free seat, so nothing queues at a server that we could
+still send elsewhere. When every endpoint is down, calls wait until one is back.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from cai.engine.calls.call import Answer, Call
+from cai.engine.calls.lane import Clock, Lane, LaneView
+from cai.errors import CaiError, ModelUnavailable
+from cai.models.protocol import Model, SpreadModel
+
+PATIENCE_S = 600.0  # how long a model may be away before its calls fail
+_AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
+_BYTES_A_TOKEN = 4
+
+
+class Pool:
+    """The endpoints of a model. `on_room` is called when more calls may be asked."""
+
+    def __init__(
+        self,
+        model: Model,
+        cap: int | None = None,
+        hedges: bool = False,
+        on_room: Callable[[], None] = lambda: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        endpoints = model.endpoints if isinstance(model, SpreadModel) else (model,)
+        self.lanes = tuple(Lane(endpoint, cap, clock) for endpoint in endpoints)
+        self.n_hedged = 0
+        self._hedges = hedges
+        self._on_room = on_room
+        self._clock = clock
+        self._waiting: deque[tuple[int, asyncio.Future[Lane]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._refusal: CaiError | None = None
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def n_seats(self) -> int:
+        """How many calls keep it busy."""
+        return sum(lane.limit or lane.start for lane in self.lanes)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another example would find a seat soon."""
+        limits = [lane.limit for lane in self.lanes if lane.limit is not None]
+        if len(limits) == len(self.lanes):
+            return len(self._waiting) <= sum(limits) // _AHEAD
+        return any(lane.in_flight < lane.start for lane in self.lanes)
+
+    def views(self) -> list[LaneView]:
+        return [lane.view() for lane in self.lanes]
+
+    def refuse(self, error: CaiError) -> None:
+        """Lets no call go any more: those that wait, and all later ones, get this error."""
+        self._refusal = error
+        self._fail_waiting(error)
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer of an endpoint, once one has a seat.
+
+        Raises:
+            ModelUnavailable: All endpoints have been away for too long.
+            CaiError: The call failed.
+        """
+        if self._hedges:
+            return await self._hedged(call)
+        return await self._ask(call)
+
+    async def _ask(self, call: Call) -> Answer:
+        n_tokens = _about(call)
+        lane = await self._seat(n_tokens)
+        try:
+            return await lane.ask(call, n_tokens)
+        finally:
+            lane.leave()
+            self._dispatch()
+
+    async def _hedged(self, call: Call) -> Answer:
+        """Asks a straggler a second time where seats are idle, and takes what comes first.
+
+        Dean and Barroso 2013, "The Tail at Scale": it buys time at the end of a run, and pays for
+        two answers.
+        """
+        tasks = [asyncio.create_task(self._ask(call))]
+        try:
+            await asyncio.wait(tasks, timeout=self._straggler_s())
+            if not tasks[0].done() and self._is_idle():
+                self.n_hedged += 1
+                tasks.append(asyncio.create_task(self._ask(call)))
+            while True:
+                done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                best = next((task for task in done if task.exception() is None), None)
+                if best is not None or not others:
+                    return (best or done.pop()).result()
+                tasks = list(others)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _straggler_s(self) -> float | None:
+        times = [lane.timeout.straggler_s for lane in self.lanes]
+        return min((each for each in times if each is not None), default=None)
+
+    def _is_idle(self) -> bool:
+        """Whether the run is near its end: most of the seats are free."""
+        n_in_flight = sum(lane.in_flight for lane in self.lanes)
+        return not self._waiting and 2 * n_in_flight < self.n_seats
+
+    async def _seat(self, n_tokens: int) -> Lane:
+        if self._refusal is not None:
+            raise self._refusal
+        if not self._waiting and (lane := self._open_lane()) is not None:
+            lane.take(n_tokens)
+            return lane
+        future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+        self._waiting.append((n_tokens, future))
+        self._dispatch()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().leave()  # it was given a seat and cancelled in the same moment
+                self._dispatch()
+            raise
+
+    def _dispatch(self) -> None:
+        """Gives free seats to those who wait, and says when there is room for more."""
+        while self._waiting:
+            n_tokens, future = self._waiting[0]
+            if future.done():
+                self._waiting.popleft()
+                continue
+            lane = self._open_lane()
+            if lane is None:
+                break
+            self._waiting.popleft()
+            lane.take(n_tokens)
+            future.set_result(lane)
+        if self._waiting:
+            self._look_again()
+        if self.has_room:
+            self._on_room()
+
+    def _open_lane(self) -> Lane | None:
+        return min(
+            (lane for lane in self.lanes if lane.is_open()),
+            key=lambda lane: lane.strain,
+            default=None,
+        )
+
+    def _look_again(self) -> None:
+        """Sets a timer for when a seat may open by time alone, and lets no call wait for ever."""
+        for lane in self.lanes:
+            if not lane.is_down:
+                lane.note_wait()
+        away_s = [lane.down_for_s for lane in self.lanes]
+        if all(each is not None and each > PATIENCE_S for each in away_s):
+            self._fail_waiting(self._gone())
+            return
+        times = [at for lane in self.lanes if (at := lane.opens_at_s()) is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if times:
+            pause_s = max(min(times) - self._clock(), 0.001)
+            self._timer = asyncio.get_running_loop().call_later(pause_s, self._dispatch)
+
+    def _fail_waiting(self, error: CaiError) -> None:
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)
+
+    def _gone(self) -> ModelUnavailable:
+        names = ", ".join(lane.model.name for lane in self.lanes)
+        return ModelUnavailable(
+            f"{names} could not be reached for {PATIENCE_S / 60:.0f} minutes. Start it again, then "
+            "give the same command.",
+            cause="unreachable",
+        )
+
+
+def _about(call: Call) -> int:
+    """How many tokens the request has, roughly; to pace calls where tokens a minute are capped."""
+    return sum(len(message.content) for message in call.messages) // _BYTES_A_TOKEN

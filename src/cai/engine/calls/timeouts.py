@@ -1,0 +1,52 @@
+"""How long a call may take, learnt from how long calls take.
+
+Four times the latency that one call in a hundred exceeds, at least ten seconds, at most what the
+model's name allows. After a time-out it is doubled until a call succeeds, as TCP does with its own
+(RFC 6298, §5.5), so that a server which has become slow is not asked the same for ever.
+"""
+
+import math
+from collections import deque
+
+LEAST_S = 10.0
+_TIMES = 4.0
+_SHARE = 0.99
+_MEMORY = 512
+_EVERY = 32  # calls between two looks at the latencies; and so many before the first
+
+
+class Timeout:
+    """The time-out for calls to one endpoint, never above `longest_s`.
+
+    A call that takes longer than `straggler_s` is a rare one; None while too few are known.
+    """
+
+    def __init__(self, longest_s: float | None) -> None:
+        self.longest_s = math.inf if longest_s is None else longest_s
+        self._latencies: deque[float] = deque(maxlen=_MEMORY)
+        self._n_seen = 0
+        self._learnt_s = math.inf
+        self._factor = 1.0
+        self.straggler_s: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return min(self.longest_s, self._learnt_s * self._factor)
+
+    def note(self, seconds: float) -> bool:
+        """Takes in the latency of a call that succeeded; whether the time-out may have changed."""
+        was = self._factor
+        self._factor = 1.0
+        self._latencies.append(seconds)
+        self._n_seen += 1
+        if self._n_seen % _EVERY:
+            return was != 1.0
+        ordered = sorted(self._latencies)
+        typical_s = ordered[min(len(ordered) - 1, int(_SHARE * len(ordered)))]
+        self._learnt_s = max(LEAST_S, _TIMES * typical_s)
+        self.straggler_s = typical_s
+        return True
+
+    def note_expiry(self) -> None:
+        """A call was given up after this time."""
+        self._factor *= 2

@@ -1,0 +1,110 @@
+"""What stands between the methods of a run and its models, put together.
+
+A call goes through the journal, which may know the answer; is asked again when it fails for a cause
+that may pass; passes the gate that keeps the caps; and waits for a seat at one of the model's
+endpoints. The methods see Models and know of none of this.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cai.engine.calls.call import Answer, Ask, Call, wrapped
+from cai.engine.calls.lane import LaneView
+from cai.engine.calls.pool import Pool
+from cai.engine.calls.retry import Retry
+from cai.engine.spending.gate import Caps, Gate
+from cai.engine.spending.ledger import Ledger
+from cai.engine.storage.journal import Journal
+from cai.errors import RunStopped
+from cai.models.protocol import Model
+
+_MOST_EXAMPLES = 4  # times the seats; more may be under way where many wait for a pause to end
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How calls are spread: at most `cap` at a time to an endpoint, stragglers asked twice."""
+
+    cap: int | None = None
+    hedges: bool = False
+
+
+class Engine:
+    """The models of one run as its methods are to ask them; also the `Room` of its stream."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        caps: Caps = Caps(),
+        scheduling: Scheduling = Scheduling(),
+        retry: Retry | None = None,
+    ) -> None:
+        self.journal = journal
+        self.gate = Gate(ledger, caps)
+        self.retry = retry or Retry(sleep=self.gate.pause)
+        self.gate.on_close = self._refuse
+        self._scheduling = scheduling
+        self._pools: dict[int, Pool] = {}
+        self._names: set[str] = set()
+        self._watcher: Callable[[], None] = lambda: None
+
+    def through(self, model: Model, role: str) -> Model:
+        """The model in that role, asked as this run asks."""
+        pool = self._pool(model)
+        self._names.add(model.name)
+
+        async def around(call: Call, ask: Ask) -> Answer:
+            return await self.journal.answer(
+                call,
+                lambda: self.retry.answer(
+                    call, lambda: self.gate.answer(call, lambda: pool.answer(call))
+                ),
+            )
+
+        return wrapped(model, around, role)
+
+    def check_caps(self) -> None:
+        """Finds out whether the caps can be kept with the models asked for so far.
+
+        Raises:
+            UsageError: There is a cap on money, and a model without a price.
+        """
+        self.gate.caps.check(self.gate.ledger, sorted(self._names))
+
+    def stop(self, error: RunStopped) -> None:
+        """Lets no new call go; those in flight are finished and kept."""
+        self.gate.close(error)
+
+    def allows(self, n_in_flight: int) -> bool:
+        """Whether another example would find a seat soon at every model asked so far."""
+        pools = self._pools.values()
+        most = _MOST_EXAMPLES * max((pool.n_seats for pool in pools), default=1)
+        return n_in_flight < most and all(pool.has_room for pool in pools)
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        self._watcher = tell
+
+    def lanes(self) -> list[LaneView]:
+        """How each endpoint is doing."""
+        return [view for pool in self._pools.values() for view in pool.views()]
+
+    @property
+    def n_waiting(self) -> int:
+        return sum(pool.n_waiting for pool in self._pools.values())
+
+    @property
+    def n_hedged(self) -> int:
+        return sum(pool.n_hedged for pool in self._pools.values())
+
+    def _pool(self, model: Model) -> Pool:
+        pool = self._pools.get(id(model))
+        if pool is None:
+            scheduling = self._scheduling
+            pool = Pool(model, scheduling.cap, scheduling.hedges, lambda: self._watcher())
+            self._pools[id(model)] = pool
+        return pool
+
+    def _refuse(self, error: RunStopped) -> None:
+        for pool in self._pools.values():
+            pool.refuse(error)

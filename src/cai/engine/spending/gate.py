@@ -1,0 +1,150 @@
+"""The gate before every new call: caps on money and tokens, and a run that is told to end.
+
+A cap is one on the whole run, with what earlier processes spent. A call passes only if it fits
+under the cap together with all that is in flight, each counted with the most that it may write; if
+not, it waits for those in flight, which mostly take less. When nothing is in flight and it still
+does not fit, the gate closes: no new call is made, and what is finished is kept.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cai.engine.calls.call import Answer, Ask, Call
+from cai.engine.spending.ledger import Ledger
+from cai.errors import RunStopped, UsageError
+from cai.models.protocol import Usage
+
+_TOKENS_A_BYTE = 0.5  # more than texts of any language take with usual tokenizers
+_TOKENS_A_MESSAGE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that a run may take in all; None is no cap."""
+
+    cost_usd: float | None = None
+    tokens: int | None = None
+
+    def check(self, ledger: Ledger, models: Sequence[str]) -> None:
+        """Finds out before a run whether the caps can be kept.
+
+        Raises:
+            UsageError: There is a cap on money, and a model without a price.
+        """
+        unknown = [model for model in models if ledger.prices.find(model) is None]
+        if self.cost_usd is not None and unknown:
+            raise UsageError(
+                f"There is a cap of ${self.cost_usd:g}, and no price of {', '.join(unknown)}. Give "
+                "it in a file: --prices prices.yaml (docs: Money)."
+            )
+
+
+class Gate:
+    """Lets calls pass while the caps allow, and enters what they took in the ledger."""
+
+    def __init__(self, ledger: Ledger, caps: Caps = Caps()) -> None:
+        self.ledger = ledger
+        self.caps = caps
+        self.closed: RunStopped | None = None
+        self.on_close: Callable[[RunStopped], None] = lambda error: None
+        self._n_inside = 0
+        self._reserved = Usage()
+        self._reserved_usd = 0.0
+        self._left: asyncio.Event | None = None
+        self._is_closed = asyncio.Event()
+
+    def close(self, error: RunStopped) -> None:
+        """Lets no new call pass; those inside are finished. The first reason stays."""
+        if self.closed is None:
+            self.closed = error
+            self._is_closed.set()
+            self.on_close(error)
+            self._wake()
+
+    async def pause(self, seconds: float) -> None:
+        """Waits so long, or until the gate is closed: then there is nothing to wait for."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_closed.wait(), seconds)
+
+    async def answer(self, call: Call, ask: Ask) -> Answer:
+        """The answer of `ask`, once it may be asked.
+
+        Raises:
+            RunStopped: The gate is closed.
+        """
+        most = _most(call)
+        most_usd = self._usd(call, most)
+        await self._enter(most, most_usd)
+        try:
+            answer = await ask()
+            self.ledger.add(call.role, call.model, answer.usage)
+            return answer
+        finally:
+            self._n_inside -= 1
+            self._reserved = Usage(
+                self._reserved.prompt_tokens - most.prompt_tokens,
+                self._reserved.completion_tokens - most.completion_tokens,
+            )
+            self._reserved_usd -= most_usd
+            self._wake()
+
+    async def _enter(self, most: Usage, most_usd: float) -> None:
+        while True:
+            if self.closed is not None:
+                raise self.closed
+            reached = self._reached(most, most_usd)
+            if reached is None:
+                break
+            if not self._n_inside:
+                self.close(RunStopped(reached))
+                continue
+            self._left = self._left or asyncio.Event()
+            await self._left.wait()
+        self._n_inside += 1
+        self._reserved += most
+        self._reserved_usd += most_usd
+
+    def _reached(self, most: Usage, most_usd: float) -> str | None:
+        """What to say where the call does not fit under a cap."""
+        caps = self.caps
+        if caps.cost_usd is not None:
+            spent = self.ledger.cost_usd or 0.0
+            if spent + self._reserved_usd + most_usd > caps.cost_usd:
+                return (
+                    f"The cap of ${caps.cost_usd:g} is reached: ${spent:.4f} are spent, and the "
+                    f"next call may take ${most_usd:.4f}. Raise --max-cost-usd and give the same "
+                    "command again; nothing that is finished is asked twice."
+                )
+        if caps.tokens is not None:
+            spent_tokens = self.ledger.n_tokens
+            if spent_tokens + _total(self._reserved) + _total(most) > caps.tokens:
+                return (
+                    f"The cap of {caps.tokens:,} tokens is reached: {spent_tokens:,} are spent, "
+                    f"and the next call may take {_total(most):,}. Raise --max-total-tokens and "
+                    "give the same command again; nothing that is finished is asked twice."
+                )
+        return None
+
+    def _usd(self, call: Call, most: Usage) -> float:
+        if self.caps.cost_usd is None:
+            return 0.0
+        price = self.ledger.prices.find(call.model)
+        return price.of(most) if price else 0.0
+
+    def _wake(self) -> None:
+        if self._left is not None:
+            left, self._left = self._left, None
+            left.set()
+
+
+def _most(call: Call) -> Usage:
+    """The most tokens that the call may take, as far as that can be told before it."""
+    n_bytes = sum(len(message.content.encode("utf-8", "replace")) for message in call.messages)
+    read = int(n_bytes * _TOKENS_A_BYTE) + _TOKENS_A_MESSAGE * len(call.messages)
+    return Usage(read, call.sampling.max_tokens if call.sampling else 1)
+
+
+def _total(usage: Usage) -> int:
+    return usage.prompt_tokens + usage.completion_tokens

@@ -1,0 +1,174 @@
+"""The journal: every finished model call, under a key of all that can change its answer.
+
+It only grows. A call is committed before its answer is handed on, so a killed run never pays for an
+answer twice that anything was built upon. What cannot change an answer (time-outs, concurrency,
+retries, which of several servers answered, how the answer is parsed) is not in the key.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+import zlib
+from dataclasses import asdict
+from typing import Any
+
+from cai.engine.calls.call import Answer, Ask, Call, wrapped
+from cai.engine.storage.database import Database, storable
+from cai.engine.storage.writer import Writer
+from cai.models.protocol import Choice, Completion, Model, Usage
+
+_logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Answers that were given before, and a place for new ones.
+
+    `hits` counts the calls answered without asking, `calls` those asked, `usage` the tokens of
+    those asked; all three since this object was made. `generation` is that of the records which are
+    being made: an answer remembers the last one that used it.
+    """
+
+    def __init__(self, database: Database, writer: Writer | None = None) -> None:
+        self.hits = 0
+        self.calls = 0
+        self.usage = Usage()
+        self._database = database
+        self._writer = writer
+        self._in_flight: dict[bytes, asyncio.Future[Answer]] = {}
+        self.generation: int = database.rows("SELECT value FROM state WHERE name = 'generation'")[
+            0
+        ][0]
+
+    @property
+    def n_stored(self) -> int:
+        """How many answers it holds, of this process and of earlier ones."""
+        return self._database.rows("SELECT count(*) FROM calls")[0][0]
+
+    def find(self, call: Call) -> Answer | None:
+        """The stored answer to the call; None when there is none."""
+        return self._find(call_key(call), call)
+
+    async def store(self, call: Call, answer: Answer) -> None:
+        """Keeps the answer, safely once this returns; the first one stays when there is one."""
+        await self._store(call_key(call), call, answer)
+
+    async def answer(self, call: Call, ask: Ask) -> Answer:
+        """The stored answer, or that of `ask`, stored. Equal calls in flight share one `ask`."""
+        key = call_key(call)
+        while (shared := self._in_flight.get(key)) is not None:
+            await asyncio.wait([shared])  # unlike awaiting it, this does not cancel it with us
+            if not shared.cancelled():
+                self.hits += 1
+                return shared.result()
+        if (stored := self._find(key, call)) is not None:
+            self.hits += 1
+            return stored
+        return await self._ask_and_store(key, call, ask)
+
+    async def _ask_and_store(self, key: bytes, call: Call, ask: Ask) -> Answer:
+        shared = self._in_flight[key] = asyncio.get_running_loop().create_future()
+        try:
+            answer = await ask()
+            self.calls += 1
+            self.usage += answer.usage
+            await self._store(key, call, answer)
+            shared.set_result(answer)
+            return answer
+        finally:
+            del self._in_flight[key]
+            shared.cancel()  # no effect on a result; after a failure, who waits asks for himself
+
+    def _find(self, key: bytes, call: Call) -> Answer | None:
+        found = self._database.rows(_FIND, key)
+        if not found:
+            return None
+        stored, checksum, generation = found[0]
+        answer = _read_answer(call, stored, checksum)
+        if answer is None:
+            _logger.warning(
+                "%s: the stored answer of a call to %r is damaged and is asked again.",
+                self._database.path,
+                call.model,
+            )
+        elif generation != self.generation and self._writer is not None:
+            self._writer.put(_USED, self.generation, key)
+        return answer
+
+    async def _store(self, key: bytes, call: Call, answer: Answer) -> None:
+        assert self._writer is not None, "a call of a run that is only read"
+        stored = json.dumps(_fields(answer))
+        usage = answer.usage
+        await self._writer.write(
+            _STORE,
+            key,
+            call.kind,
+            call.role,
+            storable(call.model),
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            time.time(),
+            self.generation,
+            checksum_of(stored),
+            stored,
+        )
+
+
+def journaled(model: Model, journal: Journal) -> Model:
+    """The model, asked only what the journal does not know yet."""
+    return wrapped(model, journal.answer)
+
+
+def call_key(call: Call) -> bytes:
+    """Sixteen bytes over all that can change the answer, and nothing else."""
+    content: dict[str, object] = {
+        "kind": call.kind,
+        "model": call.model,
+        "messages": [(message.role, message.content) for message in call.messages],
+        "options": call.options,
+    }
+    if call.sampling is not None:
+        # 1 and 1.0 are the same number, but not the same JSON
+        sampling = asdict(call.sampling)
+        sampling["temperature"] = float(call.sampling.temperature)
+        sampling["top_p"] = float(call.sampling.top_p)
+        content["sampling"] = sampling
+    encoded = json.dumps(content, separators=(",", ":")).encode()
+    return hashlib.blake2b(encoded, digest_size=16).digest()
+
+
+def checksum_of(stored: str) -> int:
+    """By which a stored answer is known again: SQLite does not notice a changed text."""
+    return zlib.crc32(stored.encode())
+
+
+def _fields(answer: Answer) -> dict[str, object]:
+    """The answer as JSON takes it, what is at its default left out."""
+    usage = [answer.usage.prompt_tokens, answer.usage.completion_tokens]
+    if isinstance(answer, Choice):
+        fields: dict[str, object] = {"logprobs": answer.logprobs, "usage": usage}
+        return fields | ({} if answer.mass is None else {"mass": answer.mass})
+    fields = {"text": answer.text, "stop_reason": answer.stop_reason, "usage": usage}
+    return fields | ({"reasoning": answer.reasoning} if answer.reasoning else {})
+
+
+def _read_answer(call: Call, stored: str, checksum: int) -> Answer | None:
+    """The answer that was stored; None where it is no longer what was stored."""
+    if checksum_of(stored) != checksum:
+        return None
+    content: dict[str, Any] = json.loads(stored)
+    usage = Usage(*content["usage"])
+    if call.kind == "complete":
+        return Completion(
+            content["text"], content["stop_reason"], usage, content.get("reasoning", "")
+        )
+    return Choice(tuple(content["logprobs"]), usage, content.get("mass"))
+
+
+_FIND = "SELECT answer, checksum, generation FROM calls WHERE key = ?"
+_USED = "UPDATE calls SET generation = ? WHERE key = ?"
+# A damaged answer gives way to a new one; a sound one never does.
+_STORE = """INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET answer = excluded.answer, checksum = excluded.checksum,
+        created = excluded.created, generation = excluded.generation"""

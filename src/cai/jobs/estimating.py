@@ -1,0 +1,112 @@
+"""What a whole run will take, from the examples that are done: calls, tokens, money and time."""
+
+import math
+from dataclasses import dataclass
+
+from cai.engine.spending.ledger import Account, Ledger
+from cai.engine.telling.snapshot import Snapshot
+from cai.models.protocol import Usage
+
+_NORMAL_95 = 1.96
+
+
+@dataclass(slots=True)
+class Spread:
+    """The tokens of each of some examples: how many there are, their mean and how they differ."""
+
+    n: int = 0
+    _sum: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, usage: Usage) -> None:
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        self.n += 1
+        self._sum += tokens
+        self._squares += tokens * tokens
+
+    @property
+    def uncertainty(self) -> float | None:
+        """Half of the 95 % interval of the mean as a share of it; None for fewer than two."""
+        if self.n < 2 or not self._sum:
+            return None
+        mean = self._sum / self.n
+        variance = max(self._squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
+        return _NORMAL_95 * math.sqrt(variance / self.n) / mean
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEstimate:
+    """One role of a whole run; `cost_usd` None: a price is not known."""
+
+    role: str
+    model: str
+    n_calls: float
+    prompt_tokens: float
+    completion_tokens: float
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A whole run of `n_total` examples as the `n_sample` that are done foretell it.
+
+    `uncertainty` is half of the 95 % interval of the tokens, as a share of them. `seconds` is for
+    what is left to do, with as many calls in flight as the endpoints are given now.
+    """
+
+    n_sample: int
+    n_total: int
+    roles: tuple[RoleEstimate, ...]
+    uncertainty: float | None
+    seconds: float | None
+
+    @property
+    def n_calls(self) -> float:
+        return sum(each.n_calls for each in self.roles)
+
+    @property
+    def cost_usd(self) -> float | None:
+        costs = [each.cost_usd for each in self.roles]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+
+def estimate(ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot) -> Estimate | None:
+    """The estimate from what the run folder holds; None where no example is done."""
+    if not spread.n:
+        return None
+    times = n_total / spread.n
+    roles = tuple(
+        _role(ledger, role, model, account, times)
+        for (role, model), account in sorted(ledger.accounts.items())
+    )
+    seconds = _seconds(snapshot, sum(each.n_calls for each in roles), n_total - spread.n)
+    return Estimate(spread.n, n_total, roles, spread.uncertainty, seconds)
+
+
+def _role(ledger: Ledger, role: str, model: str, account: Account, times: float) -> RoleEstimate:
+    cost = ledger.cost_of(model, account)
+    return RoleEstimate(
+        role,
+        model,
+        account.n_calls * times,
+        account.usage.prompt_tokens * times,
+        account.usage.completion_tokens * times,
+        None if cost is None else cost * times,
+    )
+
+
+def _seconds(snapshot: Snapshot, n_calls: float, n_left: int) -> float | None:
+    """By Little's law where the seats are known; else at the pace at which the sample was done."""
+    if not snapshot.done:
+        return None
+    paced = [
+        (each.limit, each.latency_s)
+        for each in snapshot.endpoints
+        if each.limit is not None and each.latency_s is not None
+    ]
+    if len(paced) < len(snapshot.endpoints) or not paced:
+        return n_left * snapshot.elapsed_s / snapshot.done
+    per_s = sum(limit / latency_s for limit, latency_s in paced)
+    share_left = n_left / max(n_left + snapshot.done + snapshot.n_before, 1)
+    return n_calls * share_left / per_s
