@@ -230,7 +230,7 @@ async def test_a_consumer_that_stops_early_leaves_nothing_running():
 
 async def test_a_cancelled_stream_cancels_and_awaits_what_is_in_flight():
     work = Counted()
-    task = asyncio.create_task(gathered(range(1_000_000), work, AtMost(9)))
+    task = asyncio.create_task(gathered(range(1_000_000), work, 9))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

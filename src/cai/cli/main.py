@@ -20,6 +20,7 @@ First steps:
   cai judge runs/samples -c harmless -m hf:JUDGE -o runs/judged
   cai score runs/samples -c harmless -m hf:JUDGE -o runs/scored
   cai export runs/judged --format preference -o preference.jsonl
+  cai status runs/judged --follow              watch a run from another terminal
 """
 
 # Imported when they are asked for, so that `cai --help` answers at once.
@@ -33,6 +34,8 @@ COMMANDS = {
     "agreement": ("cai.cli.agreement:agreement", "A judge against the labels of people."),
     "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
+    "status": ("cai.cli.status:status", "What a run holds, also while it is written."),
+    "cache": ("cai.cli.cache:cache", "The answers that a run keeps: show, prune, repair."),
     "run": ("cai.cli.run_recipe:run", "Several steps from one recipe, or a preset."),
     "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),
     "prompts": ("cai.cli.prompts:prompts", "See exactly what a model is asked."),

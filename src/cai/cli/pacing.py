@@ -17,6 +17,7 @@ from cai.jobs.pace import WHOLE, Pace, Part
 from cai.jobs.running import Outcome
 
 DRY_RUN_SAMPLE = 16
+EVENT_EVERY_S = 1.0
 
 run_folder = click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder."
@@ -97,7 +98,7 @@ def paced(command: Callable[..., int]) -> Callable[..., int]:
             **{name: options.pop(name) for name in names},
             sample=DRY_RUN_SAMPLE if is_dry_run else None,
             caps=Caps(max_cost_usd, max_total_tokens),
-            tell=tell_as_json if options.get("is_json") else None,
+            tell=JsonEvents().tell if options.get("is_json") else None,
         )
         return command(pace=pace, **options)
 
@@ -114,10 +115,16 @@ def with_options(
     return command
 
 
-def tell_as_json(snapshot: Snapshot) -> None:
-    """A line of JSON about a run in progress."""
-    if snapshot.state == "running":
-        echo_json({"event": "progress", **snapshot.as_json()})
+class JsonEvents:
+    """A line of JSON about a run in progress, one a second."""
+
+    def __init__(self) -> None:
+        self._told_s = 0.0
+
+    def tell(self, snapshot: Snapshot) -> None:
+        if snapshot.state == "running" and snapshot.elapsed_s - self._told_s >= EVENT_EVERY_S:
+            self._told_s = snapshot.elapsed_s
+            echo_json({"event": "progress", **snapshot.as_json()})
 
 
 def show_counts(outcome: Outcome[Any], out: Path) -> None:

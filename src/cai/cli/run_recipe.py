@@ -1,7 +1,6 @@
 """`cai run`: the steps of a recipe, one after the other."""
 
 import asyncio
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import click
 from rich.console import Console
 
 from cai.cli.console import printable
+from cai.cli.pacing import as_json, echo_json, paced
 from cai.errors import UsageError
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
@@ -35,11 +35,9 @@ _ROLES: dict[str, Role] = {role: role for role in ROLES}
 )
 @click.option("-c", "--constitution", help="In place of the recipe's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs and files.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first examples of each step.")
-@click.option("--concurrency", type=click.IntRange(1, 4096), default=64, show_default=True)
-@click.option("--retry-failed", is_flag=True, help="Do failed examples again, whatever the cause.")
 @click.option("--show", "is_shown", is_flag=True, help="Print a preset's YAML and do nothing.")
-@click.option("--json", "is_json", is_flag=True, help="The outcome as one JSON object.")
+@paced
+@as_json
 def run(
     recipe: str,
     prompts: tuple[str, ...],
@@ -47,9 +45,7 @@ def run(
     roles: tuple[str, ...],
     constitution: str | None,
     out: Path | None,
-    limit: int | None,
-    concurrency: int,
-    retry_failed: bool,
+    pace: Pace,
     is_shown: bool,
     is_json: bool,
 ) -> int:
@@ -70,10 +66,9 @@ def run(
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
     cast = _cast(loaded, model, roles)
-    pace = Pace(concurrency, limit, retry_failed)
     done = asyncio.run(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
     if is_json:
-        click.echo(json.dumps([_as_json(each) for each in done]))
+        echo_json({"event": "end", "steps": [_as_json(each) for each in done]})
     else:
         for each in done:
             click.echo(printable(f"{each.path}: {each.summary}"))

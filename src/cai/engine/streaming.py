@@ -143,8 +143,13 @@ class _Flight(Generic[T, R]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _fill(self) -> None:
-        """Begins items while there is room and there are any; one at least is under work."""
-        while self._has_more and (not self._tasks or self._room.allows(len(self._tasks))):
+        """Begins items while there is room and there are any; one at least is under work.
+
+        What has finished is taken first, so that results do not pile up behind quick items.
+        """
+        while self._has_more and not self._finished:
+            if self._tasks and not self._room.allows(len(self._tasks)):
+                return
             self._has_more = self._begin_next()
             await asyncio.sleep(0)  # so that it has asked its first calls when we look again
 

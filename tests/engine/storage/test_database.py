@@ -11,7 +11,7 @@ import pytest
 from cai.engine.storage.database import Database, storable
 from cai.errors import JournalError
 
-ADD_CALL = "INSERT INTO calls VALUES (?, 'complete', 'small', ?, 0)"
+ADD_CALL = "INSERT INTO calls VALUES (?, 'complete', 'judge', 'small', 5, 3, 0, 1, 0, ?)"
 
 
 @pytest.fixture
@@ -108,6 +108,40 @@ def test_the_database_of_another_program_is_refused(path: Path, is_read_only: bo
         Database(path, is_read_only)
 
 
+def test_an_older_format_is_refused(path: Path):
+    Database(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with pytest.raises(JournalError, match=r"older cai.*format 1.*another folder"):
+        Database(path)
+
+
+def test_a_transaction_is_all_or_nothing(path: Path):
+    database = Database(path)
+    with pytest.raises(ZeroDivisionError), database.transaction():
+        database.write(ADD_CALL, b"1", "{}")
+        raise ZeroDivisionError
+    assert count(database) == 0
+    with database.transaction():
+        database.write(ADD_CALL, b"1", "{}")
+        database.write(ADD_CALL, b"2", "{}")
+    assert count(database) == 2
+    database.close()
+
+
+def test_a_file_that_was_cut_short_is_found_out(path: Path):
+    database = Database(path)
+    for number in range(300):
+        database.write(ADD_CALL, number.to_bytes(16, "big"), "x" * 1000)
+    database.check()
+    database.close()
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(JournalError, match="cai cache repair"):
+        Database(path).check()
+
+
 @pytest.mark.parametrize("is_read_only", [False, True])
 def test_a_newer_format_is_refused(path: Path, is_read_only: bool):
     Database(path).close()
@@ -143,7 +177,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # as a quota woul
 n = 0
 try:
     while True:
-        database.write("INSERT INTO calls VALUES (?, 'complete', 'm', ?, 0)", str(n), "x" * 1000)
+        add = "INSERT INTO calls VALUES (?, 'complete', '', 'm', 5, 3, 0, 1, 0, ?)"
+        database.write(add, str(n), "x" * 1000)
         n += 1
 except JournalError as error:
     print(n, error)

@@ -1,6 +1,7 @@
 """The journal: what is in the key and what is not, what is asked and what is remembered."""
 
 import asyncio
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from cai.engine.calls.call import Answer, Ask, Call, wrapped
 from cai.engine.storage.database import Database
 from cai.engine.storage.journal import Journal, call_key, journaled
-from cai.errors import JournalError, ModelError
+from cai.engine.storage.writer import Writer
+from cai.errors import ModelError
 from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
@@ -36,10 +38,22 @@ def database(tmp_path: Path):
     database.close()
 
 
-async def test_a_call_is_asked_once_and_then_remembered(database: Database):
+@pytest.fixture
+def journal(database: Database):
+    with written(database) as journal:
+        yield journal
+
+
+@contextmanager
+def written(database: Database):
+    """A journal whose answers are committed by a writer of its own."""
+    with closing(Writer(database)) as writer:
+        yield Journal(database, writer)
+
+
+async def test_a_call_is_asked_once_and_then_remembered(journal: Journal):
     full = Completion("The left one.", "length", Usage(5, 3), "Let me think.")
     inner = ScriptedModel([full])
-    journal = Journal(database)
     model = journaled(inner, journal)
     assert await model.complete(ASKED, SAMPLING) == full
     assert await model.complete(ASKED, SAMPLING) == full
@@ -50,7 +64,8 @@ async def test_a_call_is_asked_once_and_then_remembered(database: Database):
 async def test_what_one_journal_stored_the_next_one_finds(tmp_path: Path):
     path = tmp_path / "journal.sqlite"
     first = Database(path)
-    await journaled(ScriptedModel(["Left."]), Journal(first)).complete(ASKED, SAMPLING)
+    with written(first) as journal:
+        await journaled(ScriptedModel(["Left."]), journal).complete(ASKED, SAMPLING)
     first.close()
     second = Database(path)
     journal = Journal(second)
@@ -60,9 +75,9 @@ async def test_what_one_journal_stored_the_next_one_finds(tmp_path: Path):
     second.close()
 
 
-async def test_a_choice_is_remembered_even_where_an_option_is_impossible(database: Database):
+async def test_a_choice_is_remembered_even_where_an_option_is_impossible(journal: Journal):
     inner = ScriptedModel(choices=[[0.0, float("-inf")]])
-    model = journaled(inner, Journal(database))
+    model = journaled(inner, journal)
     assert isinstance(model, ChoiceModel)
     first = await model.choose(ASKED, ["A", "B"])
     assert await model.choose(ASKED, ["A", "B"]) == first == Choice((0.0, float("-inf")), mass=1.0)
@@ -70,53 +85,42 @@ async def test_a_choice_is_remembered_even_where_an_option_is_impossible(databas
 
 
 @pytest.mark.parametrize("mass", [None, 0.25])
-def test_a_choice_is_stored_whole(database: Database, mass: float | None):
-    journal = Journal(database)
+async def test_a_choice_is_stored_whole(journal: Journal, mass: float | None):
     call = Call("choose", "small", ASKED, options=("A", "B"))
-    journal.store(call, Choice((-0.5, -1.0), Usage(3, 1), mass))
+    await journal.store(call, Choice((-0.5, -1.0), Usage(3, 1), mass))
     assert journal.find(call) == Choice((-0.5, -1.0), Usage(3, 1), mass)
 
 
-def test_a_choice_stored_without_a_mass_has_none(database: Database):
-    journal = Journal(database)
-    call = Call("choose", "small", ASKED, options=("A", "B"))
-    journal.store(call, Choice((0.0, 0.0)))
-    database.write("UPDATE calls SET answer = ?", '{"logprobs": [-1.0, -0.5], "usage": {}}')
-    assert journal.find(call) == Choice((-1.0, -0.5), Usage(), None)
-
-
-def test_a_journaled_model_can_choose_exactly_when_the_inner_one_can(database: Database):
-    journal = Journal(database)
+async def test_a_journaled_model_can_choose_exactly_when_the_inner_one_can(journal: Journal):
     assert isinstance(journaled(ScriptedModel([]), journal), ChoiceModel)
     assert not isinstance(journaled(CompletesOnly(ScriptedModel([])), journal), ChoiceModel)
 
 
-async def test_a_journaled_model_has_the_name_and_kind_of_the_inner_one(database: Database):
-    model = journaled(ScriptedModel([], name="small", is_chat=False), Journal(database))
+async def test_a_journaled_model_has_the_name_and_kind_of_the_inner_one(journal: Journal):
+    model = journaled(ScriptedModel([], name="small", is_chat=False), journal)
     assert (model.name, model.is_chat) == ("small", False)
     await model.close()
 
 
-async def test_text_that_is_not_unicode_is_kept_as_it_came(database: Database):
+async def test_text_that_is_not_unicode_is_kept_as_it_came(journal: Journal):
     odd = "half a pair \ud83d, a zero \x00, a line \u2028 and an emoji 🙂"
-    model = journaled(ScriptedModel([odd]), Journal(database))
+    model = journaled(ScriptedModel([odd]), journal)
     asked = (Message("user", odd),)
     await model.complete(asked, SAMPLING)
     assert (await model.complete(asked, SAMPLING)).text == odd
 
 
-async def test_equal_calls_in_flight_share_one_question(database: Database):
+async def test_equal_calls_in_flight_share_one_question(journal: Journal):
     inner = ScriptedModel(["Left."])
-    journal = Journal(database)
     model = journaled(slowed(inner), journal)
     answers = await asyncio.gather(*(model.complete(ASKED, SAMPLING) for _ in range(20)))
     assert {answer.text for answer in answers} == {"Left."}
     assert (len(inner.requests), journal.calls, journal.hits) == (1, 1, 19)
 
 
-async def test_when_the_one_that_asks_fails_the_next_one_asks(database: Database):
+async def test_when_the_one_that_asks_fails_the_next_one_asks(journal: Journal):
     inner = ScriptedModel([ModelError("Refused."), "Left."])
-    model = journaled(slowed(inner), Journal(database))
+    model = journaled(slowed(inner), journal)
     first, second, third = await asyncio.gather(
         *(model.complete(ASKED, SAMPLING) for _ in range(3)), return_exceptions=True
     )
@@ -125,9 +129,9 @@ async def test_when_the_one_that_asks_fails_the_next_one_asks(database: Database
     assert len(inner.requests) == 2
 
 
-async def test_when_the_one_that_asks_is_cancelled_the_next_one_asks(database: Database):
+async def test_when_the_one_that_asks_is_cancelled_the_next_one_asks(journal: Journal):
     inner = ScriptedModel(["Left.", "Left again."])
-    model = journaled(slowed(inner), Journal(database))
+    model = journaled(slowed(inner), journal)
     first = asyncio.create_task(model.complete(ASKED, SAMPLING))
     second = asyncio.create_task(model.complete(ASKED, SAMPLING))
     await asyncio.sleep(0)
@@ -137,9 +141,9 @@ async def test_when_the_one_that_asks_is_cancelled_the_next_one_asks(database: D
 
 
 async def test_one_that_waits_can_be_cancelled_without_harm_to_the_one_that_asks(
-    database: Database,
+    journal: Journal,
 ):
-    model = journaled(slowed(ScriptedModel(["Left."])), Journal(database))
+    model = journaled(slowed(ScriptedModel(["Left."])), journal)
     first = asyncio.create_task(model.complete(ASKED, SAMPLING))
     second = asyncio.create_task(model.complete(ASKED, SAMPLING))
     await asyncio.sleep(0)
@@ -147,8 +151,7 @@ async def test_one_that_waits_can_be_cancelled_without_harm_to_the_one_that_asks
     assert (await first).text == "Left."
 
 
-async def test_a_failed_call_is_not_stored(database: Database):
-    journal = Journal(database)
+async def test_a_failed_call_is_not_stored(journal: Journal):
     model = journaled(ScriptedModel([ModelError("Refused."), "Left."]), journal)
     with pytest.raises(ModelError, match="Refused"):
         await model.complete(ASKED, SAMPLING)
@@ -205,24 +208,51 @@ def test_one_number_written_in_two_ways_is_one_key():
 
 def test_the_key_is_the_same_in_every_version_of_cai():
     """A changed key would make every user pay again for what stands in a journal."""
-    assert call_key(CALL).hex() == "6983d9863891684bfe65dc163615d9fe"
+    assert call_key(CALL).hex() == "99678f636d58f56461b8a5c7bbed1f45"
 
 
-def test_the_first_answer_stays(database: Database):
-    journal = Journal(database)
-    journal.store(CALL, Completion("Left."))
-    journal.store(CALL, Completion("Right."))
+async def test_the_first_answer_stays(journal: Journal):
+    await journal.store(CALL, Completion("Left."))
+    await journal.store(CALL, Completion("Right."))
     assert journal.find(CALL) == Completion("Left.")
     assert journal.n_stored == 1
 
 
 @pytest.mark.parametrize("damaged", ["", "[1]", "null", '{"text": "x"}', '{"usage": 3}'])
-def test_a_damaged_answer_is_an_error_and_no_answer(database: Database, damaged: str):
-    journal = Journal(database)
-    journal.store(CALL, Completion("Left."))
+async def test_a_damaged_answer_is_no_answer_and_is_asked_again(
+    database: Database, journal: Journal, damaged: str, caplog: pytest.LogCaptureFixture
+):
+    await journal.store(CALL, Completion("Left."))
     database.write("UPDATE calls SET answer = ?", damaged)
-    with pytest.raises(JournalError, match="damaged"):
+    assert journal.find(CALL) is None
+    assert "is damaged and is asked again" in caplog.text
+    await journal.store(CALL, Completion("Right."))
+    assert journal.find(CALL) == Completion("Right.")
+
+
+async def test_an_answer_remembers_the_last_records_that_used_it(tmp_path: Path):
+    path = tmp_path / "journal.sqlite"
+    database = Database(path)
+    with written(database) as journal:
+        await journal.store(CALL, Completion("Left."))
+        await journal.store(replace(CALL, model="large"), Completion("Right."))
+    database.write("UPDATE state SET value = 2 WHERE name = 'generation'")
+    with written(database) as journal:
         journal.find(CALL)
+    assert database.rows("SELECT model, generation FROM calls ORDER BY model") == [
+        ("large", 1),
+        ("small", 2),
+    ]
+    database.close()
+
+
+async def test_the_role_is_kept_for_the_accounts_and_no_part_of_the_key(
+    database: Database, journal: Journal
+):
+    assert call_key(replace(CALL, role="judge")) == call_key(CALL)
+    await journal.store(replace(CALL, role="judge"), Completion("Left.", usage=Usage(5, 3)))
+    found = database.rows("SELECT role, prompt_tokens, completion_tokens FROM calls")
+    assert found == [("judge", 5, 3)]
 
 
 def slowed(model: Model) -> Model:

@@ -87,6 +87,8 @@ class Journal:
         stored, checksum, generation = found[0]
         answer = _read_answer(call, stored, checksum)
         if answer is None:
+            if self._writer is not None:
+                self._writer.put(_DROP, key)
             _logger.warning(
                 "%s: the stored answer of a call to %r is damaged and is asked again.",
                 self._database.path,
@@ -168,7 +170,5 @@ def _read_answer(call: Call, stored: str, checksum: int) -> Answer | None:
 
 _FIND = "SELECT answer, checksum, generation FROM calls WHERE key = ?"
 _USED = "UPDATE calls SET generation = ? WHERE key = ?"
-# A damaged answer gives way to a new one; a sound one never does.
-_STORE = """INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET answer = excluded.answer, checksum = excluded.checksum,
-        created = excluded.created, generation = excluded.generation"""
+_DROP = "DELETE FROM calls WHERE key = ?"
+_STORE = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -34,6 +34,21 @@ class FolderLock:
         os.close(self._descriptor)
 
 
+def writer_of(folder: Path) -> int | None:
+    """The process of this machine that wrote the folder last and still lives; None where none."""
+    try:
+        pid = int((folder / LOCK_FILE).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it lives, and is somebody else's
+    return pid
+
+
 def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

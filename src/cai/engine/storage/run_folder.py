@@ -180,10 +180,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Closes the journal and lets others write the run; a second time does nothing."""
+        self.database.close()  # the last to close tidies up, and a reader could not
         if self._written:
             self._written.close()
             self._written = None
-        self.database.close()
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -193,7 +193,8 @@ class RunFolder:
 
     @property
     def _writer(self) -> Writer:
-        assert self._written is not None, "a record of a run that is only read"
+        if self._written is None:
+            raise JournalError(f"{self.path}: was opened to be read. Open it to write.")
         return self._written.writer
 
     def _conflict(self, record: Record, found: str) -> JournalError:

@@ -1,0 +1,122 @@
+"""A damaged journal: what can be read of it goes into a new one, and the old one is kept beside it.
+
+Rows are read in the order of their numbers; where a page cannot be read, the rows on it are passed
+over. An answer counts only if it is still the one that was stored, by its checksum.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cai.engine.storage.database import JOURNAL_FILE, Database, Row
+from cai.engine.storage.journal import checksum_of
+from cai.engine.storage.lock import FolderLock
+from cai.errors import JournalError
+
+DAMAGED_FILE = f"{JOURNAL_FILE}.damaged"
+_REPAIRED_FILE = f"{JOURNAL_FILE}.repaired"
+_LOGS = ("", "-wal", "-shm")
+_ROWS_A_PAGE = 40  # no page of 4,096 bytes holds more calls or records
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What the new journal holds, and where the old one is."""
+
+    n_calls: int
+    n_records: int
+    damaged: Path
+
+
+def salvage(folder: Path) -> Salvaged:
+    """Makes a sound journal of what can be read of the one in the folder.
+
+    Raises:
+        JournalError: Another process writes the folder, there is no journal, or nothing of it can
+            be read.
+    """
+    lock = FolderLock(folder)
+    try:
+        return _salvage(folder)
+    finally:
+        lock.release()
+
+
+def _salvage(folder: Path) -> Salvaged:
+    path = folder / JOURNAL_FILE
+    source = path if path.exists() else folder / DAMAGED_FILE  # killed between the two renames
+    if not source.is_file():
+        raise JournalError(f"{path} is missing. Put a copy of it back, or use another folder.")
+    repaired = folder / _REPAIRED_FILE
+    for log in _LOGS:
+        repaired.with_name(repaired.name + log).unlink(missing_ok=True)
+    try:
+        with (
+            closing(sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True)) as old,
+            closing(Database(repaired)) as new,
+            new.transaction(),
+        ):
+            n_calls, n_records = _copy_calls(old, new), _copy_records(old, new)
+    except sqlite3.Error as error:
+        repaired.unlink(missing_ok=True)
+        raise JournalError(
+            f"{source}: nothing of it can be read ({error}). Put back a copy of it, or use another "
+            "folder."
+        ) from error
+    if source == path:
+        for log in _LOGS:
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + log).replace(folder / (DAMAGED_FILE + log))
+    repaired.replace(path)
+    return Salvaged(n_calls, n_records, folder / DAMAGED_FILE)
+
+
+def _copy_calls(old: sqlite3.Connection, new: Database) -> int:
+    n = 0
+    for row in _readable(old, "calls"):
+        *_, checksum, answer = row
+        if isinstance(answer, str) and checksum_of(answer) == checksum:
+            marks = ", ".join("?" * len(row))
+            n += new.write(f"INSERT OR IGNORE INTO calls VALUES ({marks})", *row)
+    return n
+
+
+def _copy_records(old: sqlite3.Connection, new: Database) -> int:
+    n = 0
+    for row in _readable(old, "records"):
+        _, _, status, body, *_ = row
+        if status == "failed" or _is_json(body):
+            marks = ", ".join("?" * len(row))
+            n += new.write(f"INSERT OR IGNORE INTO records VALUES ({marks})", *row)
+    return n
+
+
+def _readable(old: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """The rows of the table that can be read, in the order of their numbers.
+
+    Raises:
+        sqlite3.Error: Not even the list of tables can be read.
+    """
+    ((n_pages,),) = old.execute("PRAGMA page_count").fetchall()
+    old.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    next_number, last = 0, n_pages * _ROWS_A_PAGE
+    while next_number <= last:
+        sql = f"SELECT rowid, * FROM {table} WHERE rowid >= ? ORDER BY rowid"
+        try:
+            for number, *row in old.execute(sql, (next_number,)):
+                next_number = number + 1
+                yield tuple(row)
+            return
+        except sqlite3.DatabaseError:
+            next_number += 1
+
+
+def _is_json(body: object) -> bool:
+    try:
+        json.loads(str(body))
+    except ValueError:
+        return False
+    return True

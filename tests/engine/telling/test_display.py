@@ -1,0 +1,123 @@
+"""The display: when a line is shown and what of it; and the steady beat behind it."""
+
+import asyncio
+import io
+
+import pytest
+from rich.console import Console
+
+from cai.engine.calls.lane import LaneView
+from cai.engine.engine import Engine
+from cai.engine.spending.ledger import Ledger
+from cai.engine.storage.run_folder import RunFolder
+from cai.engine.telling.display import Display
+from cai.engine.telling.progress import Progress, told
+from cai.engine.telling.snapshot import Snapshot
+from cai.engine.telling.status_file import STATUS_FILE, StatusFile, read_status
+
+
+def plain() -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, width=40, force_terminal=False), out
+
+
+def test_off_a_terminal_a_line_comes_every_ten_seconds_also_when_nothing_finishes():
+    console, out = plain()
+    display = Display(console)
+    for second in range(36):
+        display.show(Snapshot(elapsed_s=second, total=1_000_000))
+    assert out.getvalue().count("\n") == 3
+    assert "\x1b" not in out.getvalue()
+
+
+def test_off_a_terminal_a_line_comes_at_every_tenth_but_not_more_than_one_a_second():
+    console, out = plain()
+    display = Display(console)
+    for step in range(1, 51):  # ten in two seconds
+        display.show(Snapshot(elapsed_s=0.2 * step, total=100, done=step))
+    assert out.getvalue().count("\n") == 5
+    for step in range(50, 100):
+        display.show(Snapshot(elapsed_s=10, total=100, done=step))
+    assert out.getvalue().count("\n") == 5
+
+
+def test_a_long_line_is_not_broken_and_nothing_in_it_is_taken_for_markup():
+    console, out = plain()
+    lanes = (LaneView("[red]h:1/v1", 3, 64, 0.5, None),)
+    snapshot = Snapshot(elapsed_s=10, total=100, done=9, flagged=4, endpoints=lanes)
+    Display(console).show(snapshot)
+    assert out.getvalue() == f"{snapshot.line()} | {snapshot.endpoint_lines()[0]}\n"
+
+
+def test_the_last_snapshot_is_a_summary():
+    console, out = plain()
+    last = Snapshot(state="finished", elapsed_s=3, total=2, done=2)
+    Display(console).show(last)
+    assert out.getvalue() == last.summary() + "\n"
+
+
+def test_on_a_terminal_there_are_live_lines_and_then_the_summary():
+    out = io.StringIO()
+    display = Display(Console(file=out, force_terminal=True, width=200))
+    lanes = (LaneView("h:1/v1", 3, 64, 0.5, None),)
+    display.show(Snapshot(elapsed_s=20, total=10, endpoints=lanes))
+    display.show(Snapshot(state="finished", elapsed_s=20, total=10, done=10))
+    text = out.getvalue()
+    assert "0/10 examples" in text
+    assert "3 of 64 calls in flight" in text
+    assert "10 done in 20 s" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_a_display_that_is_closed_gives_the_terminal_back():
+    out = io.StringIO()
+    display = Display(Console(file=out, force_terminal=True, width=200))
+    display.show(Snapshot(total=10))
+    display.close()
+    display.close()
+    assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
+
+
+def test_the_status_file_is_written_once_a_second_and_at_the_end(tmp_path):
+    status = StatusFile(tmp_path)
+    assert read_status(tmp_path) is None
+    status.write(Snapshot(elapsed_s=0.1, done=1))
+    status.write(Snapshot(elapsed_s=0.9, done=2))
+    assert read_status(tmp_path) == Snapshot(elapsed_s=0.1, done=1)
+    status.write(Snapshot(elapsed_s=1.2, done=3))
+    assert read_status(tmp_path) == Snapshot(elapsed_s=1.2, done=3)
+    status.write(Snapshot(state="finished", elapsed_s=1.3, done=4))
+    assert read_status(tmp_path) == Snapshot(state="finished", elapsed_s=1.3, done=4)
+
+
+def test_a_status_file_that_cannot_be_read_or_written_stops_nothing(tmp_path):
+    (tmp_path / STATUS_FILE).write_text("{}")
+    assert read_status(tmp_path) is None
+    StatusFile(tmp_path / "gone").write(Snapshot())
+
+
+@pytest.fixture
+def progress(tmp_path):
+    with RunFolder.open(tmp_path / "run", {"n": 1}, {}) as run:
+        yield Progress(Engine(run.journal, Ledger()), total=3, n_before=1)
+
+
+async def test_each_beat_tells_a_snapshot_and_the_end_tells_the_last(progress: Progress):
+    seen: list[Snapshot] = []
+    async with told(progress, [seen.append], beat_s=0.01):
+        await asyncio.sleep(0.05)
+        progress.add_done(is_flagged=True)
+        progress.add_failed("time-out")
+    assert len(seen) > 2
+    assert {each.state for each in seen[:-1]} == {"running"}
+    last = seen[-1]
+    assert (last.state, last.finished, last.flagged) == ("finished", 3, 1)
+    assert last.failures == {"time-out": 1}
+
+
+async def test_a_run_that_ends_in_an_error_is_told_as_stopped(progress: Progress):
+    seen: list[Snapshot] = []
+    with pytest.raises(ZeroDivisionError):
+        async with told(progress, [seen.append]):
+            raise ZeroDivisionError
+    assert seen[-1].state == "stopped"

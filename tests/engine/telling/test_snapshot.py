@@ -1,0 +1,77 @@
+"""Snapshots: what their lines say, and that JSON keeps all of it."""
+
+import json
+
+from cai.engine.calls.lane import LaneView
+from cai.engine.telling.snapshot import Snapshot
+from cai.models.protocol import Usage
+
+
+def test_rate_and_remaining_time_leave_out_what_was_done_before():
+    """10 of this process in 5 s are 2/s; 100 - 80 - 10 = 10 are left, which takes 5 s."""
+    snapshot = Snapshot(
+        elapsed_s=5, total=100, n_before=80, done=9, failed=1, failures={"time-out": 1}
+    )
+    assert snapshot.line() == "90/100 examples · 2.0/s · 5 s left · 1 failed (1 time-out)"
+
+
+def test_the_line_tells_tokens_cost_retries_flags_and_what_the_journal_gave():
+    """5 in 100 s are 3 a minute; 995 are left, which takes 19,900 s; 950 tokens: 9.5/s."""
+    snapshot = Snapshot(
+        elapsed_s=100,
+        total=1000,
+        done=5,
+        flagged=2,
+        usage=Usage(1_234_567, 950),
+        cost_usd=1.5,
+        retries={"rate limit": 1, "time-out": 3},
+        n_from_journal=1234,
+    )
+    assert snapshot.line() == (
+        "5/1,000 examples · 3.0/min · 5 h 31 min left · 1.2M tokens in, 950 out · 10 tokens/s · "
+        "$1.50 · 4 retries (3 time-out, 1 rate limit) · 2 flagged · 1,234 calls from the journal"
+    )
+
+
+def test_without_a_known_total_there_is_no_remaining_time():
+    assert Snapshot(elapsed_s=1, done=7).line() == "7 examples · 7.0/s"
+
+
+def test_before_anything_is_done_there_is_no_remaining_time():
+    assert Snapshot(total=10).line() == "0/10 examples · 0.0/s"
+
+
+def test_more_examples_than_the_total_leave_nothing_to_wait_for():
+    assert "0 s left" in Snapshot(elapsed_s=1, total=1, done=3).line()
+
+
+def test_the_summary_says_what_it_took():
+    snapshot = Snapshot(state="finished", elapsed_s=125, total=100, n_before=20)
+    assert snapshot.summary() == "20 done in 2 min 05 s · 20 of them before · 0.0/s"
+
+
+def test_an_endpoint_tells_its_load_or_that_it_is_away():
+    busy = LaneView("h1:8000/v1", 31, 64, 0.254, None)
+    away = LaneView("h2:8000/v1", 1, 64, 0.3, 61.2)
+    in_process = LaneView("embedded#1", 9, None, 0.1, None)
+    snapshot = Snapshot(endpoints=(busy, away, in_process))
+    assert snapshot.endpoint_lines() == [
+        "h1:8000/v1: 31 of 64 calls in flight, 0.25 s a call",
+        "h2:8000/v1: away for 1 min 01 s, tried again",
+    ]
+
+
+def test_json_keeps_all_of_it():
+    snapshot = Snapshot(
+        state="stopped",
+        elapsed_s=2.5,
+        total=10,
+        done=1,
+        failed=1,
+        usage=Usage(5, 3),
+        failures={"time-out": 1},
+        endpoints=(LaneView("h:1/v1", 1, 2, None, None),),
+    )
+    content = json.loads(json.dumps(snapshot.as_json()))
+    assert content["remaining_s"] == 10.0
+    assert Snapshot.from_json(content) == snapshot
