@@ -91,12 +91,15 @@ def test_json_is_one_object_and_the_counts_add_up(judge, tmp_path):
     assert outcome.pop("mean_margin") == pytest.approx(0.4)
     assert sum(outcome["outcomes"].values()) == outcome["comparisons"]
     assert outcome == {
+        "event": "end",
         "run": str(tmp_path / "run"),
         "done": 4,
         "failed": 0,
+        "failures": {},
         "flagged": 0,
         "calls": 16,
         "calls_from_journal": 0,
+        "cost_usd": None,
         "bad_rows": 0,
         "skipped": {},
         "responses_left_out": {},

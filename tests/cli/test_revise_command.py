@@ -78,16 +78,19 @@ def test_a_limit_takes_the_first_prompts_and_a_later_run_the_others(revise, loca
     assert (outcome["done"], outcome["calls"], outcome["calls_from_journal"]) == (6, 4 * 3, 0)
 
 
-def test_json_is_one_object_on_standard_output(revise, tmp_path):
+def test_a_short_run_tells_its_end_as_one_line_of_json(revise, tmp_path):
     outcome = json.loads(revise("--json").out)
     assert outcome.pop("seconds") >= 0
     assert outcome == {
+        "event": "end",
         "run": str(tmp_path / "run"),
         "done": 6,
         "failed": 0,
+        "failures": {},
         "flagged": 0,
         "calls": 18,
         "calls_from_journal": 0,
+        "cost_usd": None,
         "bad_rows": 0,
     }
 

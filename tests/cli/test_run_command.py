@@ -73,8 +73,10 @@ def test_every_step_is_done_and_told(run, tmp_path: Path):
     assert len(list(Run(out / "judge").judged())) == 3
 
 
-def test_json_is_a_list_of_the_steps(run, tmp_path: Path):
-    steps = json.loads(run("--json").out)
+def test_json_ends_with_the_steps(run, tmp_path: Path):
+    ended = json.loads(run("--json").out.splitlines()[-1])
+    assert ended["event"] == "end"
+    steps = ended["steps"]
     assert [each["step"] for each in steps] == ["sample", "judge", "export preference"]
     assert (steps[0]["counts"]["done"], steps[0]["counts"]["failed"]) == (3, 0)
     assert steps[2]["counts"] is None

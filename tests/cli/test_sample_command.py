@@ -41,12 +41,15 @@ def test_every_model_is_a_policy_at_every_temperature(sample, local_server, tmp_
     outcome = json.loads(ended.out)
     assert outcome.pop("seconds") >= 0
     assert outcome == {
+        "event": "end",
         "run": str(tmp_path / "run"),
         "done": 5,
         "failed": 0,
+        "failures": {},
         "flagged": 0,
         "calls": 40,
         "calls_from_journal": 0,
+        "cost_usd": None,
         "bad_rows": 0,
     }
     asked = {(body["model"], body["temperature"]) for body in local_server.bodies}

@@ -66,12 +66,15 @@ def test_checks_and_json(score, tmp_path):
     assert outcome.pop("mean_by_principle") == pytest.approx({"long": 0.5, "late": 1.0})
     assert sum(outcome["outcomes"].values()) == outcome["scores"]
     assert outcome == {
+        "event": "end",
         "run": str(tmp_path / "run"),
         "done": 3,
         "failed": 0,
+        "failures": {},
         "flagged": 0,
         "calls": 6,
         "calls_from_journal": 0,
+        "cost_usd": None,
         "bad_rows": 0,
         "skipped": {},
         "scores": 6,

@@ -78,6 +78,7 @@ def test_everything_is_each_step_and_each_failure(tmp_path: Path):
             "kind": "ContextLengthError",
             "message": "The request has 3,000 tokens.",
             "is_retryable": False,
+            "cause": "error",
         },
         "chain": None,
         "provenance": provenance,

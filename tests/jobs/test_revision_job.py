@@ -265,4 +265,5 @@ async def test_progress_tells_tokens_failures_and_flags(tmp_path: Path):
     assert outcome.n_flagged == 2
     assert outcome.usage == Usage(600, 60)
     assert "2 done in" in shown.getvalue()
-    assert "600 tokens in, 60 out · 1 failed · 2 flagged" in shown.getvalue()
+    assert "600 tokens in, 60 out" in shown.getvalue()
+    assert "1 failed (1 context length) · 2 flagged" in shown.getvalue()

@@ -12,8 +12,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from itertools import count
 from typing import Generic, Protocol, TypeVar
 
+from cai.engine.calls.call import EXAMPLE
 from cai.errors import (
     CaiError,
     ContextLengthError,
@@ -116,6 +118,7 @@ class _Flight(Generic[T, R]):
         self._work = work
         self._room = room
         self._has_more = True
+        self._numbers = count(1)
         self._tasks: set[asyncio.Task[R | CaiError]] = set()
         self._finished: deque[tuple[T, asyncio.Task[R | CaiError]]] = deque()
         self._wake = asyncio.Event()
@@ -155,7 +158,7 @@ class _Flight(Generic[T, R]):
 
     def _begin_next(self) -> bool:
         for item in self._source:
-            task = asyncio.create_task(_attempt(self._work, item))
+            task = asyncio.create_task(_attempt(self._work, item, next(self._numbers)))
             self._tasks.add(task)
             task.add_done_callback(lambda task, item=item: self._finish(item, task))
             return True
@@ -166,7 +169,8 @@ class _Flight(Generic[T, R]):
         self._wake.set()
 
 
-async def _attempt(work: Callable[[T], Awaitable[R]], item: T) -> R | CaiError:
+async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R | CaiError:
+    EXAMPLE.set(number)  # in the context of this task, which its own tasks inherit
     try:
         return await work(item)
     except JournalError:

@@ -201,7 +201,7 @@ _BODIES: dict[Method, pa.DataType] = {
         {"prompt": _PROMPT, "response": _TEXT, "model": _TEXT, "scores": pa.list_(_SCORE)}
     ),
 }
-_ERROR = pa.struct({"kind": _TEXT, "message": _TEXT, "is_retryable": _BOOL})
+_ERROR = pa.struct({"kind": _TEXT, "message": _TEXT, "is_retryable": _BOOL, "cause": _TEXT})
 
 
 def write_parquet(groups: Iterable[list[Row]], export: Export, path: Path) -> None:

@@ -5,6 +5,7 @@ methods see a Model and know of none of them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,6 +14,12 @@ from cai.types import Conversation, Message
 
 Answer = Completion | Choice
 Ask = Callable[[], Awaitable[Answer]]
+
+EXAMPLE = ContextVar("EXAMPLE", default=0)
+"""The number of the example that the present task works on, in the order of their beginnings.
+
+For the scheduler alone, which lets the older example go first: no result depends on it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,18 @@
-"""All calls to one model: in the order of their coming, each to the least strained endpoint.
+"""All calls to one model: each to its least strained endpoint, those of older examples first.
 
-No call is given to an endpoint without a free seat, so nothing queues at a server that we could
-still send elsewhere. When every endpoint is down, calls wait until one is back.
+So an example that is begun is soon done, and what is finished leaves early. No call is given to an
+endpoint without a free seat, so nothing queues at a server that could still go elsewhere. When
+every endpoint is down, calls wait until one is back.
 """
 
 import asyncio
+import heapq
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
 
-from cai.engine.calls.call import Answer, Call
+from cai.engine.calls.call import EXAMPLE, Answer, Call
 from cai.engine.calls.lane import Clock, Lane, LaneView
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.protocol import Model, SpreadModel
@@ -17,6 +20,16 @@ from cai.models.protocol import Model, SpreadModel
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
 _AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
 _BYTES_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiting:
+    """A call without a seat: that of the older example goes first, then the one that came first."""
+
+    example: int
+    turn: int
+    n_tokens: int = field(compare=False)
+    seat: "asyncio.Future[Lane]" = field(compare=False)
 
 
 class Pool:
@@ -36,7 +49,8 @@ class Pool:
         self._hedges = hedges
         self._on_room = on_room
         self._clock = clock
-        self._waiting: deque[tuple[int, asyncio.Future[Lane]]] = deque()
+        self._waiting: list[_Waiting] = []  # a heap
+        self._turns = count()
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: CaiError | None = None
 
@@ -124,7 +138,8 @@ class Pool:
             lane.take(n_tokens)
             return lane
         future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
-        self._waiting.append((n_tokens, future))
+        waiting = _Waiting(EXAMPLE.get(), next(self._turns), n_tokens, future)
+        heapq.heappush(self._waiting, waiting)
         self._dispatch()
         try:
             return await future
@@ -137,16 +152,16 @@ class Pool:
     def _dispatch(self) -> None:
         """Gives free seats to those who wait, and says when there is room for more."""
         while self._waiting:
-            n_tokens, future = self._waiting[0]
-            if future.done():
-                self._waiting.popleft()
+            first = self._waiting[0]
+            if first.seat.done():  # its caller was cancelled
+                heapq.heappop(self._waiting)
                 continue
             lane = self._open_lane()
             if lane is None:
                 break
-            self._waiting.popleft()
-            lane.take(n_tokens)
-            future.set_result(lane)
+            heapq.heappop(self._waiting)
+            lane.take(first.n_tokens)
+            first.seat.set_result(lane)
         if self._waiting:
             self._look_again()
         if self.has_room:
@@ -178,9 +193,9 @@ class Pool:
 
     def _fail_waiting(self, error: CaiError) -> None:
         while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(error)
+            seat = heapq.heappop(self._waiting).seat
+            if not seat.done():
+                seat.set_exception(error)
 
     def _gone(self) -> ModelUnavailable:
         names = ", ".join(lane.model.name for lane in self.lanes)
