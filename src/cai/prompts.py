@@ -11,7 +11,7 @@ transcript's turn labels are broken up likewise where they would open a turn.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -301,9 +301,14 @@ def _inert(value: Value, delimiters: re.Pattern[str]) -> object:
     if isinstance(value, str):
         return broken_up(delimiters, value)
     if isinstance(value, Principle):
-        texts = value.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
-        return {name: broken_up(delimiters, text or "") for name, text in texts.items()}
+        return _inert_principle(value, delimiters)  # pyright: ignore[reportArgumentType]: it is frozen, and so has a hash
     return [{"role": turn.role, "content": broken_up(delimiters, turn.content)} for turn in value]
+
+
+@lru_cache(maxsize=4096)  # few principles, each in every second request
+def _inert_principle(principle: Principle, delimiters: re.Pattern[str]) -> Mapping[str, str]:
+    texts = principle.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
+    return {name: broken_up(delimiters, text or "") for name, text in texts.items()}
 
 
 def _letters(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
+from cai.engine.loop import new_event_loop, run_async
 from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import export_dataset, export_file
 from cai.export.formats import Columns, Format
@@ -242,8 +243,8 @@ def _speakers(
 def _wait(work: Coroutine[None, None, T]) -> T:
     """The result of the work; in a thread of its own where a loop is running already."""
     if not _is_loop_running():
-        return asyncio.run(work)
-    loop = asyncio.new_event_loop()
+        return run_async(work)
+    loop = new_event_loop()
     task = loop.create_task(work)
     with contextlib.closing(loop), ThreadPoolExecutor(1) as pool:
         result = pool.submit(loop.run_until_complete, task)

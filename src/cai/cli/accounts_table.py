@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from cai.cli.estimates import NONE, named, plain_table
+from cai.cli.tables import NONE, named, plain_table
 from cai.engine.spending.ledger import Ledger
 from cai.engine.telling.snapshot import count, duration
 from cai.jobs.estimating import Estimate

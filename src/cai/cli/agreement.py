@@ -1,6 +1,5 @@
 """`cai agreement`: a judge against the labels of people."""
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import Generator
@@ -15,6 +14,7 @@ from cai.cli.judging_options import JudgeChoice, judging_if_named
 from cai.cli.pacing import as_json, echo_json, paced
 from cai.cli.source_options import over_groups, show_source
 from cai.constitution.loading import load_constitution
+from cai.engine.loop import run_async
 from cai.engine.storage.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.agreement import agreement as agreement_of
@@ -137,7 +137,7 @@ def _judge(
     job: JudgeJob, out: Path | None, pace: Pace, prices: Prices, *, is_quiet: bool
 ) -> AgreementReport:
     with _place(out) as folder:
-        outcome = asyncio.run(run_judging(folder, job, pace, console=Console(stderr=True)))
+        outcome = run_async(run_judging(folder, job, pace, console=Console(stderr=True)))
         if not is_quiet:
             show_source(outcome.run.source.describe(), outcome.run.source.bad_rows)
         return _report(folder, prices, job.seed)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.estimates import decimal, kappa, named, percent, plain_table, share
+from cai.cli.estimates import decimal, kappa, percent, share
+from cai.cli.tables import named, plain_table
 from cai.evaluation.agreement_report import AgreementReport
 from cai.evaluation.costs import Cost
 from cai.evaluation.figures import Figures

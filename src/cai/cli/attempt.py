@@ -1,6 +1,5 @@
 """`cai try`: one prompt through the loop, each step printed as it comes."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import click
@@ -10,6 +9,7 @@ from cai.cli.speaking import Voices, speaking
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
 from cai.drawing import draw_principle
+from cai.engine.loop import run_async
 from cai.models.protocol import Completion
 from cai.revision import RevisionPlan, Round, Speakers, chain_steps
 from cai.types import user_prompt
@@ -25,7 +25,7 @@ def attempt(text: str, voices: Voices, plan: RevisionPlan, constitution: str, se
     """Respond to TEXT, critique the response and revise it, printing each step."""
     loaded = load_constitution(constitution)
     draw_principle(loaded, plan.tags, seed)
-    asyncio.run(_try(text, voices.open(), loaded, plan, seed))
+    run_async(_try(text, voices.open(), loaded, plan, seed))
     return 0
 
 

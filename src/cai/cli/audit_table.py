@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.estimates import decimal, named, percent, percent_interval, plain_table, share
+from cai.cli.estimates import decimal, percent, percent_interval, share
+from cai.cli.tables import named, plain_table
 from cai.evaluation.audit import AuditReport
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.lengths import WinShare

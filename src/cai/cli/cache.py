@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.estimates import named, plain_table
 from cai.cli.pacing import echo_json
+from cai.cli.tables import named, plain_table
 from cai.engine.storage.pruning import Choice, Stock, count_chosen, prune, stocks
 from cai.engine.storage.run_folder import RunFolder
 from cai.engine.storage.salvage import salvage

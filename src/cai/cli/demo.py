@@ -1,6 +1,5 @@
 """`cai demo`: the whole chain on the embedded model and the testbed, measured against the truth."""
 
-import asyncio
 import json
 import random
 import time
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cai.constitution.loading import load_constitution
+from cai.engine.loop import run_async
 from cai.errors import UsageError
 from cai.export.formats import Format
 from cai.export.selecting import Selection
@@ -142,7 +142,7 @@ def _speakers() -> Speakers:
 
 def _revise(folder: Path, job: RevisionJob, console: Console) -> tuple[Rates, ...]:
     """The rates after 0, 1 … rounds."""
-    asyncio.run(run_revision(folder, job, console=console))
+    run_async(run_revision(folder, job, console=console))
     chains = list(Run(folder).chains())
     return tuple(_rates(chains, number) for number in range(ROUNDS + 1))
 

@@ -1,13 +1,7 @@
-"""Figures as text in tables: a dash stands for what has no figure."""
+"""Figures with their intervals, as text in tables."""
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
-
-from cai.cli.console import printable
+from cai.cli.tables import NONE
 from cai.evaluation.bootstrap import Estimate
-
-NONE = "–"
 
 
 def percent(value: float | None) -> str:
@@ -40,17 +34,3 @@ def kappa(estimate: Estimate | None) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.2f}"
     return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
-
-
-def named(text: str, style: str = "") -> Text:
-    """A name out of data or a model, without markup and safe for a terminal."""
-    return Text(printable(text), style=style, overflow="fold")
-
-
-def plain_table(first: str, *others: str) -> Table:
-    """A table for 80 columns: names to the left, figures to the right."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table

@@ -1,6 +1,5 @@
 """`cai constitution test`: the tests of each principle put before a judge."""
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from cai.cli.pacing import as_json, echo_json
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
 from cai.engine.calls.retry import retrying
+from cai.engine.loop import run_async
 from cai.engine.streaming import AtMost, stream
 from cai.errors import CaiError, UsageError
 from cai.jobs.judging import first_question
@@ -53,7 +53,7 @@ def test(
     """
     loaded = load_constitution(constitution)
     tests = _chosen(loaded, plan, ids)
-    found = asyncio.run(_run(judges.open(), loaded, plan, verdicts, seed, tests))
+    found = run_async(_run(judges.open(), loaded, plan, verdicts, seed, tests))
     found.sort(key=lambda each: tests.index(each.test))
     if is_json:
         echo_json({"tests": [_as_json(each) for each in found]})

@@ -1,6 +1,5 @@
 """`cai judge`: which of several responses keeps a constitution better, into a run folder."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import get_args
@@ -12,6 +11,7 @@ from cai.cli.judging_options import JudgeChoice, judging
 from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
 from cai.cli.source_options import over_groups, show_source
 from cai.constitution.loading import load_constitution
+from cai.engine.loop import run_async
 from cai.jobs.groups import GroupSource
 from cai.jobs.judging import JudgeJob, JudgeOutcome, VerdictTally, run_judging
 from cai.jobs.pace import Pace
@@ -60,7 +60,7 @@ def judge(
     plan.check((), loaded)
     job = JudgeJob(source, loaded, judges.open(), plan, pairing, verdicts, seed)
     began_s = time.monotonic()
-    outcome = asyncio.run(run_judging(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_judging(out, job, pace, console=Console(stderr=True)))
     if is_json:
         echo_json(_as_json(outcome, out, time.monotonic() - began_s))
     else:

@@ -1,6 +1,5 @@
 """`cai revise`: a data set through respond, critique and revise, into a run folder."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cai.cli.pacing import (
 from cai.cli.source_options import over_prompts, show_source
 from cai.cli.speaking import Voices, speaking
 from cai.constitution.loading import load_constitution
+from cai.engine.loop import run_async
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.revision import RevisionJob, run_revision
@@ -51,7 +51,7 @@ def revise(
     source.check()  # a broken file is said before a model is loaded
     job = RevisionJob(source, loaded, voices.open(), plan, seed)
     began_s = time.monotonic()
-    outcome = asyncio.run(run_revision(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_revision(out, job, pace, console=Console(stderr=True)))
     if is_json:
         n_bad = outcome.source.n_bad
         echo_json(counts_as_json(outcome, out, n_bad, time.monotonic() - began_s))

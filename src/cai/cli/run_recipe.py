@@ -1,6 +1,5 @@
 """`cai run`: the steps of a recipe, one after the other."""
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from cai.cli.console import printable
 from cai.cli.pacing import as_json, echo_json, paced
+from cai.engine.loop import run_async
 from cai.errors import UsageError
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
@@ -66,7 +66,7 @@ def run(
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
     cast = _cast(loaded, model, roles)
-    done = asyncio.run(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
+    done = run_async(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
     if is_json:
         echo_json({"event": "end", "steps": [_as_json(each) for each in done]})
     else:

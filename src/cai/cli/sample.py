@@ -1,6 +1,5 @@
 """`cai sample`: several responses to each prompt, into a run folder."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
 from cai.cli.source_options import over_prompts, show_source
 from cai.cli.speaking import sampling_of, templates_for
+from cai.engine.loop import run_async
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.sampling import SampleJob, run_sampling
@@ -79,7 +79,7 @@ def sample(
     )
     job = SampleJob(source, policies, k, seed)
     began_s = time.monotonic()
-    outcome = asyncio.run(run_sampling(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_sampling(out, job, pace, console=Console(stderr=True)))
     if is_json:
         n_bad = outcome.source.n_bad
         echo_json(counts_as_json(outcome, out, n_bad, time.monotonic() - began_s))

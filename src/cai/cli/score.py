@@ -1,6 +1,5 @@
 """`cai score`: how well each response keeps each principle, into a run folder."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import get_args
@@ -13,6 +12,7 @@ from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder
 from cai.cli.source_options import over_responses, show_source
 from cai.constitution.loading import load_constitution
 from cai.drawing import candidates
+from cai.engine.loop import run_async
 from cai.jobs.pace import Pace
 from cai.jobs.probing import Verdicts
 from cai.jobs.response_source import ResponseSource
@@ -49,7 +49,7 @@ def score(
     candidates(loaded, plan.tags)
     job = ScoreJob(source, loaded, judges.open(), plan, verdicts, seed)
     began_s = time.monotonic()
-    outcome = asyncio.run(run_scoring(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_scoring(out, job, pace, console=Console(stderr=True)))
     if is_json:
         echo_json(_as_json(outcome, out, time.monotonic() - began_s))
     else:

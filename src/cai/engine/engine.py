@@ -18,6 +18,7 @@ from cai.engine.storage.journal import Journal
 from cai.errors import RunStopped
 from cai.models.protocol import Model
 
+_LAST = 4  # times the seats; so many examples are the last ones
 _MOST_EXAMPLES = 4  # times the seats; more may be under way where many wait for a pause to end
 
 
@@ -76,11 +77,21 @@ class Engine:
         """Lets no new call go; those in flight are finished and kept."""
         self.gate.close(error)
 
-    def allows(self, n_in_flight: int) -> bool:
-        """Whether another example would find a seat soon at every model asked so far."""
+    def n_more(self, n_in_flight: int, n_left: int | None) -> int:
+        """How many more examples would find a seat soon at every model asked so far.
+
+        The last ones are begun together and those that have come least far go first, so that all
+        end at about the same time: what has the longest way to go must not be begun last (Hu 1961,
+        "Parallel sequencing and assembly line problems").
+        """
         pools = self._pools.values()
-        most = _MOST_EXAMPLES * max((pool.n_seats for pool in pools), default=1)
-        return n_in_flight < most and all(pool.has_room for pool in pools)
+        seats = max((pool.n_seats for pool in pools), default=1)
+        if n_left is not None and n_left + n_in_flight <= _LAST * seats:
+            for pool in pools:
+                pool.level_out()
+            return n_left
+        most = _MOST_EXAMPLES * seats - n_in_flight
+        return min([most, *(pool.n_more for pool in pools)])
 
     def watch(self, tell: Callable[[], None]) -> None:
         self._watcher = tell

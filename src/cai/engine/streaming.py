@@ -12,10 +12,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Generic, Protocol, TypeVar
 
-from cai.engine.calls.call import EXAMPLE
+from cai.engine.calls.call import EXAMPLE, Example
 from cai.errors import (
     CaiError,
     ContextLengthError,
@@ -29,6 +29,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 STOP_AFTER = 25
+READ_AHEAD = 1024  # items; how near the end of the source is known
+_READ_AT_ONCE = 32
+_SHARE_AT_ONCE = 8  # of the room, one part in so many is filled before it is looked at again
+_MOST_AT_ONCE = 16  # so that the answers that come meanwhile do not wait
 
 _logger = logging.getLogger(__name__)
 
@@ -38,9 +42,12 @@ class ItemFailure(CaiError):
 
 
 class Room(Protocol):
-    """Whether one more item may be begun when so many are in flight."""
+    """How many more items may be begun when so many are in flight.
 
-    def allows(self, n_in_flight: int) -> bool: ...
+    `n_left` is how many there are still to begin; None: more than are worth to know.
+    """
+
+    def n_more(self, n_in_flight: int, n_left: int | None) -> int: ...
 
     def watch(self, tell: Callable[[], None]) -> None:
         """Has `tell` called whenever there may be room that was not there before."""
@@ -55,8 +62,8 @@ class AtMost:
             raise UsageError(f"{n} items in flight are asked for; there must be at least 1.")
         self._n = n
 
-    def allows(self, n_in_flight: int) -> bool:
-        return n_in_flight < self._n
+    def n_more(self, n_in_flight: int, n_left: int | None) -> int:
+        return self._n - n_in_flight
 
     def watch(self, tell: Callable[[], None]) -> None:
         """Nothing but an item's end makes room."""
@@ -117,7 +124,8 @@ class _Flight(Generic[T, R]):
         self._source = source
         self._work = work
         self._room = room
-        self._has_more = True
+        self._next: deque[T] = deque()  # read ahead
+        self._is_source_open = True
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[R | CaiError]] = set()
         self._finished: deque[tuple[T, asyncio.Task[R | CaiError]]] = deque()
@@ -125,7 +133,8 @@ class _Flight(Generic[T, R]):
         room.watch(self._wake.set)
 
     def begin_no_more(self) -> None:
-        self._has_more = False
+        self._is_source_open = False
+        self._next.clear()
 
     async def next(self) -> tuple[T, R | CaiError] | None:
         """The next item to finish, with its result; None when all have."""
@@ -150,19 +159,28 @@ class _Flight(Generic[T, R]):
 
         What has finished is taken first, so that results do not pile up behind quick items.
         """
-        while self._has_more and not self._finished:
-            if self._tasks and not self._room.allows(len(self._tasks)):
+        while not self._finished and self._read_ahead():
+            n_left = None if self._is_source_open else len(self._next)
+            n_more = self._room.n_more(len(self._tasks), n_left)
+            if n_more < 1 and self._tasks:
                 return
-            self._has_more = self._begin_next()
-            await asyncio.sleep(0)  # so that it has asked its first calls when we look again
+            n = min(max(1, n_more // _SHARE_AT_ONCE), _MOST_AT_ONCE, len(self._next))
+            for _ in range(n):
+                self._begin(self._next.popleft())
+            await asyncio.sleep(0)  # so that they have asked their first calls when we look again
 
-    def _begin_next(self) -> bool:
-        for item in self._source:
-            task = asyncio.create_task(_attempt(self._work, item, next(self._numbers)))
-            self._tasks.add(task)
-            task.add_done_callback(lambda task, item=item: self._finish(item, task))
-            return True
-        return False
+    def _read_ahead(self) -> bool:
+        """Whether there are items to begin; some are read from the source while few are known."""
+        if self._is_source_open and len(self._next) < READ_AHEAD:
+            found = list(islice(self._source, _READ_AT_ONCE))
+            self._is_source_open = len(found) == _READ_AT_ONCE
+            self._next.extend(found)
+        return bool(self._next)
+
+    def _begin(self, item: T) -> None:
+        task = asyncio.create_task(_attempt(self._work, item, next(self._numbers)))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._finish(item, task))
 
     def _finish(self, item: T, task: "asyncio.Task[R | CaiError]") -> None:
         self._finished.append((item, task))
@@ -170,7 +188,7 @@ class _Flight(Generic[T, R]):
 
 
 async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R | CaiError:
-    EXAMPLE.set(number)  # in the context of this task, which its own tasks inherit
+    EXAMPLE.set(Example(number))  # in the context of this task, which its own tasks inherit
     try:
         return await work(item)
     except JournalError:

@@ -115,7 +115,8 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
     prices = load_prices(pace.prices)
     recipe = job.recipe.model_dump(mode="json")
     with RunFolder.open(folder, recipe, _versions(), update=pace.update) as run:
-        _keep_constitution(folder, job.constitution)
+        if job.constitution is not None:
+            _keep_constitution(folder, job.constitution, is_new=pace.update)
         spread = Spread()
         for _, body in read_done(run, job.body):
             spread.add(body.usage)
@@ -202,16 +203,13 @@ def _n_settled(run: RunFolder, pace: Pace) -> int:
     return run.counts().done + sum(not error.is_retryable for error in failed)
 
 
-def _keep_constitution(folder: Path, constitution: Constitution | None) -> None:
-    """The constitution of the run beside it; after an update that is another one."""
-    if constitution is None:
-        return
+def _keep_constitution(folder: Path, constitution: Constitution, *, is_new: bool) -> None:
+    """The constitution of the run beside it."""
     path = folder / "constitution.yaml"
-    content = constitution.model_dump(mode="json", exclude_defaults=True)
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    if not path.exists() or path.read_text("utf-8") != text:
+    if is_new or not path.exists():
+        content = constitution.model_dump(mode="json", exclude_defaults=True)
         part = folder / ".constitution.yaml.part"
-        part.write_text(text, "utf-8")
+        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
         part.replace(path)
 
 

@@ -1,13 +1,13 @@
 """The figures of a model on held-out requests: `python -m cai.testbed.evaluate [--model SPEC]`."""
 
 import argparse
-import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution, Principle
+from cai.engine.loop import run_async
 from cai.judging.judge import Judge
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1000, help="cases for each figure")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    asyncio.run(_print_all(options.model, options.n, options.seed))
+    run_async(_print_all(options.model, options.n, options.seed))
 
 
 async def _print_all(spec: str, n: int, seed: int) -> None:

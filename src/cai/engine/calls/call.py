@@ -15,11 +15,17 @@ from cai.types import Conversation, Message
 Answer = Completion | Choice
 Ask = Callable[[], Awaitable[Answer]]
 
-EXAMPLE = ContextVar("EXAMPLE", default=0)
-"""The number of the example that the present task works on, in the order of their beginnings.
 
-For the scheduler alone, which lets the older example go first: no result depends on it.
-"""
+@dataclass(slots=True)
+class Example:
+    """What the scheduler knows of an example: when it was begun, and how far it has come."""
+
+    number: int
+    n_answered: int = 0
+
+
+EXAMPLE: ContextVar[Example | None] = ContextVar("EXAMPLE", default=None)
+"""The example that the present task works on; for the scheduler, no result depends on it."""
 
 
 @dataclass(frozen=True, slots=True)

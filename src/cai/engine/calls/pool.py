@@ -9,10 +9,10 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
-from cai.engine.calls.call import EXAMPLE, Answer, Call
+from cai.engine.calls.call import EXAMPLE, Answer, Call, Example
 from cai.engine.calls.lane import Clock, Lane, LaneView
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.protocol import Model, SpreadModel
@@ -20,14 +20,16 @@ from cai.models.protocol import Model, SpreadModel
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
 _AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
 _BYTES_A_TOKEN = 4
+_NO_EXAMPLE = Example(0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Waiting:
-    """A call without a seat: that of the older example goes first, then the one that came first."""
+    """A call without a seat. The least `rank` goes first, then the call that came first."""
 
-    example: int
+    rank: tuple[int, int]
     turn: int
+    example: Example = field(compare=False)
     n_tokens: int = field(compare=False)
     seat: "asyncio.Future[Lane]" = field(compare=False)
 
@@ -53,6 +55,7 @@ class Pool:
         self._turns = count()
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: CaiError | None = None
+        self._levels_out = False
 
     @property
     def n_waiting(self) -> int:
@@ -64,12 +67,18 @@ class Pool:
         return sum(lane.limit or lane.start for lane in self.lanes)
 
     @property
-    def has_room(self) -> bool:
-        """Whether another example would find a seat soon."""
-        limits = [lane.limit for lane in self.lanes if lane.limit is not None]
-        if len(limits) == len(self.lanes):
-            return len(self._waiting) <= sum(limits) // _AHEAD
-        return any(lane.in_flight < lane.start for lane in self.lanes)
+    def n_more(self) -> int:
+        """How many more calls would find a seat soon."""
+        n_free = sum((lane.limit or lane.start) - lane.in_flight for lane in self.lanes)
+        n_ahead = 1 + self.n_seats // _AHEAD if self.lanes[0].limit is not None else 0
+        return n_free + n_ahead - len(self._waiting)
+
+    def level_out(self) -> None:
+        """From now on calls of the examples that have come least far go first."""
+        if not self._levels_out:
+            self._levels_out = True
+            self._waiting = [replace(each, rank=self._rank(each.example)) for each in self._waiting]
+            heapq.heapify(self._waiting)
 
     def views(self) -> list[LaneView]:
         return [lane.view() for lane in self.lanes]
@@ -94,10 +103,13 @@ class Pool:
         n_tokens = _about(call)
         lane = await self._seat(n_tokens)
         try:
-            return await lane.ask(call, n_tokens)
+            answer = await lane.ask(call, n_tokens)
         finally:
             lane.leave()
             self._dispatch()
+        if (example := EXAMPLE.get()) is not None:
+            example.n_answered += 1
+        return answer
 
     async def _hedged(self, call: Call) -> Answer:
         """Asks a straggler a second time where seats are idle, and takes what comes first.
@@ -138,7 +150,8 @@ class Pool:
             lane.take(n_tokens)
             return lane
         future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(EXAMPLE.get(), next(self._turns), n_tokens, future)
+        example = EXAMPLE.get() or _NO_EXAMPLE
+        waiting = _Waiting(self._rank(example), next(self._turns), example, n_tokens, future)
         heapq.heappush(self._waiting, waiting)
         self._dispatch()
         try:
@@ -148,6 +161,10 @@ class Pool:
                 future.result().leave()  # it was given a seat and cancelled in the same moment
                 self._dispatch()
             raise
+
+    def _rank(self, example: Example) -> tuple[int, int]:
+        """That of the older example is less; once levelled out, that of the one less far."""
+        return (example.n_answered if self._levels_out else 0, example.number)
 
     def _dispatch(self) -> None:
         """Gives free seats to those who wait, and says when there is room for more."""
@@ -164,7 +181,7 @@ class Pool:
             first.seat.set_result(lane)
         if self._waiting:
             self._look_again()
-        if self.has_room:
+        if self.n_more > 0:
             self._on_room()
 
     def _open_lane(self) -> Lane | None:

@@ -12,6 +12,7 @@ LEAST_S = 10.0
 _TIMES = 4.0
 _SHARE = 0.99
 _MEMORY = 512
+_CLOSE = 0.8  # a time-out that is a little longer than need be is left as it is
 _EVERY = 32  # calls between two looks at the latencies; and so many before the first
 
 
@@ -34,18 +35,18 @@ class Timeout:
         return min(self.longest_s, self._learnt_s * self._factor)
 
     def note(self, seconds: float) -> bool:
-        """Takes in the latency of a call that succeeded; whether the time-out may have changed."""
-        was = self._factor
+        """Takes in the latency of a call that succeeded; whether the time-out has changed."""
+        before_s = self.seconds
         self._factor = 1.0
         self._latencies.append(seconds)
         self._n_seen += 1
-        if self._n_seen % _EVERY:
-            return was != 1.0
-        ordered = sorted(self._latencies)
-        typical_s = ordered[min(len(ordered) - 1, int(_SHARE * len(ordered)))]
-        self._learnt_s = max(LEAST_S, _TIMES * typical_s)
-        self.straggler_s = typical_s
-        return True
+        if self._n_seen % _EVERY == 0:
+            ordered = sorted(self._latencies)
+            self.straggler_s = ordered[min(len(ordered) - 1, int(_SHARE * len(ordered)))]
+            learnt_s = max(LEAST_S, _TIMES * self.straggler_s)
+            if not _CLOSE * self._learnt_s <= learnt_s <= self._learnt_s:
+                self._learnt_s = learnt_s
+        return self.seconds != before_s
 
     def note_expiry(self) -> None:
         """A call was given up after this time."""

@@ -11,13 +11,14 @@ import json
 import logging
 import time
 import zlib
-from dataclasses import asdict
 from typing import Any
 
 from cai.engine.calls.call import Answer, Ask, Call, wrapped
 from cai.engine.storage.database import Database, storable
 from cai.engine.storage.writer import Writer
 from cai.models.protocol import Choice, Completion, Model, Usage
+
+_MANY = 16  # calls in flight, from which on answers are committed in larger groups
 
 _logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Journal:
 
     async def _ask_and_store(self, key: bytes, call: Call, ask: Ask) -> Answer:
         shared = self._in_flight[key] = asyncio.get_running_loop().create_future()
+        self._tell_writer()
         try:
             answer = await ask()
             self.calls += 1
@@ -78,7 +80,12 @@ class Journal:
             return answer
         finally:
             del self._in_flight[key]
+            self._tell_writer()
             shared.cancel()  # no effect on a result; after a failure, who waits asks for himself
+
+    def _tell_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.gathers = len(self._in_flight) >= _MANY
 
     def _find(self, key: bytes, call: Call) -> Answer | None:
         found = self._database.rows(_FIND, key)
@@ -124,20 +131,23 @@ def journaled(model: Model, journal: Journal) -> Model:
 
 def call_key(call: Call) -> bytes:
     """Sixteen bytes over all that can change the answer, and nothing else."""
-    content: dict[str, object] = {
-        "kind": call.kind,
-        "model": call.model,
-        "messages": [(message.role, message.content) for message in call.messages],
-        "options": call.options,
-    }
-    if call.sampling is not None:
-        # 1 and 1.0 are the same number, but not the same JSON
-        sampling = asdict(call.sampling)
-        sampling["temperature"] = float(call.sampling.temperature)
-        sampling["top_p"] = float(call.sampling.top_p)
-        content["sampling"] = sampling
-    encoded = json.dumps(content, separators=(",", ":")).encode()
-    return hashlib.blake2b(encoded, digest_size=16).digest()
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(*texts: str) -> None:
+        for text in (str(len(texts)), *texts):
+            encoded = text.encode("utf-8", "surrogatepass")
+            digest.update(b"%d:" % len(encoded))
+            digest.update(encoded)
+
+    add(call.kind, call.model)
+    add(*(part for message in call.messages for part in (message.role, message.content)))
+    add(*call.options)
+    if (sampling := call.sampling) is not None:
+        # 1 and 1.0 are the same number
+        numbers = (float(sampling.temperature), float(sampling.top_p), sampling.top_k)
+        add(*map(repr, (*numbers, sampling.max_tokens, sampling.seed)), sampling.json_schema)
+        add(*sampling.stop)
+    return digest.digest()
 
 
 def checksum_of(stored: str) -> int:
