@@ -17,8 +17,8 @@ from cai.engine.spending.prices import load_prices
 from cai.engine.storage.lock import writer_of
 from cai.engine.storage.records import Counts
 from cai.engine.storage.run_folder import JOURNAL_FILE, RunFolder
+from cai.engine.telling.last_snapshot import last_snapshot
 from cai.engine.telling.snapshot import Snapshot, causes, count
-from cai.engine.telling.status_file import read_status
 
 FOLLOW_EVERY_S = 1.0
 
@@ -41,7 +41,7 @@ class RunStatus:
     def of(cls, path: Path, prices: Path | None) -> "RunStatus":
         """Raises JournalError where the folder is no run."""
         with RunFolder.existing(path) as folder:
-            snapshot = read_status(path)
+            snapshot = last_snapshot(folder)
             is_running = snapshot is not None and snapshot.state == "running"
             return cls(
                 path,

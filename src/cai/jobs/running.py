@@ -24,8 +24,8 @@ from cai.engine.storage.records import Counts, Failure, Record
 from cai.engine.storage.run_folder import RunFolder
 from cai.engine.streaming import stream
 from cai.engine.telling.display import Display
+from cai.engine.telling.last_snapshot import LastSnapshot
 from cai.engine.telling.progress import Progress, Teller, told
-from cai.engine.telling.status_file import StatusFile
 from cai.errors import CaiError
 from cai.jobs.estimating import Estimate, Spread, estimate
 from cai.jobs.pace import Pace
@@ -128,7 +128,7 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
         progress = Progress(engine, n_total, _n_settled(run, pace))
         work = _Work(run, job, pace, progress, spread)
         with stopped_by_signals(engine, console):
-            await work.through(engine, console, folder)
+            await work.through(engine, console)
         foretold = None
         if pace.sample is not None:
             foretold = estimate(engine.gate.ledger, spread, n_total, progress.snapshot())
@@ -155,7 +155,7 @@ class _Work(Generic[T, S, B]):
     progress: Progress
     spread: Spread
 
-    async def through(self, engine: Engine, console: Console, folder: Path) -> None:
+    async def through(self, engine: Engine, console: Console) -> None:
         """Works on all that is to be done, by the engine, and tells how it goes."""
         work = self.job.prepare(engine.through)
         engine.check_caps()
@@ -167,7 +167,7 @@ class _Work(Generic[T, S, B]):
             return result
 
         display = Display(console)
-        tellers: list[Teller] = [self.pace.tell or display.show, StatusFile(folder).write]
+        tellers: list[Teller] = [self.pace.tell or display.show, LastSnapshot(self.run).keep]
         with contextlib.closing(display):
             async with told(self.progress, tellers):
                 results = stream(self._to_do(), one, engine)

@@ -11,9 +11,9 @@ from cai.engine.engine import Engine
 from cai.engine.spending.ledger import Ledger
 from cai.engine.storage.run_folder import RunFolder
 from cai.engine.telling.display import Display
+from cai.engine.telling.last_snapshot import LastSnapshot, last_snapshot
 from cai.engine.telling.progress import Progress, told
 from cai.engine.telling.snapshot import Snapshot
-from cai.engine.telling.status_file import STATUS_FILE, StatusFile, read_status
 
 
 def plain() -> tuple[Console, io.StringIO]:
@@ -78,22 +78,24 @@ def test_a_display_that_is_closed_gives_the_terminal_back():
     assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
 
 
-def test_the_status_file_is_written_once_a_second_and_at_the_end(tmp_path):
-    status = StatusFile(tmp_path)
-    assert read_status(tmp_path) is None
-    status.write(Snapshot(elapsed_s=0.1, done=1))
-    status.write(Snapshot(elapsed_s=0.9, done=2))
-    assert read_status(tmp_path) == Snapshot(elapsed_s=0.1, done=1)
-    status.write(Snapshot(elapsed_s=1.2, done=3))
-    assert read_status(tmp_path) == Snapshot(elapsed_s=1.2, done=3)
-    status.write(Snapshot(state="finished", elapsed_s=1.3, done=4))
-    assert read_status(tmp_path) == Snapshot(state="finished", elapsed_s=1.3, done=4)
+@pytest.mark.parametrize("seen", [[0.1, 0.9], [0.1, 0.9, 1.2], [0.1, 1.2, 1.3]])
+def test_a_snapshot_is_kept_once_a_second(tmp_path, seen: list[float]):
+    with RunFolder.open(tmp_path, {"n": 1}, {}) as run:
+        assert last_snapshot(run) is None
+        last = LastSnapshot(run)
+        for elapsed_s in seen:
+            last.keep(Snapshot(elapsed_s=elapsed_s))
+    with RunFolder.existing(tmp_path) as run:
+        assert last_snapshot(run) == Snapshot(elapsed_s=max(x for x in seen if x in (0.1, 1.2)))
 
 
-def test_a_status_file_that_cannot_be_read_or_written_stops_nothing(tmp_path):
-    (tmp_path / STATUS_FILE).write_text("{}")
-    assert read_status(tmp_path) is None
-    StatusFile(tmp_path / "gone").write(Snapshot())
+def test_the_last_snapshot_is_kept_in_any_case(tmp_path):
+    with RunFolder.open(tmp_path, {"n": 1}, {}) as run:
+        last = LastSnapshot(run)
+        last.keep(Snapshot(elapsed_s=1))
+        last.keep(Snapshot(state="finished", elapsed_s=1.1, done=4))
+    with RunFolder.existing(tmp_path) as run:
+        assert last_snapshot(run) == Snapshot(state="finished", elapsed_s=1.1, done=4)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ SCHEMA = (
         position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
         body TEXT NOT NULL, error TEXT, error_kind TEXT, error_cause TEXT,
         is_retryable INTEGER NOT NULL)""",
-    "CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+    "CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL)",
     "INSERT INTO state VALUES ('generation', 1)",
 )
 

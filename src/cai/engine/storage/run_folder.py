@@ -178,6 +178,15 @@ class RunFolder:
         """How many examples failed for each cause, the most frequent first."""
         return count_failures(self.database)
 
+    def state(self, name: str) -> object:
+        """What is kept under that name beside the records; None where nothing is."""
+        found = self.database.rows("SELECT value FROM state WHERE name = ?", name)
+        return found[0][0] if found else None
+
+    def put_state(self, name: str, value: str) -> None:
+        """Keeps the value under that name in place of the one before; nobody waits for it."""
+        self._writer.put("INSERT OR REPLACE INTO state VALUES (?, ?)", name, value)
+
     def close(self) -> None:
         """Closes the journal and lets others write the run; a second time does nothing."""
         self.database.close()  # the last to close tidies up, and a reader could not
