@@ -31,6 +31,7 @@ Cause = Literal[
     "refused key",
     "context length",
     "no log-probabilities",
+    "unforeseen",
     "error",
 ]
 """What failed, in the words by which failures are counted; the first six may pass."""

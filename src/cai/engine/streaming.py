@@ -40,6 +40,8 @@ _logger = logging.getLogger(__name__)
 class ItemFailure(CaiError):
     """An item's failure that nobody foresaw: a bug. The traceback is logged at level DEBUG."""
 
+    cause = "unforeseen"
+
 
 class Room(Protocol):
     """How many more items may be begun when so many are in flight.

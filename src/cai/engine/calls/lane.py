@@ -167,7 +167,8 @@ class Lane:
         if self.timeout.note(seconds):
             for deadline, began_s in self._open.items():
                 allowed_s = self.timeout.seconds
-                deadline.reschedule(None if math.isinf(allowed_s) else began_s + allowed_s)
+                if not deadline.expired():  # else its call is being ended at this moment
+                    deadline.reschedule(None if math.isinf(allowed_s) else began_s + allowed_s)
 
     def _granted_s(self, now_s: float) -> float:
         return max(self._requests.ready_at_s(now_s), self._tokens.ready_at_s(now_s))

@@ -1,6 +1,6 @@
 """How long a call may take, learnt from how long calls take.
 
-Four times the latency that one call in a hundred exceeds, at least ten seconds, at most what the
+Four times the latency that one call in a hundred exceeds, at least five seconds, at most what the
 model's name allows. After a time-out it is doubled until a call succeeds, as TCP does with its own
 (RFC 6298, §5.5), so that a server which has become slow is not asked the same for ever.
 """
@@ -8,7 +8,7 @@ model's name allows. After a time-out it is doubled until a call succeeds, as TC
 import math
 from collections import deque
 
-LEAST_S = 10.0
+LEAST_S = 5.0
 _TIMES = 4.0
 _SHARE = 0.99
 _MEMORY = 512
