@@ -22,7 +22,7 @@ MEAN_TOKENS = 60
 
 _SPREAD = math.sqrt(math.log(2))  # of the logarithm: the deviation of a length equals its mean
 _N_LENGTHS = 4096
-_LONGEST = 8.0  # times the mean
+_LONGEST = 4.0  # times the mean
 _SENTENCE = (
     "the lamp by the window keeps its light when somebody trims the wick and wipes the glass "
     "before dawn so ask your neighbour first and bring the ladder back with a word of thanks"

@@ -1,12 +1,13 @@
 """The bound: as little as a client can do, on raw connections, and with nothing kept until the end.
 
-As many connections as the server has slots; on each one chain of calls after the other. A call that
-fails in whatever way is made again at once, on a new connection when the old one is spoilt.
+As many connections as the server has slots. Each makes the earliest step that any chain waits for,
+so that no chain is left to run by itself at the end. A call that fails in whatever way is made
+again at once, on a new connection when the old one is spoilt.
 """
 
 import asyncio
 import json
-from collections.abc import Iterator
+from heapq import heappop, heappush
 from urllib.parse import urlsplit
 
 from job import (
@@ -20,6 +21,13 @@ from job import (
     to_respond,
     to_revise,
 )
+
+_ASKED = {
+    "response": lambda row: to_respond(row["prompt"]),
+    "critique": lambda row: to_critique(row["prompt"], row["response"]),
+    "revision": lambda row: to_revise(row["prompt"], row["response"], row["critique"]),
+}
+_PARTS = tuple(_ASKED)
 
 
 class Line(asyncio.Protocol):
@@ -62,6 +70,29 @@ class Line(asyncio.Protocol):
         self._transport.abort()
 
 
+class Waiting:
+    """The next step of every chain for which nobody waits yet: the first in order comes first."""
+
+    def __init__(self, is_by_chain: bool, rows: list[Message]) -> None:
+        self._rows = rows
+        self._is_by_chain = is_by_chain
+        self._numbers = {row["id"]: number for number, row in enumerate(rows)}
+        self.steps = [self._key(number, 0) for number in range(len(rows))]
+
+    def take(self) -> tuple[Message, str]:
+        first, second = heappop(self.steps)
+        number, step = (first, second) if self._is_by_chain else (second, first)
+        return self._rows[number], _PARTS[step]
+
+    def add(self, row: Message, done: str) -> None:
+        step = _PARTS.index(done) + 1
+        if step < len(_PARTS):
+            heappush(self.steps, self._key(self._numbers[row["id"]], step))
+
+    def _key(self, number: int, step: int) -> tuple[int, int]:
+        return (number, step) if self._is_by_chain else (step, number)
+
+
 class Caller:
     """Makes calls one after the other, each until it succeeds."""
 
@@ -92,21 +123,24 @@ class Caller:
             except ValueError:
                 continue
 
-    async def work(self, rows: Iterator[Message]) -> None:
-        """Complete rows until there are no more."""
-        for row in rows:
-            prompt = row["prompt"]
-            row["response"] = await self.call(to_respond(prompt))
-            row["critique"] = await self.call(to_critique(prompt, row["response"]))
-            row["revision"] = await self.call(to_revise(prompt, row["response"], row["critique"]))
+    async def work(self, waiting: Waiting) -> None:
+        """Make steps until none waits.
+
+        Every chain that is under way has a caller, who then goes on with it: nobody need stay.
+        """
+        while waiting.steps:
+            row, part = waiting.take()
+            row[part] = await self.call(_ASKED[part](row))
+            waiting.add(row, part)
 
 
-async def _run(job: Job) -> None:
+async def run(job: Job, is_by_chain: bool) -> None:
+    """The whole job, the earliest steps first, or one chain after the other."""
     rows = job.rows()
-    remaining = iter(rows)
-    await asyncio.gather(*(Caller(job).work(remaining) for _ in range(job.slots)))
+    waiting = Waiting(is_by_chain, rows)
+    await asyncio.gather(*(Caller(job).work(waiting) for _ in range(job.slots)))
     finish(job, rows)
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(read_job()))
+    asyncio.run(run(read_job(), is_by_chain=False))

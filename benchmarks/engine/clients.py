@@ -47,6 +47,10 @@ def bare(setting: Setting) -> Command:
     return _script("bare.py", Path(sys.executable), setting, {})
 
 
+def bare_by_chain(setting: Setting) -> Command:
+    return _script("bare_by_chain.py", Path(sys.executable), setting, {})
+
+
 def plain(setting: Setting) -> Command:
     return _script("plain_sdk.py", python_of("plain"), setting, {})
 
@@ -76,6 +80,7 @@ def _script(file: str, python: Path, setting: Setting, environment: Mapping[str,
 
 
 BARE = Client("bare sockets", bare)
+BY_CHAIN = Client("bare, chain by chain", bare_by_chain)
 CAI = Client("cai", cai)
 PEERS = (
     Client("plain script", plain),
@@ -85,4 +90,4 @@ PEERS = (
 
 
 def all_clients(has_peers: bool) -> Iterable[Client]:
-    return (BARE, CAI, *PEERS) if has_peers else (BARE, CAI)
+    return (BARE, BY_CHAIN, CAI, *PEERS) if has_peers else (BARE, BY_CHAIN, CAI)

@@ -34,7 +34,8 @@ class Bench:
         return path
 
     def setting(self, name: str, url: str, n_slots: int, rounds: int = 1) -> Setting:
-        return Setting(self.prompts(self.n_prompts), url, n_slots, self.folder / name, rounds)
+        folder = self.folder / name.replace(",", "").replace(" ", "-")
+        return Setting(self.prompts(self.n_prompts), url, n_slots, folder, rounds)
 
     def measure(self, client: Client, part: str, n_slots: int, faults: float = 0.0) -> Measured:
         """One client over the whole job.
@@ -44,8 +45,7 @@ class Bench:
         """
         _say(f"{part}: {client.name}, {n_slots} slots")
         with simulated(n_slots, self.mean_ms, faults) as server:
-            name = f"{part}-{client.name}-{n_slots}"
-            setting = self.setting(name.replace(" ", "-"), server.url, n_slots)
+            setting = self.setting(f"{part}-{client.name}-{n_slots}", server.url, n_slots)
             return measure(client.command(setting), server, setting.folder)
 
 
@@ -122,8 +122,7 @@ def killed(bench: Bench, n_slots: int) -> Table:
     for client in bench.clients:
         _say(f"killed: {client.name}")
         with simulated(n_slots, bench.mean_ms) as server:
-            name = f"killed-{client.name}".replace(" ", "-")
-            setting = bench.setting(name, server.url, n_slots)
+            setting = bench.setting(f"killed-{client.name}", server.url, n_slots)
             try:
                 command = client.command(setting)
             except NotInstalled as error:

@@ -1,18 +1,20 @@
 """The same job on distilabel: a pipeline of three tasks over an OpenAI-compatible server.
 
-Batches as large as the server has slots: a task asks for one batch at a time and waits for its
-last answer, while the other tasks work on the batches before it. It caches in the output folder.
+A task asks for one batch at a time and waits for its last answer, while the other tasks work on the
+batches before it. Of batches of 32 to 256 rows and one or two replicas of each task, two replicas
+with 128 rows kept 64 slots busiest on two processors. It caches in the output folder.
 """
 
 from typing import Any
 
 from distilabel.models import OpenAILLM
 from distilabel.pipeline import Pipeline
-from distilabel.steps import LoadDataFromDicts
+from distilabel.steps import LoadDataFromDicts, StepResources
 from distilabel.steps.tasks import Task
 from job import MAX_TOKENS, MODEL, Job, finish, read_job, to_critique, to_respond, to_revise
 
 Row = dict[str, Any]
+_BATCH = 128
 _PARTS = {"respond": "response", "critique": "critique", "revise": "revision"}
 
 
@@ -48,10 +50,11 @@ def _run(job: Job) -> None:
             timeout=int(job.timeout_s),
             generation_kwargs={"max_new_tokens": MAX_TOKENS},
         )
-        return Turn(name=name, llm=llm, input_batch_size=job.slots)
+        twice = StepResources(replicas=2)
+        return Turn(name=name, llm=llm, input_batch_size=_BATCH, resources=twice)
 
     with Pipeline(name="revision", cache_dir=str(job.out)) as pipeline:
-        load = LoadDataFromDicts(data=job.rows(), batch_size=job.slots)
+        load = LoadDataFromDicts(data=job.rows(), batch_size=_BATCH)
         load >> turn("respond") >> turn("critique") >> turn("revise")
     rows = pipeline.run(use_cache=True)["default"]["train"]
     finish(job, rows.to_list())

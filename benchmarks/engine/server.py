@@ -11,15 +11,12 @@ and `GET /v1/models` are as clients expect them; any model is served. Beside the
 Faults come at random by the number of the request, so that asking again helps: `rate` is 429 with
 Retry-After: 1, `error` is 500, `cut` closes the connection in the middle of an answer, `truncated`
 is a whole answer of half a JSON text, `hang` never answers. Only `cut` and `truncated` hold a slot.
-
-It shares its processors with the client it measures, so HTTP is read by hand.
 """
 
 import argparse
 import asyncio
 import gc
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +25,11 @@ from urllib.parse import parse_qs
 
 import orjson
 from answers import FAULTS, Answers, Work
+from connection import Connection
 from slots import Counts, Job, Slots
 
 _PAGE = b"<html><body><h1>Welcome</h1>Please sign in to this network.</body></html>"
 _MODELS = {"object": "list", "data": [{"id": "sim", "object": "model", "owned_by": "benchmark"}]}
-_REASONS = {
-    200: b"OK",
-    400: b"Bad Request",
-    404: b"Not Found",
-    429: b"Too Many Requests",
-    500: b"Internal Server Error",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,68 +41,6 @@ class Options:
     kinds: tuple[str, ...]
     seed: int
     log: Path | None
-
-
-class Connection(asyncio.Protocol):
-    """One connection of a client: requests are answered one after the other."""
-
-    def __init__(self, server: "Server") -> None:
-        self._server = server
-        self._buffer = b""
-        self._is_waiting = False
-        self._is_last = False
-        self.leave: Callable[[], None] | None = None  # what to undo when the client goes away
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._server.connections.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._is_waiting:
-            self._read_next()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
-        self._done()
-
-    def send(
-        self, status: int, body: bytes, kind: bytes = b"application/json", more: bytes = b""
-    ) -> None:
-        """Answer, and go on to the next request."""
-        self._done()
-        self.transport.write(_head(status, len(body), kind, more) + body)
-        self._is_waiting = False
-        if self._is_last:
-            self.transport.close()
-        elif self._buffer:
-            self._read_next()
-
-    def send_half(self, body: bytes) -> None:
-        """Promise the whole body, send half of it, and hang up."""
-        self._done()
-        self.transport.write(_head(200, len(body)) + body[: len(body) // 2])
-        self.transport.close()
-
-    def _done(self) -> None:
-        leave, self.leave = self.leave, None
-        if leave:
-            leave()
-
-    def _read_next(self) -> None:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._buffer[:end].lower()
-        stop = end + 4 + _length(head)
-        if len(self._buffer) < stop:
-            return
-        body, self._buffer = self._buffer[end + 4 : stop], self._buffer[stop:]
-        self._is_waiting = True
-        self._is_last = b"connection: close" in head
-        target = head[: head.find(b" http/")].decode("latin-1")
-        self._server.receive(self, target, body)
 
 
 class Server:
@@ -132,7 +61,10 @@ class Server:
     async def listen(self) -> str:
         """The URL at which clients find the API."""
         self._listener = await self._loop.create_server(
-            lambda: Connection(self), "127.0.0.1", self._port, backlog=4096
+            lambda: Connection(self.receive, self.connections),
+            "127.0.0.1",
+            self._port,
+            backlog=4096,
         )
         self._port = self._listener.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{self._port}/v1"
@@ -230,24 +162,6 @@ class Server:
     async def _come_back(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self.listen()
-
-
-def _head(status: int, length: int, kind: bytes = b"application/json", more: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n" % (
-        status,
-        _REASONS[status],
-        kind,
-        length,
-        more,
-    )
-
-
-def _length(head: bytes) -> int:
-    start = head.find(b"\r\ncontent-length:")
-    if start < 0:
-        return 0
-    end = head.find(b"\r\n", start + 2)
-    return int(head[start + 17 : end if end >= 0 else None])
 
 
 def _seconds(query: str) -> float:
