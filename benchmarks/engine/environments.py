@@ -16,7 +16,7 @@ _CONSTRAINTS = "torch==2.13.0\n"  # in case that one asks for it
 
 
 class NotInstalled(Exception):
-    """The environment could not be made; the text is pip's last line."""
+    """The environment could not be made; the text ends with pip's last line."""
 
 
 def python_of(name: str) -> Path:
@@ -37,6 +37,7 @@ def python_of(name: str) -> Path:
     install = [python, "-m", "pip", "install", "--quiet", "-c", constraints, *PINS[name]]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotInstalled((done.stderr.strip() or "pip failed").splitlines()[-1])
+        said = (done.stderr.strip() or "pip failed").splitlines()[-1]
+        raise NotInstalled(f"not installed: {said}")
     ready.write_text(pins)
     return python

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulated import Simulated, Stats
+from simulated import ServerEnded, Simulated, Stats
 
 _STALLED_S = 90.0
 _LIMIT_S = 1800.0
@@ -50,7 +50,11 @@ def measure(
     folder: Path,
     until: Callable[[Stats], bool] = lambda stats: False,
 ) -> Measured:
-    """Run the command to its end, or kill it and all its children once `until` holds."""
+    """Run the command to its end, or kill it and all its children once `until` holds.
+
+    Raises:
+        ServerEnded: The server is gone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     out, err = folder / "stdout.txt", folder / "stderr.txt"
     began = time.monotonic()
@@ -64,7 +68,12 @@ def measure(
             stderr=err_file,
             start_new_session=True,
         )
-        remark, peak_mb, usage, code = _watch(process.pid, server, until)
+        try:
+            remark, peak_mb, usage, code = _watch(process.pid, server, until)
+        except ServerEnded:
+            _kill(process.pid)
+            process.wait()
+            raise
     process.returncode = code
     wall_s = time.monotonic() - began
     n_done = _done(out)

@@ -9,11 +9,12 @@ from clients import BARE, CAI, TIMEOUT_S, Client, Setting
 from environments import NotInstalled
 from job import write_prompts
 from measuring import Measured, measure
-from simulated import Stats, simulated
+from simulated import ServerEnded, Stats, simulated
 from table import Table, per_cent
 
 FAULTS = 0.1
 _ROUNDS_AGAIN = 4
+_UNMEASURED = (NotInstalled, ServerEnded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Bench:
 
         Raises:
             NotInstalled: The client's environment cannot be made.
+            ServerEnded: The server is gone.
         """
         _say(f"{part}: {client.name}, {n_slots} slots")
         with simulated(n_slots, self.mean_ms, faults) as server:
@@ -61,8 +63,8 @@ def speed(bench: Bench, slots: Sequence[int]) -> Table:
         for client in bench.clients:
             try:
                 took = bench.measure(client, "speed", n_slots)
-            except NotInstalled as error:
-                table.add(n_slots, client.name, *[""] * 7, f"not installed: {error}")
+            except _UNMEASURED as error:
+                table.add(n_slots, client.name, *[""] * 7, error)
                 continue
             bound = bound or took.stats.calls_per_s
             table.add(
@@ -92,8 +94,8 @@ def faults(bench: Bench, n_slots: int) -> Table:
     for client in bench.clients:
         try:
             took = bench.measure(client, "faults", n_slots, FAULTS)
-        except NotInstalled as error:
-            table.add(client.name, *[""] * 5, f"not installed: {error}")
+        except _UNMEASURED as error:
+            table.add(client.name, *[""] * 5, error)
             continue
         seconds = took.stats.window_s
         table.add(
@@ -114,22 +116,12 @@ def killed(bench: Bench, n_slots: int) -> Table:
         f"Killed half way and started again, {n_slots} slots",
         "client|answered before|answered in all|paid twice|rows complete|wall s again|remark",
     )
-    half = bench.n_prompts * 3 // 2
-
-    def is_half_way(stats: Stats) -> bool:
-        return stats.answered >= half
-
     for client in bench.clients:
-        _say(f"killed: {client.name}")
-        with simulated(n_slots, bench.mean_ms) as server:
-            setting = bench.setting(f"killed-{client.name}", server.url, n_slots)
-            try:
-                command = client.command(setting)
-            except NotInstalled as error:
-                table.add(client.name, *[""] * 5, f"not installed: {error}")
-                continue
-            before = measure(command, server, setting.folder, is_half_way)
-            again = measure(command, server, setting.folder)
+        try:
+            before, again = _killed_once(bench, client, n_slots)
+        except _UNMEASURED as error:
+            table.add(client.name, *[""] * 5, error)
+            continue
         early = "" if before.remark == "killed" else f"not killed: {before.remark or 'finished'}"
         table.add(
             client.name,
@@ -141,6 +133,20 @@ def killed(bench: Bench, n_slots: int) -> Table:
             early or again.remark,
         )
     return table
+
+
+def _killed_once(bench: Bench, client: Client, n_slots: int) -> tuple[Measured, Measured]:
+    """One client up to the kill, and the same command again."""
+
+    def is_half_way(stats: Stats) -> bool:
+        return stats.answered >= bench.n_prompts * 3 // 2
+
+    _say(f"killed: {client.name}")
+    with simulated(n_slots, bench.mean_ms) as server:
+        setting = bench.setting(f"killed-{client.name}", server.url, n_slots)
+        command = client.command(setting)
+        before = measure(command, server, setting.folder, is_half_way)
+        return before, measure(command, server, setting.folder)
 
 
 def memory(bench: Bench, n_slots: int) -> Table:

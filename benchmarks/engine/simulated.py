@@ -34,11 +34,16 @@ class Stats:
         return self.busy_slot_s / (n_slots * self.window_s) if self.window_s else 0.0
 
 
+class ServerEnded(Exception):
+    """The simulated server is gone, so that the row cannot be measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Simulated:
     """A running server; `url` is that of the API."""
 
     url: str
+    process: "subprocess.Popen[str]"
 
     def stats(self) -> Stats:
         counted: dict[str, Any] = json.loads(self._send("GET", "/stats"))
@@ -59,6 +64,9 @@ class Simulated:
         try:
             connection.request(method, path)
             return connection.getresponse().read()
+        except OSError as error:
+            code = self.process.poll()
+            raise ServerEnded(f"the simulated server ended (code {code}): {error}") from None
         finally:
             connection.close()
 
@@ -69,11 +77,14 @@ def simulated(n_slots: int, mean_ms: float, faults: float = 0.0) -> Generator[Si
     options = {"--slots": n_slots, "--mean-ms": mean_ms, "--faults": faults}
     given = [str(part) for option in options.items() for part in option]
     process = subprocess.Popen(
-        [sys.executable, str(_SERVER), *given], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(_SERVER), *given],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     try:
-        yield Simulated(process.stdout.readline().strip())
+        yield Simulated(process.stdout.readline().strip(), process)
     finally:
         process.kill()
         process.wait()
