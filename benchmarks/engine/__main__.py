@@ -18,6 +18,7 @@ from pathlib import Path
 
 from clients import all_clients
 from parts import Bench, all_parts
+from simulated import ServerEnded
 
 _PARTS = ("speed", "faults", "killed", "memory", "again")
 
@@ -47,9 +48,12 @@ def main() -> None:
             if not given.clients or any(word in client.name for word in given.clients)
         ]
         bench = Bench(folder, given.prompts, given.many, given.mean_ms, 5.0, clients)
-        for table in all_parts(bench, given.slots, given.parts):
-            sys.stdout.write(f"\n{table}")
-            sys.stdout.flush()
+        try:
+            for table in all_parts(bench, given.slots, given.parts):
+                sys.stdout.write(f"\n{table}")
+                sys.stdout.flush()
+        except ServerEnded as error:  # one whose figures the rest is compared with
+            sys.exit(f"Stopped: {error}")
 
 
 if __name__ == "__main__":
