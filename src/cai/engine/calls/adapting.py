@@ -2,24 +2,32 @@
 
 Additive increase and multiplicative decrease, one step for each window of calls:
 
-* more than a tenth refused (429 or 5xx): fewer, in proportion to the share, as in DCTCP (Alizadeh
-  et al. 2010, "Data Center TCP", §3.1); so a few faults by chance do not choke a run;
-* latency for the same work up by half, and no more work done for it: fewer, for the calls queue at
-  the server. By Little's law calls in flight are throughput × latency: latency that rises while
-  throughput does too is a server that batches, and gets more;
-* all seats taken and neither of both: more; doubled until the first sign, then a sixteenth.
+* significantly more than a tenth refused: fewer, in proportion to the share, as in DCTCP (Alizadeh
+  et al. 2010, "Data Center TCP", §3.1). A few faults by chance do not choke a run; an error of the
+  server (5xx) counts half of a rate limit (429), for it may have other reasons than our calls;
+* the same work takes half as long again as it could, and hardly more is done of it than with fewer
+  in flight: fewer, for the calls queue at the server. By Little's law calls in flight are throughput
+  × latency: where throughput rises with latency the server batches, and gets more;
+* the same work takes three times as long as it could: fewer, whatever the reason;
+* all seats taken and none of these: more; doubled until the first sign, then a sixteenth.
 
 Work is counted in tokens written, else in calls, so that long answers are not taken for slow ones.
 """
 
+import math
+from collections import deque
 from dataclasses import dataclass
 
 TOLERATED = 0.10
-_SLOWER = 1.5
-_NO_GAIN = 1.05
+_LARGEST_CUT = 0.5
+_SLOWER, _MUCH_SLOWER = 1.5, 3.0
+_FEWER_SEATS = 0.85
+_LEAST_GAIN = 0.3  # by how much throughput must rise with the seats, as an elasticity
 _QUEUE_DECREASE = 0.8
 _FORGETTING = 1.01  # a window; what was the best an hour ago need not be possible today
-_LEAST_WINDOW = 16
+_SMOOTHING = 0.3
+_LEAST_WINDOW = 64  # calls; fewer tell too little from chance
+_MEMORY = 32  # windows
 
 
 @dataclass(slots=True)
@@ -27,9 +35,16 @@ class _Window:
     began_s: float
     n: int = 0
     n_refused: int = 0
+    refusals: float = 0.0
     work: float = 0.0
     seconds: float = 0.0
     was_full: bool = False
+
+    @property
+    def latency_s(self) -> float:
+        """Of those that were answered, on average; a second where none was."""
+        n_answered = self.n - self.n_refused
+        return self.seconds / n_answered if n_answered else 1.0
 
 
 class AdaptiveLimit:
@@ -40,8 +55,9 @@ class AdaptiveLimit:
         self._most = most
         self._is_starting = start < most
         self._window = _Window(now_s)
-        self._least_pace_s = float("inf")  # seconds of latency a unit of work
-        self._best_throughput = 0.0  # units of work a second
+        self._best_pace_s = math.inf  # latency a unit of work, when it was least
+        self._best_seats = self._limit
+        self._throughputs: deque[tuple[float, float]] = deque(maxlen=_MEMORY)  # by seats
 
     @property
     def value(self) -> int:
@@ -51,38 +67,54 @@ class AdaptiveLimit:
         """A call has to wait for a seat, or takes the last one."""
         self._window.was_full = True
 
-    def note(self, seconds: float, tokens: int, is_refused: bool, now_s: float) -> None:
-        """A call that took so long was answered in so many tokens, or refused (429, 5xx)."""
+    def note(self, seconds: float, tokens: int, refusal: float, now_s: float) -> None:
+        """A call that took so long was answered in so many tokens, or refused: with a weight."""
         window = self._window
+        if now_s < window.began_s:
+            return  # asked before the last cut, it tells nothing of it
         window.n += 1
-        window.n_refused += is_refused
-        if not is_refused:
+        window.n_refused += refusal > 0
+        window.refusals += refusal
+        if not refusal:
             window.work += max(tokens, 1)
             window.seconds += seconds
         if window.n >= max(_LEAST_WINDOW, self.value) and now_s > window.began_s:
+            before = self._limit
             self._step(window, now_s)
-            self._window = _Window(now_s)
+            is_cut = self._limit < before
+            self._window = _Window(now_s + window.latency_s if is_cut else now_s)
 
     def _step(self, window: _Window, now_s: float) -> None:
-        refused = window.n_refused / window.n
-        if refused > TOLERATED:
+        refused = window.refusals / window.n
+        if refused > TOLERATED + 2 * math.sqrt(TOLERATED * (1 - TOLERATED) / window.n):
             self._is_starting = False
-            self._limit *= 1 - (refused - TOLERATED)
-        elif self._queues(window, now_s):
+            self._limit *= 1 - min(refused - TOLERATED, _LARGEST_CUT)
+        elif window.work and self._is_overloaded(window, now_s):
             self._is_starting = False
             self._limit *= _QUEUE_DECREASE
         elif window.was_full:
             self._limit += self._limit if self._is_starting else max(1.0, self._limit / 16)
         self._limit = min(max(self._limit, 1.0), float(self._most))
 
-    def _queues(self, window: _Window, now_s: float) -> bool:
-        """Whether work takes longer than it could, and nothing is gained by it."""
-        if not window.work:
-            return False
+    def _is_overloaded(self, window: _Window, now_s: float) -> bool:
+        """Whether the same work takes longer than it could, and nothing is gained by it."""
         pace_s = window.seconds / window.work
         throughput = window.work / (now_s - window.began_s)
-        is_slower = pace_s > _SLOWER * self._least_pace_s
-        is_gain = throughput > _NO_GAIN * self._best_throughput
-        self._least_pace_s = min(self._least_pace_s * _FORGETTING, pace_s)
-        self._best_throughput = max(self._best_throughput / _FORGETTING, throughput)
-        return is_slower and not is_gain
+        slower = pace_s / self._best_pace_s
+        is_gain = self._gains(throughput)
+        self._throughputs.append((self._limit, throughput))
+        if slower <= 1:
+            kept = 0.0 if math.isinf(self._best_pace_s) else (1 - _SMOOTHING) * self._best_pace_s
+            self._best_pace_s = kept + (_SMOOTHING if kept else 1.0) * pace_s
+            self._best_seats = self._limit
+        elif self._limit <= self._best_seats:
+            self._best_pace_s *= _FORGETTING
+        return slower > _MUCH_SLOWER or (slower > _SLOWER and not is_gain)
+
+    def _gains(self, throughput: float) -> bool:
+        """Whether clearly more is done than when there were fewer seats; yes where nobody knows."""
+        fewer = [each for each in self._throughputs if each[0] <= _FEWER_SEATS * self._limit]
+        if not fewer:
+            return True
+        seats, before = max(fewer)
+        return throughput > before * (self._limit / seats) ** _LEAST_GAIN

@@ -18,7 +18,7 @@ from cai.errors import CaiError, ModelUnavailable
 from cai.models.protocol import LimitedModel, Limits, Model
 
 Clock = Callable[[], float]
-_REFUSALS = ("rate limit", "server error")
+_REFUSALS: dict[str, float] = {"rate limit": 1.0, "server error": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Lane:
         self._tokens.take(usage.prompt_tokens + usage.completion_tokens - n_tokens, now_s)
         self._note_latency(now_s - began_s)
         if self._adaptive:
-            self._adaptive.note(now_s - began_s, usage.completion_tokens, False, now_s)
+            self._adaptive.note(now_s - began_s, usage.completion_tokens, 0.0, now_s)
         return answer
 
     def view(self) -> LaneView:
@@ -159,7 +159,7 @@ class Lane:
         if error.cause == "time-out":
             self.timeout.note_expiry()
         if self._adaptive and error.cause in _REFUSALS:
-            self._adaptive.note(now_s - began_s, 0, True, now_s)
+            self._adaptive.note(now_s - began_s, 0, _REFUSALS[error.cause], now_s)
 
     def _note_latency(self, seconds: float) -> None:
         before_s = self._latency_s
