@@ -6,8 +6,8 @@ Additive increase and multiplicative decrease, one step for each window of calls
   et al. 2010, "Data Center TCP", §3.1). A few faults by chance do not choke a run; an error of the
   server (5xx) counts half of a rate limit (429), for it may have other reasons than our calls;
 * the same work takes half as long again as it could, and hardly more is done of it than with fewer
-  in flight: fewer, for the calls queue at the server. By Little's law calls in flight are throughput
-  × latency: where throughput rises with latency the server batches, and gets more;
+  in flight: fewer, for the calls queue at the server. By Little's law calls in flight are
+  throughput × latency: where throughput rises with latency the server batches, and gets more;
 * the same work takes three times as long as it could: fewer, whatever the reason;
 * all seats taken and none of these: more; doubled until the first sign, then a sixteenth.
 

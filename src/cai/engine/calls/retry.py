@@ -25,9 +25,9 @@ LONGEST_ADVICE_S = (
 class Retry:
     """How often and how patiently a call is asked. `jitter` gives numbers in [0, 1).
 
-    Of a server at which three calls in ten fail, ten attempts leave six calls in a million. One that
-    answers with something else than the protocol does so for good more often than by chance, so it
-    is asked `attempts_unreadable` times. `counts` says how often was asked again, by what failed.
+    Of a server at which three calls in ten fail, ten attempts leave six calls in a million. One
+    that answers with something else than the protocol does so for good more often than by chance,
+    so it is asked `attempts_unreadable` times. `counts` says how often was asked again, by cause.
     """
 
     attempts: int = 10
