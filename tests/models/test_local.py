@@ -16,11 +16,12 @@ from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError, UsageError
-from cai.models.hf.batching import MARGIN, Row, grouped
+from cai.models.hf.batching import MARGIN, Row
 from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
 from cai.models.hf.ending import Ending
 from cai.models.hf.model import LocalModel, start_worker
 from cai.models.hf.network import Network
+from cai.models.hf.reading import grouped
 from cai.models.hf.tokens import encode_chat
 from cai.models.hf.worker import CompletionJob
 from cai.models.protocol import ChoiceModel, Completion, Sampling

@@ -7,19 +7,18 @@ of batching is too large for this, and a response may depend on its neighbours.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from torch import Tensor
 
 from cai.models.hf.draws import Draw, draw
+from cai.models.hf.kept import Kept
 from cai.models.hf.network import Network
+from cai.models.hf.reading import PREFILL_TOKENS, read, read_shared
 from cai.models.protocol import Sampling
 
 # How far a logit may move with the shape of the batch. Float32 noise is about 1e-5.
 MARGIN = 3e-4
-PREFILL_TOKENS = 16_384
-_LEAST_FILL = 0.8
-_T = TypeVar("_T")
+_KEPT_SHARE = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -43,13 +42,17 @@ class Row:
 
 
 class Batch:
-    """The rows in flight. At most `slots`, and at most `room` tokens of cache, padding included."""
+    """The rows in flight, and those kept of the past.
+
+    At most `slots` rows, and at most `room` tokens of cache, padding and what is kept included.
+    """
 
     def __init__(self, network: Network, slots: int, room: int) -> None:
         self._network = network
         self._slab = network.slab()
         self.slots = slots
-        self._room = room
+        self.kept = Kept(room // _KEPT_SHARE)
+        self._room = room - self.kept.room
         self.rows: list[Row] = []
         self.n_unsure = 0
 
@@ -71,11 +74,14 @@ class Batch:
 
     def join(self, rows: Sequence[Row]) -> None:
         """Adds rows and draws the first token of each."""
-        for group in grouped(rows, lambda row: len(row.prompt)):
-            logits, layers = self._network.prefill([row.prompt for row in group])
-            self._slab.append(layers)
+        prompts = [row.prompt for row in rows]
+        read_shared(self._network, self.kept, prompts)
+        self._slab.reserve(len(rows), max(map(len, prompts)))
+        for done in read(self._network, self.kept, prompts):
+            group = [rows[number] for number in done.numbers]
+            self._slab.append(done.layers)
             self.rows += group
-            self._write(group, logits)
+            self._write(group, done.logits)
 
     def step(self) -> None:
         """Draws one more token for every row."""
@@ -85,20 +91,32 @@ class Batch:
         self._write(self.rows, logits)
 
     def leave(self, is_over: Callable[[Row], bool]) -> list[Row]:
-        """Removes the rows that are over."""
+        """Removes the rows that are over, and keeps what was computed for them."""
         over: list[Row] = []
         for index in reversed(range(len(self.rows))):
-            if is_over(self.rows[index]):
-                over.append(self.rows[index])
+            row = self.rows[index]
+            if is_over(row):
+                over.append(row)
+                cached = (row.prompt + row.written)[:-1]
+                self.kept.keep(cached, self._slab.prefix(index, len(cached)))
                 self.rows[index] = self.rows[-1]
                 self.rows.pop()
                 self._slab.drop(index)
         return over
 
     def clear(self) -> None:
-        """Drops all rows and the memory of their cache."""
+        """Drops all rows, what is kept, and the memory of both."""
         self.rows.clear()
+        self.kept.clear()
         self._slab = self._network.slab()
+
+    def shrink(self) -> bool:
+        """Halves what is in memory at a time; False where that is the least already."""
+        if self.slots == 1 and not self.kept.room:
+            return False
+        self.kept.room = self.kept.room // 2 if self.slots > 1 else 0
+        self.slots = max(1, self.slots // 2)
+        return True
 
     def _write(self, rows: Sequence[Row], logits: Tensor) -> None:
         draws = [Draw(row.sampling, row.seed, len(row.written)) for row in rows]
@@ -111,24 +129,3 @@ class Batch:
                 alone = self._network.alone(row.prompt + row.written)
                 ((token,), _) = draw(alone, [draws[index]], 0.0)
             row.written.append(token)
-
-
-def grouped(
-    items: Sequence[_T],
-    length: Callable[[_T], int],
-    n_tokens: int = PREFILL_TOKENS,
-    n_cached: int = 0,
-) -> list[list[_T]]:
-    """The items in groups of similar length that one padded pass takes, longest first.
-
-    A pass takes `n_tokens`, of which each of its rows uses `n_cached` beside its own.
-    """
-    groups: list[list[_T]] = []
-    for item in sorted(items, key=length, reverse=True):
-        longest = length(groups[-1][0]) if groups else 0
-        is_similar = bool(groups) and length(item) >= _LEAST_FILL * longest
-        if is_similar and (len(groups[-1]) + 1) * (longest + n_cached) <= n_tokens:
-            groups[-1].append(item)
-        else:
-            groups.append([item])
-    return groups

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from cai.errors import ModelError
-from cai.models.hf.batching import grouped
 from cai.models.hf.network import Network
+from cai.models.hf.prefixes import prefix_of
+from cai.models.hf.reading import SHORT, grouped
 from cai.models.hf.sharing import Group, Question
 from cai.models.protocol import Choice, Usage, mass_of
-
-_SHORT = 16  # rows with fewer tokens of their own than this go into one pass, padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +65,13 @@ def _passes(
         yield rows, network.score([row.ids for row in rows], _n_read(rows))
     sharing = [group for group in groups if group.n_shared]
     for together in grouped(sharing, lambda group: group.n_shared, n_tokens):
-        prefixes = network.prefixes([list(group.shared) for group in together])
+        _, layers = network.prefill([list(group.shared) for group in together])
+        prefixes = [prefix_of(layers, at, group.n_shared) for at, group in enumerate(together)]
         n_cached = max(group.n_shared for group in together)
         after = _rows(together)
-        for rows in grouped(after, lambda row: max(row.n_new, _SHORT), n_tokens, n_cached):
-            of, ids = [row.group for row in rows], [row.ids for row in rows]
-            yield rows, network.score_after(prefixes, of, ids, _n_read(rows))
+        for rows in grouped(after, lambda row: max(row.n_new, SHORT), n_tokens, n_cached):
+            begun, ids = [prefixes[row.group] for row in rows], [row.ids for row in rows]
+            yield rows, network.score_after(begun, ids, _n_read(rows))
 
 
 def _rows(groups: Sequence[Group]) -> list[_Row]:

@@ -19,10 +19,11 @@ from typing import TypeVar
 import torch
 
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
-from cai.models.hf.batching import PREFILL_TOKENS, Batch, Row
+from cai.models.hf.batching import Batch, Row
 from cai.models.hf.choosing import answer
 from cai.models.hf.ending import Ending
 from cai.models.hf.network import Network
+from cai.models.hf.reading import PREFILL_TOKENS
 from cai.models.hf.sharing import Group, Question, portions
 from cai.models.hf.spelling import Speller
 from cai.models.hf.tokens import Tokenizer, encode_request
@@ -257,9 +258,8 @@ class Worker:
             self._portion_tokens //= 2
             logger.warning("Out of memory: %d tokens at a time from now on.", self._portion_tokens)
             return True
-        if self.batch.slots == 1:
+        if not self.batch.shrink():
             return False
-        self.batch.slots //= 2
         logger.warning("Out of memory: %d requests at a time from now on.", self.batch.slots)
         return True
 
