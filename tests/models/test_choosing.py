@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from cai.errors import ModelError
 from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
 from cai.models.hf.choosing import answer
+from cai.models.hf.kept import Kept
 from cai.models.hf.model import LocalModel, start_worker
 from cai.models.hf.network import Network
 from cai.models.hf.sharing import Group, Question, portions
@@ -140,12 +141,13 @@ def made(requests: Sequence[Ids], spellings: Sequence[Spellings]) -> list[Questi
 
 
 def answers(
-    network: Network, questions: Sequence[Question], n_tokens: int = 16_384
+    network: Network, questions: Sequence[Question], n_tokens: int = 16_384, room: int = 0
 ) -> list[Choice | ModelError]:
     found: dict[Question, Choice | ModelError] = {}
+    kept = Kept(room)
     with torch.inference_mode():
         for groups in portions(questions, n_tokens):
-            found |= answer(network, groups, n_tokens)
+            found |= answer(network, kept, groups, n_tokens)
     return [found[question] for question in questions]
 
 
@@ -315,7 +317,9 @@ def test_a_group_alone_is_the_plain_way(checkpoint):
     """What shares nothing and what shares all but the tail agree with each other too."""
     questions = made(families()["principles"], OPTIONS)
     with torch.inference_mode():
-        apart = answer(checkpoint.network, [Group((each,), 0) for each in questions], 16_384)
+        apart = answer(
+            checkpoint.network, Kept(0), [Group((each,), 0) for each in questions], 16_384
+        )
     for question, choice in zip(questions, answers(checkpoint.network, questions), strict=True):
         other = apart[question]
         assert isinstance(choice, Choice) and isinstance(other, Choice)

@@ -256,11 +256,11 @@ def test_a_stop_string_is_found_as_soon_as_it_is_there_also_in_split_characters(
     over = [
         n
         for n in range(1, len(written) + 1)
-        if ending.is_over(Row([5], Sampling(stop=("Ω火",)), 0, 100, written[:n]))
+        if ending.is_over(Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:n]))
     ]
     first = over[0]
     assert tokenizer.decode(written[:first]).endswith("Ω火")
-    row = Row([5], Sampling(stop=("Ω火",)), 0, 100, written[:first])
+    row = Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:first])
     assert ending.completion(row).text == "naïve — fox "
 
 

@@ -23,12 +23,16 @@ _KEPT_SHARE = 4
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """A response being written: at most `limit` tokens after those of the prompt."""
+    """A response being written: at most `limit` tokens after those of the prompt.
+
+    Of rows that wait, the lowest `rank` joins first.
+    """
 
     prompt: list[int]
     sampling: Sampling
     seed: int
     limit: int
+    rank: int = 0
     written: list[int] = field(default_factory=list[int])
 
     @property

@@ -28,7 +28,6 @@ class Prefix:
         seen = slice(max(n_tokens, 0))
         return Prefix([(keys[:, seen], values[:, seen]) for keys, values in self.layers])
 
-
     def copied(self) -> "Prefix":
         """The same in memory of its own."""
         return Prefix([(keys.clone(), values.clone()) for keys, values in self.layers])

@@ -27,11 +27,13 @@ class Read:
     layers: Layers
 
 
-def read(network: Network, kept: Kept, rows: Sequence[list[int]]) -> Iterator[Read]:
+def read(
+    network: Network, kept: Kept, rows: Sequence[list[int]], n_tokens: int = PREFILL_TOKENS
+) -> Iterator[Read]:
     """Reads the rows, each after the longest beginning that is kept."""
     found = [kept.longest(row) for row in rows]
     whole = [at for at, prefix in enumerate(found) if prefix is None]
-    for numbers in grouped(whole, lambda at: len(rows[at])):
+    for numbers in grouped(whole, lambda at: len(rows[at]), n_tokens):
         yield Read(numbers, *network.prefill([rows[at] for at in numbers]))
     begun = {at: prefix for at, prefix in enumerate(found) if prefix is not None}
     n_cached = max((prefix.n_tokens for prefix in begun.values()), default=0)
@@ -39,7 +41,7 @@ def read(network: Network, kept: Kept, rows: Sequence[list[int]]) -> Iterator[Re
     def n_new(at: int) -> int:
         return max(len(rows[at]) - begun[at].n_tokens, SHORT)
 
-    for numbers in grouped(list(begun), n_new, n_cached=n_cached):
+    for numbers in grouped(list(begun), n_new, n_tokens, n_cached):
         prefixes = [begun[at] for at in numbers]
         yield Read(numbers, *network.prefill_after(prefixes, [rows[at] for at in numbers]))
 
