@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from stand_in import Task, judgings, open_stand_in, save_stand_in, tasks
-from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
+from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from cai.judging.asking import LETTERS
 from cai.models.hf.checkpoint import Checkpoint
@@ -77,7 +77,7 @@ def chains_static(checkpoint: Checkpoint) -> None:
 
 
 def chains_continuous(checkpoint: Checkpoint) -> None:
-    """transformers' continuous batching: a chain's next request comes when its last is done."""
+    """Transformers' continuous batching: a chain's next request comes when its last is done."""
     asked, texts = tasks(), [[] for _ in tasks()]
     manager = checkpoint.network.model.init_continuous_batching(sampled(400), CONTINUOUS)
 

@@ -24,6 +24,11 @@ class Kept:
         self._sorted: list[Ids] = []
         self._prefixes: OrderedDict[Ids, Prefix] = OrderedDict()  # last used last
 
+    @property
+    def rows(self) -> list[Ids]:
+        """The tokens of all rows, in sorted order."""
+        return list(self._sorted)
+
     def keep(self, ids: Sequence[int], prefix: Prefix) -> None:
         """Takes keys and values of these tokens, in place of kept rows that they go on from."""
         row = tuple(ids)
