@@ -24,7 +24,7 @@ from cai.models.hf.worker import ChoiceJob, CompletionJob, Worker
 from cai.models.protocol import Completion, Sampling
 from cai.types import Message
 
-N_CHAINS = 40
+N_CHAINS = 24
 ROOM = 10_000
 
 
@@ -320,7 +320,7 @@ def stand_in(ids: Sequence[int]) -> Prefix:
 
 
 def keep(kept: Kept, ids: Sequence[int]) -> None:
-    kept.keep(ids, stand_in(ids))
+    kept.keep(ids, lambda: stand_in(ids))
 
 
 def shown(prefix: Prefix | None) -> Ids:

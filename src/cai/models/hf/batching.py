@@ -7,6 +7,7 @@ of batching is too large for this, and a response may depend on its neighbours.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor
 
@@ -102,7 +103,7 @@ class Batch:
             if is_over(row):
                 over.append(row)
                 cached = (row.prompt + row.written)[:-1]
-                self.kept.keep(cached, self._slab.prefix(index, len(cached)))
+                self.kept.keep(cached, partial(self._slab.prefix, index, len(cached)))
                 self.rows[index] = self.rows[-1]
                 self.rows.pop()
                 self._slab.drop(index)

@@ -79,7 +79,7 @@ def _passes(
         for at, number in enumerate(done.numbers):
             group = sharing[number]
             prefix = prefix_of(done.layers, at, group.n_shared)
-            kept.keep(group.shared, prefix.copied())
+            kept.keep(group.shared, prefix.copied)
             rows += _rows(group, prefix)
         yield from _after(network, rows, n_tokens)
 

@@ -7,7 +7,7 @@ compared, not texts: an answer that is encoded otherwise than it was written is 
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cai.models.hf.prefixes import Prefix
 
@@ -29,8 +29,11 @@ class Kept:
         """The tokens of all rows, in sorted order."""
         return list(self._sorted)
 
-    def keep(self, ids: Sequence[int], prefix: Prefix) -> None:
-        """Takes keys and values of these tokens, in place of kept rows that they go on from."""
+    def keep(self, ids: Sequence[int], copied: Callable[[], Prefix]) -> None:
+        """Takes keys and values of these tokens, in place of kept rows that they go on from.
+
+        They are `copied` once there is room, and not at all where they are kept or do not fit.
+        """
         row = tuple(ids)
         if len(row) > self.room or self.n_shared(row) == len(row):
             return
@@ -41,8 +44,8 @@ class Kept:
             self._drop(self._sorted[at])
         while self.n_tokens + len(row) > self.room:
             self._drop(next(iter(self._prefixes)))
+        self._prefixes[row] = copied()
         self._sorted.insert(bisect_left(self._sorted, row), row)
-        self._prefixes[row] = prefix
         self.n_tokens += len(row)
 
     def n_shared(self, ids: Sequence[int]) -> int:

@@ -65,7 +65,7 @@ def read_shared(network: Network, kept: Kept, rows: Sequence[list[int]]) -> None
         for done in read(network, kept, [list(ids) for ids in apart]):
             for at, number in enumerate(done.numbers):
                 ids = apart[number]
-                kept.keep(ids, prefix_of(done.layers, at, len(ids)).copied())
+                kept.keep(ids, prefix_of(done.layers, at, len(ids)).copied)
 
 
 def _n_saved(beginning: Ids, kept: Kept, rows: Sequence[Ids]) -> int:
