@@ -2,7 +2,7 @@
 
 The weights are random, the tokenizer is that of the embedded model. Only whole words can be drawn:
 what the model wrote is then encoded again as the tokens it wrote, as nearly always with a trained
-model. No turn is ever ended, so that lengths are given, the same for every way of decoding.
+model. It never ends a turn, so that lengths can be given, the same for every way of decoding.
 """
 
 import random
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
 
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Principle
@@ -78,6 +79,7 @@ def save_stand_in(folder: Path) -> None:
         model.model.embed_tokens.weight[:, 0] = 1.0
         model.lm_head.weight[:, 0] = _NEVER
         model.lm_head.weight[words, 0] = 0.0
+    logging.disable_progress_bar()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -143,8 +143,8 @@ async def test_memory_that_holds_no_numbers_changes_no_chain(checkpoint, expecte
         torch.use_deterministic_algorithms(False)
 
 
-def test_chains_read_less_than_their_requests_hold(checkpoint):
-    """Texts are given, so that they are encoded again as they were written."""
+def test_a_request_that_goes_on_from_another_reads_the_rest_only(checkpoint):
+    """And one that was asked before, its last token; usage counts the whole request."""
     counting, model = watched(checkpoint)
     worker = start_worker(counting, slots=4)
     turns = [Message("user", "fox lock garden " * 20)]
@@ -161,17 +161,14 @@ def test_chains_read_less_than_their_requests_hold(checkpoint):
     assert answer.usage.prompt_tokens == len(second)
 
 
-def test_what_was_written_is_not_read_again(checkpoint):
-    """At temperature 0 a request that holds the answer's own tokens shares all but its last."""
+def test_all_that_was_computed_is_kept_with_what_was_written(checkpoint):
+    """A token's keys and values are computed when the next one is drawn: all but the last."""
     counting, model = watched(checkpoint)
-    with torch.inference_mode():
-        worker = start_worker(counting, slots=4)
-        answer = ask(worker, opening(20), sampling(0, 0, 30))
-        worker.stop()
+    worker = start_worker(counting, slots=4)
+    answer = ask(worker, opening(20), sampling(0, 0, 30))
+    worker.stop()
     assert answer.usage.completion_tokens == 30
-    n_prompt = answer.usage.prompt_tokens
-    assert model.n_read == n_prompt + 29
-    assert worker.batch.kept.n_tokens == n_prompt + 29
+    assert worker.batch.kept.n_tokens == answer.usage.prompt_tokens + 29 == model.n_read
 
 
 def test_text_that_is_encoded_otherwise_is_shared_up_to_there(checkpoint):
@@ -191,7 +188,10 @@ def test_text_that_is_encoded_otherwise_is_shared_up_to_there(checkpoint):
 
 
 def test_samples_of_one_prompt_read_it_once(checkpoint):
-    """100 tokens, then one token a row; with a beginning of 60 that others have too, that first."""
+    """A beginning of 60 tokens, 39 more of each prompt, and the last token of every row.
+
+    8 · 100 more are read by rows alone, for comparison.
+    """
     counting, model = watched(checkpoint)
     network, kept = counting.network, Kept(ROOM)
     one, other = list(range(100, 200)), [*range(100, 160), *range(300, 340)]

@@ -2,7 +2,12 @@
 
 What is drawn for a row is a function of the row only, bit for bit, in float32: see `draws.py`. Rows
 whose draw is unsure are decided from a forward pass of their own. In bfloat16 and float16 the noise
-of batching is too large for this, and a response may depend on its neighbours.
+of batching is too large for this, and a response may depend on its neighbours. A row that leaves is
+kept, and what it shares with a later one is not read again: see `kept.py`.
+
+Transformers has a continuous batching of its own, which cannot promise this: one generator draws
+for all requests, so that another order of submission gives other tokens. The two are compared in
+`benchmarks/local_model.py`.
 """
 
 from collections.abc import Callable, Sequence
