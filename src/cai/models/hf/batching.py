@@ -87,11 +87,11 @@ class Batch:
         prompts = [row.prompt for row in rows]
         read_shared(self._network, self.kept, prompts)
         self._slab.reserve(len(rows), max(map(len, prompts)))
-        for done in read(self._network, self.kept, prompts):
-            group = [rows[number] for number in done.numbers]
-            self._slab.append(done.layers)
+        for numbers, (logits, layers) in read(self._network, self.kept, prompts):
+            group = [rows[number] for number in numbers]
+            self._slab.append(layers)
             self.rows += group
-            self._write(group, done.logits)
+            self._write(group, logits)
 
     def step(self) -> None:
         """Draws one more token for every row."""

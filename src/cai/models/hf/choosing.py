@@ -74,11 +74,11 @@ def _passes(
         yield rows, network.score([row.ids for row in rows], _n_read(rows))
     yield from _after(network, [row for row in alone if row.prefix], n_tokens)
     sharing = [group for group in groups if group.n_shared]
-    for done in read(network, kept, [list(group.shared) for group in sharing], n_tokens):
+    shared = [list(group.shared) for group in sharing]
+    for numbers, (_, layers) in read(network, kept, shared, n_tokens):
         rows: list[_Row] = []
-        for at, number in enumerate(done.numbers):
-            group = sharing[number]
-            prefix = prefix_of(done.layers, at, group.n_shared)
+        for at, group in enumerate(sharing[number] for number in numbers):
+            prefix = prefix_of(layers, at, group.n_shared)
             kept.keep(group.shared, prefix.copied)
             rows += _rows(group, prefix)
         yield from _after(network, rows, n_tokens)

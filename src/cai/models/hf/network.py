@@ -11,6 +11,7 @@ from cai.errors import ModelError
 from cai.models.hf.prefixes import Layers, Prefix, before
 from cai.models.hf.slab import Slab
 
+Filled = tuple[Tensor, Layers]  # logits of the next tokens; each layer's keys and values
 _NO_LIMIT = 2**31
 
 
@@ -55,15 +56,13 @@ class Network:
         """An empty cache for `decode`."""
         return Slab(self._like)
 
-    def prefill(self, rows: Sequence[list[int]]) -> tuple[Tensor, Layers]:
+    def prefill(self, rows: Sequence[list[int]]) -> Filled:
         """Logits of each row's next token (rows × vocabulary), and each layer's keys and values."""
         cache = DynamicCache()
         logits = self._forward(rows, 1, cache)[:, -1]
         return logits, _filled(cache)
 
-    def prefill_after(
-        self, prefixes: Sequence[Prefix], rows: Sequence[list[int]]
-    ) -> tuple[Tensor, Layers]:
+    def prefill_after(self, prefixes: Sequence[Prefix], rows: Sequence[list[int]]) -> Filled:
         """As `prefill`, of rows that begin with these prefixes, one a row; see `score_after`."""
         cache, n_cached = _after(prefixes, rows, keeps=True)
         logits = self._forward(rows, 1, cache, n_cached)[:, -1]

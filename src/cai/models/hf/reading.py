@@ -1,15 +1,12 @@
 """Reading requests: in padded passes of similar lengths, and no beginning twice."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from torch import Tensor
-
 from cai.models.hf.kept import LEAST_SHARED, Ids, Kept, n_common
-from cai.models.hf.network import Network
-from cai.models.hf.prefixes import Layers, prefix_of
+from cai.models.hf.network import Filled, Network
+from cai.models.hf.prefixes import prefix_of
 
 PREFILL_TOKENS = 16_384
 SHORT = 16  # rows with fewer new tokens than this go into one pass, padded
@@ -18,23 +15,17 @@ _LEAST_SAVED = 64  # tokens that are worth a pass of their own
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Rows of one pass, by their numbers: logits of their next tokens, keys and values."""
-
-    numbers: Sequence[int]
-    logits: Tensor
-    layers: Layers
-
-
 def read(
     network: Network, kept: Kept, rows: Sequence[list[int]], n_tokens: int = PREFILL_TOKENS
-) -> Iterator[Read]:
-    """Reads the rows, each after the longest beginning that is kept."""
+) -> Iterator[tuple[list[int], Filled]]:
+    """Reads the rows, each after the longest beginning that is kept.
+
+    Gives the numbers of the rows of each pass, and what it found.
+    """
     found = [kept.longest(row) for row in rows]
     whole = [at for at, prefix in enumerate(found) if prefix is None]
     for numbers in grouped(whole, lambda at: len(rows[at]), n_tokens):
-        yield Read(numbers, *network.prefill([rows[at] for at in numbers]))
+        yield numbers, network.prefill([rows[at] for at in numbers])
     begun = {at: prefix for at, prefix in enumerate(found) if prefix is not None}
     n_cached = max((prefix.n_tokens for prefix in begun.values()), default=0)
 
@@ -43,7 +34,7 @@ def read(
 
     for numbers in grouped(list(begun), n_new, n_tokens, n_cached):
         prefixes = [begun[at] for at in numbers]
-        yield Read(numbers, *network.prefill_after(prefixes, [rows[at] for at in numbers]))
+        yield numbers, network.prefill_after(prefixes, [rows[at] for at in numbers])
 
 
 def read_shared(network: Network, kept: Kept, rows: Sequence[list[int]]) -> None:
@@ -62,10 +53,9 @@ def read_shared(network: Network, kept: Kept, rows: Sequence[list[int]]) -> None
             if all(n_common(ids, other) < known for other in apart):
                 apart.append(ids)
         left = [ids for ids in left if ids not in apart]
-        for done in read(network, kept, [list(ids) for ids in apart]):
-            for at, number in enumerate(done.numbers):
-                ids = apart[number]
-                kept.keep(ids, prefix_of(done.layers, at, len(ids)).copied)
+        for numbers, (_, layers) in read(network, kept, [list(ids) for ids in apart]):
+            for at, ids in enumerate(apart[number] for number in numbers):
+                kept.keep(ids, prefix_of(layers, at, len(ids)).copied)
 
 
 def _n_saved(beginning: Ids, kept: Kept, rows: Sequence[Ids]) -> int:
