@@ -71,7 +71,7 @@ def chains_static(checkpoint: Checkpoint) -> None:
                 attention_mask=torch.tensor(
                     [[0] * (width - len(row)) + [1] * len(row) for row in rows]
                 ),
-                generation_config=sampled(max(lengths)),
+                generation_config=sampled(checkpoint, max(lengths)),
             )
             for at, row, length in zip(batch, ids.tolist(), lengths, strict=True):
                 written = row[width : width + length]
@@ -81,7 +81,7 @@ def chains_static(checkpoint: Checkpoint) -> None:
 def chains_continuous(checkpoint: Checkpoint) -> None:
     """Transformers' continuous batching: a chain's next request comes when its last is done."""
     asked, texts = tasks(), [[] for _ in tasks()]
-    manager = checkpoint.network.model.init_continuous_batching(sampled(400), CONTINUOUS)
+    manager = checkpoint.network.model.init_continuous_batching(sampled(checkpoint, 1), CONTINUOUS)
 
     def submit(at: int) -> None:
         ids = encode_chat(checkpoint.tokenizer, asked[at].request(texts[at]))
@@ -103,8 +103,11 @@ def chains_continuous(checkpoint: Checkpoint) -> None:
     manager.stop(block=True)
 
 
-def sampled(n_tokens: int) -> GenerationConfig:
-    return GenerationConfig(do_sample=True, top_k=0, max_new_tokens=n_tokens, pad_token_id=0)
+def sampled(checkpoint: Checkpoint, n_tokens: int) -> GenerationConfig:
+    (end,) = checkpoint.stop_ids  # which is never drawn
+    return GenerationConfig(
+        do_sample=True, top_k=0, max_new_tokens=n_tokens, eos_token_id=end, pad_token_id=0
+    )
 
 
 def choices_here(checkpoint: Checkpoint) -> list[float]:

@@ -277,6 +277,23 @@ def test_a_request_whose_beginning_is_kept_goes_before_those_that_wait(checkpoin
     assert [name for name in done if name != "goes on"] == ["new 5", "new 7", "new 9", "new 11"]
 
 
+def test_a_request_that_waits_is_passed_by_so_many_only(checkpoint):
+    """The first call is in flight while the others come; 300 of them go on from what is kept."""
+    worker = start_worker(checkpoint, slots=1)
+    ask(worker, opening(20), sampling(0, 0))
+    done: list[str] = []
+    goes_on = gone_on(opening(20), "A gate.", "So?")
+    asked = [("first", opening(20), 40), ("new", opening(5), 1), *[("next", goes_on, 1)] * 300]
+    jobs = [CompletionJob(turns, sampling(0, 0, n_tokens)) for _, turns, n_tokens in asked]
+    for (name, _, _), job in zip(asked, jobs, strict=True):
+        job.future.add_done_callback(lambda _, name=name: done.append(name))
+        worker.submit(job)
+    for job in jobs:
+        job.future.result(60)
+    worker.stop()
+    assert 200 < done.index("new") <= 257
+
+
 def test_a_choice_goes_on_from_a_completion(checkpoint):
     """A judge's letter after its rationale, which is not read again."""
     counting, model = watched(checkpoint)
