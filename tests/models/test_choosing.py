@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from cai.errors import ModelError
 from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
 from cai.models.hf.choosing import answer
+from cai.models.hf.kept import Kept
 from cai.models.hf.model import LocalModel, start_worker
 from cai.models.hf.network import Network
 from cai.models.hf.sharing import Group, Question, portions
@@ -140,12 +141,15 @@ def made(requests: Sequence[Ids], spellings: Sequence[Spellings]) -> list[Questi
 
 
 def answers(
-    network: Network, questions: Sequence[Question], n_tokens: int = 16_384
+    network: Network,
+    questions: Sequence[Question],
+    n_tokens: int = 16_384,
+    kept: Kept | None = None,
 ) -> list[Choice | ModelError]:
     found: dict[Question, Choice | ModelError] = {}
     with torch.inference_mode():
         for groups in portions(questions, n_tokens):
-            found |= answer(network, groups, n_tokens)
+            found |= answer(network, kept or Kept(0), groups, n_tokens)
     return [found[question] for question in questions]
 
 
@@ -167,6 +171,17 @@ def test_a_shared_beginning_changes_no_log_probability(checkpoint, plain, family
         assert choice.logprobs == pytest.approx([each - total for each in by_hand], abs=1e-4)
         assert choice.mass == pytest.approx(math.exp(total), rel=1e-4)
         assert choice.usage.prompt_tokens == len(request)
+
+
+def test_what_is_kept_of_other_questions_changes_no_log_probability(checkpoint):
+    kept = Kept(800)
+    for requests in [*families().values(), *families().values()]:
+        fresh = answers(checkpoint.network, made(requests, OPTIONS))
+        again = answers(checkpoint.network, made(requests, OPTIONS), kept=kept)
+        for one, other in zip(fresh, again, strict=True):
+            assert isinstance(one, Choice) and isinstance(other, Choice)
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+    assert kept.n_tokens > 400
 
 
 def test_an_option_that_begins_another_counts_only_where_nothing_follows(checkpoint, plain):
@@ -315,7 +330,9 @@ def test_a_group_alone_is_the_plain_way(checkpoint):
     """What shares nothing and what shares all but the tail agree with each other too."""
     questions = made(families()["principles"], OPTIONS)
     with torch.inference_mode():
-        apart = answer(checkpoint.network, [Group((each,), 0) for each in questions], 16_384)
+        apart = answer(
+            checkpoint.network, Kept(0), [Group((each,), 0) for each in questions], 16_384
+        )
     for question, choice in zip(questions, answers(checkpoint.network, questions), strict=True):
         other = apart[question]
         assert isinstance(choice, Choice) and isinstance(other, Choice)

@@ -16,11 +16,12 @@ from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError, UsageError
-from cai.models.hf.batching import MARGIN, Row, grouped
+from cai.models.hf.batching import MARGIN, Row
 from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
 from cai.models.hf.ending import Ending
 from cai.models.hf.model import LocalModel, start_worker
 from cai.models.hf.network import Network
+from cai.models.hf.reading import grouped
 from cai.models.hf.tokens import encode_chat
 from cai.models.hf.worker import CompletionJob
 from cai.models.protocol import ChoiceModel, Completion, Sampling
@@ -255,11 +256,11 @@ def test_a_stop_string_is_found_as_soon_as_it_is_there_also_in_split_characters(
     over = [
         n
         for n in range(1, len(written) + 1)
-        if ending.is_over(Row([5], Sampling(stop=("Ω火",)), 0, 100, written[:n]))
+        if ending.is_over(Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:n]))
     ]
     first = over[0]
     assert tokenizer.decode(written[:first]).endswith("Ω火")
-    row = Row([5], Sampling(stop=("Ω火",)), 0, 100, written[:first])
+    row = Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:first])
     assert ending.completion(row).text == "naïve — fox "
 
 

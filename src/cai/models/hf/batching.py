@@ -2,34 +2,43 @@
 
 What is drawn for a row is a function of the row only, bit for bit, in float32: see `draws.py`. Rows
 whose draw is unsure are decided from a forward pass of their own. In bfloat16 and float16 the noise
-of batching is too large for this, and a response may depend on its neighbours.
+of batching is too large for this, and a response may depend on its neighbours. A row that leaves is
+kept, and what it shares with a later one is not read again: see `kept.py`.
+
+Transformers has a continuous batching of its own, which cannot promise this: one generator draws
+for all requests, so that another order of submission gives other tokens. The two are compared in
+`benchmarks/local_model.py`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
 
 from torch import Tensor
 
 from cai.models.hf.draws import Draw, draw
+from cai.models.hf.kept import Kept
 from cai.models.hf.network import Network
+from cai.models.hf.reading import PREFILL_TOKENS, read, read_shared
 from cai.models.protocol import Sampling
 
 # How far a logit may move with the shape of the batch. Float32 noise is about 1e-5.
 MARGIN = 3e-4
-PREFILL_TOKENS = 16_384
-_LEAST_FILL = 0.8
-_T = TypeVar("_T")
+_KEPT_SHARE = 4
 
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """A response being written: at most `limit` tokens after those of the prompt."""
+    """A response being written: at most `limit` tokens after those of the prompt.
+
+    Of rows that wait, the lowest `rank` joins first.
+    """
 
     prompt: list[int]
     sampling: Sampling
     seed: int
     limit: int
+    rank: int = 0
     written: list[int] = field(default_factory=list[int])
 
     @property
@@ -43,13 +52,17 @@ class Row:
 
 
 class Batch:
-    """The rows in flight. At most `slots`, and at most `room` tokens of cache, padding included."""
+    """The rows in flight, and those kept of the past.
+
+    At most `slots` rows, and at most `room` tokens of cache, padding and what is kept included.
+    """
 
     def __init__(self, network: Network, slots: int, room: int) -> None:
         self._network = network
         self._slab = network.slab()
         self.slots = slots
-        self._room = room
+        self.kept = Kept(room // _KEPT_SHARE)
+        self._room = room - self.kept.room
         self.rows: list[Row] = []
         self.n_unsure = 0
 
@@ -71,8 +84,11 @@ class Batch:
 
     def join(self, rows: Sequence[Row]) -> None:
         """Adds rows and draws the first token of each."""
-        for group in grouped(rows, lambda row: len(row.prompt)):
-            logits, layers = self._network.prefill([row.prompt for row in group])
+        prompts = [row.prompt for row in rows]
+        read_shared(self._network, self.kept, prompts)
+        self._slab.reserve(len(rows), max(map(len, prompts)))
+        for numbers, (logits, layers) in read(self._network, self.kept, prompts):
+            group = [rows[number] for number in numbers]
             self._slab.append(layers)
             self.rows += group
             self._write(group, logits)
@@ -85,20 +101,32 @@ class Batch:
         self._write(self.rows, logits)
 
     def leave(self, is_over: Callable[[Row], bool]) -> list[Row]:
-        """Removes the rows that are over."""
+        """Removes the rows that are over, and keeps what was computed for them."""
         over: list[Row] = []
         for index in reversed(range(len(self.rows))):
-            if is_over(self.rows[index]):
-                over.append(self.rows[index])
+            row = self.rows[index]
+            if is_over(row):
+                over.append(row)
+                cached = (row.prompt + row.written)[:-1]
+                self.kept.keep(cached, partial(self._slab.prefix, index, len(cached)))
                 self.rows[index] = self.rows[-1]
                 self.rows.pop()
                 self._slab.drop(index)
         return over
 
     def clear(self) -> None:
-        """Drops all rows and the memory of their cache."""
+        """Drops all rows, what is kept, and the memory of both."""
         self.rows.clear()
+        self.kept.clear()
         self._slab = self._network.slab()
+
+    def shrink(self) -> bool:
+        """Halves what is in memory at a time; False where that is the least already."""
+        if self.slots == 1 and not self.kept.room:
+            return False
+        self.kept.room = self.kept.room // 2 if self.slots > 1 else 0
+        self.slots = max(1, self.slots // 2)
+        return True
 
     def _write(self, rows: Sequence[Row], logits: Tensor) -> None:
         draws = [Draw(row.sampling, row.seed, len(row.written)) for row in rows]
@@ -111,24 +139,3 @@ class Batch:
                 alone = self._network.alone(row.prompt + row.written)
                 ((token,), _) = draw(alone, [draws[index]], 0.0)
             row.written.append(token)
-
-
-def grouped(
-    items: Sequence[_T],
-    length: Callable[[_T], int],
-    n_tokens: int = PREFILL_TOKENS,
-    n_cached: int = 0,
-) -> list[list[_T]]:
-    """The items in groups of similar length that one padded pass takes, longest first.
-
-    A pass takes `n_tokens`, of which each of its rows uses `n_cached` beside its own.
-    """
-    groups: list[list[_T]] = []
-    for item in sorted(items, key=length, reverse=True):
-        longest = length(groups[-1][0]) if groups else 0
-        is_similar = bool(groups) and length(item) >= _LEAST_FILL * longest
-        if is_similar and (len(groups[-1]) + 1) * (longest + n_cached) <= n_tokens:
-            groups[-1].append(item)
-        else:
-            groups.append([item])
-    return groups

@@ -9,30 +9,33 @@ import torch
 from torch import Tensor
 
 from cai.errors import ModelError
-from cai.models.hf.batching import grouped
+from cai.models.hf.kept import Kept
 from cai.models.hf.network import Network
+from cai.models.hf.prefixes import Prefix, prefix_of
+from cai.models.hf.reading import SHORT, grouped, read
 from cai.models.hf.sharing import Group, Question
 from cai.models.protocol import Choice, Usage, mass_of
-
-_SHORT = 16  # rows with fewer tokens of their own than this go into one pass, padded
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A question with one of the rows of its options, in a group of that number."""
+    """A question with one of the rows of its options, and what is known of its beginning."""
 
     question: Question
     number: int
-    group: int
-    n_shared: int
+    prefix: Prefix | None
 
     @property
     def ids(self) -> list[int]:
         return [*self.question.ids, *self.question.options.rows[self.number]]
 
     @property
+    def n_known(self) -> int:
+        return self.prefix.n_tokens if self.prefix else 0
+
+    @property
     def n_new(self) -> int:
-        return len(self.ids) - self.n_shared
+        return len(self.ids) - self.n_known
 
     @property
     def n_read(self) -> int:
@@ -41,43 +44,59 @@ class _Row:
 
 
 def answer(
-    network: Network, groups: Sequence[Group], n_tokens: int
+    network: Network, kept: Kept, groups: Sequence[Group], n_tokens: int
 ) -> dict[Question, Choice | ModelError]:
     """The choice of each question, or why it has none.
 
-    A pass takes at most `n_tokens`, or one row.
+    A pass takes at most `n_tokens`, or one row. What is shared is kept.
     """
     values = {
         question: [math.nan] * len(question.options.steps)
         for group in groups
         for question in group.questions
     }
-    for rows, logits in _passes(network, groups, n_tokens):
+    for rows, logits in _passes(network, kept, groups, n_tokens):
         _read(rows, logits, values)
     return {question: _choice(question, found) for question, found in values.items()}
 
 
 def _passes(
-    network: Network, groups: Sequence[Group], n_tokens: int
+    network: Network, kept: Kept, groups: Sequence[Group], n_tokens: int
 ) -> Iterator[tuple[list[_Row], Tensor]]:
     """Rows that were read together, and the logits after their ends."""
-    alone = _rows([group for group in groups if not group.n_shared])
-    for rows in grouped(alone, lambda row: row.n_new, n_tokens):
+    alone = [
+        row
+        for group in groups
+        if not group.n_shared
+        for row in _rows(group, kept.longest(group.questions[0].ids))
+    ]
+    for rows in grouped([row for row in alone if not row.prefix], lambda row: row.n_new, n_tokens):
         yield rows, network.score([row.ids for row in rows], _n_read(rows))
+    yield from _after(network, [row for row in alone if row.prefix], n_tokens)
     sharing = [group for group in groups if group.n_shared]
-    for together in grouped(sharing, lambda group: group.n_shared, n_tokens):
-        prefixes = network.prefixes([list(group.shared) for group in together])
-        n_cached = max(group.n_shared for group in together)
-        after = _rows(together)
-        for rows in grouped(after, lambda row: max(row.n_new, _SHORT), n_tokens, n_cached):
-            of, ids = [row.group for row in rows], [row.ids for row in rows]
-            yield rows, network.score_after(prefixes, of, ids, _n_read(rows))
+    shared = [list(group.shared) for group in sharing]
+    for numbers, (_, layers) in read(network, kept, shared, n_tokens):
+        rows: list[_Row] = []
+        for at, group in enumerate(sharing[number] for number in numbers):
+            prefix = prefix_of(layers, at, group.n_shared)
+            kept.keep(group.shared, prefix.copied)
+            rows += _rows(group, prefix)
+        yield from _after(network, rows, n_tokens)
 
 
-def _rows(groups: Sequence[Group]) -> list[_Row]:
+def _after(
+    network: Network, rows: Sequence[_Row], n_tokens: int
+) -> Iterator[tuple[list[_Row], Tensor]]:
+    n_cached = max((row.n_known for row in rows), default=0)
+    for together in grouped(rows, lambda row: max(row.n_new, SHORT), n_tokens, n_cached):
+        prefixes = [row.prefix for row in together if row.prefix]
+        ids = [row.ids for row in together]
+        yield together, network.score_after(prefixes, ids, _n_read(together))
+
+
+def _rows(group: Group, prefix: Prefix | None) -> list[_Row]:
     return [
-        _Row(question, number, index, group.n_shared)
-        for index, group in enumerate(groups)
+        _Row(question, number, prefix)
         for question in group.questions
         for number in range(question.n_rows)
     ]

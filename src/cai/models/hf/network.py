@@ -8,9 +8,10 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from cai.errors import ModelError
-from cai.models.hf.prefixes import Prefixes
+from cai.models.hf.prefixes import Layers, Prefix, before
 from cai.models.hf.slab import Slab
 
+Filled = tuple[Tensor, Layers]  # logits of the next tokens; each layer's keys and values
 _NO_LIMIT = 2**31
 
 
@@ -55,34 +56,32 @@ class Network:
         """An empty cache for `decode`."""
         return Slab(self._like)
 
-    def prefill(self, rows: Sequence[list[int]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def prefill(self, rows: Sequence[list[int]]) -> Filled:
         """Logits of each row's next token (rows × vocabulary), and each layer's keys and values."""
         cache = DynamicCache()
         logits = self._forward(rows, 1, cache)[:, -1]
+        return logits, _filled(cache)
+
+    def prefill_after(self, prefixes: Sequence[Prefix], rows: Sequence[list[int]]) -> Filled:
+        """As `prefill`, of rows that begin with these prefixes, one a row; see `score_after`."""
+        cache, n_cached = _after(prefixes, rows, keeps=True)
+        logits = self._forward(rows, 1, cache, n_cached)[:, -1]
         return logits, _filled(cache)
 
     def score(self, rows: Sequence[list[int]], last: int) -> Tensor:
         """Logits after each of the `last` tokens of every row: rows × last × vocabulary."""
         return self._forward(rows, last, None)
 
-    def prefixes(self, rows: Sequence[list[int]]) -> Prefixes:
-        """Keys and values of these beginnings of rows, for `score_after`."""
-        _, layers = self.prefill(rows)
-        return Prefixes(layers, [len(row) for row in rows])
-
     def score_after(
-        self, prefixes: Prefixes, of: Sequence[int], rows: Sequence[list[int]], last: int
+        self, prefixes: Sequence[Prefix], rows: Sequence[list[int]], last: int
     ) -> Tensor:
-        """As `score`, of rows that begin with the prefixes of the numbers `of`.
+        """As `score`, of rows that begin with these prefixes, one a row, and are longer.
 
-        Every row is longer than its prefix. All rows read as many tokens anew as the one that has
-        most after its prefix. So none is padded between prefix and rest, which would upset models
-        that see a window of their tokens: they count columns, not positions.
+        All rows read as many tokens anew as the one that has most after its prefix. So none is
+        padded between prefix and rest, which would upset models that see a window of their tokens:
+        they count columns, not positions.
         """
-        lengths = [len(row) for row in rows]
-        n_new = max(n - prefixes.lengths[at] for n, at in zip(lengths, of, strict=True))
-        n_cached = max(lengths) - n_new
-        cache = prefixes.repeated(of, [n - n_new for n in lengths], n_cached)
+        cache, n_cached = _after(prefixes, rows, keeps=False)
         return self._forward(rows, last, cache, n_cached)
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int], slab: Slab) -> Tensor:
@@ -131,7 +130,17 @@ class Network:
         return output.logits
 
 
-def _filled(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+def _after(
+    prefixes: Sequence[Prefix], rows: Sequence[list[int]], *, keeps: bool
+) -> tuple[Cache, int]:
+    """The cache of a pass of rows that begin so, and how many of their columns it has."""
+    n_new = max(len(row) - each.n_tokens for row, each in zip(rows, prefixes, strict=True))
+    n_cached = max(map(len, rows)) - n_new
+    used = [each.first(len(row) - n_new) for row, each in zip(rows, prefixes, strict=True)]
+    return before(used, n_cached, keeps=keeps), n_cached
+
+
+def _filled(cache: Cache) -> Layers:
     """Keys and values of each layer."""
     filled: list[tuple[Tensor, Tensor]] = []
     for layer in cache.layers:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from cai.models.hf.kept import n_common
 from cai.models.hf.spelling import Ids, Spelled
 
 _LEAST_SHARED = 32
@@ -85,7 +86,7 @@ def shared_groups(questions: Iterable[Question]) -> list[Group]:
     """
     ordered = sorted(questions, key=lambda question: question.ids)
     parts: dict[int, _Groups] = {at: _alone(question) for at, question in enumerate(ordered)}
-    shared = [_n_common(one.ids, other.ids) for one, other in pairwise(ordered)]
+    shared = [n_common(one.ids[:-1], other.ids[:-1]) for one, other in pairwise(ordered)]
     # Neighbours in the order of their tokens are joined, longest beginnings first, so that what two
     # parts share is what the two questions share where they meet. Each part is known at both ends.
     first, last = list(range(len(ordered))), list(range(len(ordered)))
@@ -119,18 +120,6 @@ def _joined(groups: _Groups, n_shared: int) -> _Groups:
 
 def _merged(groups: _Groups, n_shared: int) -> Group:
     return Group(tuple(each for group in groups for each in group.questions), n_shared)
-
-
-def _n_common(one: Ids, other: Ids) -> int:
-    """How many tokens both begin with, the last one of either left out."""
-    low, high = 0, min(len(one), len(other)) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _all_cut(groups: Sequence[Group], n_tokens: int) -> list[Group]:

@@ -3,13 +3,16 @@
 The rows end at the same column and begin where their length says, so a step writes one column and
 copies nothing: transformers' own cache copies all of it at every step. A row that leaves is
 overwritten by the last row. Columns before a row's beginning hold rubbish that the mask hides.
+Memory is touched where it is in use only: a new page costs more than what is written to it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
+
+from cai.models.hf.prefixes import Layers, Prefix
 
 _SPARE_COLUMNS = 64
 
@@ -33,8 +36,8 @@ class _Layer(DynamicLayer):
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.window = window
         self.lazy_initialization(like, values_like)
-        self.room_k = like.new_zeros(0, like.shape[1], 0, like.shape[3])
-        self.room_v = values_like.new_zeros(0, values_like.shape[1], 0, values_like.shape[3])
+        self.room_k = like.new_empty(0, like.shape[1], 0, like.shape[3])
+        self.room_v = values_like.new_empty(0, values_like.shape[1], 0, values_like.shape[3])
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
@@ -54,37 +57,86 @@ class _Layer(DynamicLayer):
 
     def move(self, rows: int, columns: int, stop: int) -> None:
         """New buffers of that size, with what is in use ending at column `stop`."""
-        self.room_k = self._moved(self.room_k, rows, columns, stop)
-        self.room_v = self._moved(self.room_v, rows, columns, stop)
+        keys, values = self.room_k, self.room_v
+        new_k = keys.new_empty(rows, keys.shape[1], columns, keys.shape[3])
+        self.room_k = self._moved(keys, new_k, stop)
+        new_v = values.new_empty(rows, values.shape[1], columns, values.shape[3])
+        self.room_v = self._moved(values, new_v, stop)
 
-    def _moved(self, room: Tensor, rows: int, columns: int, stop: int) -> Tensor:
+    def shift(self, spare: tuple[Tensor, Tensor], stop: int) -> tuple[Tensor, Tensor]:
+        """Moves what is in use into the spare buffers where they fit; gives up its own."""
+        own = self.room_k, self.room_v
+        spare_k, spare_v = (
+            there if there.shape == here.shape else torch.empty_like(here)
+            for there, here in zip(spare, own, strict=True)
+        )
+        self.room_k = self._moved(self.room_k, spare_k, stop)
+        self.room_v = self._moved(self.room_v, spare_v, stop)
+        return own
+
+    def zero(self, rows: slice, columns: slice) -> None:
+        """Makes numbers of what is there: rubbish may be none, and no mask hides that."""
+        self.room_k[rows, :, columns] = 0
+        self.room_v[rows, :, columns] = 0
+
+    def _moved(self, room: Tensor, to: Tensor, stop: int) -> Tensor:
         w = self.window
-        moved = room.new_zeros(rows, room.shape[1], columns, room.shape[3])
         start = stop - (w.stop - w.start)
-        moved[: w.rows, :, start:stop] = room[: w.rows, :, w.start : w.stop]
-        return moved
+        to[: w.rows, :, start:stop] = room[: w.rows, :, w.start : w.stop]
+        return to
 
 
 class Slab:
     """The growing cache of a batch. `cache` is what a model's forward takes for the next token."""
 
-    def __init__(self, like: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, like: Layers) -> None:
         """An empty slab whose layers have the heads, sizes, dtype and device of these tensors."""
         self._window = _Window()
         self._layers = [_Layer(self._window, keys, values) for keys, values in like]
         self.cache = Cache(layers=list(self._layers))
 
-    def append(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def append(self, layers: Layers) -> None:
         """Adds rows with their keys and values (rows × heads × columns × size), ends aligned."""
         n_rows, columns = layers[0][0].shape[0], layers[0][0].shape[2]
-        self._reserve(n_rows, columns)
+        self.reserve(n_rows, columns)
         w = self._window
-        rows, seen = slice(w.rows, w.rows + n_rows), slice(w.stop - columns, w.stop)
+        begin, start = w.stop - columns, min(w.start, w.stop - columns)
+        rows, seen = slice(w.rows, w.rows + n_rows), slice(begin, w.stop)
         for layer, (keys, values) in zip(self._layers, layers, strict=True):
+            layer.zero(slice(w.rows), slice(start, w.start))
+            layer.zero(rows, slice(start, begin))
             layer.room_k[rows, :, seen] = keys
             layer.room_v[rows, :, seen] = values
         w.rows += n_rows
-        w.start = min(w.start, w.stop - columns)
+        w.start = start
+
+    def reserve(self, n_rows: int, columns: int) -> None:
+        """Room for more rows, for `columns` before the common end, and for one column after it."""
+        w = self._window
+        has_rows, _, has_columns, _ = self._layers[0].room_k.shape
+        if not w.rows:
+            w.start = w.stop = min(columns, has_columns)
+        if w.rows + n_rows <= has_rows and columns <= w.stop < has_columns:
+            return
+        width = max(w.stop - w.start, columns)
+        if w.rows + n_rows <= has_rows and width + _SPARE_COLUMNS <= has_columns:
+            self._shift(width)
+        else:
+            rows = max(w.rows + n_rows, has_rows)
+            for layer in self._layers:
+                layer.move(rows, width + width // 4 + _SPARE_COLUMNS, width)
+        w.start, w.stop = width - (w.stop - w.start), width
+
+    def prefix(self, row: int, n_tokens: int) -> Prefix:
+        """A copy of a row's keys and values."""
+        w = self._window
+        seen = slice(w.stop - n_tokens, w.stop)
+        return Prefix(
+            [
+                (layer.room_k[row, :, seen].clone(), layer.room_v[row, :, seen].clone())
+                for layer in self._layers
+            ]
+        )
 
     def drop(self, row: int) -> None:
         """Removes a row; the last one takes its place."""
@@ -100,22 +152,15 @@ class Slab:
     def fit(self, width: int) -> None:
         """Shows the model only the last `width` columns, and makes room for one more."""
         self._window.start = self._window.stop - width
-        self._reserve(0, width)
+        self.reserve(0, width)
 
     def advance(self) -> None:
         """Keeps the column that the model has just written."""
         self._window.stop += 1
 
-    def _reserve(self, n_rows: int, columns: int) -> None:
-        """Room for more rows, for `columns` before the common end, and for one column after it."""
-        w = self._window
-        has_rows, _, has_columns, _ = self._layers[0].room_k.shape
-        if not w.rows:
-            w.start = w.stop = min(columns, has_columns)
-        if w.rows + n_rows <= has_rows and columns <= w.stop < has_columns:
-            return
-        width = max(w.stop - w.start, columns)
-        rows = max(w.rows + n_rows, has_rows)
+    def _shift(self, stop: int) -> None:
+        """Moves what is in use to end at that column, every layer into the buffers of the last."""
+        first = self._layers[0]
+        spare = torch.empty_like(first.room_k), torch.empty_like(first.room_v)
         for layer in self._layers:
-            layer.move(rows, width + width // 4 + _SPARE_COLUMNS, width)
-        w.start, w.stop = width - (w.stop - w.start), width
+            spare = layer.shift(spare, stop)

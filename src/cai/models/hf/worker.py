@@ -9,6 +9,7 @@ import queue
 import secrets
 import threading
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,10 +20,11 @@ from typing import TypeVar
 import torch
 
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
-from cai.models.hf.batching import PREFILL_TOKENS, Batch, Row
+from cai.models.hf.batching import Batch, Row
 from cai.models.hf.choosing import answer
 from cai.models.hf.ending import Ending
 from cai.models.hf.network import Network
+from cai.models.hf.reading import PREFILL_TOKENS
 from cai.models.hf.sharing import Group, Question, portions
 from cai.models.hf.spelling import Speller
 from cai.models.hf.tokens import Tokenizer, encode_request
@@ -33,6 +35,7 @@ from cai.types import Message
 logger = logging.getLogger(__name__)
 
 _GATHER_S = 0.003
+_AHEAD = 256  # the most requests that go before an earlier one because their beginning is kept
 _TURN = 1024  # the most questions that are put in groups at a time
 _LEAST_TOKENS = 256
 _Answer = TypeVar("_Answer")
@@ -71,7 +74,8 @@ class Worker:
         self._speller = Speller(tokenizer, network.n_tokens)
         self.batch = Batch(network, slots, room)
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._waiting: deque[Row] = deque()
+        self._waiting: list[Row] = []  # in the order of their ranks
+        self._n_rows = 0
         self._writing: dict[Row, CompletionJob] = {}
         self._asking: dict[Question, ChoiceJob] = {}
         self._portions: deque[list[Group]] = deque()
@@ -137,7 +141,7 @@ class Worker:
             if isinstance(job, CompletionJob):
                 row = self._row(ids, job.sampling)
                 self._writing[row] = job
-                self._waiting.append(row)
+                insort(self._waiting, row, key=_rank)
             else:
                 self._asking[self._question(ids, job.options)] = job
         except (ModelError, UsageError) as error:
@@ -150,7 +154,13 @@ class Worker:
         self._check_length(len(ids) + 1)
         seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, self._network.context - len(ids))
-        return Row(ids, sampling, seed, limit)
+        return Row(ids, sampling, seed, limit, self._next_rank(ids))
+
+    def _next_rank(self, ids: list[int]) -> int:
+        """The place of a row among those that wait: a chain goes on while its context is kept."""
+        self._n_rows += 1
+        goes_on = 2 * self.batch.kept.n_shared(ids) >= len(ids)
+        return self._n_rows - (_AHEAD if goes_on else 0)
 
     def _question(self, ids: list[int], options: Sequence[str]) -> Question:
         check_options(options)
@@ -187,7 +197,7 @@ class Worker:
         }
         self._portions.clear()
         self._writing = {row: job for row, job in self._writing.items() if not job.future.done()}
-        self._waiting = deque(row for row in self._waiting if row in self._writing)
+        self._waiting = [row for row in self._waiting if row in self._writing]
 
     def _answer_questions(self) -> None:
         """Answers one portion, so that completions in flight go on between any two."""
@@ -201,7 +211,7 @@ class Worker:
         if any(job.future.cancelled() for job in self._concerned):
             self._keep_undone()
             return
-        choices = answer(self._network, groups, self._portion_tokens)
+        choices = answer(self._network, self.batch.kept, groups, self._portion_tokens)
         self._portions.popleft()
         for question, choice in choices.items():
             job = self._asking.pop(question)
@@ -211,13 +221,12 @@ class Worker:
                 _give(job.future, choice)
 
     def _join(self) -> None:
-        joining = list(islice(self._waiting, self.batch.fitting(self._waiting)))
+        joining = self._waiting[: self.batch.fitting(self._waiting)]
         if not joining:
             return
         self._concerned = [self._writing[row] for row in joining]
         self.batch.join(joining)
-        for _ in joining:
-            self._waiting.popleft()
+        del self._waiting[: len(joining)]
 
     def _recover(self, error: Exception) -> None:
         """Starts all rows again from their prompts, without the jobs that cannot be done.
@@ -239,7 +248,7 @@ class Worker:
         self._portions.extend(alone)
         for row in self._writing:
             row.written.clear()
-        self._waiting = deque(self._writing)
+        self._waiting = sorted(self._writing, key=_rank)
 
     def _failed_questions(self) -> list[Question]:
         """The questions of the portion that failed; none where something else did."""
@@ -257,9 +266,8 @@ class Worker:
             self._portion_tokens //= 2
             logger.warning("Out of memory: %d tokens at a time from now on.", self._portion_tokens)
             return True
-        if self.batch.slots == 1:
+        if not self.batch.shrink():
             return False
-        self.batch.slots //= 2
         logger.warning("Out of memory: %d requests at a time from now on.", self.batch.slots)
         return True
 
@@ -275,6 +283,10 @@ class Worker:
 def _give(future: Future[_Answer], value: _Answer) -> None:
     if future.set_running_or_notify_cancel():
         future.set_result(value)
+
+
+def _rank(row: Row) -> int:
+    return row.rank
 
 
 def _is_out_of_memory(error: Exception) -> bool:
