@@ -11,7 +11,7 @@ from cai.errors import ModelError
 from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
 from cai.models.hf.ending import Ending
 from cai.models.hf.worker import ChoiceJob, CompletionJob, Worker
-from cai.models.protocol import Choice, Completion, Sampling
+from cai.models.protocol import Choice, Completion, Limits, Sampling
 from cai.types import Message
 
 _UNKNOWN_MEMORY_BYTES = 4 * 2**30
@@ -34,6 +34,11 @@ class LocalModel:
         self._slots = slots
         self._worker: Worker | None = None
         self._lock = threading.Lock()
+
+    @property
+    def limits(self) -> Limits:
+        """It queues calls itself; twice its slots are enough to choose from for a full batch."""
+        return Limits(start=2 * self._slots)
 
     @classmethod
     def load(
