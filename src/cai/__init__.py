@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cai.constitution.loading import load_constitution
     from cai.constitution.schema import Constitution, Principle
+    from cai.engine.spending.gate import Caps
     from cai.errors import CaiError
     from cai.export.selecting import Selection
-    from cai.jobs.pace import Pace
+    from cai.jobs.pace import Pace, Part
     from cai.jobs.prompt_source import PromptSource
     from cai.judging.comparisons import Comparison
     from cai.judging.judge import Judge, JudgePlan, judge
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaiError",
+    "Caps",
     "Chain",
     "Choice",
     "ChoiceModel",
@@ -49,6 +51,7 @@ __all__ = [
     "Message",
     "Model",
     "Pace",
+    "Part",
     "Principle",
     "Prompt",
     "PromptSource",
@@ -80,6 +83,7 @@ __all__ = [
 
 _HOMES = {
     "CaiError": "cai.errors",
+    "Caps": "cai.engine.spending.gate",
     "Chain": "cai.revision",
     "Choice": "cai.models.protocol",
     "ChoiceModel": "cai.models.protocol",
@@ -91,6 +95,7 @@ _HOMES = {
     "Message": "cai.types",
     "Model": "cai.models.protocol",
     "Pace": "cai.jobs.pace",
+    "Part": "cai.jobs.pace",
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
     "PromptSource": "cai.jobs.prompt_source",

@@ -98,7 +98,7 @@ def repair(run: Path, is_json: bool) -> int:
 
 def _figures(stock: Stock) -> tuple[str, ...]:
     days = [
-        datetime.fromtimestamp(each).strftime("%Y-%m-%d %H:%M")
+        datetime.fromtimestamp(each).strftime("%m-%d %H:%M")
         for each in (stock.oldest_s, stock.newest_s)
     ]
     return (f"{stock.n_calls:,}", f"{stock.n_unused:,}", count(stock.n_bytes), *days)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from cai.cli.accounts_table import estimate_table
 from cai.cli.console import printable
 from cai.cli.pacing import as_json, echo_json, paced
 from cai.engine.loop import run_async
@@ -72,6 +73,8 @@ def run(
     else:
         for each in done:
             click.echo(printable(f"{each.path}: {each.summary}"))
+            if each.estimate is not None:
+                Console().print(estimate_table(each.estimate))
     return 1 if any(each.counts and each.counts.failed for each in done) else 0
 
 
@@ -110,4 +113,5 @@ def _as_json(done: StepOutcome) -> dict[str, object]:
         "path": str(done.path),
         "counts": None if done.counts is None else asdict(done.counts),
         "summary": done.summary,
+        "estimate": None if done.estimate is None else asdict(done.estimate),
     }

@@ -40,7 +40,8 @@ class Pace:
     adapts. `limit` takes the first examples of the source alone, `sample` so many spread over it; a
     later start of the same run does the others. `retry_failed` does examples again that failed for
     a lasting cause. `update` turns a run of another recipe into this one, of which the journal
-    answers what it can. `hedges` asks the last stragglers twice. `prices` is a file of prices that
+    answers what it can. `hedges` asks the last stragglers twice. `whole` is how many examples there
+    will be where the source is itself a sample, for the estimate. `prices` is a file of prices that
     go before the shipped ones. `tell` gets every snapshot in place of lines on the console.
     """
 
@@ -51,6 +52,7 @@ class Pace:
     retry_failed: bool = False
     update: bool = False
     hedges: bool = False
+    whole: int | None = None
     caps: Caps = Caps()
     prices: Path | None = None
     tell: Teller | None = None

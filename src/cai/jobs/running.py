@@ -131,7 +131,8 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
             await work.through(engine, console)
         foretold = None
         if pace.sample is not None:
-            foretold = estimate(engine.gate.ledger, spread, n_total, progress.snapshot())
+            n_whole = pace.whole or n_total
+            foretold = estimate(engine.gate.ledger, spread, n_whole, progress.snapshot())
         return Outcome(
             run.counts(),
             run.failures(),

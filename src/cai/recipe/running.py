@@ -1,8 +1,10 @@
 """A recipe's steps one after the other, each into a run folder of its own."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -12,14 +14,16 @@ from cai.engine.storage.records import Counts
 from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import export_file
 from cai.export.formats import Format
+from cai.jobs.estimating import Estimate
 from cai.jobs.groups import GroupSource
-from cai.jobs.judging import JudgeJob, run_judging
+from cai.jobs.judging import JudgeJob, JudgeOutcome, run_judging
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.response_source import ResponseSource
 from cai.jobs.revision import RevisionJob, run_revision
+from cai.jobs.running import Outcome
 from cai.jobs.sampling import SampleJob, run_sampling
-from cai.jobs.scoring import ScoreJob, run_scoring
+from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
 from cai.judging.scoring import ScorePlan
 from cai.models.protocol import Model, Sampling
 from cai.prompts import load_templates
@@ -46,18 +50,25 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What a step left: a run folder with its counts, or a file with a line about it."""
+    """What a step left: a run folder with its counts, or a file with a line about it.
+
+    There is an `estimate` where a sample was asked for.
+    """
 
     step: str
     path: Path
     counts: Counts | None
     summary: str
+    estimate: Estimate | None = None
 
 
 async def run_recipe(
     recipe: Recipe, cast: Cast, source: PromptSource, out: Path, pace: Pace, console: Console
 ) -> list[StepOutcome]:
     """Does every step of the recipe; what is done already is not done again.
+
+    A cap is one on all steps together. Where a sample is asked for, the later steps are about the
+    sample of the first, each is estimated for the whole source, and nothing is exported.
 
     Raises:
         UsageError: A step needs another that the recipe does not have.
@@ -66,33 +77,53 @@ async def run_recipe(
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
-    done: list[StepOutcome] = []
-
-    def note(step: StepName, counts: Counts) -> None:
-        summary = f"{counts.done} done, {counts.failed} failed"
-        done.append(StepOutcome(step, out / step, counts, summary))
-
+    jobs = _Steps(out, pace, console)
     if recipe.revise is not None:
-        console.print(f"[bold]revise[/bold] → {out / 'revise'}")
         revision = _revision_job(recipe, cast, source, constitution)
-        note("revise", (await run_revision(out / "revise", revision, pace, console=console)).counts)
+        await jobs.do("revise", partial(run_revision, job=revision))
     if recipe.sample is not None:
-        console.print(f"[bold]sample[/bold] → {out / 'sample'}")
         sampling = SampleJob(source, tuple(_policies(recipe, cast)), recipe.sample.k, recipe.seed)
-        note("sample", (await run_sampling(out / "sample", sampling, pace, console=console)).counts)
+        await jobs.do("sample", partial(run_sampling, job=sampling))
     if recipe.judge is not None:
-        console.print(f"[bold]judge[/bold] → {out / 'judge'}")
         judging = _judge_job(recipe, recipe.judge, cast, constitution, out)
-        judged = await run_judging(out / "judge", judging, pace, console=console)
-        note("judge", judged.run.counts)
+        await jobs.do("judge", partial(run_judging, job=judging))
     if recipe.score is not None:
-        console.print(f"[bold]score[/bold] → {out / 'score'}")
         scoring = _score_job(recipe, recipe.score, cast, constitution, out)
-        scored = await run_scoring(out / "score", scoring, pace, console=console)
-        note("score", scored.run.counts)
-    for format, step in recipe.export.items():
-        done.append(_export(recipe, format, step, out))
-    return done
+        await jobs.do("score", partial(run_scoring, job=scoring))
+    if pace.sample is None:
+        for format, step in recipe.export.items():
+            jobs.done.append(_export(recipe, format, step, out))
+    return jobs.done
+
+
+class _RunStep(Protocol):
+    """A step's job, yet to be told its folder and its pace."""
+
+    def __call__(
+        self, folder: Path, *, pace: Pace, console: Console
+    ) -> Awaitable[Outcome[Any] | JudgeOutcome | ScoringOutcome]: ...
+
+
+@dataclass(slots=True)
+class _Steps:
+    """The steps done so far; each later one gets what they left of the caps."""
+
+    out: Path
+    pace: Pace
+    console: Console
+    done: list[StepOutcome] = field(default_factory=list[StepOutcome])
+
+    async def do(self, name: StepName, step: _RunStep) -> None:
+        folder = self.out / name
+        self.console.print(f"[bold]{name}[/bold] → {folder}")
+        found = await step(folder, pace=self.pace, console=self.console)
+        outcome: Outcome[Any] = found if isinstance(found, Outcome) else found.run
+        counts, estimate = outcome.counts, outcome.estimate
+        summary = f"{counts.done} done, {counts.failed} failed"
+        self.done.append(StepOutcome(name, folder, counts, summary, estimate))
+        left = self.pace.caps.after(outcome.ledger)
+        whole = self.pace.whole or (estimate.n_total if estimate else None)
+        self.pace = replace(self.pace, caps=left, whole=whole)
 
 
 def _revision_job(

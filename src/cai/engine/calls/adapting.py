@@ -9,7 +9,8 @@ Additive increase and multiplicative decrease, one step for each window of calls
   in flight: fewer, for the calls queue at the server. By Little's law calls in flight are
   throughput × latency: where throughput rises with latency the server batches, and gets more;
 * the same work takes three times as long as it could: fewer, whatever the reason;
-* all seats taken and none of these: more; doubled until the first sign, then a sixteenth.
+* all seats taken and none of these: more; doubled until the first sign, which takes the last
+  doubling back, then a sixteenth.
 
 Work is counted in tokens written, else in calls, so that long answers are not taken for slow ones.
 """
@@ -90,8 +91,8 @@ class AdaptiveLimit:
             self._is_starting = False
             self._limit *= 1 - min(refused - TOLERATED, _LARGEST_CUT)
         elif window.work and self._is_overloaded(window, now_s):
+            self._limit *= 0.5 if self._is_starting else _QUEUE_DECREASE
             self._is_starting = False
-            self._limit *= _QUEUE_DECREASE
         elif window.was_full:
             self._limit += self._limit if self._is_starting else max(1.0, self._limit / 16)
         self._limit = min(max(self._limit, 1.0), float(self._most))

@@ -3,7 +3,8 @@
 A cap is one on the whole run, with what earlier processes spent. A call passes only if it fits
 under the cap together with all that is in flight, each counted with the most that it may write; if
 not, it waits for those in flight, which mostly take less. When nothing is in flight and it still
-does not fit, the gate closes: no new call is made, and what is finished is kept.
+does not fit, or hardly anything is left, the gate closes: no new call is made, those in flight are
+finished, and all of it is kept.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from cai.models.protocol import Usage
 
 _TOKENS_A_BYTE = 0.5  # more than texts of any language take with usual tokenizers
 _TOKENS_A_MESSAGE = 16
+_NEARLY = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,14 @@ class Caps:
 
     cost_usd: float | None = None
     tokens: int | None = None
+
+    def after(self, ledger: Ledger) -> "Caps":
+        """What the accounts leave of them."""
+        cost_usd, tokens = self.cost_usd, self.tokens
+        return Caps(
+            None if cost_usd is None else max(cost_usd - (ledger.cost_usd or 0.0), 0.0),
+            None if tokens is None else max(tokens - ledger.n_tokens, 0),
+        )
 
     def check(self, ledger: Ledger, models: Sequence[str]) -> None:
         """Finds out before a run whether the caps can be kept.
@@ -37,7 +47,7 @@ class Caps:
         if self.cost_usd is not None and unknown:
             raise UsageError(
                 f"There is a cap of ${self.cost_usd:g}, and no price of {', '.join(unknown)}. Give "
-                "it in a file: --prices prices.yaml (docs: Money)."
+                "it in a file: --prices prices.yaml."
             )
 
 
@@ -97,7 +107,7 @@ class Gate:
             reached = self._reached(most, most_usd)
             if reached is None:
                 break
-            if not self._n_inside:
+            if not self._n_inside or self._is_nearly_spent():
                 self.close(RunStopped(reached))
                 continue
             self._left = self._left or asyncio.Event()
@@ -126,6 +136,13 @@ class Gate:
                     "give the same command again; nothing that is finished is asked twice."
                 )
         return None
+
+    def _is_nearly_spent(self) -> bool:
+        """Whether what is left is not worth asking for one call at a time."""
+        money, tokens = self.caps.cost_usd, self.caps.tokens
+        return (money is not None and (self.ledger.cost_usd or 0.0) >= _NEARLY * money) or (
+            tokens is not None and self.ledger.n_tokens >= _NEARLY * tokens
+        )
 
     def _usd(self, call: Call, most: Usage) -> float:
         if self.caps.cost_usd is None:
