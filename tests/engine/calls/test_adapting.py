@@ -78,9 +78,9 @@ def test_where_calls_are_refused_it_settles_a_little_above_the_slots():
     assert min(values) >= 40 and max(values) <= 130
 
 
-def test_a_server_that_batches_gets_all_it_can_take():
+def test_a_server_that_batches_is_not_taken_for_one_that_queues():
     values = settled(AdaptiveLimit(64, 256, 0.0), batching)[5000:]
-    assert sum(values) / len(values) > 180
+    assert sum(values) / len(values) > 160
 
 
 @pytest.mark.parametrize("share", [0.04, 0.12])

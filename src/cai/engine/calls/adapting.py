@@ -16,19 +16,17 @@ Work is counted in tokens written, else in calls, so that long answers are not t
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
 TOLERATED = 0.10
 _LARGEST_CUT = 0.5
 _SLOWER, _MUCH_SLOWER = 1.5, 3.0
-_FEWER_SEATS = 0.85
+_STEP = 1.25  # seats are told apart by such factors
 _LEAST_GAIN = 0.3  # by how much throughput must rise with the seats, as an elasticity
 _QUEUE_DECREASE = 0.8
 _FORGETTING = 1.01  # a window; what was the best an hour ago need not be possible today
 _SMOOTHING = 0.3
 _LEAST_WINDOW = 64  # calls; fewer tell too little from chance
-_MEMORY = 32  # windows
 
 
 @dataclass(slots=True)
@@ -58,7 +56,7 @@ class AdaptiveLimit:
         self._window = _Window(now_s)
         self._best_pace_s = math.inf  # latency a unit of work, when it was least
         self._best_seats = self._limit
-        self._throughputs: deque[tuple[float, float]] = deque(maxlen=_MEMORY)  # by seats
+        self._throughputs: dict[int, float] = {}  # units of work a second, by `_rung` of the seats
 
     @property
     def value(self) -> int:
@@ -102,20 +100,29 @@ class AdaptiveLimit:
         pace_s = window.seconds / window.work
         throughput = window.work / (now_s - window.began_s)
         slower = pace_s / self._best_pace_s
-        is_gain = self._gains(throughput)
-        self._throughputs.append((self._limit, throughput))
+        rung = _rung(self._limit)
+        here = self._throughputs[rung] = _smoothed(self._throughputs.get(rung), throughput)
         if slower <= 1:
-            kept = 0.0 if math.isinf(self._best_pace_s) else (1 - _SMOOTHING) * self._best_pace_s
-            self._best_pace_s = kept + (_SMOOTHING if kept else 1.0) * pace_s
+            known_s = None if math.isinf(self._best_pace_s) else self._best_pace_s
+            self._best_pace_s = _smoothed(known_s, pace_s)
             self._best_seats = self._limit
         elif self._limit <= self._best_seats:
             self._best_pace_s *= _FORGETTING
-        return slower > _MUCH_SLOWER or (slower > _SLOWER and not is_gain)
+        return slower > _MUCH_SLOWER or (slower > _SLOWER and not self._gains(rung, here))
 
-    def _gains(self, throughput: float) -> bool:
+    def _gains(self, rung: int, throughput: float) -> bool:
         """Whether clearly more is done than when there were fewer seats; yes where nobody knows."""
-        fewer = [each for each in self._throughputs if each[0] <= _FEWER_SEATS * self._limit]
+        fewer = [each for each in self._throughputs if each < rung]
         if not fewer:
             return True
-        seats, before = max(fewer)
-        return throughput > before * (self._limit / seats) ** _LEAST_GAIN
+        below = max(fewer)
+        least = _STEP ** (_LEAST_GAIN * (rung - below))
+        return throughput > least * self._throughputs[below]
+
+
+def _rung(seats: float) -> int:
+    return round(math.log(seats) / math.log(_STEP))
+
+
+def _smoothed(known: float | None, new: float) -> float:
+    return new if known is None else known + _SMOOTHING * (new - known)
