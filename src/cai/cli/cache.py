@@ -18,7 +18,7 @@ from cai.engine.telling.snapshot import count
 _run = click.argument("run", type=click.Path(path_type=Path))
 
 
-@click.group()
+@click.group(epilog="Example: cai cache show runs/first")
 def cache() -> None:
     """The answers that a run keeps, so that nothing is asked twice."""
 
