@@ -18,7 +18,6 @@ cai revise "$PROMPTS" \
     --constitution harmless \
     --model "openai:$MODEL@$URL" \
     --rounds 4 \
-    --concurrency 256 \
     --out "$RUN" || [ $? -eq 1 ]
 
 cai export "$RUN" --format sft --sft-share 0.5 --out "$RUN/sft.jsonl"

@@ -61,25 +61,39 @@ def test_own_model_goes_through_the_loop(capsys):
     assert "What a silly question." not in after
 
 
-def test_the_server_script_leaves_a_run_and_two_files_without_a_prompt_in_both(
-    local_server: LocalServer, tmp_path: Path
-):
-    command = tmp_path / "bin" / "cai"
+def run_script(name: str, folder: Path, *arguments: str, **environment: str) -> str:
+    """What the script prints, with a `cai` that is this checkout's."""
+    command = folder / "bin" / "cai"
     command.parent.mkdir()
     command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{MAIN}' \"$@\"\n", "utf-8")
     command.chmod(0o755)
-    subprocess.run(
-        ["sh", EXAMPLES / "revise_with_server.sh", EXAMPLES / "prompts.jsonl", "runs/first"],
-        cwd=tmp_path,
+    ended = subprocess.run(
+        ["sh", EXAMPLES / name, *arguments],
+        cwd=folder,
         env={
             **os.environ,
             "PATH": f"{command.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(EXAMPLES.parent / "src"),
-            "MODEL": "tiny",
-            "URL": local_server.url,
+            **environment,
         },
         check=True,
         capture_output=True,
+        text=True,
+    )
+    return ended.stdout
+
+
+def test_the_server_script_leaves_a_run_and_two_files_without_a_prompt_in_both(
+    local_server: LocalServer, tmp_path: Path
+):
+    prompts = str(EXAMPLES / "prompts.jsonl")
+    run_script(
+        "revise_with_server.sh",
+        tmp_path,
+        prompts,
+        "runs/first",
+        MODEL="tiny",
+        URL=local_server.url,
     )
     ids = [
         {json.loads(row)["id"] for row in path.read_text("utf-8").splitlines()}
@@ -87,6 +101,20 @@ def test_the_server_script_leaves_a_run_and_two_files_without_a_prompt_in_both(
     ]
     assert len(ids) == 2
     assert len(ids[0] | ids[1]) == len(ids[0]) + len(ids[1]) == 12
+
+
+def test_the_long_run_is_estimated_capped_and_exported_whole(
+    local_server: LocalServer, tmp_path: Path
+):
+    """Twelve prompts, a response and two rounds: 60 calls, whatever the estimate asked before."""
+    prompts = str(EXAMPLES / "prompts.jsonl")
+    model = f"openai:tiny@{local_server.url}"
+    shown = run_script("long_run.sh", tmp_path, prompts, "runs/long", MODEL=model)
+    assert "the whole run" in shown
+    assert "6 done of 6" in shown
+    assert len(local_server.received) == 60
+    rows = (tmp_path / "runs/long/sft.jsonl").read_text("utf-8").splitlines()
+    assert len({json.loads(row)["id"] for row in rows}) == 12
 
 
 def test_the_own_constitution_is_in_order_and_says_what_the_embedded_model_knows():
