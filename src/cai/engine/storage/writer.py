@@ -20,7 +20,7 @@ from cai.engine.storage.database import Database
 from cai.errors import JournalError
 
 FAULT_VARIABLE = "CAI_TEST_KILL_AT_COMMIT"
-GATHER_S = 0.01
+GATHER_S = 0.025
 _LARGEST_GROUP = 1000
 
 
