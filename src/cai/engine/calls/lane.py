@@ -157,7 +157,7 @@ class Lane:
         now_s = self._clock()
         self._health.note_failure(error, now_s)
         if error.cause == "time-out":
-            self.timeout.note_expiry()
+            self.timeout.note_expiry(now_s - began_s)
         if self._adaptive and error.cause in _REFUSALS:
             self._adaptive.note(now_s - began_s, 0, _REFUSALS[error.cause], now_s)
 
