@@ -96,12 +96,17 @@ class Lane:
         self.in_flight += 1
         self._requests.take(1, now_s)
         self._tokens.take(n_tokens, now_s)
-        self._health.note_start()
+        self._health.note_start(now_s)
         if self._adaptive and not self.has_seat:
             self._adaptive.note_full()
 
     def leave(self) -> None:
         self.in_flight -= 1
+
+    def give_back(self) -> None:
+        """Leaves a seat that was taken and not used."""
+        self.leave()
+        self._health.note_abandoned(self._clock())
 
     def note_wait(self) -> None:
         """A call has to wait, so more seats would be taken."""
@@ -121,7 +126,7 @@ class Lane:
             self._note_failure(error, began_s)
             raise
         except BaseException:
-            self._health.note_abandoned()
+            self._health.note_abandoned(began_s)
             raise
         now_s = self._clock()
         usage = answer.usage
@@ -155,7 +160,7 @@ class Lane:
 
     def _note_failure(self, error: CaiError, began_s: float) -> None:
         now_s = self._clock()
-        self._health.note_failure(error, now_s)
+        self._health.note_failure(error, began_s, now_s)
         if error.cause == "time-out":
             self.timeout.note_expiry(now_s - began_s)
         if self._adaptive and error.cause in _REFUSALS:

@@ -158,7 +158,7 @@ class Pool:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                future.result().leave()  # it was given a seat and cancelled in the same moment
+                future.result().give_back()  # it was given a seat and cancelled in the same moment
                 self._dispatch()
             raise
 
