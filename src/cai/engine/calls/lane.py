@@ -143,17 +143,18 @@ class Lane:
         )
 
     async def _in_time(self, call: Call) -> Answer:
-        allowed_s = self.timeout.seconds
+        allowed_s, began_s = self.timeout.seconds, asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(None if math.isinf(allowed_s) else allowed_s) as deadline:
-                self._open[deadline] = asyncio.get_running_loop().time()
+                self._open[deadline] = began_s
                 try:
                     return await ask_model(self.model, call)
                 finally:
                     del self._open[deadline]
         except TimeoutError:
+            took_s = asyncio.get_running_loop().time() - began_s
             raise ModelUnavailable(
-                f"{self.model.name} gave no answer within {self.timeout.seconds:.0f} s, far longer "
+                f"{self.model.name} gave no answer within {took_s:.0f} s, far longer "
                 "than its calls take. If it goes on, look at the server's load.",
                 cause="time-out",
             ) from None
