@@ -51,15 +51,12 @@ class Pool:
         self._hedges = hedges
         self._on_room = on_room
         self._clock = clock
-        self._waiting: list[_Waiting] = []  # a heap
+        self._waiting: list[_Waiting] = []  # a heap; those whose callers were cancelled among them
+        self.n_waiting = 0
         self._turns = count()
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: CaiError | None = None
         self._levels_out = False
-
-    @property
-    def n_waiting(self) -> int:
-        return len(self._waiting)
 
     @property
     def n_seats(self) -> int:
@@ -71,7 +68,7 @@ class Pool:
         """How many more calls would find a seat soon."""
         n_free = sum((lane.limit or lane.start) - lane.in_flight for lane in self.lanes)
         n_ahead = 1 + self.n_seats // _AHEAD if self.lanes[0].limit is not None else 0
-        return n_free + n_ahead - len(self._waiting)
+        return n_free + n_ahead - self.n_waiting
 
     def level_out(self) -> None:
         """From now on calls of the examples that have come least far go first."""
@@ -141,25 +138,28 @@ class Pool:
     def _is_idle(self) -> bool:
         """Whether the run is near its end: most of the seats are free."""
         n_in_flight = sum(lane.in_flight for lane in self.lanes)
-        return not self._waiting and 2 * n_in_flight < self.n_seats
+        return not self.n_waiting and 2 * n_in_flight < self.n_seats
 
     async def _seat(self, n_tokens: int) -> Lane:
         if self._refusal is not None:
             raise self._refusal
-        if not self._waiting and (lane := self._open_lane()) is not None:
+        if not self.n_waiting and (lane := self._open_lane()) is not None:
             lane.take(n_tokens)
             return lane
         future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
         example = EXAMPLE.get() or _NO_EXAMPLE
         waiting = _Waiting(self._rank(example), next(self._turns), example, n_tokens, future)
         heapq.heappush(self._waiting, waiting)
+        self.n_waiting += 1
         self._dispatch()
         try:
             return await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
+            if future.cancelled():
+                self.n_waiting -= 1
+            elif future.exception() is None:
                 future.result().give_back()  # it was given a seat and cancelled in the same moment
-                self._dispatch()
+            self._dispatch()
             raise
 
     def _rank(self, example: Example) -> tuple[int, int]:
@@ -177,6 +177,7 @@ class Pool:
             if lane is None:
                 break
             heapq.heappop(self._waiting)
+            self.n_waiting -= 1
             lane.take(first.n_tokens)
             first.seat.set_result(lane)
         if self._waiting:
@@ -212,6 +213,7 @@ class Pool:
         while self._waiting:
             seat = heapq.heappop(self._waiting).seat
             if not seat.done():
+                self.n_waiting -= 1
                 seat.set_exception(error)
 
     def _gone(self) -> ModelUnavailable:
