@@ -20,6 +20,7 @@ from cai.models.protocol import Model, SpreadModel
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
 _AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
 _BYTES_A_TOKEN = 4
+_LOOK_EVERY_S = 0.5
 _NO_EXAMPLE = Example(0)
 
 
@@ -116,8 +117,7 @@ class Pool:
         """
         tasks = [asyncio.create_task(self._ask(call))]
         try:
-            await asyncio.wait(tasks, timeout=self._straggler_s())
-            if not tasks[0].done() and self._is_idle():
+            if await self._is_late(tasks[0]):
                 self.n_hedged += 1
                 tasks.append(asyncio.create_task(self._ask(call)))
             while True:
@@ -130,6 +130,17 @@ class Pool:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _is_late(self, task: "asyncio.Task[Answer]") -> bool:
+        """Waits for its end, or until it is a straggler while seats are idle; whether it is."""
+        waited_s, pause_s = 0.0, self._straggler_s() or _LOOK_EVERY_S
+        while not (await asyncio.wait([task], timeout=pause_s))[0]:
+            waited_s += pause_s
+            straggler_s = self._straggler_s()
+            if straggler_s is not None and waited_s >= straggler_s and self._is_idle():
+                return True
+            pause_s = _LOOK_EVERY_S
+        return False
 
     def _straggler_s(self) -> float | None:
         times = [lane.timeout.straggler_s for lane in self.lanes]
