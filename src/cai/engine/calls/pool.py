@@ -99,15 +99,21 @@ class Pool:
 
     async def _ask(self, call: Call) -> Answer:
         n_tokens = _about(call)
-        lane = await self._seat(n_tokens)
-        try:
-            answer = await lane.ask(call, n_tokens)
-        finally:
-            lane.leave()
-            self._dispatch()
-        if (example := EXAMPLE.get()) is not None:
-            example.n_answered += 1
-        return answer
+        while True:
+            lane = await self._seat(n_tokens)
+            is_try = lane.is_down
+            try:
+                answer = await lane.ask(call, n_tokens)
+            except ModelUnavailable:
+                if is_try and lane.is_down:
+                    continue  # it found out for all that the endpoint is still away, and waits
+                raise
+            finally:
+                lane.leave()
+                self._dispatch()
+            if (example := EXAMPLE.get()) is not None:
+                example.n_answered += 1
+            return answer
 
     async def _hedged(self, call: Call) -> Answer:
         """Asks a straggler a second time where seats are idle, and takes what comes first.
