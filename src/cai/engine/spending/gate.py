@@ -3,7 +3,8 @@
 A cap is one on the whole run, with what earlier processes spent. A call passes only if it fits
 under the cap together with all that is in flight, each counted with the most that it may write; if
 not, it waits for those in flight, which mostly take less. When nothing is in flight and it still
-does not fit, the gate closes: no new call is made, and what is finished is kept.
+does not fit, the gate closes: no new call is made, and what is finished is kept. A call of which
+the server does not tell the tokens counts with the most for good.
 """
 
 import asyncio
@@ -31,9 +32,10 @@ class Caps:
         """Finds out before a run whether the caps can be kept.
 
         Raises:
-            UsageError: There is a cap on money, and a model without a price.
+            UsageError: There is a cap on money, and a model without a price, asked now or before.
         """
-        unknown = [model for model in models if ledger.prices.find(model) is None]
+        names = sorted({*models, *(model for _, model in ledger.accounts)})
+        unknown = [name for name in names if ledger.prices.find(name) is None]
         if self.cost_usd is not None and unknown:
             raise UsageError(
                 f"There is a cap of ${self.cost_usd:g}, and no price of {', '.join(unknown)}. Give "
@@ -52,6 +54,8 @@ class Gate:
         self._n_inside = 0
         self._reserved = Usage()
         self._reserved_usd = 0.0
+        self._uncounted = Usage()  # the most that calls took of which no server told the tokens
+        self._uncounted_usd = 0.0
         self._left: asyncio.Event | None = None
         self._is_closed = asyncio.Event()
 
@@ -80,6 +84,9 @@ class Gate:
         try:
             answer = await ask()
             self.ledger.add(call.role, call.model, answer.usage)
+            if answer.usage == Usage():
+                self._uncounted += most
+                self._uncounted_usd += most_usd
             return answer
         finally:
             self._n_inside -= 1
@@ -110,7 +117,7 @@ class Gate:
         """What to say where the call does not fit under a cap."""
         caps = self.caps
         if caps.cost_usd is not None:
-            spent = self.ledger.cost_usd or 0.0
+            spent = self.ledger.least_cost_usd + self._uncounted_usd
             if spent + self._reserved_usd + most_usd > caps.cost_usd:
                 return (
                     f"The cap of ${caps.cost_usd:g} is reached: ${spent:.4f} are spent, and the "
@@ -118,7 +125,7 @@ class Gate:
                     "command again; nothing that is finished is asked twice."
                 )
         if caps.tokens is not None:
-            spent_tokens = self.ledger.n_tokens
+            spent_tokens = self.ledger.n_tokens + _total(self._uncounted)
             if spent_tokens + _total(self._reserved) + _total(most) > caps.tokens:
                 return (
                     f"The cap of {caps.tokens:,} tokens is reached: {spent_tokens:,} are spent, "
