@@ -1,7 +1,7 @@
 """The pool: which endpoint a call goes to, whose call goes first, and what waits for how long."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from slow_servers import AWAY, SlowServer, Spread, call_of
@@ -11,8 +11,9 @@ from cai.engine.calls.call import EXAMPLE, Answer, Example
 from cai.engine.calls.pool import PATIENCE_S, Pool
 from cai.engine.calls.retry import Retry
 from cai.errors import ModelError, ModelUnavailable, RunStopped
-from cai.models.protocol import Limits
+from cai.models.protocol import Completion, Limits, Sampling
 from cai.models.scripted import ScriptedModel
+from cai.types import Message
 
 CALL = call_of()
 Answers = list[Answer | BaseException]
@@ -122,6 +123,30 @@ async def test_after_ten_minutes_away_those_that_wait_are_told_so():
     for error in errors:
         assert isinstance(error, ModelUnavailable) and error.retryable
         assert str(error).startswith("a could not be reached for 10 minutes. Start it again")
+
+
+@in_virtual_time
+async def test_calls_that_break_their_server_do_not_keep_it_down():
+    """Twelve take it down. They are the oldest, and still another one's try finds it well."""
+    crash = ModelUnavailable("Crashed.", cause="server error")
+
+    class Breaking(SlowServer):
+        async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+            self.error = crash if messages[-1].content == "bad" else None
+            return await super().complete(messages, sampling)
+
+    pool = pool_of(Breaking(limits=Limits(12, 12)))
+    retry = Retry(jitter=lambda: 0.0)
+
+    async def ask(text: str, number: int) -> Answer:
+        EXAMPLE.set(Example(number))
+        return await retry.answer(CALL, lambda: pool.answer(call_of(text)))
+
+    bad = [asyncio.create_task(ask("bad", 1 + i)) for i in range(12)]
+    good = await settled(*(ask("good", 100 + i) for i in range(20)))
+    assert not [each for each in good if isinstance(each, BaseException)]
+    assert now_s() == 1001.0
+    assert {type(each) for each in await settled(*bad)} == {ModelUnavailable}
 
 
 @in_virtual_time

@@ -104,10 +104,10 @@ class Pool:
             is_try = lane.is_down
             try:
                 answer = await lane.ask(call, n_tokens)
-            except ModelUnavailable:
-                if is_try and lane.is_down:
-                    continue  # it found out for all that the endpoint is still away, and waits
-                raise
+            except ModelUnavailable as error:
+                if is_try and error.cause == "unreachable":
+                    continue  # it found out for all that nobody is there yet, and waits on
+                raise  # of another failure it may be the cause itself
             finally:
                 lane.leave()
                 self._dispatch()
@@ -187,13 +187,14 @@ class Pool:
         """Gives free seats to those who wait, and says when there is room for more."""
         while self._waiting:
             first = self._waiting[0]
-            if first.seat.done():  # its caller was cancelled
+            if first.seat.done():  # it went to try, or its caller was cancelled
                 heapq.heappop(self._waiting)
                 continue
             lane = self._open_lane()
             if lane is None:
                 break
-            heapq.heappop(self._waiting)
+            if lane.is_down:
+                first = self._longest_waiting()
             self.n_waiting -= 1
             lane.take(first.n_tokens)
             first.seat.set_result(lane)
@@ -201,6 +202,14 @@ class Pool:
             self._look_again()
         if self.n_more > 0:
             self._on_room()
+
+    def _longest_waiting(self) -> _Waiting:
+        """The call that is to try an endpoint: no call twice before the others.
+
+        The oldest would make all tries, and none be heard but it if it is what breaks the server.
+        """
+        waiting = (each for each in self._waiting if not each.seat.done())
+        return min(waiting, key=lambda each: each.turn)
 
     def _open_lane(self) -> Lane | None:
         return min(
