@@ -25,8 +25,10 @@ def stopped_by_signals(engine: Engine, console: Console) -> Generator[None]:
         KeyboardInterrupt: The run was ended so.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    is_cancelled = False
 
     def stop() -> None:
+        nonlocal is_cancelled
         if engine.gate.closed is None:
             n = sum(each.in_flight for each in engine.lanes())
             console.print(
@@ -35,6 +37,7 @@ def stopped_by_signals(engine: Engine, console: Console) -> Generator[None]:
             )
             engine.stop(Interrupted("The run was interrupted."))
         elif task is not None:
+            is_cancelled = True
             task.cancel()
 
     added: list[signal.Signals] = []
@@ -47,7 +50,7 @@ def stopped_by_signals(engine: Engine, console: Console) -> Generator[None]:
     except Interrupted:
         raise KeyboardInterrupt from None
     except asyncio.CancelledError:
-        if isinstance(engine.gate.closed, Interrupted):
+        if is_cancelled:
             raise KeyboardInterrupt from None
         raise
     finally:

@@ -96,12 +96,17 @@ class Lane:
         self.in_flight += 1
         self._requests.take(1, now_s)
         self._tokens.take(n_tokens, now_s)
-        self._health.note_start()
+        self._health.note_start(now_s)
         if self._adaptive and not self.has_seat:
             self._adaptive.note_full()
 
     def leave(self) -> None:
         self.in_flight -= 1
+
+    def give_back(self) -> None:
+        """Leaves a seat that was taken and not used."""
+        self.leave()
+        self._health.note_abandoned(self._clock())
 
     def note_wait(self) -> None:
         """A call has to wait, so more seats would be taken."""
@@ -121,7 +126,7 @@ class Lane:
             self._note_failure(error, began_s)
             raise
         except BaseException:
-            self._health.note_abandoned()
+            self._health.note_abandoned(began_s)
             raise
         now_s = self._clock()
         usage = answer.usage
@@ -138,26 +143,27 @@ class Lane:
         )
 
     async def _in_time(self, call: Call) -> Answer:
-        allowed_s = self.timeout.seconds
+        allowed_s, began_s = self.timeout.seconds, asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(None if math.isinf(allowed_s) else allowed_s) as deadline:
-                self._open[deadline] = asyncio.get_running_loop().time()
+                self._open[deadline] = began_s
                 try:
                     return await ask_model(self.model, call)
                 finally:
                     del self._open[deadline]
         except TimeoutError:
+            took_s = asyncio.get_running_loop().time() - began_s
             raise ModelUnavailable(
-                f"{self.model.name} gave no answer within {self.timeout.seconds:.0f} s, far longer "
+                f"{self.model.name} gave no answer within {took_s:.0f} s, far longer "
                 "than its calls take. If it goes on, look at the server's load.",
                 cause="time-out",
             ) from None
 
     def _note_failure(self, error: CaiError, began_s: float) -> None:
         now_s = self._clock()
-        self._health.note_failure(error, now_s)
+        self._health.note_failure(error, began_s, now_s)
         if error.cause == "time-out":
-            self.timeout.note_expiry()
+            self.timeout.note_expiry(now_s - began_s)
         if self._adaptive and error.cause in _REFUSALS:
             self._adaptive.note(now_s - began_s, 0, _REFUSALS[error.cause], now_s)
 

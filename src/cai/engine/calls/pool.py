@@ -20,6 +20,7 @@ from cai.models.protocol import Model, SpreadModel
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
 _AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
 _BYTES_A_TOKEN = 4
+_LOOK_EVERY_S = 0.5
 _NO_EXAMPLE = Example(0)
 
 
@@ -51,15 +52,12 @@ class Pool:
         self._hedges = hedges
         self._on_room = on_room
         self._clock = clock
-        self._waiting: list[_Waiting] = []  # a heap
+        self._waiting: list[_Waiting] = []  # a heap; those whose callers were cancelled among them
+        self.n_waiting = 0
         self._turns = count()
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: CaiError | None = None
         self._levels_out = False
-
-    @property
-    def n_waiting(self) -> int:
-        return len(self._waiting)
 
     @property
     def n_seats(self) -> int:
@@ -71,7 +69,7 @@ class Pool:
         """How many more calls would find a seat soon."""
         n_free = sum((lane.limit or lane.start) - lane.in_flight for lane in self.lanes)
         n_ahead = 1 + self.n_seats // _AHEAD if self.lanes[0].limit is not None else 0
-        return n_free + n_ahead - len(self._waiting)
+        return n_free + n_ahead - self.n_waiting
 
     def level_out(self) -> None:
         """From now on calls of the examples that have come least far go first."""
@@ -101,15 +99,21 @@ class Pool:
 
     async def _ask(self, call: Call) -> Answer:
         n_tokens = _about(call)
-        lane = await self._seat(n_tokens)
-        try:
-            answer = await lane.ask(call, n_tokens)
-        finally:
-            lane.leave()
-            self._dispatch()
-        if (example := EXAMPLE.get()) is not None:
-            example.n_answered += 1
-        return answer
+        while True:
+            lane = await self._seat(n_tokens)
+            is_try = lane.is_down
+            try:
+                answer = await lane.ask(call, n_tokens)
+            except ModelUnavailable as error:
+                if is_try and error.cause == "unreachable":
+                    continue  # it found out for all that nobody is there yet, and waits on
+                raise  # of another failure it may be the cause itself
+            finally:
+                lane.leave()
+                self._dispatch()
+            if (example := EXAMPLE.get()) is not None:
+                example.n_answered += 1
+            return answer
 
     async def _hedged(self, call: Call) -> Answer:
         """Asks a straggler a second time where seats are idle, and takes what comes first.
@@ -119,8 +123,7 @@ class Pool:
         """
         tasks = [asyncio.create_task(self._ask(call))]
         try:
-            await asyncio.wait(tasks, timeout=self._straggler_s())
-            if not tasks[0].done() and self._is_idle():
+            if await self._is_late(tasks[0]):
                 self.n_hedged += 1
                 tasks.append(asyncio.create_task(self._ask(call)))
             while True:
@@ -134,6 +137,17 @@ class Pool:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _is_late(self, task: "asyncio.Task[Answer]") -> bool:
+        """Waits for its end, or until it is a straggler while seats are idle; whether it is."""
+        waited_s, pause_s = 0.0, self._straggler_s() or _LOOK_EVERY_S
+        while not (await asyncio.wait([task], timeout=pause_s))[0]:
+            waited_s += pause_s
+            straggler_s = self._straggler_s()
+            if straggler_s is not None and waited_s >= straggler_s and self._is_idle():
+                return True
+            pause_s = _LOOK_EVERY_S
+        return False
+
     def _straggler_s(self) -> float | None:
         times = [lane.timeout.straggler_s for lane in self.lanes]
         return min((each for each in times if each is not None), default=None)
@@ -141,25 +155,28 @@ class Pool:
     def _is_idle(self) -> bool:
         """Whether the run is near its end: most of the seats are free."""
         n_in_flight = sum(lane.in_flight for lane in self.lanes)
-        return not self._waiting and 2 * n_in_flight < self.n_seats
+        return not self.n_waiting and 2 * n_in_flight < self.n_seats
 
     async def _seat(self, n_tokens: int) -> Lane:
         if self._refusal is not None:
             raise self._refusal
-        if not self._waiting and (lane := self._open_lane()) is not None:
+        if not self.n_waiting and (lane := self._open_lane()) is not None:
             lane.take(n_tokens)
             return lane
         future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
         example = EXAMPLE.get() or _NO_EXAMPLE
         waiting = _Waiting(self._rank(example), next(self._turns), example, n_tokens, future)
         heapq.heappush(self._waiting, waiting)
+        self.n_waiting += 1
         self._dispatch()
         try:
             return await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                future.result().leave()  # it was given a seat and cancelled in the same moment
-                self._dispatch()
+            if future.cancelled():
+                self.n_waiting -= 1
+            elif future.exception() is None:
+                future.result().give_back()  # it was given a seat and cancelled in the same moment
+            self._dispatch()
             raise
 
     def _rank(self, example: Example) -> tuple[int, int]:
@@ -170,19 +187,29 @@ class Pool:
         """Gives free seats to those who wait, and says when there is room for more."""
         while self._waiting:
             first = self._waiting[0]
-            if first.seat.done():  # its caller was cancelled
+            if first.seat.done():  # it went to try, or its caller was cancelled
                 heapq.heappop(self._waiting)
                 continue
             lane = self._open_lane()
             if lane is None:
                 break
-            heapq.heappop(self._waiting)
+            if lane.is_down:
+                first = self._longest_waiting()
+            self.n_waiting -= 1
             lane.take(first.n_tokens)
             first.seat.set_result(lane)
         if self._waiting:
             self._look_again()
         if self.n_more > 0:
             self._on_room()
+
+    def _longest_waiting(self) -> _Waiting:
+        """The call that is to try an endpoint: no call twice before the others.
+
+        The oldest would make all tries, and none be heard but it if it is what breaks the server.
+        """
+        waiting = (each for each in self._waiting if not each.seat.done())
+        return min(waiting, key=lambda each: each.turn)
 
     def _open_lane(self) -> Lane | None:
         return min(
@@ -212,6 +239,7 @@ class Pool:
         while self._waiting:
             seat = heapq.heappop(self._waiting).seat
             if not seat.done():
+                self.n_waiting -= 1
                 seat.set_exception(error)
 
     def _gone(self) -> ModelUnavailable:

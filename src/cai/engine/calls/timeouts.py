@@ -48,6 +48,7 @@ class Timeout:
                 self._learnt_s = learnt_s
         return self.seconds != before_s
 
-    def note_expiry(self) -> None:
-        """A call was given up after this time."""
-        self._factor *= 2
+    def note_expiry(self, seconds: float) -> None:
+        """A call was given up after so long; of many that hung together the first one counts."""
+        if seconds >= _CLOSE * self.seconds:
+            self._factor *= 2

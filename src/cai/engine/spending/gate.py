@@ -5,6 +5,7 @@ under the cap together with all that is in flight, each counted with the most th
 not, it waits for those in flight, which mostly take less. When nothing is in flight and it still
 does not fit, or hardly anything is left, the gate closes: no new call is made, those in flight are
 finished, and all of it is kept.
+A call of which the server does not tell the tokens counts with the most for good.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class Caps:
         """What the accounts leave of them."""
         cost_usd, tokens = self.cost_usd, self.tokens
         return Caps(
-            None if cost_usd is None else max(cost_usd - (ledger.cost_usd or 0.0), 0.0),
+            None if cost_usd is None else max(cost_usd - ledger.least_cost_usd, 0.0),
             None if tokens is None else max(tokens - ledger.n_tokens, 0),
         )
 
@@ -41,9 +42,10 @@ class Caps:
         """Finds out before a run whether the caps can be kept.
 
         Raises:
-            UsageError: There is a cap on money, and a model without a price.
+            UsageError: There is a cap on money, and a model without a price, asked now or before.
         """
-        unknown = [model for model in models if ledger.prices.find(model) is None]
+        names = sorted({*models, *(model for _, model in ledger.accounts)})
+        unknown = [name for name in names if ledger.prices.find(name) is None]
         if self.cost_usd is not None and unknown:
             raise UsageError(
                 f"There is a cap of ${self.cost_usd:g}, and no price of {', '.join(unknown)}. Give "
@@ -62,6 +64,8 @@ class Gate:
         self._n_inside = 0
         self._reserved = Usage()
         self._reserved_usd = 0.0
+        self._uncounted = Usage()  # the most that calls took of which no server told the tokens
+        self._uncounted_usd = 0.0
         self._left: asyncio.Event | None = None
         self._is_closed = asyncio.Event()
 
@@ -90,6 +94,9 @@ class Gate:
         try:
             answer = await ask()
             self.ledger.add(call.role, call.model, answer.usage)
+            if answer.usage == Usage():
+                self._uncounted += most
+                self._uncounted_usd += most_usd
             return answer
         finally:
             self._n_inside -= 1
@@ -120,7 +127,7 @@ class Gate:
         """What to say where the call does not fit under a cap."""
         caps = self.caps
         if caps.cost_usd is not None:
-            spent = self.ledger.cost_usd or 0.0
+            spent = self.ledger.least_cost_usd + self._uncounted_usd
             if spent + self._reserved_usd + most_usd > caps.cost_usd:
                 return (
                     f"The cap of ${caps.cost_usd:g} is reached: ${spent:.4f} are spent, and the "
@@ -128,7 +135,7 @@ class Gate:
                     "command again; nothing that is finished is asked twice."
                 )
         if caps.tokens is not None:
-            spent_tokens = self.ledger.n_tokens
+            spent_tokens = self.ledger.n_tokens + _total(self._uncounted)
             if spent_tokens + _total(self._reserved) + _total(most) > caps.tokens:
                 return (
                     f"The cap of {caps.tokens:,} tokens is reached: {spent_tokens:,} are spent, "
@@ -140,8 +147,12 @@ class Gate:
     def _is_nearly_spent(self) -> bool:
         """Whether what is left is not worth asking for one call at a time."""
         money, tokens = self.caps.cost_usd, self.caps.tokens
-        return (money is not None and (self.ledger.cost_usd or 0.0) >= _NEARLY * money) or (
-            tokens is not None and self.ledger.n_tokens >= _NEARLY * tokens
+        return (
+            money is not None
+            and self.ledger.least_cost_usd + self._uncounted_usd >= _NEARLY * money
+        ) or (
+            tokens is not None
+            and self.ledger.n_tokens + _total(self._uncounted) >= _NEARLY * tokens
         )
 
     def _usd(self, call: Call, most: Usage) -> float:

@@ -64,6 +64,12 @@ class Ledger:
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 
+    @property
+    def least_cost_usd(self) -> float:
+        """US dollars of the tokens that were counted and have a price: no less was spent."""
+        priced = ((self.prices.find(model), each) for (_, model), each in self.accounts.items())
+        return sum(price.of(each.usage) for price, each in priced if price is not None)
+
     def cost_of(self, model: str, account: Account) -> float | None:
         """US dollars; None where the model's price is not known, or tokens were not counted."""
         price = self.prices.find(model)

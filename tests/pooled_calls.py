@@ -1,0 +1,47 @@
+"""A pool of slow servers, and calls to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from slow_servers import SlowServer, Spread, call_of
+from virtual_time import now_s
+
+from cai.engine.calls.call import EXAMPLE, Answer, Example
+from cai.engine.calls.pool import Pool
+from cai.engine.calls.retry import Retry
+
+CALL = call_of()
+Answers = list[Answer | BaseException]
+
+
+def pool_of(*servers: SlowServer, on_room: Callable[[], None] = lambda: None) -> Pool:
+    return Pool(Spread(*servers), on_room=on_room, clock=now_s)
+
+
+async def asked(pool: Pool, n: int) -> Answers:
+    """So many calls at a time, asked again where a failure may pass."""
+    retry = Retry(jitter=lambda: 0.0)
+    calls = (retry.answer(CALL, lambda: pool.answer(CALL)) for _ in range(n))
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def settled(*tasks: Awaitable[object]) -> list[object]:
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+
+def begun(pool: Pool, text: str = "?", number: int = 0) -> "asyncio.Task[Answer]":
+    """A call of the example of that number."""
+
+    async def ask() -> Answer:
+        EXAMPLE.set(Example(number))
+        return await pool.answer(call_of(text))
+
+    return asyncio.create_task(ask())
+
+
+class CancelOnce(list["asyncio.Task[Answer]"]):
+    """Cancels the task in it at the next sign of room: just after a seat was given."""
+
+    def __call__(self) -> None:
+        if self:
+            self.pop().cancel()
