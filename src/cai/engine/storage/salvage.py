@@ -14,6 +14,7 @@ from pathlib import Path
 from cai.engine.storage.database import JOURNAL_FILE, Database, Row
 from cai.engine.storage.journal import checksum_of
 from cai.engine.storage.lock import FolderLock
+from cai.engine.storage.recipe import read_description
 from cai.errors import JournalError
 
 DAMAGED_FILE = f"{JOURNAL_FILE}.damaged"
@@ -35,9 +36,10 @@ def salvage(folder: Path) -> Salvaged:
     """Makes a sound journal of what can be read of the one in the folder.
 
     Raises:
-        JournalError: Another process writes the folder, there is no journal, or nothing of it can
-            be read.
+        JournalError: The folder is no run, another process writes it, there is no journal, or
+            nothing of it can be read.
     """
+    read_description(folder)
     lock = FolderLock(folder)
     try:
         return _salvage(folder)
