@@ -1,4 +1,4 @@
-"""`cai cache`: what a run keeps is shown, taken out by conditions, and saved from a damaged file."""
+"""`cai cache`: what a run keeps is shown, taken out by conditions, saved from a damaged file."""
 
 import fcntl
 import io

@@ -47,7 +47,10 @@ class Item:
 
 
 def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) -> Iterator[Item]:
-    """All units in the order of `woven`. A prompt that several runs have is one row of `prompts`."""
+    """All units, in the order of `woven`.
+
+    A prompt that several runs have is one row of `prompts`.
+    """
     items = woven(
         runs,
         lambda run: _items_of_run(run, format, selection),
@@ -135,8 +138,10 @@ def _in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> 
 
 
 def _first_of_prompts(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
-    """Prompts that another recipe's run had already are left out, and examples that a run of the
-    same recipe had; equal prompts of one source stay as they are."""
+    """Without what another recipe's run had already, and examples that one of the same recipe had.
+
+    Equal prompts of one source stay as they are.
+    """
     source_of = {run.number: n for n, parts in enumerate(_by_recipe(runs)) for run in parts}
     last: dict[int, tuple[int, int]] = {}
     for item in items:
