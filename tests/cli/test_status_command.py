@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 from server import Json, LocalServer, Received, refusal
 from serving import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
+
+from cai.engine.storage.lock import FolderLock, writer_of
 
 TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
 
@@ -157,6 +161,35 @@ def test_following_ends_with_a_process_that_is_killed(call_cai, tmp_path):
             out, _ = follower.communicate(timeout=20)
         assert first["pid"] == process.pid
         assert json.loads(out.splitlines()[-1])["pid"] is None
+
+
+def test_the_number_of_a_dead_writer_that_another_process_has_now_is_not_taken_for_it(
+    call_cai, tmp_path
+):
+    """In a new container the numbers begin anew."""
+    with running(tmp_path, 200):
+        time.sleep(1.2)
+    (tmp_path / "run" / "lock").write_text(str(os.getpid()))
+    ended = call_cai("status", tmp_path / "run", "--follow", "--json")
+    (status,) = map(json.loads, ended.out.splitlines())
+    assert (status["pid"], status["progress"]) == (None, None)
+
+
+def test_looking_at_a_run_keeps_nobody_from_writing_it(tmp_path):
+    (tmp_path / "lock").touch()
+    threads = [threading.Thread(target=look_often, args=(tmp_path,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        FolderLock(tmp_path).release()
+    for thread in threads:
+        thread.join()
+
+
+def look_often(folder: Path) -> None:
+    for _ in range(500):
+        writer_of(folder)
+        time.sleep(0.001)
 
 
 def test_a_folder_that_is_no_run_is_said(call_cai, tmp_path):
