@@ -206,11 +206,23 @@ def test_a_repair_killed_between_the_renamings_is_finished_by_the_next_one(folde
     assert work(folder)[1] == whole
 
 
-def test_a_second_repair_keeps_what_the_first_one_did(folder: Path):
+def test_a_second_repair_keeps_what_the_first_one_did_and_both_damaged_files(folder: Path):
     damage_the_middle(folder)
+    damaged = journal_of(folder).read_bytes()
     first = salvage(folder)
     second = salvage(folder)
     assert (second.n_calls, second.n_records) == (first.n_calls, first.n_records)
+    assert first.damaged.read_bytes() == damaged
+    assert second.damaged == folder / f"{DAMAGED_FILE}-2"
+    assert second.damaged.stat().st_size > 0
+
+
+def test_a_second_repair_killed_between_the_renamings_goes_on_with_its_own_file(folder: Path):
+    damage_the_middle(folder)
+    first = salvage(folder)
+    journal_of(folder).rename(folder / f"{DAMAGED_FILE}-2")
+    third = salvage(folder)
+    assert third == Salvaged(first.n_calls, first.n_records, folder / f"{DAMAGED_FILE}-2")
 
 
 @pytest.mark.parametrize("content", [b"", b"no journal at all, " * 1000])

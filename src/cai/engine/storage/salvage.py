@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from cai.engine.storage.database import JOURNAL_FILE, Database, Row
@@ -48,10 +49,13 @@ def salvage(folder: Path) -> Salvaged:
 
 
 def _salvage(folder: Path) -> Salvaged:
-    path, damaged = folder / JOURNAL_FILE, folder / DAMAGED_FILE
-    if not path.exists():  # killed between the renamings
+    path = folder / JOURNAL_FILE
+    *earlier, free = _damaged(folder)
+    if earlier and not path.exists():  # killed between the renamings
+        source = damaged = earlier[-1]
         _put_logs_aside(path, damaged)
-    source = path if path.exists() else damaged
+    else:
+        source, damaged = path, free
     if not source.is_file():
         raise JournalError(f"{path} is missing. Put a copy of it back, or use another folder.")
     repaired = folder / _REPAIRED_FILE
@@ -70,11 +74,19 @@ def _salvage(folder: Path) -> Salvaged:
             "folder."
         ) from error
     if source == path:
-        _remove(damaged)
         path.replace(damaged)
         _put_logs_aside(path, damaged)
     repaired.replace(path)
     return Salvaged(n_calls, n_records, damaged)
+
+
+def _damaged(folder: Path) -> Iterator[Path]:
+    """Where earlier repairs put the damaged files, and the first place that is free."""
+    for number in count(1):
+        path = folder / (DAMAGED_FILE if number == 1 else f"{DAMAGED_FILE}-{number}")
+        yield path
+        if not path.exists():
+            return
 
 
 def _put_logs_aside(path: Path, damaged: Path) -> None:
