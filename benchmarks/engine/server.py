@@ -41,15 +41,19 @@ class Options:
     kinds: tuple[str, ...]
     seed: int
     log: Path | None
+    asked_log: Path | None
 
 
 class Server:
     """All that is simulated behind one port."""
 
-    def __init__(self, options: Options, log: TextIO | None) -> None:
+    def __init__(
+        self, options: Options, log: TextIO | None = None, asked_log: TextIO | None = None
+    ) -> None:
         self.connections: set[Connection] = set()
         self._options = options
         self._log = log
+        self._asked_log = asked_log
         self._answers = Answers(options.seed)
         self._slots = Slots(options.slots)
         self._loop = asyncio.get_running_loop()
@@ -103,6 +107,7 @@ class Server:
             counts.refused += 1
             connection.send(400, _error(str(error)))
             return
+        _note(self._asked_log, work)
         fault = None
         if self._options.faults:
             fault = self._answers.fault(number, self._options.faults, self._options.kinds)
@@ -137,9 +142,7 @@ class Server:
             connection.send(200, reply[: len(reply) // 2])
         else:
             self._slots.counts.answer(work.digest, self._loop.time())
-            if self._log:
-                self._log.write(f"{work.digest}\n")
-                self._log.flush()
+            _note(self._log, work)
             connection.send(200, reply)
 
     def _is_garbage(self, connection: Connection) -> bool:
@@ -164,6 +167,12 @@ class Server:
         await self.listen()
 
 
+def _note(log: TextIO | None, work: Work) -> None:
+    if log:
+        log.write(f"{work.digest}\n")
+        log.flush()
+
+
 def _seconds(query: str) -> float:
     return float(parse_qs(query).get("seconds", ["60"])[0])
 
@@ -183,17 +192,19 @@ def _options() -> Options:
     parser.add_argument("--fault-kinds", default=",".join(FAULTS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path, help="A line for the digest of each whole answer.")
+    parser.add_argument("--asked-log", type=Path, help="A line for the digest of each request.")
     given = parser.parse_args()
     kinds = tuple(given.fault_kinds.split(","))
     if not set(kinds) <= set(FAULTS):
         parser.error(f"the kinds of faults are {', '.join(FAULTS)}")
     mean_s = given.mean_ms / 1000
-    return Options(given.slots, given.port, mean_s, given.faults, kinds, given.seed, given.log)
+    logs = (given.log, given.asked_log)
+    return Options(given.slots, given.port, mean_s, given.faults, kinds, given.seed, *logs)
 
 
 async def _serve(options: Options) -> None:
-    log = options.log.open("a") if options.log else None
-    url = await Server(options, log).listen()
+    logs = [path.open("a") if path else None for path in (options.log, options.asked_log)]
+    url = await Server(options, *logs).listen()
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

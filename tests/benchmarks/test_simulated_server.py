@@ -162,12 +162,13 @@ def test_one_slot_answers_in_the_order_of_arrival_and_more_work_side_by_side():
 
 
 def test_equal_bodies_answered_whole_again_are_duplicates_and_reset_forgets(tmp_path: Path):
-    log = tmp_path / "answered.txt"
-    with simulated("--slots", 2, "--log", log) as client:
+    log, asked_log = tmp_path / "answered.txt", tmp_path / "asked.txt"
+    with simulated("--slots", 2, "--log", log, "--asked-log", asked_log) as client:
         answers = [client.complete(text) for text in ("a", "b", "a", "a")]
         stats = client.stats
         assert (stats["received"], stats["answered"], stats["duplicates"]) == (4, 4, 2)
         assert log.read_text().split() == [text_of(answer).split()[0] for answer in answers]
+        assert asked_log.read_text() == log.read_text()
         client.send("POST", "/reset")
         assert client.stats["answered"] == 0
         client.complete("a")

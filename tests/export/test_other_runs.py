@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -18,6 +20,7 @@ from made_runs import (
     chain,
     contested,
     made_run,
+    recipe_of,
     record,
     revised,
     samples,
@@ -166,7 +169,50 @@ def test_several_runs_are_one_file_taken_in_turn(tmp_path: Path):
     assert rows[0]["provenance"].keys() == rows[1]["provenance"].keys()
 
 
-@pytest.mark.parametrize("format", ["preference", "reward", "kto", "sft", "prompts", "everything"])
+ROWS: list[Format] = ["preference", "reward", "kto", "sft", "prompts"]
+THINNED = [Selection(near_duplicates=0.5), Selection(sft_share=0.5)]
+
+
+@pytest.mark.parametrize(
+    ("format", "selection"),
+    [("everything", Selection()), *product(ROWS, [Selection(), *THINNED])],
+)
+def test_parts_of_a_source_are_one_run_over_the_whole(
+    tmp_path: Path, format: Format, selection: Selection
+):
+    """Rows that are left out, and failures, must not shift the others; nor may equal prompts."""
+    items = [
+        *(contested(f"j{n}", ["x", f"y{n}"], {(0, 1): 0.25 if n % 3 else 0.5}) for n in range(10)),
+        FAILED,
+        *(contested(f"e{n}", ["x", "y"], {(0, 1): 0.25}, asked="Why?") for n in range(7)),
+        FAILED,
+    ]
+    with ExitStack() as opened:
+        whole = opened.enter_context(made_run(tmp_path / "whole" / "run", items))
+        recipe = recipe_of(items[0])
+        parts: list[RunFolder] = []
+        for number in range(3):
+            path = tmp_path / str(number) / "run"
+            with RunFolder.open(path, recipe.model_dump(mode="json"), {}) as part:
+                for position in range(number, len(items), 3):
+                    part.add(record(position, items[position]))
+            parts.append(opened.enter_context(RunFolder.existing(path)))
+        expected, n_whole = rows_of([whole], format, selection)
+        for ordered in (parts, parts[::-1]):
+            rows, n_parts = rows_of(ordered, format, selection)
+            assert rows == expected
+            assert n_parts == n_whole
+
+
+def test_an_example_in_two_runs_of_one_recipe_is_one_row_of_prompts(tmp_path: Path):
+    twice = [chain("1", "x", asked="Why?"), chain("1-2", "x", asked="Why?"), chain("2", "x")]
+    with made_run(tmp_path / "one", twice) as one, made_run(tmp_path / "two", twice) as two:
+        rows, summary = rows_of([one, two], "prompts")
+    assert [row["id"] for row in rows] == ["1", "1-2", "2"]
+    assert summary.dropped == Counter(repeated=3)
+
+
+@pytest.mark.parametrize("format", [*ROWS, "everything"])
 def test_several_runs_in_parquet_are_the_rows_of_jsonl(format: Format, tmp_path: Path):
     with made_run(tmp_path / "one", MIXED) as one, made_run(tmp_path / "two", MIXED_JUDGED) as two:
         for suffix in ("jsonl", "parquet"):

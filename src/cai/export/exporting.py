@@ -11,7 +11,7 @@ from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.everything import whole_row
 from cai.export.formats import Columns, Format, Method, Row, check_columns, check_format
-from cai.export.items import Item, in_turn, items_of
+from cai.export.items import Item, items_of, woven
 from cai.export.rows import columns_of
 from cai.export.selecting import Selection
 from cai.export.source_runs import SourceRun
@@ -73,7 +73,7 @@ class Export:
         return ", ".join(str(run.folder.path) for run in self.runs)
 
     def rows(self, summary: ExportSummary) -> Iterator[Row]:
-        """The rows in the order of the source, of several runs in turn; counted in the summary."""
+        """The rows in the order of the source, of several as `woven`; counted in the summary."""
         if self.format == "everything":
             yield from self._whole_rows(summary)
         elif self.format == "kto" or self.selection.balances_length:
@@ -86,14 +86,21 @@ class Export:
                     yield self._row(item, unit, summary)
 
     def _whole_rows(self, summary: ExportSummary) -> Iterator[Row]:
-        streams = [self._whole_rows_of(run) for run in self.runs]
-        for row in in_turn(streams, lambda row: row["error"] is None):
+        whole = woven(
+            self.runs,
+            self._whole_rows_of,
+            lambda placed: placed[0],
+            lambda placed: placed[1]["error"] is None,
+        )
+        for _, row in whole:
             summary.n_considered += 1
             summary.n_rows += 1
             yield row
 
-    def _whole_rows_of(self, run: SourceRun) -> Iterator[Row]:
-        return (whole_row(run, record, self.methods) for record in run.folder.records())
+    def _whole_rows_of(self, run: SourceRun) -> Iterator[tuple[int, Row]]:
+        """Each with its position."""
+        for record in run.folder.records():
+            yield record.position, whole_row(run, record, self.methods)
 
     def _rows_in_two_passes(self, summary: ExportSummary) -> Iterator[Row]:
         survey = Survey(len(self.runs))

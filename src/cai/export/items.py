@@ -1,5 +1,6 @@
 """The units of one or several runs, one after the other."""
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,14 +47,33 @@ class Item:
 
 
 def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) -> Iterator[Item]:
-    """All units in order; several runs are taken in turn.
+    """All units, in the order of `woven`.
 
-    In turn, so that rows of each kind stand near the top of a file: readers of JSON guess the types
-    of columns from there. A prompt that several runs have is one row of `prompts`.
+    A prompt that several runs have is one row of `prompts`.
     """
-    streams = [_items_of_run(run, format, selection) for run in runs]
-    items = in_turn(streams, lambda item: not isinstance(item.unit, LeftOut))
-    return _first_of_prompts(items) if format == "prompts" and len(runs) > 1 else items
+    items = woven(
+        runs,
+        lambda run: _items_of_run(run, format, selection),
+        lambda item: item.record.position,
+        lambda item: not isinstance(item.unit, LeftOut),
+    )
+    return _first_of_prompts(items, runs) if format == "prompts" and len(runs) > 1 else items
+
+
+def woven(
+    runs: Sequence[SourceRun],
+    stream: Callable[[SourceRun], Iterator[T]],
+    position: Callable[[T], int],
+    ends_turn: Callable[[T], bool],
+) -> Iterator[T]:
+    """The streams of the runs as one: those of one recipe by position, those of others in turn.
+
+    Runs of one recipe are parts of one source, and together are what one run over the whole is. The
+    others are taken in turn, so that rows of each kind stand near the top of a file: readers of
+    JSON guess the types of columns from there.
+    """
+    merged = [heapq.merge(*map(stream, parts), key=position) for parts in _by_recipe(runs)]
+    return _in_turn(merged, ends_turn)
 
 
 def _items_of_run(run: SourceRun, format: Format, selection: Selection) -> Iterator[Item]:
@@ -94,7 +114,18 @@ def _units(
             return [demonstration_of_scored(body, selection)]
 
 
-def in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> Iterator[T]:
+def _by_recipe(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
+    found: list[list[SourceRun]] = []
+    for run in runs:
+        parts = next((parts for parts in found if parts[0].recipe == run.recipe), None)
+        if parts is None:
+            found.append([run])
+        else:
+            parts.append(run)
+    return found
+
+
+def _in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> Iterator[T]:
     """Of each stream up to the next that ends its turn, then of the next stream, to their ends."""
     waiting = deque(streams)
     while waiting:
@@ -106,13 +137,19 @@ def in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> I
                 break
 
 
-def _first_of_prompts(items: Iterator[Item]) -> Iterator[Item]:
-    """Prompts that another run had already are left out; those of one run stay as they are."""
-    run_of: dict[int, int] = {}
+def _first_of_prompts(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
+    """Without what another recipe's run had already, and examples that one of the same recipe had.
+
+    Equal prompts of one source stay as they are.
+    """
+    source_of = {run.number: n for n, parts in enumerate(_by_recipe(runs)) for run in parts}
+    last: dict[int, tuple[int, int]] = {}
     for item in items:
         if isinstance(item.unit, Prompt):
-            run = run_of.setdefault(response_key(item.unit, ""), item.run.number)
-            if run != item.run.number:
+            key, source = response_key(item.unit, ""), source_of[item.run.number]
+            before = last.get(key)
+            if before is not None and (before[0] != source or before[1] == item.record.position):
                 yield Item(item.run, item.record, item.body, LeftOut("repeated"))
                 continue
+            last[key] = (source, item.record.position)
         yield item

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cai.engine.calls.call import Call
 from cai.engine.storage.journal import journaled
 from cai.engine.storage.records import PAGE, Counts, Failure, Record
 from cai.engine.storage.run_folder import RunFolder
@@ -155,6 +156,17 @@ def test_a_run_that_lost_its_journal_is_not_begun_anew(tmp_path: Path):
         RunFolder.existing(tmp_path)
 
 
+def test_a_run_whose_journal_was_emptied_is_not_begun_anew(tmp_path: Path):
+    """A file of no bytes is a sound database, and would be paid for a second time."""
+    open_run(tmp_path).close()
+    (tmp_path / "journal.sqlite").write_bytes(b"")
+    with pytest.raises(JournalError, match=r"journal\.sqlite is empty.*Put back a copy"):
+        open_run(tmp_path)
+    with pytest.raises(JournalError, match=r"journal\.sqlite"):
+        RunFolder.existing(tmp_path)
+    assert (tmp_path / "journal.sqlite").read_bytes() == b""
+
+
 def test_two_writers_at_once_are_refused_also_in_one_process(tmp_path: Path):
     with (
         open_run(tmp_path),
@@ -279,3 +291,115 @@ def test_a_source_that_has_changed_is_noticed(tmp_path: Path):
         run.add(Record(0, "a", "{}"))
         with pytest.raises(JournalError, match=r"'b'.*position 0.*another example"):
             run.add(Record(0, "b", "{}"))
+
+
+OTHER = {"command": "revise", "rounds": 2}
+
+
+def updated(path: Path) -> RunFolder:
+    return RunFolder.open(path, OTHER, VERSIONS, update=True)
+
+
+def generation(run: RunFolder) -> object:
+    return run.state("generation")
+
+
+async def test_an_update_makes_the_records_anew_and_keeps_the_journal(tmp_path: Path):
+    asked = (Message("user", "Which gate?"),)
+    with open_run(tmp_path) as run:
+        await journaled(ScriptedModel(["Left."]), run.journal).complete(asked, Sampling())
+        run.add(Record(0, "a", '{"x": 1}'))
+        run.add(Record(1, "b", "", LASTING))
+        assert (generation(run), run.journal.generation) == (1, 1)
+    with updated(tmp_path) as run:
+        assert run.counts() == Counts(0, 0)
+        assert run.to_do("a") and run.to_do("b")
+        assert run.recipe == OTHER
+        assert (generation(run), run.journal.generation) == (2, 2)
+        answer = await journaled(ScriptedModel([]), run.journal).complete(asked, Sampling())
+        assert answer.text == "Left."
+        run.add(Record(0, "a", '{"x": 2}'))
+    with RunFolder.open(tmp_path, OTHER, VERSIONS) as run:
+        assert list(run.records()) == [Record(0, "a", '{"x": 2}')]
+
+
+async def test_an_answer_that_an_update_uses_is_of_its_generation(tmp_path: Path):
+    used, unused = ((Message("user", text),) for text in ("Which gate?", "Which lamp?"))
+    with open_run(tmp_path) as run:
+        model = journaled(ScriptedModel(["Left.", "Mine."]), run.journal)
+        for asked in (used, unused):
+            await model.complete(asked, Sampling())
+    with updated(tmp_path) as run:
+        assert run.journal.find(Call("complete", "scripted", used, Sampling())) is not None
+    with RunFolder.existing(tmp_path) as run:
+        rows = run.database.rows("SELECT generation FROM calls ORDER BY generation")
+    assert rows == [(1,), (2,)]
+
+
+def test_an_update_to_the_same_recipe_changes_nothing(tmp_path: Path):
+    with open_run(tmp_path) as run:
+        run.add(Record(0, "a", "{}"))
+    with RunFolder.open(tmp_path, RECIPE, VERSIONS, update=True) as run:
+        assert run.record_ids() == ["a"]
+        assert generation(run) == 1
+
+
+def test_a_folder_that_is_no_run_yet_can_be_made_by_an_update(tmp_path: Path):
+    with updated(tmp_path / "run") as run:
+        assert generation(run) == 1
+
+
+def test_an_update_killed_between_its_two_steps_says_to_do_so_again(tmp_path: Path):
+    """The records are gone and the description is still the old one."""
+    with open_run(tmp_path) as run:
+        run.add(Record(0, "a", "{}"))
+    described = (tmp_path / "run.yaml").read_text()
+    with updated(tmp_path) as run:
+        created = run.created
+    (tmp_path / "run.yaml").write_text(described)
+    with pytest.raises(JournalError, match="--update"):
+        RunFolder.open(tmp_path, OTHER, VERSIONS)
+    with updated(tmp_path) as run:
+        assert (run.counts(), generation(run)) == (Counts(0, 0), 3)
+        assert run.created >= created
+
+
+def test_a_refused_update_leaves_the_run_as_it_was(tmp_path: Path):
+    with open_run(tmp_path) as run:
+        run.add(Record(0, "a", "{}"))
+        with pytest.raises(JournalError, match="another process writes this run"):
+            updated(tmp_path)
+    with open_run(tmp_path) as run:
+        assert run.record_ids() == ["a"]
+
+
+def test_a_state_is_kept_under_its_name_in_place_of_the_one_before(tmp_path: Path):
+    with open_run(tmp_path) as run:
+        assert run.state("progress") is None
+        for number in range(100):
+            run.put_state("progress", f"naïve 👍 {number}")
+        run.put_state("other", "")
+    with RunFolder.existing(tmp_path) as run:
+        assert run.state("progress") == "naïve 👍 99"
+        assert run.state("other") == ""
+        with pytest.raises(JournalError, match="opened to be read"):
+            run.put_state("progress", "mine")
+
+
+def test_a_state_outlives_an_update(tmp_path: Path):
+    with open_run(tmp_path) as run:
+        run.put_state("progress", "half")
+    with updated(tmp_path) as run:
+        assert run.state("progress") == "half"
+
+
+def test_failures_are_counted_by_cause_the_most_frequent_first(tmp_path: Path):
+    busy = Failure.of(ModelUnavailable("Busy.", cause="rate limit"))
+    with open_run(tmp_path) as run:
+        assert run.failures() == {}
+        for position, error in enumerate([LASTING, busy, PASSING, None, busy, PASSING, busy]):
+            run.add(Record(position, str(position), "" if error else "{}", error))
+        expected = {"rate limit": 3, "server error": 2, "refused request": 1}
+        assert list(run.failures().items()) == list(expected.items())
+        run.add(Record(0, "0", "{}"))
+        assert "refused request" not in run.failures()

@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from cai.errors import JournalError
 
 LOCK_FILE = "lock"
+_TRIES, _PAUSE_S = 5, 0.01
 
 
 class FolderLock:
@@ -35,23 +38,30 @@ class FolderLock:
 
 
 def writer_of(folder: Path) -> int | None:
-    """The process of this machine that wrote the folder last and still lives; None where none."""
+    """The process of this machine that writes the folder now; None where none does.
+
+    The lock says whether there is one: the number in the file may be another's by now, as it is in
+    every new container.
+    """
     try:
-        pid = int((folder / LOCK_FILE).read_text("ascii"))
-    except (OSError, ValueError):
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return None
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 20, 0)
+        return int(pid) if pid.isdigit() else None
+    except OSError:  # a file system without locks, on which nobody can write a run
         return None
-    except PermissionError:
-        pass  # it lives, and is somebody else's
-    return pid
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _lock(descriptor: int, folder: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     except BlockingIOError as error:
@@ -64,3 +74,13 @@ def _lock(descriptor: int, folder: Path) -> None:
         raise JournalError(
             f"{folder}: cannot be locked ({error.strerror}). Use a folder on a local disk."
         ) from error
+
+
+def _take(descriptor: int) -> None:
+    """Tries a few times: `writer_of` has the lock for a moment too."""
+    for _ in range(_TRIES - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_PAUSE_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

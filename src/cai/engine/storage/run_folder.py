@@ -271,7 +271,15 @@ def _create(path: Path, description: RunDescription) -> Database:
 
 
 def _opened(path: Path) -> Database:
-    """The journal that is there, sound from end to end."""
+    """The journal that is there, sound from end to end.
+
+    An empty file was truncated: the tables stood in it before the folder was a run.
+    """
+    if not (path / JOURNAL_FILE).stat().st_size:
+        raise JournalError(
+            f"{path / JOURNAL_FILE} is empty, and every answer in it is lost. Put back a copy of "
+            "it, or use another folder."
+        )
     database = Database(path / JOURNAL_FILE)
     try:
         database.check()
