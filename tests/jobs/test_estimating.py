@@ -134,3 +134,11 @@ def test_a_sample_that_is_the_whole_leaves_nothing_to_do():
     found = estimate(ledger, spread_of(500, 700), 2, snapshot)
     assert found is not None
     assert (found.n_calls, found.seconds) == (1, 0.0)
+
+
+def test_nothing_is_uncertain_where_every_example_is_done():
+    spread = spread_of(80, 100, 120)
+    whole = estimate(Ledger(), spread, 3, Snapshot())
+    twice = estimate(Ledger(), spread, 6, Snapshot())
+    assert whole is not None and whole.uncertainty == 0.0
+    assert twice is not None and twice.uncertainty == pytest.approx(0.2263 / math.sqrt(2), abs=1e-4)

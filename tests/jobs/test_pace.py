@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from cai.engine.spending.gate import Caps
 from cai.errors import UsageError
 from cai.jobs.pace import WHOLE, Pace, Part
 
@@ -65,3 +66,10 @@ def test_three_of_ten_are_the_first_and_where_the_share_grows():
 
 def test_without_a_sample_every_example_is_taken():
     assert all(Pace().is_sampled(index, 10) for index in range(10))
+
+
+def test_a_cap_and_hedging_do_not_go_together():
+    Pace(hedges=True).check()
+    Pace(caps=Caps(tokens=5)).check()
+    with pytest.raises(UsageError, match="cap cannot be kept"):
+        Pace(hedges=True, caps=Caps(tokens=5)).check()

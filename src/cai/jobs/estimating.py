@@ -81,7 +81,10 @@ def estimate(ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot) -
         for (role, model), account in sorted(ledger.accounts.items())
     )
     seconds = _seconds(snapshot, sum(each.n_calls for each in roles), n_total - spread.n)
-    return Estimate(spread.n, n_total, roles, spread.uncertainty, seconds)
+    uncertainty = spread.uncertainty
+    if uncertainty is not None:  # of the part that is not known yet
+        uncertainty *= math.sqrt(max(1 - spread.n / n_total, 0.0))
+    return Estimate(spread.n, n_total, roles, uncertainty, seconds)
 
 
 def _role(ledger: Ledger, role: str, model: str, account: Account, times: float) -> RoleEstimate:

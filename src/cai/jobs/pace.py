@@ -57,6 +57,18 @@ class Pace:
     prices: Path | None = None
     tell: Teller | None = None
 
+    def check(self) -> None:
+        """Finds out before a run whether its parts fit together.
+
+        Raises:
+            UsageError: There is a cap, and stragglers are to be asked twice.
+        """
+        if self.hedges and self.caps != Caps():
+            raise UsageError(
+                "A cap cannot be kept where stragglers are asked twice: of the answer that comes "
+                "second nobody learns what it took. Leave one of the two out."
+            )
+
     def n_of(self, n_items: int) -> int:
         """How many of so many examples of a source this start is about, sampled or not."""
         within = range(min(n_items, self.limit or n_items))

@@ -106,12 +106,13 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
     """Works on every example that the folder does not hold yet, and keeps what comes of it.
 
     Raises:
-        UsageError: There is a cap on money and a model without a price.
+        UsageError: There is a cap on money and a model without a price, or a cap and hedging.
         JournalError: The folder is a run of another recipe, or cannot be used.
         ModelError: Call after call failed.
         RunStopped: A cap is reached.
         KeyboardInterrupt: Somebody stopped it; what was in flight is kept.
     """
+    pace.check()
     prices = load_prices(pace.prices)
     recipe = job.recipe.model_dump(mode="json")
     with RunFolder.open(folder, recipe, _versions(), update=pace.update) as run:
