@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from cai.engine.calls.call import EXAMPLE, Answer, Call, Example
+from cai.engine.calls.hedging import hedged
 from cai.engine.calls.lane import Clock, Lane, LaneView
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.protocol import Model, SpreadModel
@@ -20,7 +21,6 @@ from cai.models.protocol import Model, SpreadModel
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
 _AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
 _BYTES_A_TOKEN = 4
-_LOOK_EVERY_S = 0.5
 _NO_EXAMPLE = Example(0)
 
 
@@ -93,9 +93,11 @@ class Pool:
             ModelUnavailable: All endpoints have been away for too long.
             CaiError: The call failed.
         """
-        if self._hedges:
-            return await self._hedged(call)
-        return await self._ask(call)
+        if not self._hedges:
+            return await self._ask(call)
+        return await hedged(
+            lambda: self._ask(call), self._straggler_s, self._is_idle, self._count_hedged
+        )
 
     async def _ask(self, call: Call) -> Answer:
         n_tokens = _about(call)
@@ -115,38 +117,8 @@ class Pool:
                 example.n_answered += 1
             return answer
 
-    async def _hedged(self, call: Call) -> Answer:
-        """Asks a straggler a second time where seats are idle, and takes what comes first.
-
-        Dean and Barroso 2013, "The Tail at Scale": it buys time at the end of a run, and pays for
-        two answers.
-        """
-        tasks = [asyncio.create_task(self._ask(call))]
-        try:
-            if await self._is_late(tasks[0]):
-                self.n_hedged += 1
-                tasks.append(asyncio.create_task(self._ask(call)))
-            while True:
-                done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                best = next((task for task in done if task.exception() is None), None)
-                if best is not None or not others:
-                    return (best or done.pop()).result()
-                tasks = list(others)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _is_late(self, task: "asyncio.Task[Answer]") -> bool:
-        """Waits for its end, or until it is a straggler while seats are idle; whether it is."""
-        waited_s, pause_s = 0.0, self._straggler_s() or _LOOK_EVERY_S
-        while not (await asyncio.wait([task], timeout=pause_s))[0]:
-            waited_s += pause_s
-            straggler_s = self._straggler_s()
-            if straggler_s is not None and waited_s >= straggler_s and self._is_idle():
-                return True
-            pause_s = _LOOK_EVERY_S
-        return False
+    def _count_hedged(self) -> None:
+        self.n_hedged += 1
 
     def _straggler_s(self) -> float | None:
         times = [lane.timeout.straggler_s for lane in self.lanes]

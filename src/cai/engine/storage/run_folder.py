@@ -6,8 +6,8 @@ creation leaves behind is taken over by the next one.
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,21 +133,13 @@ class RunFolder:
             JournalError: The example is done already, or another one has its position; or the disk
                 is full or the file damaged.
         """
-        try:
-            n_changed = await self._writer.write(*storing(record))
-        except sqlite3.IntegrityError as conflict:
-            raise self._conflict(record, "another example has that position") from conflict
-        if not n_changed:
-            raise self._conflict(record, "it is done already")
+        with self._told(record):
+            self._check(record, await self._writer.write(*storing(record)))
 
     def add(self, record: Record) -> None:
         """As `store`, for callers without an event loop. Raises the same."""
-        try:
-            n_changed = self._writer.write_and_wait(*storing(record))
-        except sqlite3.IntegrityError as conflict:
-            raise self._conflict(record, "another example has that position") from conflict
-        if not n_changed:
-            raise self._conflict(record, "it is done already")
+        with self._told(record):
+            self._check(record, self._writer.write_and_wait(*storing(record)))
 
     def to_do(self, id: str, retry_failed: bool = False) -> bool:
         """Whether it is still to be done: new, failed for a passing cause, or to be retried."""
@@ -205,6 +197,17 @@ class RunFolder:
         if self._written is None:
             raise JournalError(f"{self.path}: was opened to be read. Open it to write.")
         return self._written.writer
+
+    @contextmanager
+    def _told(self, record: Record) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as conflict:
+            raise self._conflict(record, "another example has that position") from conflict
+
+    def _check(self, record: Record, n_changed: int) -> None:
+        if not n_changed:
+            raise self._conflict(record, "it is done already")
 
     def _conflict(self, record: Record, found: str) -> JournalError:
         return JournalError(

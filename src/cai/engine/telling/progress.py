@@ -56,6 +56,7 @@ class Progress:
             retries=dict(engine.retry.counts),
             failures=dict(self.failures),
             n_waiting=engine.n_waiting,
+            n_hedged=engine.n_hedged,
             endpoints=tuple(engine.lanes()),
         )
 

@@ -36,6 +36,7 @@ class Snapshot:
     retries: Mapping[str, int] = field(default_factory=dict[str, int])
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     n_waiting: int = 0
+    n_hedged: int = 0
     endpoints: tuple[LaneView, ...] = ()
 
     @property
@@ -107,6 +108,8 @@ class Snapshot:
             yield f"${self.cost_usd:,.2f}"
         if self.retries:
             yield f"{sum(self.retries.values()):,} retries ({causes(self.retries)})"
+        if self.n_hedged:
+            yield f"{self.n_hedged:,} asked twice"
         if self.failed:
             yield f"{self.failed:,} failed ({causes(self.failures)})"
         if self.flagged:
