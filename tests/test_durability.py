@@ -165,5 +165,5 @@ def test_killed_at_any_commit_it_ends_as_a_run_that_never_was(
             assert_nothing_used_is_asked_again(asked, (folder / "everything.jsonl").read_bytes())
             assert len(asked) - 6 <= n_in_flight
             n_again += len(asked) - 6
-        assert number >= 8  # six answers and two records
+        assert number >= 5  # of six answers and two records, some of which share a commit
     print(f"{number} kills {side} a commit: {n_again} calls asked again")  # noqa: T201

@@ -22,6 +22,7 @@ from cai.errors import JournalError
 FAULT_VARIABLE = "CAI_TEST_KILL_AT_COMMIT"
 GATHER_S = 0.025
 _LARGEST_GROUP = 1000
+_BEFORE_A_KILL_S = 0.1  # what is handed on too early goes on meanwhile, and is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _kills_asked_for() -> tuple[Callable[[int], None], Callable[[int], None]]:
 
     def kill(n_commits: int) -> None:
         if str(n_commits) == number:
+            time.sleep(_BEFORE_A_KILL_S)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def nothing(n_commits: int) -> None:
