@@ -107,7 +107,7 @@ def test_pruning_needs_a_condition(cache):
 
 
 def test_without_yes_it_asks_first(cache, monkeypatch):
-    for said, code, n_unused in (("", 130, 40), ("n\n", 130, 40), ("y\n", 0, 0)):
+    for said, code, n_unused in (("", 130, 40), ("n\n", 0, 40), ("y\n", 0, 0)):
         monkeypatch.setattr("sys.stdin", io.StringIO(said))
         ended = cache("prune", "--unused", expected=code)
         assert "take out 80 answers" in ended.out

@@ -73,8 +73,9 @@ def prune_command(
     if not n:
         click.echo(f"{run}: no such answer")
         return 0
-    if not yes:
-        click.confirm(f"{run}: take out {n:,} answers, {count(n_bytes)}B?", abort=True)
+    if not yes and not click.confirm(f"{run}: take out {n:,} answers, {count(n_bytes)}B?"):
+        click.echo(f"{run}: left as it is")
+        return 0
     click.echo(f"{run}: {prune(run, choice):,} answers taken out")
     return 0
 

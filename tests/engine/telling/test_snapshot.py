@@ -30,7 +30,8 @@ def test_the_line_tells_tokens_cost_retries_flags_and_what_the_journal_gave():
     )
     assert snapshot.line() == (
         "5/1,000 examples · 3.0/min · 5 h 31 min left · 1.2M tokens in, 950 out · 10 tokens/s · "
-        "$1.50 · 4 retries (3 time-out, 1 rate limit) · 2 asked twice · 2 flagged · 1,234 calls from the journal"
+        "$1.50 · 4 retries (3 time-out, 1 rate limit) · 2 asked twice · 2 flagged · "
+        "1,234 calls from the journal"
     )
 
 

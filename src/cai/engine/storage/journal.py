@@ -18,7 +18,7 @@ from cai.engine.storage.database import Database, storable
 from cai.engine.storage.writer import Writer
 from cai.models.protocol import Choice, Completion, Model, Usage
 
-_MANY = 16  # calls in flight, from which on answers are committed in larger groups
+_MANY = 32  # calls in flight, from which on answers are committed in larger groups
 
 _logger = logging.getLogger(__name__)
 
