@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cai.errors import SourceError
 from cai.sources.conversations import read_text
+from cai.sources.places import Places
 from cai.sources.tables import HEAD_ROWS, FaultKind, Row, RowError, Table
 from cai.types import Conversation, content_hash
 
@@ -78,14 +79,11 @@ def origin_of(tables: Sequence[Table], place: int) -> str:
 
 
 class Ids:
-    """The ids given so far in all tables, each with its place.
-
-    They are kept as hashes, some hundred bytes a row; the texts would take twice that.
-    """
+    """The ids given so far in all tables, each with its place."""
 
     def __init__(self, tables: Sequence[Table]) -> None:
         self._tables = tables
-        self._places: dict[int, int] = {}
+        self._places = Places()
         self._repeats: Counter[str] = Counter()
 
     def name(
@@ -112,7 +110,7 @@ class Ids:
         Raises:
             RowError: Another has it.
         """
-        first = self._taken(id, place)
+        first = self._places.first(id, place)
         if first is not None:
             raise RowError(
                 f"the id {id!r:.100} is already that of {origin_of(self._tables, first)}; "
@@ -124,18 +122,10 @@ class Ids:
     def _derive(self, texts: Sequence[str], place: int) -> str:
         """An id made from the content; the second and third of one content get `-2`, `-3`."""
         base = id = content_hash(*texts)
-        while self._taken(id, place) is not None:
+        while self._places.first(id, place) is not None:
             self._repeats[base] += 1
             id = f"{base}-{self._repeats[base] + 1}"
         return id
-
-    def _taken(self, id: str, place: int) -> int | None:
-        """The place of the row that has this id already, or None: then it is this one's."""
-        key = hash(id)
-        first = self._places.get(key)
-        if first is None:
-            self._places[key] = place
-        return first
 
 
 def _given(value: object, label: str) -> str:
