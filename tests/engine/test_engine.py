@@ -180,7 +180,7 @@ async def test_no_more_than_four_times_the_seats_are_under_way(journal: Journal)
 
 
 async def test_the_last_examples_are_begun_together_and_levelled_out(journal: Journal):
-    """2 seats: the last 8 are the last ones, those under way included."""
+    """2 seats: the last 4 are the last ones, those under way included."""
     server = SlowServer(limits=Limits(2, 2))
     server.open.clear()
     engine = Engine(journal, Ledger())
@@ -192,12 +192,19 @@ async def test_the_last_examples_are_begun_together_and_levelled_out(journal: Jo
 
     tasks = [asyncio.create_task(ask_as(i, 10 - i)) for i in range(5)]
     await reached(server, 2)
-    assert engine.n_more(5, 4) < 4  # 9 are not the last yet, and the older ones go first
-    assert engine.n_more(5, 3) == 3
-    assert engine.n_more(8, 0) == 0
+    assert engine.n_more(2, 3) < 3  # 5 are not the last yet, and the older ones go first
+    assert engine.n_more(2, 2) == 2
+    assert engine.n_more(4, 0) == 0
     server.open.set()
     await asyncio.gather(*tasks)
     assert server.texts == ["0?", "1?", "4?", "3?", "2?"]
+
+
+async def test_under_a_cap_the_last_examples_are_not_begun_together(journal: Journal):
+    engine = Engine(journal, Ledger(), Caps(tokens=10_000))
+    engine.through(SlowServer(limits=Limits(2, 2)), "respond")
+    assert engine.n_more(2, 2) <= 3  # two free seats and one call ahead
+    assert engine.n_more(0, 4) == 3
 
 
 async def test_who_watches_is_told_when_a_seat_falls_free(journal: Journal):

@@ -116,13 +116,14 @@ def with_options(
 
 
 class JsonEvents:
-    """A line of JSON about a run in progress, one a second."""
+    """A line of JSON about a run in progress, one a second, and a last one where it is stopped."""
 
     def __init__(self) -> None:
         self._told_s = 0.0
 
     def tell(self, snapshot: Snapshot) -> None:
-        if snapshot.state == "running" and snapshot.elapsed_s - self._told_s >= EVENT_EVERY_S:
+        is_due = snapshot.elapsed_s - self._told_s >= EVENT_EVERY_S
+        if snapshot.state == "stopped" or (snapshot.state == "running" and is_due):
             self._told_s = snapshot.elapsed_s
             echo_json({"event": "progress", **snapshot.as_json()})
 

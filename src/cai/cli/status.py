@@ -21,6 +21,7 @@ from cai.engine.telling.last_snapshot import last_snapshot
 from cai.engine.telling.snapshot import Snapshot, causes, count
 
 FOLLOW_EVERY_S = 1.0
+PLAIN_WIDTH = 240  # off a terminal a line is a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class RunStatus:
                 folder.counts(),
                 folder.failures(),
                 Ledger.of(folder.database, load_prices(prices)),
-                (path / JOURNAL_FILE).stat().st_size,
+                _n_bytes(path),
                 writer_of(path) if is_running else None,
                 snapshot,
             )
@@ -93,6 +94,8 @@ def status(run: Path, follow: bool, prices: Path | None, is_json: bool) -> int:
     """
     found = RunStatus.of(run, prices)
     console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     if not follow:
         echo_json(found.as_json()) if is_json else console.print(_shown(found))
     elif is_json or not console.is_terminal:
@@ -111,7 +114,7 @@ def _follow_in_lines(run: Path, prices: Path | None, is_json: bool) -> RunStatus
             click.echo(printable(" | ".join([found.live.line(), *found.live.endpoint_lines()])))
         if found.pid is None:
             if not is_json:
-                Console().print(_shown(found))
+                Console(width=PLAIN_WIDTH).print(_shown(found))
             return found
         time.sleep(FOLLOW_EVERY_S)
 
@@ -124,6 +127,12 @@ def _follow_live(run: Path, prices: Path | None, console: Console) -> RunStatus:
             found = RunStatus.of(run, prices)
             live.update(_shown(found), refresh=True)
     return found
+
+
+def _n_bytes(path: Path) -> int:
+    """Of the journal with the log of what is not in its file yet."""
+    files = (path / JOURNAL_FILE, path / f"{JOURNAL_FILE}-wal")
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _shown(found: RunStatus) -> RenderableType:

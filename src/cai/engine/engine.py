@@ -18,7 +18,7 @@ from cai.engine.storage.journal import Journal
 from cai.errors import RunStopped
 from cai.models.protocol import Model
 
-_LAST = 4  # times the seats; so many examples are the last ones
+_LAST = 2  # times the seats; so many examples are the last ones
 _MOST_EXAMPLES = 4  # times the seats; more may be under way where many wait for a pause to end
 
 
@@ -82,11 +82,13 @@ class Engine:
 
         The last ones are begun together and those that have come least far go first, so that all
         end at about the same time: what has the longest way to go must not be begun last (Hu 1961,
-        "Parallel sequencing and assembly line problems").
+        "Parallel sequencing and assembly line problems"). Not so under a cap: where the run may end
+        at any call, what is begun is to be finished.
         """
         pools = self._pools.values()
         seats = max((pool.n_seats for pool in pools), default=1)
-        if n_left is not None and n_left + n_in_flight <= _LAST * seats:
+        are_last = n_left is not None and n_left + n_in_flight <= _LAST * seats
+        if n_left is not None and are_last and self.gate.caps == Caps():
             for pool in pools:
                 pool.level_out()
             return n_left

@@ -10,7 +10,7 @@ from virtual_time import in_virtual_time, now_s
 
 from cai.engine.calls.call import EXAMPLE, Answer, Example
 from cai.engine.calls.pool import PATIENCE_S
-from cai.engine.calls.retry import Retry
+from cai.engine.calls.retry import LONGEST_ADVICE_S, Retry
 from cai.errors import ModelUnavailable
 from cai.models.protocol import Completion, Limits, Sampling
 from cai.types import Message
@@ -68,6 +68,7 @@ async def test_after_ten_minutes_away_those_that_wait_are_told_so():
     assert pool.n_waiting == 0
     for error in errors:
         assert isinstance(error, ModelUnavailable) and error.retryable
+        assert error.retry_after_s is not None and error.retry_after_s > LONGEST_ADVICE_S
         assert str(error).startswith("a could not be reached for 10 minutes. Start it again")
 
 

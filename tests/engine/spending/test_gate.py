@@ -79,6 +79,17 @@ async def test_when_nothing_is_in_flight_and_the_next_does_not_fit_the_gate_clos
         await gate.answer(call_of(max_tokens=1), takes(1, 1))
 
 
+@in_virtual_time
+async def test_what_calls_in_flight_may_take_is_told_where_hardly_anything_is_left():
+    """1,960 of 2,000 are spent; each call may take 21 + 9 = 30, so the second does not fit."""
+    ledger = Ledger(PRICES)
+    ledger.add("judge", "server", Usage(1000, 960))
+    gate = Gate(ledger, Caps(tokens=2000))
+    results = await asked(gate, 2, takes(1, 1, seconds=1.0), max_tokens=9)
+    assert n_answered(results) == 1
+    assert "1,960 are spent, 1 call in flight may take 30 more, and the next" in str(gate.closed)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_cap_is_never_exceeded_by_calls_that_keep_to_their_most(seed: int):
     """Whatever they take of it, how long, and how many are in flight; and most of it is used."""

@@ -1,6 +1,7 @@
 """Snapshots: what their lines say, and that JSON keeps all of it."""
 
 import json
+from dataclasses import replace
 
 from cai.engine.calls.lane import LaneView
 from cai.engine.telling.snapshot import Snapshot
@@ -45,6 +46,17 @@ def test_before_anything_is_done_there_is_no_remaining_time():
 
 def test_more_examples_than_the_total_leave_nothing_to_wait_for():
     assert "0 s left" in Snapshot(elapsed_s=1, total=1, done=3).line()
+
+
+def test_no_time_left_is_told_while_more_is_under_way_than_finished():
+    lanes = (LaneView("h:1/v1", 3, 64, 0.5, None),)
+    snapshot = Snapshot(elapsed_s=5, total=100, done=4, n_waiting=2, endpoints=lanes)
+    assert snapshot.remaining_s is None
+    assert replace(snapshot, done=5).remaining_s == 95.0
+
+
+def test_what_an_older_version_did_not_tell_is_at_its_default():
+    assert Snapshot.from_json({"done": 3}) == Snapshot(done=3)
 
 
 def test_the_summary_says_what_it_took():

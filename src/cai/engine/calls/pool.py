@@ -219,6 +219,7 @@ class Pool:
         return ModelUnavailable(
             f"{names} could not be reached for {PATIENCE_S / 60:.0f} minutes. Start it again, then "
             "give the same command.",
+            retry_after_s=2 * PATIENCE_S,  # nobody needs to ask again so soon
             cause="unreachable",
         )
 

@@ -129,18 +129,22 @@ class Gate:
         if caps.cost_usd is not None:
             spent = self.ledger.least_cost_usd + self._uncounted_usd
             if spent + self._reserved_usd + most_usd > caps.cost_usd:
+                flying = _in_flight(f"${self._reserved_usd:.4f}", self._n_inside)
                 return (
-                    f"The cap of ${caps.cost_usd:g} is reached: ${spent:.4f} are spent, and the "
-                    f"next call may take ${most_usd:.4f}. Raise --max-cost-usd and give the same "
-                    "command again; nothing that is finished is asked twice."
+                    f"The cap of ${caps.cost_usd:g} is reached: ${spent:.4f} are spent{flying}, "
+                    f"and the next call may take ${most_usd:.4f}. Raise --max-cost-usd and give "
+                    "the same command again; nothing that is finished is asked twice."
                 )
         if caps.tokens is not None:
             spent_tokens = self.ledger.n_tokens + _total(self._uncounted)
-            if spent_tokens + _total(self._reserved) + _total(most) > caps.tokens:
+            reserved = _total(self._reserved)
+            if spent_tokens + reserved + _total(most) > caps.tokens:
+                flying = _in_flight(f"{reserved:,}", self._n_inside)
                 return (
-                    f"The cap of {caps.tokens:,} tokens is reached: {spent_tokens:,} are spent, "
-                    f"and the next call may take {_total(most):,}. Raise --max-total-tokens and "
-                    "give the same command again; nothing that is finished is asked twice."
+                    f"The cap of {caps.tokens:,} tokens is reached: {spent_tokens:,} are "
+                    f"spent{flying}, and the next call may take {_total(most):,}. Raise "
+                    "--max-total-tokens and give the same command again; nothing that is finished "
+                    "is asked twice."
                 )
         return None
 
@@ -165,6 +169,11 @@ class Gate:
         if self._left is not None:
             left, self._left = self._left, None
             left.set()
+
+
+def _in_flight(most: str, n_calls: int) -> str:
+    calls = "1 call" if n_calls == 1 else f"{n_calls} calls"
+    return f", {calls} in flight may take {most} more" if n_calls else ""
 
 
 def _most(call: Call) -> Usage:

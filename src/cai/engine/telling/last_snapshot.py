@@ -23,6 +23,9 @@ class LastSnapshot:
 
 
 def last_snapshot(run: RunFolder) -> Snapshot | None:
-    """The last snapshot that was kept; None before there was one."""
+    """The last snapshot that was kept; None before there was one, or where it cannot be read."""
     content = run.state(_NAME)
-    return None if content is None else Snapshot.from_json(json.loads(str(content)))
+    try:
+        return None if content is None else Snapshot.from_json(json.loads(str(content)))
+    except ValueError:  # of another version of cai
+        return None

@@ -55,7 +55,10 @@ class Snapshot:
 
     @property
     def remaining_s(self) -> float | None:
-        if self.total is None or not self.done + self.failed:
+        """None while too little is finished: of what is under way nobody knows how far it is."""
+        n_finished = self.done + self.failed
+        n_under_way = self.n_waiting + sum(each.in_flight for each in self.endpoints)
+        if self.total is None or not n_finished or n_finished < n_under_way:
             return None
         return max(self.total - self.finished, 0) / self.per_s
 
@@ -85,6 +88,7 @@ class Snapshot:
         """All figures, also those worked out of others."""
         return {
             **asdict(self),
+            "elapsed_s": round(self.elapsed_s, 3),
             "finished": self.finished,
             "per_s": round(self.per_s, 4),
             "tokens_per_s": round(self.tokens_per_s, 1),
@@ -93,14 +97,16 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> "Snapshot":
-        """The snapshot that `as_json` told."""
+        """The snapshot that `as_json` told; what an older cai did not tell is at its default."""
         from pydantic import TypeAdapter
 
-        fields = {name: content[name] for name in cls.__slots__}
+        fields = {name: content[name] for name in cls.__slots__ if name in content}
         return TypeAdapter(cls).validate_python(fields)
 
     def _details(self) -> Iterator[str]:
         usage = self.usage
+        if self.n_calls:
+            yield f"{self.n_calls:,} calls"
         if usage != Usage():
             yield f"{count(usage.prompt_tokens)} tokens in, {count(usage.completion_tokens)} out"
             yield f"{count(round(self.tokens_per_s))} tokens/s"

@@ -21,6 +21,7 @@ from cai.models.openai.failures import Answer, retry_after_s, shown
 _REST_S = 10.0
 _CONNECT_S = 30.0
 _DNS_S = 300
+_IDLE_S = 4.0  # many servers close an idle connection after five seconds
 _LARGE_BYTES = 2**20
 
 
@@ -98,7 +99,9 @@ class Connections:
         loop = asyncio.get_running_loop()
         if self._pool is None or self._pool.loop is not loop:
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_S),
+                connector=aiohttp.TCPConnector(
+                    limit=0, ttl_dns_cache=_DNS_S, keepalive_timeout=_IDLE_S
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Content-Type": "application/json", **self.key.headers},
             )
