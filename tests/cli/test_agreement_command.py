@@ -271,7 +271,7 @@ def test_published_labels_are_judged_by_the_embedded_model(call_cai: CallCai, na
         "agreement", path, "-c", "testbed", "--tag", "general", "--principles", 1, "-m", "embedded",
         "--skip-bad-rows", "--limit", 20, "--json",
     )  # fmt: skip
-    report = json.loads(ended.out)
+    report = json.loads(ended.out.splitlines()[-1])
     assert ended.code in (0, 1)
     assert report["n_groups"] == 20
     assert sum(report["overall"]["outcomes"].values()) == report["overall"]["n"]
