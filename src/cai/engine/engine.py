@@ -18,7 +18,7 @@ from cai.engine.storage.journal import Journal
 from cai.errors import RunStopped
 from cai.models.protocol import Model
 
-_LAST = 2  # times the seats; so many examples are the last ones
+_LAST = 3  # times the seats; so many examples are the last ones
 _MOST_EXAMPLES = 4  # times the seats; more may be under way where many wait for a pause to end
 
 
