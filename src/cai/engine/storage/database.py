@@ -36,8 +36,8 @@ SCHEMA = (
 )
 
 _ADVICE = {
-    sqlite3.SQLITE_FULL: "The disk is full: free some space and give the same command again; "
-    "nothing that was finished is lost.",
+    sqlite3.SQLITE_FULL: "The disk is full: free some space and give the same command again; it "
+    "goes on from what is stored.",
     sqlite3.SQLITE_IOERR: "The disk could not be read or written: look at its space, quota and "
     "health, then give the same command again.",
     sqlite3.SQLITE_READONLY: "It cannot be written: use another folder.",
