@@ -55,28 +55,23 @@ def assert_complete(run: Ended, folder: Path) -> None:
 @pytest.mark.parametrize("share", [0.1, 0.3])
 def test_every_row_is_complete_where_requests_fail(tmp_path: Path, share: float):
     with simulated(tmp_path / "server", **FAULTLESS, faults=share) as server:
-        began_s = time.monotonic()
         assert_complete(ended(start(tmp_path, server.spec)), tmp_path)
         stats = server.stats
     n_faults = sum(stats["faults"].values())
     assert n_faults > share * N_CALLS / 2
     assert len(stats["faults"]) == 5
-    print(  # noqa: T201
-        f"{share:.0%}: {time.monotonic() - began_s:.0f} s, {stats['received']} requests, "
-        f"{stats['faults']}, {stats['duplicates']} duplicates"
-    )
+    assert stats["duplicates"] == 0
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path):
+def test_a_server_that_is_away_for_a_minute_is_waited_for(tmp_path: Path):
     with simulated(tmp_path / "server", slots=16, mean_ms=40) as server:
         process = start(tmp_path, server.spec)
         wait_for_answers(server, N_CALLS // 4)
-        server.send("POST", "/down?seconds=20")
+        server.send("POST", "/down?seconds=60")
         began_s = time.monotonic()
         assert_complete(ended(process), tmp_path)
-        assert time.monotonic() - began_s > 20
-        stats = server.stats
-    print(f"away: {time.monotonic() - began_s:.0f} s, {stats['duplicates']} duplicates")  # noqa: T201
+        assert time.monotonic() - began_s > 60
+        assert server.stats["duplicates"] == 0
 
 
 def test_a_server_that_answers_garbage_stops_the_run_which_goes_on_afterwards(tmp_path: Path):
@@ -84,18 +79,15 @@ def test_a_server_that_answers_garbage_stops_the_run_which_goes_on_afterwards(tm
         process = start(tmp_path, server.spec)
         wait_for_answers(server, N_CALLS // 4)
         server.send("POST", "/garbage?seconds=3600")
-        began_s = time.monotonic()
         stopped = ended(process)
-        stopped_s = time.monotonic() - began_s
         assert stopped.code == 2
         assert "25 examples in a row failed" in stopped.err
         assert "give the same command again" in stopped.err
         assert "Traceback" not in stopped.err
-        n_garbage = server.stats["garbage"]
+        assert server.stats["garbage"] > 0
         server.send("POST", "/garbage?seconds=0")
         assert_complete(ended(start(tmp_path, server.spec)), tmp_path)
         assert server.stats["duplicates"] == 0
-    print(f"garbage: {stopped_s:.0f} s, {n_garbage} pages until it stopped")  # noqa: T201
 
 
 def test_of_two_servers_one_may_die(tmp_path: Path):
@@ -110,5 +102,4 @@ def test_of_two_servers_one_may_die(tmp_path: Path):
         n_first, n_second = len(first.answered), len(second.answered)
         assert N_CALLS <= n_first + n_second <= N_CALLS + FAULTLESS["slots"] * 2
         assert n_first > n_second > 0
-        again = set(first.answered) & set(second.answered)
-    print(f"two: {n_first} and {n_second} answers, {len(again)} in both")  # noqa: T201
+        assert len(set(first.answered) & set(second.answered)) <= FAULTLESS["slots"]

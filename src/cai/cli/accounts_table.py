@@ -28,7 +28,7 @@ def accounts_table(ledger: Ledger) -> Table:
 
 
 def estimate_table(estimate: Estimate) -> Table:
-    """The same of a whole run as a sample foretells it, with the time that is left."""
+    """The same of a whole run as a sample foretells it."""
     rows = [
         (
             _who(each.role, each.model),
@@ -40,13 +40,16 @@ def estimate_table(estimate: Estimate) -> Table:
         for each in estimate.roles
     ]
     table = _table("the whole run", rows)
+    return table
+
+
+def estimate_line(estimate: Estimate) -> str:
+    """From how many examples it was told, how sure it is, and the time that is left."""
+    if estimate.n_sample >= estimate.n_total:
+        return f"all of {estimate.n_total:,} examples are done"
     sure = "" if estimate.uncertainty is None else f", give or take {estimate.uncertainty:.0%}"
     time = "" if estimate.seconds is None else f"; about {duration(estimate.seconds)} more"
-    table.caption = (
-        f"{estimate.n_total:,} examples, as {estimate.n_sample:,} foretell them{sure}{time}"
-    )
-    table.caption_justify = "left"
-    return table
+    return f"{estimate.n_total:,} examples, as {estimate.n_sample:,} foretell them{sure}{time}"
 
 
 def money(usd: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cai.cli.accounts_table import accounts_table, estimate_table
+from cai.cli.accounts_table import accounts_table, estimate_line, estimate_table
 from cai.engine.spending.gate import Caps
 from cai.engine.telling.snapshot import Snapshot, causes
 from cai.jobs.pace import WHOLE, Pace, Part
@@ -138,6 +138,8 @@ def show_counts(outcome: Outcome[Any], out: Path) -> None:
     console = Console()
     if outcome.estimate is not None:
         console.print(estimate_table(outcome.estimate))
+        click.echo(estimate_line(outcome.estimate))
+        click.echo("The same command without --dry-run does the rest.")
     elif outcome.ledger.cost_usd:
         console.print(accounts_table(outcome.ledger))
     if counts.failed:

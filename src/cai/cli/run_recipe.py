@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.accounts_table import estimate_table
+from cai.cli.accounts_table import estimate_line, estimate_table
 from cai.cli.console import printable
 from cai.cli.pacing import as_json, echo_json, paced
 from cai.engine.loop import run_async
@@ -75,6 +75,7 @@ def run(
             click.echo(printable(f"{each.path}: {each.summary}"))
             if each.estimate is not None:
                 Console().print(estimate_table(each.estimate))
+                click.echo(estimate_line(each.estimate))
     return 1 if any(each.counts and each.counts.failed for each in done) else 0
 
 
