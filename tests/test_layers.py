@@ -31,11 +31,13 @@ FLOORS = {
     "cai.export": 6,
     "cai.jobs": 6,
     "cai.evaluation": 6,
-    "cai.run": 7,
-    "cai.recipe": 7,
-    "cai.testbed": 7,  # its exercises are made with the methods, its figures with the evaluation
-    "cai.cli": 8,
-    "cai": 9,
+    "cai.training": 7,
+    "cai.run": 8,
+    "cai.recipe": 8,
+    "cai.serving": 8,
+    "cai.testbed": 8,  # its exercises are made with the methods, its figures with the evaluation
+    "cai.cli": 9,
+    "cai": 10,
 }
 HEAVY = {
     "accelerate", "choix", "datasets", "datasketch", "huggingface_hub", "matplotlib", "peft",

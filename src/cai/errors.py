@@ -11,6 +11,7 @@
     │   └── NoLogprobs         the model gives no log-probabilities of the options asked for
     ├── RunStopped             a run that was told to end early: a cap is reached, or Ctrl-C
     ├── JournalError           a run folder that cannot be used: of another recipe, in use, damaged
+    ├── TrainingError          data, settings or a model that cannot be trained with
     ├── ExportError            records that cannot become the rows asked for
     └── EvaluationError        a figure that cannot be computed from what is there
 
@@ -95,6 +96,10 @@ class RunStopped(CaiError):
 
 
 class JournalError(CaiError):
+    pass
+
+
+class TrainingError(CaiError):
     pass
 
 

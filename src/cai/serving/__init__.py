@@ -1,0 +1,1 @@
+"""Rewards and verdicts over HTTP, for trainers elsewhere."""

@@ -1,0 +1,1 @@
+"""From rows to trained models: TRL trains; here is what it lacks for AI feedback."""
