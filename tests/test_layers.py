@@ -56,6 +56,10 @@ HEAVY_FILES = {
     "cai.models.hf.slab",
     "cai.models.hf.worker",
     "cai.testbed.train",
+    "cai.training.soft_losses",
+    "cai.training.start",
+    "cai.training.tables",
+    "cai.training.trl_quietly",
 }
 
 

@@ -1,0 +1,67 @@
+"""What a preference trainer is told of a pair: the judge's probability, or what is made of it.
+
+Soft labels did much better than hard ones without chain of thought in Bai et al. 2022,
+arXiv:2212.08073, §4.1; Lee et al. 2023, arXiv:2309.00267, §2.2, train the reward model on them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cai.errors import TrainingError
+
+LabelKind = Literal["soft", "hard", "drawn"]
+LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlan:
+    """How the probability p that the chosen response is better becomes the loss's target.
+
+    `soft` is p itself, `hard` is 1, `drawn` is 1 or 0 drawn from p anew each time a pair is met:
+    its mean loss is that of `soft`, and it needs no loss of its own. Pairs with |p − ½| under
+    `min_margin` are left out. `smoothing` ε then moves every target to (1 − ε) t + ε (1 − t).
+    """
+
+    kind: LabelKind = "soft"
+    min_margin: float = 0.0
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_margin < 0.5:
+            raise TrainingError(
+                f"The least margin is {self.min_margin:g}, and |p − ½| is from 0 to 0.5. Give a "
+                "number from 0 to below 0.5."
+            )
+        if not 0 <= self.smoothing < 0.5:
+            raise TrainingError(
+                f"The label smoothing is {self.smoothing:g}. At 0.5 nothing would be learned; give "
+                "a number from 0 to below 0.5."
+            )
+
+    def is_kept(self, probability: float) -> bool:
+        return abs(probability - 0.5) >= self.min_margin - _ROUNDING
+
+    def target(self, probability: float) -> float:
+        """The target in [0, 1] before smoothing; of a drawn label the probability of a 1."""
+        return 1.0 if self.kind == "hard" else probability
+
+    def smoothed(self, target: float) -> float:
+        return (1 - self.smoothing) * target + self.smoothing * (1 - target)
+
+    def describe(self) -> str:
+        parts = [f"{self.kind} labels"]
+        if self.min_margin:
+            parts.append(f"|p − ½| at least {self.min_margin:g}")
+        if self.smoothing:
+            parts.append(f"smoothing {self.smoothing:g}")
+        return ", ".join(parts)
+
+
+def spread_of(probabilities: Iterable[float]) -> Counter[str]:
+    """How sure the labels are, in five classes of the more probable side."""
+    classes = ("0.5–0.6", "0.6–0.7", "0.7–0.8", "0.8–0.9", "0.9–1")
+    return Counter(classes[min(4, int((max(p, 1 - p) - 0.5) * 10))] for p in probabilities)
