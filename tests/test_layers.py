@@ -55,6 +55,8 @@ HEAVY_FILES = {
     "cai.models.hf.prefixes",
     "cai.models.hf.slab",
     "cai.models.hf.worker",
+    "cai.training.config",
+    "cai.training.lora",
     "cai.testbed.train",
 }
 
