@@ -56,6 +56,8 @@ HEAVY_FILES = {
     "cai.models.hf.slab",
     "cai.models.hf.worker",
     "cai.training.config",
+    "cai.training.elastic",
+    "cai.training.launching",
     "cai.training.lora",
     "cai.testbed.train",
 }
