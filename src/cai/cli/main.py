@@ -7,6 +7,7 @@ import click
 
 from cai.cli.console import printable
 from cai.errors import CaiError
+from cai.training.ranks import hand_over, is_main_process
 
 FIRST_STEPS = """
 \b
@@ -89,13 +90,21 @@ def run(arguments: list[str]) -> int:
         code = cli.main(arguments, prog_name="cai", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except CaiError as error:
-        click.echo(f"error: {printable(str(error))}", err=True)
+        if not hand_over(str(error)):  # of several processes, the one that launched them says it
+            click.echo(f"error: {printable(str(error))}", err=True)
         return 2
     except click.ClickException as error:
         error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: what was finished is kept; the same command goes on.", err=True)
+        if is_main_process():
+            click.echo(
+                "interrupted: what was finished is kept; the same command goes on.", err=True
+            )
         return 130
     except SystemExit:  # how click ends where the reader of our output has gone; nothing is wrong
         return 0
+
+
+if __name__ == "__main__":
+    main()
