@@ -145,6 +145,9 @@ class DataFile:
             if found.label is None or found.label == "tie":
                 left_out[found.label or "unlabelled"] += 1
                 continue
+            if found.label_confidence == 0.5:
+                left_out["tie"] += 1
+                continue
             better = found if found.label == "a" else found.swapped
             confidence = found.label_confidence if found.has_confidence else self.confidence
             pair = Pair(
