@@ -131,28 +131,33 @@ def _number(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceColumn:
-    """A column that says how sure the labels are."""
+    """A column that says how sure the labels are.
+
+    `least` is 0.5; or 0 where the column has the probability that a certain response is better.
+    """
 
     column: str
+    least: float = 0.5
 
-    def read(self, row: Row) -> float:
-        """A number in [0.5, 1]; 1 where the row has none.
+    def read(self, row: Row) -> float | None:
+        """A number from `least` to 1; None where the row has none.
 
         Raises:
             RowError: What is there is no such number.
         """
         value = row.get(self.column)
         if _word(value) == "":
-            return 1.0
-        if not is_confidence(value):
+            return None
+        if not is_confidence(value, self.least):
             raise RowError(
-                f"{self.column!r} is {value!r:.60}, and a number from 0.5 to 1 is needed",
+                f"{self.column!r} is {value!r:.60}, and a number from {self.least:g} to 1 is "
+                "needed",
                 "wrong label",
             )
         return float(str(value))
 
 
-def is_confidence(value: object) -> bool:
-    """Whether it is a number in [0.5, 1]."""
+def is_confidence(value: object, least: float = 0.5) -> bool:
+    """Whether it is a number from `least` to 1."""
     number = _number(value)
-    return number is not None and 0.5 <= number <= 1
+    return number is not None and least <= number <= 1
