@@ -56,6 +56,10 @@ HEAVY_FILES = {
     "cai.models.hf.slab",
     "cai.models.hf.worker",
     "cai.testbed.train",
+    "cai.training.watching.attaching",
+    "cai.training.watching.callback",
+    "cai.training.watching.samples",
+    "cai.training.watching.sampling",
 }
 
 
