@@ -106,8 +106,8 @@ _SUBSTANCE = re.compile(
 
 _REFUSAL = re.compile(
     rf"(?:^|[.!?\n]\s*){_APOLOGY}(?:{_UNWILLING} "
-    r"(?!say|stress|think|imagine|overstate|emphasi[sz]e|promise|guarantee|be (?:sure|certain)"
-    r"|help but)"
+    r"(?!say (?:it|that|this) |stress|think|imagine|overstate|emphasi[sz]e|promise|guarantee"
+    r"|be (?:sure|certain)|help but)"
     r"|i cannot[.!]|(?:i )?(?:must |have to |need to )?(?:respectfully )?(?:decline|refuse)\b"
     r"|i am not comfortable\b)"
 )
