@@ -64,6 +64,10 @@ HEAVY_FILES = {
     "cai.training.start",
     "cai.training.tables",
     "cai.training.trl_quietly",
+    "cai.training.watching.attaching",
+    "cai.training.watching.callback",
+    "cai.training.watching.samples",
+    "cai.training.watching.sampling",
 }
 
 
