@@ -54,8 +54,11 @@ HEAVY_FILES = {
     "cai.models.hf.network",
     "cai.models.hf.prefixes",
     "cai.models.hf.slab",
+    "cai.models.hf.source",
     "cai.models.hf.worker",
     "cai.testbed.train",
+    "cai.training.reward_checkpoint",
+    "cai.training.reward_network",
 }
 
 
