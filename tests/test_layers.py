@@ -54,6 +54,7 @@ HEAVY_FILES = {
     "cai.models.hf.network",
     "cai.models.hf.prefixes",
     "cai.models.hf.slab",
+    "cai.models.hf.source",
     "cai.models.hf.worker",
     "cai.training.config",
     "cai.training.elastic",
@@ -68,6 +69,8 @@ HEAVY_FILES = {
     "cai.training.watching.callback",
     "cai.training.watching.samples",
     "cai.training.watching.sampling",
+    "cai.training.reward_checkpoint",
+    "cai.training.reward_network",
 }
 
 

@@ -30,6 +30,8 @@ def values_of(
     conversation = [Message(turn.role, f"{turn.content}{text}") for turn in ASKED]
     if step == "respond":
         return {"request": text}
+    if step == "reward":
+        return {"request": text, "kept": (principle.text,), "broken": (text,)}
     if step in ("critique", "revise", "direct"):
         return {"principle": principle, "is_minimal": False}
     if step in ("score", "check"):

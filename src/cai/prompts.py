@@ -33,10 +33,12 @@ from cai.delimiters import broken_up, openings
 from cai.errors import PromptError
 from cai.types import Conversation, Message, content_hash
 
-Step = Literal["respond", "critique", "revise", "direct", "judge", "rationale", "score", "check"]
+Step = Literal[
+    "respond", "critique", "revise", "direct", "judge", "rationale", "score", "check", "reward"
+]
 STEPS: tuple[Step, ...] = get_args(Step)
 
-Value = str | bool | Principle | Sequence[Message]
+Value = str | bool | Principle | Sequence[Message] | Sequence[str]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 _COMPARED = ("principle", "conversation", "response_a", "response_b")
@@ -49,6 +51,7 @@ VARIABLES: Mapping[Step, tuple[str, ...]] = {
     "rationale": (*_COMPARED, "is_negated"),
     "score": ("principle", "conversation", "response"),
     "check": ("principle", "conversation", "response"),
+    "reward": ("request", "kept", "broken"),
 }
 """What each step gives its template, beside `no_revision_needed`, which all have."""
 
@@ -247,7 +250,8 @@ def _trial_values(principle: Principle, flag: bool) -> dict[str, Value]:
     texts = dict.fromkeys(("request", "response", "response_a", "response_b"), "A text.")
     conversation = (Message("user", "A text."),)
     flags = dict.fromkeys(("is_minimal", "has_rationale", "is_negated"), flag)
-    return {**texts, **flags, "principle": principle, "conversation": conversation}
+    lists = dict.fromkeys(("kept", "broken"), ("A text.",) if flag else ())
+    return {**texts, **flags, **lists, "principle": principle, "conversation": conversation}
 
 
 def _read_settings(folder: Path) -> dict[str, object]:
@@ -302,7 +306,12 @@ def _inert(value: Value, delimiters: re.Pattern[str]) -> object:
         return broken_up(delimiters, value)
     if isinstance(value, Principle):
         return _inert_principle(value, delimiters)  # pyright: ignore[reportArgumentType]: it is frozen, and so has a hash
-    return [{"role": turn.role, "content": broken_up(delimiters, turn.content)} for turn in value]
+    return [
+        broken_up(delimiters, each)
+        if isinstance(each, str)
+        else {"role": each.role, "content": broken_up(delimiters, each.content)}
+        for each in value
+    ]
 
 
 @lru_cache(maxsize=4096)  # few principles, each in every second request

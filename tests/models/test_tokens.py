@@ -9,6 +9,7 @@ from cai.models.hf.tokens import (
     decode,
     encode_chat,
     encode_content,
+    encode_dialogue,
     encode_request,
     encode_text,
 )
@@ -55,6 +56,19 @@ def plain(tokenizer, messages) -> list[int]:
 
 def controls(tokenizer, ids: list[int]) -> list[int]:
     return [id for id in ids if id in set(tokenizer.all_special_ids)]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_dialogue_that_is_over_is_encoded_as_the_chat_template_does(name: str):
+    tokenizer = make_tokenizer(TEMPLATES[name])
+    turns = conversation(name, "How are you?")[:-1]
+    assert turns[-1].role == "assistant"
+    whole = tokenizer.apply_chat_template(as_dicts(turns), tokenize=True, return_dict=False)
+    assert encode_dialogue(tokenizer, turns) == whole
+    injected = [*turns[:-1], Message("assistant", INJECTION)]
+    ids = encode_dialogue(tokenizer, injected)
+    benign = [*turns[:-1], Message("assistant", "Hi")]
+    assert controls(tokenizer, ids) == controls(tokenizer, encode_dialogue(tokenizer, benign))
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -14,6 +14,7 @@ from cai.judging.comparisons import Comparison
 from cai.prompts import STEPS, Step, TemplateSet, load_templates, shipped_sets
 from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
 from cai.sampling import respond_turns
+from cai.training.principled import RewardTemplate, Statement, conditioned
 from cai.types import Conversation, Message, as_dicts, user_prompt
 
 
@@ -119,6 +120,7 @@ def _turns(
     asked, principle = user_prompt(request), question.asked
     exchange = (*asked.messages, Message("assistant", response))
     comparison = Comparison(asked, response, response_b)
+    statement = Statement(principle.id, principle.text, question.is_negated)
     turns = {
         "respond": lambda: respond_turns(templates, asked),
         "critique": lambda: critique_turns(templates, principle, exchange, plan),
@@ -128,5 +130,6 @@ def _turns(
         "rationale": lambda: rationale_turns(templates, question, comparison),
         "score": lambda: score_turns(templates, principle, asked, response),
         "check": lambda: check_turns(templates, principle, asked, response),
+        "reward": lambda: conditioned(exchange, [statement], RewardTemplate.of(templates)),
     }
     return turns[step]()

@@ -71,23 +71,17 @@ def encode_request(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[in
 
 
 def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation through the tokenizer's own chat template.
+    """Token ids of a conversation through the tokenizer's own chat template, up to the answer.
 
     Raises:
         ModelError: There is no chat template, or it refuses the conversation.
     """
-    if tokenizer.chat_template is None:
-        raise ModelError(
-            "The request is a conversation, and this model has no chat template. Use the "
-            "'transcript' prompts for a base model, or add a chat template to its folder."
-        )
-    cut = secrets.token_hex(16)
-    dangerous = _dangerous(tokenizer)
-    turns = [
-        {"role": turn["role"], "content": _cut(dangerous, turn["content"], cut)}
-        for turn in as_dicts(messages)
-    ]
-    return _encode_pieces(tokenizer, _render(tokenizer, turns).split(cut))
+    return _encode_turns(tokenizer, messages, is_open=True)
+
+
+def encode_dialogue(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+    """As `encode_chat`, of a conversation that is over: no turn of the assistant is opened."""
+    return _encode_turns(tokenizer, messages, is_open=False)
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -126,6 +120,21 @@ def decode(tokenizer: Tokenizer, ids: list[int]) -> str:
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
+def _encode_turns(tokenizer: Tokenizer, messages: Sequence[Message], *, is_open: bool) -> list[int]:
+    if tokenizer.chat_template is None:
+        raise ModelError(
+            "The request is a conversation, and this model has no chat template. Use the "
+            "'transcript' prompts for a base model, or add a chat template to its folder."
+        )
+    cut = secrets.token_hex(16)
+    dangerous = _dangerous(tokenizer)
+    turns = [
+        {"role": turn["role"], "content": _cut(dangerous, turn["content"], cut)}
+        for turn in as_dicts(messages)
+    ]
+    return _encode_pieces(tokenizer, _render(tokenizer, turns, is_open=is_open).split(cut))
+
+
 def _dangerous(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     """Finds the first character of every control token in a text, also of overlapping ones."""
     # A one-character token cannot be cut in two; none is known among chat models.
@@ -147,9 +156,9 @@ def _encode_pieces(tokenizer: Tokenizer, pieces: Sequence[str]) -> list[int]:
     return [id for ids in encoded for id in ids]
 
 
-def _render(tokenizer: Tokenizer, turns: list[dict[str, str]]) -> str:
+def _render(tokenizer: Tokenizer, turns: list[dict[str, str]], *, is_open: bool) -> str:
     try:
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_open)
     except TemplateError as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise ModelError(

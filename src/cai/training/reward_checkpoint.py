@@ -1,0 +1,156 @@
+"""A reward model's folder → network, tokenizer and what its training says of its input.
+
+A reward model is a transformers model for sequence classification with one output, whole or as an
+adapter of peft on top of another model. Anything else is refused here, so that no reward ever comes
+from a head that was never trained.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypedDict, cast
+
+from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from cai.errors import TrainingError
+from cai.models.hf.adapter import AdapterFacts, is_adapter, merged, read_adapter
+from cai.models.hf.source import (
+    CONFIGS,
+    TOKENIZERS,
+    Source,
+    device_of,
+    dtype_of,
+    name_of,
+    plain_errors,
+    quiet,
+    where_of,
+)
+from cai.models.hf.tokens import Tokenizer
+from cai.training.reward_facts import RewardFacts, read_facts
+from cai.training.reward_network import Classifier, RewardNetwork
+
+_KIND = "reward model"
+_HEADS = ("score", "classifier")
+
+
+@dataclass(frozen=True, slots=True)
+class RewardCheckpoint:
+    """An opened reward model. `name` says all that can change a reward."""
+
+    name: str
+    network: RewardNetwork
+    tokenizer: Tokenizer
+    facts: RewardFacts
+
+
+class _Report(TypedDict):
+    missing_keys: Sequence[str]
+    mismatched_keys: Sequence[object]
+
+
+class _Opener(Protocol):
+    def from_pretrained(self, path: str, /, **arguments: object) -> tuple[Classifier, _Report]: ...
+
+
+_MODELS = cast(_Opener, AutoModelForSequenceClassification)
+
+
+def open_reward_checkpoint(source: Source) -> RewardCheckpoint:
+    """Reads configuration, tokenizer, weights and `cai.json`.
+
+    `source.path` may be the folder of an adapter, which says itself on which model it stands.
+
+    Raises:
+        ModelError: Something is missing or damaged.
+        TrainingError: It is no reward model, or it cannot read conversations.
+    """
+    folder = source.adapter or source.path
+    adapter: AdapterFacts | None = None
+    if source.adapter is not None or is_adapter(source.path):
+        adapter = _adapter(folder)
+        base = source.path if source.adapter is not None else adapter.base
+        source = replace(source, path=base, adapter=folder)
+    device, where = device_of(source.device), where_of(source)
+    with plain_errors(source, _KIND), quiet(is_local=Path(source.path).is_dir()):
+        config = CONFIGS.from_pretrained(source.path, **where)
+        facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
+        whole = cast(Mapping[str, object], config.to_dict())
+        if adapter is None:
+            _check_head(source.path, whole, config.num_labels)
+        dtype = dtype_of(source, facts, device)
+        tokenizer = TOKENIZERS.from_pretrained(_tokenizer_folder(folder, source.path), **where)
+        with _no_report():
+            model, report = _MODELS.from_pretrained(
+                source.path, num_labels=1, dtype=dtype, output_loading_info=True, **where
+            )
+        _check_weights(source.path, report, adapter)
+        if adapter is not None:
+            model = merged(model, folder)
+        context = cast(int | None, facts.get("max_position_embeddings"))
+        network = RewardNetwork(model, device, context)
+    if tokenizer.chat_template is None:
+        raise TrainingError(
+            f"{folder}: the reward model has no chat template, so it cannot read conversations. "
+            "Put the chat template it was trained with into the folder."
+        )
+    commit = cast(str | None, whole.get("_commit_hash"))
+    return RewardCheckpoint(name_of(source, commit, dtype), network, tokenizer, read_facts(folder))
+
+
+def _adapter(folder: str) -> AdapterFacts:
+    facts = read_adapter(folder)
+    if facts.task != "SEQ_CLS":
+        raise TrainingError(
+            f"{folder}: this adapter was trained for the task {facts.task}, and a reward model's "
+            "is SEQ_CLS. Give the folder that the training of a reward model wrote."
+        )
+    return facts
+
+
+def _check_head(path: str, config: Mapping[str, object], n_outputs: int | None) -> None:
+    kinds = [str(kind) for kind in cast(Sequence[object], config.get("architectures") or ())]
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        kind = ", ".join(kinds) or "a model of no named kind"
+        raise TrainingError(
+            f"{path}: this is {kind}, which has no reward head. Train a reward model from it "
+            "first, or give the folder of one."
+        )
+    if n_outputs != 1:
+        raise TrainingError(
+            f"{path}: the head has {n_outputs} outputs, and a reward model has one. Give a reward "
+            "model, not a classifier."
+        )
+
+
+def _check_weights(path: str, report: _Report, adapter: AdapterFacts | None) -> None:
+    """What the folder lacks would be random; an adapter may bring a head of its own."""
+    brought = tuple(adapter.replaced) if adapter else ()
+    lost = [
+        key
+        for key in report["missing_keys"]
+        if not (key.startswith(_HEADS) and key.partition(".")[0] in brought)
+    ]
+    if lost or report["mismatched_keys"]:
+        what = ", ".join(lost[:3]) or "weights of another shape"
+        raise TrainingError(
+            f"{path}: the weights do not make a whole reward model ({what} is missing or does not "
+            "fit). Copy the folder again, or train the model again."
+        )
+
+
+def _tokenizer_folder(folder: str, base: str) -> str:
+    """Where the tokenizer of the training lies: beside an adapter, if it was saved there."""
+    return folder if (Path(folder) / "tokenizer_config.json").is_file() else base
+
+
+@contextmanager
+def _no_report() -> Generator[None]:
+    """No table of missing weights on the terminal: what is missing becomes an error of ours."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)

@@ -1,0 +1,125 @@
+"""The forward passes of a reward model: rows of token ids → one number each."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from cai.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+_NO_LIMIT = 2**31
+_LEAST_TOKENS = 256
+
+
+class Output(Protocol):
+    @property
+    def logits(self) -> Tensor: ...
+
+
+class TextSettings(Protocol):
+    """`pad_token_id` tells the model where a padded row ends."""
+
+    pad_token_id: int | None
+    use_cache: bool
+
+
+class Settings(Protocol):
+    def get_text_config(self) -> TextSettings: ...
+
+
+class Classifier(Protocol):
+    """What is used here of a transformers model for sequence classification, with one output."""
+
+    @property
+    def config(self) -> Settings: ...
+
+    def __call__(self, *, input_ids: Tensor, attention_mask: Tensor) -> Output: ...
+
+    def to(self, device: torch.device) -> "Classifier": ...
+
+    def eval(self) -> "Classifier": ...
+
+
+class RewardNetwork:
+    """A reward model on its device; `context` is the greatest number of tokens that it reads."""
+
+    def __init__(self, model: Classifier, device: torch.device, context: int | None) -> None:
+        self._model = model.to(device).eval()
+        self._device = device
+        self._settings = model.config.get_text_config()
+        self._settings.use_cache = False
+        self._pad = self._settings.pad_token_id
+        self.context = context or _NO_LIMIT
+
+    def rewards(self, rows: Sequence[list[int]], batch_tokens: int) -> list[float]:
+        """The reward of each row, in order; NaN where the model gives none.
+
+        Rows of like length go together, at most `batch_tokens` tokens at a time with their padding,
+        or one row. When memory runs out, less is done at a time.
+
+        Raises:
+            ModelError: Memory does not even do for one row.
+        """
+        found = [float("nan")] * len(rows)
+        waiting = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        while waiting:
+            n = next(portions([len(rows[index]) for index in reversed(waiting)], batch_tokens))
+            batch = waiting[-n:]
+            try:
+                values = self._forward([rows[index] for index in batch])
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                batch_tokens = _less(error, n, batch_tokens)
+                continue
+            for index, value in zip(batch, values, strict=True):
+                found[index] = value
+            del waiting[-n:]
+        return found
+
+    def _forward(self, rows: Sequence[list[int]]) -> list[float]:
+        width = max(map(len, rows))
+        pad = self._padding(rows)
+        ids = [row + [pad] * (width - len(row)) for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        with torch.inference_mode():
+            logits = self._model(
+                input_ids=torch.tensor(ids, device=self._device),
+                attention_mask=torch.tensor(mask, device=self._device),
+            ).logits
+        return cast(list[float], logits[:, 0].float().tolist())  # pyright: ignore[reportUnknownMemberType]
+
+    def _padding(self, rows: Sequence[list[int]]) -> int:
+        """The model's own padding, which it was trained to look for, or a token that no row has."""
+        if self._pad is not None:
+            return self._pad
+        used = {id for row in rows for id in row}
+        self._settings.pad_token_id = next(id for id in count() if id not in used)
+        return self._settings.pad_token_id
+
+
+def portions(lengths: Sequence[int], batch_tokens: int) -> Iterator[int]:
+    """How many of the rows go into each pass, when the lengths only fall."""
+    start = 0
+    while start < len(lengths):
+        n = max(1, batch_tokens // max(lengths[start], 1))
+        yield min(n, len(lengths) - start)
+        start += n
+
+
+def _less(error: Exception, n_rows: int, batch_tokens: int) -> int:
+    """A smaller number of tokens for the next try."""
+    is_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if not is_memory:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"The reward model failed: {type(error).__name__}: {reason}.") from error
+    if n_rows == 1 or batch_tokens <= _LEAST_TOKENS:
+        raise ModelError(
+            "There is not enough memory to reward one conversation. Use dtype bfloat16, a smaller "
+            "reward model, or another device."
+        ) from error
+    logger.warning("Out of memory: %d tokens at a time from now on.", batch_tokens // 2)
+    return batch_tokens // 2
