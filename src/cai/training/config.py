@@ -17,15 +17,14 @@ from cai.errors import TrainingError
 from cai.training.fields import Misfit, fitted, nearest
 from cai.training.refusals import Machine, choices, refused, secret_in
 from cai.training.settings import Trainer, place
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from trl.trainer.dpo_config import DPOConfig
-    from trl.trainer.grpo_config import GRPOConfig
-    from trl.trainer.kto_config import KTOConfig
-    from trl.trainer.reward_config import RewardConfig
-    from trl.trainer.rloo_config import RLOOConfig
-    from trl.trainer.sft_config import SFTConfig
+from cai.training.trl_quietly import (
+    DPOConfig,
+    GRPOConfig,
+    KTOConfig,
+    RewardConfig,
+    RLOOConfig,
+    SFTConfig,
+)
 
 CONFIGS: Mapping[Trainer, type[TrainingArguments]] = {
     "sft": SFTConfig,

@@ -42,15 +42,17 @@ class LabelPlan:
                 "a number from 0 to below 0.5."
             )
 
+    @property
+    def needs_loss(self) -> bool:
+        """Whether some target is not 1: for hard labels TRL's own loss does."""
+        return self.kind != "hard" or self.smoothing > 0
+
     def is_kept(self, probability: float) -> bool:
         return abs(probability - 0.5) >= self.min_margin - _ROUNDING
 
     def target(self, probability: float) -> float:
         """The target in [0, 1] before smoothing; of a drawn label the probability of a 1."""
         return 1.0 if self.kind == "hard" else probability
-
-    def smoothed(self, target: float) -> float:
-        return (1 - self.smoothing) * target + self.smoothing * (1 - target)
 
     def describe(self) -> str:
         parts = [f"{self.kind} labels"]

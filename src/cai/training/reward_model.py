@@ -99,6 +99,10 @@ class RewardModel:
         """
         return self._rewards(self._encode(conversations, statements))
 
+    def read(self, inputs: Sequence[Conversation]) -> list[float | None]:
+        """As `rewards`, of inputs as they are: of a conditioned model with their principles in."""
+        return self._rewards([self._encoded(each) for each in inputs])
+
     async def score(
         self,
         conversations: Sequence[Conversation],
@@ -119,16 +123,23 @@ class RewardModel:
         template = self._template(statements)
         rows: list[list[int]] = []
         for conversation in conversations:
-            if not conversation or conversation[-1].role != "assistant":
-                last = conversation[-1].role if conversation else "nothing"
-                raise TrainingError(
-                    f"A conversation ends with {last}, and a reward is for the assistant's turn. "
-                    "Put the response at the end."
-                )
             if template is not None:
                 conversation = conditioned(conversation, statements or (), template)
-            rows.append(encode_dialogue(self._checkpoint.tokenizer, conversation))
+            rows.append(self._encoded(conversation))
         return rows
+
+    def _encoded(self, conversation: Conversation) -> list[int]:
+        if not conversation or conversation[-1].role != "assistant":
+            last = conversation[-1].role if conversation else "nothing"
+            raise TrainingError(
+                f"A conversation ends with {last}, and a reward is for the assistant's turn. "
+                "Put the response at the end."
+            )
+        return encode_dialogue(self._checkpoint.tokenizer, conversation)
+
+    def check_statements(self, statements: Sequence[Statement] | None) -> None:
+        """Finds out whether this model is to be given principles. Raises TrainingError."""
+        self._template(statements)
 
     def _template(self, statements: Sequence[Statement] | None) -> RewardTemplate | None:
         if not self.is_conditioned:

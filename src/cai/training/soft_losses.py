@@ -17,7 +17,7 @@ preferences" (cDPO), with a p for each pair.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ class SoftRewardTrainer(RewardTrainer):
     ) -> Any:
         """The mean loss of the pairs; with the outputs, if asked for."""
         targets = inputs.pop(TARGET)
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = cast(Any, super().compute_loss(model, inputs, True, num_items_in_batch))
         chosen, rejected = outputs.logits.squeeze(-1).chunk(2)
         loss = loss + extra_loss(targets, chosen - rejected)
         return (loss, outputs) if return_outputs else loss
@@ -91,7 +91,7 @@ class SoftDPOTrainer(DPOTrainer):
             kept.append(model(**arguments))
             return kept[-1]
 
-        loss = super().compute_loss(remembered, inputs, False, num_items_in_batch)
+        loss = super().compute_loss(cast(Any, remembered), inputs, False, num_items_in_batch)
         n_predicted = inputs["input_ids"].size(1) - 1
         logps = kept[0].log_probs[:, -n_predicted:].sum(dim=1)
         chosen, rejected = logps.chunk(2)

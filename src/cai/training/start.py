@@ -22,6 +22,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
+from cai.models.hf.adapter import is_adapter, merged, read_adapter
+from cai.models.hf.source import Source, plain_errors, quiet, where_of
 from cai.models.opening import embedded_folder, parse_spec
 
 Head = Literal["language", "reward"]
@@ -29,10 +31,9 @@ Head = Literal["language", "reward"]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model by its name as given, the folder or hub name of its weights, and what was loaded."""
+    """A model by its name as given, with its network and tokenizer."""
 
     spec: str
-    path: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
@@ -40,23 +41,25 @@ class Start:
 def open_start(spec: str, head: Head) -> Start:
     """The model of that name with the head asked for; a reward head is new unless it has one.
 
+    An adapter is merged into its base: what is trained from here on is the sum.
+
     Raises:
         UsageError: The name is of no known kind.
-        TrainingError: It names no model in process, or one that cannot be loaded or trained.
+        ModelError: It cannot be loaded.
+        TrainingError: It is behind a server, or has no chat template.
     """
-    parsed = parse_spec(spec)
-    if parsed.scheme == "openai":
-        raise TrainingError(
-            f"{spec}: a model behind a server cannot be trained here. Name its weights as "
-            "hf:NAME_OR_PATH."
-        )
-    path = str(embedded_folder()) if parsed.scheme == "embedded" else parsed.target
-    where: dict[str, Any] = {"trust_remote_code": False}
-    if "revision" in parsed.options:
-        where["revision"] = parsed.options["revision"]
-    with _plain_errors(spec), _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(path, **where)
-        model = _load(path, head, where)
+    source = _source(spec)
+    adapter = source.adapter
+    if adapter is None and is_adapter(source.path):
+        adapter = source.path
+        source = Source(read_adapter(adapter).base)
+    where = where_of(source)
+    local = Path(source.path).is_dir()
+    with plain_errors(source, "causal language model"), quiet(is_local=local), _no_report():
+        tokenizer = AutoTokenizer.from_pretrained(source.path, **where)
+        model = _load(source.path, head, dict(where))
+        if adapter is not None:
+            model = merged(model, adapter)
     if tokenizer.chat_template is None:
         raise TrainingError(
             f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
@@ -64,7 +67,21 @@ def open_start(spec: str, head: Head) -> Start:
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Start(spec, path, model, tokenizer)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return Start(spec, model, tokenizer)
+
+
+def _source(spec: str) -> Source:
+    parsed = parse_spec(spec)
+    if parsed.scheme == "openai":
+        raise TrainingError(
+            f"{spec}: a model behind a server cannot be trained here. Name its weights as "
+            "hf:NAME_OR_PATH."
+        )
+    if parsed.scheme == "embedded":
+        return Source(str(embedded_folder()))
+    options = parsed.options
+    return Source(parsed.target, adapter=options.get("adapter"), revision=options.get("revision"))
 
 
 def _load(path: str, head: Head, where: dict[str, Any]) -> PreTrainedModel:
@@ -76,31 +93,11 @@ def _load(path: str, head: Head, where: dict[str, Any]) -> PreTrainedModel:
 
 
 @contextmanager
-def _plain_errors(spec: str) -> Generator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise TrainingError(
-            f"{spec}: the model cannot be opened: {reason} Check that the folder is complete and "
-            "of a model that is trained as text."
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """No report of a new head, which is meant, and no bar for weights that load in a second."""
+def _no_report() -> Generator[None]:
+    """No table of missing weights on the console: a reward head is new, and meant to be."""
     level = transformers_logging.get_verbosity()
-    is_bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
-        if is_bar:
-            transformers_logging.enable_progress_bar()
-
-
-def is_folder(path: str) -> bool:
-    return Path(path).is_dir()

@@ -4,20 +4,18 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from trl import (
-        DPOConfig,
-        DPOTrainer,
-        GRPOConfig,
-        GRPOTrainer,
-        KTOConfig,
-        KTOTrainer,
-        RewardConfig,
-        RewardTrainer,
-        RLOOConfig,
-        RLOOTrainer,
-        SFTConfig,
-        SFTTrainer,
-    )
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.kto_trainer import KTOTrainer
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+    from trl.trainer.rloo_config import RLOOConfig
+    from trl.trainer.rloo_trainer import RLOOTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
 __all__ = [
     "DPOConfig",

@@ -22,7 +22,9 @@ from cai.engine.spending.prices import PriceList
 from cai.engine.storage.recipe import JsonValue
 from cai.engine.storage.run_folder import RunFolder
 from cai.jobs.running import opened
-from cai.models.protocol import Model
+from cai.judging.judge import Judge
+from cai.models.protocol import ChoiceModel, Model
+from cai.speaker import Speaker
 
 T = TypeVar("T")
 
@@ -73,6 +75,12 @@ class AskingRoom:
     def through(self, model: Model, role: str) -> Model:
         """The model in that role, asked as a run asks: to be awaited inside the room only."""
         return self.engine.through(model, role)
+
+    def judge(self, speaker: Speaker) -> Judge:
+        """The judge asked as a run asks, read by its log-probabilities where it has them."""
+        model = self.through(speaker.model, "judge")
+        asked = Speaker(model, speaker.templates, speaker.sampling)
+        return Judge(asked, isinstance(model, ChoiceModel))
 
     @property
     def engine(self) -> Engine:

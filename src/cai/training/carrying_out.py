@@ -1,0 +1,182 @@
+"""A TRL trainer carried out: watched, logged, taken up again, saved, and its figures kept."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# transformers leaves some of its types open: what is unknown stays in this file
+
+import os
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, cast
+
+import torch
+from rich.console import Console
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.utils import logging as transformers_logging
+
+from cai.errors import TrainingError
+from cai.training.folder import TrainFolder
+from cai.training.ranks import is_main_process
+
+FIXED: Mapping[str, object] = {"disable_tqdm": True}
+"""What cai sets of every trainer, beside the folder, the seed and the trackers."""
+
+_TOLD = (
+    ("loss", "loss", ".4f"),
+    ("reward", "reward", ".3f"),
+    ("accuracy", "right", ".1%"),
+    ("rewards/accuracies", "right", ".1%"),
+    ("kl", "KL", ".4f"),
+    ("watch/length", "words", ".1f"),
+    ("watch/evasive", "evasive", ".1%"),
+)
+"""Figures of a logged step that the console shows: name in the logs, name for people, format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training. `figures` are those of `training.json`."""
+
+    folder: TrainFolder
+    figures: Mapping[str, object]
+    is_new: bool = True
+
+
+def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> dict[str, object]:
+    """The fields of any trainer's config that cai sets.
+
+    Raises:
+        TrainingError: A tracker is not installed.
+    """
+    for report in reports:
+        if find_spec(report) is None:
+            raise TrainingError(f"--report-to {report}: it is not installed. pip install {report}")
+    return {
+        **FIXED,
+        "output_dir": str(folder.checkpoints),
+        "seed": seed,
+        "report_to": ["tensorboard", *reports],
+    }
+
+
+def default_fields() -> dict[str, object]:
+    """Ours where nothing is said: on a CPU nothing is recomputed to save memory that is there."""
+    return {
+        "save_total_limit": 2,
+        "activation_checkpointing": torch.accelerator.is_available(),
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+
+
+@contextmanager
+def quiet_libraries(folder: TrainFolder) -> Generator[None]:
+    """TensorBoard's folder, and no bars and advice of the libraries on the console."""
+    level = transformers_logging.get_verbosity()
+    before = os.environ.get("TENSORBOARD_LOGGING_DIR")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.logs)
+    transformers_logging.set_verbosity_error()
+    from datasets.utils.logging import disable_progress_bar, enable_progress_bar
+
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        enable_progress_bar()
+        transformers_logging.set_verbosity(level)
+        if before is None:
+            del os.environ["TENSORBOARD_LOGGING_DIR"]
+        else:
+            os.environ["TENSORBOARD_LOGGING_DIR"] = before
+
+
+def carry_out(
+    trainer: Trainer,
+    folder: TrainFolder,
+    console: Console,
+    *,
+    resumes: bool,
+    more: Callable[[], Mapping[str, object]] = dict,
+) -> Trained:
+    """Trains, saves the model into the folder, and writes the figures; `more` adds to them.
+
+    Raises:
+        TrainingError: Memory ran out.
+    """
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Lines(console))
+    checkpoint = folder.last_checkpoint() if resumes else None
+    if resumes and is_main_process():
+        where = f"step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "the beginning"
+        console.print(f"going on from {where}")
+    began_s = time.monotonic()
+    with _memory_errors():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        seconds = time.monotonic() - began_s
+        evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    trainer.save_model(str(folder.path))
+    figures: dict[str, object] = {
+        "steps": trainer.state.global_step,
+        "seconds": round(seconds, 1),
+        "train": _last_logged(trainer),
+        "evaluation": _numbers(evaluation),
+        **more(),
+    }
+    if is_main_process():
+        folder.finish(figures)
+    return Trained(folder, figures)
+
+
+def _last_logged(trainer: Trainer) -> dict[str, float]:
+    entries = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return _numbers(entries[-1]) if entries else {}
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name.removeprefix("eval_"): float(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not name.endswith(_UNKEPT)
+    }
+
+
+_UNKEPT = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
+
+
+@contextmanager
+def _memory_errors() -> Generator[None]:
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory() from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "out of memory" in str(error):
+            raise _out_of_memory() from error
+        raise
+
+
+def _out_of_memory() -> TrainingError:
+    return TrainingError(
+        "Memory ran out. Halve per_device_train_batch_size and double "
+        "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
+        "activation_checkpointing: true, or lora: {}. Then go on with --resume."
+    )
+
+
+class _Lines(TrainerCallback):
+    """A line on the console for every logged step."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        parts = [f"step {state.global_step}/{state.max_steps}"]
+        for name, shown, form in _TOLD:
+            value = cast(float | None, logs.get(name))
+            if isinstance(value, int | float):
+                parts.append(f"{shown} {value:{form}}")
+        self._console.print(" · ".join(parts), markup=False, highlight=False)
