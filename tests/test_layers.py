@@ -56,6 +56,7 @@ HEAVY_FILES = {
     "cai.models.hf.slab",
     "cai.models.hf.worker",
     "cai.training.config",
+    "cai.training.describing",
     "cai.training.elastic",
     "cai.training.launching",
     "cai.training.lora",

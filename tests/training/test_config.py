@@ -9,7 +9,8 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.config import CONFIGS, config_of, describe_settings, machine
+    from cai.training.config import CONFIGS, config_of, machine
+    from cai.training.describing import describe_settings
     from cai.training.lora import lora_settings
 from cai.errors import TrainingError
 from cai.training.refusals import AT_LEAST, Machine, choices, refused
@@ -250,12 +251,25 @@ def test_the_least_values_are_of_fields_that_there_are():
     assert set(AT_LEAST) <= fields
 
 
+def test_what_only_follows_from_the_batch_is_not_told(tmp_path: Path):
+    config = made(
+        "grpo", tmp_path, "per_device_train_batch_size: 4\ngradient_accumulation_steps: 4"
+    )
+    assert describe_settings(config, fixed(tmp_path)) == {
+        "bf16": False,
+        "gradient_accumulation_steps": 4,
+        "per_device_train_batch_size": 4,
+    }
+    config = made("rloo", tmp_path, "generation_batch_size: 32")
+    assert describe_settings(config, fixed(tmp_path))["generation_batch_size"] == 32
+
+
 def test_the_description_is_json_and_holds_no_folder_and_no_secret(tmp_path: Path):
     config = made(
         "sft", tmp_path, "optim: sgd\nsave_strategy: no\nlora: {r: 4}\noptim_target_modules: [a]\n"
     )
     config.hub_token = "hf_abc"
-    told = json.dumps(describe_settings(config))
+    told = json.dumps(describe_settings(config, {"use_cpu"}))
     assert json.loads(told) == {
         "bf16": False,
         "optim": "sgd",
