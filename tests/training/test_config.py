@@ -9,12 +9,15 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.config import CONFIGS, config_of, describe_settings, machine
+    from cai.training.config import CONFIGS, config_of, machine
+    from cai.training.describing import describe_settings
+    from cai.training.lora import lora_settings
 from cai.errors import TrainingError
 from cai.training.refusals import AT_LEAST, Machine, choices, refused
 from cai.training.settings import Trainer, read_settings
 
 TRAINERS = list(CONFIGS)
+ROOT = Path(__file__).parents[2]
 ON_CPU = Machine(has_gpu=False, has_bf16=False)
 
 
@@ -68,6 +71,19 @@ def test_checkpointing_is_taken_by_either_name(tmp_path: Path, name: str):
     config = made("sft", tmp_path, f"{name}: false\n")
     assert config.gradient_checkpointing is config.activation_checkpointing is False
     assert describe_settings(config)["activation_checkpointing"] is False
+
+
+def test_the_example_is_taken_and_is_what_the_page_shows(tmp_path: Path):
+    example = ROOT / "examples" / "training" / "sft.yaml"
+    settings = read_settings(example)
+    told = describe_settings(config_of("sft", settings, fixed(tmp_path), {}), fixed(tmp_path))
+    assert told["learning_rate"] == 1e-4
+    lora = settings.block("lora")
+    assert lora is not None
+    assert lora_settings(lora).dropout == 0.05
+    page = (ROOT / "docs" / "training-settings.md").read_text("utf-8")
+    (tmp_path / "page.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    assert dict(read_settings(tmp_path / "page.yaml")) == dict(settings)
 
 
 def test_every_problem_has_a_line_of_its_own(tmp_path: Path):
@@ -235,12 +251,25 @@ def test_the_least_values_are_of_fields_that_there_are():
     assert set(AT_LEAST) <= fields
 
 
+def test_what_only_follows_from_the_batch_is_not_told(tmp_path: Path):
+    config = made(
+        "grpo", tmp_path, "per_device_train_batch_size: 4\ngradient_accumulation_steps: 4"
+    )
+    assert describe_settings(config, fixed(tmp_path)) == {
+        "bf16": False,
+        "gradient_accumulation_steps": 4,
+        "per_device_train_batch_size": 4,
+    }
+    config = made("rloo", tmp_path, "generation_batch_size: 32")
+    assert describe_settings(config, fixed(tmp_path))["generation_batch_size"] == 32
+
+
 def test_the_description_is_json_and_holds_no_folder_and_no_secret(tmp_path: Path):
     config = made(
         "sft", tmp_path, "optim: sgd\nsave_strategy: no\nlora: {r: 4}\noptim_target_modules: [a]\n"
     )
     config.hub_token = "hf_abc"
-    told = json.dumps(describe_settings(config))
+    told = json.dumps(describe_settings(config, {"use_cpu"}))
     assert json.loads(told) == {
         "bf16": False,
         "optim": "sgd",

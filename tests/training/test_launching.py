@@ -141,7 +141,7 @@ def test_two_processes_train_one_model(tmp_path: Path):
     told = [json.loads((tmp_path / f"rank{number}.json").read_text()) for number in (0, 1)]
     for one in told:
         assert one["world"] == 2
-        assert one["device"] == "cpu"
+        assert (one["distributed"], one["device"]) == ("MULTI_CPU", "cpu")
         assert one["steps"] == 2
         assert one["is_launched"]
     assert told[0]["weights"] == pytest.approx(told[1]["weights"], rel=1e-6)

@@ -7,8 +7,7 @@ where nothing was said (a default). What TRL would find wrong much later, or ign
 import dataclasses
 import typing
 import warnings
-from collections.abc import Collection, Iterator, Mapping
-from enum import Enum
+from collections.abc import Mapping
 
 import torch
 from transformers import TrainingArguments
@@ -183,53 +182,3 @@ def _places(reason: str, block: Mapping[str, object]) -> str:
     """Where the settings were written of which the reason speaks."""
     named = [place(block, name) for name in block if name in reason]
     return ", ".join(dict.fromkeys(named)) or "settings"
-
-
-_UNTOLD = {
-    "output_dir", "hub_token", "disable_tqdm", "do_eval", "do_train", "do_predict", "local_rank",
-    "logging_dir", "run_name", "report_to", "greater_is_better", "resume_from_checkpoint",
-    "gradient_checkpointing", "gradient_checkpointing_kwargs",
-}  # fmt: skip
-"""Places on this machine, secrets, and what only follows from other fields."""
-
-
-def describe_settings(config: TrainingArguments, untold: Collection[str] = ()) -> dict[str, object]:
-    """What differs from TRL's own defaults, as JSON has it, sorted; no secret and no folder.
-
-    The fields in `untold`, such as those that cai always sets, are left out.
-    """
-    usual = _usual(config)
-    differing: dict[str, object] = {}
-    for name, value in _told(config):
-        if name not in untold and value != usual.get(name):
-            differing[name] = value
-    return dict(sorted(differing.items()))
-
-
-def _usual(config: TrainingArguments) -> dict[str, object]:
-    """The fields of a config of which nothing was said but where it is used."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fresh = type(config)(output_dir="", use_cpu=config.use_cpu, bf16=config.bf16)
-    return {**dict(_told(fresh)), "bf16": not config.fp16}
-
-
-def _told(config: TrainingArguments) -> Iterator[tuple[str, object]]:
-    for field in dataclasses.fields(config):
-        if field.init and field.name not in _UNTOLD:
-            yield field.name, _plain(getattr(config, field.name))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {
-            str(name): _plain(item)
-            for name, item in typing.cast("Mapping[object, object]", value).items()
-        }
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in typing.cast("Collection[object]", value)]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
