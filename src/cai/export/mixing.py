@@ -45,7 +45,7 @@ class MixOutcome:
         return got < self.asked - (0 if isinstance(self.asked, int) else 1e-3)
 
     def describe(self) -> str:
-        """Such as: helpful.jsonl: 4100 rows, 30 % of the mix; not taken: 12 tie."""
+        """Such as: helpful.jsonl: 4100 rows, 30 % of the mix (not taken: 12 tie)."""
         said = f"{self.mix.file}: {self.n} rows, {_percent(self.share)} of the mix"
         if self.is_short:
             is_number = isinstance(self.asked, int)
@@ -188,4 +188,4 @@ def _percent(share: float) -> str:
 
 def _reasons(left_out: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))
-    return f"; not taken: {reasons}" if reasons else ""
+    return f" (not taken: {reasons})" if reasons else ""
