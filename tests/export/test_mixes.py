@@ -120,7 +120,7 @@ def test_a_file_with_too_few_rows_gives_all_and_the_others_keep_their_shares(tmp
         f"{short}: 10 rows, 8 % of the mix where 50 % was asked for, as it has no more"
     )
     (few,) = drawn_of(Mix(short, count=11), n_own=1)
-    assert "where 11 rows were asked for" in few.outcome.describe()
+    assert "where 11 were asked for" in few.outcome.describe()
     (all_of_it,) = drawn_of(Mix(short), n_own=1)
     assert (all_of_it.outcome.n, all_of_it.outcome.is_short) == (10, False)
 

@@ -295,7 +295,7 @@ async def test_a_recipe_mixes_peoples_rows_into_its_exports(tmp_path: Path, sour
     done = await run(
         recipe(tmp_path, revise={}, export=export), tmp_path, Cast(actor(), {}), source
     )
-    assert f"mixed in: {people}: 1 rows, 25 % of the mix" in done[1].summary
+    assert f"mixed in: {people}: 1 row, 25 % of the mix" in done[1].summary
     assert len((tmp_path / "out" / "preference.jsonl").read_text().splitlines()) == 3 + 1
     assert len((tmp_path / "out" / "sft.jsonl").read_text().splitlines()) == 3 + 9
 

@@ -46,10 +46,11 @@ class MixOutcome:
 
     def describe(self) -> str:
         """Such as: helpful.jsonl: 4100 rows, 30 % of the mix (not taken: 12 tie)."""
-        said = f"{self.mix.file}: {self.n} rows, {_percent(self.share)} of the mix"
+        rows = "1 row" if self.n == 1 else f"{self.n} rows"
+        said = f"{self.mix.file}: {rows}, {_percent(self.share)} of the mix"
         if self.is_short:
             is_number = isinstance(self.asked, int)
-            asked = f"{self.asked} rows were" if is_number else f"{_percent(self.asked or 0)} was"
+            asked = f"{self.asked} were" if is_number else f"{_percent(self.asked or 0)} was"
             said += f" where {asked} asked for, as it has no more"
         return said + _reasons(self.left_out)
 
