@@ -51,5 +51,6 @@ def distinct(
             left_out["good and bad"] += 1
         else:
             labels[key] = label
-    left_out["good and bad"] += len(contrary)
+    if contrary:
+        left_out["good and bad"] += len(contrary)
     return [key for key in labels if key not in contrary]

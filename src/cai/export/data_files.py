@@ -16,6 +16,8 @@ from cai.sources.columns import listed
 from cai.sources.files import open_table
 from cai.sources.pair_columns import PairOptions, has_sides
 from cai.sources.response_columns import ResponseOptions, has_label, has_response
+from cai.sources.rows import head_rows
+from cai.sources.tables import Table
 
 Kind = Literal["sft", "preference", "kto", "prompts"]
 Reading = Literal["pairs", "responses", "prompts"]
@@ -41,7 +43,10 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What a full pass over a file found; `bad` rows are passed over, by what is wrong."""
+    """What a full pass over a file found: `bad` are the rows passed over, by what is wrong.
+
+    `is_export` says that `cai export` wrote it, so that not all of it is people's.
+    """
 
     name: str
     n: int
@@ -62,6 +67,11 @@ class DataFile:
     confidence: float = 1.0
     skip_bad_rows: bool = False
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its rows say what is better, or good."""
+        return self.kind in ("preference", "kto")
+
     def check(self) -> FileSummary:
         """What the file holds, after reading it to the end.
 
@@ -77,7 +87,7 @@ class DataFile:
                 f"{self.name}: {_NEEDED[self.kind]}, and its columns are {listed(table.columns)}. "
                 "Rename them, or name another file."
             ) from None
-        return FileSummary(self.name, n, bad, content_hash, "provenance" in table.columns)
+        return FileSummary(self.name, n, bad, content_hash, _is_export(table))
 
     def rows(self, left_out: Counter[str]) -> Iterator[FileRow]:
         """The rows in the order of the file; those without a label and ties are counted.
@@ -163,6 +173,14 @@ class DataFile:
             else:
                 units = labelled(pair) if self.kind == "kto" else (pair,)
                 yield from (FileRow(unit, confidence) for unit in units)
+
+
+def _is_export(table: Table) -> bool:
+    """Whether its first rows have the provenance that `cai export` writes."""
+    if "provenance" not in table.columns:
+        return False
+    told = [row.get("provenance") for row in head_rows(table, ["provenance"])]
+    return any(isinstance(each, dict) and "method" in each for each in told)
 
 
 def _is_good(label: str | bool) -> bool | None:

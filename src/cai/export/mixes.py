@@ -8,6 +8,7 @@ reinforcement learning those prompts and 474,300 more beside 182,831 and 491,142
 
 import difflib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -49,11 +50,11 @@ class Mix:
         file, *said = _parts(text)
         mix = cls(file)
         for part in said:
-            name, _, value = part.partition("=")
-            is_preset = part == "helpfulness"
-            if getattr(mix, "weight" if is_preset else name) is not None:
+            name, equals, value = part.partition("=")
+            name = name if equals else "weight"
+            if getattr(mix, name) is not None:
                 raise UsageError(f"{text}: says twice what the {name} is. Say it once.")
-            if is_preset:
+            if not equals:
                 mix = replace(mix, weight="helpfulness")
             elif name == "count":
                 mix = replace(mix, count=_whole(text, value))
@@ -101,12 +102,13 @@ class Mix:
         Raises:
             UsageError: There is a confidence, and rows of that kind have no labels.
         """
-        if self.confidence is not None and kind not in ("preference", "kto"):
+        source = DataFile(self.file, kind, self.confidence or 1.0, skip_bad_rows)
+        if self.confidence is not None and not source.is_labelled:
             raise UsageError(
                 f"{self.file}: has a confidence, and rows of {kind!r} have no labels to be sure "
                 "of. Leave it out."
             )
-        return DataFile(self.file, kind, self.confidence or 1.0, skip_bad_rows)
+        return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,17 @@ class Mixing:
     mixes: tuple[Mix, ...] = ()
     seed: int = 0
     skip_bad_rows: bool = False
+
+    @classmethod
+    def of(cls, mix: "Mixing | Sequence[Mix | str]") -> "Mixing":
+        """The mixing itself, or one of these mixes.
+
+        Raises:
+            UsageError: As `Mix.parse`.
+        """
+        if isinstance(mix, Mixing):
+            return mix
+        return cls(tuple(each if isinstance(each, Mix) else Mix.parse(each) for each in mix))
 
     def check(self, kind: Kind) -> None:
         """Finds out whether the shares leave room for other rows.
@@ -135,6 +148,9 @@ class Mixing:
                 f"The weights of the mix sum to {total:g}, and the rows that they are mixed into "
                 "have the rest of 1. Make them smaller."
             )
+
+
+NO_MIX = Mixing()
 
 
 def _parts(text: str) -> list[str]:

@@ -45,11 +45,12 @@ class MixOutcome:
         return got < self.asked - (0 if isinstance(self.asked, int) else 1e-3)
 
     def describe(self) -> str:
-        """Such as: helpful.jsonl: 4100 rows, 30 % of the mix; not taken: 12 tie."""
-        said = f"{self.mix.file}: {self.n} rows, {_percent(self.share)} of the mix"
+        """Such as: helpful.jsonl: 4100 rows, 30 % of the mix (not taken: 12 tie)."""
+        rows = "1 row" if self.n == 1 else f"{self.n} rows"
+        said = f"{self.mix.file}: {rows}, {_percent(self.share)} of the mix"
         if self.is_short:
             is_number = isinstance(self.asked, int)
-            asked = f"{self.asked} rows were" if is_number else f"{_percent(self.asked or 0)} was"
+            asked = f"{self.asked} were" if is_number else f"{_percent(self.asked or 0)} was"
             said += f" where {asked} asked for, as it has no more"
         return said + _reasons(self.left_out)
 
@@ -188,4 +189,4 @@ def _percent(share: float) -> str:
 
 def _reasons(left_out: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))
-    return f"; not taken: {reasons}" if reasons else ""
+    return f" (not taken: {reasons})" if reasons else ""
