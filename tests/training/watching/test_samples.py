@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import save_tiny_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from cai.errors import TrainingError
 from cai.models.hf.tokens import encode_request
@@ -34,8 +34,13 @@ def prompts(opened: tuple[Any, Any]) -> list[list[int]]:
     return [encode_request(opened[1], [Message("user", text)]) for text in ASKED]
 
 
-def test_log_probabilities_are_those_of_each_response_alone(policy: Any, prompts: list[list[int]]):
+@pytest.mark.parametrize("positions", ["relative", "absolute"])
+def test_log_probabilities_are_those_of_each_response_alone(
+    positions: str, policy: Any, prompts: list[list[int]]
+):
     """Prompts of three lengths share a batch; alone, and token by token, the sums are the same."""
+    if positions == "absolute":
+        policy = with_absolute_positions(policy.config.vocab_size)
     with looked_at(policy, 0):
         (part,) = sample(policy, prompts, 0, 20)
         together = log_probabilities(policy, part)
@@ -47,8 +52,15 @@ def test_log_probabilities_are_those_of_each_response_alone(policy: Any, prompts
             assert together[row] == pytest.approx(alone, abs=1e-3)
 
 
+def with_absolute_positions(vocab_size: int) -> Any:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": vocab_size, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    config = GPT2Config(**sizes, eos_token_id=2, bos_token_id=3, initializer_range=0.5)
+    return GPT2LMHeadModel(config).eval()
+
+
 def test_a_response_without_its_end_token_is_cut_off():
-    """End token 1, which pads too. The first response is 5 1, then padding; the second never ends."""
+    """End token 1, which pads too. The first response is 5 1, the second is 5 6 7."""
     tokens = torch.tensor([[9, 5, 1, 1], [9, 5, 6, 7]])
     part = Sampled(tokens, torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]]), 1, (1,))
     assert part.n_tokens == [2, 3]

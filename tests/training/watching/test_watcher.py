@@ -98,12 +98,15 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path):
     assert watcher.history == [(1, {"length": 10.0})]
 
 
-def test_a_process_that_does_not_write_reads_and_watches_all_the_same(tmp_path: Path):
+def test_a_process_that_does_not_write_reads_and_watches_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     Watcher(tmp_path, []).note(1, {"kl": 1.0})
     other = Watcher(tmp_path, [STOP])
     other.begin(1, is_writing=False)
     assert len(other.note(2, {"kl": 11.0})) == 1
     assert lines(tmp_path) == [{"step": 1, "kl": 1.0}]
+    assert caplog.records == []
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path):

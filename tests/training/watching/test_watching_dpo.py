@@ -105,12 +105,12 @@ def test_samples_are_in_the_log_history_and_in_the_file(tiny: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("has_adapter", [False, True])
 def test_the_training_is_the_same_as_without_samples(has_adapter: bool, tiny: Path, tmp_path: Path):
-    """Dropout in the adapter draws random numbers at every step: one more draw would show."""
+    """Dropout draws random numbers at every step: one more draw would show."""
     found: list[list[float]] = []
     for is_watched in (True, False):
         adapter = LoraConfig(**ADAPTER, lora_dropout=0.3) if has_adapter else None
-        model = AutoModelForCausalLM.from_pretrained(tiny)
-        trainer = trainer_of(model, tmp_path, tiny, peft_config=adapter)
+        model = AutoModelForCausalLM.from_pretrained(tiny, attention_dropout=0.3)
+        trainer = trainer_of(model, tmp_path, tiny, peft_config=adapter, disable_dropout=False)
         if is_watched:
             watched(trainer, tmp_path, has_reference=not has_adapter)
         else:

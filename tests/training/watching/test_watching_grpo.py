@@ -10,9 +10,10 @@ import pytest
 from tiny import save_tiny_model
 
 from cai.models.opening import embedded_folder
+from cai.revision_flags import is_refusal
 from cai.training.watching.penalties import with_penalties
 from cai.training.watching.rules import DEFAULT_RULES, Rule, parse_rule
-from cai.training.watching.tape import RewardTape
+from cai.training.watching.tape import RewardTape, Text, text_of
 from cai.training.watching.watcher import FILE, Watcher
 
 with warnings.catch_warnings():
@@ -181,13 +182,13 @@ def test_a_short_run_is_observed_once_at_its_end(tiny: Path, tmp_path: Path):
 
 
 def test_responses_of_an_evaluation_are_not_those_of_the_training(tiny: Path, tmp_path: Path):
+    """With those of the evaluations after each step, 24 would be reached at step 2."""
     trainer, _ = watched_run(
-        tiny, tmp_path, max_steps=2, eval_strategy="steps", eval_steps=1,
+        tiny, tmp_path, n_texts=24, eval_strategy="steps", eval_steps=1,
         per_device_eval_batch_size=8,
     )  # fmt: skip
     assert any("eval_loss" in entry for entry in trainer.state.log_history)
-    for entry in logged(trainer):
-        assert entry["watch/tokens"] == pytest.approx(entry["completions/mean_length"])
+    assert [entry["step"] for entry in written(tmp_path) if "length" in entry] == [3]
 
 
 def test_a_resumed_run_goes_on_with_its_history(tiny: Path, tmp_path: Path):
@@ -198,14 +199,26 @@ def test_a_resumed_run_goes_on_with_its_history(tiny: Path, tmp_path: Path):
     assert after.start("length") == before.start("length")
 
 
-@pytest.mark.slow
-def test_a_collapse_made_on_purpose_ends_the_run(tmp_path: Path):
-    """A reward for length alone: the embedded model learns to talk on, and a rule stops it."""
-    rules = [parse_rule("length > 1.5*start for 2 then stop")]
+def refusal_reward(*, completions: Sequence[Text], **_: object) -> list[float]:
+    return [float(is_refusal(text_of(completion))) for completion in completions]
+
+
+@pytest.mark.parametrize(
+    ("reward", "rule"),
+    [
+        pytest.param(length_reward, "length > 1.5*start for 2 then stop", marks=pytest.mark.slow),
+        (length_reward, "reward_length_correlation > 0.8 for 2 then stop"),
+        (refusal_reward, "refusals > start+0.3 for 2 then stop"),
+        pytest.param(
+            refusal_reward, "boilerplate > start+0.3 for 2 then stop", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_collapse_made_on_purpose_ends_the_run(reward: Reward, rule: str, tmp_path: Path):
+    """Rewarded for length or refusals alone, the embedded model gives them, and is stopped."""
     trainer, watcher = watched_run(
-        embedded_folder(), tmp_path, rules=rules, max_steps=40, max_completion_length=64,
-        per_device_train_batch_size=16, n_texts=32, beta=0.0,
+        embedded_folder(), tmp_path, reward, rules=[parse_rule(rule)], max_steps=40,
+        max_completion_length=64, per_device_train_batch_size=16, n_texts=32, beta=0.0,
     )  # fmt: skip
     assert watcher.stop is not None
-    assert trainer.state.global_step < 40
-    assert watcher.stop.value > 1.5 * (watcher.start("length") or 0)
+    assert trainer.state.global_step == watcher.stop.step < 40

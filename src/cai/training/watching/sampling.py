@@ -158,11 +158,8 @@ def _without_training(
     if reference is not None or not isinstance(policy, PeftModel):
         yield cast(PreTrainedModel, reference)
         return
-    flags = [(parameter, parameter.requires_grad) for parameter in policy.parameters()]
     with _other_adapter(policy):
         yield policy
-    for parameter, needs_gradient in flags:  # changing adapters sets them by rules of its own
-        parameter.requires_grad_(needs_gradient)
 
 
 @contextmanager

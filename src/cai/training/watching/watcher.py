@@ -51,6 +51,7 @@ class Watcher:
         self.broken: list[Broken] = []
         self._path = None if folder is None else folder / FILE
         self._values: dict[str, list[float]] = defaultdict(list)
+        self._is_writing = True
 
     @property
     def stop(self) -> Broken | None:
@@ -66,18 +67,19 @@ class Watcher:
         """Makes ready for a run that begins after `step`: 0 for a new one, more for a resumed one.
 
         What the folder holds of earlier steps is read back, so that a resumed run has the same
-        start; what it holds of later ones is dropped. Of several processes only one may write.
+        start; what it holds of later ones is dropped. Of several processes only one may write; the
+        others warn of nothing either.
         """
         self.history.clear()
         self.broken.clear()
         self._values.clear()
+        self._is_writing = is_writing
         if self._path is None:
             return
         kept = [entry for entry in _read(self._path) if cast(int, entry["step"]) <= step and step]
         for entry in kept:
             self._replay(entry)
         if not is_writing:
-            self._path = None
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
@@ -109,7 +111,8 @@ class Watcher:
             then = broken.rule.then
             entry = {"step": step, "rule": broken.rule.text, "value": broken.value, "then": then}
             self._append(entry)
-            _logger.warning("%s", broken.line)
+            if self._is_writing:
+                _logger.warning("%s", broken.line)
         self.broken += found
         return found
 
@@ -134,7 +137,7 @@ class Watcher:
         self._keep(cast(int, entry["step"]), figures)
 
     def _append(self, entry: Mapping[str, object]) -> None:
-        if self._path is None:
+        if self._path is None or not self._is_writing:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
