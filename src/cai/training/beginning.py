@@ -11,9 +11,9 @@ from typing import Any
 from peft import LoraConfig
 from transformers import TrainingArguments
 
-from cai.training.carrying_out import default_fields, fixed_fields, quiet_libraries
 from cai.training.config import config_of
 from cai.training.data.loading import TrainingData
+from cai.training.defaults import default_fields, fixed_fields, quiet_libraries
 from cai.training.folder import TrainFolder
 from cai.training.lora import lora_config, lora_settings
 from cai.training.plan import TrainPlan
@@ -28,6 +28,8 @@ class Ways:
     fixed: Mapping[str, object] = field(default_factory=dict[str, object])
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
     asked: Mapping[str, object] = field(default_factory=dict[str, object])
+    loss: str = ""
+    """In a few words, for the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Begun:
     folder: TrainFolder
     config: Any
     lora: LoraConfig | None
+    fixed: frozenset[str]
+    loss: str
 
     @property
     def done(self) -> Mapping[str, object] | None:
@@ -78,4 +82,4 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
         "seed": plan.seed,
     }
     folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
-    return Begun(trainer, plan, folder, config, lora)
+    return Begun(trainer, plan, folder, config, lora, frozenset(fixed), ways.loss)

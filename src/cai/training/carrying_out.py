@@ -4,25 +4,23 @@
 # pyright: reportUnknownArgumentType=false
 # transformers leaves some of its types open: what is unknown stays in this file
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
 from rich.console import Console
 from transformers import PrinterCallback, Trainer, TrainerCallback
-from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
+from cai.training.beginning import Begun
+from cai.training.card import write_card
+from cai.training.data.loading import TrainingData
+from cai.training.described import card_facts
 from cai.training.folder import TrainFolder
 from cai.training.ranks import is_main_process
-
-FIXED: Mapping[str, object] = {"disable_tqdm": True}
-"""What cai sets of every trainer, beside the folder, the seed and the trackers."""
 
 _TOLD = (
     ("loss", "loss", ".4f"),
@@ -45,66 +43,21 @@ class Trained:
     is_new: bool = True
 
 
-def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> dict[str, object]:
-    """The fields of any trainer's config that cai sets.
-
-    Raises:
-        TrainingError: A tracker is not installed.
-    """
-    for report in reports:
-        if find_spec(report) is None:
-            raise TrainingError(f"--report-to {report}: it is not installed. pip install {report}")
-    return {
-        **FIXED,
-        "output_dir": str(folder.checkpoints),
-        "seed": seed,
-        "report_to": ["tensorboard", *reports],
-    }
-
-
-def default_fields() -> dict[str, object]:
-    """Ours where nothing is said: on a CPU nothing is recomputed to save memory that is there."""
-    return {
-        "save_total_limit": 2,
-        "activation_checkpointing": torch.accelerator.is_available(),
-        "use_cpu": not torch.accelerator.is_available(),
-    }
-
-
-@contextmanager
-def quiet_libraries(folder: TrainFolder) -> Generator[None]:
-    """TensorBoard's folder, and no bars and advice of the libraries on the console."""
-    level = transformers_logging.get_verbosity()
-    before = os.environ.get("TENSORBOARD_LOGGING_DIR")
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.logs)
-    transformers_logging.set_verbosity_error()
-    from datasets.utils.logging import disable_progress_bar, enable_progress_bar
-
-    disable_progress_bar()
-    try:
-        yield
-    finally:
-        enable_progress_bar()
-        transformers_logging.set_verbosity(level)
-        if before is None:
-            del os.environ["TENSORBOARD_LOGGING_DIR"]
-        else:
-            os.environ["TENSORBOARD_LOGGING_DIR"] = before
-
-
 def carry_out(
     trainer: Trainer,
-    folder: TrainFolder,
+    begun: Begun,
+    data: TrainingData,
     console: Console,
-    *,
-    resumes: bool,
     more: Callable[[], Mapping[str, object]] = dict,
 ) -> Trained:
-    """Trains, saves the model into the folder, and writes the figures; `more` adds to them.
+    """Trains, saves the model into the folder, and writes figures and card.
+
+    `more` adds figures, once the model is saved.
 
     Raises:
         TrainingError: Memory ran out.
     """
+    folder, resumes = begun.folder, begun.plan.resumes
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Lines(console))
     checkpoint = folder.last_checkpoint() if resumes else None
@@ -125,6 +78,7 @@ def carry_out(
         **more(),
     }
     if is_main_process():
+        write_card(folder.path, card_facts(begun, data, figures))
         folder.finish(figures)
     return Trained(folder, figures)
 

@@ -29,7 +29,12 @@ def train_dpo(
     """
     data = sure_enough(data, labels)
     fixed = {"remove_unused_columns": False} if labels.needs_loss else {}
-    ways = Ways(fixed, {"precompute_ref_log_probs": True}, {"labels": labels.describe()})
+    ways = Ways(
+        fixed,
+        {"precompute_ref_log_probs": True},
+        {"labels": labels.describe()},
+        f"DPO, {labels.describe()}",
+    )
     begun = begin("dpo", data, plan, ways)
     if labels.needs_loss:
         check_soft_dpo(begun.config)
@@ -47,4 +52,4 @@ def train_dpo(
         if labels.needs_loss:
             trainer.data_collator = WithTargets(cast(Any, trainer.data_collator), labels)
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun.folder, console, resumes=plan.resumes)
+        return carry_out(trainer, begun, data, console)

@@ -9,7 +9,7 @@ Ethayarajh et al. 2024, arXiv:2402.01306.
 from rich.console import Console
 
 from cai.errors import TrainingError
-from cai.training.beginning import begin
+from cai.training.beginning import Ways, begin
 from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
 from cai.training.plan import TrainPlan
@@ -24,7 +24,7 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
     Raises:
         CaiError: Settings, folder or model cannot be used, or memory ran out.
     """
-    begun = begin("kto", data, plan)
+    begun = begin("kto", data, plan, Ways(loss="KTO"))
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     if begun.config.per_device_train_batch_size < 2:
@@ -42,4 +42,4 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
             peft_config=begun.lora,
         )
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun.folder, console, resumes=plan.resumes)
+        return carry_out(trainer, begun, data, console)

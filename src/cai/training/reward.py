@@ -45,7 +45,9 @@ def train_reward(
     asked: dict[str, object] = {"labels": labels.describe()}
     if principles is not None:
         asked["principles"] = principles.describe()
-    ways = Ways({"remove_unused_columns": False} if labels.needs_loss else {}, {}, asked)
+    ways = Ways(
+        {"remove_unused_columns": False} if labels.needs_loss else {}, {}, asked, _loss(labels)
+    )
     begun = begin("reward", data, plan, ways)
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
@@ -66,7 +68,11 @@ def train_reward(
                 write_facts(begun.folder.path, principles.facts)
             return {"held_out": _held_out(begun, data, console)}
 
-        return carry_out(trainer, begun.folder, console, resumes=plan.resumes, more=more)
+        return carry_out(trainer, begun, data, console, more)
+
+
+def _loss(labels: LabelPlan) -> str:
+    return f"cross-entropy of σ(r_a − r_b), {labels.describe()}"
 
 
 def _held_out(begun: Begun, data: TrainingData, console: Console) -> Mapping[str, object]:

@@ -47,7 +47,12 @@ def train_rl(
     rewards.check()
     fixed = {"chat_template_kwargs": SANITIZED, "remove_unused_columns": False}
     defaults = {"beta": KL_COEFFICIENT}
-    ways = Ways({**fixed, "reward_weights": None}, defaults, {"rewards": rewards.describe()})
+    ways = Ways(
+        {**fixed, "reward_weights": None},
+        defaults,
+        {"rewards": rewards.describe()},
+        _loss(algorithm),
+    )
     begun = begin(algorithm, data, plan, ways)
     _check_groups(begun.config)
     if begun.done is not None:
@@ -68,13 +73,11 @@ def train_rl(
             peft_config=begun.lora,
         )
         watch(trainer, Watcher(begun.folder.path, plan.rules), tape=tape)
-        return carry_out(
-            trainer,
-            begun.folder,
-            console,
-            resumes=plan.resumes,
-            more=lambda: _accounts(opened),
-        )
+        return carry_out(trainer, begun, data, console, lambda: _accounts(opened))
+
+
+def _loss(algorithm: Algorithm) -> str:
+    return f"{algorithm.upper()} with a KL penalty"
 
 
 def _check_groups(config: Any) -> None:

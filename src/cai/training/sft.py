@@ -8,7 +8,7 @@ The loss is on the responses alone.
 
 from rich.console import Console
 
-from cai.training.beginning import begin
+from cai.training.beginning import Ways, begin
 from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
 from cai.training.plan import TrainPlan
@@ -22,7 +22,7 @@ def train_sft(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
     Raises:
         CaiError: Settings, folder or model cannot be used, or memory ran out.
     """
-    begun = begin("sft", data, plan)
+    begun = begin("sft", data, plan, Ways(loss="cross-entropy of the responses"))
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with begun.started("language") as start:
@@ -34,4 +34,4 @@ def train_sft(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
-        return carry_out(trainer, begun.folder, console, resumes=plan.resumes)
+        return carry_out(trainer, begun, data, console)
