@@ -14,7 +14,8 @@ from transformers import TrainingArguments
 
 from cai.errors import TrainingError
 from cai.training.fields import Misfit, fitted, nearest
-from cai.training.refusals import Machine, choices, refused, secret_in
+from cai.training.ranges import choices
+from cai.training.refusals import Machine, refused, secret_in
 from cai.training.settings import Trainer, place
 
 with warnings.catch_warnings():
@@ -49,6 +50,7 @@ _RENAMED = {
 }
 """Old names that TRL still has a default for; both are taken."""
 
+_ALSO_FILES = {"deepspeed", "fsdp_config", "accelerator_config"}  # read of JSON where they are text
 _ALSO_BOOLEAN = {"scale_rewards"}  # TRL takes true for "group" and false for "none"
 
 
@@ -128,6 +130,8 @@ def _instead(name: str) -> str:
 def _value(name: str, value: object, annotation: object, known: tuple[str, ...]) -> object:
     if name in _ALSO_BOOLEAN and isinstance(value, bool):
         return value
+    if isinstance(value, str) and name not in _ALSO_FILES and dict in _parts(annotation):
+        raise Misfit("a mapping is wanted.")
     if name == "loss_type" and annotation == list[str] and isinstance(value, str):
         value = [value]
     found = fitted(value, annotation)
@@ -136,6 +140,12 @@ def _value(name: str, value: object, annotation: object, known: tuple[str, ...])
             hint = nearest(str(one), known)
             raise Misfit(f"one of {', '.join(known)} is wanted.{hint}")
     return typing.cast("object", found)
+
+
+def _parts(annotation: object) -> set[object]:
+    """The kinds that a union joins, without what is in them."""
+    parts = typing.get_args(annotation) or (annotation,)
+    return {typing.get_origin(part) or part for part in parts}
 
 
 def _merged(
