@@ -96,6 +96,18 @@ def test_every_problem_has_a_line_of_its_own(tmp_path: Path):
     ]
 
 
+def test_of_many_problems_ten_are_told_and_the_others_counted(tmp_path: Path):
+    said = refusal("sft", tmp_path, "".join(f"no_such_{n}: 1\n" for n in range(13))).splitlines()
+    assert len(said) == 11
+    assert said[-1] == "And 3 more."
+
+
+@pytest.mark.parametrize("text", ["fp16: false", "bf16: null", "bf16: false", ""])
+def test_a_cpu_trains_in_float32_however_it_is_said(tmp_path: Path, text: str):
+    config = made("sft", tmp_path, text)
+    assert (config.bf16, config.fp16) == (False, False)
+
+
 def test_an_override_is_named_as_the_place(tmp_path: Path):
     with pytest.raises(TrainingError, match=r"^--set max_steps: 'max_steps' is 'ten'"):
         config_of("sft", read_settings(None, ["max_steps=ten"]), fixed(tmp_path), {})
@@ -301,7 +313,7 @@ def test_the_description_is_json_and_holds_no_folder_and_no_secret(tmp_path: Pat
         "sft", tmp_path, "optim: sgd\nsave_strategy: no\nlora: {r: 4}\noptim_target_modules: [a]\n"
     )
     config.hub_token = "hf_abc"
-    told = json.dumps(describe_settings(config, {"use_cpu"}))
+    told = json.dumps(describe_settings(config))
     assert json.loads(told) == {
         "bf16": False,
         "optim": "sgd",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from cai.errors import TrainingError
 from cai.training.fields import Misfit, fitted, nearest
@@ -77,15 +78,19 @@ def config_of(
             for name, sentence in refused(trainer, merged, machine())
         ]
         if not problems:
+            merged.setdefault("use_cpu", not machine().has_gpu)
             return _made(trainer, merged, block)
-    raise TrainingError("\n".join(problems[:10]))
+    more = [f"And {len(problems) - 10} more."] if len(problems) > 10 else []
+    raise TrainingError("\n".join([*problems[:10], *more]))
 
 
 def machine() -> Machine:
     """What the devices of this machine can compute in."""
     has_gpu = torch.accelerator.is_available()
-    has_cuda = torch.cuda.is_available()
-    return Machine(has_gpu, has_cuda and torch.cuda.is_bf16_supported(including_emulation=False))
+    is_emulated = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )
+    return Machine(has_gpu, bool(is_torch_bf16_gpu_available()) and not is_emulated)
 
 
 def _checked(
@@ -152,10 +157,9 @@ def _merged(
     values: Mapping[str, object], fixed: Mapping[str, object], defaults: Mapping[str, object]
 ) -> dict[str, object]:
     merged = {**defaults, **values, **fixed}
-    if not {"bf16", "fp16"} & set(merged):
-        merged["bf16"] = machine().has_bf16 and not merged.get("use_cpu")
-    elif "fp16" not in merged and merged["bf16"] is None:
-        merged["bf16"] = machine().has_bf16
+    if merged.get("bf16") is None:
+        has_bf16 = machine().has_bf16 and not merged.get("use_cpu")
+        merged["bf16"] = has_bf16 and not merged.get("fp16")
     for old, new in _RENAMED.items():
         if old in merged:
             merged.setdefault(new, merged.pop(old))
