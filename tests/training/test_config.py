@@ -13,7 +13,8 @@ with warnings.catch_warnings():
     from cai.training.describing import describe_settings
     from cai.training.lora import lora_settings
 from cai.errors import TrainingError
-from cai.training.refusals import AT_LEAST, Machine, choices, refused
+from cai.training.ranges import ABOVE, AT_LEAST, AT_MOST, BELOW, choices, out_of_range
+from cai.training.refusals import Machine, refused
 from cai.training.settings import Trainer, read_settings
 
 TRAINERS = list(CONFIGS)
@@ -93,6 +94,18 @@ def test_every_problem_has_a_line_of_its_own(tmp_path: Path):
         "2: 'max_steps' is 'ten', where a whole number is wanted.",
         "3: 'seed' is True, where a whole number is wanted.",
     ]
+
+
+def test_of_many_problems_ten_are_told_and_the_others_counted(tmp_path: Path):
+    said = refusal("sft", tmp_path, "".join(f"no_such_{n}: 1\n" for n in range(13))).splitlines()
+    assert len(said) == 11
+    assert said[-1] == "And 3 more."
+
+
+@pytest.mark.parametrize("text", ["fp16: false", "bf16: null", "bf16: false", ""])
+def test_a_cpu_trains_in_float32_however_it_is_said(tmp_path: Path, text: str):
+    config = made("sft", tmp_path, text)
+    assert (config.bf16, config.fp16) == (False, False)
 
 
 def test_an_override_is_named_as_the_place(tmp_path: Path):
@@ -241,14 +254,45 @@ def test_the_choices_that_are_ours_to_know_are_those_that_trl_names():
         ("grpo", "importance_sampling_level"),
         ("grpo", "scale_rewards"),
         ("grpo", "multi_objective_aggregation"),
+        ("rloo", "vllm_mode"),
     ):
         told = CONFIGS[trainer].__dataclass_fields__[name].metadata["help"]
         assert [one for one in choices(trainer, name, {}) if one not in told] == []
 
 
-def test_the_least_values_are_of_fields_that_there_are():
-    fields = {name for config in CONFIGS.values() for name in config.__dataclass_fields__}
-    assert set(AT_LEAST) <= fields
+def test_the_ranges_are_of_fields_that_there_are_and_hold_trls_own_defaults():
+    known = [field for config in CONFIGS.values() for field in config.__dataclass_fields__.values()]
+    assert {*AT_LEAST, *ABOVE, *AT_MOST, *BELOW} <= {field.name for field in known}
+    assert [
+        list(out_of_range({field.name: field.default})) for field in known if field.default
+    ] == [[] for field in known if field.default]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("max_steps", 0, "is 0, and would be no limit. It is 1 at the least, or -1 for none."),
+        ("max_steps", -2, "is -2, and would be no limit. It is 1 at the least, or -1 for none."),
+        ("save_steps", 0, "is 0. It is above 0."),
+        ("temperature", 0.0, "is 0. It is above 0."),
+        ("top_p", 1.5, "is 1.5. It is 1 at the most."),
+        ("seed", 2**32, "is 4.29497e+09. It is 4294967295 at the most."),
+        ("adam_beta2", 1, "is 1. It is below 1."),
+    ],
+)
+def test_numbers_out_of_range_are_told_their_range(name: str, value: float, said: str):
+    assert list(out_of_range({name: value})) == [(name, said)]
+
+
+def test_numbers_in_their_range_are_silent():
+    fine = {"max_steps": -1, "top_p": 1.0, "learning_rate": 0, "save_steps": 0.1, "beta": 0.0}
+    assert list(out_of_range(fine)) == []
+    assert list(out_of_range({"seed": True, "top_p": None})) == []
+
+
+@pytest.mark.parametrize("name", ["lr_scheduler_kwargs", "model_init_kwargs"])
+def test_text_is_no_mapping(tmp_path: Path, name: str):
+    assert "'x', where a mapping is wanted." in refusal("sft", tmp_path, f"{name}: x")
 
 
 def test_what_only_follows_from_the_batch_is_not_told(tmp_path: Path):
@@ -269,7 +313,7 @@ def test_the_description_is_json_and_holds_no_folder_and_no_secret(tmp_path: Pat
         "sft", tmp_path, "optim: sgd\nsave_strategy: no\nlora: {r: 4}\noptim_target_modules: [a]\n"
     )
     config.hub_token = "hf_abc"
-    told = json.dumps(describe_settings(config, {"use_cpu"}))
+    told = json.dumps(describe_settings(config))
     assert json.loads(told) == {
         "bf16": False,
         "optim": "sgd",

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from cai.errors import TrainingError
 from cai.training.fields import Misfit, fitted, nearest
-from cai.training.refusals import Machine, choices, refused, secret_in
+from cai.training.ranges import choices
+from cai.training.refusals import Machine, refused, secret_in
 from cai.training.settings import Trainer, place
 from cai.training.trl_quietly import (
     DPOConfig,
@@ -48,6 +50,7 @@ _RENAMED = {
 }
 """Old names that TRL still has a default for; both are taken."""
 
+_ALSO_FILES = {"deepspeed", "fsdp_config", "accelerator_config"}  # read of JSON where they are text
 _ALSO_BOOLEAN = {"scale_rewards"}  # TRL takes true for "group" and false for "none"
 
 
@@ -74,15 +77,19 @@ def config_of(
             for name, sentence in refused(trainer, merged, machine())
         ]
         if not problems:
+            merged.setdefault("use_cpu", not machine().has_gpu)
             return _made(trainer, merged, block)
-    raise TrainingError("\n".join(problems[:10]))
+    more = [f"And {len(problems) - 10} more."] if len(problems) > 10 else []
+    raise TrainingError("\n".join([*problems[:10], *more]))
 
 
 def machine() -> Machine:
     """What the devices of this machine can compute in."""
     has_gpu = torch.accelerator.is_available()
-    has_cuda = torch.cuda.is_available()
-    return Machine(has_gpu, has_cuda and torch.cuda.is_bf16_supported(including_emulation=False))
+    is_emulated = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )
+    return Machine(has_gpu, bool(is_torch_bf16_gpu_available()) and not is_emulated)
 
 
 def _checked(
@@ -127,6 +134,8 @@ def _instead(name: str) -> str:
 def _value(name: str, value: object, annotation: object, known: tuple[str, ...]) -> object:
     if name in _ALSO_BOOLEAN and isinstance(value, bool):
         return value
+    if isinstance(value, str) and name not in _ALSO_FILES and dict in _parts(annotation):
+        raise Misfit("a mapping is wanted.")
     if name == "loss_type" and annotation == list[str] and isinstance(value, str):
         value = [value]
     found = fitted(value, annotation)
@@ -137,14 +146,19 @@ def _value(name: str, value: object, annotation: object, known: tuple[str, ...])
     return typing.cast("object", found)
 
 
+def _parts(annotation: object) -> set[object]:
+    """The kinds that a union joins, without what is in them."""
+    parts = typing.get_args(annotation) or (annotation,)
+    return {typing.get_origin(part) or part for part in parts}
+
+
 def _merged(
     values: Mapping[str, object], fixed: Mapping[str, object], defaults: Mapping[str, object]
 ) -> dict[str, object]:
     merged = {**defaults, **values, **fixed}
-    if not {"bf16", "fp16"} & set(merged):
-        merged["bf16"] = machine().has_bf16 and not merged.get("use_cpu")
-    elif "fp16" not in merged and merged["bf16"] is None:
-        merged["bf16"] = machine().has_bf16
+    if merged.get("bf16") is None:
+        has_bf16 = machine().has_bf16 and not merged.get("use_cpu")
+        merged["bf16"] = has_bf16 and not merged.get("fp16")
     for old, new in _RENAMED.items():
         if old in merged:
             merged.setdefault(new, merged.pop(old))

@@ -15,9 +15,10 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 _UNTOLD = {
     "output_dir", "hub_token", "disable_tqdm", "do_eval", "do_train", "do_predict", "local_rank",
     "logging_dir", "run_name", "report_to", "greater_is_better", "resume_from_checkpoint",
+    "use_cpu",
     "gradient_checkpointing", "gradient_checkpointing_kwargs",
 }  # fmt: skip
-"""Places on this machine, secrets, and what only follows from other fields."""
+"""Places and devices of this machine, secrets, and what only follows from other fields."""
 
 
 def describe_settings(config: TrainingArguments, untold: Collection[str] = ()) -> dict[str, object]:

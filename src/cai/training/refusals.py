@@ -9,42 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import cast
 
+from cai.training.ranges import out_of_range
 from cai.training.settings import Trainer
-
-AT_LEAST: Mapping[str, float] = {
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "steps_per_generation": 1,
-    "generation_batch_size": 1,
-    "num_generations": 2,
-    "num_iterations": 1,
-    "max_length": 1,
-    "max_completion_length": 1,
-    "learning_rate": 0,
-    "weight_decay": 0,
-    "max_grad_norm": 0,
-    "beta": 0,
-    "temperature": 0,
-    "save_total_limit": 1,
-}
-
-_LATE_CHOICES: Mapping[tuple[Trainer, str], tuple[str, ...]] = {
-    ("dpo", "loss_type"): (
-        "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
-        "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
-    ),
-    ("dpo", "f_divergence_type"): (
-        "reverse_kl", "forward_kl", "js_divergence", "alpha_divergence",
-    ),
-    ("grpo", "loss_type"): (
-        "grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo",
-    ),
-    ("grpo", "importance_sampling_level"): ("token", "sequence"),
-    ("grpo", "scale_rewards"): ("group", "batch", "none"),
-    ("grpo", "multi_objective_aggregation"): ("sum_then_normalize", "normalize_then_sum"),
-}  # fmt: skip
-"""Fields of which the trainer finds no sooner than at the first step that their value is wrong."""
 
 _SECRETS = frozenset({"token", "hub_token", "use_auth_token", "api_key", "password", "secret"})
 _SMOOTHING_LOSSES = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"})
@@ -56,12 +22,6 @@ class Machine:
 
     has_gpu: bool
     has_bf16: bool
-
-
-def choices(trainer: Trainer, name: str, metadata: Mapping[str, object]) -> tuple[str, ...]:
-    """The values that the field can have; empty where any will do."""
-    late = _LATE_CHOICES.get((trainer, name))
-    return late or tuple(cast("list[str]", metadata.get("choices") or ()))
 
 
 def secret_in(name: str, value: object) -> str | None:
@@ -79,14 +39,12 @@ def refused(
     trainer: Trainer, values: Mapping[str, object], machine: Machine
 ) -> Iterator[tuple[str, str]]:
     """The fields whose values come to nothing here, each with a sentence."""
+    found = dict(out_of_range(values))
     for name, rule in _RULES.items():
         sentence = rule(trainer, values, machine) if values.get(name) else None
         if sentence is not None:
-            yield name, sentence
-    for name, least in AT_LEAST.items():
-        value = values.get(name)
-        if isinstance(value, int | float) and value < least:
-            yield name, f"is {value:g}. It is {least:g} at the least."
+            found[name] = sentence
+    yield from found.items()
 
 
 _Rule = Callable[[Trainer, Mapping[str, object], Machine], str | None]
