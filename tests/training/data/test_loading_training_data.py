@@ -321,3 +321,10 @@ def test_peoples_dialogues_are_read_as_every_kind():
     assert isinstance(row.unit, Pair)
     assert first["chosen"].endswith(row.unit.chosen)
     assert first["rejected"].endswith(row.unit.rejected)
+
+
+def test_a_column_of_peoples_own_that_is_called_provenance_makes_no_export(tmp_path: Path):
+    for value in ("crowd", {"site": "north"}, None):
+        data = loaded(tmp_path, "preference", [pair(1, provenance=value)])
+        assert data.provenance.methods == ("people",)
+        assert data.provenance.constitutions == ()

@@ -1,7 +1,7 @@
 """All that a training run reads: its sources, what is mixed in, and the rows held out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from cai.errors import TrainingError, UsageError
 from cai.export.contents import distinct, unit_key
 from cai.export.data_files import Kind
 from cai.export.mixes import Mix, Mixing
-from cai.export.mixing import Drawn, MixOutcome, draw, woven_in
+from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, woven_in
 from cai.export.selecting import Selection
-from cai.export.units import Labelled, Unit
+from cai.export.units import Labelled
 from cai.sources.scanning import Digest
 from cai.training.data.reading import provenance_of_file, read_units
 from cai.training.data.rows import Provenance, SourceRows, TrainingRow
@@ -120,8 +120,8 @@ def _nothing_left(names: Sequence[str | Path], dropped: Counter[str]) -> str:
     )
 
 
-def _refusal(selection: Selection, kind: Kind) -> Callable[[Unit], str | None]:
-    return lambda unit: selection.refusal(unit, kind)
+def _refusal(selection: Selection, kind: Kind) -> Refusal:
+    return lambda row: selection.refusal(row.unit, row.confidence, kind)
 
 
 def _rows_of(drawn: Drawn) -> Iterator[TrainingRow]:
