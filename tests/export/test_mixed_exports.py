@@ -150,6 +150,19 @@ def test_the_split_and_the_least_margin_hold_for_mixed_rows(run: RunFolder, tmp_
     run.close()
 
 
+@pytest.mark.parametrize("format", ["preference", "kto"])
+def test_labels_that_are_less_sure_than_the_least_margin_are_not_mixed_in(
+    format: Format, run: RunFolder, tmp_path: Path
+):
+    """Eight of the forty pairs are sure to 0.75, and the run's to as much."""
+    mixing = Mixing((Mix(str(people(tmp_path / "people.jsonl")), confidence=0.7),))
+    path = tmp_path / "rows.jsonl"
+    summary = export_file([run], format, path, Selection(min_margin=0.25), mixing=mixing)
+    n = 2 if format == "kto" else 1
+    assert (summary.mixed[0].n, summary.mixed[0].left_out) == (8 * n, {"unsure": 32 * n})
+    run.close()
+
+
 def test_a_row_that_the_run_has_already_is_not_written_twice(run: RunFolder, tmp_path: Path):
     own = [
         {"prompt": f"Question {n}?", "chosen": "Better not.", "rejected": "Do it."}

@@ -82,7 +82,7 @@ def write_pairs(path: Path, numbers: range) -> Path:
 def drawn_of(
     *mixes: Mix, n_own: int, own: frozenset[int] = frozenset(), seed: int = 0
 ) -> list[Drawn]:
-    return draw(Mixing(mixes, seed), "preference", own, n_own, lambda unit: None)
+    return draw(Mixing(mixes, seed), "preference", own, n_own, lambda row: None)
 
 
 def asked(drawn: Drawn) -> list[str]:
@@ -159,7 +159,7 @@ def test_the_confidence_of_a_file_is_that_of_rows_without_their_own(kind: Kind, 
     ]
     file = write_rows(tmp_path / "a.jsonl", rows)
     mixing = Mixing((Mix(str(file), confidence=0.9),))
-    (drawn,) = draw(mixing, kind, (), 1, lambda unit: None)
+    (drawn,) = draw(mixing, kind, (), 1, lambda row: None)
     found = {prompt_of(row.unit).request: row for row in drawn.rows()}
     assert [found[name].confidence for name in ("1", "2")] == [0.9, 0.7]
     if kind == "preference":

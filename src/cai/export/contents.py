@@ -3,13 +3,10 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from cai.export.units import Labelled, Pair, Unit, prompt_of
 from cai.types import Prompt, as_dicts
-
-Refusal = Callable[[Unit], str | None]
-"""Why a unit is left out; None if it is not."""
 
 
 def unit_key(unit: Unit) -> int:
@@ -29,12 +26,7 @@ def unit_key(unit: Unit) -> int:
     return int.from_bytes(digest, "big")
 
 
-def distinct(
-    units: Iterable[Unit],
-    taken: Collection[int],
-    left_out: Counter[str],
-    refusal: Refusal = lambda unit: None,
-) -> list[int]:
+def distinct(units: Iterable[Unit], taken: Collection[int], left_out: Counter[str]) -> list[int]:
     """The keys of the units, each once and in their order, without those that are taken.
 
     A response that is labelled good and labelled bad is none of them. What is left out is counted.
@@ -43,9 +35,8 @@ def distinct(
     contrary: set[int] = set()
     for unit in units:
         key, label = unit_key(unit), not isinstance(unit, Labelled) or unit.label
-        reason = refusal(unit) or ("repeated" if key in taken or labels.get(key) == label else None)
-        if reason is not None:
-            left_out[reason] += 1
+        if key in taken or labels.get(key) == label:
+            left_out["repeated"] += 1
         elif key in labels:
             contrary.add(key)
             left_out["good and bad"] += 1

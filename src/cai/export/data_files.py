@@ -112,11 +112,9 @@ class DataFile:
         if self.kind == "preference":
             return "pairs"
         table = open_table(self.name)
-        is_single = has_response(table) and (self.kind == "sft" or has_label(table))
-        # a list of messages can be one row of SFT, and is no answer that is good or bad
-        return (
-            "pairs" if not is_single and (self.kind == "kto" or has_sides(table)) else "responses"
-        )
+        is_single = has_response(table) or not has_sides(table)
+        is_asked = self.kind == "sft" or has_label(table)
+        return "responses" if is_single and is_asked else "pairs"
 
     def _counts(self) -> tuple[int, Counter[str], str]:
         skip = self.skip_bad_rows

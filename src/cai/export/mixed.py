@@ -12,7 +12,7 @@ from cai.export.mixes import Mixing
 from cai.export.mixing import Drawn, draw, woven_in
 from cai.export.rows import columns_of
 from cai.export.summary import ExportSummary
-from cai.export.units import Labelled, Unit, models_of, prompt_of
+from cai.export.units import Labelled, models_of, prompt_of
 from cai.sources.columnar import HUB_PREFIX
 
 _KINDS: dict[Format, Kind] = {
@@ -66,8 +66,8 @@ def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterat
     if not n_own:
         return export.rows(summary)
 
-    def refusal(unit: Unit) -> str | None:
-        return export.selection.refusal(unit, export.format)
+    def refusal(row: FileRow) -> str | None:
+        return export.selection.refusal(row.unit, row.confidence, export.format)
 
     drawn = draw(mixing, _KINDS[export.format], own, n_own, refusal)
     summary.mixed += [each.outcome for each in drawn]

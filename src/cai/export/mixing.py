@@ -8,17 +8,20 @@ the file, and those of a smaller draw are among those of a larger one.
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.errors import SourceError
-from cai.export.contents import Refusal, distinct, unit_key
+from cai.export.contents import distinct, unit_key
 from cai.export.data_files import DataFile, FileRow, FileSummary, Kind
 from cai.export.mixes import Mix, Mixing
 from cai.types import derive_seed
 
 T = TypeVar("T")
+
+Refusal = Callable[[FileRow], str | None]
+"""Why a row is left out; None if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +153,25 @@ def _next(rows: Iterator[T]) -> Iterator[T]:
 def _offer(mix: Mix, source: DataFile, taken: Collection[int], refusal: Refusal) -> _Offer:
     summary = source.check()
     left_out = +summary.bad
-    keys = distinct((row.unit for row in source.rows(left_out)), taken, left_out, refusal)
+    rows = _accepted(source.rows(left_out), refusal, left_out)
+    keys = distinct((row.unit for row in rows), taken, left_out)
     if not keys:
         raise SourceError(
             f"{mix.file}: no row is left to mix in{_reasons(left_out)}. Leave the file out, or "
             "name another."
         )
     return _Offer(mix, source, summary, keys, +left_out)
+
+
+def _accepted(
+    rows: Iterator[FileRow], refusal: Refusal, left_out: Counter[str]
+) -> Iterator[FileRow]:
+    for row in rows:
+        reason = refusal(row)
+        if reason is None:
+            yield row
+        else:
+            left_out[reason] += 1
 
 
 def _sizes(offers: Sequence[_Offer], kind: Kind, n_own: int) -> list[int]:

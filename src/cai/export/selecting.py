@@ -8,7 +8,7 @@ from typing import Literal
 
 from cai.errors import ExportError
 from cai.export.formats import PAIRED, Format
-from cai.export.units import Pair, Unit, prompt_of
+from cai.export.units import Unit, prompt_of
 from cai.revision_flags import Flag
 from cai.types import Message, Prompt, as_dicts
 
@@ -72,14 +72,11 @@ class Selection:
                 "another format."
             )
 
-    def refusal(self, unit: Unit, format: Format) -> str | None:
+    def refusal(self, unit: Unit, confidence: float, format: Format) -> str | None:
         """Why a unit that comes from no run is left out, for what holds of those too; or None."""
         if self.is_elsewhere(prompt_of(unit), format):
             return "in the other split"
-        probability = unit.chosen_probability if isinstance(unit, Pair) else None
-        if probability is not None and probability - 0.5 < self.min_margin - ROUNDING:
-            return "unsure"
-        return None
+        return "unsure" if confidence - 0.5 < self.min_margin - ROUNDING else None
 
     def is_elsewhere(self, prompt: Prompt, format: Format) -> bool:
         """Whether the split keeps the prompt for exports of the other kind."""

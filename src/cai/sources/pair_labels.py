@@ -75,12 +75,13 @@ class LabelColumn:
             raise SourceError(
                 f"{table.name}: the labels in {self.column!r} are 0 and 1, never 2: 0 could be the "
                 "first response or a tie. Pass --label-values 0,1 if it is the first, or "
-                "--label-values 1,2,0 if it is a tie."
+                "--label-values 1,2,0 if it is a tie, or write them as a, b and tie."
             )
         if self.is_from_zero and numbers and max(numbers) > 1:
             raise SourceError(
                 f"{table.name}: the labels in {self.column!r} go up to {max(numbers):g}, and the "
-                "columns count from 0. Pass --label-values 1,2 if 1 is the first response."
+                "columns count from 0. Pass --label-values 1,2 if 1 is the first response, or "
+                "write the labels as a and b."
             )
 
     def _expected(self) -> str:

@@ -195,6 +195,16 @@ def test_a_run_and_the_file_that_was_exported_of_it_are_the_same_rows(
     assert of_run.counts == {str(tmp_path / "run"): len(of_run.train)}
 
 
+@pytest.mark.parametrize("kind", ["sft", "preference", "kto", "prompts"])
+def test_files_with_the_columns_of_another_trainer_are_read_too(kind: Kind, tmp_path: Path):
+    with made_run(tmp_path / "run", [*MIXED_JUDGED]) as run:
+        export_file([run], kind, tmp_path / "rows.jsonl", columns="openrlhf")
+    found = [
+        load_training_data(tmp_path / name, kind, eval_share=0) for name in ("run", "rows.jsonl")
+    ]
+    assert told(found[0]) == told(found[1]) != []
+
+
 def test_a_run_tells_its_constitution_models_judges_and_principles(tmp_path: Path):
     with made_run(tmp_path / "run", [*MIXED_JUDGED]):
         pass
@@ -311,3 +321,10 @@ def test_peoples_dialogues_are_read_as_every_kind():
     assert isinstance(row.unit, Pair)
     assert first["chosen"].endswith(row.unit.chosen)
     assert first["rejected"].endswith(row.unit.rejected)
+
+
+def test_a_column_of_peoples_own_that_is_called_provenance_makes_no_export(tmp_path: Path):
+    for value in ("crowd", {"site": "north"}, None):
+        data = loaded(tmp_path, "preference", [pair(1, provenance=value)])
+        assert data.provenance.methods == ("people",)
+        assert data.provenance.constitutions == ()

@@ -1,7 +1,7 @@
 """All that a training run reads: its sources, what is mixed in, and the rows held out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from cai.errors import TrainingError, UsageError
 from cai.export.contents import distinct, unit_key
 from cai.export.data_files import Kind
 from cai.export.mixes import Mix, Mixing
-from cai.export.mixing import Drawn, MixOutcome, draw, woven_in
+from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, woven_in
 from cai.export.selecting import Selection
-from cai.export.units import Labelled, Unit
+from cai.export.units import Labelled
 from cai.sources.scanning import Digest
 from cai.training.data.reading import provenance_of_file, read_units
 from cai.training.data.rows import Provenance, SourceRows, TrainingRow
@@ -80,10 +80,9 @@ def load_training_data(
     own, dropped = _distinct(found)
     if not own:
         raise TrainingError(_nothing_left(names, dropped))
-    keys = {unit_key(row.unit) for row in own}
-    drawn = draw(mixing, kind, keys, len(own), _refusal(selection, kind))
+    drawn = draw(mixing, kind, own.keys(), len(own), _refusal(selection, kind))
     others = [(each.outcome.n, _rows_of(each)) for each in drawn]
-    rows = list(woven_in(own, len(own), others))[:limit]
+    rows = list(woven_in(own.values(), len(own), others))[:limit]
     train, evaluation = split_rows(rows, eval_share)
     provenance = Provenance()
     for each in (*(each.provenance for each in found), *map(_provenance_of, drawn)):
@@ -100,18 +99,17 @@ def load_training_data(
     )
 
 
-def _distinct(found: Sequence[SourceRows]) -> tuple[list[TrainingRow], Counter[str]]:
-    """The rows of all sources, the first of each content, and what is left out."""
+def _distinct(found: Sequence[SourceRows]) -> tuple[dict[int, TrainingRow], Counter[str]]:
+    """The rows of all sources by their content, the first of each, and what is left out."""
     rows = [row for each in found for row in each.rows]
     dropped = sum((each.left_out for each in found), Counter[str]())
-    waiting = set(distinct((row.unit for row in rows), (), dropped))
-    kept: list[TrainingRow] = []
+    kept = set(distinct((row.unit for row in rows), (), dropped))
+    own: dict[int, TrainingRow] = {}
     for row in rows:
         key = unit_key(row.unit)
-        if key in waiting:
-            waiting.remove(key)
-            kept.append(row)
-    return kept, +dropped
+        if key in kept:
+            own.setdefault(key, row)
+    return own, +dropped
 
 
 def _nothing_left(names: Sequence[str | Path], dropped: Counter[str]) -> str:
@@ -122,8 +120,8 @@ def _nothing_left(names: Sequence[str | Path], dropped: Counter[str]) -> str:
     )
 
 
-def _refusal(selection: Selection, kind: Kind) -> Callable[[Unit], str | None]:
-    return lambda unit: selection.refusal(unit, kind)
+def _refusal(selection: Selection, kind: Kind) -> Refusal:
+    return lambda row: selection.refusal(row.unit, row.confidence, kind)
 
 
 def _rows_of(drawn: Drawn) -> Iterator[TrainingRow]:

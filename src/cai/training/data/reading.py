@@ -43,7 +43,7 @@ def read_units(
     summary = file.check()
     left_out, told, rows = +summary.bad, Told(), list[TrainingRow]()
     for row in file.rows(left_out):
-        reason = selection.refusal(row.unit, kind)
+        reason = selection.refusal(row.unit, row.confidence, kind)
         if reason is not None:
             left_out[reason] += 1
             continue
