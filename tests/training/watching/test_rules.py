@@ -1,5 +1,7 @@
 """Rules: what can be written, what each means, and what is said of one that is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from cai.errors import UsageError
@@ -80,3 +82,9 @@ def test_the_default_rules_only_warn_and_each_is_of_a_metric():
     assert {rule.then for rule in DEFAULT_RULES} == {"warn"}
     assert {rule.metric for rule in DEFAULT_RULES} <= set(METRICS)
     assert len({rule.text for rule in DEFAULT_RULES}) == len(DEFAULT_RULES)
+
+
+def test_the_page_names_every_metric_and_every_default_rule():
+    page = (Path(__file__).parents[3] / "docs" / "watching.md").read_text("utf-8")
+    assert [name for name in METRICS if f"`{name}`" not in page] == []
+    assert [rule.text for rule in DEFAULT_RULES if f"`{rule.text}`" not in page] == []
