@@ -57,8 +57,20 @@ class ChatForm:
         if not prompt.endswith(self.after_last):
             return None
         body = prompt.removesuffix(self.after_last)
-        if body.startswith(self.before_user):
-            return self._alternating(body.removeprefix(self.before_user))
+        # the longer beginning says more: one may be part of the other, either way round
+        is_system_first = len(self.before_system or "") > len(self.before_user)
+        readings = [self._without_system, self._with_system]
+        for read in reversed(readings) if is_system_first else readings:
+            if (turns := read(body)) is not None:
+                return turns
+        return None
+
+    def _without_system(self, body: str) -> tuple[Message, ...] | None:
+        if not body.startswith(self.before_user):
+            return None
+        return self._alternating(body.removeprefix(self.before_user))
+
+    def _with_system(self, body: str) -> tuple[Message, ...] | None:
         if self.before_system is None or not body.startswith(self.before_system):
             return None
         system, found, rest = body.removeprefix(self.before_system).partition(self.after_system)
