@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from cai.errors import CaiError, ModelError, TrainingError, UsageError
 from cai.models.hf.source import Source
-from cai.models.hf.tokens import encode_dialogue
+from cai.models.hf.tokens import Tokenizer, encode_dialogue
 from cai.models.opening import parse_spec
 from cai.training.principled import RewardTemplate, Statement, conditioned
 from cai.training.reward_checkpoint import RewardCheckpoint, open_reward_checkpoint
@@ -77,6 +77,10 @@ class RewardModel:
         if batch_tokens < 1:
             raise UsageError(f"{batch_tokens} tokens in a batch were asked for. Allow at least 1.")
         return cls(open_reward_checkpoint(_source(given)), batch_tokens=batch_tokens)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._checkpoint.tokenizer
 
     @property
     def is_conditioned(self) -> bool:

@@ -1,0 +1,150 @@
+"""`cai serve`: rewards over HTTP, by a reward model or by judges with a constitution."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from cai.cli.judging_options import JudgeChoice, judging_if_named
+from cai.constitution.loading import load_constitution
+from cai.engine.loop import run_async
+from cai.errors import UsageError
+from cai.jobs.probing import Verdicts
+from cai.judging.judge import JudgePlan
+from cai.judging.scoring import ScoreKind, ScorePlan
+from cai.models.openai.apikey import read_key
+
+if TYPE_CHECKING:
+    from cai.serving.queries import ChatForm
+
+
+@click.command(epilog="Example: cai serve -m embedded -c testbed --port 8080")
+@click.option("--reward-model", help="A folder that holds a reward model, or hf:NAME.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option(
+    "--principle",
+    "principles",
+    multiple=True,
+    metavar="[not:]ID",
+    help="Of a conditioned reward model: what responses should keep, or break.",
+)
+@click.option("--key-env", help="The environment variable with the key that clients must show.")
+@click.option("--policy", help="Folder of the policy's tokenizer: its template is taken off.")
+@click.option(
+    "--unscored", type=float, help="What /get_reward says where nothing was scored; else an error."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["mark", "check"]),
+    default="mark",
+    show_default=True,
+    help="A judge's score: a mark from 1 to 10, or passed and failed.",
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder that keeps the judges' answers."
+)
+@judging_if_named
+def serve(
+    reward_model: str | None,
+    host: str,
+    port: int,
+    principles: tuple[str, ...],
+    key_env: str | None,
+    policy: str | None,
+    unscored: float | None,
+    kind: ScoreKind,
+    out: Path | None,
+    judges: JudgeChoice,
+    constitution: str | None,
+    plan: JudgePlan,
+    verdicts: Verdicts,
+    seed: int,
+) -> int:
+    """Serve rewards over HTTP: of a reward model, or of judges under a constitution.
+
+    Plain JSON at /score and /compare, the remote reward of OpenRLHF at /get_reward, a description
+    at /openapi.json. A response that cannot be scored is null, never 0.
+    """
+    _check(reward_model, judges, constitution, principles, out)
+    if unscored is not None and not math.isfinite(unscored):
+        raise UsageError(f"--unscored {unscored} is no reward. Give a finite number.")
+    console = Console(stderr=True)
+    from cai.serving.app import Service
+    from cai.serving.running import bound
+    from cai.serving.running import serve as answer
+
+    key = _key(key_env)
+    form = _policy(policy)
+    with bound(host, port) as listening:
+        if reward_model is not None:
+            from cai.serving.model_rewards import model_rewarder  # heavy: torch
+
+            opening = model_rewarder(reward_model, constitution, principles)
+        else:
+            from cai.serving.judge_rewards import Bench, judge_rewarder
+
+            loaded = load_constitution(constitution or "")
+            scoring = ScorePlan(kind, plan.tags, plan.samples)
+            bench = Bench(judges.open(), loaded, scoring, plan, verdicts, seed)
+            opening = judge_rewarder(bench, out, console)
+
+        async def work() -> None:
+            async with opening as rewarder:
+                service = Service(rewarder, key, form or rewarder.chat_form, unscored)
+                await answer(service, listening, console)
+
+        run_async(work())
+    return 0
+
+
+def _check(
+    reward_model: str | None,
+    judges: JudgeChoice,
+    constitution: str | None,
+    principles: Sequence[str],
+    out: Path | None,
+) -> None:
+    """What goes together.
+
+    Raises:
+        UsageError: The options name no source of rewards, or two.
+    """
+    if (reward_model is None) == (not judges.models):
+        found = "both are given" if judges.models else "neither is given"
+        raise UsageError(
+            f"Rewards come from --reward-model or from a judge (-m), and {found}. Name one of them."
+        )
+    if judges.models and constitution is None:
+        raise UsageError(
+            "A judge scores under a constitution, and none is given. Name one with -c."
+        )
+    if judges.models and principles:
+        raise UsageError(
+            "--principle is for conditioned reward models. Choose a judge's principles with --tag."
+        )
+    if reward_model is not None and out is not None:
+        raise UsageError("-o keeps the answers of judges. Leave it out with a reward model.")
+
+
+def _key(variable: str | None) -> str:
+    if variable is None:
+        return ""
+    key = read_key(variable).value
+    if not key:
+        raise UsageError(
+            f"The environment variable {variable} is not set or empty. Set it to the key that "
+            "clients must show."
+        )
+    return key
+
+
+def _policy(folder: str | None) -> "ChatForm | None":
+    if folder is None:
+        return None
+    from cai.serving.policy import policy_form  # heavy: transformers
+
+    return policy_form(folder)

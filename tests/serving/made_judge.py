@@ -1,0 +1,42 @@
+"""A judge whose marks and verdicts are a function of what it is asked."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from cai.constitution.schema import Constitution, Principle
+from cai.errors import ModelError
+from cai.judging.judge import Judge, JudgePlan
+from cai.judging.scoring import ScorePlan
+from cai.models.scripted import ScriptedModel
+from cai.serving.judge_rewards import Bench, JudgeRewarder
+from cai.types import Message
+
+RULES = Constitution(
+    name="rules",
+    principles=(
+        Principle(id="kind", text="The response is kind.", weight=3.0),
+        Principle(id="short", text="The response is short."),
+    ),
+)
+
+
+def opinion(messages: Sequence[Message], options: Sequence[str]) -> tuple[float, ...]:
+    """Sure of the mark that the response names, and sure that the longer response is better."""
+    text = messages[-1].content
+    if "refuse me" in text:
+        raise ModelError("The server refused the request.")
+    if len(options) == 10:
+        mark = int(re.findall(r"mark (\d+)", text)[0])
+        return tuple(0.0 if each == mark else -50.0 for each in range(1, 11))
+    a, b = (re.findall(rf"<response_{side}>\n(.*?)\n</response_{side}>", text)[0] for side in "ab")
+    p_a = 1 / (1 + math.exp(len(b) - len(a)))
+    return math.log(p_a), math.log(1 - p_a)
+
+
+def made_judge(seed: int = 0) -> tuple[JudgeRewarder, ScriptedModel]:
+    """The judge, asked directly, and the model that answers for it."""
+    model = ScriptedModel(choices=opinion)
+    judges = (Judge.of(model),)
+    bench = Bench((judges[0].speaker,), RULES, ScorePlan(), JudgePlan(), seed=seed)
+    return JudgeRewarder(judges, bench), model
