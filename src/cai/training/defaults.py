@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import torch
 from datasets.utils.logging import disable_progress_bar, enable_progress_bar
+from huggingface_hub import constants
 from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
@@ -43,7 +44,11 @@ def default_fields() -> dict[str, object]:
 
 @contextmanager
 def quiet_libraries(folder: TrainFolder) -> Generator[None]:
-    """TensorBoard's folder, and no bars and advice of the libraries on the console."""
+    """TensorBoard's folder; no bars and advice on the console, and no word to anybody outside.
+
+    TRL tells the hub which trainer is made, on which device. The constant that forbids it is read
+    from the environment once, long before.
+    """
     level = transformers_logging.get_verbosity()
     wanted = {"TENSORBOARD_LOGGING_DIR": str(folder.logs), "TQDM_DISABLE": "1"}
     before = {name: os.environ.get(name) for name in wanted}
@@ -51,9 +56,12 @@ def quiet_libraries(folder: TrainFolder) -> Generator[None]:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     disable_progress_bar()
+    had_telemetry = not constants.HF_HUB_DISABLE_TELEMETRY
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         yield
     finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = not had_telemetry
         enable_progress_bar()
         transformers_logging.enable_progress_bar()
         transformers_logging.set_verbosity(level)

@@ -19,13 +19,13 @@ N_PROMPTS = 32
 
 
 def watch_samples(trainer: Trainer, begun: Begun, data: TrainingData) -> None:
-    """Has responses to the first held-out prompts watched, ten times in all.
+    """Has responses to the first held-out prompts watched, at the start and four times more.
 
     Where nothing is held out, to those of the first rows.
     """
     rows = data.evaluation or data.train
     prompts = list(dict.fromkeys(prompt_of(row.unit).messages for row in rows))[:N_PROMPTS]
-    every = max(1, _n_steps(trainer) // 10)
+    every = max(1, _n_steps(trainer) // 4)
     watcher = Watcher(Path(begun.folder.path), begun.plan.rules)
     watch(trainer, watcher, plan=SamplingPlan(prompts, every, seed=begun.plan.seed))
 

@@ -118,6 +118,14 @@ _LABELS = [
         show_default=True,
         help="Moves every label towards one half.",
     ),
+    click.option(
+        "--label-temperature",
+        "temperature",
+        type=click.FloatRange(0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Below 1 makes labels surer; `cai agreement` prints the one that fits people.",
+    ),
 ]
 
 
@@ -200,7 +208,14 @@ def labelled(command: Command) -> Command:
     """Gives a command `labels`: what is made of the judge's probabilities."""
 
     @wraps(command)
-    def gathered(kind: LabelKind, min_margin: float, smoothing: float, **options: Any) -> int:
-        return command(labels=LabelPlan(kind, min_margin, smoothing), **options)
+    def gathered(
+        kind: LabelKind,
+        min_margin: float,
+        smoothing: float,
+        temperature: float,
+        **options: Any,
+    ) -> int:
+        labels = LabelPlan(kind, min_margin, smoothing, temperature)
+        return command(labels=labels, **options)
 
     return with_options(gathered, _LABELS)
