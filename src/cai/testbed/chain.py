@@ -6,6 +6,7 @@ none of them is among the requests that policies are measured on.
 """
 
 import json
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -30,6 +31,7 @@ from cai.revision import RevisionPlan, speakers_of
 from cai.run import Run
 from cai.speaker import Speaker
 from cai.testbed.oracle import read_request, read_response
+from cai.testbed.pairs import draw_labelled
 from cai.testbed.policies import MAX_TOKENS, draw_prompts
 from cai.testbed.truth import breaches
 from cai.training.data.loading import load_training_data
@@ -37,6 +39,7 @@ from cai.training.labels import LabelKind, LabelPlan
 from cai.training.plan import TrainPlan
 from cai.training.rewards.choice import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
 from cai.training.rewards.group_judge import GroupPlan
+from cai.types import Message
 
 Feedback = Literal["judge", "people"]
 """Whose labels: those of the judge, or the truth in the place of people's."""
@@ -163,6 +166,22 @@ class Chain:
         plan = self._plan(out, start, "reward", logging_steps=25)
         train_reward(data, plan, self.console, LabelPlan(labels))
         return str(out)
+
+    def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
+        """How many of `n` pairs of responses to held-out requests a reward model puts right."""
+        from cai.training.reward_model import RewardModel  # heavy: torch
+
+        pairs = draw_labelled(random.Random(f"reward {self.seed}"))
+        model = RewardModel.load(self.reward_model(feedback))
+        n_right = 0
+        for pair in (next(pairs) for _ in range(n)):
+            asked = Message("user", pair.request.text)
+            a, b = model.rewards(
+                [(asked, Message("assistant", text)) for text in (pair.response_a, pair.response_b)]
+            )
+            assert a is not None and b is not None, "texts of the testbed are short"
+            n_right += (a > b) == pair.is_a_better
+        return n_right / n
 
     def rl(
         self,
