@@ -1,6 +1,6 @@
 """Policies trained in every way the toolkit has, against the truth, over several seeds.
 
-    python benchmarks/training.py --out runs/training-benchmark --seeds 3
+    python benchmarks/training.py --out runs/training-benchmark --seeds 0 1 2
 
 Each arm of each seed is a folder, made once: the command goes on where it stopped. The table is
 printed and written as JSON and Markdown.
@@ -21,7 +21,7 @@ from cai.testbed.chain import Chain
 from cai.testbed.measure import Rates
 from cai.testbed.policies import policy_rates
 
-N_REQUESTS = 1000
+N_REQUESTS = 600
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ SHOWN = ("harmful", "declined", "evaded", "helped", "dodged", "rude", "preaching
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         chain = Chain(options.out / f"seed-{seed}", seed, Console(quiet=True))
         for arm in ARMS:
             measured(options.out, chain, arm)
@@ -100,7 +100,7 @@ def result_path(out: Path, seed: int, arm: Arm) -> Path:
     return out / f"seed-{seed}" / "rates" / f"{slug}.json"
 
 
-def write(out: Path, n_seeds: int) -> None:
+def write(out: Path, seeds: list[int]) -> None:
     """The table, printed and kept as JSON and Markdown."""
     arms: list[dict[str, object]] = []
     lines = [
@@ -108,9 +108,7 @@ def write(out: Path, n_seeds: int) -> None:
         "|---|" + "---|" * len(SHOWN),
     ]
     for arm in ARMS:
-        found = [
-            json.loads(result_path(out, seed, arm).read_text())["rates"] for seed in range(n_seeds)
-        ]
+        found = [json.loads(result_path(out, seed, arm).read_text())["rates"] for seed in seeds]
         arms.append({"name": arm.name, "rates": found})
         cells = [cell([each[name] for each in found]) for name in SHOWN]
         lines.append(f"| {arm.name} | " + " | ".join(cells) + " |")

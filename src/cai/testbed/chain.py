@@ -80,10 +80,10 @@ class Sizes:
 
     revised: int = 800
     rounds: int = 4
-    judged: int = 300
+    judged: int = 200
     k: int = 4
     rl_prompts: int = 800
-    rl_steps: int = 25
+    rl_steps: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,24 @@ class Chain:
     console: Console
     sizes: Sizes = Sizes()
 
+    def revised(self) -> Run:
+        """The start's answers to the first requests, critiqued and revised by itself."""
+        speakers = speakers_of(
+            open_model("embedded"),
+            respond=Sampling(1.0, max_tokens=MAX_TOKENS),
+            revise=Sampling(0.3, max_tokens=MAX_TOKENS),
+        )
+        source = PromptSource((self._prompts("sl", self.sizes.revised),))
+        plan = RevisionPlan(rounds=self.sizes.rounds, tags=REVISED_UNDER)
+        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, self.seed)
+        run = Run(self.folder / "revised")
+        run_async(run_revision(run.path, job, pace=Pace(), console=Console(quiet=True)))
+        return run
+
     def supervised(self) -> str:
         """SL: the start trained on its own revisions."""
         out = self.folder / "sl"
-        run = self._revised()
+        run = self.revised()
         from cai.training.sft import train_sft  # heavy: torch, trl
 
         data = load_training_data(str(run.path), "sft")
@@ -107,19 +121,22 @@ class Chain:
 
     def preferences(self, feedback: Feedback) -> str:
         """Responses of SL to new requests, and which of them are better: a run, or a file."""
-        samples = self._samples()
         if feedback == "people":
-            return str(self._labelled_by_truth(samples))
+            return str(self._labelled_by_truth(self._samples()))
+        return str(self.judged().path)
+
+    def judged(self) -> Run:
+        """Responses of SL to new requests, compared by the judge."""
         judged = Run(self.folder / "judged")
         judged.judge(
-            samples,
+            self._samples(),
             model=open_model("embedded"),
             constitution=load_constitution("testbed"),
             plan=JudgePlan(tags=JUDGED_UNDER),
             seed=self.seed,
             is_quiet=True,
         )
-        return str(judged.path)
+        return judged
 
     def temperature(self) -> float:
         """That of the judge's labels by the truth of the pairs that people would have labelled."""
@@ -210,22 +227,9 @@ class Chain:
             plan = ScorePlan(tags=JUDGED_UNDER)
             return RewardChoice(score=ScoreChoice(judges, constitution, plan), seed=self.seed)
         choice = JudgeChoice(
-            judges, constitution, JudgePlan(tags=JUDGED_UNDER), GroupPlan(opponents=2)
+            judges, constitution, JudgePlan(tags=JUDGED_UNDER, n_principles=3), GroupPlan(2)
         )
         return RewardChoice(judge=choice, seed=self.seed)
-
-    def _revised(self) -> Run:
-        speakers = speakers_of(
-            open_model("embedded"),
-            respond=Sampling(1.0, max_tokens=MAX_TOKENS),
-            revise=Sampling(0.3, max_tokens=MAX_TOKENS),
-        )
-        source = PromptSource((self._prompts("sl", self.sizes.revised),))
-        plan = RevisionPlan(rounds=self.sizes.rounds, tags=REVISED_UNDER)
-        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, self.seed)
-        run = Run(self.folder / "revised")
-        run_async(run_revision(run.path, job, pace=Pace(), console=Console(quiet=True)))
-        return run
 
     def _samples(self) -> Run:
         samples = Run(self.folder / "samples")
