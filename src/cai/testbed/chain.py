@@ -59,6 +59,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
         "loss_type": ["sigmoid", "sft"],
         "loss_weights": [1.0, 0.2],
     },
+    "kto": {"learning_rate": 1e-4, "per_device_train_batch_size": 16, "num_train_epochs": 3},
     "rl": {
         "learning_rate": 2e-4,
         "per_device_train_batch_size": 64,
@@ -171,6 +172,16 @@ class Chain:
         data = load_training_data(source, "preference")
         plan = self._plan(out, start, "dpo", logging_steps=20)
         train_dpo(data, plan, self.console, LabelPlan(labels, temperature=temperature))
+        return f"hf:{out}"
+
+    def kto(self, feedback: Feedback = "judge") -> str:
+        """SL and KTO, on the same responses one by one."""
+        out = self.folder / f"kto-{feedback}"
+        start, source = self.supervised(), self.preferences(feedback)
+        from cai.training.kto import train_kto  # heavy: torch, trl
+
+        data = load_training_data(source, "kto")
+        train_kto(data, self._plan(out, start, "kto", logging_steps=20), self.console)
         return f"hf:{out}"
 
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:

@@ -12,6 +12,7 @@ from peft import LoraConfig
 from transformers import TrainingArguments
 
 from cai.training.config import config_of
+from cai.training.control_tokens import check_rows
 from cai.training.data.loading import TrainingData
 from cai.training.defaults import default_fields, fixed_fields, quiet_libraries
 from cai.training.folder import TrainFolder
@@ -50,10 +51,17 @@ class Begun:
         return self.folder.figures()
 
     @contextmanager
-    def started(self, head: Head) -> Generator[Start]:
-        """The model to start from, and the libraries kept quiet until the end."""
+    def started(self, head: Head, data: TrainingData) -> Generator[Start]:
+        """The model to start from, and the libraries kept quiet until the end.
+
+        Raises:
+            CaiError: The model cannot be opened, or the rows hold control tokens that it obeys.
+        """
         with quiet_libraries(self.folder):
-            yield open_start(self.plan.model, head)
+            start = open_start(self.plan.model, head)
+            if not start.arguments and not self.plan.allows_control_tokens:
+                check_rows([*data.train, *data.evaluation], start.tokenizer, start.spec)
+            yield start
 
 
 def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:

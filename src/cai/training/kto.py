@@ -32,12 +32,12 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
             "per_device_train_batch_size is 1, and KTO estimates its KL term from the other "
             "responses of a batch. Set 2 or more."
         )
-    with begun.started("language") as start:
+    with begun.started("language", data) as start:
         trainer = KTOTrainer(
             start.model,
             args=begun.config,
-            train_dataset=table_of(data.train),
-            eval_dataset=evaluation_table(data),
+            train_dataset=table_of(data.train, start.arguments),
+            eval_dataset=evaluation_table(data, start.arguments),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )

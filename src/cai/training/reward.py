@@ -51,12 +51,12 @@ def train_reward(
     begun = begin("reward", data, plan, ways)
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("reward") as start:
+    with begun.started("reward", data) as start:
         trainer = (SoftRewardTrainer if labels.needs_loss else RewardTrainer)(
             start.model,
             args=begun.config,
-            train_dataset=table_of(data.train, labels),
-            eval_dataset=evaluation_table(data, labels),
+            train_dataset=table_of(data.train, start.arguments, labels),
+            eval_dataset=evaluation_table(data, start.arguments, labels),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )

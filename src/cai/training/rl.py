@@ -58,7 +58,7 @@ def train_rl(
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with (
-        begun.started("language") as start,
+        begun.started("language", data) as start,
         opened_rewards(rewards, begun.folder.judging) as opened,
     ):
         begun.config.reward_weights = opened.weights
@@ -67,8 +67,10 @@ def train_rl(
             model=start.model,
             reward_funcs=cast(Any, tape.watched(opened.functions, opened.weights)),
             args=begun.config,
-            train_dataset=table_of(data.train),
-            eval_dataset=evaluation_table(data) if begun.config.eval_strategy != "no" else None,
+            train_dataset=table_of(data.train, start.arguments),
+            eval_dataset=evaluation_table(data, start.arguments)
+            if begun.config.eval_strategy != "no"
+            else None,
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )

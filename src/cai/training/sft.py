@@ -25,12 +25,12 @@ def train_sft(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
     begun = begin("sft", data, plan, Ways(loss="cross-entropy of the responses"))
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language") as start:
+    with begun.started("language", data) as start:
         trainer = SFTTrainer(
             start.model,
             begun.config,
-            train_dataset=table_of(data.train),
-            eval_dataset=evaluation_table(data),
+            train_dataset=table_of(data.train, start.arguments),
+            eval_dataset=evaluation_table(data, start.arguments),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )

@@ -5,7 +5,7 @@
 # transformers leaves some of its types open: what is unknown stays in this file
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +25,22 @@ from cai.errors import TrainingError
 from cai.models.hf.adapter import is_adapter, merged, read_adapter
 from cai.models.hf.source import Source, plain_errors, quiet, where_of
 from cai.models.opening import embedded_folder, parse_spec
+from cai.training.control_tokens import template_arguments
 
 Head = Literal["language", "reward"]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model by its name as given, with its network and tokenizer."""
+    """A model by its name as given, with its network and tokenizer.
+
+    `arguments` are what its chat template is given with every row.
+    """
 
     spec: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    arguments: Mapping[str, object]
 
 
 def open_start(spec: str, head: Head) -> Start:
@@ -68,7 +73,7 @@ def open_start(spec: str, head: Head) -> Start:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    return Start(spec, model, tokenizer)
+    return Start(spec, model, tokenizer, template_arguments(tokenizer))
 
 
 def _source(spec: str) -> Source:
