@@ -131,7 +131,11 @@ class RewardModel:
                 )
             if template is not None:
                 conversation = conditioned(conversation, statements or (), template)
-            rows.append(encode_dialogue(self._checkpoint.tokenizer, conversation))
+            try:
+                rows.append(encode_dialogue(self.tokenizer, conversation))
+            except (TypeError, ValueError) as error:  # lone surrogates, for instance
+                reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+                raise ModelError(f"A conversation cannot be encoded: {reason}.") from error
         return rows
 
     def _template(self, statements: Sequence[Statement] | None) -> RewardTemplate | None:
