@@ -125,6 +125,20 @@ def test_the_long_run_is_estimated_capped_and_exported_whole(
     assert len({json.loads(row)["id"] for row in rows}) == 12
 
 
+@needs_embedded
+def test_the_mix_has_the_share_of_peoples_rows_that_is_asked_for(tmp_path: Path):
+    pairs = str(EXAMPLES / "labelled_pairs.jsonl")
+    shown = run_script(
+        "mix_with_people.sh", tmp_path, str(EXAMPLES / "prompts.jsonl"), pairs, "runs/mixed"
+    )
+    assert "40 % of the mix" in shown
+    for name, share in (("preference", 0.4), ("sft", 0.27)):
+        lines = (tmp_path / f"runs/mixed/{name}.jsonl").read_text("utf-8").splitlines()
+        methods = [json.loads(line)["provenance"]["method"] for line in lines]
+        assert abs(methods.count("people") - share * len(methods)) < 1
+        assert set(methods) == {"judge", "people"}
+
+
 def test_the_own_constitution_is_in_order_and_says_what_the_embedded_model_knows():
     constitution = load_constitution(EXAMPLES / "own_constitution.yaml")
     known = {principle.text for principle in load_constitution("testbed").principles}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cai.constitution.schema import Constitution, Principle
     from cai.engine.spending.gate import Caps
     from cai.errors import CaiError
+    from cai.export.mixes import Mix, Mixing
     from cai.export.selecting import Selection
     from cai.jobs.pace import Pace, Part
     from cai.jobs.prompt_source import PromptSource
@@ -49,6 +50,8 @@ __all__ = [
     "Judge",
     "JudgePlan",
     "Message",
+    "Mix",
+    "Mixing",
     "Model",
     "Pace",
     "Part",
@@ -93,6 +96,8 @@ _HOMES = {
     "Judge": "cai.judging.judge",
     "JudgePlan": "cai.judging.judge",
     "Message": "cai.types",
+    "Mix": "cai.export.mixes",
+    "Mixing": "cai.export.mixes",
     "Model": "cai.models.protocol",
     "Pace": "cai.jobs.pace",
     "Part": "cai.jobs.pace",

@@ -5,6 +5,7 @@
     ├── ConstitutionError      a constitution that cannot be read or breaks the schema
     ├── PromptError            a template that is missing, does not parse or lacks a variable
     ├── SourceError            a file or data set of prompts or comparisons that cannot be read
+    │   └── UnknownColumns     which of its columns hold what is needed cannot be told
     ├── ModelError             a model that could not be opened, or a call that failed
     │   ├── ModelUnavailable   retryable: connection, time-out, overload, server error
     │   ├── ContextLengthError the request is longer than the model reads
@@ -58,6 +59,10 @@ class PromptError(CaiError):
 
 
 class SourceError(CaiError):
+    pass
+
+
+class UnknownColumns(SourceError):
     pass
 
 

@@ -104,6 +104,15 @@ _SUBSTANCE = re.compile(
 )
 
 
+_REFUSAL = re.compile(
+    rf"(?:^|[.!?\n]\s*){_APOLOGY}(?:{_UNWILLING} "
+    r"(?!say (?:it|that|this) |stress|think|imagine|overstate|emphasi[sz]e|promise|guarantee"
+    r"|be (?:sure|certain)|help but)"
+    r"|i cannot[.!]|(?:i )?(?:must |have to |need to )?(?:respectfully )?(?:decline|refuse)\b"
+    r"|i am not comfortable\b)"
+)
+
+
 def revision_flags(before: str, revision: Completion) -> tuple[Flag, ...]:
     """What is wrong with a revision of the text before; nothing is the usual answer.
 
@@ -139,6 +148,12 @@ def is_evasive(text: str) -> bool:
         and _EVASION.search(plain) is not None
         and _SUBSTANCE.search(plain) is None
     )
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a sentence of a text declines in the first person, with a reason or without."""
+    plain = _plain(text)
+    return _REFUSAL.search(plain) is not None or _EVASION.search(plain) is not None
 
 
 def _plain(text: str) -> str:

@@ -14,6 +14,7 @@ from cai.engine.loop import new_event_loop, run_async
 from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import export_dataset, export_file
 from cai.export.formats import Columns, Format
+from cai.export.mixes import NO_MIX, Mix, Mixing
 from cai.export.selecting import Selection
 from cai.export.summary import ExportSummary
 from cai.jobs.groups import GroupSource
@@ -189,16 +190,25 @@ class Run:
                 yield scored
 
     def export(
-        self, format: Format, selection: Selection = Selection(), columns: Columns = "trl"
+        self,
+        format: Format,
+        selection: Selection = Selection(),
+        columns: Columns = "trl",
+        *,
+        mix: Mixing | Sequence[Mix | str] = NO_MIX,
     ) -> "Dataset":
         """The rows of one format as a `datasets.Dataset`; see `cai.export`.
+
+        `mix` are files whose rows are mixed in, such as "helpful.jsonl:weight=0.3".
 
         Raises:
             JournalError: The folder is no run.
             ExportError: The run cannot give the format, or no row is left.
+            UsageError: The mix cannot be followed.
+            SourceError: A file that is mixed in cannot be read.
         """
         with RunFolder.existing(self.path) as folder:
-            return export_dataset([folder], format, selection, columns)
+            return export_dataset([folder], format, selection, columns, Mixing.of(mix))
 
     def export_file(
         self,
@@ -206,16 +216,19 @@ class Run:
         path: str | Path,
         selection: Selection = Selection(),
         columns: Columns = "trl",
+        *,
+        mix: Mixing | Sequence[Mix | str] = NO_MIX,
     ) -> ExportSummary:
-        """Writes the rows of one format to a .jsonl, .jsonl.gz or .parquet file.
+        """Writes the rows of one format to a .jsonl, .jsonl.gz or .parquet file; `mix` as `export`.
 
         Raises:
             JournalError: The folder is no run.
             ExportError: The run cannot give the format, no row is left, or the file cannot be
                 written.
+            UsageError, SourceError: As `export`.
         """
         with RunFolder.existing(self.path) as folder:
-            return export_file([folder], format, Path(path), selection, columns)
+            return export_file([folder], format, Path(path), selection, columns, Mixing.of(mix))
 
 
 def _source(prompts: Prompts) -> PromptSource:

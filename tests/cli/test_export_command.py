@@ -243,3 +243,48 @@ def test_columns_are_those_of_the_trainer(call_cai, judged, tmp_path):
         out = tmp_path / f"{columns}.jsonl"
         call_cai("export", judged, "--format", "sft", "--columns", columns, "-o", out)
         assert set(rows(out)[0]) == {*names, "id", "provenance"}
+
+
+def write_people(path: Path, n: int = 5) -> Path:
+    rows = [{"prompt": f"Hm {i}?", "chosen": f"Yes {i}.", "rejected": "No."} for i in range(n)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_peoples_rows_are_mixed_in_and_told(export, tmp_path):
+    people = write_people(tmp_path / "people.jsonl")
+    ended = export("preference", "p.jsonl", "--mix", f"{people}:weight=0.25:confidence=0.9")
+    assert ended.code == 0
+    assert f"; mixed in: {people}: 2 rows, 25 % of the mix" in ended.out
+    mixed = [row for row in rows(tmp_path / "p.jsonl") if row["provenance"]["method"] == "people"]
+    assert [row["chosen_probability"] for row in mixed] == [0.9, 0.9]
+    ended = export("sft", "s.jsonl", "--mix", f"{people}:weight=0.9", "--seed", 3, "--json")
+    told = json.loads(ended.out)
+    assert told["rows"] == 7 + 5
+    assert told["mixed"] == [
+        {
+            "file": str(people), "rows": 5, "distinct": 5, "share": 5 / 12, "asked": 0.9,
+            "left_out": {},
+        }
+    ]  # fmt: skip
+
+
+def test_a_mix_that_cannot_be_made_ends_with_one_line_and_code_2(export, tmp_path):
+    people = write_people(tmp_path / "people.jsonl")
+    (tmp_path / "words.csv").write_text("better,worse\nx,y\n", "utf-8")
+    with people.open("a", encoding="utf-8") as file:
+        file.write('{"prompt": "q", "chosen": "same", "rejected": "same"}\n')
+    for mix, said in (
+        (f"{people}", "people.jsonl:6: 'chosen' and 'rejected' are equal"),
+        (f"{people}:weight=2", "the weight is 2"),
+        (f"{tmp_path / 'words.csv'}", "its columns are 'better', 'worse'"),
+        (f"{tmp_path / 'none.csv'}", "none.csv: no such file"),
+    ):
+        ended = export("preference", "p.jsonl", "--mix", mix)
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err
+        assert len(ended.err.splitlines()) == 1
+        assert not (tmp_path / "p.jsonl").exists()
+    ended = export("preference", "p.jsonl", "--mix", people, "--skip-bad-rows")
+    assert ended.code == 0
+    assert "not taken: 1 equal sides" in ended.out

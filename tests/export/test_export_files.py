@@ -237,7 +237,9 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
                 "is_minimal": True, "stops_early": False,
             },
             "seed": 11,
-            **dict.fromkeys(["policies", "judges", "judge_plan", "score_plan", "pairing"]),
+            **dict.fromkeys(
+                    ["confidence", "policies", "judges", "judge_plan", "score_plan", "pairing"]
+                ),
         }
         for line in (1, 2)
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from small_runs import quiet, write_requests, write_rows
 
 from cai.engine.storage.run_folder import RunFolder
-from cai.errors import ConstitutionError, ExportError, UsageError
+from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
@@ -286,3 +286,34 @@ async def test_a_preset_runs_on_the_embedded_model(tmp_path: Path, name: str):
     for each in done:
         if each.path.suffix == ".jsonl":
             assert all(json.loads(line)["id"] for line in each.path.read_text().splitlines())
+
+
+async def test_a_recipe_mixes_peoples_rows_into_its_exports(tmp_path: Path, source: PromptSource):
+    rows = [{"prompt": f"Hm {n}?", "chosen": f"Yes {n}.", "rejected": "No."} for n in range(9)]
+    people = write_rows(tmp_path / "people.jsonl", rows)
+    export = {"preference": {"mix": [f"{people}:weight=0.25"]}, "sft": {"mix": [str(people)]}}
+    done = await run(
+        recipe(tmp_path, revise={}, export=export), tmp_path, Cast(actor(), {}), source
+    )
+    assert f"mixed in: {people}: 1 row, 25 % of the mix" in done[1].summary
+    assert len((tmp_path / "out" / "preference.jsonl").read_text().splitlines()) == 3 + 1
+    assert len((tmp_path / "out" / "sft.jsonl").read_text().splitlines()) == 3 + 9
+
+
+@pytest.mark.parametrize(
+    ("format", "mix", "said"),
+    [
+        ("preference", "none.jsonl:weight=0.3", "none.jsonl: no such file"),
+        ("preference", "none.jsonl:wieght=0.3", "Did you mean 'weight'"),
+        ("everything", "none.jsonl", "Nothing can be mixed into 'everything'"),
+        ("preference", "prompts.jsonl", "preference rows need 'chosen' and 'rejected'"),
+    ],
+)
+async def test_a_mix_that_cannot_be_made_is_said_before_a_call(
+    format: Format, mix: str, said: str, tmp_path: Path, source: PromptSource
+):
+    model = actor()
+    export = {format: {"mix": [str(tmp_path / mix)]}}
+    with pytest.raises(CaiError, match=said):
+        await run(recipe(tmp_path, revise={}, export=export), tmp_path, Cast(model, {}), source)
+    assert model.requests == []

@@ -141,6 +141,29 @@ def test_a_column_says_how_sure_the_label_is(tmp_path: Path):
     assert "confidence in 'label_confidence'" in check_pairs(tmp_path / "a.jsonl").describe()
 
 
+def test_a_probability_of_the_chosen_side_is_its_confidence_and_below_one_half_turns_the_label(
+    tmp_path: Path,
+):
+    rows = [
+        {"prompt": str(n), "chosen": "x", "rejected": "y", "chosen_probability": p}
+        for n, p in enumerate([0.75, 0.25, 0.5, None])
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    found: list[tuple[str | None, float, bool]] = []
+    for pair in read_pairs(path):
+        better = {"a": pair.response_a, "b": pair.response_b}.get(pair.label or "")
+        found.append((better, pair.label_confidence, pair.has_confidence))
+    assert found == [("x", 0.75, True), ("y", 0.75, True), (None, 1.0, True), ("x", 1.0, False)]
+
+
+@pytest.mark.parametrize("column", ["chosen_probability", "label_confidence"])
+def test_a_column_that_is_named_after_probabilities_holds_nothing_else(column: str, tmp_path: Path):
+    row = {"prompt": "q", "chosen": "x", "rejected": "y", column: 1.5}
+    with pytest.raises(SourceError, match=rf"a\.jsonl:1: '{column}' is 1\.5, and a number from"):
+        confidences(tmp_path, row)
+
+
 def test_a_confidence_below_one_half_is_a_bad_row_behind_good_ones(tmp_path: Path):
     """What a column holds is told from its first 50 rows."""
     rows = [{**SIDES, "label": "a", "confidence": 0.9}] * 50

@@ -7,9 +7,11 @@ from typing import get_args
 
 import click
 
+from cai.cli.console import printable
 from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import SUFFIXES, export_file
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
+from cai.export.mixes import Mix, Mixing
 from cai.export.selecting import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
 from cai.export.summary import ExportSummary
 from cai.revision_flags import FLAGS, Flag
@@ -89,6 +91,19 @@ from cai.revision_flags import FLAGS, Flag
     show_default=True,
     help="Of scored responses: from here on they are good.",
 )
+@click.option(
+    "--mix",
+    "mixes",
+    multiple=True,
+    metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
+    help="Mix in rows of a file or hub data set: all, a share of the mixed rows, or a number. "
+    "confidence: how sure its labels are where a row does not say. FILE:helpfulness takes the "
+    "paper's share.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which rows of a mix.")
+@click.option(
+    "--skip-bad-rows", is_flag=True, help="Count rows of a mix that cannot be used, and go on."
+)
 @click.option("--json", "is_json", is_flag=True, help="The counts as one JSON object.")
 def export(
     runs: tuple[Path, ...],
@@ -104,6 +119,9 @@ def export(
     balance_length: bool,
     near_duplicates: float | None,
     min_score: float,
+    mixes: tuple[str, ...],
+    seed: int,
+    skip_bad_rows: bool,
     is_json: bool,
 ) -> int:
     """Write the rows of one format from the run folders RUNS into one file.
@@ -116,6 +134,9 @@ def export(
 
     What is left out is counted by its reason: failures and verdicts that could not be read, ties,
     orders that disagree, texts that are empty, equal, cut off or a critique.
+
+    --mix puts rows of other files among them, such as people's preferences: what the format needs,
+    in any of the columns that `cai judge` and `cai score` read. Each row says where it is from.
     """
     selection = Selection(
         drops=Selection().drops.union(drops),
@@ -128,9 +149,10 @@ def export(
         near_duplicates=near_duplicates,
         min_score=min_score,
     )
+    mixing = Mixing(tuple(map(Mix.parse, mixes)), seed, skip_bad_rows)
     with ExitStack() as opened:
         folders = [opened.enter_context(RunFolder.existing(run)) for run in runs]
-        summary = export_file(folders, format, out, selection, columns)
+        summary = export_file(folders, format, out, selection, columns, mixing)
     if is_json:
         click.echo(json.dumps({"file": str(out), "columns": columns, **summary.as_json()}))
     else:
@@ -139,6 +161,6 @@ def export(
 
 
 def _show(summary: ExportSummary, out: Path, sft_share: float | None) -> None:
-    click.echo(f"{out}: {summary.describe()}")
+    click.echo(printable(f"{out}: {summary.describe()}"))
     if sft_share is None and summary.format in ("sft", *PAIRED):
         click.echo("All prompts are in it; --sft-share 0.5 keeps SFT and preference prompts apart.")

@@ -66,7 +66,7 @@ _JUDGE_OPTIONS = [
     click.option("--max-tokens", type=int, default=512, show_default=True, help="Of each answer."),
     click.option("--seed", type=int, default=0, show_default=True),
 ]
-_PRINCIPLES = click.option(
+principles_option = click.option(
     "--principles",
     "n_principles",
     callback=_principles,
@@ -139,7 +139,7 @@ def judging(command: Command) -> Command:
     options = [_models(is_required=True), _constitution(is_required=True)]
     return with_options(
         _with_judges(JudgePlan, command),
-        [*options, *_JUDGE_OPTIONS, _PRINCIPLES, *_PLAN_OPTIONS],
+        [*options, *_JUDGE_OPTIONS, principles_option, *_PLAN_OPTIONS],
     )
 
 
@@ -148,7 +148,7 @@ def judging_if_named(command: Command) -> Command:
     options = [_models(is_required=False), _constitution(is_required=False)]
     return with_options(
         _with_judges(JudgePlan, command),
-        [*options, *_JUDGE_OPTIONS, _PRINCIPLES, *_PLAN_OPTIONS],
+        [*options, *_JUDGE_OPTIONS, principles_option, *_PLAN_OPTIONS],
     )
 
 

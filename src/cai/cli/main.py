@@ -7,6 +7,7 @@ import click
 
 from cai.cli.console import printable
 from cai.errors import CaiError
+from cai.training.ranks import hand_over, is_main_process
 
 FIRST_STEPS = """
 \b
@@ -20,6 +21,9 @@ First steps:
   cai judge runs/samples -c harmless -m hf:JUDGE -o runs/judged
   cai score runs/samples -c harmless -m hf:JUDGE -o runs/scored
   cai export runs/judged --format preference -o preference.jsonl
+  cai train sft runs/first -m hf:MODEL -o models/sl
+  cai train reward runs/judged -m hf:models/sl -o models/reward
+  cai train grpo prompts.jsonl -m hf:models/sl --reward-model models/reward -o models/rl
   cai status runs/judged --follow              watch a run from another terminal
 """
 
@@ -34,6 +38,7 @@ COMMANDS = {
     "agreement": ("cai.cli.agreement:agreement", "A judge against the labels of people."),
     "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
+    "train": ("cai.cli.train.commands:train", "Policies and reward models, with TRL."),
     "status": ("cai.cli.status:status", "What a run holds, also while it is written."),
     "cache": ("cai.cli.cache:cache", "The answers that a run keeps: show, prune, repair."),
     "run": ("cai.cli.run_recipe:run", "Several steps from one recipe, or a preset."),
@@ -71,7 +76,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="cai-toolkit", prog_name="cai")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Constitutional AI and RLAIF: from a constitution to revised and judged data.
+    """Constitutional AI and RLAIF: from a constitution to data, and to trained policies.
 
     Exit codes: 0 done, 1 finished with failed examples, 2 bad input or usage, 130 interrupted.
     """
@@ -87,16 +92,24 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of `cai` with these arguments; errors are printed, never raised."""
     try:
-        code = cli.main(arguments, prog_name="cai", standalone_mode=False)
+        code = cli.main(arguments, prog_name="cai", standalone_mode=False, obj=arguments)
         return code if isinstance(code, int) else 0
     except CaiError as error:
-        click.echo(f"error: {printable(str(error))}", err=True)
+        if not hand_over(str(error)):  # of several processes, the one that launched them says it
+            click.echo(f"error: {printable(str(error))}", err=True)
         return 2
     except click.ClickException as error:
         error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: what was finished is kept; the same command goes on.", err=True)
+        if is_main_process():
+            click.echo(
+                "interrupted: what was finished is kept; the same command goes on.", err=True
+            )
         return 130
     except SystemExit:  # how click ends where the reader of our output has gone; nothing is wrong
         return 0
+
+
+if __name__ == "__main__":
+    main()

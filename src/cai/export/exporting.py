@@ -76,14 +76,27 @@ class Export:
         """The rows in the order of the source, of several as `woven`; counted in the summary."""
         if self.format == "everything":
             yield from self._whole_rows(summary)
-        elif self.format == "kto" or self.selection.balances_length:
-            yield from self._rows_in_two_passes(summary)
         else:
-            for item, unit, is_near in self._units(summary):
-                if is_near:
-                    summary.dropped["near-duplicate"] += 1
-                else:
-                    yield self._row(item, unit, summary)
+            for item, unit in self.units(summary):
+                yield self.row(item, unit, summary)
+
+    def units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit]]:
+        """What becomes a row each, and where it comes from; what does not is counted."""
+        if self.format == "kto" or self.selection.balances_length:
+            yield from self._units_in_two_passes(summary)
+            return
+        for item, unit, is_near in self._all_units(summary):
+            if is_near:
+                summary.dropped["near-duplicate"] += 1
+            else:
+                yield item, unit
+
+    def row(self, item: Item, unit: Unit, summary: ExportSummary) -> Row:
+        """The unit in the columns of the export; counted in the summary."""
+        columns = columns_of(unit, self.columns, summary.n_rows)
+        summary.n_rows += 1
+        provenance = item.run.provenance(item.body, models_of(unit))
+        return {**columns, "id": prompt_of(unit).id, "provenance": provenance}
 
     def _whole_rows(self, summary: ExportSummary) -> Iterator[Row]:
         whole = woven(
@@ -102,9 +115,9 @@ class Export:
         for record in run.folder.records():
             yield record.position, whole_row(run, record, self.methods)
 
-    def _rows_in_two_passes(self, summary: ExportSummary) -> Iterator[Row]:
+    def _units_in_two_passes(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit]]:
         survey = Survey(len(self.runs))
-        for item, unit, is_near in self._units(summary):
+        for item, unit, is_near in self._all_units(summary):
             survey.add(item.run.number, item.record.position, unit, is_near=is_near)
         if self.selection.balances_length:
             survey.balance()
@@ -115,13 +128,12 @@ class Export:
             if isinstance(item.unit, LeftOut):
                 continue
             if survey.is_kept(item.run.number, item.record.position):
-                yield from self._rows_of(item, item.unit, survey, summary)
+                for unit in self._units_of(item.unit, survey, summary):
+                    yield item, unit
 
-    def _rows_of(
-        self, item: Item, unit: Unit, survey: Survey, summary: ExportSummary
-    ) -> Iterator[Row]:
+    def _units_of(self, unit: Unit, survey: Survey, summary: ExportSummary) -> Iterator[Unit]:
         if self.format != "kto":
-            yield self._row(item, unit, summary)
+            yield unit
             return
         for each in labelled(unit):
             reason = survey.reason_not_to_write(response_key(unit, each.completion))
@@ -130,9 +142,9 @@ class Export:
                 continue
             summary.n_good += each.label
             summary.n_bad += not each.label
-            yield self._row(item, each, summary)
+            yield each
 
-    def _units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
+    def _all_units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
         """Every unit, and whether it is nearly an earlier one; what is no unit is counted."""
         is_near = self._likeness()
         for item in items_of(self.runs, self.format, self.selection):
@@ -148,9 +160,3 @@ class Export:
         from cai.export.near_duplicates import NearDuplicates  # heavy: datasketch, scipy
 
         return NearDuplicates(self.selection.near_duplicates).is_near
-
-    def _row(self, item: Item, unit: Unit, summary: ExportSummary) -> Row:
-        columns = columns_of(unit, self.columns, summary.n_rows)
-        summary.n_rows += 1
-        provenance = item.run.provenance(item.body, models_of(unit))
-        return {**columns, "id": prompt_of(unit).id, "provenance": provenance}

@@ -13,6 +13,8 @@ from cai.engine.storage.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.exporting import Export
 from cai.export.formats import Columns, Format, Row
+from cai.export.mixed import mixed_rows
+from cai.export.mixes import NO_MIX, Mixing
 from cai.export.selecting import Selection
 from cai.export.summary import ExportSummary
 
@@ -30,28 +32,32 @@ def export_file(
     path: Path,
     selection: Selection = Selection(),
     columns: Columns = "trl",
+    mixing: Mixing = NO_MIX,
 ) -> ExportSummary:
     """Writes one file, by its suffix: .jsonl, .jsonl.gz or .parquet. It appears when it is whole.
 
     Raises:
         JournalError: A folder is of another version of cai.
-        ExportError: The suffix is not known, a run or the selection or the columns do not go with
-            the format, nothing is left to write, or the file cannot be written.
+        ExportError: The suffix is not known, a run or the selection or the columns or the mix do
+            not go with the format, nothing is left to write, or the file cannot be written.
+        UsageError: The mix cannot be followed.
+        SourceError: A file that is mixed in cannot be read.
     """
     if not path.name.endswith(SUFFIXES):
         raise ExportError(
             f"{path}: the name ends in none of {', '.join(SUFFIXES)}. Use one of them."
         )
     export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
+    rows = mixed_rows(export, mixing, summary)
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.name.endswith(".parquet"):
             from cai.export.schemas import write_parquet  # heavy: pyarrow
 
-            write_parquet(_groups(export.rows(summary)), export, part)
+            write_parquet(_groups(rows), export, part)
         else:
-            _write_jsonl(export.rows(summary), part)
+            _write_jsonl(rows, part)
         _check_rows(export, summary)
         os.replace(part, path)
     except OSError as error:
@@ -69,12 +75,13 @@ def export_dataset(
     format: Format,
     selection: Selection = Selection(),
     columns: Columns = "trl",
+    mixing: Mixing = NO_MIX,
 ) -> "Dataset":
     """The rows in memory. Raises as `export_file`."""
     from cai.export.schemas import as_dataset  # heavy: pyarrow, datasets
 
     export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
-    rows = list(export.rows(summary))
+    rows = list(mixed_rows(export, mixing, summary))
     _check_rows(export, summary)
     return as_dataset(rows, export)
 

@@ -8,14 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from cai.export.selecting import Selection
+from cai.export.selecting import ROUNDING, Selection
 from cai.export.units import LeftOut, Pair, PairJudging, PrincipleShare
 from cai.judging.comparisons import Candidate
 from cai.judging.ranking import Contest, Judged
 from cai.judging.verdicts import UNREADABLE, Verdict, side
 from cai.types import derive_seed
-
-_ROUNDING = 1e-9  # so that 0.6 is 0.1 from one half
 
 
 def pairs_of_judged(
@@ -80,7 +78,7 @@ def _pair(
     margin = probability - 0.5
     if reason := _bad_texts(better, worse, selection):
         return LeftOut(reason)
-    if margin < selection.min_margin - _ROUNDING:
+    if margin < selection.min_margin - ROUNDING:
         return LeftOut("unsure")
     is_turned = verdict is not None and verdict.p_a is not None and verdict.p_a < 0.5
     flips = [each.is_flip for each in verdict.judgements] if verdict else []

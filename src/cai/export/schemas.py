@@ -65,6 +65,7 @@ _PROVENANCE = pa.struct(
         "models": _TEXTS,
         "principle_ids": _TEXTS,
         "flags": pa.list_(_TEXTS),
+        "confidence": _REAL,
         "source_files": _TEXTS,
         "source_hash": _TEXT,
         "constitution": _NAMED,

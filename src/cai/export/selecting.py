@@ -8,11 +8,13 @@ from typing import Literal
 
 from cai.errors import ExportError
 from cai.export.formats import PAIRED, Format
+from cai.export.units import Unit, prompt_of
 from cai.revision_flags import Flag
 from cai.types import Message, Prompt, as_dicts
 
 PairChoice = Literal["best-worst", "all", "one"]
 
+ROUNDING = 1e-9  # so that 0.6 is 0.1 from one half
 LEAST_LIKENESS, MOST_LIKENESS = 0.5, 0.99
 
 
@@ -69,6 +71,12 @@ class Selection:
                 "'everything' leaves nothing out, near duplicates neither. Keep them, or export "
                 "another format."
             )
+
+    def refusal(self, unit: Unit, confidence: float, format: Format) -> str | None:
+        """Why a unit that comes from no run is left out, for what holds of those too; or None."""
+        if self.is_elsewhere(prompt_of(unit), format):
+            return "in the other split"
+        return "unsure" if confidence - 0.5 < self.min_margin - ROUNDING else None
 
     def is_elsewhere(self, prompt: Prompt, format: Format) -> bool:
         """Whether the split keeps the prompt for exports of the other kind."""

@@ -53,7 +53,8 @@ class SourceRun:
         """Everything that decided a row, by name and content hash; null is what its method lacks.
 
         `models` gave the row's responses, in the order of its columns. Without a body, of an
-        example that failed, nothing is known of the example itself.
+        example that failed, nothing is known of the example itself. `confidence` is for the rows of
+        other files: how sure a run is stands in the row itself.
         """
         chain = body if isinstance(body, Chain) else None
         return {
@@ -63,6 +64,7 @@ class SourceRun:
             "models": list(models),
             "principle_ids": _principle_ids(body) if body else None,
             "flags": [list(each.flags) for each in chain.rounds] if chain else None,
+            "confidence": None,
             **self.settings,
         }
 

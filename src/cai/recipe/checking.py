@@ -6,6 +6,7 @@ from cai.constitution.schema import Constitution
 from cai.drawing import candidates
 from cai.errors import UsageError
 from cai.export.formats import Format
+from cai.export.mixed import check_mixing
 from cai.recipe.schema import ExportStep, Recipe, StepName
 
 _PREFERENCES: tuple[StepName, ...] = ("judge", "revise")
@@ -25,6 +26,7 @@ def check_steps(recipe: Recipe) -> None:
 
     Raises:
         UsageError: One has not; the message says which step to add.
+        ExportError, SourceError: An export cannot be made so, or what it mixes in cannot be read.
     """
     here = recipe.steps
     if not here:
@@ -46,6 +48,7 @@ def check_steps(recipe: Recipe) -> None:
     for format, step in recipe.export.items():
         exported = exported_step(recipe, format, step)
         step.selection.check(format)
+        check_mixing(step.mixing(recipe.seed), format, reads=True)
         file = step.file_name(format)
         if file in (*written, *here):
             raise UsageError(

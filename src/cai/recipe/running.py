@@ -184,5 +184,6 @@ def _score_job(
 def _export(recipe: Recipe, format: Format, step: ExportStep, out: Path) -> StepOutcome:
     path = out / step.file_name(format)
     with RunFolder.existing(out / exported_step(recipe, format, step)) as run:
-        summary = export_file([run], format, path, step.selection)
+        mixing = step.mixing(recipe.seed)
+        summary = export_file([run], format, path, step.selection, mixing=mixing)
     return StepOutcome(f"export {format}", path, None, summary.describe())

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from cai.export.formats import Format
+from cai.export.mixes import Mix, Mixing
 from cai.export.selecting import PairChoice, Selection
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Pairing
@@ -110,6 +111,16 @@ class ExportStep(_Part):
     all_rounds: Switch = False
     sft_share: Share | None = None
     balance_length: Switch = False
+    mix: tuple[Text, ...] = ()
+    skip_bad_rows: Switch = False
+
+    def mixing(self, seed: int) -> Mixing:
+        """What is mixed in; `skip_bad_rows` is about its rows.
+
+        Raises:
+            UsageError: As `Mix.parse`.
+        """
+        return Mixing(tuple(map(Mix.parse, self.mix)), seed, self.skip_bad_rows)
 
     @property
     def selection(self) -> Selection:

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cai.errors import SourceError
+from cai.errors import SourceError, UnknownColumns
 from cai.sources.conversations import Form, column_form
 from cai.sources.rows import head_rows
 from cai.sources.tables import Table
@@ -118,7 +118,7 @@ def only_one(
     """
     found = matching(columns, known)
     if len(found) > 1:
-        raise SourceError(
+        raise UnknownColumns(
             f"{table.name}: the {noun} could be in any of {listed(found)}. "
             f"Say which with {option} {found[0]}."
         )
@@ -128,7 +128,7 @@ def only_one(
 def _find_prompt(table: Table) -> str:
     column = find_prompt_column(table, (), "--column")
     if column is None:
-        raise SourceError(
+        raise UnknownColumns(
             f"{table.name}: no column is known to hold prompts. "
             f"Columns found: {listed(table.columns)}. Say which with --column NAME."
         )

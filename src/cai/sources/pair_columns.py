@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cai.errors import SourceError, UsageError
+from cai.errors import UnknownColumns, UsageError
 from cai.sources.columns import (
     check_named,
     find_id_column,
@@ -51,7 +51,9 @@ _MODELS = (
     *(("model_a", "model_b"), ("model_1", "model_2"), ("generator_1", "generator_2")),
     *(("chosen_model", "rejected_model"), ("response_model", "response_model")),
 )
-_CONFIDENCES = ("label_confidence", "confidence", "agreement")
+# The names that say it plainly hold numbers in every row; the others may be of something else.
+_PROBABILITY, _CONFIDENCE = "chosen_probability", "label_confidence"
+_CONFIDENCES = ("confidence", "agreement")
 # Ids of the pair: one prompt is often asked about in several pairs, so that its id is none.
 _IDS = ("id", "pair_id", "comparison_id", "uid", "uuid", "example_id")
 _THIRDS = {("a", "b"): "c", ("1", "2"): "3", ("0", "1"): "2"}
@@ -171,7 +173,7 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
         table, (first, second), head, column=options.prompt_column, text=options.prompt_text
     )
     label = _find_label(table, options, layout, (first, second), head)
-    confidence = _find_confidence(table, head)
+    confidence = _find_confidence(table, layout, head)
     models = next((pair for names in _MODELS if (pair := _both(table, names))), None)
     id_column = find_id_column(table, options.id_column, _IDS, exclude=(first, second))
     third = _find_third(table, first, second)
@@ -180,6 +182,11 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
     selection = PairSelection(sides, prompt, label, confidence, models, id_column, TagColumns())
     tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
     return replace(selection, tags=tags)
+
+
+def has_sides(table: Table) -> bool:
+    """Whether two of its columns are known to hold the responses of a pair."""
+    return any(_both(table, (first, second)) for _, first, second in _SIDES)
 
 
 def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
@@ -195,13 +202,13 @@ def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
         if pair and pair[0] not in {second for _, _, second in found}:
             found.append((layout, *pair))
     if not found:
-        raise SourceError(
+        raise UnknownColumns(
             f"{table.name}: no two columns are known to hold the responses of a pair. "
             f"Columns found: {listed(table.columns)}. {_NAME_THEM}"
         )
     if len(found) > 1:
         pairs = ", or ".join(f"{first!r} and {second!r}" for _, first, second in found)
-        raise SourceError(f"{table.name}: the pair could be in {pairs}. {_NAME_THEM}")
+        raise UnknownColumns(f"{table.name}: the pair could be in {pairs}. {_NAME_THEM}")
     return found[0]
 
 
@@ -250,7 +257,11 @@ def _find_label(
     return label
 
 
-def _find_confidence(table: Table, head: Sequence[Row]) -> ConfidenceColumn | None:
+def _find_confidence(table: Table, layout: Layout, head: Sequence[Row]) -> ConfidenceColumn | None:
+    if layout != "sides" and (named := matching(table.columns, [_PROBABILITY])):
+        return ConfidenceColumn(named[0], least=0.0)
+    if named := matching(table.columns, [_CONFIDENCE]):
+        return ConfidenceColumn(named[0])
     for column in matching(table.columns, _CONFIDENCES):
         filled = [row[column] for row in head if row.get(column) not in (None, "")]
         if filled and all(is_confidence(value) for value in filled):

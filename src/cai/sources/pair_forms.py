@@ -6,7 +6,7 @@ where prompts have a column of their own, one response that imitates turn marker
 
 from collections.abc import Sequence
 
-from cai.errors import SourceError, UsageError
+from cai.errors import UnknownColumns, UsageError
 from cai.sources.answers import opening
 from cai.sources.columns import find_companion, find_prompt_column, listed
 from cai.sources.conversations import (
@@ -53,7 +53,7 @@ def find_prompt(
         return None, "transcript"
     if any(map(_begins_with_user, values)):
         return None, form
-    raise SourceError(
+    raise UnknownColumns(
         f"{table.name}: no column is known to hold the prompts. "
         f"Columns found: {listed(table.columns)}. Say which with --prompt-column NAME, or give one "
         "prompt for all rows with --prompt-text TEXT."

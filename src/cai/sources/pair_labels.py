@@ -75,12 +75,13 @@ class LabelColumn:
             raise SourceError(
                 f"{table.name}: the labels in {self.column!r} are 0 and 1, never 2: 0 could be the "
                 "first response or a tie. Pass --label-values 0,1 if it is the first, or "
-                "--label-values 1,2,0 if it is a tie."
+                "--label-values 1,2,0 if it is a tie, or write them as a, b and tie."
             )
         if self.is_from_zero and numbers and max(numbers) > 1:
             raise SourceError(
                 f"{table.name}: the labels in {self.column!r} go up to {max(numbers):g}, and the "
-                "columns count from 0. Pass --label-values 1,2 if 1 is the first response."
+                "columns count from 0. Pass --label-values 1,2 if 1 is the first response, or "
+                "write the labels as a and b."
             )
 
     def _expected(self) -> str:
@@ -131,28 +132,33 @@ def _number(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceColumn:
-    """A column that says how sure the labels are."""
+    """A column that says how sure the labels are.
+
+    `least` is 0.5; or 0 where the column has the probability that a certain response is better.
+    """
 
     column: str
+    least: float = 0.5
 
-    def read(self, row: Row) -> float:
-        """A number in [0.5, 1]; 1 where the row has none.
+    def read(self, row: Row) -> float | None:
+        """A number from `least` to 1; None where the row has none.
 
         Raises:
             RowError: What is there is no such number.
         """
         value = row.get(self.column)
         if _word(value) == "":
-            return 1.0
-        if not is_confidence(value):
+            return None
+        if not is_confidence(value, self.least):
             raise RowError(
-                f"{self.column!r} is {value!r:.60}, and a number from 0.5 to 1 is needed",
+                f"{self.column!r} is {value!r:.60}, and a number from {self.least:g} to 1 is "
+                "needed",
                 "wrong label",
             )
         return float(str(value))
 
 
-def is_confidence(value: object) -> bool:
-    """Whether it is a number in [0.5, 1]."""
+def is_confidence(value: object, least: float = 0.5) -> bool:
+    """Whether it is a number from `least` to 1."""
     number = _number(value)
-    return number is not None and 0.5 <= number <= 1
+    return number is not None and least <= number <= 1

@@ -24,7 +24,8 @@ from cai.types import Conversation, Message, Prompt, content_hash
 class Pair:
     """Two responses to one prompt, and what people say of them: nothing where `label` is None.
 
-    `label_confidence` in [0.5, 1] is how sure they are; a model is "" where nobody knows it.
+    `label_confidence` in [0.5, 1] is how sure they are, and `has_confidence` whether the row itself
+    says so; a model is "" where nobody knows it.
     """
 
     prompt: Prompt
@@ -35,6 +36,7 @@ class Pair:
     model_a: str = ""
     model_b: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    has_confidence: bool = False
 
     @property
     def texts(self) -> list[str]:
@@ -68,7 +70,17 @@ def pairs_of_row(selection: PairSelection, row: Row, origin: str) -> list[Pair]:
     model_a, model_b = _models(selection, row)
     tags = selection.tags.read(row)
     pairs = [
-        Pair(Prompt("", messages, origin), a, b, label, confidence, model_a, model_b, tags)
+        Pair(
+            Prompt("", messages, origin),
+            a,
+            b,
+            label,
+            1.0 if confidence is None else confidence,
+            model_a,
+            model_b,
+            tags,
+            confidence is not None,
+        )
         for messages, a, b in _contents(selection, row)
     ]
     for pair in pairs:
@@ -88,15 +100,24 @@ def _placed(pair: Pair) -> Pair:
     return pair if texts[is_odd] == pair.response_a else pair.swapped
 
 
-def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float]:
-    """The label of the responses in the order of their columns; the first is the better ranked."""
-    label, confidence = ("a", 1.0)
+def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | None]:
+    """The label of the responses in the order of their columns, and how sure the row says it is.
+
+    The first is the better ranked, unless the row gives that a probability below one half.
+    """
+    said = selection.confidence.read(row) if selection.confidence else None
     if selection.sides.layout == "sides":
         label, confidence = selection.label.read(row) if selection.label else (None, 1.0)
-    # A label between two numbers says itself how sure it is.
-    if selection.confidence is None or confidence < 1.0:
-        return label, confidence
-    return label, selection.confidence.read(row)
+        # A label between two numbers says itself how sure it is.
+        return label, confidence if confidence < 1.0 else said
+    if said is None or said > 0.5 or not _is_probability(selection):
+        return "a", said
+    return ("tie", 1.0) if said == 0.5 else ("b", 1 - said)
+
+
+def _is_probability(selection: PairSelection) -> bool:
+    """Whether what is said may be below one half, and the better column thereby the worse one."""
+    return selection.confidence is not None and selection.confidence.least == 0.0
 
 
 def _models(selection: PairSelection, row: Row) -> tuple[str, str]:

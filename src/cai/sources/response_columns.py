@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cai.errors import SourceError
+from cai.errors import UnknownColumns
 from cai.sources.columns import (
     check_named,
     find_companion,
@@ -102,18 +102,28 @@ def select_response_columns(table: Table, options: ResponseOptions) -> ResponseS
     return replace(selection, tags=tags)
 
 
+def has_response(table: Table) -> bool:
+    """Whether one of its columns is known to hold responses."""
+    return bool(matching(table.columns, _RESPONSES))
+
+
+def has_label(table: Table) -> bool:
+    """Whether one of its columns is known to hold what people say of a response."""
+    return bool(matching(table.columns, _LABELS))
+
+
 def _find_prompt(
     table: Table, named: str | None, response: str | None, head: Sequence[Row]
 ) -> PromptColumn:
     column = named or find_prompt_column(table, [response or ""], "--prompt-column")
     if column is None:
-        raise SourceError(
+        raise UnknownColumns(
             f"{table.name}: no column is known to hold the prompts. "
             f"Columns found: {listed(table.columns)}. Say which with --prompt-column NAME."
         )
     form = column_form(column, [row.get(column) for row in head])
     if response is None and form not in ("messages", "transcript"):
-        raise SourceError(
+        raise UnknownColumns(
             f"{table.name}: no column is known to hold the responses. "
             f"Columns found: {listed(table.columns)}. Say which with --response-column NAME."
         )

@@ -103,6 +103,10 @@ class RewardModel:
         """
         return self._rewards(self._encode(conversations, statements))
 
+    def read(self, inputs: Sequence[Conversation]) -> list[float | None]:
+        """As `rewards`, of inputs as they are: of a conditioned model with their principles in."""
+        return self._rewards([self._encoded(each) for each in inputs])
+
     async def score(
         self,
         conversations: Sequence[Conversation],
@@ -123,20 +127,27 @@ class RewardModel:
         template = self._template(statements)
         rows: list[list[int]] = []
         for conversation in conversations:
-            if not conversation or conversation[-1].role != "assistant":
-                last = conversation[-1].role if conversation else "nothing"
-                raise TrainingError(
-                    f"A conversation ends with {last}, and a reward is for the assistant's turn. "
-                    "Put the response at the end."
-                )
             if template is not None:
                 conversation = conditioned(conversation, statements or (), template)
-            try:
-                rows.append(encode_dialogue(self.tokenizer, conversation))
-            except (TypeError, ValueError) as error:  # lone surrogates, for instance
-                reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-                raise ModelError(f"A conversation cannot be encoded: {reason}.") from error
+            rows.append(self._encoded(conversation))
         return rows
+
+    def _encoded(self, conversation: Conversation) -> list[int]:
+        if not conversation or conversation[-1].role != "assistant":
+            last = conversation[-1].role if conversation else "nothing"
+            raise TrainingError(
+                f"A conversation ends with {last}, and a reward is for the assistant's turn. "
+                "Put the response at the end."
+            )
+        try:
+            return encode_dialogue(self._checkpoint.tokenizer, conversation)
+        except (TypeError, ValueError) as error:  # lone surrogates, for instance
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise ModelError(f"A conversation cannot be encoded: {reason}.") from error
+
+    def check_statements(self, statements: Sequence[Statement] | None) -> None:
+        """Finds out whether this model is to be given principles. Raises TrainingError."""
+        self._template(statements)
 
     def _template(self, statements: Sequence[Statement] | None) -> RewardTemplate | None:
         if not self.is_conditioned:

@@ -1,0 +1,1 @@
+"""`cai train`: from rows to trained models."""

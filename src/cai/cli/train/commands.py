@@ -1,0 +1,189 @@
+"""The commands of `cai train`: one for each of TRL's trainers that it calls."""
+
+import click
+from rich.console import Console
+
+from cai.cli.train.options import DataChoice, labelled, pairs, training
+from cai.cli.train.outcome import finish
+from cai.cli.train.reward_options import RewardOptions, rewarded
+from cai.constitution.loading import load_constitution
+from cai.export.selecting import Selection
+from cai.training.labels import LabelPlan
+from cai.training.plan import TrainPlan
+
+
+@click.group()
+def train() -> None:
+    """Train policies and reward models on what runs and files hold. TRL does the training.
+
+    DATA are run folders, or files: what `cai export` wrote, and the forms of people's data that
+    `cai judge` and `cai score` read. OUT becomes a model folder that `hf:OUT` opens.
+    """
+
+
+@train.command(
+    epilog="Example: cai train sft runs/first -m hf:MODEL --mix helpful.jsonl:helpfulness "
+    "-o models/sl"
+)
+@training
+@click.option("--all-rounds", is_flag=True, help="A row for the revision of every round.")
+@click.option(
+    "--sft-share",
+    type=click.FloatRange(0, 1),
+    help="Only this share of the prompts; preferences are to be of the others.",
+)
+def sft(
+    source: DataChoice,
+    plan: TrainPlan,
+    console: Console,
+    all_rounds: bool,
+    sft_share: float | None,
+    is_json: bool,
+) -> int:
+    """Supervised fine-tuning on revisions, or on any prompts with responses."""
+    selection = Selection(all_rounds=all_rounds, sft_share=sft_share)
+    data = source.load("sft", console, selection)
+    from cai.training.sft import train_sft  # heavy: torch, trl
+
+    return finish(train_sft(data, plan, console), "sft", is_json)
+
+
+@train.command(
+    epilog="Example: cai train reward runs/judged -m hf:models/sl --pairs all -o models/reward"
+)
+@training
+@pairs
+@labelled
+@click.option("--read-principles", is_flag=True, help="Principles are part of its input.")
+@click.option("-c", "--constitution", help="Of those principles.")
+@click.option("--tag", "tags", multiple=True, help="Only principles with this tag.")
+@click.option(
+    "--principles",
+    "n_principles",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="How many each pair is shown.",
+)
+@click.option(
+    "--negated-share",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="How many of them are turned into their opposite.",
+)
+def reward(
+    source: DataChoice,
+    plan: TrainPlan,
+    console: Console,
+    selection: Selection,
+    labels: LabelPlan,
+    read_principles: bool,
+    constitution: str | None,
+    tags: tuple[str, ...],
+    n_principles: int,
+    negated_share: float,
+    is_json: bool,
+) -> int:
+    """A reward model on pairs, by default on the judge's probabilities.
+
+    With --read-principles, principles of the constitution stand in its input, so that other ones
+    can be asked for later without training anew. The run must be judged under all of them.
+    """
+    if read_principles != (constitution is not None):
+        raise click.UsageError("--read-principles and --constitution go together: give both.")
+    data = source.load("preference", console, selection)
+    from cai.training.conditioning import ConditionPlan
+    from cai.training.reward import train_reward  # heavy: torch, trl
+
+    principles = (
+        None
+        if constitution is None
+        else ConditionPlan(load_constitution(constitution), n_principles, tags, negated_share)
+    )
+    return finish(train_reward(data, plan, console, labels, principles), "reward", is_json)
+
+
+@train.command(
+    epilog="Example: cai train dpo runs/judged -m hf:models/sl --set beta=0.2 -o models/dpo"
+)
+@training
+@pairs
+@labelled
+def dpo(
+    source: DataChoice,
+    plan: TrainPlan,
+    console: Console,
+    selection: Selection,
+    labels: LabelPlan,
+    is_json: bool,
+) -> int:
+    """Direct preference optimisation on pairs, by default on the judge's probabilities."""
+    data = source.load("preference", console, selection)
+    from cai.training.dpo import train_dpo  # heavy: torch, trl
+
+    return finish(train_dpo(data, plan, console, labels), "dpo", is_json)
+
+
+@train.command(epilog="Example: cai train kto runs/judged -m hf:models/sl -o models/kto")
+@training
+@pairs
+def kto(
+    source: DataChoice, plan: TrainPlan, console: Console, selection: Selection, is_json: bool
+) -> int:
+    """Kahneman-Tversky optimisation on single responses that are good or not."""
+    data = source.load("kto", console, selection)
+    from cai.training.kto import train_kto  # heavy: torch, trl
+
+    return finish(train_kto(data, plan, console), "kto", is_json)
+
+
+@train.command(
+    epilog="Example: cai train grpo prompts.jsonl -m hf:models/sl --judge hf:JUDGE -c harmless "
+    "--opponents 2 -o models/rl"
+)
+@training
+@rewarded
+def grpo(
+    source: DataChoice,
+    plan: TrainPlan,
+    console: Console,
+    rewards: RewardOptions,
+    is_json: bool,
+) -> int:
+    """Group relative policy optimisation on prompts, with rewards from principles."""
+    return _rl("grpo", source, plan, console, rewards, is_json)
+
+
+@train.command(
+    epilog="Example: cai train rloo prompts.jsonl -m hf:models/sl --reward-model models/reward "
+    "-o models/rl"
+)
+@training
+@rewarded
+def rloo(
+    source: DataChoice,
+    plan: TrainPlan,
+    console: Console,
+    rewards: RewardOptions,
+    is_json: bool,
+) -> int:
+    """REINFORCE with a leave-one-out baseline on prompts, with rewards from principles."""
+    return _rl("rloo", source, plan, console, rewards, is_json)
+
+
+def _rl(
+    algorithm: str,
+    source: DataChoice,
+    plan: TrainPlan,
+    console: Console,
+    rewards: RewardOptions,
+    is_json: bool,
+) -> int:
+    rewards.check()
+    data = source.load("prompts", console, Selection())
+    from cai.training.rl import train_rl  # heavy: torch, trl
+
+    choice = rewards.open(plan.seed)
+    trained = train_rl("grpo" if algorithm == "grpo" else "rloo", data, plan, console, choice)
+    return finish(trained, algorithm, is_json)

@@ -1,0 +1,136 @@
+"""A TRL trainer carried out: watched, logged, taken up again, saved, and its figures kept."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# transformers leaves some of its types open: what is unknown stays in this file
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from rich.console import Console
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from cai.errors import TrainingError
+from cai.training.beginning import Begun
+from cai.training.card import write_card
+from cai.training.data.loading import TrainingData
+from cai.training.described import card_facts
+from cai.training.folder import TrainFolder
+from cai.training.ranks import is_main_process
+
+_TOLD = (
+    ("loss", "loss", ".4f"),
+    ("reward", "reward", ".3f"),
+    ("accuracy", "right", ".1%"),
+    ("rewards/accuracies", "right", ".1%"),
+    ("kl", "KL", ".4f"),
+    ("watch/length", "words", ".1f"),
+    ("watch/evasive", "evasive", ".1%"),
+)
+"""Figures of a logged step that the console shows: name in the logs, name for people, format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training. `figures` are those of `training.json`."""
+
+    folder: TrainFolder
+    figures: Mapping[str, object]
+    is_new: bool = True
+
+
+def carry_out(
+    trainer: Trainer,
+    begun: Begun,
+    data: TrainingData,
+    console: Console,
+    more: Callable[[], Mapping[str, object]] = dict,
+) -> Trained:
+    """Trains, saves the model into the folder, and writes figures and card.
+
+    `more` adds figures, once the model is saved.
+
+    Raises:
+        TrainingError: Memory ran out.
+    """
+    folder, resumes = begun.folder, begun.plan.resumes
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Lines(console))
+    checkpoint = folder.last_checkpoint() if resumes else None
+    if resumes and is_main_process():
+        where = f"step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "the beginning"
+        console.print(f"going on from {where}")
+    began_s = time.monotonic()
+    with _memory_errors():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        seconds = time.monotonic() - began_s
+        evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    trainer.save_model(str(folder.path))
+    figures: dict[str, object] = {
+        "steps": trainer.state.global_step,
+        "seconds": round(seconds, 1),
+        "train": _last_logged(trainer),
+        "evaluation": _numbers(evaluation),
+        **more(),
+    }
+    if is_main_process():
+        write_card(folder.path, card_facts(begun, data, figures))
+        folder.finish(figures)
+    return Trained(folder, figures)
+
+
+def _last_logged(trainer: Trainer) -> dict[str, float]:
+    entries = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return _numbers(entries[-1]) if entries else {}
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name.removeprefix("eval_"): float(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not name.endswith(_UNKEPT)
+    }
+
+
+_UNKEPT = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
+
+
+@contextmanager
+def _memory_errors() -> Generator[None]:
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory() from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "out of memory" in str(error):
+            raise _out_of_memory() from error
+        raise
+
+
+def _out_of_memory() -> TrainingError:
+    return TrainingError(
+        "Memory ran out. Halve per_device_train_batch_size and double "
+        "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
+        "activation_checkpointing: true, or lora: {}. Then go on with --resume."
+    )
+
+
+class _Lines(TrainerCallback):
+    """A line on the console for every logged step."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        parts = [f"step {state.global_step}/{state.max_steps}"]
+        for name, shown, form in _TOLD:
+            value = cast(float | None, logs.get(name))
+            if isinstance(value, int | float):
+                parts.append(f"{shown} {value:{form}}")
+        self._console.print(" · ".join(parts), markup=False, highlight=False)

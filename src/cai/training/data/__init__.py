@@ -1,0 +1,1 @@
+"""What training reads: rows of runs and files, with people's data mixed in."""

@@ -1,0 +1,45 @@
+"""KTO: the policy learns from single responses that are good or not.
+
+Ethayarajh et al. 2024, arXiv:2402.01306.
+"""
+
+# pyright: reportUnknownMemberType=false
+# TRL leaves some of its types open: what is unknown stays in this file
+
+from rich.console import Console
+
+from cai.errors import TrainingError
+from cai.training.beginning import Ways, begin
+from cai.training.carrying_out import Trained, carry_out
+from cai.training.data.loading import TrainingData
+from cai.training.plan import TrainPlan
+from cai.training.tables import evaluation_table, table_of
+from cai.training.trl_quietly import KTOTrainer
+from cai.training.watched import watch_samples
+
+
+def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
+    """Trains a policy on labelled responses.
+
+    Raises:
+        CaiError: Settings, folder or model cannot be used, or memory ran out.
+    """
+    begun = begin("kto", data, plan, Ways(loss="KTO"))
+    if begun.done is not None:
+        return Trained(begun.folder, begun.done, is_new=False)
+    if begun.config.per_device_train_batch_size < 2:
+        raise TrainingError(
+            "per_device_train_batch_size is 1, and KTO estimates its KL term from the other "
+            "responses of a batch. Set 2 or more."
+        )
+    with begun.started("language") as start:
+        trainer = KTOTrainer(
+            start.model,
+            args=begun.config,
+            train_dataset=table_of(data.train),
+            eval_dataset=evaluation_table(data),
+            processing_class=start.tokenizer,
+            peft_config=begun.lora,
+        )
+        watch_samples(trainer, begun, data)
+        return carry_out(trainer, begun, data, console)

@@ -1,0 +1,79 @@
+"""The reward model on soft labels, with principles in its input where that is asked for.
+
+Cross-entropy of σ(r_a − r_b) against the judge's probability: Lee et al. 2023, arXiv:2309.00267,
+§2.2; the preference model of Bai et al. 2022, arXiv:2212.08073, §4.1. With principles as in Sun et
+al. 2023, arXiv:2310.05910, §3.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# TRL leaves some of its types open: what is unknown stays in this file
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from rich.console import Console
+
+from cai.training.beginning import Begun, Ways, begin
+from cai.training.carrying_out import Trained, carry_out
+from cai.training.conditioning import ConditionPlan, condition
+from cai.training.data.loading import TrainingData
+from cai.training.labels import LabelPlan
+from cai.training.plan import TrainPlan
+from cai.training.reward_facts import write_facts
+from cai.training.reward_figures import reward_figures
+from cai.training.soft_losses import SoftRewardTrainer, WithTargets
+from cai.training.tables import evaluation_table, sure_enough, table_of
+from cai.training.trl_quietly import RewardTrainer
+
+
+def train_reward(
+    data: TrainingData,
+    plan: TrainPlan,
+    console: Console,
+    labels: LabelPlan = LabelPlan(),
+    principles: ConditionPlan | None = None,
+) -> Trained:
+    """Trains a reward model on pairs; with `principles`, one that reads principles too.
+
+    Raises:
+        CaiError: Settings, folder or model cannot be used, no pair is left, or memory ran out.
+    """
+    if principles is not None:
+        data = condition(data, principles, plan.seed)
+    data = sure_enough(data, labels)
+    asked: dict[str, object] = {"labels": labels.describe()}
+    if principles is not None:
+        asked["principles"] = principles.describe()
+    ways = Ways(
+        {"remove_unused_columns": False} if labels.needs_loss else {}, {}, asked, _loss(labels)
+    )
+    begun = begin("reward", data, plan, ways)
+    if begun.done is not None:
+        return Trained(begun.folder, begun.done, is_new=False)
+    with begun.started("reward") as start:
+        trainer = (SoftRewardTrainer if labels.needs_loss else RewardTrainer)(
+            start.model,
+            args=begun.config,
+            train_dataset=table_of(data.train, labels),
+            eval_dataset=evaluation_table(data, labels),
+            processing_class=start.tokenizer,
+            peft_config=begun.lora,
+        )
+        if labels.needs_loss:
+            trainer.data_collator = WithTargets(cast(Any, trainer.data_collator), labels)
+
+        def more() -> Mapping[str, object]:
+            if principles is not None:
+                write_facts(begun.folder.path, principles.facts)
+            return {"held_out": _held_out(begun, data, console)}
+
+        return carry_out(trainer, begun, data, console, more)
+
+
+def _loss(labels: LabelPlan) -> str:
+    return f"cross-entropy of σ(r_a − r_b), {labels.describe()}"
+
+
+def _held_out(begun: Begun, data: TrainingData, console: Console) -> Mapping[str, object]:
+    return reward_figures(begun.folder.path, data.evaluation, console) if data.evaluation else {}

@@ -1,0 +1,111 @@
+"""How right a reward model is on the pairs held out, and whether its probabilities come true."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import exp, log, log1p
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from cai.export.units import Pair
+from cai.training.data.rows import TrainingRow
+from cai.training.reward_calibration import draw_reward_calibration
+from cai.training.reward_model import RewardModel
+from cai.types import Conversation, Message
+
+PLOT = "calibration.png"
+
+
+@dataclass(frozen=True, slots=True)
+class RewardFigures:
+    """On `n` pairs. `accuracy` is the share where the reward prefers the side that the label does.
+
+    Even labels are left out of it. `cross_entropy` is in nats, and `least` what a model that knew
+    every label's probability would have. `calibration_error` is the mean over pairs of
+    |mean label − mean σ(r_a − r_b)| of their bin, of ten.
+    """
+
+    n: int
+    accuracy: float | None
+    cross_entropy: float
+    least: float
+    calibration_error: float
+
+
+def reward_figures(
+    folder: Path, rows: Sequence[TrainingRow], console: Console
+) -> Mapping[str, object]:
+    """The figures by source of the labels, and of all; draws the calibration beside the model.
+
+    The model is opened again from its folder, as everybody else will.
+    """
+    model = RewardModel.load(str(folder))
+    predicted, labels, sources = _probabilities(model, rows)
+    found: dict[str, object] = {}
+    groups: dict[str, list[int]] = {}
+    for place, source in enumerate(sources):
+        groups.setdefault(source, []).append(place)
+    for name, places in {"all": list(range(len(sources))), **groups}.items():
+        if places and (name == "all" or len(groups) > 1):
+            chosen = [predicted[place] for place in places]
+            found[name] = asdict(figures_of(chosen, [labels[place] for place in places]))
+    if predicted:
+        curves = {
+            name: ([predicted[place] for place in places], [labels[place] for place in places])
+            for name, places in groups.items()
+        }
+        draw_reward_calibration(curves, folder / PLOT)
+        console.print(f"calibration: {folder / PLOT}", markup=False, highlight=False)
+    return found
+
+
+def figures_of(predicted: Sequence[float], labels: Sequence[float]) -> RewardFigures:
+    """The figures of probabilities that the chosen response is better, against the labels."""
+    p, y = np.array(predicted), np.array(labels)
+    decided = np.abs(y - 0.5) > 1e-9
+    right = (p > 0.5) == (y > 0.5)
+    accuracy = float(right[decided].mean()) if decided.any() else None
+    losses = [_cross_entropy(each, label) for each, label in zip(predicted, labels, strict=True)]
+    least = [_cross_entropy(label, label) for label in labels]
+    return RewardFigures(
+        len(labels),
+        accuracy,
+        sum(losses) / len(losses),
+        sum(least) / len(least),
+        calibration_error(p, y),
+    )
+
+
+def calibration_error(p: "np.ndarray", y: "np.ndarray", n_bins: int = 10) -> float:
+    """Of both orientations of each pair, so that which side is called chosen has no part."""
+    both_p, both_y = np.concatenate([p, 1 - p]), np.concatenate([y, 1 - y])
+    places = np.clip((both_p * n_bins).astype(int), 0, n_bins - 1)
+    gaps = np.bincount(places, both_y - both_p, n_bins)
+    return float(np.abs(gaps).sum() / len(both_p))
+
+
+def _probabilities(
+    model: RewardModel, rows: Sequence[TrainingRow]
+) -> tuple[list[float], list[float], list[str]]:
+    """σ(r_chosen − r_rejected), the label, and who gave it, of each pair that is not too long."""
+    pairs = [row for row in rows if isinstance(row.unit, Pair)]
+    sides: list[Conversation] = []
+    for row in pairs:
+        assert isinstance(row.unit, Pair)
+        for text in (row.unit.chosen, row.unit.rejected):
+            sides.append((*row.unit.prompt.messages, Message("assistant", text)))
+    rewards = model.read(sides)
+    found: tuple[list[float], list[float], list[str]] = ([], [], [])
+    for row, chosen, rejected in zip(pairs, rewards[::2], rewards[1::2], strict=True):
+        if chosen is not None and rejected is not None:
+            found[0].append(1 / (1 + exp(rejected - chosen)))
+            found[1].append(row.confidence)
+            found[2].append(row.source)
+    return found
+
+
+def _cross_entropy(p: float, label: float) -> float:
+    """−y log p − (1 − y) log(1 − p), in nats; 0 log 0 is 0."""
+    loss = -label * log(p) if label else 0.0
+    return loss - (1 - label) * log1p(-p) if label < 1 else loss

@@ -1,0 +1,130 @@
+"""Reward model and DPO on soft labels: cross-entropy of σ(z) against p in place of −log σ(z).
+
+With the margin z (r_chosen − r_rejected of a reward model, β times the difference of the log-ratios
+in DPO),
+
+    −p log σ(z) − (1 − p) log σ(−z)  =  −log σ(z) + (1 − p) z,
+
+since log σ(−z) = log σ(z) − z. So TRL computes its own loss, and (1 − p) z is added to it: at p = 1
+the loss is TRL's to the last bit, at p = 0 that of the flipped pair. The reward loss is that of Lee
+et al. 2023, arXiv:2309.00267, §2.2; that of DPO is (3) of Mitchell 2023, "A note on DPO with noisy
+preferences" (cDPO), with a p for each pair.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# TRL leaves some of its types open: what is unknown stays in this file
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from cai.errors import TrainingError
+from cai.training.labels import LabelPlan
+from cai.training.trl_quietly import DPOConfig, DPOTrainer, RewardTrainer
+
+TARGET = "chosen_probability"
+"""The column of the target, and its name in a batch."""
+
+Inputs = dict[str, Any]
+
+
+class Collator(Protocol):
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Inputs: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WithTargets:
+    """A collator that puts the targets of a batch beside what another one makes of its examples."""
+
+    collator: Collator
+    plan: LabelPlan
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Inputs:
+        batch = self.collator(examples)
+        targets = torch.tensor([each[TARGET] for each in examples], dtype=torch.float32)
+        if self.plan.kind == "drawn":
+            targets = torch.bernoulli(targets)
+        batch[TARGET] = self.plan.smoothing + (1 - 2 * self.plan.smoothing) * targets
+        return batch
+
+
+class SoftRewardTrainer(RewardTrainer):
+    """TRL's reward trainer on targets p; a batch holds them under `chosen_probability`."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Inputs,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The mean loss of the pairs; with the outputs, if asked for."""
+        targets = inputs.pop(TARGET)
+        loss, outputs = cast(Any, super().compute_loss(model, inputs, True, num_items_in_batch))
+        chosen, rejected = outputs.logits.squeeze(-1).chunk(2)
+        loss = loss + extra_loss(targets, chosen - rejected)
+        return (loss, outputs) if return_outputs else loss
+
+
+class SoftDPOTrainer(DPOTrainer):
+    """TRL's DPO trainer on targets p; a batch holds them under `chosen_probability`.
+
+    The reference's log-probabilities must be precomputed: `check_soft_dpo` finds out before.
+    """
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Inputs,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The mean loss of the pairs."""
+        targets = inputs.pop(TARGET)
+        kept: list[Any] = []
+
+        def remembered(**arguments: Any) -> Any:
+            kept.append(model(**arguments))
+            return kept[-1]
+
+        loss = super().compute_loss(cast(Any, remembered), inputs, False, num_items_in_batch)
+        n_predicted = inputs["input_ids"].size(1) - 1
+        logps = kept[0].log_probs[:, -n_predicted:].sum(dim=1)
+        chosen, rejected = logps.chunk(2)
+        reference = inputs["ref_chosen_logps"] - inputs["ref_rejected_logps"]
+        weight = self.loss_weights[self.loss_types.index("sigmoid")]
+        margin = self.beta * (chosen - rejected - reference)
+        loss = loss + weight * extra_loss(targets, margin)
+        return (loss, kept[0]) if return_outputs else loss
+
+
+def extra_loss(targets: Tensor, margins: Tensor) -> Tensor:
+    """What soft labels add to the mean of −log σ(margin): the mean of (1 − p) · margin."""
+    return ((1 - targets) * margins).mean()
+
+
+def check_soft_dpo(config: DPOConfig) -> None:
+    """Finds out whether soft labels have a meaning in the loss that is asked for.
+
+    Raises:
+        TrainingError: They have none.
+    """
+    wrong: dict[str, Callable[[], bool]] = {
+        f"loss_type {config.loss_type}": lambda: "sigmoid" not in config.loss_type,
+        "precompute_ref_log_probs false": lambda: not config.precompute_ref_log_probs,
+        f"f_divergence_type {config.f_divergence_type}": lambda: (
+            config.f_divergence_type != "reverse_kl"
+        ),
+        f"ld_alpha {config.ld_alpha}": lambda: config.ld_alpha is not None,
+        "use_weighting true": lambda: config.use_weighting,
+    }
+    for setting, is_wrong in wrong.items():
+        if is_wrong():
+            raise TrainingError(
+                f"Soft labels are for the sigmoid loss of DPO, and the settings say {setting}. "
+                "Change it, or train on --labels hard."
+            )

@@ -1,0 +1,103 @@
+"""The model that a training starts from: its name → network and tokenizer, ready to be trained."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# transformers leaves some of its types open: what is unknown stays in this file
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from cai.errors import TrainingError
+from cai.models.hf.adapter import is_adapter, merged, read_adapter
+from cai.models.hf.source import Source, plain_errors, quiet, where_of
+from cai.models.opening import embedded_folder, parse_spec
+
+Head = Literal["language", "reward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model by its name as given, with its network and tokenizer."""
+
+    spec: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def open_start(spec: str, head: Head) -> Start:
+    """The model of that name with the head asked for; a reward head is new unless it has one.
+
+    An adapter is merged into its base: what is trained from here on is the sum.
+
+    Raises:
+        UsageError: The name is of no known kind.
+        ModelError: It cannot be loaded.
+        TrainingError: It is behind a server, or has no chat template.
+    """
+    source = _source(spec)
+    adapter = source.adapter
+    if adapter is None and is_adapter(source.path):
+        adapter = source.path
+        source = Source(read_adapter(adapter).base)
+    where = where_of(source)
+    local = Path(source.path).is_dir()
+    with plain_errors(source, "causal language model"), quiet(is_local=local), _no_report():
+        tokenizer = AutoTokenizer.from_pretrained(source.path, **where)
+        model = _load(source.path, head, dict(where))
+        if adapter is not None:
+            model = merged(model, adapter)
+    if tokenizer.chat_template is None:
+        raise TrainingError(
+            f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
+            "the folder (chat_template.jinja), or start from a model that has one."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return Start(spec, model, tokenizer)
+
+
+def _source(spec: str) -> Source:
+    parsed = parse_spec(spec)
+    if parsed.scheme == "openai":
+        raise TrainingError(
+            f"{spec}: a model behind a server cannot be trained here. Name its weights as "
+            "hf:NAME_OR_PATH."
+        )
+    if parsed.scheme == "embedded":
+        return Source(str(embedded_folder()))
+    options = parsed.options
+    return Source(parsed.target, adapter=options.get("adapter"), revision=options.get("revision"))
+
+
+def _load(path: str, head: Head, where: dict[str, Any]) -> PreTrainedModel:
+    # in float32: an optimizer that updates bfloat16 weights loses small steps
+    arguments = {"dtype": torch.float32, **where}
+    if head == "language":
+        return AutoModelForCausalLM.from_pretrained(path, **arguments)
+    return AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, **arguments)
+
+
+@contextmanager
+def _no_report() -> Generator[None]:
+    """No table of missing weights on the console: a reward head is new, and meant to be."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)

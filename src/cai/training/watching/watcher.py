@@ -1,0 +1,167 @@
+"""The history of a run's figures, kept by step and as JSON lines, and the rules that it breaks."""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import cast
+
+from cai.errors import TrainingError
+from cai.training.watching.metrics import METRICS, Figures
+from cai.training.watching.rules import DEFAULT_RULES, Rule
+from cai.training.watching.text_figures import Batch, text_figures
+
+FILE = "watch.jsonl"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that the figures of a step meet and did not before, with what it compares with."""
+
+    step: int
+    rule: Rule
+    value: float
+    limit: float
+
+    @property
+    def line(self) -> str:
+        """One line for people: step, value, rule, and what follows."""
+        rule = self.rule
+        limit = f", limit {self.limit:.3g}" if rule.times else ""
+        follows = "The run stops here." if rule.then == "stop" else "A warning; the run goes on."
+        found = f"Step {self.step}: {rule.metric} is {self.value:.3g}"
+        return f"{found} (rule {rule.text!r}{limit}). {follows}"
+
+
+class Watcher:
+    """Keeps the figures of one run and says which rules they break.
+
+    Each record is appended to `watch.jsonl` in the folder as it comes; without a folder nothing is
+    written.
+    """
+
+    def __init__(self, folder: Path | None, rules: Sequence[Rule] = DEFAULT_RULES) -> None:
+        self.rules = tuple(rules)
+        self.history: list[tuple[int, Figures]] = []
+        self.broken: list[Broken] = []
+        self._path = None if folder is None else folder / FILE
+        self._values: dict[str, list[float]] = defaultdict(list)
+        self._is_writing = True
+
+    @property
+    def stop(self) -> Broken | None:
+        """The first broken rule that ends the run, if any is."""
+        return next((broken for broken in self.broken if broken.rule.then == "stop"), None)
+
+    def start(self, metric: str) -> float | None:
+        """The metric's first value in the run."""
+        values = self._values.get(metric)
+        return values[0] if values else None
+
+    def begin(self, step: int, *, is_writing: bool = True) -> None:
+        """Makes ready for a run that begins after `step`: 0 for a new one, more for a resumed one.
+
+        What the folder holds of earlier steps is read back, so that a resumed run has the same
+        start; what it holds of later ones is dropped. Of several processes only one may write; the
+        others warn of nothing either.
+        """
+        self.history.clear()
+        self.broken.clear()
+        self._values.clear()
+        self._is_writing = is_writing
+        if self._path is None:
+            return
+        kept = [entry for entry in _read(self._path) if cast(int, entry["step"]) <= step and step]
+        for entry in kept:
+            self._replay(entry)
+        if not is_writing:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(f"{json.dumps(entry)}\n" for entry in kept), "utf-8")
+        partial.replace(self._path)
+
+    def observe(self, step: int, batch: Batch) -> Figures:
+        """The figures of a batch of responses, noted at this step."""
+        figures = text_figures(batch)
+        self.note(step, figures)
+        return figures
+
+    def note(self, step: int, figures: Mapping[str, float]) -> list[Broken]:
+        """Keeps figures of a step; which rules they break that were kept until now.
+
+        A warning is given once, and again only after the metric was back within its limit.
+        """
+        figures = {metric: value for metric, value in figures.items() if isfinite(value)}
+        if not figures:
+            return []
+        self._keep(step, figures)
+        self._append({"step": step, **figures})
+        found = [
+            Broken(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric][0]))
+            for rule in self.rules
+            if rule.metric in figures and self._is_newly_broken(rule)
+        ]
+        for broken in found:
+            then = broken.rule.then
+            entry = {"step": step, "rule": broken.rule.text, "value": broken.value, "then": then}
+            self._append(entry)
+            if self._is_writing:
+                _logger.warning("%s", broken.line)
+        self.broken += found
+        return found
+
+    def _keep(self, step: int, figures: Mapping[str, float]) -> None:
+        self.history.append((step, dict(figures)))
+        for metric, value in figures.items():
+            self._values[metric].append(value)
+
+    def _is_newly_broken(self, rule: Rule) -> bool:
+        values = self._values[rule.metric]
+        return rule.holds(values) and not rule.holds(values[:-1])
+
+    def _replay(self, entry: dict[str, object]) -> None:
+        """Takes in a line written before. A rule that ended the run once does not end it again."""
+        if "rule" in entry:
+            return
+        figures = {
+            name: float(value)
+            for name, value in entry.items()
+            if name in METRICS and isinstance(value, int | float)
+        }
+        self._keep(cast(int, entry["step"]), figures)
+
+    def _append(self, entry: Mapping[str, object]) -> None:
+        if self._path is None or not self._is_writing:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self._path}: cannot be written ({error.strerror}). "
+                "Free space or give another output folder, then resume the run."
+            ) from error
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    """The lines of an earlier run; a last one that was cut short is left out."""
+    entries: list[dict[str, object]] = []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            entry: object = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(cast(dict[str, object], entry).get("step"), int):
+            entries.append(cast(dict[str, object], entry))
+    return entries
