@@ -84,7 +84,7 @@ def made(
     trainer: Any = kinds[name, labels.needs_loss](
         start.model,
         args=config,
-        train_dataset=table_of(rows, labels),
+        train_dataset=table_of(rows, start.arguments, labels),
         processing_class=start.tokenizer,
     )
     if labels.needs_loss:

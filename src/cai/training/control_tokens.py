@@ -55,9 +55,9 @@ def check_rows(
             found = next((name for name in names if name in text), None)
             if found is not None:
                 raise TrainingError(
-                    f"{row.source}: row {prompt_of(row.unit).id} holds the control token {found!r}, "
-                    f"and the chat template of {spec} would obey it. Clean the rows, or train with "
-                    "--allow-control-tokens where they are meant."
+                    f"{row.source}: row {prompt_of(row.unit).id} holds the control token "
+                    f"{found!r}, and the chat template of {spec} would obey it. Clean the rows, or "
+                    "train with --allow-control-tokens where they are meant."
                 )
 
 

@@ -15,8 +15,8 @@ class TrainPlan:
     `model` is a spec: `embedded`, or `hf:` with a folder or name. `settings` are fields of TRL's
     config, and the block `lora`. `resumes` goes on from the last checkpoint. `reports` are trackers
     beside TensorBoard: trackio, wandb. `rules` say when a run that degenerates is warned of or
-    ended. `allows_control_tokens` is for rows that hold some, and a chat template that cannot keep them
-    text.
+    ended. `allows_control_tokens` is for rows that hold some, with a chat template that cannot keep
+    them text.
     """
 
     model: str

@@ -20,7 +20,7 @@ from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
 from cai.training.plan import TrainPlan
 from cai.training.rewards.choice import OpenRewards, RewardChoice, opened_rewards
-from cai.training.tables import SANITIZED, evaluation_table, table_of
+from cai.training.tables import evaluation_table, table_of
 from cai.training.trl_quietly import GRPOTrainer, RLOOTrainer
 from cai.training.watching.attaching import watch
 from cai.training.watching.tape import RewardTape
@@ -45,7 +45,7 @@ def train_rl(
             judged, or memory ran out.
     """
     rewards.check()
-    fixed = {"chat_template_kwargs": SANITIZED, "remove_unused_columns": False}
+    fixed = {"chat_template_kwargs": None, "remove_unused_columns": False}
     defaults = {"beta": KL_COEFFICIENT}
     ways = Ways(
         {**fixed, "reward_weights": None},
@@ -62,15 +62,15 @@ def train_rl(
         opened_rewards(rewards, begun.folder.judging) as opened,
     ):
         begun.config.reward_weights = opened.weights
+        begun.config.chat_template_kwargs = dict(start.arguments)
+        is_evaluated = begun.config.eval_strategy != "no"
         tape = RewardTape()
         trainer = (GRPOTrainer if algorithm == "grpo" else RLOOTrainer)(
             model=start.model,
             reward_funcs=cast(Any, tape.watched(opened.functions, opened.weights)),
             args=begun.config,
             train_dataset=table_of(data.train, start.arguments),
-            eval_dataset=evaluation_table(data, start.arguments)
-            if begun.config.eval_strategy != "no"
-            else None,
+            eval_dataset=evaluation_table(data, start.arguments) if is_evaluated else None,
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )

@@ -1,7 +1,7 @@
 """Rows as the data sets that TRL's trainers read.
 
 Every row tells TRL what to hand to `apply_chat_template`: to keep control tokens in its contents
-text, so that no row can end its own turn and open another one. (In GRPO and RLOO that is a setting.)
+text, so that no row can end its own turn and open another one. GRPO and RLOO have a setting for it.
 """
 
 # pyright: reportUnknownMemberType=false

@@ -80,6 +80,12 @@ _HOW = [
         help="Warn or stop by a rule, in place of the shipped ones: "
         "'distinct_2 < 0.5*start then stop'.",
     ),
+    click.option(
+        "--allow-control-tokens",
+        "allows_control_tokens",
+        is_flag=True,
+        help="Take rows that hold control tokens, with a chat template that would obey them.",
+    ),
     click.option("--launch", metavar="CONFIG", help="Several processes: ddp, fsdp, … or a file."),
     click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
     click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object."),
@@ -171,6 +177,7 @@ def training(command: Command) -> Command:
         resumes: bool,
         reports: tuple[str, ...],
         rules: tuple[str, ...],
+        allows_control_tokens: bool,
         launch: str | None,
         processes: int | None,
         **options: Any,
@@ -184,7 +191,7 @@ def training(command: Command) -> Command:
         if is_lora and "lora" not in given:
             given = Settings({**given.given, "lora": {}}, given.places)
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
-        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed)
+        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed, allows_control_tokens)
         names = [each.name for each in fields(DataChoice) if each.name != "seed"]
         source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
