@@ -42,4 +42,4 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
             peft_config=begun.lora,
         )
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)
