@@ -31,7 +31,9 @@ def check_checkpoint(path: Path, model: PreTrainedModel | PeftModel) -> None:
     files = sorted(path.glob(pattern))
     if not files:
         if any(path.glob(other)):
-            kinds = ("a whole model", "an adapter") if is_adapter else ("an adapter", "a model")
+            kinds = (
+                ("a whole model", "an adapter") if is_adapter else ("an adapter", "a whole model")
+            )
             raise _other(path, f"it holds {kinds[0]}, and {kinds[1]} is trained")
         return
     wanted = _adapter(model) if isinstance(model, PeftModel) else model.state_dict()
