@@ -60,6 +60,7 @@ HEAVY_FILES = {
     "cai.training.beginning",
     "cai.training.carrying_out",
     "cai.training.config",
+    "cai.training.defaults",
     "cai.training.describing",
     "cai.training.elastic",
     "cai.training.launching",

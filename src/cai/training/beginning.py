@@ -56,12 +56,21 @@ class Begun:
             yield open_start(self.plan.model, head)
 
 
-def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
-    """Checks settings and folder.
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """TRL's config and the adapters of a training whose settings were checked."""
+
+    settings: Settings
+    config: TrainingArguments
+    lora: LoraConfig | None
+    fixed: frozenset[str]
+
+
+def configure(trainer: Trainer, plan: TrainPlan, ways: Ways = Ways()) -> Configured:
+    """Checks the settings; nothing is written.
 
     Raises:
-        TrainingError: Settings that there are not or that do not go together, or a folder of
-            something else.
+        TrainingError: Settings that there are not or that do not go together.
     """
     settings = (
         Settings(plan.settings, {}) if not isinstance(plan.settings, Settings) else plan.settings
@@ -70,16 +79,24 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
     lora = None if block is None else lora_config(lora_settings(block), trainer)
     place = TrainFolder(plan.out)
     fixed = {**fixed_fields(place, plan.seed, plan.reports), **ways.fixed}
-    config: TrainingArguments = config_of(
-        trainer, settings, fixed, {**default_fields(), **ways.defaults}
-    )
+    config = config_of(trainer, settings, fixed, {**default_fields(), **ways.defaults})
+    return Configured(settings, config, lora, frozenset(fixed))
+
+
+def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
+    """Checks settings and folder.
+
+    Raises:
+        TrainingError: As `configure`, or a folder of something else.
+    """
+    made = configure(trainer, plan, ways)
     asked = {
         "trainer": trainer,
         "model": plan.model,
         "data": {"sources": dict(data.counts), "hash": data.content_hash},
         **ways.asked,
-        "settings": dict(settings.given),
+        "settings": dict(made.settings.given),
         "seed": plan.seed,
     }
     folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
-    return Begun(trainer, plan, folder, config, lora, frozenset(fixed), ways.loss)
+    return Begun(trainer, plan, folder, made.config, made.lora, made.fixed, ways.loss)

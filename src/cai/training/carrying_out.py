@@ -47,17 +47,18 @@ def carry_out(
     trainer: Trainer,
     begun: Begun,
     data: TrainingData,
-    console: Console,
+    console: Console | None = None,
     more: Callable[[], Mapping[str, object]] = dict,
 ) -> Trained:
     """Trains, saves the model into the folder, and writes figures and card.
 
-    `more` adds figures, once the model is saved.
+    `more` adds figures, once the model is saved. Without a console, stderr is told.
 
     Raises:
         TrainingError: Memory ran out.
     """
     folder, resumes = begun.folder, begun.plan.resumes
+    console = console_of(console)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Lines(console))
     checkpoint = folder.last_checkpoint() if resumes else None
@@ -81,6 +82,11 @@ def carry_out(
         write_card(folder.path, card_facts(begun, data, figures))
         folder.finish(figures)
     return Trained(folder, figures)
+
+
+def console_of(console: Console | None) -> Console:
+    """The console as given, or one on stderr, where one of several processes speaks."""
+    return console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
 
 
 def _last_logged(trainer: Trainer) -> dict[str, float]:

@@ -6,6 +6,8 @@ Ethayarajh et al. 2024, arXiv:2402.01306.
 # pyright: reportUnknownMemberType=false
 # TRL leaves some of its types open: what is unknown stays in this file
 
+from typing import Any
+
 from rich.console import Console
 
 from cai.errors import TrainingError
@@ -18,20 +20,30 @@ from cai.training.trl_quietly import KTOTrainer
 from cai.training.watched import watch_samples
 
 
-def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
-    """Trains a policy on labelled responses.
+def kto_ways() -> Ways:
+    """How KTO differs from other trainings."""
+    return Ways(loss="KTO")
 
-    Raises:
-        CaiError: Settings, folder or model cannot be used, or memory ran out.
-    """
-    begun = begin("kto", data, plan, Ways(loss="KTO"))
-    if begun.done is not None:
-        return Trained(begun.folder, begun.done, is_new=False)
-    if begun.config.per_device_train_batch_size < 2:
+
+def check_kto(config: Any) -> None:
+    """Finds out whether batches are large enough. Raises TrainingError where they are not."""
+    if config.per_device_train_batch_size < 2:
         raise TrainingError(
             "per_device_train_batch_size is 1, and KTO estimates its KL term from the other "
             "responses of a batch. Set 2 or more."
         )
+
+
+def train_kto(data: TrainingData, plan: TrainPlan, console: Console | None = None) -> Trained:
+    """Trains a policy on labelled responses; without a console, the steps are told on stderr.
+
+    Raises:
+        CaiError: Settings, folder or model cannot be used, or memory ran out.
+    """
+    begun = begin("kto", data, plan, kto_ways())
+    if begun.done is not None:
+        return Trained(begun.folder, begun.done, is_new=False)
+    check_kto(begun.config)
     with begun.started("language") as start:
         trainer = KTOTrainer(
             start.model,

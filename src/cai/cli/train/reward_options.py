@@ -20,6 +20,7 @@ from cai.judging.scoring import ScorePlan
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling
 from cai.speaker import Speaker
+from cai.training.rewards.weighted import weighted
 
 if TYPE_CHECKING:
     from cai.training.rewards.choice import RewardChoice, TrainedChoice
@@ -171,13 +172,7 @@ class RewardOptions:
         from cai.training.principled import statements_of
         from cai.training.rewards.choice import TrainedChoice
 
-        spec, star, weight = named.partition("*")
-        try:
-            number = float(weight) if star else 1.0
-        except ValueError:
-            raise UsageError(
-                f"--reward-model {named}: {weight!r} is no weight. Write {spec}*0.5."
-            ) from None
+        spec, number = weighted(named)
         ids = self.read_principles
         chosen = statements_of(constitution, ids, self.tags) if constitution and ids else ()
         return TrainedChoice(spec, number, chosen)
