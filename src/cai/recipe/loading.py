@@ -134,7 +134,8 @@ def _problems(error: ValidationError, root: Node, source: str) -> list[str]:
         if details["type"] == "extra_forbidden":
             found[f"{place} is not known.{_nearest_field(path)}"] = []
         else:
-            said = _WANTED.get(details["type"], details["msg"])
+            told = details["msg"].removeprefix("Value error, ")
+            said = _WANTED.get(details["type"], told)
             found.setdefault(f"{place}: ", []).append(said)
     return [f"{place}{', or: '.join(said)}{'.' if said else ''}" for place, said in found.items()]
 

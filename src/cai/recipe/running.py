@@ -1,6 +1,6 @@
 """A recipe's steps one after the other, each into a folder of its own."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from cai.models.opening import open_model
 from cai.models.protocol import Sampling
 from cai.recipe.casting import Cast
 from cai.recipe.checking import check_plans, check_steps, exported_step
-from cai.recipe.ordering import ordered, roles_of
+from cai.recipe.ordering import Work, ordered, roles_of
 from cai.recipe.parts import StepName
 from cai.recipe.schema import ExportStep, Recipe
 from cai.recipe.train_checks import check_start
@@ -59,8 +59,8 @@ async def run_recipe(
     """Does every step of the recipe; what is done already is not done again.
 
     A cap is one on all steps together. Where a sample is asked for, the later steps are about the
-    sample of the first, each is estimated for the whole source, and nothing is exported or trained:
-    the default model plays the roles of policies that are trained.
+    sample of the first, each is estimated for the whole source, and nothing is exported or trained;
+    nor are steps estimated in which a policy plays that is yet to be trained.
 
     Raises:
         UsageError: A step needs another that the recipe does not have.
@@ -74,17 +74,18 @@ async def run_recipe(
         require()
         check_start(recipe, cast.start)
         jobs.school.check()
-    is_exported = pace.sample is not None
-    for work in ordered(recipe):
-        if isinstance(work, str):
-            await jobs.do(work)
-        elif pace.sample is None:
-            if not is_exported and set(recipe.steps) <= {each.step for each in jobs.done}:
-                jobs.export()
-                is_exported = True
+    order = ordered(recipe)
+    if pace.sample is not None:
+        return await jobs.estimate(order)
+    n_steps = len(recipe.steps)
+    for work in order:
+        if not isinstance(work, str):
             jobs.train(work)
-    if not is_exported:
-        jobs.export()
+            continue
+        await jobs.do(work)
+        n_steps -= 1
+        if not n_steps:  # before the other trainings: a file is there however they end
+            jobs.export()
     return jobs.done
 
 
@@ -112,6 +113,21 @@ class _Steps:
     @property
     def school(self) -> School:
         return School(self.recipe, self.source, self.constitution, self.out)
+
+    async def estimate(self, order: Sequence[Work]) -> list[StepOutcome]:
+        """The outcomes of the steps that need no training."""
+        first = next((n for n, work in enumerate(order) if not isinstance(work, str)), len(order))
+        for work in order[:first]:
+            if isinstance(work, str):
+                await self.do(work)
+        left = [work for work in order[first:] if isinstance(work, str)]
+        if left:
+            self.console.print(
+                f"not estimated: {', '.join(left)}, which wait for a policy that is to be trained",
+                markup=False,
+                highlight=False,
+            )
+        return self.done
 
     async def do(self, name: StepName) -> None:
         folder = self.out / name
