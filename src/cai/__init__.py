@@ -1,4 +1,4 @@
-"""Constitutional AI and RLAIF: from a constitution to revised and judged data.
+"""Constitutional AI and RLAIF: from a constitution to trained policies.
 
 A name is imported when it is first used, not with the package: every command imports the package,
 and `cai --help` answers in a fraction of the time without what it does not need.
@@ -24,18 +24,29 @@ if TYPE_CHECKING:
     from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
     from cai.models.scripted import ScriptedModel
     from cai.prompts import TemplateSet, load_templates
-    from cai.revision import (
-        Chain,
-        RevisionPlan,
-        Round,
-        Speakers,
-        revise,
-        revise_chain,
-        speakers_of,
-    )
+    from cai.revision import Chain, RevisionPlan, Round, Speakers, revise, revise_chain, speakers_of
     from cai.run import Run
     from cai.sampling import Samples, sample
     from cai.speaker import Speaker
+    from cai.training.carrying_out import Trained
+    from cai.training.conditioning import ConditionPlan
+    from cai.training.data.loading import TrainingData, load_training_data
+    from cai.training.dpo import train_dpo
+    from cai.training.kto import train_kto
+    from cai.training.labels import LabelPlan
+    from cai.training.plan import TrainPlan
+    from cai.training.reward import train_reward
+    from cai.training.reward_model import RewardModel
+    from cai.training.rewards.choice import (
+        JudgeChoice,
+        Penalties,
+        RewardChoice,
+        ScoreChoice,
+        TrainedChoice,
+    )
+    from cai.training.rewards.group_judge import GroupPlan
+    from cai.training.rl import train_rl
+    from cai.training.sft import train_sft
     from cai.types import Message, Prompt, user_prompt
 
 __all__ = [
@@ -46,23 +57,31 @@ __all__ = [
     "ChoiceModel",
     "Comparison",
     "Completion",
+    "ConditionPlan",
     "Constitution",
+    "GroupPlan",
     "Judge",
+    "JudgeChoice",
     "JudgePlan",
+    "LabelPlan",
     "Message",
     "Mix",
     "Mixing",
     "Model",
     "Pace",
     "Part",
+    "Penalties",
     "Principle",
     "Prompt",
     "PromptSource",
     "RevisionPlan",
+    "RewardChoice",
+    "RewardModel",
     "Round",
     "Run",
     "Samples",
     "Sampling",
+    "ScoreChoice",
     "ScorePlan",
     "Scored",
     "ScriptedModel",
@@ -70,17 +89,27 @@ __all__ = [
     "Speaker",
     "Speakers",
     "TemplateSet",
+    "TrainPlan",
+    "Trained",
+    "TrainedChoice",
+    "TrainingData",
     "Usage",
     "Verdict",
     "judge",
     "load_constitution",
     "load_templates",
+    "load_training_data",
     "open_model",
     "revise",
     "revise_chain",
     "sample",
     "score",
     "speakers_of",
+    "train_dpo",
+    "train_kto",
+    "train_reward",
+    "train_rl",
+    "train_sft",
     "user_prompt",
 ]
 
@@ -92,23 +121,31 @@ _HOMES = {
     "ChoiceModel": "cai.models.protocol",
     "Comparison": "cai.judging.comparisons",
     "Completion": "cai.models.protocol",
+    "ConditionPlan": "cai.training.conditioning",
     "Constitution": "cai.constitution.schema",
+    "GroupPlan": "cai.training.rewards.group_judge",
     "Judge": "cai.judging.judge",
+    "JudgeChoice": "cai.training.rewards.choice",
     "JudgePlan": "cai.judging.judge",
+    "LabelPlan": "cai.training.labels",
     "Message": "cai.types",
     "Mix": "cai.export.mixes",
     "Mixing": "cai.export.mixes",
     "Model": "cai.models.protocol",
     "Pace": "cai.jobs.pace",
     "Part": "cai.jobs.pace",
+    "Penalties": "cai.training.rewards.choice",
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
     "PromptSource": "cai.jobs.prompt_source",
     "RevisionPlan": "cai.revision",
+    "RewardChoice": "cai.training.rewards.choice",
+    "RewardModel": "cai.training.reward_model",
     "Round": "cai.revision",
     "Run": "cai.run",
     "Samples": "cai.sampling",
     "Sampling": "cai.models.protocol",
+    "ScoreChoice": "cai.training.rewards.choice",
     "ScorePlan": "cai.judging.scoring",
     "Scored": "cai.judging.scoring",
     "ScriptedModel": "cai.models.scripted",
@@ -116,17 +153,27 @@ _HOMES = {
     "Speaker": "cai.speaker",
     "Speakers": "cai.revision",
     "TemplateSet": "cai.prompts",
+    "TrainPlan": "cai.training.plan",
+    "Trained": "cai.training.carrying_out",
+    "TrainedChoice": "cai.training.rewards.choice",
+    "TrainingData": "cai.training.data.loading",
     "Usage": "cai.models.protocol",
     "Verdict": "cai.judging.verdicts",
     "judge": "cai.judging.judge",
     "load_constitution": "cai.constitution.loading",
     "load_templates": "cai.prompts",
+    "load_training_data": "cai.training.data.loading",
     "open_model": "cai.models.opening",
     "revise": "cai.revision",
     "revise_chain": "cai.revision",
     "sample": "cai.sampling",
     "score": "cai.judging.scoring",
     "speakers_of": "cai.revision",
+    "train_dpo": "cai.training.dpo",
+    "train_kto": "cai.training.kto",
+    "train_reward": "cai.training.reward",
+    "train_rl": "cai.training.rl",
+    "train_sft": "cai.training.sft",
     "user_prompt": "cai.types",
 }
 

@@ -18,10 +18,12 @@ from cai.jobs.prompt_source import PromptSource
 from cai.models.opening import embedded_folder, open_model
 from cai.models.protocol import Sampling
 from cai.models.scripted import ScriptedModel
+from cai.recipe.casting import Cast
 from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text
-from cai.recipe.running import Cast, StepOutcome, run_recipe
-from cai.recipe.schema import ROLES, Recipe, Role, StepName
+from cai.recipe.parts import ROLES, Role, StepName
+from cai.recipe.running import StepOutcome, run_recipe
+from cai.recipe.schema import Recipe
 from cai.run import Run
 from cai.types import Message
 

@@ -15,10 +15,14 @@ from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.models.opening import SCHEMES, open_model
 from cai.models.protocol import Model
+from cai.recipe.casting import Cast
 from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text
-from cai.recipe.running import Cast, StepOutcome, run_recipe
-from cai.recipe.schema import ROLES, Recipe, Role
+from cai.recipe.ordering import is_trained
+from cai.recipe.parts import ROLES, Role
+from cai.recipe.running import StepOutcome, run_recipe
+from cai.recipe.schema import Recipe
+from cai.training.extras import require
 
 _ROLES: dict[str, Role] = {role: role for role in ROLES}
 
@@ -61,12 +65,15 @@ def run(
     loaded = load_recipe(recipe)
     if constitution is not None:
         loaded = loaded.model_copy(update={"constitution": constitution})
+    loaded = loaded.model_copy(update={"models": {**loaded.models, **_roles(roles)}})
+    if loaded.train:
+        require()
     check_steps(loaded)
     source = PromptSource(_prompts(loaded, prompts))
     source.check()  # a broken file is said before a model is loaded
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
-    cast = _cast(loaded, model, roles)
+    cast = _cast(loaded, model)
     done = run_async(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
     if is_json:
         echo_json({"event": "end", "steps": [_as_json(each) for each in done]})
@@ -89,10 +96,9 @@ def _prompts(recipe: Recipe, given: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
-def _cast(recipe: Recipe, model: str | None, roles: tuple[str, ...]) -> Cast:
-    """The models by role; one that is named twice is opened once."""
-    specs: dict[Role, str] = dict(recipe.models)
-    for given in roles:
+def _roles(given_roles: tuple[str, ...]) -> dict[Role, str]:
+    specs: dict[Role, str] = {}
+    for given in given_roles:
         name, _, spec = given.partition("=")
         role = _ROLES.get(name)
         if role is None or not spec:
@@ -100,12 +106,21 @@ def _cast(recipe: Recipe, model: str | None, roles: tuple[str, ...]) -> Cast:
                 f"--role {given!r} is not ROLE=SPEC. The roles are {', '.join(ROLES)}."
             )
         specs[role] = spec
+    return specs
+
+
+def _cast(recipe: Recipe, model: str | None) -> Cast:
+    """The models by role, but of trainings; one that is named twice is opened once."""
+    specs: dict[Role, str] = {
+        role: spec for role, spec in recipe.models.items() if not is_trained(spec)
+    }
+    start = recipe.models.get("respond", model)
     default = model or specs.get("respond")
     if default is None:
         raise click.UsageError("Name a model with -m, or in the recipe under models: respond.")
     opened: dict[str, Model] = {spec: open_model(spec) for spec in {default, *specs.values()}}
     by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
-    return Cast(opened[default], by_role, recipe.templates)
+    return Cast(opened[default], by_role, recipe.templates, start)
 
 
 def _as_json(done: StepOutcome) -> dict[str, object]:

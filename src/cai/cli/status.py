@@ -19,6 +19,7 @@ from cai.engine.storage.records import Counts
 from cai.engine.storage.run_folder import JOURNAL_FILE, RunFolder
 from cai.engine.telling.last_snapshot import last_snapshot
 from cai.engine.telling.snapshot import Snapshot, causes, count
+from cai.records.recipes import REWARD
 
 FOLLOW_EVERY_S = 1.0
 PLAIN_WIDTH = 240  # off a terminal a line is a line
@@ -141,10 +142,11 @@ def _shown(found: RunStatus) -> RenderableType:
     of = "" if total is None else f" of {total:,}"
     failed = f", {counts.failed:,} failed ({causes(found.failures)})" if counts.failed else ""
     writer = "nobody writes it now" if found.pid is None else f"process {found.pid} writes it"
-    lines = [
-        f"{found.path}: {found.method}, begun {found.created}; {writer}",
-        f"{counts.done:,} done{of}{failed}",
-    ]
+    is_reward = found.method == REWARD
+    what = "answers of judges that a training asked for rewards" if is_reward else found.method
+    lines = [f"{found.path}: {what}, begun {found.created}; {writer}"]
+    if not is_reward:
+        lines.append(f"{counts.done:,} done{of}{failed}")
     if found.live is not None:
         lines += [f"now: {found.live.line()}", *(f"  {x}" for x in found.live.endpoint_lines())]
     lines.append(f"journal: {found.ledger.n_calls:,} calls, {count(found.n_bytes)}B")

@@ -1,37 +1,31 @@
 """Whether a recipe can be done, found out before its first call is paid for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cai.constitution.schema import Constitution
 from cai.drawing import candidates
 from cai.errors import UsageError
 from cai.export.formats import Format
 from cai.export.mixed import check_mixing
-from cai.recipe.schema import ExportStep, Recipe, StepName
-
-_PREFERENCES: tuple[StepName, ...] = ("judge", "revise")
-_EXPORTED: Mapping[Format, tuple[StepName, ...]] = {
-    "sft": ("revise", "judge", "sample", "score"),
-    "preference": _PREFERENCES,
-    "reward": _PREFERENCES,
-    "kto": ("judge", "revise", "score"),
-    "prompts": ("revise", "sample", "judge"),
-    "everything": ("judge", "score", "revise", "sample"),
-}
-"""Of each format, the steps that can give it; the first that was done does."""
+from cai.recipe.ordering import GIVING
+from cai.recipe.parts import StepName
+from cai.recipe.schema import ExportStep, Recipe
+from cai.recipe.train_checks import check_train_plans, check_trainings
 
 
 def check_steps(recipe: Recipe) -> None:
-    """Finds out before a call whether every step has what it works on.
+    """Finds out before a call whether every step, export and training has what it works on.
 
     Raises:
         UsageError: One has not; the message says which step to add.
-        ExportError, SourceError: An export cannot be made so, or what it mixes in cannot be read.
+        ExportError, SourceError: An export cannot be made so, or a file cannot be read.
+        TrainingError: Labels cannot be made so.
     """
     here = recipe.steps
-    if not here:
+    if not here and not recipe.train:
         raise UsageError(
-            f"The recipe {recipe.name!r} has no step. Give it one of revise, sample, judge, score."
+            f"The recipe {recipe.name!r} has no step. Give it one of revise, sample, judge, score, "
+            "train."
         )
     for name, step in (("judge", recipe.judge), ("score", recipe.score)):
         if step is not None and step.of is not None and step.of not in here:
@@ -61,6 +55,7 @@ def check_steps(recipe: Recipe) -> None:
                 "pairs whose lengths could be balanced. Leave balance_length out."
             )
         written.add(file)
+    check_trainings(recipe)
 
 
 def check_plans(recipe: Recipe, constitution: Constitution) -> None:
@@ -75,6 +70,7 @@ def check_plans(recipe: Recipe, constitution: Constitution) -> None:
         recipe.judge.plan.check((), constitution)
     if recipe.score is not None:
         candidates(constitution, recipe.score.tags)
+    check_train_plans(recipe, constitution)
 
 
 def exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName:
@@ -84,7 +80,7 @@ def exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName:
         UsageError: The recipe has none that gives this format.
     """
     here = recipe.steps
-    able: Sequence[StepName] = _EXPORTED[format]
+    able: Sequence[StepName] = GIVING[format]
     if step.of is not None and step.of not in here:
         raise UsageError(
             f"The export {format} of the recipe {recipe.name!r} is of {step.of!r}, which the "

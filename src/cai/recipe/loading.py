@@ -17,6 +17,14 @@ from cai.recipe.schema import (
     SampleStep,
     ScoreStep,
 )
+from cai.recipe.trainings import (
+    PARTS,
+    TRAINERS,
+    JudgeReward,
+    PenaltyWeights,
+    ScoreReward,
+    TrainStep,
+)
 
 _PRESETS = Path(__file__).parent / "presets"
 _STEPS: dict[str, type[BaseModel]] = {
@@ -25,6 +33,11 @@ _STEPS: dict[str, type[BaseModel]] = {
     "judge": JudgeStep,
     "score": ScoreStep,
     "export": ExportStep,
+}
+_REWARDS: dict[str, type[BaseModel]] = {
+    "judge": JudgeReward,
+    "score": ScoreReward,
+    "penalties": PenaltyWeights,
 }
 _WANTED = {
     "model_type": "a mapping of settings is wanted, such as `{}`",
@@ -121,7 +134,8 @@ def _problems(error: ValidationError, root: Node, source: str) -> list[str]:
         if details["type"] == "extra_forbidden":
             found[f"{place} is not known.{_nearest_field(path)}"] = []
         else:
-            said = _WANTED.get(details["type"], details["msg"])
+            told = details["msg"].removeprefix("Value error, ")
+            said = _WANTED.get(details["type"], told)
             found.setdefault(f"{place}: ", []).append(said)
     return [f"{place}{', or: '.join(said)}{'.' if said else ''}" for place, said in found.items()]
 
@@ -137,7 +151,24 @@ def _path(root: Node, location: Sequence[str | int]) -> tuple[str | int, ...]:
 
 def _nearest_field(path: Sequence[str | int]) -> str:
     """The field that was probably meant, among those that stand at that place."""
-    model = _STEPS.get(str(path[0]), Recipe) if path[1:] else Recipe
-    close = get_close_matches(str(path[-1]), list(model.model_fields), n=1)
-    known = ", ".join(model.model_fields)
+    names = [field.alias or name for name, field in _part_at(path).model_fields.items()]
+    close = get_close_matches(str(path[-1]), names, n=1)
+    known = ", ".join(names)
     return f" Did you mean {close[0]!r}?" if close else f" Known here: {known}."
+
+
+def _part_at(path: Sequence[str | int]) -> type[BaseModel]:
+    """The part of the schema in which the last name of the path stands."""
+    match path:
+        case [_]:
+            return Recipe
+        case ["train", int(), _]:
+            return TrainStep
+        case ["train", int(), trainer, _]:
+            return next(PARTS[each] for each in TRAINERS if each == trainer)
+        case ["train", int(), _, str(below), _]:
+            return _REWARDS[below]
+        case [step, *_]:
+            return _STEPS[str(step)]
+        case _:
+            return Recipe

@@ -1,6 +1,6 @@
-"""A recipe's steps one after the other, each into a run folder of its own."""
+"""A recipe's steps one after the other, each into a folder of its own."""
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,27 +25,18 @@ from cai.jobs.running import Outcome
 from cai.jobs.sampling import SampleJob, run_sampling
 from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
 from cai.judging.scoring import ScorePlan
-from cai.models.protocol import Model, Sampling
-from cai.prompts import load_templates
+from cai.models.opening import open_model
+from cai.models.protocol import Sampling
+from cai.recipe.casting import Cast
 from cai.recipe.checking import check_plans, check_steps, exported_step
-from cai.recipe.schema import ExportStep, JudgeStep, Recipe, Role, ScoreStep, StepName
+from cai.recipe.ordering import Work, ordered, roles_of
+from cai.recipe.parts import StepName
+from cai.recipe.schema import ExportStep, Recipe
+from cai.recipe.train_checks import check_start
+from cai.recipe.training import School
+from cai.recipe.trainings import TrainStep
 from cai.revision import RevisionPlan, Speakers
-from cai.speaker import Speaker
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Which model plays which role, and through which templates; the default plays the others."""
-
-    default: Model
-    roles: Mapping[Role, Model]
-    templates: str | None = None
-
-    def speaker(self, role: Role, sampling: Sampling) -> Speaker:
-        model = self.roles.get(role, self.default)
-        if self.templates is None:
-            return Speaker.of(model, sampling)
-        return Speaker(model, load_templates(self.templates), sampling)
+from cai.training.extras import require
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,8 @@ async def run_recipe(
     """Does every step of the recipe; what is done already is not done again.
 
     A cap is one on all steps together. Where a sample is asked for, the later steps are about the
-    sample of the first, each is estimated for the whole source, and nothing is exported.
+    sample of the first, each is estimated for the whole source, and nothing is exported or trained;
+    nor are steps estimated in which a policy plays that is yet to be trained.
 
     Raises:
         UsageError: A step needs another that the recipe does not have.
@@ -77,22 +69,23 @@ async def run_recipe(
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
-    jobs = _Steps(out, pace, console)
-    if recipe.revise is not None:
-        revision = _revision_job(recipe, cast, source, constitution)
-        await jobs.do("revise", partial(run_revision, job=revision))
-    if recipe.sample is not None:
-        sampling = SampleJob(source, tuple(_policies(recipe, cast)), recipe.sample.k, recipe.seed)
-        await jobs.do("sample", partial(run_sampling, job=sampling))
-    if recipe.judge is not None:
-        judging = _judge_job(recipe, recipe.judge, cast, constitution, out)
-        await jobs.do("judge", partial(run_judging, job=judging))
-    if recipe.score is not None:
-        scoring = _score_job(recipe, recipe.score, cast, constitution, out)
-        await jobs.do("score", partial(run_scoring, job=scoring))
-    if pace.sample is None:
-        for format, step in recipe.export.items():
-            jobs.done.append(_export(recipe, format, step, out))
+    jobs = _Steps(recipe, cast, source, constitution, out, pace, console)
+    if recipe.train:
+        require()
+        check_start(recipe, cast.start)
+        jobs.school.check()
+    order = ordered(recipe)
+    if pace.sample is not None:
+        return await jobs.estimate(order)
+    n_steps = len(recipe.steps)
+    for work in order:
+        if not isinstance(work, str):
+            jobs.train(work)
+            continue
+        await jobs.do(work)
+        n_steps -= 1
+        if not n_steps:  # before the other trainings: a file is there however they end
+            jobs.export()
     return jobs.done
 
 
@@ -108,15 +101,38 @@ class _RunStep(Protocol):
 class _Steps:
     """The steps done so far; each later one gets what they left of the caps."""
 
+    recipe: Recipe
+    cast: Cast
+    source: PromptSource
+    constitution: Constitution
     out: Path
     pace: Pace
     console: Console
     done: list[StepOutcome] = field(default_factory=list[StepOutcome])
 
-    async def do(self, name: StepName, step: _RunStep) -> None:
+    @property
+    def school(self) -> School:
+        return School(self.recipe, self.source, self.constitution, self.out)
+
+    async def estimate(self, order: Sequence[Work]) -> list[StepOutcome]:
+        """The outcomes of the steps that need no training."""
+        first = next((n for n, work in enumerate(order) if not isinstance(work, str)), len(order))
+        for work in order[:first]:
+            if isinstance(work, str):
+                await self.do(work)
+        left = [work for work in order[first:] if isinstance(work, str)]
+        if left:
+            self.console.print(
+                f"not estimated: {', '.join(left)}, which wait for a policy that is to be trained",
+                markup=False,
+                highlight=False,
+            )
+        return self.done
+
+    async def do(self, name: StepName) -> None:
         folder = self.out / name
         self.console.print(f"[bold]{name}[/bold] → {folder}")
-        found = await step(folder, pace=self.pace, console=self.console)
+        found = await self._job(name)(folder, pace=self.pace, console=self.console)
         outcome: Outcome[Any] = found if isinstance(found, Outcome) else found.run
         counts, estimate = outcome.counts, outcome.estimate
         summary = f"{counts.done} done, {counts.failed} failed"
@@ -124,6 +140,31 @@ class _Steps:
         left = self.pace.caps.after(outcome.ledger)
         whole = self.pace.whole or (estimate.n_total if estimate else None)
         self.pace = replace(self.pace, caps=left, whole=whole)
+
+    def train(self, training: TrainStep) -> None:
+        folder = self.out / training.name
+        self.console.print(f"[bold]train {training.trainer}[/bold] → {folder}")
+        summary = self.school.train(training, self.cast, self.pace, self.console)
+        self.done.append(StepOutcome(f"train {training.name}", folder, None, summary))
+        self.pace = replace(self.pace, caps=self.school.caps_after(training, self.pace))
+        roles = roles_of(self.recipe, training)
+        if roles:
+            self.cast = self.cast.recast(open_model(f"hf:{folder}"), roles)
+
+    def export(self) -> None:
+        for format, step in self.recipe.export.items():
+            self.done.append(_export(self.recipe, format, step, self.out))
+
+    def _job(self, name: StepName) -> _RunStep:
+        recipe, cast, constitution = self.recipe, self.cast, self.constitution
+        if name == "revise":
+            revision = _revision_job(recipe, cast, self.source, constitution)
+            return partial(run_revision, job=revision)
+        if name == "sample":
+            return partial(run_sampling, job=_sample_job(recipe, cast, self.source))
+        if name == "judge":
+            return partial(run_judging, job=_judge_job(recipe, cast, constitution, self.out))
+        return partial(run_scoring, job=_score_job(recipe, cast, constitution, self.out))
 
 
 def _revision_job(
@@ -144,17 +185,17 @@ def _revision_job(
     return RevisionJob(source, constitution, speakers, plan, recipe.seed)
 
 
-def _policies(recipe: Recipe, cast: Cast) -> Iterator[Speaker]:
+def _sample_job(recipe: Recipe, cast: Cast, source: PromptSource) -> SampleJob:
     step = recipe.sample
     assert step is not None
-    for temperature in step.temperatures:
-        sampling = Sampling(temperature, step.top_p, step.top_k, step.max_tokens)
-        yield cast.speaker("sample", sampling)
+    draws = [Sampling(each, step.top_p, step.top_k, step.max_tokens) for each in step.temperatures]
+    policies = tuple(cast.speaker("sample", each) for each in draws)
+    return SampleJob(source, policies, step.k, recipe.seed)
 
 
-def _judge_job(
-    recipe: Recipe, step: JudgeStep, cast: Cast, constitution: Constitution, out: Path
-) -> JudgeJob:
+def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> JudgeJob:
+    step = recipe.judge
+    assert step is not None
     judge = cast.speaker("judge", Sampling(step.temperature, max_tokens=step.max_tokens))
     return JudgeJob(
         GroupSource((str(out / recipe.judged_step(step)),)),
@@ -167,9 +208,9 @@ def _judge_job(
     )
 
 
-def _score_job(
-    recipe: Recipe, step: ScoreStep, cast: Cast, constitution: Constitution, out: Path
-) -> ScoreJob:
+def _score_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> ScoreJob:
+    step = recipe.score
+    assert step is not None
     judge = cast.speaker("judge", Sampling(step.temperature, max_tokens=step.max_tokens))
     return ScoreJob(
         ResponseSource((str(out / recipe.judged_step(step)),)),

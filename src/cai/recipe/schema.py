@@ -1,36 +1,32 @@
 """A recipe: several steps of the chain in one YAML file, with the words of the command line."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cai.export.formats import Format
 from cai.export.mixes import Mix, Mixing
 from cai.export.selecting import PairChoice, Selection
 from cai.judging.judge import JudgePlan
 from cai.judging.ranking import Pairing
+from cai.recipe.parts import (
+    Count,
+    Margin,
+    Part,
+    Role,
+    Share,
+    StepName,
+    Switch,
+    Temperature,
+    Text,
+)
+from cai.recipe.trainings import TrainStep
 
 RECIPE_VERSION = 1
 
-Temperature = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Margin = Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)]
-Switch = Annotated[bool, Field(strict=True)]
-Text = Annotated[str, Field(min_length=1)]
-StepName = Literal["revise", "sample", "judge", "score"]
-Role = Literal["respond", "critique", "revise", "sample", "judge"]
 
-
-ROLES: tuple[Role, ...] = get_args(Role)
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Draws(_Part):
+class _Draws(Part):
     """How answers are drawn."""
 
     top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
@@ -58,7 +54,7 @@ class SampleStep(_Draws):
     temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1)] = (1.0,)
 
 
-class JudgeStep(_Part):
+class JudgeStep(Part):
     """As `cai judge`, on the samples if there are any, else on revisions against originals."""
 
     of: Literal["sample", "revise"] | None = None
@@ -89,7 +85,7 @@ class JudgeStep(_Part):
         )
 
 
-class ScoreStep(_Part):
+class ScoreStep(Part):
     """As `cai score`, on the samples if there are any, else on the revisions."""
 
     of: Literal["sample", "revise"] | None = None
@@ -101,7 +97,7 @@ class ScoreStep(_Part):
     max_tokens: Count = 512
 
 
-class ExportStep(_Part):
+class ExportStep(Part):
     """As `cai export`: `of` is the step whose run is exported, by default the last that can."""
 
     of: StepName | None = None
@@ -137,11 +133,12 @@ class ExportStep(_Part):
         return self.file or f"{format}.jsonl"
 
 
-class Recipe(_Part):
-    """Steps in the order revise, sample, judge, score, export; those that are absent are not done.
+class Recipe(Part):
+    """Steps in the order revise, sample, judge, score, export, train; absent ones are not done.
 
     `models` are specs by role; a role that is absent is played by the model given on the command
-    line, and without one by that of `respond`.
+    line, and without one by that of `respond`. `train/NAME` is the policy of a training, which is
+    then done before the steps in which it plays.
     """
 
     cai: Annotated[int, Field(strict=True, ge=1, le=RECIPE_VERSION)] = RECIPE_VERSION
@@ -159,10 +156,11 @@ class Recipe(_Part):
     judge: JudgeStep | None = None
     score: ScoreStep | None = None
     export: Mapping[Format, ExportStep] = {}
+    train: tuple[TrainStep, ...] = ()
 
     @property
     def steps(self) -> tuple[StepName, ...]:
-        """The steps that are done, in their order; exports apart."""
+        """The steps that are done, in their order; exports and trainings apart."""
         found: list[tuple[StepName, object]] = [
             ("revise", self.revise),
             ("sample", self.sample),

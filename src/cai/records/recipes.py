@@ -94,6 +94,9 @@ class ScoreRecipe(_Part):
     seed: int
 
 
+REWARD = "reward"
+"""The method of the folder in which a training keeps what it asked of judges."""
+
 Recipe: TypeAlias = RevisionRecipe | SampleRecipe | JudgeRecipe | ScoreRecipe
 R = TypeVar("R", RevisionRecipe, SampleRecipe, JudgeRecipe, ScoreRecipe)
 
@@ -106,6 +109,11 @@ def read_recipe(run: RunFolder) -> Recipe:
     Raises:
         JournalError: The run is of another version of cai.
     """
+    if run.recipe.get("method") == REWARD:
+        raise JournalError(
+            f"{run.path}: holds the answers of judges that a training asked for rewards, and no "
+            "examples. See it with `cai status` and `cai cache`, or name the folder of a run."
+        )
     try:
         return _RECIPES.validate_python(dict(run.recipe), strict=False)
     except ValidationError as error:

@@ -66,13 +66,21 @@ class Begun:
             yield start
 
 
-def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
-    """Checks settings, model and folder.
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """TRL's config and the adapters of a training whose settings were checked."""
+
+    settings: Settings
+    config: TrainingArguments
+    lora: LoraConfig | None
+    fixed: frozenset[str]
+
+
+def configure(trainer: Trainer, plan: TrainPlan, ways: Ways = Ways()) -> Configured:
+    """Checks the settings; nothing is written.
 
     Raises:
-        TrainingError: Settings that there are not or that do not go together, or a folder of
-            something else, or a model that cannot be trained.
-        ModelError: There is no such model.
+        TrainingError: Settings that there are not or that do not go together.
     """
     settings = (
         Settings(plan.settings, {}) if not isinstance(plan.settings, Settings) else plan.settings
@@ -81,9 +89,19 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
     lora = None if block is None else lora_config(lora_settings(block), trainer)
     place = TrainFolder(plan.out)
     fixed = {**fixed_fields(place, plan.seed, plan.reports), **ways.fixed}
-    config: TrainingArguments = config_of(
-        trainer, settings, fixed, {**default_fields(), **ways.defaults}
-    )
+    config = config_of(trainer, settings, fixed, {**default_fields(), **ways.defaults})
+    return Configured(settings, config, lora, frozenset(fixed))
+
+
+def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
+    """Checks settings, model and folder.
+
+    Raises:
+        TrainingError: As `configure`, or a folder of something else, or a model that cannot be
+            trained.
+        ModelError: There is no such model.
+    """
+    made = configure(trainer, plan, ways)
     asked = {
         "trainer": trainer,
         "model": plan.model,
@@ -94,11 +112,11 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
             "held_out": len(data.evaluation),
         },
         **ways.asked,
-        "settings": dict(settings.given),
+        "settings": dict(made.settings.given),
         "seed": plan.seed,
     }
     if is_main_process():
         folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
     else:  # of several processes the first one checks, and it may have begun to write
-        folder = place
-    return Begun(trainer, plan, folder, config, lora, frozenset(fixed), ways.loss)
+        folder = TrainFolder(plan.out)
+    return Begun(trainer, plan, folder, made.config, made.lora, made.fixed, ways.loss)

@@ -46,7 +46,7 @@ def carry_out(
     trainer: Trainer,
     begun: Begun,
     data: TrainingData,
-    console: Console,
+    console: Console | None = None,
     more: Callable[[], Mapping[str, object]] = dict,
     *,
     is_whole: bool = False,
@@ -54,12 +54,13 @@ def carry_out(
     """Trains, saves the model into the folder, and writes figures and card.
 
     `more` adds figures, once the model is saved. `is_whole` has adapters merged before that, as is
-    needed where no folder holds what they stand on.
+    needed where no folder holds what they stand on. Without a console, stderr is told.
 
     Raises:
         TrainingError: The checkpoint to go on from is of another model.
     """
     folder, resumes = begun.folder, begun.plan.resumes
+    console = console_of(console)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Lines(console))
     checkpoint = folder.last_checkpoint() if resumes else None
@@ -73,6 +74,8 @@ def carry_out(
     seconds = time.monotonic() - began_s
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
     _save(trainer, folder, is_whole=is_whole)
+    if not is_main_process():
+        return Trained(folder, {})
     figures: dict[str, object] = {
         "steps": trainer.state.global_step,
         "seconds": round(seconds, 1),
@@ -80,9 +83,8 @@ def carry_out(
         "evaluation": _numbers(evaluation),
         **more(),
     }
-    if is_main_process():
-        write_card(folder.path, card_facts(begun, data, figures))
-        folder.finish(figures)
+    write_card(folder.path, card_facts(begun, data, figures))
+    folder.finish(figures)
     return Trained(folder, figures)
 
 
@@ -90,10 +92,17 @@ def _save(trainer: Trainer, folder: TrainFolder, *, is_whole: bool) -> None:
     model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
     if not is_whole or not isinstance(model, PeftModel):
         trainer.save_model(str(folder.path))
+        # pickled settings, with paths of this machine; training.yaml has what matters
+        (folder.path / "training_args.bin").unlink(missing_ok=True)
         return
     if is_main_process():
         cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
         cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
+
+
+def console_of(console: Console | None) -> Console:
+    """The console as given, or one on stderr, where one of several processes speaks."""
+    return console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
 
 
 def _last_logged(trainer: Trainer) -> dict[str, float]:

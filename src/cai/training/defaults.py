@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import os
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -59,7 +60,10 @@ def quiet_libraries(folder: TrainFolder) -> Generator[None]:
     had_telemetry = not constants.HF_HUB_DISABLE_TELEMETRY
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
-        yield
+        with warnings.catch_warnings():
+            # of names of transformers' that TRL still uses
+            warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+            yield
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = not had_telemetry
         enable_progress_bar()

@@ -18,24 +18,30 @@ from cai.training.trl_quietly import DPOTrainer
 from cai.training.watched import watch_samples
 
 
+def dpo_ways(labels: LabelPlan) -> Ways:
+    """How DPO differs from other trainings."""
+    return Ways(
+        {"remove_unused_columns": False} if labels.needs_loss else {},
+        {"precompute_ref_log_probs": True},
+        {"labels": labels.describe()},
+        f"DPO, {labels.describe()}",
+    )
+
+
 def train_dpo(
-    data: TrainingData, plan: TrainPlan, console: Console, labels: LabelPlan = LabelPlan()
+    data: TrainingData,
+    plan: TrainPlan,
+    console: Console | None = None,
+    labels: LabelPlan = LabelPlan(),
 ) -> Trained:
-    """Trains a policy on pairs.
+    """Trains a policy on pairs; without a console, the steps are told on stderr.
 
     Raises:
         CaiError: Settings, folder or model cannot be used, no pair is sure enough, or memory ran
             out.
     """
     data = sure_enough(data, labels)
-    fixed = {"remove_unused_columns": False} if labels.needs_loss else {}
-    ways = Ways(
-        fixed,
-        {"precompute_ref_log_probs": True},
-        {"labels": labels.describe()},
-        f"DPO, {labels.describe()}",
-    )
-    begun = begin("dpo", data, plan, ways)
+    begun = begin("dpo", data, plan, dpo_ways(labels))
     if labels.needs_loss:
         check_soft_dpo(begun.config)
     if begun.done is not None:

@@ -17,13 +17,18 @@ from cai.training.trl_quietly import KTOTrainer
 from cai.training.watched import watch_samples
 
 
-def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
-    """Trains a policy on labelled responses.
+def kto_ways() -> Ways:
+    """How KTO differs from other trainings."""
+    return Ways(loss="KTO")
+
+
+def train_kto(data: TrainingData, plan: TrainPlan, console: Console | None = None) -> Trained:
+    """Trains a policy on labelled responses; without a console, the steps are told on stderr.
 
     Raises:
         CaiError: Settings, folder or model cannot be used, or memory ran out.
     """
-    begun = begin("kto", data, plan, Ways(loss="KTO"))
+    begun = begin("kto", data, plan, kto_ways())
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with begun.started("language", data) as start:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from cai.training.beginning import Begun, Ways, begin
-from cai.training.carrying_out import Trained, carry_out
+from cai.training.carrying_out import Trained, carry_out, console_of
 from cai.training.conditioning import ConditionPlan, condition
 from cai.training.data.loading import TrainingData
 from cai.training.labels import LabelPlan
@@ -27,14 +27,25 @@ from cai.training.tables import evaluation_table, sure_enough, table_of
 from cai.training.trl_quietly import RewardTrainer
 
 
+def reward_ways(labels: LabelPlan, principles: ConditionPlan | None = None) -> Ways:
+    """How the training of a reward model differs from others."""
+    asked: dict[str, object] = {"labels": labels.describe()}
+    if principles is not None:
+        asked["principles"] = principles.describe()
+    fixed = {"remove_unused_columns": False} if labels.needs_loss else {}
+    return Ways(fixed, {}, asked, f"cross-entropy of σ(r_a − r_b), {labels.describe()}")
+
+
 def train_reward(
     data: TrainingData,
     plan: TrainPlan,
-    console: Console,
+    console: Console | None = None,
     labels: LabelPlan = LabelPlan(),
     principles: ConditionPlan | None = None,
 ) -> Trained:
     """Trains a reward model on pairs; with `principles`, one that reads principles too.
+
+    Without a console, the steps are told on stderr.
 
     Raises:
         CaiError: Settings, folder or model cannot be used, no pair is left, or memory ran out.
@@ -42,13 +53,8 @@ def train_reward(
     if principles is not None:
         data = condition(data, principles, plan.seed)
     data = sure_enough(data, labels)
-    asked: dict[str, object] = {"labels": labels.describe()}
-    if principles is not None:
-        asked["principles"] = principles.describe()
-    ways = Ways(
-        {"remove_unused_columns": False} if labels.needs_loss else {}, {}, asked, _loss(labels)
-    )
-    begun = begin("reward", data, plan, ways)
+    console = console_of(console)
+    begun = begin("reward", data, plan, reward_ways(labels, principles))
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with begun.started("reward", data) as start:
@@ -69,10 +75,6 @@ def train_reward(
             return {"held_out": _held_out(begun, data, console)}
 
         return carry_out(trainer, begun, data, console, more, is_whole=start.is_merged)
-
-
-def _loss(labels: LabelPlan) -> str:
-    return f"cross-entropy of σ(r_a − r_b), {labels.describe()}"
 
 
 def _held_out(begun: Begun, data: TrainingData, console: Console) -> Mapping[str, object]:

@@ -31,30 +31,39 @@ Algorithm = Literal["grpo", "rloo"]
 KL_COEFFICIENT = 0.05
 
 
+def rl_ways(algorithm: Algorithm, rewards: RewardChoice) -> Ways:
+    """How reinforcement learning differs from other trainings."""
+    fixed = {
+        "chat_template_kwargs": None,
+        "remove_unused_columns": False,
+        "reward_weights": None,
+    }
+    return Ways(
+        fixed,
+        {"beta": KL_COEFFICIENT},
+        {"rewards": rewards.describe()},
+        f"{algorithm.upper()} with a KL penalty",
+    )
+
+
 def train_rl(
     algorithm: Algorithm,
     data: TrainingData,
     plan: TrainPlan,
-    console: Console,
-    rewards: RewardChoice,
+    console: Console | None = None,
+    rewards: RewardChoice = RewardChoice(),
 ) -> Trained:
     """Trains a policy by reinforcement learning on prompts.
+
+    At least one reward must be named. Without a console, the steps are told on stderr.
 
     Raises:
         CaiError: Settings, folder, model or a reward cannot be used, nothing of a batch could be
             judged, or memory ran out.
     """
     rewards.check()
-    fixed = {"chat_template_kwargs": None, "remove_unused_columns": False}
-    defaults = {"beta": KL_COEFFICIENT}
-    ways = Ways(
-        {**fixed, "reward_weights": None},
-        defaults,
-        {"rewards": rewards.describe()},
-        _loss(algorithm),
-    )
-    begun = begin(algorithm, data, plan, ways)
-    _check_groups(begun.config)
+    begun = begin(algorithm, data, plan, rl_ways(algorithm, rewards))
+    check_groups(begun.config)
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with (
@@ -85,12 +94,12 @@ def train_rl(
         )
 
 
-def _loss(algorithm: Algorithm) -> str:
-    return f"{algorithm.upper()} with a KL penalty"
+def check_groups(config: Any) -> None:
+    """Finds out whether a group would be shared by processes, of which none could judge it.
 
-
-def _check_groups(config: Any) -> None:
-    """A group that several processes share could not be judged in any of them."""
+    Raises:
+        TrainingError: It would be.
+    """
     if config.world_size > 1 and config.per_device_train_batch_size % config.num_generations:
         raise TrainingError(
             f"per_device_train_batch_size is {config.per_device_train_batch_size}, no multiple of "

@@ -16,13 +16,18 @@ from cai.training.tables import evaluation_table, table_of
 from cai.training.trl_quietly import SFTTrainer
 
 
-def train_sft(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
-    """Trains a policy on demonstrations.
+def sft_ways() -> Ways:
+    """How SFT differs from other trainings."""
+    return Ways(loss="cross-entropy of the responses")
+
+
+def train_sft(data: TrainingData, plan: TrainPlan, console: Console | None = None) -> Trained:
+    """Trains a policy on demonstrations; without a console, the steps are told on stderr.
 
     Raises:
         CaiError: Settings, folder or model cannot be used, or memory ran out.
     """
-    begun = begin("sft", data, plan, Ways(loss="cross-entropy of the responses"))
+    begun = begin("sft", data, plan, sft_ways())
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with begun.started("language", data) as start:

@@ -21,6 +21,7 @@ from cai.judging.scoring import ScorePlan
 from cai.models.opening import open_model
 from cai.models.protocol import Sampling
 from cai.speaker import Speaker
+from cai.training.rewards.weighted import weighted
 
 if TYPE_CHECKING:
     from cai.training.rewards.choice import RewardChoice, TrainedChoice
@@ -175,10 +176,7 @@ class RewardOptions:
         from cai.training.principled import statements_of
         from cai.training.rewards.choice import TrainedChoice
 
-        spec, star, weight = named.partition("*")
-        number = _number(weight) if star else 1.0
-        if number is None:
-            raise UsageError(f"--reward-model {named}: {weight!r} is no weight. Write {spec}*0.5.")
+        spec, number = weighted(named)
         ids = self.read_principles
         chosen = statements_of(constitution, ids, self.tags) if constitution and ids else ()
         return TrainedChoice(spec, number, chosen)

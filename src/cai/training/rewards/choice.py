@@ -18,6 +18,7 @@ from cai.engine.storage.recipe import JsonValue
 from cai.errors import TrainingError
 from cai.judging.judge import JudgePlan
 from cai.judging.scoring import ScorePlan
+from cai.records.recipes import REWARD
 from cai.speaker import Speaker
 from cai.training.principled import Statement
 from cai.training.reward_model import RewardModel
@@ -203,7 +204,7 @@ def _room(choice: RewardChoice, folder: Path) -> AskingRoom | None:
         speakers.append(choice.judge.reference)
     if not speakers:
         return None
-    recipe: dict[str, JsonValue] = {"method": "reward", **choice.describe(), "seed": choice.seed}
+    recipe: dict[str, JsonValue] = {"method": REWARD, **choice.describe(), "seed": choice.seed}
     models = [each.model for each in speakers]
     return AskingRoom(folder, recipe, models, choice.caps, choice.prices, choice.concurrency)
 
