@@ -63,6 +63,8 @@ class ConditionPlan:
 def condition(data: TrainingData, plan: ConditionPlan, seed: int) -> TrainingData:
     """The pairs with principles in front of their prompts; without a judge's word on them, none.
 
+    Chosen is the better one under those principles, so that some pairs are turned around.
+
     Raises:
         TrainingError: No pair says what a judge found under each principle.
     """
@@ -97,5 +99,17 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> TrainingRo
     if probability is None:
         return None
     messages = conditioned(pair.prompt.messages, statements, plan.template)
-    prompt = replace(pair.prompt, messages=messages)
-    return replace(row, unit=replace(pair, prompt=prompt), confidence=probability)
+    shown = replace(pair, prompt=replace(pair.prompt, messages=messages), judging=None)
+    if probability >= 0.5:
+        return replace(row, unit=shown, confidence=probability)
+    return replace(row, unit=_turned(shown), confidence=1 - probability)
+
+
+def _turned(pair: Pair) -> Pair:
+    return replace(
+        pair,
+        chosen=pair.rejected,
+        rejected=pair.chosen,
+        chosen_model=pair.rejected_model,
+        rejected_model=pair.chosen_model,
+    )
