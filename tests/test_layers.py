@@ -66,6 +66,8 @@ HEAVY_FILES = {
     "cai.training.elastic",
     "cai.training.launching",
     "cai.training.lora",
+    "cai.training.memory",
+    "cai.training.resuming",
     "cai.training.reward_checkpoint",
     "cai.training.reward_network",
     "cai.training.soft_losses",

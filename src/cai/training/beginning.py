@@ -1,6 +1,6 @@
 """What every training begins with: folder, TRL's config, adapters, and the model to start from.
 
-Settings are checked, and the folder too, before a model is loaded.
+Settings are checked, and the folder and what the model's own folder holds, before it is loaded.
 """
 
 from collections.abc import Generator, Mapping
@@ -17,9 +17,11 @@ from cai.training.data.loading import TrainingData
 from cai.training.defaults import default_fields, fixed_fields, quiet_libraries
 from cai.training.folder import TrainFolder
 from cai.training.lora import lora_config, lora_settings
+from cai.training.memory import memory_errors
 from cai.training.plan import TrainPlan
+from cai.training.ranks import is_main_process
 from cai.training.settings import Settings, Trainer
-from cai.training.start import Head, Start, open_start
+from cai.training.start import Head, Start, open_start, start_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Begun:
         Raises:
             CaiError: The model cannot be opened, or the rows hold control tokens that it obeys.
         """
-        with quiet_libraries(self.folder):
+        with quiet_libraries(self.folder), memory_errors():
             start = open_start(self.plan.model, head)
             if not start.arguments and not self.plan.allows_control_tokens:
                 check_rows([*data.train, *data.evaluation], start.tokenizer, start.spec)
@@ -65,11 +67,12 @@ class Begun:
 
 
 def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
-    """Checks settings and folder.
+    """Checks settings, model and folder.
 
     Raises:
         TrainingError: Settings that there are not or that do not go together, or a folder of
-            something else.
+            something else, or a model that cannot be trained.
+        ModelError: There is no such model.
     """
     settings = (
         Settings(plan.settings, {}) if not isinstance(plan.settings, Settings) else plan.settings
@@ -84,10 +87,18 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
     asked = {
         "trainer": trainer,
         "model": plan.model,
-        "data": {"sources": dict(data.counts), "hash": data.content_hash},
+        "weights": start_hash(plan.model),
+        "data": {
+            "sources": dict(data.counts),
+            "hash": data.content_hash,
+            "held_out": len(data.evaluation),
+        },
         **ways.asked,
         "settings": dict(settings.given),
         "seed": plan.seed,
     }
-    folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
+    if is_main_process():
+        folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
+    else:  # of several processes the first one checks, and it may have begun to write
+        folder = place
     return Begun(trainer, plan, folder, config, lora, frozenset(fixed), ways.loss)

@@ -5,22 +5,21 @@
 # transformers leaves some of its types open: what is unknown stays in this file
 
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
+from peft import PeftModel
 from rich.console import Console
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from cai.errors import TrainingError
 from cai.training.beginning import Begun
 from cai.training.card import write_card
 from cai.training.data.loading import TrainingData
 from cai.training.described import card_facts
 from cai.training.folder import TrainFolder
 from cai.training.ranks import is_main_process
+from cai.training.resuming import check_checkpoint
 
 _TOLD = (
     ("loss", "loss", ".4f"),
@@ -49,13 +48,16 @@ def carry_out(
     data: TrainingData,
     console: Console,
     more: Callable[[], Mapping[str, object]] = dict,
+    *,
+    is_whole: bool = False,
 ) -> Trained:
     """Trains, saves the model into the folder, and writes figures and card.
 
-    `more` adds figures, once the model is saved.
+    `more` adds figures, once the model is saved. `is_whole` has adapters merged before that, as is
+    needed where no folder holds what they stand on.
 
     Raises:
-        TrainingError: Memory ran out.
+        TrainingError: The checkpoint to go on from is of another model.
     """
     folder, resumes = begun.folder, begun.plan.resumes
     trainer.remove_callback(PrinterCallback)
@@ -65,11 +67,12 @@ def carry_out(
         where = f"step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "the beginning"
         console.print(f"going on from {where}")
     began_s = time.monotonic()
-    with _memory_errors():
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        seconds = time.monotonic() - began_s
-        evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    trainer.save_model(str(folder.path))
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, cast(Any, trainer.model))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    seconds = time.monotonic() - began_s
+    evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    _save(trainer, folder, is_whole=is_whole)
     figures: dict[str, object] = {
         "steps": trainer.state.global_step,
         "seconds": round(seconds, 1),
@@ -81,6 +84,16 @@ def carry_out(
         write_card(folder.path, card_facts(begun, data, figures))
         folder.finish(figures)
     return Trained(folder, figures)
+
+
+def _save(trainer: Trainer, folder: TrainFolder, *, is_whole: bool) -> None:
+    model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
+    if not is_whole or not isinstance(model, PeftModel):
+        trainer.save_model(str(folder.path))
+        return
+    if is_main_process():
+        cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
+        cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
 
 
 def _last_logged(trainer: Trainer) -> dict[str, float]:
@@ -97,26 +110,6 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 _UNKEPT = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
-
-
-@contextmanager
-def _memory_errors() -> Generator[None]:
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory() from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error) or "out of memory" in str(error):
-            raise _out_of_memory() from error
-        raise
-
-
-def _out_of_memory() -> TrainingError:
-    return TrainingError(
-        "Memory ran out. Halve per_device_train_batch_size and double "
-        "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
-        "activation_checkpointing: true, or lora: {}. Then go on with --resume."
-    )
 
 
 class _Lines(TrainerCallback):

@@ -52,4 +52,4 @@ def train_dpo(
         if labels.needs_loss:
             trainer.data_collator = WithTargets(cast(Any, trainer.data_collator), labels)
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)

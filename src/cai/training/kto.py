@@ -8,7 +8,6 @@ Ethayarajh et al. 2024, arXiv:2402.01306.
 
 from rich.console import Console
 
-from cai.errors import TrainingError
 from cai.training.beginning import Ways, begin
 from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
@@ -27,11 +26,6 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
     begun = begin("kto", data, plan, Ways(loss="KTO"))
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    if begun.config.per_device_train_batch_size < 2:
-        raise TrainingError(
-            "per_device_train_batch_size is 1, and KTO estimates its KL term from the other "
-            "responses of a batch. Set 2 or more."
-        )
     with begun.started("language", data) as start:
         trainer = KTOTrainer(
             start.model,
@@ -42,4 +36,4 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
             peft_config=begun.lora,
         )
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)

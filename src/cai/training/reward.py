@@ -68,7 +68,7 @@ def train_reward(
                 write_facts(begun.folder.path, principles.facts)
             return {"held_out": _held_out(begun, data, console)}
 
-        return carry_out(trainer, begun, data, console, more)
+        return carry_out(trainer, begun, data, console, more, is_whole=start.is_merged)
 
 
 def _loss(labels: LabelPlan) -> str:

@@ -75,7 +75,14 @@ def train_rl(
             peft_config=begun.lora,
         )
         watch(trainer, Watcher(begun.folder.path, plan.rules), tape=tape)
-        return carry_out(trainer, begun, data, console, lambda: _accounts(opened))
+        return carry_out(
+            trainer,
+            begun,
+            data,
+            console,
+            lambda: _accounts(opened),
+            is_whole=start.is_merged,
+        )
 
 
 def _loss(algorithm: Algorithm) -> str:

@@ -34,4 +34,4 @@ def train_sft(data: TrainingData, plan: TrainPlan, console: Console) -> Trained:
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)

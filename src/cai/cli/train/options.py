@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from cai.cli.pacing import with_options
+from cai.errors import UsageError
 from cai.export.selecting import PairChoice, Selection
 from cai.training.data.loading import TrainingData, load_training_data
 from cai.training.extras import require
@@ -183,6 +184,8 @@ def training(command: Command) -> Command:
         **options: Any,
     ) -> int:
         require()
+        if processes is not None and launch is None:
+            raise UsageError("--processes goes with --launch, which says how they work together.")
         if launch is not None and not is_launched():
             from cai.training.launching import launch as launched  # heavy: torch
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,9 @@ class RewardOptions:
                 "--constitution goes with --judge, --score or --read-principle: their principles "
                 "are of it."
             )
+        for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
+            if not isfinite(weight):
+                raise UsageError(f"--{name}-weight is {weight}, which is no weight. Give a number.")
         if self.reference is not None and not self.judges:
             raise UsageError("--reference is who completions meet before --judge. Name a judge.")
 
@@ -172,12 +176,9 @@ class RewardOptions:
         from cai.training.rewards.choice import TrainedChoice
 
         spec, star, weight = named.partition("*")
-        try:
-            number = float(weight) if star else 1.0
-        except ValueError:
-            raise UsageError(
-                f"--reward-model {named}: {weight!r} is no weight. Write {spec}*0.5."
-            ) from None
+        number = _number(weight) if star else 1.0
+        if number is None:
+            raise UsageError(f"--reward-model {named}: {weight!r} is no weight. Write {spec}*0.5.")
         ids = self.read_principles
         chosen = statements_of(constitution, ids, self.tags) if constitution and ids else ()
         return TrainedChoice(spec, number, chosen)
@@ -193,6 +194,14 @@ def rewarded(command: Command) -> Command:
         return command(rewards=rewards, **options)
 
     return with_options(gathered, _OPTIONS)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _speakers(specs: tuple[str, ...]) -> tuple[Speaker, ...]:
