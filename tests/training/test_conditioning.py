@@ -59,8 +59,29 @@ def test_the_models_of_a_turned_pair_are_turned_too():
     assert (found.unit.chosen_model, found.unit.rejected_model) == ("other", "one")
 
 
+def test_a_pair_is_shown_several_times_with_other_principles_and_its_label_under_those():
+    """The principle and its opposite: two rows of one pair that say opposite things."""
+    plan = ConditionPlan(CONSTITUTION, negated_share=0.5, draws=20)
+    rows = condition(data_of(row(0.8)), plan, seed=0).train
+    units = [each.unit for each in rows if isinstance(each.unit, Pair)]
+    assert sorted((unit.chosen, unit.rejected) for unit in units) == [
+        ("cold", "kind"), ("kind", "cold"),
+    ]  # fmt: skip
+    assert len({unit.prompt.request for unit in units}) == 2
+
+
+def test_a_pair_that_was_judged_under_other_principles_is_left_out_and_counted():
+    other = Constitution(name="other", principles=(Principle(id="be-brief", text="Be brief."),))
+    both = Constitution(name="both", principles=(*CONSTITUTION.principles, *other.principles))
+    plan = ConditionPlan(both, n_principles=1, draws=20)
+    assert {each.confidence for each in condition(data_of(row(0.8)), plan, seed=0).train} == {0.8}
+    with pytest.raises(TrainingError, match="what the judge found under each principle"):
+        condition(data_of(row(0.8)), ConditionPlan(other), seed=0)
+
+
 def test_pairs_without_a_judge_are_left_out_and_counted():
-    found = condition(data_of(row(0.8), row(None, 1)), ConditionPlan(CONSTITUTION), seed=0)
+    plan = ConditionPlan(CONSTITUTION, negated_share=0)
+    found = condition(data_of(row(0.8), row(None, 1)), plan, seed=0)
     assert len(found.train) == 1
     assert found.dropped == Counter({"not judged under the principles": 1})
 
