@@ -194,13 +194,5 @@ def rewarded(command: Command) -> Command:
     return with_options(gathered, _OPTIONS)
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
-
-
 def _speakers(specs: tuple[str, ...]) -> tuple[Speaker, ...]:
     return tuple(Speaker.of(open_model(spec), Sampling(temperature=0.0)) for spec in specs)
