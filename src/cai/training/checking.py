@@ -2,7 +2,7 @@
 
 from cai.training.beginning import Ways, configure
 from cai.training.dpo import dpo_ways
-from cai.training.kto import check_kto, kto_ways
+from cai.training.kto import kto_ways
 from cai.training.labels import LabelPlan
 from cai.training.plan import TrainPlan
 from cai.training.reward import reward_ways
@@ -22,8 +22,6 @@ def check_settings(trainer: Trainer, plan: TrainPlan, labels: LabelPlan = LabelP
     config = configure(trainer, plan, _ways(trainer, labels)).config
     if trainer == "dpo" and labels.needs_loss:
         check_soft_dpo(config)  # pyright: ignore[reportArgumentType]: it is TRL's for DPO
-    elif trainer == "kto":
-        check_kto(config)
     elif trainer in ("grpo", "rloo"):
         check_groups(config)
 

@@ -6,11 +6,8 @@ Ethayarajh et al. 2024, arXiv:2402.01306.
 # pyright: reportUnknownMemberType=false
 # TRL leaves some of its types open: what is unknown stays in this file
 
-from typing import Any
-
 from rich.console import Console
 
-from cai.errors import TrainingError
 from cai.training.beginning import Ways, begin
 from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
@@ -25,15 +22,6 @@ def kto_ways() -> Ways:
     return Ways(loss="KTO")
 
 
-def check_kto(config: Any) -> None:
-    """Finds out whether batches are large enough. Raises TrainingError where they are not."""
-    if config.per_device_train_batch_size < 2:
-        raise TrainingError(
-            "per_device_train_batch_size is 1, and KTO estimates its KL term from the other "
-            "responses of a batch. Set 2 or more."
-        )
-
-
 def train_kto(data: TrainingData, plan: TrainPlan, console: Console | None = None) -> Trained:
     """Trains a policy on labelled responses; without a console, the steps are told on stderr.
 
@@ -43,7 +31,6 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console | None = Non
     begun = begin("kto", data, plan, kto_ways())
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    check_kto(begun.config)
     with begun.started("language") as start:
         trainer = KTOTrainer(
             start.model,
