@@ -1,7 +1,9 @@
 """Trainings of a recipe, carried out on the embedded model: the whole chain, small."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
 from cai.models.opening import embedded_folder, open_model
 from cai.recipe.casting import Cast
+from cai.recipe.loading import preset_text
 from cai.recipe.running import StepOutcome, run_recipe
 from cai.recipe.schema import Recipe
 
@@ -24,20 +27,19 @@ pytestmark = pytest.mark.skipif(
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = {"max_steps": 1, "per_device_train_batch_size": 4, "save_strategy": "no"}
 GROUPS = {**FEW, "num_generations": 4, "max_completion_length": 16}
-CHAIN: dict[str, object] = {
-    "name": "mine",
-    "constitution": "testbed",
-    "models": {"sample": "train/sft"},
-    "revise": {"max_tokens": 48},
-    "sample": {"k": 2, "max_tokens": 48},
-    "judge": {"tags": ["general"]},
-    "export": {"sft": {}},
-    "train": [
-        {"sft": {"settings": {**FEW, "learning_rate": 1e-3}}},
-        {"reward": {"pairs": "all", "eval_share": 0.2, "settings": FEW}},
-        {"grpo": {"settings": GROUPS}},
-    ],
-}
+SETTINGS = {"sft": {**FEW, "learning_rate": 1e-3}, "reward": FEW, "grpo": GROUPS}
+
+
+def small() -> dict[str, Any]:
+    """The preset of the whole chain, in small, under the testbed's constitution."""
+    parts = yaml.safe_load(preset_text("bai2022-rl"))
+    parts["constitution"] = "testbed"
+    parts["revise"] |= {"rounds": 1, "few_shots": 0, "max_tokens": 48}
+    parts["sample"] |= {"max_tokens": 48}
+    for step in parts["train"]:
+        for trainer, part in step.items():
+            part["settings"] = SETTINGS[trainer]
+    return parts
 
 
 def prompts_of(out: Path) -> Path:
@@ -49,7 +51,7 @@ def prompts_of(out: Path) -> Path:
 
 
 async def run(
-    parts: dict[str, object], out: Path, pace: Pace = Pace(), console: Console | None = None
+    parts: Mapping[str, object], out: Path, pace: Pace = Pace(), console: Console | None = None
 ) -> list[StepOutcome]:
     source = PromptSource((str(prompts_of(out)),))
     cast = Cast(open_model("embedded"), {}, None, "embedded")
@@ -57,18 +59,18 @@ async def run(
     return await run_recipe(Recipe.model_validate(parts), cast, source, out, pace, told)
 
 
-def asked(out: Path, name: str) -> dict[str, object]:
+def asked(out: Path, name: str) -> dict[str, Any]:
     return yaml.safe_load((out / name / "training.yaml").read_text("utf-8"))
 
 
 async def test_the_chain_is_done_in_its_order_and_a_second_time_only_found(tmp_path: Path):
     out = tmp_path / "out"
-    done = await run(CHAIN, out)
+    done = await run(small(), out)
     assert [each.step for each in done] == [
-        *("revise", "train sft", "sample", "judge", "export sft"),
+        *("revise", "train sft", "sample", "judge", "export sft", "export preference"),
         *("train reward", "train grpo"),
     ]
-    assert [each.summary for each in await run(CHAIN, out)] == [
+    assert [each.summary for each in await run(small(), out)] == [
         each.summary if each.counts or each.step.startswith("export") else "done before"
         for each in done
     ]
@@ -86,13 +88,13 @@ async def test_the_chain_is_done_in_its_order_and_a_second_time_only_found(tmp_p
     names = ("sft", "reward", "grpo")
     assert [asked(out, name)["model"] for name in names] == ["embedded", sft, sft]
     rewards = asked(out, "grpo")["rewards"]
-    assert isinstance(rewards, dict)
     assert [each["spec"] for each in rewards["reward_models"]] == [str(out / "reward")]
     assert asked(out, "grpo")["data"]["sources"] == {str(prompts_of(out)): 6}
 
 
 async def test_settings_that_there_are_not_are_refused_before_the_first_call(tmp_path: Path):
-    bad = {**CHAIN, "train": [*CHAIN["train"][:1], {"dpo": {"settings": {"learning_rat": 1}}}]}
+    bad = small()
+    bad["train"][2] = {"dpo": {"settings": {"learning_rat": 1}}}
     with pytest.raises(TrainingError) as caught:
         await run(bad, tmp_path / "out")
     assert str(caught.value).startswith("settings of the training dpo: 'learning_rat' is no")
@@ -102,7 +104,7 @@ async def test_settings_that_there_are_not_are_refused_before_the_first_call(tmp
 async def test_an_estimate_trains_nothing_and_says_what_it_leaves_out(tmp_path: Path):
     text = io.StringIO()
     console = Console(file=text, width=200)
-    done = await run(CHAIN, tmp_path / "out", Pace(sample=2), console)
+    done = await run(small(), tmp_path / "out", Pace(sample=2), console)
     assert [each.step for each in done] == ["revise"]
     assert "not estimated: sample, judge, which wait for a policy that is to be trained" in (
         text.getvalue()
