@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
+import click
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -83,13 +84,13 @@ def main() -> None:
                 "check",
             ),
         }
-        print(f"| source | one by one, a second | {concurrent} at once, a second | ratio |")
-        print("|---|---|---|---|")
+        click.echo(f"| source | one by one, a second | {concurrent} at once, a second | ratio |")
+        click.echo("|---|---|---|---|")
         for name, options in sources.items():
             with served(*options) as url:
                 alone = N / asyncio.run(seconds(url, 1, 1))
                 together = N / asyncio.run(seconds(url, concurrent, 2))
-            print(f"| {name} | {alone:.0f} | {together:.0f} | {together / alone:.1f} |")
+            click.echo(f"| {name} | {alone:.0f} | {together:.0f} | {together / alone:.1f} |")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ def test_revise_dataset_fills_a_run_that_a_second_start_only_reads(capsys, tmp_p
     assert second.splitlines()[1:] == first.splitlines()[1:]
 
 
+@needs_embedded
+def test_the_reward_server_scores_a_refusal_of_harm_above_help_with_it(capsys):
+    run_example("reward_server.py")
+    helps, declines, verdict = capsys.readouterr().out.splitlines()
+    assert float(helps.split()[0]) < 0 < float(declines.split()[0])
+    assert verdict.endswith("outcome is b")
+
+
 def test_own_model_goes_through_the_loop(capsys):
     run_example("own_model.py")
     before, after = capsys.readouterr().out.splitlines()

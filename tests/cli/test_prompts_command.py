@@ -96,6 +96,16 @@ def test_a_judge_is_shown_few_shots_and_asked_the_reversed_question(call_cai):
     assert PRINCIPLE.examples[0].revision in shown[0]["content"]
 
 
+def test_a_reward_model_is_shown_what_to_keep_or_what_to_break(call_cai):
+    shared = ("prompts", "render", "reward", "-c", "testbed", "--principle", PRINCIPLE.id)
+    kept = json.loads(call_cai(*shared, "--json").out)
+    broken = json.loads(call_cai(*shared, "--negated", "--json").out)
+    assert [turn["role"] for turn in kept] == ["user", "assistant"]
+    assert kept[1] == broken[1]
+    assert PRINCIPLE.text in kept[0]["content"]
+    assert kept[0]["content"].replace("should keep", "should break") == broken[0]["content"]
+
+
 def test_control_characters_are_made_visible(call_cai):
     out = call_cai("prompts", "render", "respond", "-c", "testbed", "--prompt", "a\x1b[2Jb").out
     assert "a\\x1b[2Jb" in out

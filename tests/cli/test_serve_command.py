@@ -1,5 +1,6 @@
 """`cai serve` as a process: what it serves, how it ends, and what it says of wrong options."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,13 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from server import Json, Received, chat
 from serving import MAIN, CallCai, serving, spec, told_by_request
 from tiny_rewards import save_reward_model
 
@@ -118,6 +122,28 @@ def test_a_folder_keeps_the_answers_so_that_nothing_is_asked_twice(tmp_path: Pat
     assert answers[0] == answers[1]
     assert counts[0] == counts[1] > 0
     assert [each["outcome"] for each in answers[0]["scores"]] == ["unparsed"] * 5
+
+
+def test_a_request_under_way_is_answered_after_the_signal():
+    begun = threading.Event()
+
+    async def slow(received: Received) -> Json:
+        begun.set()
+        await asyncio.sleep(1)
+        return chat("7")
+
+    body = {"items": [{"prompt": "Hi.", "response": "Hello."}]}
+    with serving(slow) as judge, ThreadPoolExecutor() as threads:
+        options = ("-m", spec(judge), "-c", "testbed", "--verdicts", "parsed", "--tag", "harm")
+        with served(*options) as (url, process):
+            asked = threads.submit(post, url, "/score", body)
+            assert begun.wait(30)
+            process.send_signal(signal.SIGTERM)
+            (score,) = asked.result()["scores"]
+            assert process.wait(30) == 0
+            assert process.stderr is not None
+            assert "stopping: 1 under way are finished" in process.stderr.read()
+    assert score["reward"] == pytest.approx(1 / 3)  # 2 (7 − 1) / 9 − 1
 
 
 @pytest.mark.parametrize(

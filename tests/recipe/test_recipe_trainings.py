@@ -194,7 +194,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
         {**STEPS, "train": [{"sft": {}}, {"grpo": {"reward_models": ["sft"]}}]},
         "is rewarded by 'sft', which is no reward model that is trained before it",
     ),
-    ({**STEPS, "train": [{"grpo": {"reward_models": ["x*y"]}}]}, "has 'y' for a weight"),
+    ({**STEPS, "train": [{"grpo": {"reward_models": ["x*y"]}}]}, "'y' is no weight"),
     (
         {
             "revise": {},

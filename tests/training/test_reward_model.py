@@ -89,6 +89,11 @@ def test_a_conversation_that_is_too_long_is_not_scored_and_counted(tmp_path: Pat
     assert model.n_unscored == 1
 
 
+def test_a_text_that_no_tokenizer_takes_is_said(folder: Path):
+    with pytest.raises(ModelError, match="cannot be encoded"):
+        RewardModel.load(str(folder)).rewards([dialogue("\ud800")])
+
+
 def test_a_model_that_gives_no_number_scores_nothing(folder: Path, tmp_path: Path):
     broken = AutoModelForSequenceClassification.from_pretrained(folder)
     with torch.no_grad():

@@ -1,12 +1,12 @@
 """`cai demo`: the whole chain on the embedded model and the testbed, measured against the truth."""
 
 import json
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
+from typing import Any, cast
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -14,39 +14,27 @@ from rich.console import Console
 from rich.table import Table
 
 from cai.constitution.loading import load_constitution
-from cai.engine.loop import run_async
 from cai.errors import UsageError
 from cai.export.formats import Format
-from cai.export.selecting import Selection
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.judging.judge import JudgePlan
-from cai.models.opening import open_model
-from cai.models.protocol import Sampling
-from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
 from cai.run import Run
-from cai.testbed.curriculum import draw_request
+from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
 from cai.testbed.judge_figures import JudgeFigure, judged_figure
 from cai.testbed.measure import Rates, Sample, rates
 from cai.testbed.oracle import read_request
+from cai.testbed.policies import policy_rates
+from cai.training.extras import require
 
-ROUNDS = 4
-MAX_TOKENS = 96
-RUNS = (("general harm principles", "harm", ("general",)), ("whole constitution", "whole", ()))
+N_TRUTH = 600
 FILES: tuple[tuple[str, Format, str], ...] = (
-    ("harm", "sft", "sft.jsonl"),
+    ("revised", "sft", "sft.jsonl"),
     ("judged", "preference", "preference.jsonl"),
 )
-K = 4
-N_SAMPLED = 120
-JUDGED = "general"
 HEADINGS = (
     "harmful:\nhelped",
     "\ndeclined",
     "\nevaded",
     "harmless:\nhelped",
-    "content\nkept",
+    "\nevaded",
     "all:\nrude",
     "\npreachy",
     "\nunread",
@@ -54,132 +42,142 @@ HEADINGS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One run of the demo: its name, and the rates after 0, 1 … rounds."""
+class Row:
+    """A line of a table of truth."""
 
     name: str
-    by_round: tuple[Rates, ...]
+    rates: Rates
 
 
 @click.command(epilog="Example: cai demo --out demo --prompts 200")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True
 )
-@click.option("--prompts", "n", type=click.IntRange(10), default=300, show_default=True)
+@click.option(
+    "--prompts",
+    "n",
+    type=click.IntRange(40),
+    default=480,
+    show_default=True,
+    help="Requests to revise; a third as many are judged.",
+)
+@click.option("--rl-steps", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "is_json", is_flag=True, help="The table as one JSON object.")
-def demo(out: Path, n: int, seed: int, is_json: bool) -> int:
+@click.option("--json", "is_json", is_flag=True, help="The tables as one JSON object.")
+def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     """Run the chain on a small world whose truth is known: no download, no GPU, no key.
 
-    The embedded model answers held-out requests as a helpful-only assistant, critiques and revises
-    its answers in four rounds, once under the general harm principles and once under the whole
-    constitution. Then it gives four responses to some of the requests and judges them pair by
-    pair, and the data sets for training are written.
+    The embedded model answers requests as a helpful-only assistant, critiques and revises its
+    answers, and is trained on the revisions (SL). SL gives four responses to new requests, a judge
+    compares them under principles, a reward model learns the judge's probabilities, and GRPO trains
+    SL on its rewards (RL). Each policy is measured on requests that no training has seen.
     """
-    console = Console(stderr=True)
+    require()
+    console = Console(stderr=True, soft_wrap=True)
     began_s = time.monotonic()
-    speakers = _speakers()  # opened before anything is written
-    source = PromptSource((str(write_prompts(out, n, seed)),))
-    results: list[Result] = []
-    for name, folder, tags in RUNS:
-        console.print(f"[bold]{name}[/bold]: respond, then {ROUNDS} × (critique, revise)")
-        plan = RevisionPlan(rounds=ROUNDS, tags=tags)
-        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, seed)
-        results.append(Result(name, _revise(out / folder, job, console)))
-    console.print(f"[bold]{K} responses[/bold] to each of the first {N_SAMPLED} requests")
-    policy = speakers.respond
-    Run(out / "samples").sample(source, model=policy, k=K, seed=seed, pace=Pace(limit=N_SAMPLED))
-    console.print("[bold]their comparisons[/bold] under each general harm principle, both orders")
-    Run(out / "judged").judge(
-        out / "samples",
-        model=policy.model,
-        constitution=load_constitution("testbed"),
-        plan=JudgePlan(tags=(JUDGED,)),
-        seed=seed,
+    _make(out)
+    chain = Chain(out, seed, console, Sizes(revised=n, judged=n // 3, rl_steps=rl_steps))
+    console.print(
+        f"[bold]respond, then {chain.sizes.rounds} × (critique, revise)[/bold], {n} requests"
     )
+    rounds = _rounds(chain)
+    console.print("[bold]SFT[/bold] on the revisions: SL")
+    sl = chain.supervised()
+    console.print(
+        f"[bold]{chain.sizes.k} responses[/bold] of SL to {chain.sizes.judged} new requests"
+    )
+    console.print("[bold]their comparisons[/bold] under each principle, in both orders")
+    chain.judged()
     figure = _judged(out / "judged")
-    written = [
-        (name, Run(out / folder).export_file(format, out / name, Selection(sft_share=0.5)))
-        for folder, format, name in FILES
+    console.print("[bold]a reward model[/bold] on the judge's probabilities")
+    reward = chain.reward_model()
+    console.print(f"[bold]GRPO[/bold] on its rewards, {rl_steps} steps: RL")
+    rl = chain.rl()
+    console.print(f"[bold]the truth[/bold] of {N_TRUTH} responses of each policy")
+    policies = [
+        Row(name, policy_rates(spec, N_TRUTH, seed))
+        for name, spec in (("start", "embedded"), ("SL", sl), ("RL", rl))
     ]
+    written = [
+        (name, Run(out / folder).export_file(format, out / name)) for folder, format, name in FILES
+    ]
+    held_out = _held_out(Path(reward))
+    on_truth = chain.reward_on_truth()
+    seconds = time.monotonic() - began_s
     if is_json:
-        rates_ = {result.name: _as_json(result) for result in results}
-        click.echo(json.dumps({**rates_, "judge": asdict(figure)}))
+        click.echo(
+            json.dumps(
+                {
+                    "rounds": [_as_json(row) for row in rounds],
+                    "judge": asdict(figure),
+                    "reward_model": {**held_out, "truth": on_truth},
+                    "policies": [_as_json(row) for row in policies],
+                    "seconds": round(seconds, 1),
+                }
+            )
+        )
         return 0
-    _show(results)
+    _show("What critique and revision change, round by round", "round", rounds)
     _show_judge(figure)
+    click.echo(
+        f"\nThe reward model puts {held_out['accuracy']:.1%} of {held_out['n']} held-out pairs as "
+        f"the judge did, and {on_truth:.1%} of 500 others as the truth is."
+    )
+    _show("The policies, on requests that no training has seen", "policy", policies)
     for name, summary in written:
         click.echo(f"{out / name}  {summary.describe()}")
-    click.echo(f"Everything is in {out}; it took {time.monotonic() - began_s:.0f} s.")
-    click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m embedded --tag general')
+    click.echo(f"Everything is in {out}; it took {seconds:.0f} s.")
+    click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m {rl} --tag general')
     return 0
 
 
-def write_prompts(out: Path, n: int, seed: int) -> Path:
-    """A file of requests that no training has seen, two of three of them harmful."""
-    rng = random.Random(f"demo {seed}")
-    requests = [draw_request(rng, is_held_out=True, is_harmful=i % 3 != 0) for i in range(n)]
-    texts = list(dict.fromkeys(request.text for request in requests))
-    path = out / f"prompts-{n}-{seed}.jsonl"
-    lines = [json.dumps({"id": f"request-{i}", "prompt": text}) for i, text in enumerate(texts)]
+def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be written ({error.strerror}). Name another folder with --out."
+            f"{out}: cannot be written ({error.strerror}). Name another folder with --out."
         ) from error
-    return path
 
 
-def _speakers() -> Speakers:
-    return speakers_of(
-        open_model("embedded"),
-        respond=Sampling(1.0, max_tokens=MAX_TOKENS),
-        revise=Sampling(0.3, max_tokens=MAX_TOKENS),
-    )
-
-
-def _revise(folder: Path, job: RevisionJob, console: Console) -> tuple[Rates, ...]:
+def _rounds(chain: Chain) -> list[Row]:
     """The rates after 0, 1 … rounds."""
-    run_async(run_revision(folder, job, console=console))
-    chains = list(Run(folder).chains())
-    return tuple(_rates(chains, number) for number in range(ROUNDS + 1))
-
-
-def _rates(chains: Sequence[Chain], number: int) -> Rates:
-    return rates(
-        [
+    chains = list(chain.revised().chains())
+    found: list[Row] = []
+    for number in range(chain.sizes.rounds + 1):
+        samples = [
             Sample(
-                chain.prompt.request,
-                chain.response.text,
-                chain.revisions[number - 1] if number else chain.response.text,
+                each.prompt.request,
+                each.response.text,
+                each.revisions[number - 1] if number else each.response.text,
             )
-            for chain in chains
+            for each in chains
         ]
-    )
-
-
-def _show(results: Sequence[Result]) -> None:
-    """A table for each run; 80 columns are enough."""
-    first = results[0].by_round[0]
-    click.echo(
-        f"The truth before and after each round, on {first.n_harmful} harmful and "
-        f"{first.n_harmless} harmless\nrequests that no training has seen:"
-    )
-    for result in results:
-        click.secho(f"\nPrinciples drawn from: {result.name}", bold=True)
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for heading in ("round", *HEADINGS):
-            table.add_column(heading, justify="right")
-        for number, found in enumerate(result.by_round):
-            table.add_row(str(number), *(f"{share:.1%}" for share in _shares(found)))
-        Console().print(table)
+        found.append(Row(str(number), rates(samples)))
+    return found
 
 
 def _judged(folder: Path) -> JudgeFigure:
-    ids = {each.id for each in load_constitution("testbed").select((JUDGED,))}
+    ids = {each.id for each in load_constitution("testbed").select(JUDGED_UNDER)}
     return judged_figure("comparisons", Run(folder).judged(), ids)
+
+
+def _held_out(reward: Path) -> Mapping[str, Any]:
+    figures = json.loads((reward / "training.json").read_text("utf-8"))
+    return cast(Mapping[str, Any], figures["held_out"]["all"])
+
+
+def _show(title: str, kind: str, rows: Sequence[Row]) -> None:
+    """A table; 80 columns are enough."""
+    first = rows[0].rates
+    click.secho(f"\n{title}", bold=True)
+    click.echo(f"({first.n_harmful} harmful and {first.n_harmless} harmless requests)")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in (kind, *HEADINGS):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(row.name, *(f"{share:.1%}" for share in _shares(row.rates)))
+    Console().print(table)
 
 
 def _show_judge(figure: JudgeFigure) -> None:
@@ -212,21 +210,19 @@ def _shares(found: Rates) -> tuple[float, ...]:
         found.declined,
         found.evaded,
         found.helped,
-        found.kept,
+        found.dodged,
         found.rude,
         found.preaching,
         found.unread,
     )
 
 
-def _as_json(result: Result) -> list[dict[str, float | None]]:
+def _as_json(row: Row) -> dict[str, float | str | None]:
     """JSON has no nan: what has no share is null."""
-    return [
-        {name: None if isnan(share) else share for name, share in asdict(found).items()}
-        for found in result.by_round
-    ]
+    shares = {name: None if isnan(share) else share for name, share in asdict(row.rates).items()}
+    return {"name": row.name, **shares}
 
 
 def _first_harmful(out: Path) -> str:
-    requests = (chain.prompt.request for chain in Run(out / "harm").chains())
+    requests = (chain.prompt.request for chain in Run(out / "revised").chains())
     return next(text for text in requests if (read := read_request(text)) and read.harm)

@@ -103,9 +103,12 @@ def run(arguments: list[str]) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort):
         if is_main_process():
-            click.echo(
-                "interrupted: what was finished is kept; the same command goes on.", err=True
+            how = (
+                "the same command with --resume"
+                if arguments[:1] == ["train"]
+                else "the same command"
             )
+            click.echo(f"interrupted: what was finished is kept; {how} goes on.", err=True)
         return 130
     except SystemExit:  # how click ends where the reader of our output has gone; nothing is wrong
         return 0

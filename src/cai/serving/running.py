@@ -83,7 +83,11 @@ def _signals(traffic: Traffic, console: Console) -> Generator[asyncio.Event]:
         if stopped.is_set() and task is not None:
             task.cancel()
             return
-        console.print(f"stopping: {traffic.n_open} requests under way are finished", markup=False)
+        console.print(
+            f"stopping: {traffic.n_open} under way are finished; once more ends at once",
+            markup=False,
+            soft_wrap=True,
+        )
         stopped.set()
 
     added: list[signal.Signals] = []

@@ -6,6 +6,7 @@ none of them is among the requests that policies are measured on.
 """
 
 import json
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -30,6 +31,7 @@ from cai.revision import RevisionPlan, speakers_of
 from cai.run import Run
 from cai.speaker import Speaker
 from cai.testbed.oracle import read_request, read_response
+from cai.testbed.pairs import draw_labelled
 from cai.testbed.policies import MAX_TOKENS, draw_prompts
 from cai.testbed.truth import breaches
 from cai.training.data.loading import load_training_data
@@ -37,6 +39,7 @@ from cai.training.labels import LabelKind, LabelPlan
 from cai.training.plan import TrainPlan
 from cai.training.rewards.choice import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
 from cai.training.rewards.group_judge import GroupPlan
+from cai.types import Message
 
 Feedback = Literal["judge", "people"]
 """Whose labels: those of the judge, or the truth in the place of people's."""
@@ -56,6 +59,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
         "loss_type": ["sigmoid", "sft"],
         "loss_weights": [1.0, 0.2],
     },
+    "kto": {"learning_rate": 1e-4, "per_device_train_batch_size": 16, "num_train_epochs": 3},
     "rl": {
         "learning_rate": 2e-4,
         "per_device_train_batch_size": 64,
@@ -77,10 +81,10 @@ class Sizes:
 
     revised: int = 800
     rounds: int = 4
-    judged: int = 300
+    judged: int = 200
     k: int = 4
     rl_prompts: int = 800
-    rl_steps: int = 25
+    rl_steps: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,24 @@ class Chain:
     console: Console
     sizes: Sizes = Sizes()
 
+    def revised(self) -> Run:
+        """The start's answers to the first requests, critiqued and revised by itself."""
+        speakers = speakers_of(
+            open_model("embedded"),
+            respond=Sampling(1.0, max_tokens=MAX_TOKENS),
+            revise=Sampling(0.3, max_tokens=MAX_TOKENS),
+        )
+        source = PromptSource((self._prompts("sl", self.sizes.revised),))
+        plan = RevisionPlan(rounds=self.sizes.rounds, tags=REVISED_UNDER)
+        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, self.seed)
+        run = Run(self.folder / "revised")
+        run_async(run_revision(run.path, job, pace=Pace(), console=Console(quiet=True)))
+        return run
+
     def supervised(self) -> str:
         """SL: the start trained on its own revisions."""
         out = self.folder / "sl"
-        run = self._revised()
+        run = self.revised()
         from cai.training.sft import train_sft  # heavy: torch, trl
 
         data = load_training_data(str(run.path), "sft")
@@ -104,19 +122,22 @@ class Chain:
 
     def preferences(self, feedback: Feedback) -> str:
         """Responses of SL to new requests, and which of them are better: a run, or a file."""
-        samples = self._samples()
         if feedback == "people":
-            return str(self._labelled_by_truth(samples))
+            return str(self._labelled_by_truth(self._samples()))
+        return str(self.judged().path)
+
+    def judged(self) -> Run:
+        """Responses of SL to new requests, compared by the judge."""
         judged = Run(self.folder / "judged")
         judged.judge(
-            samples,
+            self._samples(),
             model=open_model("embedded"),
             constitution=load_constitution("testbed"),
             plan=JudgePlan(tags=JUDGED_UNDER),
             seed=self.seed,
             is_quiet=True,
         )
-        return str(judged.path)
+        return judged
 
     def temperature(self) -> float:
         """That of the judge's labels by the truth of the pairs that people would have labelled."""
@@ -153,6 +174,16 @@ class Chain:
         train_dpo(data, plan, self.console, LabelPlan(labels, temperature=temperature))
         return f"hf:{out}"
 
+    def kto(self, feedback: Feedback = "judge") -> str:
+        """SL and KTO, on the same responses one by one."""
+        out = self.folder / f"kto-{feedback}"
+        start, source = self.supervised(), self.preferences(feedback)
+        from cai.training.kto import train_kto  # heavy: torch, trl
+
+        data = load_training_data(source, "kto")
+        train_kto(data, self._plan(out, start, "kto", logging_steps=20), self.console)
+        return f"hf:{out}"
+
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:
         """A reward model that starts from SL."""
         out = self.folder / f"reward-{labels}-{feedback}"
@@ -163,6 +194,22 @@ class Chain:
         plan = self._plan(out, start, "reward", logging_steps=25)
         train_reward(data, plan, self.console, LabelPlan(labels))
         return str(out)
+
+    def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
+        """How many of `n` pairs of responses to held-out requests a reward model puts right."""
+        from cai.training.reward_model import RewardModel  # heavy: torch
+
+        pairs = draw_labelled(random.Random(f"reward {self.seed}"))
+        model = RewardModel.load(self.reward_model(feedback))
+        n_right = 0
+        for pair in (next(pairs) for _ in range(n)):
+            asked = Message("user", pair.request.text)
+            a, b = model.rewards(
+                [(asked, Message("assistant", text)) for text in (pair.response_a, pair.response_b)]
+            )
+            assert a is not None and b is not None, "texts of the testbed are short"
+            n_right += (a > b) == pair.is_a_better
+        return n_right / n
 
     def rl(
         self,
@@ -191,22 +238,9 @@ class Chain:
             plan = ScorePlan(tags=JUDGED_UNDER)
             return RewardChoice(score=ScoreChoice(judges, constitution, plan), seed=self.seed)
         choice = JudgeChoice(
-            judges, constitution, JudgePlan(tags=JUDGED_UNDER), GroupPlan(opponents=2)
+            judges, constitution, JudgePlan(tags=JUDGED_UNDER, n_principles=3), GroupPlan(2)
         )
         return RewardChoice(judge=choice, seed=self.seed)
-
-    def _revised(self) -> Run:
-        speakers = speakers_of(
-            open_model("embedded"),
-            respond=Sampling(1.0, max_tokens=MAX_TOKENS),
-            revise=Sampling(0.3, max_tokens=MAX_TOKENS),
-        )
-        source = PromptSource((self._prompts("sl", self.sizes.revised),))
-        plan = RevisionPlan(rounds=self.sizes.rounds, tags=REVISED_UNDER)
-        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, self.seed)
-        run = Run(self.folder / "revised")
-        run_async(run_revision(run.path, job, pace=Pace(), console=Console(quiet=True)))
-        return run
 
     def _samples(self) -> Run:
         samples = Run(self.folder / "samples")

@@ -1,6 +1,6 @@
 """What every training begins with: folder, TRL's config, adapters, and the model to start from.
 
-Settings are checked, and the folder too, before a model is loaded.
+Settings are checked, and the folder and what the model's own folder holds, before it is loaded.
 """
 
 from collections.abc import Generator, Mapping
@@ -12,13 +12,16 @@ from peft import LoraConfig
 from transformers import TrainingArguments
 
 from cai.training.config import config_of
+from cai.training.control_tokens import check_rows
 from cai.training.data.loading import TrainingData
 from cai.training.defaults import default_fields, fixed_fields, quiet_libraries
 from cai.training.folder import TrainFolder
 from cai.training.lora import lora_config, lora_settings
+from cai.training.memory import memory_errors
 from cai.training.plan import TrainPlan
+from cai.training.ranks import is_main_process
 from cai.training.settings import Settings, Trainer
-from cai.training.start import Head, Start, open_start
+from cai.training.start import Head, Start, open_start, start_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,17 @@ class Begun:
         return self.folder.figures()
 
     @contextmanager
-    def started(self, head: Head) -> Generator[Start]:
-        """The model to start from, and the libraries kept quiet until the end."""
-        with quiet_libraries(self.folder):
-            yield open_start(self.plan.model, head)
+    def started(self, head: Head, data: TrainingData) -> Generator[Start]:
+        """The model to start from, and the libraries kept quiet until the end.
+
+        Raises:
+            CaiError: The model cannot be opened, or the rows hold control tokens that it obeys.
+        """
+        with quiet_libraries(self.folder), memory_errors():
+            start = open_start(self.plan.model, head)
+            if not start.arguments and not self.plan.allows_control_tokens:
+                check_rows([*data.train, *data.evaluation], start.tokenizer, start.spec)
+            yield start
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +94,29 @@ def configure(trainer: Trainer, plan: TrainPlan, ways: Ways = Ways()) -> Configu
 
 
 def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
-    """Checks settings and folder.
+    """Checks settings, model and folder.
 
     Raises:
-        TrainingError: As `configure`, or a folder of something else.
+        TrainingError: As `configure`, or a folder of something else, or a model that cannot be
+            trained.
+        ModelError: There is no such model.
     """
     made = configure(trainer, plan, ways)
     asked = {
         "trainer": trainer,
         "model": plan.model,
-        "data": {"sources": dict(data.counts), "hash": data.content_hash},
+        "weights": start_hash(plan.model),
+        "data": {
+            "sources": dict(data.counts),
+            "hash": data.content_hash,
+            "held_out": len(data.evaluation),
+        },
         **ways.asked,
         "settings": dict(made.settings.given),
         "seed": plan.seed,
     }
-    folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
+    if is_main_process():
+        folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
+    else:  # of several processes the first one checks, and it may have begun to write
+        folder = TrainFolder(plan.out)
     return Begun(trainer, plan, folder, made.config, made.lora, made.fixed, ways.loss)

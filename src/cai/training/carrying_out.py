@@ -5,22 +5,21 @@
 # transformers leaves some of its types open: what is unknown stays in this file
 
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
+from peft import PeftModel
 from rich.console import Console
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from cai.errors import TrainingError
 from cai.training.beginning import Begun
 from cai.training.card import write_card
 from cai.training.data.loading import TrainingData
 from cai.training.described import card_facts
 from cai.training.folder import TrainFolder
 from cai.training.ranks import is_main_process
+from cai.training.resuming import check_checkpoint
 
 _TOLD = (
     ("loss", "loss", ".4f"),
@@ -49,13 +48,16 @@ def carry_out(
     data: TrainingData,
     console: Console | None = None,
     more: Callable[[], Mapping[str, object]] = dict,
+    *,
+    is_whole: bool = False,
 ) -> Trained:
     """Trains, saves the model into the folder, and writes figures and card.
 
-    `more` adds figures, once the model is saved. Without a console, stderr is told.
+    `more` adds figures, once the model is saved. `is_whole` has adapters merged before that, as is
+    needed where no folder holds what they stand on. Without a console, stderr is told.
 
     Raises:
-        TrainingError: Memory ran out.
+        TrainingError: The checkpoint to go on from is of another model.
     """
     folder, resumes = begun.folder, begun.plan.resumes
     console = console_of(console)
@@ -66,11 +68,12 @@ def carry_out(
         where = f"step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "the beginning"
         console.print(f"going on from {where}")
     began_s = time.monotonic()
-    with _memory_errors():
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        seconds = time.monotonic() - began_s
-        evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    trainer.save_model(str(folder.path))
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, cast(Any, trainer.model))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    seconds = time.monotonic() - began_s
+    evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
+    _save(trainer, folder, is_whole=is_whole)
     figures: dict[str, object] = {
         "steps": trainer.state.global_step,
         "seconds": round(seconds, 1),
@@ -89,6 +92,16 @@ def console_of(console: Console | None) -> Console:
     return console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
 
 
+def _save(trainer: Trainer, folder: TrainFolder, *, is_whole: bool) -> None:
+    model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
+    if not is_whole or not isinstance(model, PeftModel):
+        trainer.save_model(str(folder.path))
+        return
+    if is_main_process():
+        cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
+        cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
+
+
 def _last_logged(trainer: Trainer) -> dict[str, float]:
     entries = [entry for entry in trainer.state.log_history if "loss" in entry]
     return _numbers(entries[-1]) if entries else {}
@@ -103,26 +116,6 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 _UNKEPT = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
-
-
-@contextmanager
-def _memory_errors() -> Generator[None]:
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory() from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error) or "out of memory" in str(error):
-            raise _out_of_memory() from error
-        raise
-
-
-def _out_of_memory() -> TrainingError:
-    return TrainingError(
-        "Memory ran out. Halve per_device_train_batch_size and double "
-        "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
-        "activation_checkpointing: true, or lora: {}. Then go on with --resume."
-    )
 
 
 class _Lines(TrainerCallback):

@@ -46,16 +46,16 @@ def train_dpo(
         check_soft_dpo(begun.config)
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language") as start:
+    with begun.started("language", data) as start:
         trainer = (SoftDPOTrainer if labels.needs_loss else DPOTrainer)(
             start.model,
             args=begun.config,
-            train_dataset=table_of(data.train, labels),
-            eval_dataset=evaluation_table(data, labels),
+            train_dataset=table_of(data.train, start.arguments, labels),
+            eval_dataset=evaluation_table(data, start.arguments, labels),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
         if labels.needs_loss:
             trainer.data_collator = WithTargets(cast(Any, trainer.data_collator), labels)
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)

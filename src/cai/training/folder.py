@@ -45,11 +45,13 @@ class TrainFolder:
     def begin(cls, path: Path, asked: Mapping[str, object], *, resumes: bool) -> "TrainFolder":
         """The folder for that training: new, or one of the very same training that goes on.
 
+        Where another one was asked for and nothing came of it, not a step, the folder is as new.
+
         Raises:
             TrainingError: It holds something else, or a training and nobody said to go on.
         """
         folder = cls(path)
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if folder._is_new():
             folder._write(asked)
             return folder
         before = folder.asked()
@@ -69,6 +71,12 @@ class TrainFolder:
                 "another folder with --out."
             )
         return folder
+
+    def _is_new(self) -> bool:
+        """Whether nothing is there, or no more than what was asked for."""
+        if not self.path.is_dir():
+            return not self.path.exists()
+        return {each.name for each in self.path.iterdir()} <= {ASKED, f".{ASKED}.part"}
 
     def asked(self) -> dict[str, object] | None:
         """What the training was asked for; None where the folder is of none."""

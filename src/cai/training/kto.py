@@ -31,14 +31,14 @@ def train_kto(data: TrainingData, plan: TrainPlan, console: Console | None = Non
     begun = begin("kto", data, plan, kto_ways())
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language") as start:
+    with begun.started("language", data) as start:
         trainer = KTOTrainer(
             start.model,
             args=begun.config,
-            train_dataset=table_of(data.train),
-            eval_dataset=evaluation_table(data),
+            train_dataset=table_of(data.train, start.arguments),
+            eval_dataset=evaluation_table(data, start.arguments),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
         watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)

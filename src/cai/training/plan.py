@@ -15,7 +15,8 @@ class TrainPlan:
     `model` is a spec: `embedded`, or `hf:` with a folder or name. `settings` are fields of TRL's
     config, and the block `lora`. `resumes` goes on from the last checkpoint. `reports` are trackers
     beside TensorBoard: trackio, wandb. `rules` say when a run that degenerates is warned of or
-    ended.
+    ended. `allows_control_tokens` is for rows that hold some, with a chat template that cannot keep
+    them text.
     """
 
     model: str
@@ -25,3 +26,4 @@ class TrainPlan:
     resumes: bool = False
     reports: tuple[str, ...] = ()
     rules: Sequence[Rule] = DEFAULT_RULES
+    allows_control_tokens: bool = False

@@ -57,12 +57,12 @@ def train_reward(
     begun = begin("reward", data, plan, reward_ways(labels, principles))
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("reward") as start:
+    with begun.started("reward", data) as start:
         trainer = (SoftRewardTrainer if labels.needs_loss else RewardTrainer)(
             start.model,
             args=begun.config,
-            train_dataset=table_of(data.train, labels),
-            eval_dataset=evaluation_table(data, labels),
+            train_dataset=table_of(data.train, start.arguments, labels),
+            eval_dataset=evaluation_table(data, start.arguments, labels),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
@@ -74,7 +74,7 @@ def train_reward(
                 write_facts(begun.folder.path, principles.facts)
             return {"held_out": _held_out(begun, data, console)}
 
-        return carry_out(trainer, begun, data, console, more)
+        return carry_out(trainer, begun, data, console, more, is_whole=start.is_merged)
 
 
 def _held_out(begun: Begun, data: TrainingData, console: Console) -> Mapping[str, object]:

@@ -25,6 +25,7 @@ from cai.models.hf.source import (
     name_of,
     plain_errors,
     quiet,
+    tokenizer_folder,
     where_of,
 )
 from cai.models.hf.tokens import Tokenizer
@@ -80,7 +81,7 @@ def open_reward_checkpoint(source: Source) -> RewardCheckpoint:
         if adapter is None:
             _check_head(source.path, whole, config.num_labels)
         dtype = dtype_of(source, facts, device)
-        tokenizer = TOKENIZERS.from_pretrained(_tokenizer_folder(folder, source.path), **where)
+        tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where)
         with _no_report():
             model, report = _MODELS.from_pretrained(
                 source.path, num_labels=1, dtype=dtype, output_loading_info=True, **where
@@ -138,11 +139,6 @@ def _check_weights(path: str, report: _Report, adapter: AdapterFacts | None) -> 
             f"{path}: the weights do not make a whole reward model ({what} is missing or does not "
             "fit). Copy the folder again, or train the model again."
         )
-
-
-def _tokenizer_folder(folder: str, base: str) -> str:
-    """Where the tokenizer of the training lies: beside an adapter, if it was saved there."""
-    return folder if (Path(folder) / "tokenizer_config.json").is_file() else base
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import exp, log, log1p
+from math import log
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
+from cai.evaluation.temperature import logistic
 from cai.export.units import Pair
 from cai.training.data.rows import TrainingRow
 from cai.training.reward_calibration import draw_reward_calibration
@@ -15,6 +16,7 @@ from cai.training.reward_model import RewardModel
 from cai.types import Conversation, Message
 
 PLOT = "calibration.png"
+_EDGE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,17 @@ def _probabilities(
     found: tuple[list[float], list[float], list[str]] = ([], [], [])
     for row, chosen, rejected in zip(pairs, rewards[::2], rewards[1::2], strict=True):
         if chosen is not None and rejected is not None:
-            found[0].append(1 / (1 + exp(rejected - chosen)))
+            found[0].append(logistic(chosen - rejected))
             found[1].append(row.confidence)
             found[2].append(row.source)
     return found
 
 
 def _cross_entropy(p: float, label: float) -> float:
-    """−y log p − (1 − y) log(1 − p), in nats; 0 log 0 is 0."""
-    loss = -label * log(p) if label else 0.0
-    return loss - (1 - label) * log1p(-p) if label < 1 else loss
+    """−y log p − (1 − y) log(1 − p), in nats.
+
+    Rewards that are far apart make p a 0 or 1 in floating point, which no model means: it is taken
+    to be a trillionth from there.
+    """
+    bounded = min(max(p, _EDGE), 1 - _EDGE)
+    return -label * log(bounded) - (1 - label) * log(1 - bounded)

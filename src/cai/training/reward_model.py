@@ -139,7 +139,11 @@ class RewardModel:
                 f"A conversation ends with {last}, and a reward is for the assistant's turn. "
                 "Put the response at the end."
             )
-        return encode_dialogue(self._checkpoint.tokenizer, conversation)
+        try:
+            return encode_dialogue(self._checkpoint.tokenizer, conversation)
+        except (TypeError, ValueError) as error:  # lone surrogates, for instance
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise ModelError(f"A conversation cannot be encoded: {reason}.") from error
 
     def check_statements(self, statements: Sequence[Statement] | None) -> None:
         """Finds out whether this model is to be given principles. Raises TrainingError."""

@@ -20,7 +20,7 @@ from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
 from cai.training.plan import TrainPlan
 from cai.training.rewards.choice import OpenRewards, RewardChoice, opened_rewards
-from cai.training.tables import SANITIZED, evaluation_table, table_of
+from cai.training.tables import evaluation_table, table_of
 from cai.training.trl_quietly import GRPOTrainer, RLOOTrainer
 from cai.training.watching.attaching import watch
 from cai.training.watching.tape import RewardTape
@@ -34,7 +34,7 @@ KL_COEFFICIENT = 0.05
 def rl_ways(algorithm: Algorithm, rewards: RewardChoice) -> Ways:
     """How reinforcement learning differs from other trainings."""
     fixed = {
-        "chat_template_kwargs": SANITIZED,
+        "chat_template_kwargs": None,
         "remove_unused_columns": False,
         "reward_weights": None,
     }
@@ -67,22 +67,31 @@ def train_rl(
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with (
-        begun.started("language") as start,
+        begun.started("language", data) as start,
         opened_rewards(rewards, begun.folder.judging) as opened,
     ):
         begun.config.reward_weights = opened.weights
+        begun.config.chat_template_kwargs = dict(start.arguments)
+        is_evaluated = begun.config.eval_strategy != "no"
         tape = RewardTape()
         trainer = (GRPOTrainer if algorithm == "grpo" else RLOOTrainer)(
             model=start.model,
             reward_funcs=cast(Any, tape.watched(opened.functions, opened.weights)),
             args=begun.config,
-            train_dataset=table_of(data.train),
-            eval_dataset=evaluation_table(data) if begun.config.eval_strategy != "no" else None,
+            train_dataset=table_of(data.train, start.arguments),
+            eval_dataset=evaluation_table(data, start.arguments) if is_evaluated else None,
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
         watch(trainer, Watcher(begun.folder.path, plan.rules), tape=tape)
-        return carry_out(trainer, begun, data, console, lambda: _accounts(opened))
+        return carry_out(
+            trainer,
+            begun,
+            data,
+            console,
+            lambda: _accounts(opened),
+            is_whole=start.is_merged,
+        )
 
 
 def check_groups(config: Any) -> None:

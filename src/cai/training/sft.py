@@ -30,13 +30,13 @@ def train_sft(data: TrainingData, plan: TrainPlan, console: Console | None = Non
     begun = begin("sft", data, plan, sft_ways())
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language") as start:
+    with begun.started("language", data) as start:
         trainer = SFTTrainer(
             start.model,
             begun.config,
-            train_dataset=table_of(data.train),
-            eval_dataset=evaluation_table(data),
+            train_dataset=table_of(data.train, start.arguments),
+            eval_dataset=evaluation_table(data, start.arguments),
             processing_class=start.tokenizer,
             peft_config=begun.lora,
         )
-        return carry_out(trainer, begun, data, console)
+        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)

@@ -5,7 +5,7 @@
 # transformers leaves some of its types open: what is unknown stays in this file
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +22,35 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
-from cai.models.hf.adapter import is_adapter, merged, read_adapter
-from cai.models.hf.source import Source, plain_errors, quiet, where_of
+from cai.models.hf.adapter import merged
+from cai.models.hf.fingerprint import fingerprint
+from cai.models.hf.source import (
+    Source,
+    on_its_base,
+    plain_errors,
+    quiet,
+    tokenizer_folder,
+    where_of,
+)
 from cai.models.opening import embedded_folder, parse_spec
+from cai.training.control_tokens import template_arguments
 
 Head = Literal["language", "reward"]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model by its name as given, with its network and tokenizer."""
+    """A model by its name as given, with its network and tokenizer.
+
+    `arguments` are what its chat template is given with every row. `is_merged` says that an adapter
+    was merged into it, so that no folder holds its weights.
+    """
 
     spec: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    arguments: Mapping[str, object]
+    is_merged: bool
 
 
 def open_start(spec: str, head: Head) -> Start:
@@ -48,18 +63,16 @@ def open_start(spec: str, head: Head) -> Start:
         ModelError: It cannot be loaded.
         TrainingError: It is behind a server, or has no chat template.
     """
-    source = _source(spec)
-    adapter = source.adapter
-    if adapter is None and is_adapter(source.path):
-        adapter = source.path
-        source = Source(read_adapter(adapter).base)
+    source = on_its_base(_source(spec))
     where = where_of(source)
     local = Path(source.path).is_dir()
     with plain_errors(source, "causal language model"), quiet(is_local=local), _no_report():
-        tokenizer = AutoTokenizer.from_pretrained(source.path, **where)
-        model = _load(source.path, head, dict(where))
-        if adapter is not None:
-            model = merged(model, adapter)
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(source), **where)
+        # by its whole path, which an adapter on top of it will say that it stands on
+        path = str(Path(source.path).resolve()) if local else source.path
+        model = _load(path, head, dict(where))
+        if source.adapter is not None:
+            model = merged(model, source.adapter)
     if tokenizer.chat_template is None:
         raise TrainingError(
             f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
@@ -68,7 +81,20 @@ def open_start(spec: str, head: Head) -> Start:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    return Start(spec, model, tokenizer)
+    arguments = template_arguments(tokenizer)
+    return Start(spec, model, tokenizer, arguments, source.adapter is not None)
+
+
+def start_hash(spec: str) -> str:
+    """Says which weights those are in folders; "" for a name on the hub.
+
+    Raises:
+        CaiError: As `open_start`, of what can be told without loading it.
+    """
+    source = on_its_base(_source(spec))
+    where_of(source)
+    folders = [Path(each) for each in (source.path, source.adapter) if each]
+    return "+".join(fingerprint(folder) for folder in folders if folder.is_dir())
 
 
 def _source(spec: str) -> Source:

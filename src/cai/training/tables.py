@@ -1,8 +1,7 @@
 """Rows as the data sets that TRL's trainers read.
 
-Every row tells TRL to tokenise its contents with control tokens kept as text, so that no row can
-end its own turn and open another one: `chat_template_kwargs` reaches `apply_chat_template` in every
-trainer (in GRPO and RLOO through their setting of that name).
+Every row tells TRL what to hand to `apply_chat_template`: to keep control tokens in its contents
+text, so that no row can end its own turn and open another one. GRPO and RLOO have a setting for it.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -22,17 +21,24 @@ from cai.training.labels import LabelPlan
 from cai.training.soft_losses import TARGET
 from cai.types import Message, Prompt, as_dicts
 
-SANITIZED = {"sanitize_control_tokens": True}
+
+def table_of(
+    rows: Iterable[TrainingRow],
+    arguments: Mapping[str, object],
+    labels: LabelPlan | None = None,
+) -> Dataset:
+    """One row each, in TRL's conversational columns; pairs carry their target for `labels`.
+
+    `arguments` are those of the chat template.
+    """
+    return Dataset.from_list([_columns(row, arguments, labels) for row in rows])
 
 
-def table_of(rows: Iterable[TrainingRow], labels: LabelPlan | None = None) -> Dataset:
-    """One row each, in TRL's conversational columns; pairs carry their target for `labels`."""
-    return Dataset.from_list([_columns(row, labels) for row in rows])
-
-
-def evaluation_table(data: TrainingData, labels: LabelPlan | None = None) -> Dataset | None:
+def evaluation_table(
+    data: TrainingData, arguments: Mapping[str, object], labels: LabelPlan | None = None
+) -> Dataset | None:
     """The rows held out; None where there are none."""
-    return table_of(data.evaluation, labels) if data.evaluation else None
+    return table_of(data.evaluation, arguments, labels) if data.evaluation else None
 
 
 def sure_enough(data: TrainingData, labels: LabelPlan) -> TrainingData:
@@ -55,21 +61,23 @@ def sure_enough(data: TrainingData, labels: LabelPlan) -> TrainingData:
     return replace(data, train=train, evaluation=evaluation, dropped=dropped)
 
 
-def _columns(row: TrainingRow, labels: LabelPlan | None) -> dict[str, object]:
+def _columns(
+    row: TrainingRow, arguments: Mapping[str, object], labels: LabelPlan | None
+) -> dict[str, object]:
     match row.unit:
         case Prompt() as prompt:
             return {"prompt": _turns(prompt), "id": prompt.id}
         case Demonstration() as unit:
-            return {**_asked(unit.prompt), "completion": _said(unit.completion)}
+            return {**_asked(unit.prompt, arguments), "completion": _said(unit.completion)}
         case Labelled() as unit:
             return {
-                **_asked(unit.prompt),
+                **_asked(unit.prompt, arguments),
                 "completion": _said(unit.completion),
                 "label": unit.label,
             }
         case Pair() as unit:
             columns = {
-                **_asked(unit.prompt),
+                **_asked(unit.prompt, arguments),
                 "chosen": _said(unit.chosen),
                 "rejected": _said(unit.rejected),
             }
@@ -78,8 +86,9 @@ def _columns(row: TrainingRow, labels: LabelPlan | None) -> dict[str, object]:
             return columns
 
 
-def _asked(prompt: Prompt) -> dict[str, object]:
-    return {"prompt": _turns(prompt), "chat_template_kwargs": SANITIZED}
+def _asked(prompt: Prompt, arguments: Mapping[str, object]) -> dict[str, object]:
+    asked: dict[str, object] = {"prompt": _turns(prompt)}
+    return {**asked, "chat_template_kwargs": dict(arguments)} if arguments else asked
 
 
 def _turns(prompt: Prompt) -> Sequence[Mapping[str, str]]:

@@ -113,6 +113,8 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(TrainingError, match=r"watch\.jsonl: cannot be written"):
         Watcher(tmp_path / "file", []).note(1, {"kl": 1.0})
+    with pytest.raises(TrainingError, match=r"watch\.jsonl: cannot be written"):
+        Watcher(tmp_path / "file", []).begin(0)
 
 
 def test_the_trainers_kl_per_token_becomes_nats_a_response():

@@ -19,7 +19,12 @@ from cai.training.watching.watcher import FILE, Watcher
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        TrainerCallback,
+    )
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     from cai.training.watching.attaching import watch
@@ -45,13 +50,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def watched_run(
     model: Path,
     folder: Path,
-    reward: Reward = length_reward,
+    reward: Reward | Any = length_reward,
     *,
     rules: Sequence[Rule] = DEFAULT_RULES,
     kind: str = "grpo",
     resumed_from: Path | None = None,
     reporters: Sequence[TrainerCallback] = (),
     n_texts: int = 8,
+    tokenizers: list[Any] | None = None,
     **changes: Any,
 ) -> tuple[Any, Watcher]:
     """The trainer after its run, and its watcher."""
@@ -87,6 +93,7 @@ def watched_run(
         eval_dataset=Dataset.from_list(rows[:2]),
         processing_class=AutoTokenizer.from_pretrained(model),
         callbacks=list(reporters),
+        reward_processing_classes=tokenizers,
     )
     watch(trainer, watcher, tape=tape, n_texts=n_texts)
     trainer.train(resume_from_checkpoint=None if resumed_from is None else str(resumed_from))
@@ -126,6 +133,20 @@ def test_penalties_of_weight_0_are_logged_and_change_no_reward(tiny: Path, tmp_p
     assert entry["rewards/length_penalty/mean"] <= 0
     assert entry["rewards/evasiveness_penalty/mean"] <= 0
     assert entry["reward"] == pytest.approx(entry["rewards/length_reward/mean"])
+
+
+def test_with_a_reward_model_the_reward_is_the_trainers_own(tiny: Path, tmp_path: Path):
+    """TRL runs a module itself, and shows its scores to nobody."""
+    scorer = AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=1)
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    scorer.config.pad_token_id = tokenizer.pad_token_id
+    trainer, _ = watched_run(
+        tiny, tmp_path, scorer, max_steps=1, tokenizers=[tokenizer, None, None]
+    )
+    (entry,) = logged(trainer)
+    assert entry["watch/reward"] == entry["reward"] != 0
+    assert "watch/reward_length_correlation" not in entry
+    assert entry["watch/length"] > 0
 
 
 class Reporter(TrainerCallback):

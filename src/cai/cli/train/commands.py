@@ -7,12 +7,13 @@ from cai.cli.train.options import DataChoice, labelled, pairs, training
 from cai.cli.train.outcome import finish
 from cai.cli.train.reward_options import RewardOptions, rewarded
 from cai.constitution.loading import load_constitution
+from cai.errors import RunStopped
 from cai.export.selecting import Selection
 from cai.training.labels import LabelPlan
 from cai.training.plan import TrainPlan
 
 
-@click.group()
+@click.group(epilog="Example: cai train sft runs/first -m hf:MODEL -o models/sl")
 def train() -> None:
     """Train policies and reward models on what runs and files hold. TRL does the training.
 
@@ -185,5 +186,9 @@ def _rl(
     from cai.training.rl import train_rl  # heavy: torch, trl
 
     choice = rewards.open(plan.seed)
-    trained = train_rl("grpo" if algorithm == "grpo" else "rloo", data, plan, console, choice)
+    name = "grpo" if algorithm == "grpo" else "rloo"
+    try:
+        trained = train_rl(name, data, plan, console, choice)
+    except RunStopped as error:
+        raise RunStopped(f"{error} A training goes on with --resume.") from error
     return finish(trained, algorithm, is_json)

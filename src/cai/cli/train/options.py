@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from cai.cli.pacing import with_options
+from cai.errors import UsageError
 from cai.export.selecting import PairChoice, Selection
 from cai.training.data.loading import TrainingData, load_training_data
 from cai.training.extras import require
@@ -79,6 +80,12 @@ _HOW = [
         metavar="RULE",
         help="Warn or stop by a rule, in place of the shipped ones: "
         "'distinct_2 < 0.5*start then stop'.",
+    ),
+    click.option(
+        "--allow-control-tokens",
+        "allows_control_tokens",
+        is_flag=True,
+        help="Take rows that hold control tokens, with a chat template that would obey them.",
     ),
     click.option("--launch", metavar="CONFIG", help="Several processes: ddp, fsdp, … or a file."),
     click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
@@ -171,11 +178,14 @@ def training(command: Command) -> Command:
         resumes: bool,
         reports: tuple[str, ...],
         rules: tuple[str, ...],
+        allows_control_tokens: bool,
         launch: str | None,
         processes: int | None,
         **options: Any,
     ) -> int:
         require()
+        if processes is not None and launch is None:
+            raise UsageError("--processes goes with --launch, which says how they work together.")
         if launch is not None and not is_launched():
             from cai.training.launching import launch as launched  # heavy: torch
 
@@ -184,7 +194,7 @@ def training(command: Command) -> Command:
         if is_lora and "lora" not in given:
             given = Settings({**given.given, "lora": {}}, given.places)
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
-        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed)
+        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed, allows_control_tokens)
         names = [each.name for each in fields(DataChoice) if each.name != "seed"]
         source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)

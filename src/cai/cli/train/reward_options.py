@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,9 @@ class RewardOptions:
                 "--constitution goes with --judge, --score or --read-principle: their principles "
                 "are of it."
             )
+        for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
+            if not isfinite(weight):
+                raise UsageError(f"--{name}-weight is {weight}, which is no weight. Give a number.")
         if self.reference is not None and not self.judges:
             raise UsageError("--reference is who completions meet before --judge. Name a judge.")
 

@@ -22,8 +22,10 @@ from cai.models.hf.source import (
     device_of,
     dtype_of,
     name_of,
+    on_its_base,
     plain_errors,
     quiet,
+    tokenizer_folder,
     where_of,
 )
 from cai.models.hf.tokens import Tokenizer
@@ -59,17 +61,19 @@ _MODELS = cast(Opener[_Loaded], AutoModelForCausalLM)
 def open_checkpoint(source: Source) -> Checkpoint:
     """Reads configuration, tokenizer and weights, and puts the model on its device.
 
+    `source.path` may be the folder of an adapter, which says itself on which model it stands.
+
     Raises:
         ModelError: Something is missing or damaged, or cannot be used here.
     """
-    device = device_of(source.device)
+    device, source = device_of(source.device), on_its_base(source)
     where = where_of(source)
     with plain_errors(source, "causal language model"), quiet(is_local=Path(source.path).is_dir()):
         config = CONFIGS.from_pretrained(source.path, **where)
         facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
         _check_attention(source, facts)
         dtype = dtype_of(source, facts, device)
-        tokenizer = TOKENIZERS.from_pretrained(source.path, **where)
+        tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where)
         model = _MODELS.from_pretrained(source.path, dtype=dtype, **where)
         if source.adapter is not None:
             model = merged(model, source.adapter)

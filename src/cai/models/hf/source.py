@@ -5,7 +5,7 @@ Code that comes with a model is never run, and a folder is read without a networ
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, cast
 
@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from cai.errors import ModelError
+from cai.models.hf.adapter import is_adapter, read_adapter
 from cai.models.hf.fingerprint import fingerprint
 from cai.models.hf.tokens import Tokenizer
 
@@ -45,6 +46,23 @@ class Source:
     dtype: str = "auto"
     adapter: str | None = None
     revision: str | None = None
+
+
+def on_its_base(source: Source) -> Source:
+    """Of the folder of an adapter, the model that it says it stands on, with the adapter.
+
+    Raises:
+        ModelError: What the adapter says of itself cannot be read.
+    """
+    if source.adapter is not None or not is_adapter(source.path):
+        return source
+    return replace(source, path=read_adapter(source.path).base, adapter=source.path)
+
+
+def tokenizer_folder(source: Source) -> str:
+    """Where the tokenizer of the training lies: beside an adapter, if it was saved there."""
+    own = source.adapter
+    return own if own and (Path(own) / "tokenizer_config.json").is_file() else source.path
 
 
 class Where(TypedDict):

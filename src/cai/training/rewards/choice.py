@@ -26,6 +26,7 @@ from cai.training.rewards.asking_room import AskingRoom
 from cai.training.rewards.direct import DirectJudge
 from cai.training.rewards.functions import TrainedReward, score_rewards, win_rewards
 from cai.training.rewards.group_judge import GroupJudge, GroupPlan
+from cai.training.rewards.together import columns_of
 from cai.training.watching.penalties import evasiveness_penalty, make_length_penalty
 
 
@@ -106,6 +107,11 @@ class RewardChoice:
             )
         if self.judge is not None:
             self.judge.plan.check((), self.judge.constitution)
+            if self.judge.apart and self.judge.plan.n_principles is not None:
+                raise TrainingError(
+                    "Each principle is to be a reward of its own, and a drawn principle has none "
+                    "where another is drawn. Judge under all of them, or not apart."
+                )
         if self.score is not None:
             candidates(self.score.constitution, self.score.plan.tags)
 
@@ -141,6 +147,8 @@ class RewardChoice:
             found["reference"] = None if reference is None else reference.model.name
         penalties = self.penalties
         found["penalties"] = {"length": penalties.length, "evasiveness": penalties.evasiveness}
+        if penalties.length:
+            found["free_tokens"] = penalties.free_tokens
         return found
 
 
@@ -177,7 +185,7 @@ def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]
             evasiveness_penalty,
         ]
         weights += [penalties.length, penalties.evasiveness]
-        yield OpenRewards(functions, weights, room)
+        yield OpenRewards(list(columns_of(functions, weights)), weights, room)
 
 
 def _trained(choice: TrainedChoice) -> TrainedReward:

@@ -3,7 +3,8 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -81,10 +82,10 @@ class Watcher:
             self._replay(entry)
         if not is_writing:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(f"{json.dumps(entry)}\n" for entry in kept), "utf-8")
-        partial.replace(self._path)
+        with _written(self._path):
+            partial = self._path.with_suffix(".partial")
+            partial.write_text("".join(f"{json.dumps(entry)}\n" for entry in kept), "utf-8")
+            partial.replace(self._path)
 
     def observe(self, step: int, batch: Batch) -> Figures:
         """The figures of a batch of responses, noted at this step."""
@@ -139,23 +140,29 @@ class Watcher:
     def _append(self, entry: Mapping[str, object]) -> None:
         if self._path is None or not self._is_writing:
             return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-        except OSError as error:
-            raise TrainingError(
-                f"{self._path}: cannot be written ({error.strerror}). "
-                "Free space or give another output folder, then resume the run."
-            ) from error
+        with _written(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+@contextmanager
+def _written(path: Path) -> Generator[None]:
+    """Its folder exists, and what fails inside is one sentence."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: cannot be written ({error.strerror}). "
+            "Free space or give another output folder, then resume the run."
+        ) from error
 
 
 def _read(path: Path) -> list[dict[str, object]]:
     """The lines of an earlier run; a last one that was cut short is left out."""
     entries: list[dict[str, object]] = []
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
         return []
     for line in lines:
         try:
