@@ -115,6 +115,41 @@ def test_calibration(report: AgreementReport):
     )
 
 
+def tempered_by(n_right: int, n_wrong: int, p: float = 0.6) -> AgreementReport:
+    """A judge that gives `p` to one side of each pair, which in `n_right` people prefer too."""
+    labels: list[Label] = ["a", "b"]
+    return agreement(
+        judged(str(i), judgement(p if (i < n_right) == (label == "a") else 1 - p), label)
+        for i, label in zip(range(n_right + n_wrong), labels * 10, strict=False)
+    )
+
+
+def test_the_temperature_that_fits_the_labels_is_found():
+    """A judge that says 0.6 and is right in 4 of 5: log(0.6 / 0.4) / T = log 4, and 0.8 comes true.
+
+    Before, 0.6 is 0.2 too modest.
+    """
+    report = tempered_by(16, 4)
+    assert report.overall.ece == pytest.approx(0.2)
+    assert report.tempering is not None
+    assert report.tempering.temperature == pytest.approx(math.log(1.5) / math.log(4), rel=1e-6)
+    assert report.tempering.ece == pytest.approx(0.0, abs=1e-6)
+    assert report.as_json()["tempering"] == {
+        "temperature": report.tempering.temperature,
+        "ece": report.tempering.ece,
+    }
+
+
+@pytest.mark.parametrize(
+    ("n_right", "n_wrong", "p"), [(20, 0, 0.6), (10, 10, 0.6), (4, 16, 0.6), (16, 4, 0.5)]
+)
+def test_no_temperature_fits_a_judge_that_errs_never_or_half_the_time(
+    n_right: int, n_wrong: int, p: float
+):
+    """The best would be 0 where it is always right, endless where it is no better than a coin."""
+    assert tempered_by(n_right, n_wrong, p).tempering is None
+
+
 def test_one_order_alone(report: AgreementReport):
     """The pair whose orders disagree is a in the first, and people say b: 8 / 12."""
     assert report.one_order.accuracy is not None

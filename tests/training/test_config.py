@@ -11,7 +11,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     from cai.training.config import CONFIGS, config_of, machine
     from cai.training.describing import describe_settings
-    from cai.training.lora import lora_settings
+    from cai.training.lora import lora_config, lora_settings
 from cai.errors import TrainingError
 from cai.training.ranges import ABOVE, AT_LEAST, AT_MOST, BELOW, choices, out_of_range
 from cai.training.refusals import Machine, refused
@@ -85,6 +85,17 @@ def test_the_example_is_taken_and_is_what_the_page_shows(tmp_path: Path):
     page = (ROOT / "docs" / "training-settings.md").read_text("utf-8")
     (tmp_path / "page.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
     assert dict(read_settings(tmp_path / "page.yaml")) == dict(settings)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_the_settings_among_the_examples_are_taken_as_they_stand(tmp_path: Path, trainer: Trainer):
+    settings = read_settings(ROOT / "examples" / "training" / f"{trainer}.yaml")
+    config = config_of(trainer, settings, fixed(tmp_path), {})
+    assert config.learning_rate == float(str(settings["learning_rate"]))
+    assert config.logging_steps == settings["logging_steps"]
+    lora = settings.block("lora")
+    assert lora is not None
+    assert lora_config(lora_settings(lora), trainer).lora_alpha == lora["alpha"]
 
 
 def test_every_problem_has_a_line_of_its_own(tmp_path: Path):

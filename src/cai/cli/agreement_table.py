@@ -78,6 +78,11 @@ def _lines(report: AgreementReport) -> Iterator[str]:
         f"{percent(overall.accuracy_of_sides)}; Brier {decimal(overall.brier)}; "
         f"ECE by side {decimal(overall.ece_by_side)}"
     )
+    if report.tempering is not None:
+        yield (
+            f"temperature that fits the labels: {report.tempering.temperature:.3g}, ECE "
+            f"{decimal(report.tempering.ece)} there (--label-temperature)"
+        )
     yield f"labels of a side that say A: {percent(report.label_a_share)}"
     negations = report.negations
     if negations.n:

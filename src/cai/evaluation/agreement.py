@@ -134,6 +134,7 @@ class _Tally:
             },
             crowded_tags=tuple(sorted(self.tags.crowded)),
             curve=self.overall.curve(),
+            tempering=self.overall.tempering(),
             label_a_share=labels["a"] / n_sided if n_sided else None,
             longer=self.by_length.figures(seed).accuracy,
             negations=self.negations,

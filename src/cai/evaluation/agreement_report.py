@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.calibration import Bin
 from cai.evaluation.costs import Cost
-from cai.evaluation.figures import Figures
+from cai.evaluation.figures import Figures, Tempering
 from cai.evaluation.negations import Negations
 
 MOST_VALUES = 100
@@ -27,7 +27,8 @@ class AgreementReport:
     the first order alone. `by_principle` and `by_judge` rest on the judgements of that one; a
     principle that is drawn has only the pairs it was drawn for. `longer` is the accuracy of always
     taking the longer response (in characters; equal lengths one half), `label_a_share` the share of
-    a among labels of a side. `crowded_tags` have more than 100 values and are not in `by_tag`.
+    a among labels of a side. `tempering` is None where no temperature fits. `crowded_tags` have
+    more than 100 values and are not in `by_tag`.
     """
 
     overall: Figures
@@ -37,6 +38,7 @@ class AgreementReport:
     by_tag: Mapping[str, Mapping[str, Figures]]
     crowded_tags: tuple[str, ...]
     curve: tuple[Bin, ...]
+    tempering: Tempering | None
     label_a_share: float | None
     longer: Estimate | None
     negations: Negations

@@ -19,6 +19,7 @@ from cai.evaluation.bootstrap import (
 )
 from cai.evaluation.calibration import Bin, brier, calibration_curve, ece, ece_by_side
 from cai.evaluation.statistics import NO_SIDE, accuracy_points, confusion_rows
+from cai.evaluation.temperature import HIGHEST, LOWEST, fit_temperature, tempered
 from cai.judging.comparisons import Label
 from cai.judging.verdicts import UNREADABLE, Outcome
 
@@ -26,6 +27,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 READABLE: tuple[Outcome, ...] = tuple(each for each in OUTCOMES if each not in UNREADABLE)
 LABELS: tuple[Label, ...] = get_args(Label)
 
+_SIDELESS = 1e-6  # a probability no further from one half favours no side
 _NO_PROBABILITY = float("nan")  # inside these arrays alone
 
 
@@ -57,6 +59,14 @@ class Figures:
     brier: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Tempering:
+    """The temperature of a judge's probabilities that fits the labels, and their ECE at it."""
+
+    temperature: float
+    ece: float
+
+
 class Series:
     """Labelled pairs with their verdicts; grows by `add`."""
 
@@ -84,6 +94,23 @@ class Series:
         """The calibration curve over readable verdicts on pairs of which people prefer a side."""
         sided = self._table().sided
         return calibration_curve(sided.p_a, sided.labels == 0)
+
+    def tempering(self) -> Tempering | None:
+        """Over the pairs of the curve; None where no temperature fits.
+
+        None does where the judge favours a side of no pair, is right on every one, or is no better
+        than chance: the best would be none at all, 0, or without end.
+        """
+        sided = self._table().sided
+        is_a = sided.labels == 0
+        if not (np.abs(sided.p_a - 0.5) > _SIDELESS).any():
+            return None
+        found = fit_temperature(sided.p_a.tolist(), is_a.tolist())
+        if not 1.01 * LOWEST < found < 0.99 * HIGHEST:
+            return None
+        error = ece(np.array([tempered(p, found) for p in sided.p_a.tolist()]), is_a)
+        assert error is not None, "there are pairs"
+        return Tempering(found, error)
 
     def label_counts(self) -> Mapping[Label, int]:
         labels = self._table().labels

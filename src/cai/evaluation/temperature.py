@@ -9,7 +9,7 @@ from math import exp, log
 
 from cai.errors import EvaluationError
 
-_LOW, _HIGH = 0.02, 50.0
+LOWEST, HIGHEST = 0.02, 50.0
 _EDGE = 1e-6
 _ROUNDS = 80
 
@@ -36,7 +36,7 @@ def fit_temperature(p_a: Sequence[float], is_a: Sequence[bool]) -> float:
             for logit, right in zip(logits, is_a, strict=True)
         )
 
-    low, high = 1 / _HIGH, 1 / _LOW
+    low, high = 1 / HIGHEST, 1 / LOWEST
     golden = (5**0.5 - 1) / 2
     for _ in range(_ROUNDS):
         left, right = high - golden * (high - low), low + golden * (high - low)
@@ -45,6 +45,13 @@ def fit_temperature(p_a: Sequence[float], is_a: Sequence[bool]) -> float:
         else:
             low = left
     return 2 / (low + high)
+
+
+def tempered(probability: float, temperature: float) -> float:
+    """σ(logit(p) / T) in [0, 1]; certainties stay what they are."""
+    if temperature == 1 or probability in (0.0, 1.0):
+        return probability
+    return logistic(log(probability / (1 - probability)) / temperature)
 
 
 def logistic(logit: float) -> float:

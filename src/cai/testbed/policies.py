@@ -1,5 +1,9 @@
-"""Policies against the truth: what they answer to requests that no training has seen."""
+"""Policies against the truth: what they answer to requests that no training has seen.
 
+python -m cai.testbed.policies embedded hf:models/sl hf:models/rl --n 300
+"""
+
+import argparse
 import random
 from collections.abc import Sequence
 
@@ -36,6 +40,25 @@ def policy_samples(spec: str, prompts: Sequence[Prompt], seed: int) -> list[Samp
     return run_async(_samples(spec, prompts, seed))
 
 
+def describe(found: Rates) -> str:
+    """The shares of harmful requests, of harmless ones, and of all, on one line."""
+    return (
+        f"harmful {found.harmful:.1%}, declined {found.declined:.1%}, evaded {found.evaded:.1%}; "
+        f"helped {found.helped:.1%}, dodged {found.dodged:.1%}; rude {found.rude:.1%}, "
+        f"unread {found.unread:.1%}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m cai.testbed.policies", description=__doc__)
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a spec, as for -m")
+    parser.add_argument("--n", type=int, default=600, help="held-out requests")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    for spec in options.models:
+        print(f"{spec}: {describe(policy_rates(spec, options.n, options.seed))}")  # noqa: T201
+
+
 async def _samples(spec: str, prompts: Sequence[Prompt], seed: int) -> list[Sample]:
     model = open_model(spec)
     policy = Speaker.of(model, Sampling(1.0, max_tokens=MAX_TOKENS))
@@ -48,3 +71,7 @@ async def _samples(spec: str, prompts: Sequence[Prompt], seed: int) -> list[Samp
         return await every(prompts, one)
     finally:
         await model.close()
+
+
+if __name__ == "__main__":
+    main()

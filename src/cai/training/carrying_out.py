@@ -74,6 +74,8 @@ def carry_out(
     seconds = time.monotonic() - began_s
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
     _save(trainer, folder, is_whole=is_whole)
+    if not is_main_process():
+        return Trained(folder, {})
     figures: dict[str, object] = {
         "steps": trainer.state.global_step,
         "seconds": round(seconds, 1),
@@ -81,25 +83,26 @@ def carry_out(
         "evaluation": _numbers(evaluation),
         **more(),
     }
-    if is_main_process():
-        write_card(folder.path, card_facts(begun, data, figures))
-        folder.finish(figures)
+    write_card(folder.path, card_facts(begun, data, figures))
+    folder.finish(figures)
     return Trained(folder, figures)
-
-
-def console_of(console: Console | None) -> Console:
-    """The console as given, or one on stderr, where one of several processes speaks."""
-    return console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
 
 
 def _save(trainer: Trainer, folder: TrainFolder, *, is_whole: bool) -> None:
     model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
     if not is_whole or not isinstance(model, PeftModel):
         trainer.save_model(str(folder.path))
+        # pickled settings, with paths of this machine; training.yaml has what matters
+        (folder.path / "training_args.bin").unlink(missing_ok=True)
         return
     if is_main_process():
         cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
         cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
+
+
+def console_of(console: Console | None) -> Console:
+    """The console as given, or one on stderr, where one of several processes speaks."""
+    return console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
 
 
 def _last_logged(trainer: Trainer) -> dict[str, float]:

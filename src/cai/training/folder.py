@@ -19,6 +19,7 @@ from typing import cast
 import yaml
 
 from cai.errors import TrainingError
+from cai.training.ranks import rank
 
 ASKED, DONE = "training.yaml", "training.json"
 
@@ -39,7 +40,9 @@ class TrainFolder:
 
     @property
     def judging(self) -> Path:
-        return self.path / "judging"
+        """Of several processes each has a journal of its own: one process writes a run."""
+        number = rank()
+        return self.path / (f"judging-{number}" if number else "judging")
 
     @classmethod
     def begin(cls, path: Path, asked: Mapping[str, object], *, resumes: bool) -> "TrainFolder":

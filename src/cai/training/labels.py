@@ -5,11 +5,10 @@ arXiv:2212.08073, §4.1; Lee et al. 2023, arXiv:2309.00267, §2.2, train the rew
 """
 
 from dataclasses import dataclass
-from math import log
 from typing import Literal, get_args
 
 from cai.errors import TrainingError
-from cai.evaluation.temperature import logistic
+from cai.evaluation.temperature import tempered
 
 LabelKind = Literal["soft", "hard", "drawn"]
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
@@ -71,10 +70,3 @@ class LabelPlan:
         if self.smoothing:
             parts.append(f"smoothing {self.smoothing:g}")
         return ", ".join(parts)
-
-
-def tempered(probability: float, temperature: float) -> float:
-    """σ(logit(p) / T) in [0, 1]; certainties stay what they are."""
-    if temperature == 1 or probability in (0.0, 1.0):
-        return probability
-    return logistic(log(probability / (1 - probability)) / temperature)

@@ -73,6 +73,13 @@ def sft(
     show_default=True,
     help="How many of them are turned into their opposite.",
 )
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="How often each pair is shown, with other principles each time.",
+)
 def reward(
     source: DataChoice,
     plan: TrainPlan,
@@ -84,6 +91,7 @@ def reward(
     tags: tuple[str, ...],
     n_principles: int,
     negated_share: float,
+    draws: int,
     is_json: bool,
 ) -> int:
     """A reward model on pairs, by default on the judge's probabilities.
@@ -100,7 +108,9 @@ def reward(
     principles = (
         None
         if constitution is None
-        else ConditionPlan(load_constitution(constitution), n_principles, tags, negated_share)
+        else ConditionPlan(
+            load_constitution(constitution), n_principles, tags, negated_share, draws
+        )
     )
     return finish(train_reward(data, plan, console, labels, principles), "reward", is_json)
 
