@@ -16,6 +16,9 @@ from cai.constitution.checks import check_constitution
 from cai.constitution.loading import load_constitution, parse_constitution, shipped_constitutions
 from cai.models.opening import embedded_folder
 from cai.prompts import STEPS
+from cai.recipe.loading import load_recipe
+from cai.recipe.ordering import ordered
+from cai.recipe.trainings import PARTS, TRAINERS
 from cai.revision_flags import FLAGS
 
 ROOT = Path(__file__).parents[1]
@@ -81,12 +84,43 @@ def test_every_command_line_is_understood(page: str, line: str):
 
 
 def test_every_constitution_in_a_page_is_in_order():
-    whole = [(page, text) for page, text in blocks("yaml") if "principles:" in text]
+    whole = [
+        (page, text)
+        for page, text in blocks("yaml")
+        if re.search("^principles:", text, re.MULTILINE)
+    ]
     assert {page for page, _ in whole} >= {"constitutions.md", "tutorial.md"}
     for page, text in whole:
         constitution = parse_constitution(text, page, None)
         # the tutorial has one warning, and mends it
         assert len(check_constitution(constitution)) == (page == "tutorial.md")
+
+
+def test_the_recipe_of_its_page_can_be_read_and_is_done_in_the_order_that_the_page_says(
+    tmp_path: Path,
+):
+    (text,) = [text for page, text in blocks("yaml") if page == "recipes.md"]
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, "utf-8")
+    order = ordered(load_recipe(str(path)))
+    names = [each if isinstance(each, str) else each.name for each in order]
+    assert names == ["revise", "sft", "sample", "judge", "reward", "dpo", "grpo"]
+
+
+def test_the_fields_of_trainings_in_the_page_are_those_of_the_schema():
+    table = (ROOT / "docs/recipes.md").read_text("utf-8").partition("| field | of | what |")[2]
+    rows = [row.split("|") for row in table.splitlines() if row.startswith("| `")]
+    told = {
+        (trainer, field)
+        for _, names, trainers, *_ in rows
+        for field in re.findall(r"`(\w+)`", names)
+        for trainer in (re.findall(r"`(\w+)`", trainers) or TRAINERS)
+    }
+    assert told == {
+        (trainer, field.alias or name)
+        for trainer, part in PARTS.items()
+        for name, field in part.model_fields.items()
+    }
 
 
 def test_every_row_in_a_page_is_json():

@@ -167,3 +167,18 @@ def test_the_list_of_examples_names_every_file():
     listed = (EXAMPLES / "README.md").read_text("utf-8")
     names = {path.name for path in EXAMPLES.iterdir()} - {"README.md", "__pycache__", "runs"}
     assert [name for name in sorted(names) if f"({name})" not in listed] == []
+
+
+@needs_embedded
+def test_the_chain_ends_with_a_policy_and_a_second_start_only_finds_it(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run_example("training/chain.py")
+    first = capsys.readouterr().out
+    assert first == "3 steps; the policy is hf:runs/chain/grpo\n"
+    files = [tmp_path / "runs/chain" / name / "model.safetensors" for name in ("sft", "grpo")]
+    written = [file.stat().st_mtime_ns for file in files]
+    run_example("training/chain.py")
+    assert capsys.readouterr().out == first
+    assert [file.stat().st_mtime_ns for file in files] == written

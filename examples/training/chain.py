@@ -1,7 +1,7 @@
 """From a constitution to a policy: revise, SFT, sample, judge, reward model, GRPO.
 
-On the embedded model, at sizes that take half a minute and teach little. For models and prompts of
-your own, change the first lines; `cai train --help` and the page on settings say what else there is.
+On the embedded model, at sizes that take half a minute and teach little. It needs the extra
+`train`. For models and prompts of your own, change the first lines and leave `FEW` out.
 """
 
 from pathlib import Path

@@ -192,3 +192,36 @@ def test_a_recipe_that_is_wrong_is_said_with_its_line(
     ended = call_cai("run", recipe, "x.jsonl", "-m", "embedded", "-o", tmp_path / "out")
     assert ended.code == 2
     assert f"error: {recipe}:2: sampel is not known. Did you mean 'sample'?" in ended.err
+
+
+def test_a_training_behind_a_server_is_refused_before_a_call(
+    run: Callable[..., Ended], recipe: Path, local_server: LocalServer
+):
+    recipe.write_text(recipe.read_text() + "train: [{dpo: {}}]\n")
+    ended = run()
+    assert ended.code == 2
+    assert "The training dpo of the recipe 'small' starts from 'openai:tiny@" in ended.err
+    assert local_server.received == []
+
+
+def test_a_role_can_be_played_by_a_training_from_the_command_line(
+    run: Callable[..., Ended], recipe: Path
+):
+    recipe.write_text(recipe.read_text() + "train: [{dpo: {from: embedded}}]\n")
+    ended = run("--role", "sample=train/dpo")
+    assert ended.code == 2
+    assert "dpo of the recipe 'small' has nothing to train on: none of judge" in ended.err
+    ended = run("--role", "sample=train/kto")
+    assert "is played by 'train/kto', and no training of a policy" in ended.err
+
+
+def test_a_recipe_whose_models_are_all_trainings_needs_one_more(
+    call_cai: CallCai, recipe: Path, tmp_path: Path
+):
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 3)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "Why?", "completion": "So."}\n')
+    text = f"models: {{respond: train/sft}}\ntrain: [{{sft: {{data: ['{rows}']}}}}]\n"
+    recipe.write_text(recipe.read_text() + text)
+    ended = call_cai("run", recipe, prompts, "-o", tmp_path / "out")
+    assert (ended.code, "Name a model with -m" in ended.err) == (2, True)

@@ -16,6 +16,9 @@ from server import Json, LocalServer, Received, refusal
 from serving import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
 
 from cai.engine.storage.lock import FolderLock, writer_of
+from cai.engine.storage.recipe import JsonValue
+from cai.engine.storage.run_folder import RunFolder
+from cai.records.recipes import REWARD
 
 TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
 
@@ -198,3 +201,17 @@ def test_a_folder_that_is_no_run_is_said(call_cai, tmp_path):
         assert (ended.code, ended.out) == (2, "")
         assert "is not a run (it has no run.yaml)" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_judging_of_a_training_says_what_it_is(call_cai: CallCai, tmp_path: Path):
+    recipe: dict[str, JsonValue] = {"method": REWARD, "seed": 0}
+    RunFolder.open(tmp_path / "judging", recipe, {}).close()
+    ended = call_cai("status", tmp_path / "judging")
+    assert ended.code == 0
+    first, second, *_ = ended.out.splitlines()
+    assert "judging: answers of judges that a training asked for rewards, begun" in first
+    assert second.startswith("journal: 0 calls")
+    file = tmp_path / "rows.jsonl"
+    exported = call_cai("export", tmp_path / "judging", "--format", "sft", "-o", file)
+    assert exported.code == 2
+    assert "holds the answers of judges that a training asked for rewards" in exported.err

@@ -9,7 +9,7 @@ from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text, shipped_presets
 from cai.recipe.schema import ExportStep, JudgeStep, Recipe, ReviseStep, SampleStep, ScoreStep
 
-PRESETS = ["bai2022", "bai2022-cot", "lee2023", "lee2023-direct"]
+PRESETS = ["bai2022", "bai2022-cot", "bai2022-rl", "lee2023", "lee2023-direct"]
 
 
 def written(folder: Path, text: str) -> str:
@@ -40,7 +40,8 @@ def test_a_preset_has_all_that_its_steps_need_and_says_its_source(name: str):
     assert recipe.name == name
     assert recipe.description and recipe.departures
     assert "arXiv:" in recipe.source
-    assert recipe.models == {} and recipe.prompts == ()
+    assert recipe.models == ({"sample": "train/sft"} if recipe.train else {})
+    assert recipe.prompts == ()
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -48,7 +49,7 @@ def test_a_copy_of_a_preset_is_the_same_recipe(name: str, tmp_path: Path):
     assert load_recipe(written(tmp_path, preset_text(name))) == load_recipe(name)
 
 
-@pytest.mark.parametrize("name", ["bai2022", "bai2022-cot"])
+@pytest.mark.parametrize("name", ["bai2022", "bai2022-cot", "bai2022-rl"])
 def test_bai_revises_four_times_at_temperature_1_and_trains_on_every_round(name: str):
     recipe = load_recipe(name)
     assert recipe.revise == ReviseStep(
@@ -64,6 +65,16 @@ def test_bai_revises_four_times_at_temperature_1_and_trains_on_every_round(name:
 
 def test_bai_judges_under_one_principle_by_the_letters_alone():
     assert load_recipe("bai2022").judge == JudgeStep(principles=1, rationale=False, verdicts="auto")
+
+
+def test_bai_s_whole_chain_is_judged_as_bai_and_trains_on_what_is_exported():
+    recipe = load_recipe("bai2022-rl")
+    assert recipe.judge == load_recipe("bai2022").judge
+    sft, reward, grpo = (each.part for each in recipe.train)
+    assert sft.selection == recipe.export["sft"].selection
+    assert reward.selection == recipe.export["preference"].selection
+    assert [each.trainer for each in recipe.train] == ["sft", "reward", "grpo"]
+    assert grpo.start is None  # the last policy: the supervised one
 
 
 def test_bai_with_chain_of_thought_clamps_to_40_and_60_percent():

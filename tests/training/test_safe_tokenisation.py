@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from tiny import make_tokenizer
 from tiny_rewards import save_reward_model
 
+from cai.errors import TrainingError
 from cai.export.units import Demonstration, Labelled, Pair, Unit
 from cai.training.data.rows import TrainingRow
 from cai.types import user_prompt
@@ -26,7 +28,13 @@ with warnings.catch_warnings():
         AutoTokenizer,
     )
 
-    from cai.training.tables import SANITIZED, table_of
+    from cai.training.control_tokens import (
+        SANITIZED,
+        check_rows,
+        keeps_text,
+        template_arguments,
+    )
+    from cai.training.tables import table_of
     from cai.training.trl_quietly import (
         DPOConfig,
         DPOTrainer,
@@ -112,7 +120,7 @@ def tokenised(kind: Kind, models: Path, out: Path, table: Dataset) -> list[list[
 def test_no_control_token_comes_from_a_content(kind: Kind, models: Path, tmp_path: Path):
     tokenizer = AutoTokenizer.from_pretrained(models)
     start, end, padding = (tokenizer.convert_tokens_to_ids(each) for each in CONTROL)
-    table = table_of([TrainingRow(each, "file") for each in units(kind, EVIL, EVIL)])
+    table = table_of([TrainingRow(each, "file") for each in units(kind, EVIL, EVIL)], SANITIZED)
     found = tokenised(kind, models, tmp_path, table)
     assert len(found) == {"sft": 4, "kto": 4, "dpo": 8, "reward": 8}[kind]
     for ids in found:
@@ -124,7 +132,7 @@ def test_no_control_token_comes_from_a_content(kind: Kind, models: Path, tmp_pat
 @pytest.mark.parametrize("kind", KINDS)
 def test_plain_rows_are_tokenised_as_trl_does_it(kind: Kind, models: Path, tmp_path: Path):
     rows = units(kind, "How does a lock work, naïve 👍?", "A key lifts\n\n  the pins.")
-    table = table_of([TrainingRow(each, "file") for each in rows])
+    table = table_of([TrainingRow(each, "file") for each in rows], SANITIZED)
     plain = table.remove_columns("chat_template_kwargs")
     assert tokenised(kind, models, tmp_path, table) == tokenised(kind, models, tmp_path, plain)
 
@@ -135,7 +143,7 @@ def test_without_the_mark_on_the_rows_control_tokens_would_come_through(
 ):
     """What these tests are about: TRL by itself lets a row open turns."""
     tokenizer = AutoTokenizer.from_pretrained(models)
-    table = table_of([TrainingRow(each, "file") for each in units(kind, EVIL, EVIL)])
+    table = table_of([TrainingRow(each, "file") for each in units(kind, EVIL, EVIL)], SANITIZED)
     (first, *_) = tokenised(kind, models, tmp_path, table.remove_columns("chat_template_kwargs"))
     assert first.count(tokenizer.convert_tokens_to_ids("<|im_start|>")) == 6
 
@@ -163,14 +171,14 @@ def test_prompts_of_reinforcement_learning_open_no_turn_of_their_own(
             per_device_train_batch_size=2,
             num_generations=2,
             max_completion_length=4,
-            chat_template_kwargs=SANITIZED,
+            chat_template_kwargs=dict(SANITIZED),
             use_cpu=True,
             bf16=False,
             report_to="none",
             save_strategy="no",
             disable_tqdm=True,
         ),
-        train_dataset=table_of([TrainingRow(user_prompt(EVIL, "p0"), "file")] * 2),
+        train_dataset=table_of([TrainingRow(user_prompt(EVIL, "p0"), "file")] * 2, SANITIZED),
         processing_class=tokenizer,
     )
     made.train()
@@ -181,3 +189,20 @@ def test_prompts_of_reinforcement_learning_open_no_turn_of_their_own(
     start, end, _ = (tokenizer.convert_tokens_to_ids(each) for each in CONTROL)
     assert prompt.count(start) == 2  # the user's turn, and the one that is opened
     assert prompt.count(end) == 1
+
+
+def test_a_template_that_reads_its_contents_anew_has_rows_with_control_tokens_refused():
+    """Written in ASCII alone, a content has lost the marks that keep its control tokens text."""
+    safe, unsafe = make_tokenizer(), make_tokenizer()
+    unsafe.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+        "{{ m['content'].encode('ascii', 'ignore').decode() }}<|im_end|>\n{% endfor %}"
+    )
+    assert keeps_text(safe)
+    assert template_arguments(safe) == SANITIZED
+    assert not keeps_text(unsafe)
+    assert template_arguments(unsafe) == {}
+    benign = [TrainingRow(each, "file") for each in units("sft", "Hello", "Yes")]
+    check_rows(benign, unsafe, "hf:somewhere")
+    with pytest.raises(TrainingError, match=r"file: row .* holds the control token '<\|im_"):
+        check_rows([TrainingRow(e, "file") for e in units("sft", EVIL, "Yes")], unsafe, "hf:x")

@@ -56,8 +56,8 @@ def run(
 ) -> int:
     """Do every step of RECIPE, a preset or a YAML file, on PROMPTS.
 
-    The presets are bai2022, bai2022-cot, lee2023 and lee2023-direct. The same command goes on after
-    an interruption; nothing is asked twice.
+    The presets are bai2022, bai2022-cot, bai2022-rl, lee2023 and lee2023-direct. The same command
+    goes on after an interruption; nothing is asked or trained twice.
     """
     if is_shown:
         click.echo(preset_text(recipe), nl=False)

@@ -18,6 +18,6 @@ def weighted(named: str) -> tuple[str, float]:
         number = float("nan")
     if not isfinite(number) or not spec:
         raise UsageError(
-            f"The reward model {named!r} has {weight!r} for a weight. Write {spec or 'FOLDER'}*0.5."
+            f"The reward model {named!r}: {weight!r} is no weight. Write {spec or 'FOLDER'}*0.5."
         )
     return spec, number
