@@ -328,3 +328,35 @@ def test_ctrl_c_says_how_to_go_on(tiny: Path, tmp_path: Path):
     assert "interrupted" in err
     assert "--resume" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_judges_are_asked_leaves_no_traceback(tiny: Path, tmp_path: Path):
+    data, out = write_data(tmp_path, "prompts"), tmp_path / "out"
+    command = (
+        *("train", "grpo", data, "-m", f"hf:{tiny}", "-o", out),
+        *("--judge", "embedded", "-c", "testbed", *rl_settings(100_000, save_steps=2)),
+    )
+    process = start_cai(*command, folder=tmp_path)
+    wait_for(out / "checkpoints" / "checkpoint-2" / "trainer_state.json")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "Warning" not in err
+    assert "the same command with --resume goes on" in err
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_folder(tiny: Path, tmp_path: Path):
+    """Both come to it at about the same time, and one of them makes it."""
+    data, out = write_data(tmp_path, "sft"), tmp_path / "out"
+    command = (
+        *("train", "sft", data, "-m", f"hf:{tiny}", "-o", out),
+        *("--launch", "cpu", "--processes", 2, *settings()),
+    )
+    for said in ("2 steps in", "done before"):
+        process = start_cai(*command, folder=tmp_path)
+        told, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert told.count(f"{out}: {said}") == 1

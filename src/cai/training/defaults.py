@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import os
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +15,9 @@ from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
 from cai.training.folder import TrainFolder
+
+_LIBRARIES = r"(transformers|trl|peft|accelerate)\."
+"""They tell one another by warnings of names that will change; a user can do nothing about it."""
 
 
 def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> dict[str, object]:
@@ -59,7 +63,9 @@ def quiet_libraries(folder: TrainFolder) -> Generator[None]:
     had_telemetry = not constants.HF_HUB_DISABLE_TELEMETRY
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=_LIBRARIES)
+            yield
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = not had_telemetry
         enable_progress_bar()
