@@ -99,9 +99,10 @@ def test_a_table_has_targets_where_labels_are_given_alone():
         ({"smoothing": 0.5}, "smoothing is 0.5"),
         ({"temperature": 0.0}, "temperature of the labels is 0"),
         ({"temperature": math.nan}, "temperature of the labels is nan"),
+        ({"kind": "hard", "temperature": 0.5}, "Hard labels are 1 at any temperature"),
     ],
 )
-def test_plans_that_cannot_be(wrong: dict[str, float], said: str):
+def test_plans_that_cannot_be(wrong: dict[str, object], said: str):
     with pytest.raises(TrainingError, match=said):
         LabelPlan(**wrong)  # pyright: ignore[reportArgumentType]
 
