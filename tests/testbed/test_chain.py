@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cai.constitution.loading import load_constitution
-from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes, labelled_by_truth
+from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
 from cai.testbed.oracle import read_request, read_response
 from cai.testbed.policies import draw_prompts
 from cai.testbed.truth import breaches
@@ -40,7 +40,7 @@ def test_no_training_sees_a_request_that_policies_are_measured_on():
 
 def test_about_half_of_the_prompts_ask_for_harm():
     requests = [read_request(each.request) for each in draw_prompts(300, 0, is_held_out=True)]
-    n_harmful = sum(request is not None and request.is_harmful for request in requests)
+    n_harmful = sum(request is not None and request.harm is not None for request in requests)
     assert 120 <= n_harmful <= 180
 
 
@@ -60,10 +60,10 @@ def test_the_stages_follow_one_another_and_are_found_again(tmp_path: Path):
     chain.rl("grpo", "model")
     assert written == {path: path.stat().st_mtime_ns for path in written}
     assert json.loads((tmp_path / "sl" / "training.json").read_text("utf-8"))["steps"] > 0
-    assert_better(chain, tmp_path)
+    assert_better(tmp_path)
 
 
-def assert_better(chain: Chain, folder: Path) -> None:
+def assert_better(folder: Path) -> None:
     """The rows that people would have written: the better side breaks fewer principles."""
     ids = {each.id for each in load_constitution("testbed").select(JUDGED_UNDER)}
     rows = [json.loads(line) for line in (folder / "people.jsonl").read_text("utf-8").splitlines()]
@@ -76,4 +76,3 @@ def assert_better(chain: Chain, folder: Path) -> None:
             for side in ("chosen", "rejected")
         )
         assert better < worse
-    assert rows == list(labelled_by_truth(chain._samples()))
