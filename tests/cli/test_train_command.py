@@ -222,6 +222,22 @@ def test_reinforcement_learning_from_a_reward_model(
     assert train["rewards/evasiveness_penalty/mean"] <= 0
 
 
+def test_a_reward_model_that_was_trained_anew_is_another_reward(
+    call_cai: CallCai, tiny: Path, tmp_path: Path
+):
+    reward, data = save_reward_model(tmp_path / "reward"), write_data(tmp_path, "prompts")
+    command = (
+        *("train", "grpo", data, "-m", f"hf:{tiny}", "-o", tmp_path / "out"),
+        *("--reward-model", reward, *rl_settings(1)),
+    )
+    assert call_cai(*command).code == 0
+    assert "done before" in call_cai(*command).out
+    save_reward_model(reward, seed=1)
+    other = call_cai(*command)
+    assert other.code == 2
+    assert "rewards was" in other.err
+
+
 def test_an_adapter_opens_by_its_folder_and_can_be_trained_on(
     call_cai: CallCai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
