@@ -13,7 +13,7 @@ from cai.training.labels import LabelPlan
 from cai.training.plan import TrainPlan
 
 
-@click.group()
+@click.group(epilog="Example: cai train sft runs/first -m hf:MODEL -o models/sl")
 def train() -> None:
     """Train policies and reward models on what runs and files hold. TRL does the training.
 
