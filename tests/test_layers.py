@@ -65,6 +65,7 @@ HEAVY_FILES = {
     "cai.training.describing",
     "cai.training.elastic",
     "cai.training.launching",
+    "cai.training.lengths",
     "cai.training.lora",
     "cai.training.memory",
     "cai.training.resuming",

@@ -18,6 +18,7 @@ with warnings.catch_warnings():
     import cai.training.rl  # noqa: F401  here, so that its warnings are no errors below
 
 from cai.errors import TrainingError
+from cai.export.data_files import Kind
 from cai.prompts import load_templates
 from cai.training.memory import memory_errors
 from cai.training.principled import RewardTemplate
@@ -77,6 +78,36 @@ def test_probabilities_that_are_none(call_cai: CallCai, tiny: Path, tmp_path: Pa
         assert_refused(ended, str(data), "chosen_probability", str(p))
 
 
+@pytest.mark.parametrize(
+    ("trainer", "kind"),
+    [("sft", "sft"), ("dpo", "preference"), ("reward", "preference"), ("kto", "kto")],
+)
+def test_rows_that_are_all_too_long(
+    call_cai: CallCai, tiny: Path, tmp_path: Path, trainer: str, kind: Kind
+):
+    data = write_data(tmp_path, kind)
+    ended = call_cai(
+        *("train", trainer, data, "-m", f"hf:{tiny}", "-o", tmp_path / "out"),
+        *settings(max_length=4),
+    )
+    assert_refused(ended, "is short enough for max_length, 4 tokens", "Set a larger max_length")
+    assert not (tmp_path / "out" / "training.json").exists()
+
+
+def test_some_rows_that_are_too_long_are_counted(call_cai: CallCai, tiny: Path, tmp_path: Path):
+    row = {"prompt": "How?", "chosen": "So.", "rejected": "No."}
+    long = {**row, "prompt": "Why? " * 50}
+    data = write_rows(
+        tmp_path / "rows.jsonl", [long, *({**row, "prompt": f"{n}?"} for n in range(5))]
+    )
+    ended = call_cai(
+        *("train", "reward", data, "-m", f"hf:{tiny}", "-o", tmp_path / "out"),
+        *("--eval-share", 0, *settings()),
+    )
+    assert ended.code == 0, ended.err
+    assert "left out: 1 of 6 rows to train on, over 64 tokens" in ended.err
+
+
 def test_no_pair_that_is_sure_enough(call_cai: CallCai, tiny: Path, tmp_path: Path):
     data = write_data(tmp_path, "preference")
     ended = call_cai(
@@ -97,6 +128,7 @@ def test_a_model_without_a_chat_template(call_cai: CallCai, tmp_path: Path):
         ("hf:/nowhere/at-all", "there is no such folder"),
         ("openai:gpt@http://localhost:1/v1", "behind a server cannot be trained"),
         ("gpt", "names no model"),
+        ("embedded?dtype=float32", "dtype is about asking a model"),
     ],
 )
 def test_models_that_cannot_be_trained(call_cai: CallCai, tmp_path: Path, model: str, said: str):

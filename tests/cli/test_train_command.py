@@ -222,6 +222,22 @@ def test_reinforcement_learning_from_a_reward_model(
     assert train["rewards/evasiveness_penalty/mean"] <= 0
 
 
+def test_a_reward_model_that_was_trained_anew_is_another_reward(
+    call_cai: CallCai, tiny: Path, tmp_path: Path
+):
+    reward, data = save_reward_model(tmp_path / "reward"), write_data(tmp_path, "prompts")
+    command = (
+        *("train", "grpo", data, "-m", f"hf:{tiny}", "-o", tmp_path / "out"),
+        *("--reward-model", reward, *rl_settings(1)),
+    )
+    assert call_cai(*command).code == 0
+    assert "done before" in call_cai(*command).out
+    save_reward_model(reward, seed=1)
+    other = call_cai(*command)
+    assert other.code == 2
+    assert "rewards was" in other.err
+
+
 def test_an_adapter_opens_by_its_folder_and_can_be_trained_on(
     call_cai: CallCai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -328,3 +344,35 @@ def test_ctrl_c_says_how_to_go_on(tiny: Path, tmp_path: Path):
     assert "interrupted" in err
     assert "--resume" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_judges_are_asked_leaves_no_traceback(tiny: Path, tmp_path: Path):
+    data, out = write_data(tmp_path, "prompts"), tmp_path / "out"
+    command = (
+        *("train", "grpo", data, "-m", f"hf:{tiny}", "-o", out),
+        *("--judge", "embedded", "-c", "testbed", *rl_settings(100_000, save_steps=2)),
+    )
+    process = start_cai(*command, folder=tmp_path)
+    wait_for(out / "checkpoints" / "checkpoint-2" / "trainer_state.json")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "Warning" not in err
+    assert "the same command with --resume goes on" in err
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_folder(tiny: Path, tmp_path: Path):
+    """Both come to it at about the same time, and one of them makes it."""
+    data, out = write_data(tmp_path, "sft"), tmp_path / "out"
+    command = (
+        *("train", "sft", data, "-m", f"hf:{tiny}", "-o", out),
+        *("--launch", "cpu", "--processes", 2, *settings()),
+    )
+    for said in ("2 steps in", "done before"):
+        process = start_cai(*command, folder=tmp_path)
+        told, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert told.count(f"{out}: {said}") == 1

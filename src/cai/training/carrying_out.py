@@ -18,6 +18,7 @@ from cai.training.card import write_card
 from cai.training.data.loading import TrainingData
 from cai.training.described import card_facts
 from cai.training.folder import TrainFolder
+from cai.training.lengths import check_lengths
 from cai.training.ranks import is_main_process
 from cai.training.resuming import check_checkpoint
 
@@ -57,8 +58,9 @@ def carry_out(
     needed where no folder holds what they stand on. Without a console, stderr is told.
 
     Raises:
-        TrainingError: The checkpoint to go on from is of another model.
+        TrainingError: The checkpoint to go on from is of another model, or all rows are too long.
     """
+    check_lengths(trainer, data, console)
     folder, resumes = begun.folder, begun.plan.resumes
     console = console_of(console)
     trainer.remove_callback(PrinterCallback)

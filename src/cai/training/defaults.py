@@ -16,6 +16,9 @@ from transformers.utils import logging as transformers_logging
 from cai.errors import TrainingError
 from cai.training.folder import TrainFolder
 
+_LIBRARIES = r"(transformers|trl|peft|accelerate)\."
+"""They tell one another by warnings of names that will change; a user can do nothing about it."""
+
 
 def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> dict[str, object]:
     """The fields of any trainer's config that cai sets.
@@ -61,8 +64,7 @@ def quiet_libraries(folder: TrainFolder) -> Generator[None]:
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         with warnings.catch_warnings():
-            # of names of transformers' that TRL still uses
-            warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+            warnings.filterwarnings("ignore", category=FutureWarning, module=_LIBRARIES)
             yield
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = not had_telemetry

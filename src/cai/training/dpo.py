@@ -11,6 +11,7 @@ from cai.training.beginning import Ways, begin
 from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
 from cai.training.labels import LabelPlan
+from cai.training.lengths import precomputing
 from cai.training.plan import TrainPlan
 from cai.training.soft_losses import SoftDPOTrainer, WithTargets, check_soft_dpo
 from cai.training.tables import evaluation_table, sure_enough, table_of
@@ -47,14 +48,15 @@ def train_dpo(
     if begun.done is not None:
         return Trained(begun.folder, begun.done, is_new=False)
     with begun.started("language", data) as start:
-        trainer = (SoftDPOTrainer if labels.needs_loss else DPOTrainer)(
-            start.model,
-            args=begun.config,
-            train_dataset=table_of(data.train, start.arguments, labels),
-            eval_dataset=evaluation_table(data, start.arguments, labels),
-            processing_class=start.tokenizer,
-            peft_config=begun.lora,
-        )
+        with precomputing(begun.config.max_length):
+            trainer = (SoftDPOTrainer if labels.needs_loss else DPOTrainer)(
+                start.model,
+                args=begun.config,
+                train_dataset=table_of(data.train, start.arguments, labels),
+                eval_dataset=evaluation_table(data, start.arguments, labels),
+                processing_class=start.tokenizer,
+                peft_config=begun.lora,
+            )
         if labels.needs_loss:
             trainer.data_collator = WithTargets(cast(Any, trainer.data_collator), labels)
         watch_samples(trainer, begun, data)

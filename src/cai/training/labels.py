@@ -43,10 +43,14 @@ class LabelPlan:
                 f"The label smoothing is {self.smoothing:g}. At 0.5 nothing would be learned; give "
                 "a number from 0 to below 0.5."
             )
-
         if not self.temperature > 0:
             raise TrainingError(
                 f"The temperature of the labels is {self.temperature:g}. Give a number above 0."
+            )
+        if self.kind == "hard" and self.temperature != 1:
+            raise TrainingError(
+                f"Hard labels are 1 at any temperature, and {self.temperature:g} is given. Leave "
+                "it out, or train on soft or drawn labels."
             )
 
     @property

@@ -104,6 +104,12 @@ def _source(spec: str) -> Source:
             f"{spec}: a model behind a server cannot be trained here. Name its weights as "
             "hf:NAME_OR_PATH."
         )
+    unread = sorted(set(parsed.options) - {"adapter", "revision"})
+    if unread:
+        raise TrainingError(
+            f"{spec}: {', '.join(unread)} is about asking a model, and not about training one. "
+            "Leave it out; settings such as bf16 say how it is trained."
+        )
     if parsed.scheme == "embedded":
         return Source(str(embedded_folder()))
     options = parsed.options

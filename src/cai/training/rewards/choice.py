@@ -18,6 +18,7 @@ from cai.engine.storage.recipe import JsonValue
 from cai.errors import TrainingError
 from cai.judging.judge import JudgePlan
 from cai.judging.scoring import ScorePlan
+from cai.models.hf.fingerprint import fingerprint
 from cai.records.recipes import REWARD
 from cai.speaker import Speaker
 from cai.training.principled import Statement
@@ -37,6 +38,12 @@ class TrainedChoice:
     spec: str
     weight: float = 1.0
     statements: tuple[Statement, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Says which weights the folder holds now; "" for a name on the hub."""
+        folder = Path(self.spec.removeprefix("hf:").partition("?")[0])
+        return fingerprint(folder) if folder.is_dir() else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,7 @@ class RewardChoice:
             found["reward_models"] = [
                 {
                     "spec": each.spec,
+                    "weights": each.hash,
                     "weight": each.weight,
                     "principles": [
                         f"{'not:' if one.is_negated else ''}{one.principle_id}"
