@@ -60,9 +60,9 @@ def carry_out(
     Raises:
         TrainingError: The checkpoint to go on from is of another model, or all rows are too long.
     """
-    check_lengths(trainer, data, console)
     folder, resumes = begun.folder, begun.plan.resumes
     console = console_of(console)
+    check_lengths(trainer, data, console)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Lines(console))
     checkpoint = folder.last_checkpoint() if resumes else None
