@@ -141,7 +141,7 @@ def test_a_preset_is_shown_and_nothing_is_done(
     assert list(tmp_path.iterdir()) == []
     ended = call_cai("run", "bai2000", "--show")
     assert ended.code == 2
-    assert "no preset 'bai2000'. The presets are bai2022, bai2022-cot, lee2023" in ended.err
+    assert "no preset 'bai2000'. The presets are bai2022, bai2022-cot, bai2022-rl" in ended.err
 
 
 def test_another_constitution_takes_the_place_of_the_recipes(run, tmp_path: Path):

@@ -44,7 +44,9 @@ def test_the_label_is_the_mean_under_the_principles_that_are_shown():
 def test_under_the_opposites_the_other_side_is_better():
     plan = ConditionPlan(TESTBED, n_principles=2, tags=("tone",), negated_share=1.0)
     (found,) = condition(data_of(row(0, TONE)), plan, 0).train
-    assert found.confidence == pytest.approx(0.3)
+    assert isinstance(found.unit, Pair)
+    assert (found.unit.chosen, found.unit.rejected) == ("No.", "So.")
+    assert found.confidence == pytest.approx(0.7)
 
 
 def test_pairs_are_shown_different_principles_and_the_seed_decides_which():
@@ -57,7 +59,7 @@ def test_pairs_are_shown_different_principles_and_the_seed_decides_which():
 
 
 def test_pairs_that_were_not_judged_under_them_are_counted():
-    plan = ConditionPlan(TESTBED, n_principles=2, tags=("tone",))
+    plan = ConditionPlan(TESTBED, n_principles=2, tags=("tone",), draws=1)
     found = condition(data_of(row(0, TONE), row(1, None), row(2, {"no-harm": 0.9})), plan, 0)
     assert len(found.train) == 1
     assert found.dropped == Counter({"not judged under the principles": 2})

@@ -85,10 +85,10 @@ def test_no_pair_that_is_sure_enough_is_an_error():
 
 def test_a_table_has_targets_where_labels_are_given_alone():
     data = data_of(0.9, 0.75)
-    assert TARGET not in table_of(data.train).column_names
-    assert table_of(data.train, LabelPlan())[TARGET] == [0.9, 0.75]
-    assert table_of(data.train, LabelPlan("hard"))[TARGET] == [1.0, 1.0]
-    assert evaluation_table(data) is None
+    assert TARGET not in table_of(data.train, {}).column_names
+    assert table_of(data.train, {}, LabelPlan())[TARGET] == [0.9, 0.75]
+    assert table_of(data.train, {}, LabelPlan("hard"))[TARGET] == [1.0, 1.0]
+    assert evaluation_table(data, {}) is None
 
 
 @pytest.mark.parametrize(

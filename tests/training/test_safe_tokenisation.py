@@ -204,5 +204,5 @@ def test_a_template_that_reads_its_contents_anew_has_rows_with_control_tokens_re
     assert template_arguments(unsafe) == {}
     benign = [TrainingRow(each, "file") for each in units("sft", "Hello", "Yes")]
     check_rows(benign, unsafe, "hf:somewhere")
-    with pytest.raises(TrainingError, match=r"file: row .* holds the control token '<\|"):
+    with pytest.raises(TrainingError, match=r"file: row .* holds the control token"):
         check_rows([TrainingRow(e, "file") for e in units("sft", EVIL, "Yes")], unsafe, "hf:x")
