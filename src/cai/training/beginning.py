@@ -11,6 +11,7 @@ from typing import Any
 from peft import LoraConfig
 from transformers import TrainingArguments
 
+from cai.training.card import Feedback
 from cai.training.config import config_of
 from cai.training.control_tokens import check_rows
 from cai.training.data.loading import TrainingData
@@ -33,6 +34,8 @@ class Ways:
     asked: Mapping[str, object] = field(default_factory=dict[str, object])
     loss: str = ""
     """In a few words, for the card."""
+    feedback: Feedback = Feedback()
+    """By what was judged during the training, for the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Begun:
     lora: LoraConfig | None
     fixed: frozenset[str]
     loss: str
+    feedback: Feedback
 
     @property
     def done(self) -> Mapping[str, object] | None:
@@ -119,4 +123,6 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
         folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
     else:  # of several processes the first one checks, and it may have begun to write
         folder = TrainFolder(plan.out)
-    return Begun(trainer, plan, folder, made.config, made.lora, made.fixed, ways.loss)
+    return Begun(
+        trainer, plan, folder, made.config, made.lora, made.fixed, ways.loss, ways.feedback
+    )

@@ -31,7 +31,7 @@ def card_facts(begun: Begun, data: TrainingData, figures: Mapping[str, object]) 
         loss=begun.loss,
         data=list(_sources(data)),
         data_hash=data.content_hash,
-        feedback=_feedback(data.provenance),
+        feedback=begun.feedback if begun.feedback.judges else _feedback(data.provenance),
         settings=describe_settings(begun.config, begun.fixed),
         lora=_lora(begun),
         figures=list(_figures(data, figures)),

@@ -42,7 +42,8 @@ def rl_ways(algorithm: Algorithm, rewards: RewardChoice) -> Ways:
         fixed,
         {"beta": KL_COEFFICIENT},
         {"rewards": rewards.describe()},
-        f"{algorithm.upper()} with a KL penalty",
+        f"{algorithm.upper()} with a KL penalty; rewards: {rewards.in_words()}",
+        rewards.feedback(),
     )
 
 

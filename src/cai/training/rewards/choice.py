@@ -21,6 +21,7 @@ from cai.judging.scoring import ScorePlan
 from cai.models.hf.fingerprint import fingerprint
 from cai.records.recipes import REWARD
 from cai.speaker import Speaker
+from cai.training.card import Feedback
 from cai.training.principled import Statement
 from cai.training.reward_model import RewardModel
 from cai.training.rewards.asking_room import AskingRoom
@@ -121,6 +122,31 @@ class RewardChoice:
                 )
         if self.score is not None:
             candidates(self.score.constitution, self.score.plan.tags)
+
+    def in_words(self) -> str:
+        """The rewards for people, with their weights where they are not 1."""
+        named = [(f"reward model {each.spec}", each.weight) for each in self.trained]
+        named += [("judge in the group", self.judge.weight)] if self.judge else []
+        named += [("score", self.score.weight)] if self.score else []
+        named += [("length penalty", self.penalties.length)] if self.penalties.length else []
+        if self.penalties.evasiveness:
+            named.append(("evasiveness penalty", self.penalties.evasiveness))
+        return ", ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in named)
+
+    def feedback(self) -> Feedback:
+        """The judges of the rewards and what they judge by; of reward models their cards tell."""
+        choices = [each for each in (self.judge, self.score) if each is not None]
+        if not choices:
+            return Feedback()
+        constitution = choices[0].constitution
+        principles = candidates(constitution, choices[0].plan.tags)
+        judges = {one.model.name for each in choices for one in each.judges}
+        return Feedback(
+            constitution=f"{constitution.name} {constitution.version}".strip(),
+            constitution_hash=constitution.hash,
+            principles=[each.id for each in principles],
+            judges=sorted(judges),
+        )
 
     def describe(self) -> dict[str, JsonValue]:
         """What decides the rewards, as JSON."""
