@@ -263,6 +263,9 @@ def test_an_adapter_opens_by_its_folder_and_can_be_trained_on(
     assert second.code == 0, second.err
     assert "model.safetensors" in names(tmp_path / "dpo")
     assert answer(f"hf:{tmp_path / 'dpo'}") == adapted
+    whole = call_cai("train", "sft", data, "-m", f"hf:{tmp_path / 'sl'}", "-o", "whole", *fast)
+    assert whole.code == 0, whole.err
+    assert answer("hf:whole") != adapted
 
 
 def test_an_unfinished_training_goes_on_with_resume_alone(

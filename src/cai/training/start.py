@@ -73,6 +73,7 @@ def open_start(spec: str, head: Head) -> Start:
         model = _load(path, head, dict(where))
         if source.adapter is not None:
             model = merged(model, source.adapter)
+            model.requires_grad_(True)  # peft froze what it stood on
     if tokenizer.chat_template is None:
         raise TrainingError(
             f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
