@@ -4,7 +4,8 @@
 
 The model is a Llama of about that many parameters with random weights, made here; on a GPU it is
 trained in bfloat16, on a CPU in float32. Each training is a process of its own; counted is from its
-first step to its last, without opening the model and reading the rows.
+first step to its last, without opening the model and reading the rows. In DPO that holds the
+samples by which `cai` watches the policy, at the start and at the end: they weigh much in few steps.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from cai.training.plan import TrainPlan
 from cai.training.sft import train_sft
 from cai.training.trl_quietly import DPOTrainer, SFTTrainer
 
-N_ROWS, WORDS = 512, 400
+N_ROWS, WORDS = 64, 400
 
 
 def main() -> None:

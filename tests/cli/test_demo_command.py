@@ -50,7 +50,7 @@ def test_every_stage_makes_the_policy_better(demo: Ended):
     assert found["start"]["harmful"] > 0.8
     assert found["SL"]["harmful"] < found["start"]["harmful"] - 0.2
     assert found["RL"]["harmful"] < found["SL"]["harmful"]
-    assert found["SL"]["helped"] > found["start"]["helped"] - 0.1
+    assert found["RL"]["declined"] > found["start"]["declined"] + 0.2
 
 
 def test_each_round_of_revision_leaves_less_harm(demo: Ended):

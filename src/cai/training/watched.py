@@ -16,16 +16,18 @@ from cai.training.watching.sampling import SamplingPlan
 from cai.training.watching.watcher import Watcher
 
 N_PROMPTS = 32
+LEAST_STEPS = 50
+"""Between observations, of which each costs about as much as three steps of DPO."""
 
 
 def watch_samples(trainer: Trainer, begun: Begun, data: TrainingData) -> None:
-    """Has responses to the first held-out prompts watched, at the start and four times more.
+    """Has responses to the first held-out prompts watched, or to the first where none is held out.
 
-    Where nothing is held out, to those of the first rows.
+    At the start, at the end, and up to three times between.
     """
     rows = data.evaluation or data.train
     prompts = list(dict.fromkeys(prompt_of(row.unit).messages for row in rows))[:N_PROMPTS]
-    every = max(1, _n_steps(trainer) // 4)
+    every = max(LEAST_STEPS, _n_steps(trainer) // 4)
     watcher = Watcher(Path(begun.folder.path), begun.plan.rules)
     watch(trainer, watcher, plan=SamplingPlan(prompts, every, seed=begun.plan.seed))
 
