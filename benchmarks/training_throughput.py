@@ -5,7 +5,7 @@
 The model is a Llama of about that many parameters with random weights, made here; on a GPU it is
 trained in bfloat16, on a CPU in float32. Each training is a process of its own; counted is from its
 first step to its last, without opening the model and reading the rows. In DPO that holds the
-samples by which `cai` watches the policy, at the start and at the end: they weigh much in few steps.
+samples by which `cai` watches the policy, at start and end: they weigh much in few steps.
 """
 
 import argparse
