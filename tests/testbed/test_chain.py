@@ -102,7 +102,7 @@ def test_the_fitted_temperature_sharpens_the_mean_over_principles(chain: Chain):
 
 
 def test_labels_of_the_truth_prefer_what_breaks_fewer_principles(chain: Chain):
-    rows = list(labelled_by_truth(chain._samples()))
+    rows = list(labelled_by_truth(chain.samples()))
     assert len(rows) > 20
     assert all(row["chosen"] != row["rejected"] for row in rows)
 

@@ -73,62 +73,82 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     SL on its rewards (RL). Each policy is measured on requests that no training has seen.
     """
     require()
-    console = Console(stderr=True, soft_wrap=True)
     began_s = time.monotonic()
     _make(out)
-    chain = Chain(out, seed, console, Sizes(revised=n, judged=n // 3, rl_steps=rl_steps))
-    console.print(
-        f"[bold]respond, then {chain.sizes.rounds} × (critique, revise)[/bold], {n} requests"
-    )
-    rounds = _rounds(chain)
-    console.print("[bold]SFT[/bold] on the revisions: SL")
-    sl = chain.supervised()
-    console.print(
-        f"[bold]{chain.sizes.k} responses[/bold] of SL to {chain.sizes.judged} new requests"
-    )
-    console.print("[bold]their comparisons[/bold] under each principle, in both orders")
-    chain.judged()
-    figure = _judged(out / "judged")
-    console.print("[bold]a reward model[/bold] on the judge's probabilities")
-    reward = chain.reward_model()
-    console.print(f"[bold]GRPO[/bold] on its rewards, {rl_steps} steps: RL")
-    rl = chain.rl()
-    console.print(f"[bold]the truth[/bold] of {N_TRUTH} responses of each policy")
-    policies = [
-        Row(name, policy_rates(spec, N_TRUTH, seed))
-        for name, spec in (("start", "embedded"), ("SL", sl), ("RL", rl))
-    ]
+    console = Console(stderr=True, soft_wrap=True)
+    sizes = Sizes(revised=n, judged=n // 3, rl_steps=rl_steps)
+    found = _stages(Chain(out, seed, console, sizes), console)
     written = [
         (name, Run(out / folder).export_file(format, out / name)) for folder, format, name in FILES
     ]
-    held_out = _held_out(Path(reward))
-    on_truth = chain.reward_on_truth()
     seconds = time.monotonic() - began_s
     if is_json:
-        click.echo(
-            json.dumps(
-                {
-                    "rounds": [_as_json(row) for row in rounds],
-                    "judge": asdict(figure),
-                    "reward_model": {**held_out, "truth": on_truth},
-                    "policies": [_as_json(row) for row in policies],
-                    "seconds": round(seconds, 1),
-                }
-            )
-        )
+        click.echo(json.dumps({**found.as_json(), "seconds": round(seconds, 1)}))
         return 0
-    _show("What critique and revision change, round by round", "round", rounds)
-    _show_judge(figure)
-    click.echo(
-        f"\nThe reward model puts {held_out['accuracy']:.1%} of {held_out['n']} held-out pairs as "
-        f"the judge did, and {on_truth:.1%} of 500 others as the truth is."
-    )
-    _show("The policies, on requests that no training has seen", "policy", policies)
+    found.show()
     for name, summary in written:
         click.echo(f"{out / name}  {summary.describe()}")
     click.echo(f"Everything is in {out}; it took {seconds:.0f} s.")
-    click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m {rl} --tag general')
+    click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m {found.rl} --tag general')
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the stages came to, against the truth; `rl` is the last policy's spec.
+
+    `held_out` are the reward model's figures on pairs held out, `on_truth` the share of others that
+    it puts right.
+    """
+
+    rounds: list[Row]
+    judge: JudgeFigure
+    held_out: Mapping[str, Any]
+    on_truth: float
+    policies: list[Row]
+    rl: str
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "rounds": [_as_json(row) for row in self.rounds],
+            "judge": asdict(self.judge),
+            "reward_model": {**self.held_out, "truth": self.on_truth},
+            "policies": [_as_json(row) for row in self.policies],
+        }
+
+    def show(self) -> None:
+        _show("What critique and revision change, round by round", "round", self.rounds)
+        _show_judge(self.judge)
+        click.echo(
+            f"\nThe reward model puts {self.held_out['accuracy']:.1%} of {self.held_out['n']} "
+            f"held-out pairs as the judge did, and {self.on_truth:.1%} of 500 others as the truth "
+            "is."
+        )
+        _show("The policies, on requests that no training has seen", "policy", self.policies)
+
+
+def _stages(chain: Chain, console: Console) -> Found:
+    """Every stage of the chain, each announced."""
+    sizes = chain.sizes
+    revising = f"respond, then {sizes.rounds} × (critique, revise)"
+    console.print(f"[bold]{revising}[/bold], {sizes.revised} requests")
+    rounds = _rounds(chain)
+    console.print("[bold]SFT[/bold] on the revisions: SL")
+    sl = chain.supervised()
+    console.print(f"[bold]{sizes.k} responses[/bold] of SL to {sizes.judged} new requests")
+    console.print("[bold]their comparisons[/bold] under each principle, in both orders")
+    judge = _judged(chain.judged().path)
+    console.print("[bold]a reward model[/bold] on the judge's probabilities")
+    held_out = _held_out(Path(chain.reward_model()))
+    on_truth = chain.reward_on_truth()
+    console.print(f"[bold]GRPO[/bold] on its rewards, {sizes.rl_steps} steps: RL")
+    rl = chain.rl()
+    console.print(f"[bold]the truth[/bold] of {N_TRUTH} responses of each policy")
+    policies = [
+        Row(name, policy_rates(spec, N_TRUTH, chain.seed))
+        for name, spec in (("start", "embedded"), ("SL", sl), ("RL", rl))
+    ]
+    return Found(rounds, judge, held_out, on_truth, policies, rl)
 
 
 def _make(out: Path) -> None:

@@ -123,14 +123,14 @@ class Chain:
     def preferences(self, feedback: Feedback) -> str:
         """Responses of SL to new requests, and which of them are better: a run, or a file."""
         if feedback == "people":
-            return str(self._labelled_by_truth(self._samples()))
+            return str(self._labelled_by_truth(self.samples()))
         return str(self.judged().path)
 
     def judged(self) -> Run:
         """Responses of SL to new requests, compared by the judge."""
         judged = Run(self.folder / "judged")
         judged.judge(
-            self._samples(),
+            self.samples(),
             model=open_model("embedded"),
             constitution=load_constitution("testbed"),
             plan=JudgePlan(tags=JUDGED_UNDER),
@@ -143,7 +143,7 @@ class Chain:
         """That of the judge's labels by the truth of the pairs that people would have labelled."""
         truth = {
             (row["prompt"], row["chosen"], row["rejected"])
-            for row in labelled_by_truth(self._samples())
+            for row in labelled_by_truth(self.samples())
         }
         probabilities: list[float] = []
         rights: list[bool] = []
@@ -242,7 +242,8 @@ class Chain:
         )
         return RewardChoice(judge=choice, seed=self.seed)
 
-    def _samples(self) -> Run:
+    def samples(self) -> Run:
+        """Responses of SL to new requests."""
         samples = Run(self.folder / "samples")
         policy = Speaker.of(open_model(self.supervised()), Sampling(1.0, max_tokens=MAX_TOKENS))
         samples.sample(

@@ -19,7 +19,8 @@ from cai.training.beginning import Ways, begin
 from cai.training.carrying_out import Trained, carry_out
 from cai.training.data.loading import TrainingData
 from cai.training.plan import TrainPlan
-from cai.training.rewards.choice import OpenRewards, RewardChoice, opened_rewards
+from cai.training.rewards.choice import RewardChoice
+from cai.training.rewards.opening import OpenRewards, opened_rewards
 from cai.training.tables import evaluation_table, table_of
 from cai.training.trl_quietly import GRPOTrainer, RLOOTrainer
 from cai.training.watching.attaching import watch

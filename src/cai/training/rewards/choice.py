@@ -1,16 +1,13 @@
-"""Which rewards a GRPO or RLOO run has, as it was asked for; opened together, with their weights.
+"""Which rewards a GRPO or RLOO run has, as it was asked for; `opening.py` makes them.
 
 (a) trained reward models; (b) judges inside the group; (c) judges that score; each of the last two
 as one reward, or as one for each principle. Penalties come beside them.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-from cai.constitution.schema import Constitution, Principle
+from cai.constitution.schema import Constitution
 from cai.drawing import candidates
 from cai.engine.spending.gate import Caps
 from cai.engine.spending.prices import PriceList
@@ -19,17 +16,10 @@ from cai.errors import TrainingError
 from cai.judging.judge import JudgePlan
 from cai.judging.scoring import ScorePlan
 from cai.models.hf.fingerprint import fingerprint
-from cai.records.recipes import REWARD
 from cai.speaker import Speaker
 from cai.training.card import Feedback
 from cai.training.principled import Statement
-from cai.training.reward_model import RewardModel
-from cai.training.rewards.asking_room import AskingRoom
-from cai.training.rewards.direct import DirectJudge
-from cai.training.rewards.functions import TrainedReward, score_rewards, win_rewards
-from cai.training.rewards.group_judge import GroupJudge, GroupPlan
-from cai.training.rewards.together import columns_of
-from cai.training.watching.penalties import evasiveness_penalty, make_length_penalty
+from cai.training.rewards.group_judge import GroupPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,105 +174,3 @@ class RewardChoice:
         if penalties.length:
             found["free_tokens"] = penalties.free_tokens
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRewards:
-    """Reward functions with their weights, in TRL's order, and the room where judges are asked."""
-
-    functions: list[object]
-    weights: list[float]
-    room: AskingRoom | None
-
-
-@contextmanager
-def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]:
-    """The rewards, ready to be called; judges are asked through a journal in `folder`.
-
-    Raises:
-        CaiError: A reward model or a judge cannot be opened, or there is a cap and no price.
-    """
-    with ExitStack() as stack:
-        functions: list[object] = []
-        weights: list[float] = []
-        for each in choice.trained:
-            functions.append(_trained(each))
-            weights.append(each.weight)
-        room = _room(choice, folder)
-        if room is not None:
-            stack.enter_context(room)
-            _add_judged(choice, room, functions, weights)
-            _add_scored(choice, room, functions, weights)
-        penalties = choice.penalties
-        functions += [
-            make_length_penalty(penalties.free_tokens, penalties.per_token),
-            evasiveness_penalty,
-        ]
-        weights += [penalties.length, penalties.evasiveness]
-        yield OpenRewards(list(columns_of(functions, weights)), weights, room)
-
-
-def _trained(choice: TrainedChoice) -> TrainedReward:
-    model = RewardModel.load(choice.spec)
-    if not choice.statements:
-        model.check_statements(None)
-        return TrainedReward("reward_model", model.rewards)
-    model.check_statements(choice.statements)
-    return TrainedReward("reward_model", partial(model.rewards, statements=choice.statements))
-
-
-def _room(choice: RewardChoice, folder: Path) -> AskingRoom | None:
-    speakers = [*(choice.judge.judges if choice.judge else ())]
-    speakers += choice.score.judges if choice.score else ()
-    if choice.judge is not None and choice.judge.reference is not None:
-        speakers.append(choice.judge.reference)
-    if not speakers:
-        return None
-    recipe: dict[str, JsonValue] = {"method": REWARD, **choice.describe(), "seed": choice.seed}
-    models = [each.model for each in speakers]
-    return AskingRoom(folder, recipe, models, choice.caps, choice.prices, choice.concurrency)
-
-
-def _add_judged(
-    choice: RewardChoice, room: AskingRoom, functions: list[object], weights: list[float]
-) -> None:
-    asked = choice.judge
-    if asked is None:
-        return
-    reference = asked.reference
-    judge = GroupJudge(
-        [room.judge(each) for each in asked.judges],
-        asked.constitution,
-        asked.plan,
-        asked.group,
-        None if reference is None else _through(room, reference, "reference"),
-        choice.seed,
-    )
-    principles = candidates(asked.constitution, asked.plan.tags) if asked.apart else ()
-    functions += win_rewards(room, judge, [each.id for each in principles])
-    weights += _weights(asked.weight, principles)
-
-
-def _add_scored(
-    choice: RewardChoice, room: AskingRoom, functions: list[object], weights: list[float]
-) -> None:
-    asked = choice.score
-    if asked is None:
-        return
-    judges = [room.judge(each) for each in asked.judges]
-    judge = DirectJudge(judges, asked.constitution, asked.plan, choice.seed)
-    principles = candidates(asked.constitution, asked.plan.tags) if asked.apart else ()
-    functions += score_rewards(room, judge, [each.id for each in principles])
-    weights += _weights(asked.weight, principles)
-
-
-def _weights(whole: float, principles: Sequence[Principle]) -> list[float]:
-    """The whole weight shared out by the principles' own."""
-    if not principles:
-        return [whole]
-    total = sum(each.weight for each in principles)
-    return [whole * each.weight / total for each in principles]
-
-
-def _through(room: AskingRoom, speaker: Speaker, role: str) -> Speaker:
-    return Speaker(room.through(speaker.model, role), speaker.templates, speaker.sampling)

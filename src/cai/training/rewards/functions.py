@@ -6,7 +6,7 @@ judges are asked once for all of them.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cai.errors import ModelUnavailable
 from cai.training.rewards.asking_room import AskingRoom
@@ -20,17 +20,7 @@ T = TypeVar("T")
 Rewards = list[float | None]
 
 
-class RewardFunction(Protocol):
-    """What TRL calls: plain, or a coroutine. `__name__` is the reward's name in the logs."""
-
-    __name__: str
-
-    def __call__(
-        self, prompts: Sequence[Turns], completions: Sequence[Turns], **columns: Any
-    ) -> Rewards | Awaitable[Rewards]: ...
-
-
-class Judged(Generic[T]):
+class JudgedBatch(Generic[T]):
     """What the judges say of a batch, asked once however many rewards are read from it."""
 
     def __init__(self, room: AskingRoom, judge: Callable[[Group], Awaitable[T]]) -> None:
@@ -54,7 +44,9 @@ class Judged(Generic[T]):
 class JudgeReward(Generic[T]):
     """A reward that is read from what judges say of the groups of a batch."""
 
-    def __init__(self, name: str, judged: Judged[T], read: Callable[[Group, T], Rewards]) -> None:
+    def __init__(
+        self, name: str, judged: JudgedBatch[T], read: Callable[[Group, T], Rewards]
+    ) -> None:
         self.__name__ = name
         self._judged = judged
         self._read = read
@@ -90,7 +82,7 @@ def win_rewards(
     room: AskingRoom, judge: GroupJudge, principles: Sequence[str] = ()
 ) -> list[JudgeReward[Any]]:
     """The mean probability of winning in the group; with principles, one reward for each."""
-    judged = Judged(room, judge.contests)
+    judged = JudgedBatch(room, judge.contests)
 
     def reward(principle: str | None) -> JudgeReward[Any]:
         return JudgeReward(
@@ -106,7 +98,7 @@ def score_rewards(
     room: AskingRoom, judge: DirectJudge, principles: Sequence[str] = ()
 ) -> list[JudgeReward[Any]]:
     """The mean score; with principles, one reward for each."""
-    judged = Judged(room, judge.scores)
+    judged = JudgedBatch(room, judge.scores)
 
     def reward(principle: str | None) -> JudgeReward[Any]:
         return JudgeReward(
