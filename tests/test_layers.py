@@ -35,9 +35,13 @@ FLOORS = {
     "cai.run": 8,
     "cai.recipe": 8,
     "cai.serving": 8,
+    "cai.arena": 8,
+    "cai.suites": 8,
+    "cai.rounds": 9,
     "cai.testbed": 9,  # a whole chain is run on it, and measured
-    "cai.cli": 10,
-    "cai": 11,
+    "cai.report": 10,
+    "cai.cli": 11,
+    "cai": 12,
 }
 HEAVY = {
     "accelerate", "choix", "datasets", "datasketch", "huggingface_hub", "matplotlib", "peft",

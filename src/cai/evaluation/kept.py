@@ -1,0 +1,50 @@
+"""Findings as JSON files: written whole or not at all, and read back with their types."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from cai.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+
+
+def keep(path: Path, found: "DataclassInstance") -> None:
+    """Writes the finding's fields.
+
+    Raises:
+        EvaluationError: The file cannot be written.
+    """
+    content: dict[str, Any] = asdict(found)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise EvaluationError(
+            f"{path}: cannot be written ({error.strerror}). Free space, or name another folder."
+        ) from error
+
+
+def kept(path: Path, kind: type[T]) -> T:
+    """The finding that `keep` wrote there.
+
+    Raises:
+        EvaluationError: There is none, or it is of another version of cai.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EvaluationError(
+            f"{path}: was not written by this version of cai ({where}: {first['msg']})."
+        ) from error

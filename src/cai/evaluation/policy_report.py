@@ -1,0 +1,74 @@
+"""What an evaluation of policies finds: all its figures, as `evaluation.json` keeps them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.ratings import Rating
+from cai.evaluation.win_rates import WinRate
+
+FILE = "evaluation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What a policy does on the prompts of one kind, by its texts: shares with 95 % intervals.
+
+    `kind` is `all`, or what the file of prompts says of them, such as `harmful` and `benign`.
+    `figures` are those of `cai.evaluation.text_figures` by name; `shares` are the ones among them
+    that are shares of responses, with intervals: refusals, evasive, boilerplate, empty.
+    """
+
+    kind: str
+    n: int
+    figures: Mapping[str, float]
+    shares: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFigures:
+    """One policy: where its responses came from, and what they are like.
+
+    `adherence` is the judge's mean probability in [0, 1] that a response keeps each principle, by
+    kind of prompts and id of principle; empty where it was not asked for. `n_unscored` are checks
+    that could not be read.
+    """
+
+    name: str
+    source: str
+    n_responses: int
+    conduct: tuple[Conduct, ...]
+    adherence: Mapping[str, Mapping[str, Estimate]]
+    n_unscored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A standard suite: what is measured there, in words, and each policy's figures by name."""
+
+    name: str
+    kind: str
+    measures: Mapping[str, str]
+    n: int
+    found: Mapping[str, Mapping[str, Estimate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Policies on the same prompts; the first of them is the anchor of the ratings.
+
+    `judges`, `constitution` and `template_set` say who judged by what; empty where nobody did.
+    `remarks` are plain sentences that a reader must know, the most important first.
+    """
+
+    prompts: tuple[str, ...]
+    n_prompts: int
+    judges: tuple[str, ...]
+    constitution: str
+    policies: tuple[PolicyFigures, ...]
+    win_rates: tuple[WinRate, ...]
+    ratings: tuple[Rating, ...]
+    suites: tuple[Suite, ...]
+    n_calls: int
+    cost_usd: float | None
+    remarks: tuple[str, ...]
