@@ -7,7 +7,7 @@ of distinct things it falls with the size of the batch: compare batches of one s
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import sqrt
@@ -17,7 +17,21 @@ import numpy as np
 from cai.errors import UsageError
 from cai.evaluation.statistics import spearman
 from cai.revision_flags import is_evasive, is_refusal
-from cai.training.watching.metrics import Figures
+
+TEXT_METRICS: Mapping[str, str] = {
+    "length": "words a response, mean",
+    "tokens": "tokens a response, mean",
+    "empty": "share of responses without a word",
+    "cut_off": "share of responses that the length limit ended",
+    "distinct_1": "distinct words over all words of the batch",
+    "distinct_2": "distinct pairs of words over all pairs of the batch",
+    "distinct_3": "distinct triples of words over all triples of the batch",
+    "self_similarity": "mean cosine of word pairs between responses to different prompts",
+    "boilerplate": "share of responses with a sentence that many responses to other prompts hold",
+    "refusals": "share of responses that decline, with a reason or without",
+    "evasive": "share of responses that are stock refusals without reason or alternative",
+}
+"""What each figure of texts alone is."""
 
 STOCK_SHARE = 0.3
 """A sentence is stock where more than this share of the responses to other prompts holds it."""
@@ -53,7 +67,7 @@ class Batch:
                 )
 
 
-def text_figures(batch: Batch) -> Figures:
+def text_figures(batch: Batch) -> dict[str, float]:
     """The figures of a batch by metric; those that its texts do not determine are left out."""
     if not batch.responses:
         return {}
