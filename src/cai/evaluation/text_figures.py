@@ -123,7 +123,13 @@ def self_similarity(prompts: Sequence[str], texts: Sequence[Sequence[str]]) -> f
 
 
 def boilerplate(prompts: Sequence[str], responses: Sequence[str]) -> float | None:
-    """Share of responses that hold a stock sentence, in [0, 1]; None where there is one prompt.
+    """Share of responses that hold a stock sentence, in [0, 1]; None where there is one prompt."""
+    found = hold_stock(prompts, responses)
+    return None if found is None else _mean(found)
+
+
+def hold_stock(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] | None:
+    """Whether each response holds a stock sentence; None where there is one prompt.
 
     No list of phrases: a sentence of at least four words is stock, for a response, where at least
     two responses to other prompts hold it too, and more than 30 % of them all do.
@@ -141,10 +147,10 @@ def boilerplate(prompts: Sequence[str], responses: Sequence[str]) -> float | Non
         elsewhere = everywhere[sentence] - by_prompt[prompt][sentence]
         return elsewhere > max(1, STOCK_SHARE * (len(responses) - sizes[prompt]))
 
-    return _mean(
+    return [
         any(is_stock(sentence, prompt) for sentence in own)
         for prompt, own in zip(prompts, sentences, strict=True)
-    )
+    ]
 
 
 def _reward_figures(batch: Batch, texts: Sequence[Sequence[str]]) -> dict[str, float | None]:
