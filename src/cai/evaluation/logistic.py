@@ -61,12 +61,12 @@ def _step(rows: Floats, targets: Floats, weights: Floats) -> Floats:
     p = sigmoid(rows @ weights)
     slope = rows.T @ (targets - p)
     curvature = (rows * (p * (1 - p))[:, None]).T @ rows + _RIDGE * len(rows) * np.eye(2)
-    step: Floats = np.linalg.solve(curvature, slope)
+    step = np.linalg.solve(curvature, slope).astype(np.float64)
     before = _likelihood(rows, targets, weights)
     while float(np.abs(step).max()) > _NEAR and (
         _likelihood(rows, targets, weights + step) < before - 1e-12 * abs(before)
     ):
-        step = 0.5 * step
+        step = step / 2
     return step
 
 

@@ -86,8 +86,8 @@ def _connected(
         i, j = policies.index(a), policies.index(b)
         links[i, j] = links[j, i] = True
     near = reaches(links)[policies.index(anchor)]
-    return [anchor, *(name for name, is_near in zip(policies, near, strict=True)
-                      if is_near and name != anchor)]  # fmt: skip
+    reached = [name for name, is_near in zip(policies, near, strict=True) if is_near]
+    return [anchor, *(name for name in reached if name != anchor)]
 
 
 def _rows(tables: Sequence[MatchTable]) -> Floats:
