@@ -26,6 +26,7 @@ N_RESAMPLES = 2000
 
 _CELLS = 2_000_000  # of one block of resamples: 16 MB
 _MOST_KINDS = 4000
+_NOISE = 1e-9  # resamples that differ by less are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def _interval(
     n_resamples, resampled = len(resampled), resampled[~np.isnan(resampled)]
     if np.isnan(value) or len(resampled) < n_resamples / 2 or not is_left.any():
         return None
-    if resampled.min() == resampled.max():
+    if np.ptp(resampled) <= _NOISE * max(1.0, abs(value)):
         return None
     return bca_interval(value, resampled, left_out[is_left], counts[is_left])
 
