@@ -24,7 +24,7 @@ Interval: TypeAlias = tuple[float, float]
 
 N_RESAMPLES = 2000
 
-_CELLS = 2_000_000  # of one block of resamples: 16 MB
+_CELLS = 200_000  # of one block of resamples: what a processor keeps at hand
 _MOST_KINDS = 4000
 _NOISE = 1e-9  # resamples that differ by less are the same
 
