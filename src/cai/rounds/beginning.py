@@ -22,7 +22,7 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
         UsageError: The folder cannot be written, or is of another series or of something else.
     """
     path = out / ASKED
-    asked = cast("dict[str, Any]", recipe.model_dump(mode="json", by_alias=True))
+    asked = recipe.model_dump(mode="json", by_alias=True)
     if path.exists():
         _check(path, asked)
     elif out.exists() and any(out.iterdir()):
