@@ -6,6 +6,7 @@ What is written once is used from then on, whatever becomes of the files that it
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cai.errors import UsageError
@@ -63,7 +64,8 @@ def freeze(recipe: RoundsRecipe, out: Path) -> None:
     for number, (kind, file) in enumerate(kinds(anchors.prompts)):
         path = folder / f"{kind}-{number}.jsonl"
         if not path.exists():
-            _write(path, map(_row, _shuffled((file,), recipe.seed)[: anchors.limit]))
+            prompts = _shuffled((file,), recipe.seed)[: anchors.limit]
+            _write(path, [_row(replace(each, id=f"{kind}-{each.id}")) for each in prompts])
     path = folder / PEOPLE
     if anchors.people and not path.exists():
         _write(path, _labelled(anchors.people, anchors.limit, recipe.seed))
