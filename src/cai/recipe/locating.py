@@ -21,8 +21,8 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
     constitution, templates = recipe.constitution, recipe.templates
     return recipe.model_copy(
         update={
-            "constitution": constitution and located_file(constitution, folder),
-            "templates": templates and located_file(templates, folder),
+            "constitution": constitution and located_path(constitution, folder),
+            "templates": templates and located_path(templates, folder),
             "prompts": _each(recipe.prompts, folder),
             "models": models,
             "jury": tuple(located_model(spec, folder) for spec in recipe.jury),
@@ -43,6 +43,11 @@ def located_file(name: str, folder: Path) -> str:
         if name[:end] and not Path(name[:end]).is_absolute() and beside.exists():
             return f"{beside}{name[end:]}"
     return name
+
+
+def located_path(name: str, folder: Path) -> str:
+    """As `located_file`, of what is a path only where it looks like one: else it is what ships."""
+    return located_file(name, folder) if "/" in name or "." in name else name
 
 
 def located_model(spec: str, folder: Path) -> str:

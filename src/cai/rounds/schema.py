@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cai.errors import UsageError
 from cai.recipe.checking import check_steps
-from cai.recipe.locating import located, located_file, located_model
+from cai.recipe.locating import located, located_file, located_model, located_path
 from cai.recipe.parts import Count, Part, Switch, Temperature, Text
 from cai.recipe.reading import read_part
 from cai.recipe.schema import RECIPE_VERSION, Recipe
@@ -146,7 +146,7 @@ def load_rounds(path: Path) -> RoundsRecipe:
                     "judge": located_model(anchors.judge, folder),
                     "jury": tuple(located_model(each, folder) for each in anchors.jury),
                     "constitution": anchors.constitution
-                    and located_file(anchors.constitution, folder),
+                    and located_path(anchors.constitution, folder),
                     "prompts": tuple(_located_kind(each, folder) for each in anchors.prompts),
                     "people": tuple(located_file(each, folder) for each in anchors.people),
                 }
