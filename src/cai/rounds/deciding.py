@@ -9,9 +9,11 @@ from cai.rounds.found import Decision, RoundFound
 _WEIGHT: Mapping[Consequence, int] = {"warn": 0, "ask": 1, "roll back": 2, "stop": 3}
 
 
-def lineage(rounds: Sequence[RoundFound], number: int) -> list[int]:
-    """The rounds that led to this one's policy, round 0 first, itself last."""
-    found = [number]
+def lineage(rounds: Sequence[RoundFound], parent: int, number: int) -> list[int]:
+    """The rounds that led to round `number`, which started from `parent`: round 0 first."""
+    if not number:
+        return []
+    found = [parent]
     while found[0]:
         found.insert(0, rounds[found[0]].parent)
     return found

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from cai.arena.answers import Answers
 from cai.arena.contests import Contests
 from cai.engine.storage.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.agreement import agreement
-from cai.evaluation.bootstrap import Estimate, bootstrap, share_estimate, sums_by_unit
+from cai.evaluation.bootstrap import (
+    Estimate,
+)
 from cai.evaluation.conduct import ALL, conduct
 from cai.evaluation.principles import ENOUGH, PrincipleTally
 from cai.evaluation.win_rates import win_rates
@@ -21,9 +21,9 @@ from cai.records.bodies import read_done
 from cai.rounds.anchorage import Anchorage
 from cai.rounds.metrics import SHARES, TEXTS
 from cai.rounds.places import name_of
+from cai.rounds.two_judges import agreement_gap, judge_gap, judges_agree
 
-_POINTS = {"a": 0.0, "b": 1.0}
-"""For the later policy; what names no side is one half."""
+_SAME = "the next round's judge is the frozen judge itself"
 
 
 @dataclass(slots=True)
@@ -47,15 +47,14 @@ async def measure(
         CaiError: As the jobs. What was answered until then is kept.
     """
     found, policy = Measured(), policies[number]
-    anchors, folder = anchorage.recipe.anchors, anchorage.places.anchors(number)
+    anchors = anchorage.recipe.anchors
     judges = anchorage.recipe.judges_after(policy)
     answers = await anchorage.answers(number, policy, sorted({0, parent} - {number}))
     _texts(found, answers, number, anchorage.recipe.seed)
     if number:
         await _contests(found, anchorage, answers, number, parent, judges)
     if anchors.people:
-        await anchorage.judge(anchorage.people, judges, folder / "people")
-        _people(found, anchorage, folder / "people")
+        await _ask_of_people(found, anchorage, number, judges)
     if anchors.checks:
         checked = await anchorage.check(answers, number)
         _checks(found, checked.of(name_of(number), anchorage.recipe.seed).get(ALL, {}))
@@ -101,12 +100,16 @@ async def _contests(
     verdicts = await anchorage.judge(contests, frozen, folder / "frozen")
     _rates(found, contests, verdicts, number, parent)
     if anchorage.same_judges(judges, frozen):
-        why = "the next round's judge is the frozen judge itself"
-        found.missing |= {"judge_gap": why, "judges_agree": why}
+        found.missing |= {"judge_gap": _SAME, "judges_agree": _SAME}
         _deciding(found, anchorage, folder / "frozen")
         return
     currents = await anchorage.judge(contests, judges, folder / "current")
-    _gap(found, contests, verdicts, currents)
+    gap, agree = judge_gap(contests, verdicts, currents), judges_agree(contests, verdicts, currents)
+    for name, value in (("judge_gap", gap), ("judges_agree", agree)):
+        if value is None:
+            found.missing[name] = "no contest was read by both judges"
+        else:
+            found.figures[name] = value
     _deciding(found, anchorage, folder / "current")
 
 
@@ -134,41 +137,6 @@ def _rates(
                 )
 
 
-def _gap(
-    found: Measured,
-    contests: Contests,
-    frozen: Mapping[str, Verdict],
-    current: Mapping[str, Verdict],
-) -> None:
-    """Both judges on the same contests with round 0: where both could be read."""
-    first = contests.pairs[0]
-    rows: list[tuple[int, float, float]] = []
-    for each in contests.all():
-        one, other = frozen.get(each.id), current.get(each.id)
-        if (each.first, each.second) != first or each.foregone or not one or not other:
-            continue
-        if one.p_a is not None and other.p_a is not None:
-            points = (_POINTS.get(one.outcome, 0.5), _POINTS.get(other.outcome, 0.5))
-            rows.append((each.unit, *points))
-    if not rows:
-        why = "no contest was read by both judges"
-        found.missing |= {"judge_gap": why, "judges_agree": why}
-        return
-    units, by_frozen, by_current = (np.array(column) for column in zip(*rows, strict=True))
-    difference = np.column_stack((by_current - by_frozen, np.ones(len(rows))))
-    interval = bootstrap(
-        sums_by_unit(units, difference), lambda s: s[:, 0] / s[:, 1], contests.seed
-    )
-    low, high = interval or (None, None)
-    gap = float((by_current - by_frozen).mean())
-    found.figures["judge_gap"] = Estimate(gap, len(rows), low, high)
-    sided = (by_frozen != 0.5) & (by_current != 0.5)
-    same = (by_frozen == by_current)[sided].astype(np.float64)
-    agree = share_estimate(same, np.ones(len(same)), units[sided], contests.seed)
-    if agree is not None:
-        found.figures["judges_agree"] = agree
-
-
 def _deciding(found: Measured, anchorage: Anchorage, folder: Path) -> None:
     tally = PrincipleTally(anchorage.plan.tie_margin)
     with RunFolder.existing(folder) as run:
@@ -183,6 +151,25 @@ def _deciding(found: Measured, anchorage: Anchorage, folder: Path) -> None:
     found.undecided = principles.never_decide
     share = len(principles.never_decide) / len(asked)
     found.figures["undecided"] = Estimate(share, len(asked))
+
+
+async def _ask_of_people(
+    found: Measured, anchorage: Anchorage, number: int, judges: tuple[str, ...]
+) -> None:
+    """The next round's judge on people's pairs, and the frozen one on them once."""
+    folder = anchorage.places.anchors(number) / "people"
+    await anchorage.judge(anchorage.people, judges, folder)
+    _people(found, anchorage, folder)
+    if anchorage.same_judges(judges, anchorage.frozen_judges):
+        found.missing["agreement_gap"] = _SAME
+        return
+    frozen = anchorage.places.anchors(0) / "people-frozen"
+    await anchorage.judge(anchorage.people, anchorage.frozen_judges, frozen)
+    gap = agreement_gap(folder, frozen, anchorage.recipe.seed)
+    if gap is None:
+        found.missing["agreement_gap"] = "no pair of people was read by both judges"
+    else:
+        found.figures["agreement_gap"] = gap
 
 
 def _people(found: Measured, anchorage: Anchorage, folder: Path) -> None:

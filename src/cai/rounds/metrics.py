@@ -23,6 +23,7 @@ _GAPS: Mapping[str, str] = {
 }
 _PEOPLE: Mapping[str, str] = {
     "agreement": "accuracy of the next round's judge on pairs that people labelled",
+    "agreement_gap": "the same, less that of the frozen judge",
     "calibration": "expected calibration error of the next round's judge on them",
 }
 _TOKENS: Mapping[str, str] = {
@@ -41,7 +42,7 @@ _DECIDING: Mapping[str, str] = {
 DEFAULT_RULES = (
     "win_last < 0.5 surely then stop",
     "judge_gap > 0.15 surely then stop",
-    "agreement < start-0.1 then stop",
+    "agreement_gap < -0.1 surely then stop",
     "adherence < start-0.1 surely then stop",
     "length > 2*start then stop",
     "length < 0.4*start then stop",

@@ -29,7 +29,7 @@ from cai.rounds.beginning import begin
 from cai.rounds.dealing import check_enough, deal, freeze, kinds
 from cai.rounds.deciding import best_of, broken_rules, decision_of, lineage
 from cai.rounds.found import FILE, Decision, RoundFound, Series
-from cai.rounds.measuring import measure
+from cai.rounds.measuring import Measured, measure
 from cai.rounds.metrics import metrics, rules_of
 from cai.rounds.places import Places, name_of
 from cai.rounds.remarks import remarks
@@ -103,20 +103,7 @@ class _Controller:
         self._say(f"[bold]round 0[/bold]: {self.recipe.start}")
         began_s = time.monotonic()
         found = await measure(self.anchorage, 0, {0: self.recipe.start}, 0)
-        first = RoundFound(
-            0,
-            self.recipe.start,
-            (),
-            found.figures,
-            found.missing,
-            found.adherence,
-            found.undecided,
-            (),
-            "go on",
-            0,
-            time.monotonic() - began_s,
-        )
-        self._add(first)
+        self._add(self._judged(found, 0, self.recipe.start, (), 0, time.monotonic() - began_s))
 
     async def _round(self) -> None:
         number, parent = len(self.rounds), self.rounds[-1].from_round
@@ -127,25 +114,9 @@ class _Controller:
         policies = {each.number: each.policy for each in self.rounds} | {number: policy}
         found = await measure(self.anchorage, number, policies, parent)
         await self.anchorage.add_matches(self.matches, number, parent)
-        new = RoundFound(
-            number,
-            policy,
-            self.recipe.judges_after(start),
-            found.figures,
-            found.missing,
-            found.adherence,
-            found.undecided,
-            (),
-            "go on",
-            number,
-            time.monotonic() - began_s,
-            parent,
-        )
-        path = lineage([*self.rounds, new], number)
-        history = [([*self.rounds, new])[each].figures for each in path]
-        broken = broken_rules(self.rules, history)
-        new = replace(new, broken=tuple(sentence for _, sentence in broken))
-        self._add(self._decided(new, decision_of([rule for rule, _ in broken])))
+        judges = self.recipe.judges_after(start)
+        seconds = time.monotonic() - began_s
+        self._add(self._judged(found, number, policy, judges, parent, seconds))
 
     async def _steps(self, number: int, start: str) -> str:
         """The round's policy."""
@@ -158,6 +129,34 @@ class _Controller:
         )
         _enter(accounts, folder)
         return f"hf:{folder / self.recipe.policy_name}"
+
+    def _judged(
+        self,
+        found: Measured,
+        number: int,
+        policy: str,
+        judges: tuple[str, ...],
+        parent: int,
+        seconds: float,
+    ) -> RoundFound:
+        """The round by the rules."""
+        history = [self.rounds[each].figures for each in lineage(self.rounds, parent, number)]
+        broken = broken_rules(self.rules, [*history, found.figures])
+        new = RoundFound(
+            number,
+            policy,
+            judges,
+            found.figures,
+            found.missing,
+            found.adherence,
+            found.undecided,
+            tuple(sentence for _, sentence in broken),
+            "go on",
+            number,
+            seconds,
+            parent,
+        )
+        return self._decided(new, decision_of([rule for rule, _ in broken]))
 
     def _decided(self, found: RoundFound, decision: Decision) -> RoundFound:
         """The round with its decision; what goes on from elsewhere goes on from the best before."""
@@ -174,10 +173,8 @@ class _Controller:
         last, n = self.rounds[-1], len(self.rounds) - 1
         why = "; ".join(last.broken)
         if last.decision == "stop":
-            return (
-                f"Round {last.number} ends the series, as the recipe's rules say: {why}. "
-                f"The best round before it is round {last.from_round}."
-            )
+            best = f"The best round before it is round {last.from_round}." if n else ""
+            return f"Round {last.number} ends the series by its rules: {why}. {best}".strip()
         if last.decision == "ask":
             return f"Round {last.number} is to be decided on: {why}. Say how with --decide."
         if n > 1 and all(each.decision == "roll back" for each in self.rounds[-2:]):
