@@ -60,6 +60,7 @@ HEAVY_FILES = {
     "cai.models.hf.slab",
     "cai.models.hf.source",
     "cai.models.hf.worker",
+    "cai.rounds.divergence",
     "cai.testbed.train",
     "cai.training.beginning",
     "cai.training.carrying_out",
