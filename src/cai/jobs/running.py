@@ -30,6 +30,7 @@ from cai.errors import CaiError
 from cai.jobs.estimating import Estimate, Spread, estimate
 from cai.jobs.pace import Pace
 from cai.jobs.stopping import stopped_by_signals
+from cai.judging.multiple_choice import Answers
 from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.models.protocol import Model, Usage
@@ -42,7 +43,7 @@ PACKAGES = ("cai-toolkit", "torch", "transformers")
 
 T = TypeVar("T")
 S = TypeVar("S")
-B = TypeVar("B", Chain, Samples, Judged, Scored)
+B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
 
 Through = Callable[[Model, str], Model]
 """Gives a model in a role as the run asks it."""
