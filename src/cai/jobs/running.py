@@ -35,7 +35,7 @@ from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.models.protocol import Model, Usage
 from cai.records.bodies import dump, read_done
-from cai.records.recipes import Recipe
+from cai.records.recipes import ChoiceRecipe, Recipe
 from cai.revision import Chain
 from cai.sampling import Samples
 
@@ -58,7 +58,7 @@ class Job(Generic[T, S, B]):
     finished example of the folder, those of earlier times included; `is_flagged` only new ones.
     """
 
-    recipe: Recipe
+    recipe: Recipe | ChoiceRecipe
     constitution: Constitution | None
     source: S
     n_items: int

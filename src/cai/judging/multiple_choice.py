@@ -90,9 +90,7 @@ class Answers:
         return tuple(each for each in self.replies if each.outcome == "answered")
 
 
-def choice_turns(
-    templates: TemplateSet, question: Question, order: Sequence[int]
-) -> Conversation:
+def choice_turns(templates: TemplateSet, question: Question, order: Sequence[int]) -> Conversation:
     """The conversation that ends with the request for one of the answers."""
     shown = tuple(question.options[place] for place in order) if question.is_lettered else ()
     values = {

@@ -1,0 +1,60 @@
+"""Standard suites as one table: what each policy came to, and the difference of first and last."""
+
+from rich.console import Console
+from rich.table import Table
+
+from cai.cli.tables import named, plain_table
+from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.policy_report import Suite
+
+
+def show_suites(suites: tuple[Suite, ...], console: Console) -> None:
+    """Prints the table, and in words what each of its figures is."""
+    if not suites:
+        return
+    console.print(suites_table(suites))
+    for suite in suites:
+        console.print(named(f"{suite.name} ({suite.kind}, {suite.n:,} prompts)", style="bold"))
+        for figure, meaning in suite.measures.items():
+            console.print(named(f"  {figure}: {meaning}"))
+
+
+def suites_table(suites: tuple[Suite, ...]) -> Table:
+    """A row for each figure, a column for each policy; of two or more, last less first."""
+    policies = list(dict.fromkeys(name for suite in suites for name in suite.found))
+    has_difference = len(policies) > 1
+    headings = [*policies, *(["difference"] if has_difference else [])]
+    table = plain_table("suite", "figure", *("" for _ in headings))
+    for column, heading in zip(table.columns[2:], headings, strict=True):
+        column.header = named(heading)
+    for suite in suites:
+        for place, figure in enumerate(figures_of(suite)):
+            found = [suite.found.get(name, {}).get(figure) for name in policies]
+            cells = [_cell(each) for each in found]
+            if has_difference:
+                cells.append(_difference(found[0], found[-1]))
+            table.add_row(named("" if place else suite.name), named(figure), *cells)
+    return table
+
+
+def figures_of(suite: Suite) -> list[str]:
+    """The figures of the suite in their order, without those of failures that never happened."""
+    names = dict.fromkeys(name for figures in suite.found.values() for name in figures)
+    return [name for name in names if name != "failed" or _ever(suite, name)]
+
+
+def _ever(suite: Suite, figure: str) -> bool:
+    return any(figure in found and found[figure].value > 0 for found in suite.found.values())
+
+
+def _cell(estimate: Estimate | None) -> str:
+    """Such as 0.62 (0.55–0.69), as marks are no shares."""
+    if estimate is None:
+        return "none"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
+
+
+def _difference(first: Estimate | None, last: Estimate | None) -> str:
+    return "none" if first is None or last is None else f"{last.value - first.value:+.2f}"
