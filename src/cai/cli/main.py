@@ -36,6 +36,10 @@ COMMANDS = {
     "judge": ("cai.cli.judge:judge", "Which response keeps a constitution better."),
     "score": ("cai.cli.score:score", "How well a response keeps each principle."),
     "agreement": ("cai.cli.agreement:agreement", "A judge against the labels of people."),
+    "evaluate": (
+        "cai.cli.evaluate:evaluate",
+        "Policies against each other: win rates, ratings, conduct.",
+    ),
     "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
     "train": ("cai.cli.train.commands:train", "Policies and reward models, with TRL."),
