@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.tables import named, plain_table
+from cai.cli.tables import NONE, named, plain_table
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.policy_report import Suite
 
@@ -25,6 +25,7 @@ def suites_table(suites: tuple[Suite, ...]) -> Table:
     has_difference = len(policies) > 1
     headings = [*policies, *(["difference"] if has_difference else [])]
     table = plain_table("suite", "figure", *("" for _ in headings))
+    table.columns[1].justify, table.columns[1].no_wrap = "left", False
     for column, heading in zip(table.columns[2:], headings, strict=True):
         column.header = named(heading)
     for suite in suites:
@@ -48,13 +49,13 @@ def _ever(suite: Suite, figure: str) -> bool:
 
 
 def _cell(estimate: Estimate | None) -> str:
-    """Such as 0.62 (0.55–0.69), as marks are no shares."""
+    """Such as 0.62 (0.55–0.69); no percentage, since marks are none."""
     if estimate is None:
-        return "none"
+        return NONE
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.2f}"
     return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
 
 
 def _difference(first: Estimate | None, last: Estimate | None) -> str:
-    return "none" if first is None or last is None else f"{last.value - first.value:+.2f}"
+    return NONE if first is None or last is None else f"{last.value - first.value:+.2f}"

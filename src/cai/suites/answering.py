@@ -10,7 +10,6 @@ from cai.evaluation.bootstrap import Estimate
 from cai.jobs.described import described_judge, described_source
 from cai.jobs.failing import error_of
 from cai.jobs.judging import asked_through
-from cai.jobs.pace import Pace
 from cai.jobs.probing import Trial, Verdicts, read_judges
 from cai.jobs.running import Job, Through, opened, run_job
 from cai.judging.judge import Judge
@@ -18,6 +17,7 @@ from cai.judging.multiple_choice import Answers, Question, answer, choice_turns
 from cai.records.recipes import ChoiceRecipe, Source
 from cai.sources.scanning import Digest
 from cai.speaker import Speaker
+from cai.suites.accounts import Accounts
 from cai.suites.choice_figures import choice_figures
 from cai.suites.files import SuiteFile
 from cai.types import derive_seed
@@ -40,7 +40,7 @@ class ChoiceJob:
 
 
 async def run_choices(
-    folder: Path, job: ChoiceJob, pace: Pace, console: Console
+    folder: Path, job: ChoiceJob, accounts: Accounts, console: Console
 ) -> Mapping[str, Estimate]:
     """The policy's figures, after asking every question that the folder does not hold yet.
 
@@ -69,7 +69,8 @@ async def run_choices(
             is_flagged=lambda answers: len(answers.answered) < len(answers.replies),
             note=kept.append,
         )
-        outcome = await run_job(folder, run, pace, console)
+        outcome = await run_job(folder, run, accounts.pace, console)
+    accounts.add(outcome)
     places = {id: place for place, (id, _) in enumerate(job.items())}
     answers = sorted(kept, key=lambda each: places[each.question.prompt.id])
     return choice_figures(

@@ -25,6 +25,7 @@ from cai.judging.scoring import Scored, ScoreKind, ScorePlan
 from cai.records.bodies import read_done
 from cai.sampling import Samples
 from cai.speaker import Speaker
+from cai.suites.accounts import Accounts
 from cai.suites.files import SuiteFile
 from cai.suites.kinds import Kind
 from cai.suites.open_prompts import OpenPrompt, source_of
@@ -38,17 +39,18 @@ JUDGED = "judged"
 class SuiteJudging:
     """Who judges the responses to open prompts, and by which principles.
 
-    They mark answers of MT-Bench from 1 to 10, and say of others whether each principle is kept.
+    They mark answers of MT-Bench from 1 to 10, and say of others whether each principle is kept,
+    whatever kind of score the plan names.
     """
 
     constitution: Constitution
     judges: tuple[Speaker, ...]
-    tags: tuple[str, ...] = ()
+    plan: ScorePlan = ScorePlan()
     verdicts: Verdicts = "auto"
 
     def job(self, folder: Path, kind: ScoreKind, seed: int) -> ScoreJob:
         """The scoring of the responses in that folder."""
-        plan = ScorePlan(kind, self.tags)
+        plan = replace(self.plan, kind=kind)
         source = ResponseSource((str(folder),))
         return ScoreJob(source, self.constitution, self.judges, plan, self.verdicts, seed)
 
@@ -83,7 +85,7 @@ def score_kind(kind: Kind) -> ScoreKind:
 
 
 async def run_open(
-    folder: Path, job: OpenJob, pace: Pace, console: Console
+    folder: Path, job: OpenJob, accounts: Accounts, console: Console
 ) -> tuple[TurnFound, ...]:
     """The responses to the first turns, and to the second ones where there are any.
 
@@ -91,30 +93,42 @@ async def run_open(
         JournalError: The folder is a run of another recipe, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
-    source = source_of(job.suite)
-    first = await _turn(folder, 1, source, job, pace, console)
+    turns = _Turns(job, accounts, console)
+    first = await turns.one(folder, 1, source_of(job.suite), accounts.pace)
     if not any(each.second for each in job.prompts.values()):
         return (first,)
     written = _write_second(folder / f"{SECOND}.jsonl", job.prompts, first.texts)
     if written is None:
         return (first,)
-    return first, await _turn(folder / SECOND, 2, written, job, _following(pace), console)
+    return first, await turns.one(folder / SECOND, 2, written, _following(accounts.pace))
 
 
-async def _turn(
-    folder: Path, number: int, source: PromptSource, job: OpenJob, pace: Pace, console: Console
-) -> TurnFound:
-    seed = derive_seed(job.seed, "turn", number)
-    sampling = SampleJob(source, (job.policy,), k=1, seed=seed)
-    outcome = await run_sampling(folder, sampling, pace, console=console)
-    texts = dict(_texts(folder))
-    scored = None
-    if job.judging is not None and any(text.strip() for text in texts.values()):
-        scoring = job.judging.job(folder, score_kind(job.suite.kind), seed)
-        await run_scoring(folder / JUDGED, scoring, _following(pace), console=console)
-        with RunFolder.existing(folder / JUDGED) as run:
-            scored = {body.prompt.id: body for _, body in read_done(run, Scored)}
-    return TurnFound(number, texts, scored, outcome.counts.failed)
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """A job, and where it is told what it took."""
+
+    job: OpenJob
+    accounts: Accounts
+    console: Console
+
+    async def one(self, folder: Path, number: int, source: PromptSource, pace: Pace) -> TurnFound:
+        """The responses of a turn, into the folder, and what judges say of them."""
+        job, seed = self.job, derive_seed(self.job.seed, "turn", number)
+        sampling = SampleJob(source, (job.policy,), k=1, seed=seed)
+        outcome = await run_sampling(folder, sampling, pace, console=self.console)
+        self.accounts.add(outcome)
+        texts = dict(_texts(folder))
+        scored = None
+        if job.judging is not None and any(text.strip() for text in texts.values()):
+            scoring = job.judging.job(folder, score_kind(job.suite.kind), seed)
+            scored = await self._scored(folder / JUDGED, scoring)
+        return TurnFound(number, texts, scored, outcome.counts.failed)
+
+    async def _scored(self, folder: Path, job: ScoreJob) -> Mapping[str, Scored]:
+        pace = _following(self.accounts.pace)
+        self.accounts.add((await run_scoring(folder, job, pace, console=self.console)).run)
+        with RunFolder.existing(folder) as run:
+            return {body.prompt.id: body for _, body in read_done(run, Scored)}
 
 
 def _following(pace: Pace) -> Pace:

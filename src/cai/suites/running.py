@@ -16,11 +16,11 @@ from rich.console import Console
 from cai.errors import UsageError
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.policy_report import Suite
-from cai.jobs.pace import Pace
-from cai.jobs.probing import Verdicts
+from cai.jobs.probing import Verdicts, warn
 from cai.judging.multiple_choice import Question
 from cai.speaker import Speaker
 from cai.suites import choice_figures, response_figures
+from cai.suites.accounts import Accounts
 from cai.suites.answering import ChoiceJob, run_choices
 from cai.suites.files import SuiteFile
 from cai.suites.kinds import CHOSEN
@@ -30,10 +30,12 @@ from cai.suites.responding import OpenJob, SuiteJudging, run_open
 from cai.types import content_hash
 
 FOLDER = "suites"
+FILE = "suites.json"
+"""In the folder of the suites, where `SuitesFound` is kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
+class NamedPolicy:
     """A policy under the name by which its figures are told."""
 
     name: str
@@ -52,6 +54,22 @@ class SuitePlan:
     judging: SuiteJudging | None = None
     verdicts: Verdicts = "auto"
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SuitesFound:
+    """What suites found of policies, and what it took; the cost is None where a price is not known.
+
+    `n_failed` are examples that failed.
+    """
+
+    policies: Mapping[str, str]
+    judges: tuple[str, ...]
+    constitution: str
+    suites: tuple[Suite, ...]
+    n_calls: int
+    n_failed: int
+    cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +93,47 @@ class _Read:
 
 async def run_suites(
     suites: Sequence[SuiteFile],
-    policies: Sequence[Entrant],
+    policies: Sequence[NamedPolicy],
     plan: SuitePlan,
     out: Path,
-    pace: Pace,
+    accounts: Accounts,
     console: Console,
 ) -> tuple[Suite, ...]:
     """Every suite with the figures of every policy, in the order in which they are given.
 
+    The first start of a run keeps to the limit and the sample of the pace; the runs that follow
+    from it, of second turns and of judges, are over all that it left.
+
     Raises:
-        UsageError: There is no suite or no policy, or two policies have one name.
+        UsageError: Two policies have one name.
         SourceError: A file cannot be read, or a row of it is bad.
         NoLogprobs: Log-probabilities are asked for, and a policy gives none.
         JournalError: A folder is a run of another recipe, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
         RunStopped: A cap is reached.
     """
-    _check(suites, policies)
+    _check_policies(policies)
+    _warn_of_own(policies, plan, console)
     found: list[Suite] = []
     for read in [_Read.of(suite) for suite in suites]:
         figures: dict[str, Mapping[str, Estimate]] = {}
         for policy in policies:
             folder = out / FOLDER / read.suite.name / folder_name(policy.name)
-            figures[policy.name] = await _figures(folder, read, policy, plan, pace, console)
+            figures[policy.name] = await _figures(folder, read, policy, plan, accounts, console)
         found.append(
             Suite(read.suite.name, read.suite.kind, _measures(read, figures), read.n, figures)
         )
     return tuple(found)
+
+
+def check_suites(suites: Sequence[SuiteFile]) -> None:
+    """Reads every file to the end, before a model is opened.
+
+    Raises:
+        SourceError: A file cannot be read, or a row of it is bad.
+    """
+    for suite in suites:
+        _Read.of(suite)
 
 
 def folder_name(policy: str) -> str:
@@ -111,15 +143,20 @@ def folder_name(policy: str) -> str:
 
 
 async def _figures(
-    folder: Path, read: _Read, policy: Entrant, plan: SuitePlan, pace: Pace, console: Console
+    folder: Path,
+    read: _Read,
+    policy: NamedPolicy,
+    plan: SuitePlan,
+    accounts: Accounts,
+    console: Console,
 ) -> Mapping[str, Estimate]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     suite, speaker = read.suite, policy.speaker
     if suite.kind in CHOSEN:
         choices = ChoiceJob(suite, read.questions, speaker, plan.verdicts, plan.seed)
-        return await run_choices(folder, choices, pace, console)
+        return await run_choices(folder, choices, accounts, console)
     job = OpenJob(suite, read.prompts, speaker, plan.judging, plan.seed)
-    turns = await run_open(folder, job, pace, console)
+    turns = await run_open(folder, job, accounts, console)
     return response_figures.response_figures(suite.kind, read.prompts, turns)
 
 
@@ -130,12 +167,20 @@ def _measures(read: _Read, figures: Mapping[str, Mapping[str, Estimate]]) -> Map
     return {name: known[name] for name in names if name in known}
 
 
-def _check(suites: Sequence[SuiteFile], policies: Sequence[Entrant]) -> None:
-    if not suites or not policies:
-        raise UsageError(
-            f"{len(suites)} suites and {len(policies)} policies are given. Give at least one each."
-        )
+def _check_policies(policies: Sequence[NamedPolicy]) -> None:
     names = Counter(each.name for each in policies)
     twice = next((name for name, n in names.items() if n > 1), None)
     if twice is not None:
         raise UsageError(f"Two policies are named {twice!r}. Give each a name of its own.")
+
+
+def _warn_of_own(policies: Sequence[NamedPolicy], plan: SuitePlan, console: Console) -> None:
+    """Says loudly where a judge is a policy itself."""
+    judges = {each.model.name for each in plan.judging.judges} if plan.judging else set[str]()
+    for policy in policies:
+        if policy.speaker.model.name in judges:
+            warn(
+                console,
+                f"{policy.name} judges its own responses, which judges tend to prefer. Take "
+                "another judge.",
+            )
