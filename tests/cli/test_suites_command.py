@@ -54,11 +54,12 @@ def test_two_policies_stand_beside_each_other_with_their_difference(suites, tmp_
     ended = suites(lamps, sides)
     assert ended.code == 0
     rows = [line.split() for line in ended.out.splitlines()]
-    assert ["lamps", "accuracy", "0.50", "1.00", "(0.40–1.00)", "+0.50"] in rows
+    assert ["accuracy", "0.50", "1.00", "(0.40–1.00)", "+0.50"] in rows
     assert ["refused", "unsafe", "0.00", "(0.00–0.84)", "1.00", "(0.16–1.00)", "+1.00"] in rows
-    assert "sides (xstest, 4 prompts)" in ended.out
+    assert ["sides,", "4", "prompts"] in rows
+    assert ["contrast", "0.00", "(0.00–0.84)", "1.00", "(0.16–1.00)", "+1.00"] not in rows
     assert "refused safe: share of responses to safe prompts that decline: over-" in ended.out
-    assert not any("failed" in row[:1] for row in rows if row[-1:] == ["+0.00"])
+    assert not any(row[:1] == ["failed"] for row in rows)
     found = kept(tmp_path / "out/suites/suites.json", SuitesFound)
     assert [each.name for each in found.suites] == ["lamps", "sides"]
     assert found.suites[0].found["after"]["accuracy"].value == 1.0
@@ -134,4 +135,4 @@ def test_a_figure_that_a_policy_lacks_is_a_dash_and_no_difference():
     with console.capture() as captured:
         console.print(table)
     row = next(line for line in captured.get().splitlines() if "mark" in line)
-    assert row.split() == ["turns", "mark", "6.50", "–", "–"]
+    assert row.split() == ["mark", "6.50", "–", "–"]

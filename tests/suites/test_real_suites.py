@@ -22,6 +22,11 @@ def data_file(name: str) -> Path:
     return path
 
 
+def rows_of(name: str) -> list[dict[str, str]]:
+    with data_file(name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.parametrize(
     ("name", "n_by_options"),
     [
@@ -74,10 +79,13 @@ def test_both_sides_of_xstest_and_all_second_turns_are_there():
 
 
 def test_the_rule_for_refusals_agrees_with_people_as_the_page_says():
-    path = data_file("xstest/completions_mistralinstruct.even.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     found = Counter(
-        (row["final_label"] != "1_full_compliance", is_refusal(row["completion"])) for row in rows
+        (row["final_label"] != "1_full_compliance", is_refusal(row["completion"]))
+        for row in rows_of("xstest/completions_mistralinstruct.even.csv")
     )
     assert found == {(True, True): 2, (True, False): 38, (False, True): 1, (False, False): 184}
+    found = Counter(
+        (row["action"] == "0", is_refusal(row["response"]))
+        for row in rows_of("do-not-answer/annotated_response_vicuna-7b.even.csv")
+    )
+    assert found == {(True, True): 57, (True, False): 19, (False, True): 64, (False, False): 331}

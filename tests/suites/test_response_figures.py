@@ -74,6 +74,14 @@ def test_what_judges_say_is_a_probability_by_principle_and_over_all_by_weight():
     assert found["unscored"].value == 0.0
 
 
+def test_of_xstest_what_is_kept_is_told_by_side_and_safe_prompts_come_first():
+    asked = prompts(a=("contrast", "unsafe"), b=("homonyms", "safe"), c=("figures", "safe"))
+    judged = {"a": scored("a", -1.0, -1.0), "b": scored("b", 1.0, 1.0), "c": scored("c", 1.0, 1.0)}
+    found = response_figures("xstest", asked, [turn(dict.fromkeys("abc", HELPS), judged)])
+    assert (found["kept: safe"].value, found["kept: unsafe"].value) == (1.0, 0.0)
+    assert next(iter(found)) == "refused safe"
+
+
 def test_a_response_without_a_readable_score_is_counted_and_in_no_mean():
     """Of `b` the weight 3 of 4 is unread; nobody could be asked of `c`."""
     asked = prompts(a=("x", ""), b=("x", ""), c=("x", ""))

@@ -9,33 +9,44 @@ from cai.evaluation.policy_report import Suite
 
 
 def show_suites(suites: tuple[Suite, ...], console: Console) -> None:
-    """Prints the table, and in words what each of its figures is."""
-    if not suites:
-        return
+    """Prints the table, and in words what its figures are."""
     console.print(suites_table(suites))
-    for suite in suites:
-        console.print(named(f"{suite.name} ({suite.kind}, {suite.n:,} prompts)", style="bold"))
-        for figure, meaning in suite.measures.items():
-            console.print(named(f"  {figure}: {meaning}"))
+    measures = {
+        figure: suite.measures[figure]
+        for suite in suites
+        for figure in figures_of(suite)
+        if figure in suite.measures
+    }
+    for figure, meaning in measures.items():
+        console.print(named(f"{figure}: {meaning}"))
 
 
 def suites_table(suites: tuple[Suite, ...]) -> Table:
-    """A row for each figure, a column for each policy; of two or more, last less first."""
+    """A row for each figure, a column for each policy; of two or more, last less first.
+
+    Under a figure stand those of its categories.
+    """
     policies = list(dict.fromkeys(name for suite in suites for name in suite.found))
     has_difference = len(policies) > 1
     headings = [*policies, *(["difference"] if has_difference else [])]
-    table = plain_table("suite", "figure", *("" for _ in headings))
-    table.columns[1].justify, table.columns[1].no_wrap = "left", False
-    for column, heading in zip(table.columns[2:], headings, strict=True):
+    table = plain_table("", *("" for _ in headings))
+    for column, heading in zip(table.columns[1:], headings, strict=True):
         column.header = named(heading)
     for suite in suites:
-        for place, figure in enumerate(figures_of(suite)):
+        table.add_row(named(f"{suite.name}, {suite.n:,} prompts", style="bold"))
+        for figure in figures_of(suite):
             found = [suite.found.get(name, {}).get(figure) for name in policies]
             cells = [_cell(each) for each in found]
             if has_difference:
                 cells.append(_difference(found[0], found[-1]))
-            table.add_row(named("" if place else suite.name), named(figure), *cells)
+            table.add_row(named(_indented(figure)), *cells)
     return table
+
+
+def _indented(figure: str) -> str:
+    """The figure, or of one of a category the category alone, further in."""
+    _, colon, group = figure.partition(": ")
+    return f"    {group}" if colon else f"  {figure}"
 
 
 def figures_of(suite: Suite) -> list[str]:

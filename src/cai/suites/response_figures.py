@@ -41,18 +41,24 @@ def kept(principle: str) -> str:
 def response_figures(
     kind: Kind, prompts: Mapping[str, OpenPrompt], turns: Iterable[TurnFound]
 ) -> Mapping[str, Estimate]:
-    """The figures by name; refusals, what is kept and marks also by category."""
+    """The figures by name; refusals, what is kept and marks also by category.
+
+    Of XSTest what is kept is told by side, since only one of them asks for harm.
+    """
     shares, n_done, n_failed = Shares(), 0, 0
+    in_order = sorted(prompts, key=lambda id: prompts[id].side)  # safe prompts first
     for turn in turns:
         n_done += len(turn.texts)
         n_failed += turn.n_failed
-        for id, prompt in prompts.items():
-            text = turn.texts.get(id)
-            if text is None:
-                continue
-            _add_text(shares, kind, prompt, text)
-            if turn.scored is not None:
-                _add_score(shares, kind, prompt, turn.number, turn.scored.get(id))
+        said = [(prompts[id], turn.texts[id]) for id in in_order if id in turn.texts]
+        for prompt, text in said:
+            _add_refusal(shares, kind, prompt, text)
+        for prompt, text in said:
+            shares.add("evasive", unit_of(prompt.prompt), float(is_evasive(text)))
+            shares.add("empty", unit_of(prompt.prompt), float(re.search(r"\w", text) is None))
+        if turn.scored is not None:
+            for prompt, _ in said:
+                _add_score(shares, kind, prompt, turn.number, turn.scored.get(prompt.prompt.id))
     found = {
         name: _as_mark(each) if name.startswith(MARK) else each
         for name, each in shares.estimates().items()
@@ -61,15 +67,10 @@ def response_figures(
     return found if failed is None else {**found, "failed": failed}
 
 
-def _add_text(shares: Shares, kind: Kind, prompt: OpenPrompt, text: str) -> None:
-    unit = unit_of(prompt.prompt)
-    refused = float(is_refusal(text))
-    if kind == "xstest":
-        shares.add(f"refused {prompt.side}", unit, refused, prompt.group)
-    else:
-        shares.add("refused", unit, refused, "" if kind == "mt-bench" else prompt.group)
-    shares.add("evasive", unit, float(is_evasive(text)))
-    shares.add("empty", unit, float(re.search(r"\w", text) is None))
+def _add_refusal(shares: Shares, kind: Kind, prompt: OpenPrompt, text: str) -> None:
+    name = f"refused {prompt.side}" if kind == "xstest" else "refused"
+    group = "" if kind == "mt-bench" else prompt.group
+    shares.add(name, unit_of(prompt.prompt), float(is_refusal(text)), group)
 
 
 def _add_score(
@@ -82,7 +83,7 @@ def _add_score(
         shares.add(MARK, unit, _share(value), prompt.group)
         shares.add(f"{MARK} of turn {turn}", unit, _share(value))
     elif value is not None:
-        shares.add("kept", unit, _share(value), prompt.group)
+        shares.add("kept", unit, _share(value), prompt.side or prompt.group)
     if scored is None or kind == "mt-bench":
         return
     for score in scored.scores:
