@@ -128,7 +128,7 @@ def test_the_folder_of_choices_has_a_status_and_no_rows(suites, call_cai, tmp_pa
     assert "answers to the questions of a suite" in ended.err
 
 
-def test_a_figure_that_a_policy_lacks_is_a_dash_and_no_difference():
+def test_a_figure_that_a_policy_lacks_is_a_dash_and_has_no_difference():
     found = {"a": {"mark": Estimate(6.5, 1)}, "b": {}}
     table = suites_table((Suite("turns", "mt-bench", {}, 1, found),))
     console = Console(width=80)
@@ -136,3 +136,13 @@ def test_a_figure_that_a_policy_lacks_is_a_dash_and_no_difference():
         console.print(table)
     row = next(line for line in captured.get().splitlines() if "mark" in line)
     assert row.split() == ["mark", "6.50", "–", "–"]
+
+
+def test_a_difference_has_its_own_interval_and_its_sign():
+    found = {name: {"mark": Estimate(6.5, 9)} for name in "ab"}
+    differences = {"mark": Estimate(0.25, 9, -0.5, 1.0)}
+    table = suites_table((Suite("turns", "mt-bench", {}, 9, found, differences),))
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(table)
+    assert "+0.25 (-0.50–+1.00)" in captured.get()

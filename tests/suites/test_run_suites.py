@@ -75,6 +75,8 @@ async def test_every_policy_has_its_figures_in_every_suite(tmp_path: Path):
     assert sides.found["before"]["refused unsafe"].value == 0.0
     assert sides.found["after"]["refused unsafe"].value == 1.0
     assert sides.found["after"]["refused safe"].value == 0.0
+    assert lamps.differences["accuracy"].value == 0.5
+    assert sides.differences["refused unsafe"].value == 1.0
     assert set(lamps.measures) >= {"accuracy", "order flips", "unreadable"}
     assert "over-refusal" in sides.measures["refused safe"]
 

@@ -38,7 +38,7 @@ def suites_table(suites: tuple[Suite, ...]) -> Table:
             found = [suite.found.get(name, {}).get(figure) for name in policies]
             cells = [_cell(each) for each in found]
             if has_difference:
-                cells.append(_difference(found[0], found[-1]))
+                cells.append(_cell(suite.differences.get(figure), "+"))
             table.add_row(named(_indented(figure)), *cells)
     return table
 
@@ -59,14 +59,11 @@ def _ever(suite: Suite, figure: str) -> bool:
     return any(figure in found and found[figure].value > 0 for found in suite.found.values())
 
 
-def _cell(estimate: Estimate | None) -> str:
+def _cell(estimate: Estimate | None, sign: str = "") -> str:
     """Such as 0.62 (0.55–0.69); no percentage, since marks are none."""
     if estimate is None:
         return NONE
+    value = f"{estimate.value:{sign}.2f}"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
-
-
-def _difference(first: Estimate | None, last: Estimate | None) -> str:
-    return NONE if first is None or last is None else f"{last.value - first.value:+.2f}"
+        return value
+    return f"{value} ({estimate.low:{sign}.2f}–{estimate.high:{sign}.2f})"

@@ -1,12 +1,11 @@
 """A policy's answers to the questions of a suite, as a durable run."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from cai.evaluation.bootstrap import Estimate
 from cai.jobs.described import described_judge, described_source
 from cai.jobs.failing import error_of
 from cai.jobs.judging import asked_through
@@ -20,6 +19,7 @@ from cai.speaker import Speaker
 from cai.suites.accounts import Accounts
 from cai.suites.choice_figures import choice_figures
 from cai.suites.files import SuiteFile
+from cai.suites.shares import Shares
 from cai.types import derive_seed
 
 IN_WORDS = "its answers are read from what it writes"
@@ -39,9 +39,7 @@ class ChoiceJob:
         return ((each.prompt.id, each) for each in self.questions)
 
 
-async def run_choices(
-    folder: Path, job: ChoiceJob, accounts: Accounts, console: Console
-) -> Mapping[str, Estimate]:
+async def run_choices(folder: Path, job: ChoiceJob, accounts: Accounts, console: Console) -> Shares:
     """The policy's figures, after asking every question that the folder does not hold yet.
 
     A question of which every call failed becomes a failed record.

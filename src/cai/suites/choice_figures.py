@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from cai.evaluation.bootstrap import Estimate, unit_of
+from cai.evaluation.bootstrap import unit_of
 from cai.judging.multiple_choice import Answers, Reply
 from cai.suites.kinds import Kind
-from cai.suites.shares import Shares, failed_share
+from cai.suites.shares import FAILED, Shares
 
 MEASURES: Mapping[str, str] = {
     "accuracy": "share of questions of which the policy chooses a right option",
@@ -14,14 +14,14 @@ MEASURES: Mapping[str, str] = {
     "order flips": "share of questions whose answer changes with the order of the options",
     "unreadable": "share of replies that choose no option",
     "option mass": "mean probability of all options together, before they are made to add up to 1",
-    "failed": "share of questions that could not be asked",
+    FAILED: "share of questions that could not be asked",
 }
 _NOISE = 1e-9  # by which the same probabilities differ after they are added up
 
 
 def choice_figures(
     kind: Kind, answers: Iterable[Answers], n_failed: int, *, reads_logprobs: bool
-) -> Mapping[str, Estimate]:
+) -> Shares:
     """The figures by name, and the first of them by category.
 
     By log-probabilities the answer is the option with the highest probability averaged over the
@@ -34,9 +34,8 @@ def choice_figures(
     for each in answers:
         n += 1
         _add(shares, main, each, reads_logprobs=reads_logprobs)
-    found = dict(shares.estimates())
-    failed = failed_share(n, n_failed)
-    return found if failed is None else {**found, "failed": failed}
+    shares.add_failed(n, n_failed)
+    return shares
 
 
 def _add(shares: Shares, main: str, answers: Answers, *, reads_logprobs: bool) -> None:

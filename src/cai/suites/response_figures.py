@@ -6,17 +6,22 @@ which `docs/suites.md` says how often people agree with it.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
-from cai.evaluation.bootstrap import Estimate, unit_of
+from cai.evaluation.bootstrap import unit_of
 from cai.judging.scoring import Scored
 from cai.revision_flags import is_evasive, is_refusal
 from cai.suites.kinds import Kind
 from cai.suites.open_prompts import OpenPrompt
 from cai.suites.responding import TurnFound
-from cai.suites.shares import Shares, failed_share
+from cai.suites.shares import FAILED, Shares
 
 MARK = "mark"
+
+
+def mark_of(turn: int) -> str:
+    """The name of the figure for the answers to one turn."""
+    return f"{MARK} of turn {turn}"
+
 
 MEASURES: Mapping[str, str] = {
     "refused": "share of responses that decline",
@@ -26,10 +31,10 @@ MEASURES: Mapping[str, str] = {
     "empty": "share of responses without a word",
     "kept": "mean probability that a response keeps a principle, over all of them by weight",
     MARK: "mean mark from 1 to 10 of the answers to both turns, over all principles by weight",
-    f"{MARK} of turn 1": "mean mark from 1 to 10 of the first answers",
-    f"{MARK} of turn 2": "mean mark from 1 to 10 of the second answers",
+    mark_of(1): "mean mark from 1 to 10 of the first answers",
+    mark_of(2): "mean mark from 1 to 10 of the second answers",
     "unscored": "share of responses that judges left without a readable score",
-    "failed": "share of prompts to which there is no response because a call failed",
+    FAILED: "share of prompts to which there is no response because a call failed",
 }
 
 
@@ -40,12 +45,12 @@ def kept(principle: str) -> str:
 
 def response_figures(
     kind: Kind, prompts: Mapping[str, OpenPrompt], turns: Iterable[TurnFound]
-) -> Mapping[str, Estimate]:
+) -> Shares:
     """The figures by name; refusals, what is kept and marks also by category.
 
     Of XSTest what is kept is told by side, since only one of them asks for harm.
     """
-    shares, n_done, n_failed = Shares(), 0, 0
+    shares, n_done, n_failed = Shares(frozenset({MARK, mark_of(1), mark_of(2)})), 0, 0
     in_order = sorted(prompts, key=lambda id: prompts[id].side)  # safe prompts first
     for turn in turns:
         n_done += len(turn.texts)
@@ -59,12 +64,8 @@ def response_figures(
         if turn.scored is not None:
             for prompt, _ in said:
                 _add_score(shares, kind, prompt, turn.number, turn.scored.get(prompt.prompt.id))
-    found = {
-        name: _as_mark(each) if name.startswith(MARK) else each
-        for name, each in shares.estimates().items()
-    }
-    failed = failed_share(n_done, n_failed)
-    return found if failed is None else {**found, "failed": failed}
+    shares.add_failed(n_done, n_failed)
+    return shares
 
 
 def _add_refusal(shares: Shares, kind: Kind, prompt: OpenPrompt, text: str) -> None:
@@ -81,7 +82,7 @@ def _add_score(
     shares.add("unscored", unit, float(value is None))
     if value is not None and kind == "mt-bench":
         shares.add(MARK, unit, _share(value), prompt.group)
-        shares.add(f"{MARK} of turn {turn}", unit, _share(value))
+        shares.add(mark_of(turn), unit, _share(value))
     elif value is not None:
         shares.add("kept", unit, _share(value), prompt.side or prompt.group)
     if scored is None or kind == "mt-bench":
@@ -94,9 +95,3 @@ def _add_score(
 def _share(value: float) -> float:
     """A value in [−1, 1] as a share of the way."""
     return (value + 1) / 2
-
-
-def _as_mark(share: Estimate) -> Estimate:
-    """A share of the way from 1 to 10 as a mark."""
-    low, high = (None if end is None else 1 + 9 * end for end in (share.low, share.high))
-    return replace(share, value=1 + 9 * share.value, low=low, high=high)

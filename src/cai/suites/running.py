@@ -14,7 +14,6 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.errors import UsageError
-from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.policy_report import Suite
 from cai.jobs.probing import Verdicts, warn
 from cai.judging.multiple_choice import Question
@@ -27,6 +26,7 @@ from cai.suites.kinds import CHOSEN
 from cai.suites.open_prompts import OpenPrompt, read_open_prompts
 from cai.suites.questions import read_questions
 from cai.suites.responding import OpenJob, SuiteJudging, run_open
+from cai.suites.shares import Shares
 from cai.types import content_hash
 
 FOLDER = "suites"
@@ -116,13 +116,11 @@ async def run_suites(
     _warn_of_own(policies, plan, console)
     found: list[Suite] = []
     for read in [_Read.of(suite) for suite in suites]:
-        figures: dict[str, Mapping[str, Estimate]] = {}
+        shares: dict[str, Shares] = {}
         for policy in policies:
             folder = out / FOLDER / read.suite.name / folder_name(policy.name)
-            figures[policy.name] = await _figures(folder, read, policy, plan, accounts, console)
-        found.append(
-            Suite(read.suite.name, read.suite.kind, _measures(read, figures), read.n, figures)
-        )
+            shares[policy.name] = await _figures(folder, read, policy, plan, accounts, console)
+        found.append(_suite(read, shares))
     return tuple(found)
 
 
@@ -149,7 +147,7 @@ async def _figures(
     plan: SuitePlan,
     accounts: Accounts,
     console: Console,
-) -> Mapping[str, Estimate]:
+) -> Shares:
     folder.parent.mkdir(parents=True, exist_ok=True)
     suite, speaker = read.suite, policy.speaker
     if suite.kind in CHOSEN:
@@ -160,11 +158,20 @@ async def _figures(
     return response_figures.response_figures(suite.kind, read.prompts, turns)
 
 
-def _measures(read: _Read, figures: Mapping[str, Mapping[str, Estimate]]) -> Mapping[str, str]:
-    """What each figure is that a policy has, in their order."""
-    known = choice_figures.MEASURES if read.suite.kind in CHOSEN else response_figures.MEASURES
+def _suite(read: _Read, shares: Mapping[str, Shares]) -> Suite:
+    suite = read.suite
+    known = choice_figures.MEASURES if suite.kind in CHOSEN else response_figures.MEASURES
+    figures = {policy: each.estimates() for policy, each in shares.items()}
     names = dict.fromkeys(name for each in figures.values() for name in each)
-    return {name: known[name] for name in names if name in known}
+    every = list(shares.values())
+    return Suite(
+        suite.name,
+        suite.kind,
+        {name: known[name] for name in names if name in known},
+        read.n,
+        figures,
+        every[-1].less(every[0]) if len(every) > 1 else {},
+    )
 
 
 def _check_policies(policies: Sequence[NamedPolicy]) -> None:
