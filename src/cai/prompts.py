@@ -253,7 +253,7 @@ def _trial_values(principle: Principle, flag: bool) -> dict[str, Value]:
     conversation = (Message("user", "A text."),)
     flags = dict.fromkeys(("is_minimal", "has_rationale", "is_negated"), flag)
     lists = dict.fromkeys(("kept", "broken", "options"), ("A text.",) if flag else ())
-    lists["answers"] = ("A", "B")
+    lists = {**lists, "answers": ("A", "B")}
     return {**texts, **flags, **lists, "principle": principle, "conversation": conversation}
 
 

@@ -9,7 +9,7 @@ from suite_rows import options_of
 from cai.errors import ContextLengthError, ModelUnavailable, NoLogprobs
 from cai.judging.judge import Judge
 from cai.judging.multiple_choice import Question, answer
-from cai.models.protocol import Completion, Usage
+from cai.models.protocol import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.prompts import load_templates
 from cai.speaker import Speaker
@@ -98,3 +98,26 @@ async def test_a_failure_that_stays_is_kept_and_one_that_may_pass_is_raised():
     with pytest.raises(ModelUnavailable):
         passing = [ModelUnavailable("Busy."), [0.0, -1.0, -1.0], [0.0, -1.0, -1.0]]
         await answer(Judge.of(ScriptedModel(choices=passing)), LAMP, 0)
+
+
+class Odd:
+    """A model whose log-probabilities are none."""
+
+    name = "odd"
+    is_chat = True
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return Completion("(A)")
+
+    async def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        return Choice((0.5, 0.5))
+
+
+async def test_log_probabilities_above_0_are_a_failure():
+    answers = await answer(Judge.of(Odd()), SAYS, 0)
+    assert [each.outcome for each in answers.replies] == ["failed", "failed"]
+    assert "odd gives (0.5, 0.5) as log-probabilities" in answers.replies[0].reason

@@ -10,7 +10,14 @@ from suite_rows import options_of, write_lamps, write_sides, write_turns, write_
 
 from cai.arena.accounts import Accounts
 from cai.engine.storage.run_folder import RunFolder
-from cai.errors import JournalError, ModelError, NoLogprobs, SourceError, UsageError
+from cai.errors import (
+    EvaluationError,
+    JournalError,
+    ModelError,
+    NoLogprobs,
+    SourceError,
+    UsageError,
+)
 from cai.evaluation.policy_report import Suite
 from cai.jobs.pace import Pace
 from cai.jobs.run_source import check_runs
@@ -129,6 +136,16 @@ async def test_a_first_turn_without_an_answer_has_no_second(tmp_path: Path):
     none = ScriptedModel(lambda messages, sampling: " ")
     [turns] = await found(tmp_path / "none", [path], policy(none))
     assert (turns.found["after"]["empty"].value, turns.found["after"]["empty"].n) == (1.0, 3)
+
+
+async def test_second_prompts_that_cannot_be_written_are_said(tmp_path: Path):
+    path = write_turns(tmp_path / "turns.jsonl")
+    await found(tmp_path / "out", [path], policy(careful()), pace=Pace(limit=1))
+    written = tmp_path / "out/suites/turns/after/second.jsonl"
+    written.unlink()
+    written.mkdir()
+    with pytest.raises(EvaluationError, match=r"second\.jsonl: cannot be written"):
+        await found(tmp_path / "out", [path], policy(careful()))
 
 
 async def test_judges_check_open_prompts_and_mark_answers_in_turns(tmp_path: Path):

@@ -90,7 +90,7 @@ def test_two_files_of_one_name_would_share_a_folder(tmp_path: Path):
         open_suites([str(path) for path in paths])
 
 
-@pytest.mark.parametrize("name", ["nowhere.jsonl", "empty.jsonl"])
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "empty.jsonl", "nowhere.jsonl:mmlu"])
 def test_a_file_that_is_not_there_or_empty_is_said(name: str, tmp_path: Path):
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(SourceError, match=name):
