@@ -21,7 +21,7 @@ from cai.evaluation.matches import Match, Matches, MatchOutcome
 from cai.evaluation.ratings import POINTS, ratings
 from cai.evaluation.sample_size import planned_spread
 from cai.evaluation.sequential import Betting
-from cai.evaluation.win_rates import WinRate, win_rates
+from cai.evaluation.win_rates import win_rates
 
 N_PROMPTS = (30, 100, 400)
 RATES = (0.5, 0.7, 0.9)
@@ -91,28 +91,28 @@ def rates_table(prompts: Sequence[int], times: int) -> Iterator[str]:
         for ties in TIES:
             for rate in RATES:
                 held, n_none = rates_coverage(World(rate, ties), n, times)
-                shares = " | ".join(f"{100 * each:.1f} %" for each in held)
+                shares = " | ".join("–" if each is None else f"{100 * each:.1f} %" for each in held)
                 yield f"| {n} | {rate} | {ties} | {shares} | {n_none} |"
 
 
-def rates_coverage(world: World, n_prompts: int, times: int) -> tuple[list[float], int]:
-    """How often each of the three intervals holds its truth, and how many were not given."""
+def rates_coverage(world: World, n_prompts: int, times: int) -> tuple[list[float | None], int]:
+    """How often each of the three intervals holds its truth, and how many were not given.
+
+    None where none was given.
+    """
     start, truths, n_none = world.start, world.truths, 0
     hits: list[list[bool]] = [[], [], []]
     for time in range(times):
         rng = np.random.default_rng((n_prompts, round(100 * world.rate + 10 * world.ties), time))
         (found,) = win_rates(drawn_matches(rng, start, world.ties, n_prompts), time)
-        for place, estimate in enumerate(figures_of(found)):
+        figures = (found.rate, found.probability, found.length_controlled)
+        for place, estimate in enumerate(figures):
             is_held = holds(estimate, truths[place])
             if is_held is None:
                 n_none += 1
             else:
                 hits[place].append(is_held)
-    return [sum(each) / len(each) for each in hits], n_none
-
-
-def figures_of(found: WinRate) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
-    return found.rate, found.probability, found.length_controlled
+    return [sum(each) / len(each) if each else None for each in hits], n_none
 
 
 def holds(estimate: Estimate | None, truth: float) -> bool | None:

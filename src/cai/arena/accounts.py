@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cai.engine.spending.ledger import Ledger
 from cai.jobs.pace import Pace
 from cai.jobs.running import Outcome
 
@@ -18,8 +19,12 @@ class Accounts:
 
     def add(self, outcome: Outcome[Any]) -> None:
         """Takes in a step; the cost is unknown once that of one is."""
-        self.n_calls += outcome.ledger.n_calls
         self.n_failed += outcome.counts.failed
-        cost = outcome.ledger.cost_usd
+        self.enter(outcome.ledger)
+
+    def enter(self, ledger: Ledger) -> None:
+        """Takes in what a run took."""
+        self.n_calls += ledger.n_calls
+        cost = ledger.cost_usd
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
-        self.pace = replace(self.pace, caps=self.pace.caps.after(outcome.ledger))
+        self.pace = replace(self.pace, caps=self.pace.caps.after(ledger))

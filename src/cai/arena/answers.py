@@ -108,13 +108,14 @@ class Gathering:
         return _of_run(str(folder))
 
     def _source(self) -> PromptSource:
-        """All files as one source."""
+        """All files as one source; ids that are unique in each may come twice in several."""
         if not self.prompts:
             raise UsageError(
                 "A model is to be asked, and there are no prompts. Name a file of them."
             )
         files = tuple(file for each in self.prompts for file in each.source.files)
-        return replace(self.prompts[0].source, files=files)
+        id_column = self.prompts[0].source.id_column if len(files) == 1 else ""
+        return replace(self.prompts[0].source, files=files, id_column=id_column)
 
 
 def _asked(prompts: Sequence[Prompts]) -> dict[int, Asked]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from cai.arena.accounts import Accounts
 from cai.arena.answers import Answers
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.arena.stopping import Judged
 from cai.evaluation.family import kinship
-from cai.evaluation.matches import READABLE
-from cai.evaluation.sample_size import advice
-from cai.evaluation.win_rates import WinRate
+from cai.evaluation.matches import READABLE, Matches
+from cai.evaluation.sample_size import advice, seen_spread
+from cai.evaluation.win_rates import WinRate, points, readable
 
 
 def remarks(
@@ -33,7 +35,7 @@ def remarks(
     if judging is None:
         yield "Nobody judged: these figures are of the texts, and say nothing of better or worse."
     elif judged is not None and judged.undecided is None:
-        yield advice(judged.matches, plan.half_width)
+        yield from _of_size(judged.matches, plan.half_width)
 
 
 def own_judges(answers: Answers, judging: Judging) -> Iterator[str]:
@@ -49,6 +51,19 @@ def own_judges(answers: Answers, judging: Judging) -> Iterator[str]:
                 )
             elif "family" in kin:
                 yield f"The judge {name} is of the same family as the policy {policy}."
+
+
+def _of_size(matches: Matches, half_width: float) -> Iterator[str]:
+    """About the pair whose rate is least sure."""
+    spreads: list[tuple[float, int]] = []
+    for first, second in matches.pairs:
+        table = readable(matches.of(second, first))
+        spread = seen_spread(points(table), table.units) if len(table) else None
+        if spread:
+            spreads.append((spread, len(np.unique(table.units))))
+    if spreads:
+        spread, n_prompts = max(spreads)
+        yield advice(n_prompts, spread, half_width)
 
 
 def _of_rate(rate: WinRate) -> Iterator[str]:

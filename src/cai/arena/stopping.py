@@ -16,7 +16,7 @@ from cai.arena.accounts import Accounts
 from cai.arena.contests import Contests, verdicts_of
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.matches import Match, Matches
-from cai.evaluation.sequential import Betting
+from cai.evaluation.sequential import Betting, share_of_error
 from cai.evaluation.win_rates import WinRate, win_rates
 from cai.jobs.judging import JudgeJob, run_judging
 from cai.judging.verdicts import Verdict
@@ -87,7 +87,8 @@ def _bets(
         score = _score(each.match(verdicts.get(each.id)))
         if score is not None:
             scores[each.first, each.second][each.unit].append(score)
-    bets = {pair: Betting(error_rate / len(contests.pairs)) for pair in contests.pairs}
+    alpha = share_of_error(error_rate, len(contests.pairs))
+    bets = {pair: Betting(alpha) for pair in contests.pairs}
     for pair, by_unit in scores.items():
         for several in by_unit.values():
             bets[pair].add(sum(several) / len(several))

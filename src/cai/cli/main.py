@@ -47,6 +47,7 @@ COMMANDS = {
     "status": ("cai.cli.status:status", "What a run holds, also while it is written."),
     "cache": ("cai.cli.cache:cache", "The answers that a run keeps: show, prune, repair."),
     "run": ("cai.cli.run_recipe:run", "Several steps from one recipe, or a preset."),
+    "rounds": ("cai.cli.rounds:rounds", "Rounds of feedback and training, with drift."),
     "serve": ("cai.cli.serve:serve", "Rewards over HTTP for other trainers."),
     "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),
     "prompts": ("cai.cli.prompts:prompts", "See exactly what a model is asked."),

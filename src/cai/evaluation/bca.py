@@ -3,7 +3,7 @@
 BCa of Efron 1987, Journal of the American Statistical Association 82, which is right where a figure
 is skewed, as a share near 1 is. For n units the normal quantile gives way to that of Student's t on
 n − 1 degrees times √(n / (n − 1)), the expanded percentile of Hesterberg 2015, The American
-Statistician 69, §4.3: plain percentiles are too narrow by as much.
+Statistician 69: plain percentiles are too narrow by as much.
 """
 
 from statistics import NormalDist

@@ -69,14 +69,13 @@ def strengths_of_each(schedule: Schedule, rows: Floats) -> Floats:
 
 def _fitted(schedule: Schedule, rows: Floats) -> Floats:
     design = _design(schedule)
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     wins, n = rows[:, ::2], rows[:, ::2] + rows[:, 1::2]
     found = np.zeros((len(rows), schedule.n - 1))
     longest = np.full((len(rows), 1), np.inf)
     for _ in range(_MOST_STEPS):
         p = 0.5 * (1 + np.tanh(found @ design.T / 2))
         slope = (wins - n * p) @ design
-        curvature = ((n * p * (1 - p)) @ products).reshape(len(rows), schedule.n - 1, -1)
+        curvature = _curvature(schedule, n * p * (1 - p))
         step = np.linalg.solve(curvature, slope[:, :, None])[:, :, 0]
         longest = np.abs(step).max(axis=1, keepdims=True)
         found = found + step * np.minimum(1, _LONGEST_STEP / np.maximum(longest, _NEAR))
@@ -92,6 +91,16 @@ def _design(schedule: Schedule) -> Floats:
     for place, (first, second) in enumerate(schedule.pairs):
         design[place, first], design[place, second] = 1, -1
     return design[:, 1:]
+
+
+def _curvature(schedule: Schedule, spreads: Floats) -> Floats:
+    """The negative Hessians, of shape (rows, n − 1, n − 1), from each pair's n p (1 − p)."""
+    first, second = np.array(schedule.pairs).T
+    found = np.zeros((len(spreads), schedule.n, schedule.n))
+    found[:, first, second] = found[:, second, first] = -spreads
+    places = np.arange(schedule.n)
+    found[:, places, places] = -found.sum(axis=2)
+    return found[:, 1:, 1:]
 
 
 def reaches(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
