@@ -13,12 +13,11 @@ from cai.arena.entrants import open_entrants, parse_entrants
 from cai.arena.evaluating import evaluate as evaluate_policies
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.cli.evaluation_tables import show_evaluation
-from cai.cli.judging_options import JudgeChoice, judging_if_named
+from cai.cli.judging_options import JudgeChoice, check_both_named, judging_if_named
 from cai.cli.pacing import as_json, echo_json, paced, run_folder
 from cai.cli.speaking import sampling_of
 from cai.constitution.loading import load_constitution
 from cai.engine.loop import run_async
-from cai.errors import UsageError
 from cai.evaluation.conduct import ALL
 from cai.jobs.pace import Pace
 from cai.jobs.probing import Verdicts
@@ -107,7 +106,7 @@ def evaluate(
     """
     named = parse_entrants(policies)
     prompts = tuple(map(_prompts, sources))
-    _check_judge(judges, constitution)
+    check_both_named(judges, constitution)
     asked = EvaluationPlan(
         k, meeting, tuple(map(load_constitution, checks)), error_rate, half_width, seed
     )
@@ -137,12 +136,3 @@ def _prompts(source: str) -> Prompts:
     if equals and kind and not Path(source).exists() and "/" not in kind:
         return Prompts(PromptSource((file,)), kind)
     return Prompts(PromptSource((source,)), ALL)
-
-
-def _check_judge(judges: JudgeChoice, constitution: str | None) -> None:
-    if judges.models and constitution is None:
-        raise UsageError("A judge is named and no constitution to judge by. Name one with -c.")
-    if constitution is not None and not judges.models:
-        raise UsageError(
-            "A constitution is named and no judge. Name one with -m, or leave both out."
-        )

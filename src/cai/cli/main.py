@@ -40,6 +40,7 @@ COMMANDS = {
         "cai.cli.evaluate:evaluate",
         "Policies against each other: win rates, ratings, conduct.",
     ),
+    "suites": ("cai.cli.suites:suites", "Standard suites of questions, before and after."),
     "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
     "train": ("cai.cli.train.commands:train", "Policies and reward models, with TRL."),

@@ -1,7 +1,7 @@
 """What an evaluation of policies finds: all its figures, as `evaluation.json` keeps them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.conduct import Conduct
@@ -31,13 +31,18 @@ class PolicyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A standard suite: what is measured there, in words, and each policy's figures by name."""
+    """A standard suite: what is measured there, in words, and each policy's figures by name.
+
+    `differences` are those of the last policy less the first, over the prompts that both answered;
+    empty where there is one policy alone.
+    """
 
     name: str
     kind: str
     measures: Mapping[str, str]
     n: int
     found: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
 
 
 @dataclass(frozen=True, slots=True)
