@@ -64,7 +64,7 @@ def test_rounds_share_no_prompt_and_the_anchors_are_frozen(tmp_path: Path):
 def test_too_few_prompts_are_said_before_anything_is_done(tmp_path: Path):
     recipe = loaded(tmp_path).model_copy(update={"rounds": 5})
     with pytest.raises(
-        UsageError, match=r"5 rounds of 6 prompts take 30, and .* has 12\..*at most 2"
+        UsageError, match=r"5 rounds of 6 prompts take 30, and .* has 12 that .*at most 2"
     ):
         check_enough(recipe)
     check_enough(recipe.model_copy(update={"per_round": None}))
@@ -110,3 +110,11 @@ def test_the_shipped_series_can_be_done():
     check_enough(recipe)
     assert recipe.rounds == 5
     assert SMALL["start"] == recipe.start
+
+
+def test_what_is_measured_on_is_not_trained_on(tmp_path: Path):
+    recipe = loaded(tmp_path)
+    both = (*recipe.prompts, str(tmp_path / "benign.jsonl"))
+    mixed = recipe.model_copy(update={"prompts": both, "per_round": None})
+    dealt = {each.request for each in deal(mixed, 1, tmp_path / "out").read()}
+    assert len(dealt) == 12

@@ -109,4 +109,4 @@ def _lines(series: Series) -> Iterator[str]:
     for remark in series.remarks:
         yield f"- {remark}"
     best = series.rounds[series.best]
-    yield f"The best policy by the frozen judge is that of round {best.number}: {best.policy}"
+    yield f"The best policy that no rule threw out is that of round {best.number}: {best.policy}"
