@@ -54,22 +54,32 @@ def check_enough(recipe: RoundsRecipe) -> None:
         )
 
 
-def freeze(recipe: RoundsRecipe, out: Path) -> None:
+def freeze(recipe: RoundsRecipe, out: Path, *, is_begun: bool) -> None:
     """Writes the anchors' prompts, a file for each kind, and people's pairs.
 
     Raises:
-        UsageError: A pair that people should have labelled has no label.
+        UsageError: No pair that people should have labelled has a label, or a file is gone by which
+            earlier rounds were measured.
         SourceError: A file cannot be read.
     """
     anchors, folder = recipe.anchors, out / ANCHORS
     for number, (kind, file) in enumerate(kinds(anchors.prompts)):
         path = folder / f"{kind}-{number}.jsonl"
-        if not path.exists():
+        if _is_missing(path, is_begun=is_begun):
             prompts = _drawn(list(PromptSource((file,)).read()), recipe.seed)[: anchors.limit]
             _write(path, [_row(replace(each, id=f"{kind}-{each.id}")) for each in prompts])
     path = folder / PEOPLE
-    if anchors.people and not path.exists():
+    if anchors.people and _is_missing(path, is_begun=is_begun):
         _write(path, _labelled(anchors.people, anchors.limit, recipe.seed))
+
+
+def _is_missing(path: Path, *, is_begun: bool) -> bool:
+    if is_begun and not path.exists():
+        raise UsageError(
+            f"{path}: is gone, and earlier rounds were measured by it: figures of new rounds could "
+            "not be compared with theirs. Put it back, or begin another series with -o."
+        )
+    return not path.exists()
 
 
 def frozen_prompts(recipe: RoundsRecipe, out: Path) -> list[tuple[str, PromptSource]]:

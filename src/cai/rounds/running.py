@@ -63,7 +63,7 @@ async def run_rounds(
     rules = rules_of(recipe.rules, known)
     check_enough(recipe)
     begin(recipe, out)
-    freeze(recipe, out)
+    freeze(recipe, out, is_begun=(out / FILE).exists())
     places = Places(out)
     accounts = Accounts(pace)
     rounds = list(kept(out / FILE, Series).rounds) if (out / FILE).exists() else []
