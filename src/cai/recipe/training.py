@@ -17,6 +17,7 @@ from cai.engine.spending.prices import load_prices
 from cai.engine.storage.run_folder import RunFolder
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
+from cai.jobs.stopping import SIGNALS
 from cai.judging.judge import JudgePlan
 from cai.judging.scoring import ScorePlan
 from cai.models.protocol import Sampling
@@ -190,12 +191,13 @@ def _summary(trained: "Trained") -> str:
 
 @contextmanager
 def _interruptible() -> Generator[None]:
-    """Lets Ctrl-C end a training at once: a loop that waits for it would not hear of it."""
+    """Lets Ctrl-C and SIGTERM end a training at once: a loop that waits for it hears of neither."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {each: signal.signal(each, signal.default_int_handler) for each in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
