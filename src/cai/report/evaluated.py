@@ -1,0 +1,213 @@
+"""The folder of an evaluation as a part: which policy is better, and what each does."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cai.evaluation.kept import kept
+from cai.evaluation.policy_report import FILE, Conduct, Evaluation, PolicyFigures, Suite
+from cai.report import charts, compared, wording
+from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table, Took
+
+_MOST_HEADLINES = 4
+UNREAD = 0.05
+
+
+def evaluated_part(path: Path, shown: str) -> Part:
+    """The part of the evaluation in that folder.
+
+    Raises:
+        EvaluationError: Its file is damaged, or of another version of cai.
+    """
+    found = kept(path / FILE, Evaluation)
+    began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
+    return Part(
+        title="Evaluation of policies",
+        path=shown,
+        done=_done(found),
+        began=began.isoformat(timespec="seconds"),
+        weight=5,
+        facts=tuple(_facts(found)),
+        headlines=tuple(_headlines(found)),
+        doubts=tuple(_doubts(found)),
+        took=Took(n_calls=found.n_calls, cost_usd=found.cost_usd),
+        tables=tuple(_tables(found)),
+        plots=tuple(_plots(found)),
+        judges=found.judges,
+    )
+
+
+def _done(found: Evaluation) -> str:
+    policies = wording.models(each.name for each in found.policies)
+    by = f", compared by {wording.models(found.judges)}" if found.judges else ""
+    under = f" under the constitution {found.constitution}" if found.constitution else ""
+    prompts = wording.plural(found.n_prompts, "prompt")
+    return f"{policies} responded to {prompts}{by}{under}."
+
+
+def _facts(found: Evaluation) -> Iterator[Fact]:
+    yield Fact("prompts", wording.listed(found.prompts))
+    for each in found.policies:
+        yield Fact("policy", f"{each.name}: {wording.model_name(each.source)}")
+    for judge in found.judges:
+        yield Fact("judge", judge)
+    if found.constitution:
+        yield Fact("constitution", found.constitution)
+    if found.template_set:
+        yield Fact("templates", found.template_set)
+
+
+def _headlines(found: Evaluation) -> Iterator[Headline]:
+    """Win rates against the first policy, the anchor, before the others."""
+    anchor = found.policies[0].name if found.policies else ""
+    first = sorted(found.win_rates, key=lambda rate: anchor not in (rate.policy, rate.opponent))
+    listed = [line for line in map(compared.win_headline, first) if line is not None]
+    yield from listed[:_MOST_HEADLINES]
+    if not listed:
+        yield from _conduct_headlines(found)
+
+
+def _conduct_headlines(found: Evaluation) -> Iterator[Headline]:
+    for each in found.policies[:_MOST_HEADLINES]:
+        for conduct in each.conduct[:1]:
+            line = wording.share_line(
+                conduct.shares.get("refusals"), f"responses of {each.name} decline"
+            )
+            if line is not None:
+                yield line
+
+
+def _doubts(found: Evaluation) -> Iterator[Doubt]:
+    yield from (Doubt(remark, number == 0) for number, remark in enumerate(found.remarks))
+    for each in found.win_rates:
+        unread = sum(each.outcomes.get(kind, 0) for kind in ("unparsed", "refused", "failed"))
+        if each.n and unread > UNREAD * each.n:
+            share = wording.percent(unread / each.n)
+            names = f"{wording.model_name(each.policy)} against {wording.model_name(each.opponent)}"
+            yield Doubt(f"{share} of the matches of {names} could not be read.", True)
+        raw, level = each.rate, each.length_controlled
+        if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0:
+            name = wording.model_name(each.policy)
+            yield Doubt(
+                f"At equal length {name} would not be ahead as it is, or behind: "
+                f"{wording.percent(raw.value)} as judged, {wording.percent(level.value)} so.",
+                True,
+            )
+    for policy in found.policies:
+        if policy.n_unscored:
+            n = wording.plural(policy.n_unscored, "check")
+            yield Doubt(f"{n} of {policy.name} could not be read and are in no adherence.")
+
+
+def _tables(found: Evaluation) -> Iterator[Table]:
+    yield from compared.compared_tables(found.win_rates, found.ratings)
+    kinds = dict.fromkeys(each.kind for policy in found.policies for each in policy.conduct)
+    for kind in kinds:
+        yield _conduct_table(found.policies, kind)
+    adhered = dict.fromkeys(kind for policy in found.policies for kind in policy.adherence)
+    for kind in adhered:
+        yield _adherence_table(found.policies, kind)
+    for suite in found.suites:
+        yield _suite_table(suite)
+
+
+def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
+    """What each policy does on the prompts of a kind: shares with intervals, and other figures."""
+    listed = [(policy.name, each) for policy in policies if (each := _of(policy, kind)) is not None]
+    shares = list(dict.fromkeys(name for _, each in listed for name in each.shares))
+    others = [
+        name
+        for name in dict.fromkeys(name for _, each in listed for name in each.figures)
+        if name not in shares
+    ]
+    rows = tuple(
+        (
+            name,
+            f"{each.n:,}",
+            *(wording.share(each.shares.get(share)) for share in shares),
+            *(wording.number(each.figures.get(other)) for other in others),
+        )
+        for name, each in listed
+    )
+    headings = ("policy", "responses", *(f"{name} (95 %)" for name in shares), *map(_plain, others))
+    on = "all prompts" if kind == "all" else f"{kind} prompts"
+    note = "Refusals, evasion and boilerplate are told by the texts' words, and so only roughly."
+    return Table(f"What the responses are like on {on}", headings, rows, note)
+
+
+def _of(policy: PolicyFigures, kind: str) -> Conduct | None:
+    return next((each for each in policy.conduct if each.kind == kind), None)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
+    listed = [policy for policy in policies if kind in policy.adherence]
+    ids = dict.fromkeys(id for policy in listed for id in policy.adherence[kind])
+    rows = tuple(
+        (id, *(wording.share(policy.adherence[kind].get(id)) for policy in listed)) for id in ids
+    )
+    on = "all prompts" if kind == "all" else f"{kind} prompts"
+    note = "The judge's mean probability that a response keeps the principle."
+    headings = ("principle", *(f"{policy.name} (95 %)" for policy in listed))
+    return Table(f"Adherence on {on}", headings, rows, note)
+
+
+def _suite_table(suite: Suite) -> Table:
+    policies = list(suite.found)
+    rows = tuple(
+        (words, *(wording.value(suite.found[policy].get(measure)) for policy in policies))
+        for measure, words in suite.measures.items()
+    )
+    caption = f"Suite {suite.name}, {wording.plural(suite.n, 'case')}"
+    return Table(caption, ("measure", *(f"{name} (95 %)" for name in policies)), rows)
+
+
+def _plots(found: Evaluation) -> Iterator[Plot]:
+    yield from compared.compared_plots(found.win_rates, found.ratings)
+    kinds = dict.fromkeys(each.kind for policy in found.policies for each in policy.conduct)
+    for kind in kinds:
+        yield from _conduct_plots(found.policies, kind)
+    for kind in dict.fromkeys(kind for policy in found.policies for kind in policy.adherence):
+        yield _adherence_plot(found.policies, kind)
+
+
+def _conduct_plots(policies: Sequence[PolicyFigures], kind: str) -> Iterator[Plot]:
+    """A picture a policy would hide the comparison: rows are shares, series the policies."""
+    listed = [(policy.name, each) for policy in policies if (each := _of(policy, kind)) is not None]
+    shares = list(dict.fromkeys(name for _, each in listed for name in each.shares))
+    if not shares or not listed:
+        return
+    few = listed[: len(charts.COLOURS)]
+    rows = [
+        (_plain(name), [charts.Point.of(each.shares[name]) for _, each in few if name in each.shares])
+        for name in shares
+    ]
+    words = "; ".join(
+        f"{policy}: "
+        + ", ".join(f"{_plain(name)} {wording.share(one)}" for name, one in each.shares.items())
+        for policy, each in few
+    )
+    on = "all prompts" if kind == "all" else f"{kind} prompts"
+    axis = charts.Axis("share of responses", (-0.02, 1.02))
+    names = [name for name, _ in few]
+    yield charts.forest(f"Conduct on {on}", words, axis, rows, *names)
+
+
+def _adherence_plot(policies: Sequence[PolicyFigures], kind: str) -> Plot:
+    listed = [policy for policy in policies if kind in policy.adherence][: len(charts.COLOURS)]
+    ids = list(dict.fromkeys(id for policy in listed for id in policy.adherence[kind]))
+    rows = [
+        (id, [charts.Point.of(each.adherence[kind][id]) for each in listed if id in each.adherence[kind]])
+        for id in ids
+    ]
+    words = "; ".join(
+        f"{each.name}: "
+        + ", ".join(f"{id} {wording.share(one)}" for id, one in each.adherence[kind].items())
+        for each in listed
+    )
+    on = "all prompts" if kind == "all" else f"{kind} prompts"
+    axis = charts.Axis("mean probability that it is kept", (-0.02, 1.02))
+    return charts.forest(f"Adherence on {on}", words, axis, rows, *[each.name for each in listed])

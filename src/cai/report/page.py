@@ -1,0 +1,176 @@
+"""The first screen: what was done, whether it worked, what it cost, and what to distrust."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cai.engine.telling.snapshot import duration
+from cai.evaluation.family import kinship
+from cai.report import wording
+from cai.report.pieces import Doubt, Fact, Headline, Part, Table, Took
+
+_MOST_HEADLINES = 8
+_MOST_DOUBTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A headline or a doubt, and the number of the part that it is of; None for the whole."""
+
+    number: int | None
+    what: Headline | Doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that the template shows. `n_more_doubts` are in the parts alone."""
+
+    title: str
+    when: str
+    parts: tuple[Part, ...]
+    headlines: tuple[Noted, ...]
+    doubts: tuple[Noted, ...]
+    n_more_doubts: int
+    took: Took
+    costs: Table
+    versions: tuple[Fact, ...]
+
+
+def page_of(title: str, parts: Sequence[Part]) -> Page:
+    """The page over these parts, in their order."""
+    doubts = list(_doubts(parts))
+    dates = sorted(part.began for part in parts if part.began)
+    first, last = (dates[0], dates[-1]) if dates else ("", "")
+    return Page(
+        title,
+        _date(first) if _date(first) == _date(last) else f"{_date(first)} to {_date(last)}",
+        tuple(parts),
+        tuple(_headlines(parts)),
+        tuple(doubts[:_MOST_DOUBTS]),
+        max(0, len(doubts) - _MOST_DOUBTS),
+        _sum(parts),
+        _costs(parts),
+        tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
+    )
+
+
+def _date(moment: str) -> str:
+    return moment[:10]
+
+
+def _headlines(parts: Sequence[Part]) -> Iterator[Noted]:
+    """Those of the weightiest parts, the later of two equal ones first; some of each."""
+    order = sorted(range(len(parts)), key=lambda place: (-parts[place].weight, -place))
+    left = _MOST_HEADLINES
+    for place in order:
+        taken = parts[place].headlines[: min(left, 4)]
+        left -= len(taken)
+        yield from (Noted(place + 1, each) for each in taken)
+
+
+def _doubts(parts: Sequence[Part]) -> Iterator[Noted]:
+    """Loud ones first, of the whole before those of its parts; equal sentences once."""
+    listed = [Noted(None, each) for each in _of_the_whole(parts)]
+    listed += [
+        Noted(place, each) for place, part in enumerate(parts, 1) for each in part.doubts
+    ]
+    seen: set[str] = set()
+    for is_loud in (True, False):
+        for each in listed:
+            assert isinstance(each.what, Doubt)
+            if each.what.is_loud == is_loud and each.what.text not in seen:
+                seen.add(each.what.text)
+                yield each
+
+
+def _of_the_whole(parts: Sequence[Part]) -> Iterator[Doubt]:
+    yield from _kin_doubts(parts)
+    judges = [judge for part in parts for judge in part.judges]
+    if judges and not any(part.has_people for part in parts):
+        yield Doubt(
+            "No label of a person is in any of this: “better” is what the judge says, "
+            "and nothing more."
+        )
+
+
+def _kin_doubts(parts: Sequence[Part]) -> Iterator[Doubt]:
+    """Where a judge is kin to a model that was trained, through all it was trained from."""
+    bases = {part.path.rpartition("/")[2]: part.trained_from for part in parts if part.trained_from}
+    told: set[tuple[str, str]] = set()
+    for judge in dict.fromkeys(judge for part in parts for judge in part.judges):
+        for base in bases.values():
+            root = _root(base, bases)
+            kin = kinship(judge, root)
+            name = (wording.model_name(judge), wording.model_name(root))
+            if kin is None or name in told:
+                continue
+            told.add(name)
+            what = "the model itself that was" if kin == "same" else "of one family with the model"
+            was = "" if kin == "same" else " that was"
+            yield Doubt(
+                f"The judge {name[0]} is {what}{was} trained ({name[1]}): a judge tends to favour "
+                "what it would write itself.",
+                True,
+            )
+
+
+def _root(base: str, bases: dict[str, str]) -> str:
+    """The first model of a line of trainings."""
+    seen: set[str] = set()
+    while (name := base.rstrip("/").rpartition("/")[2].removeprefix("hf:")) in bases:
+        if name in seen:
+            break
+        seen.add(name)
+        base = bases[name]
+    return base
+
+
+def _sum(parts: Sequence[Part]) -> Took:
+    """What all took. Dollars are None where those of any part are not known."""
+    counted = [part.took for part in _counted(parts)]
+    costs = [took.cost_usd for took in counted]
+    known = [cost for cost in costs if cost is not None]
+    seconds = [took.seconds for took in counted if took.seconds is not None]
+    return Took(
+        sum(took.n_calls or 0 for took in counted),
+        sum(took.tokens_in or 0 for took in counted),
+        sum(took.tokens_out or 0 for took in counted),
+        sum(known) if len(known) == len(costs) else None,
+        sum(seconds) if seconds else None,
+    )
+
+
+def _counted(parts: Sequence[Part]) -> list[Part]:
+    """The parts without those whose inner parts are counted already."""
+    return [
+        part
+        for part in parts
+        if not any(
+            other is not part and (part.path == "." or other.path.startswith(f"{part.path}/"))
+            for other in parts
+        )
+    ]
+
+
+def _costs(parts: Sequence[Part]) -> Table:
+    counted = {id(part) for part in _counted(parts)}
+    rows = tuple(
+        (
+            f"{place}. {part.title}",
+            wording.counted(part.took.n_calls),
+            wording.counted(part.took.tokens_in),
+            wording.counted(part.took.tokens_out),
+            wording.money(part.took.cost_usd),
+            _seconds(part.took.seconds),
+        )
+        for place, part in enumerate(parts, 1)
+    )
+    is_all = len(counted) == len(parts)
+    note = "Calls of models are counted, and the seconds that trainings took. " + (
+        "" if is_all else "What holds other parts is not added to the whole twice. "
+    )
+    headings = ("part", "calls", "tokens in", "tokens out", "cost", "time")
+    return Table("What each part took", headings, rows, note.strip())
+
+
+def _seconds(seconds: float | None) -> str:
+    return wording.NONE if seconds is None else duration(seconds)
