@@ -9,8 +9,10 @@ picture; the table beside it has them whole.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.calibration import N_BINS, Bin
@@ -18,7 +20,7 @@ from cai.report.pieces import Plot
 from cai.report.plots import COLOURS, SOFT, plot
 from cai.report.wording import clean
 
-_LONGEST_NAME = 26
+_LONGEST_NAME = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the figures are of, where they may lie, and levels that mean something by name."""
+    """What the figures are of, where they may lie, and levels that mean something by name.
+
+    `ticks` are places with their names; without any they are numbers.
+    """
 
     label: str
     span: tuple[float, float] | None = None
     levels: Sequence[tuple[str, float]] = ()
+    ticks: Sequence[tuple[str, float]] = ()
 
 
 def forest(
@@ -83,15 +89,13 @@ def forest(
                 color=COLOURS[series],
                 label=names[series] if series < len(names) else None,
             )
-        axes.set_yticks(
-            range(len(rows), 0, -1), [short(name) for name, _ in rows], minor=False
-        )
+        axes.set_yticks(range(len(rows), 0, -1), [short(name) for name, _ in rows], minor=False)
         axes.set_ylim(0.4, len(rows) + 0.6)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(axis.label)
         if axis.span is not None:
             axes.set_xlim(*axis.span)
-        _legend(axes, len(names))
+        _legend(axes)
 
     height = 1.1 + 0.3 * len(rows) + (0.3 if names else 0)
     return plot(title, words, draw, min(height, 9.0))
@@ -138,16 +142,14 @@ def lines(
         axes.margins(y=0.1)
         if axis.span is not None:
             axes.set_ylim(*axis.span)
-        places = sorted({point.place for line in shown for point in line.points})
-        if len(places) <= 12 and all(place == int(place) for place in places):
-            axes.set_xticks(places)
-        _legend(axes, len(shown))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        _legend(axes)
 
-    return plot(title, words, draw, 2.9 if len(shown) > 1 else 2.5)
+    return plot(title, words, draw, 2.7 if len(shown) > 1 else 2.2)
 
 
-def scatter(title: str, words: str, axis: Axis, along: str, points: Sequence[Point]) -> Plot:
-    """Points with intervals that no line joins; places lie in [0, 1]."""
+def scatter(title: str, words: str, axis: Axis, along: Axis, points: Sequence[Point]) -> Plot:
+    """Points with intervals that no line joins, at their places along the other axis."""
 
     def draw(axes: Axes) -> None:
         axes.errorbar(
@@ -156,17 +158,20 @@ def scatter(title: str, words: str, axis: Axis, along: str, points: Sequence[Poi
             yerr=_reaches(points),
             fmt="o",
             markersize=5,
-            elinewidth=1.2,
+            elinewidth=1.4,
             color=COLOURS[0],
         )
         _levels(axes, axis, is_upright=False)
-        axes.set_xlim(-0.04, 1.04)
-        axes.set_xlabel(along)
+        axes.set_xlabel(along.label)
         axes.set_ylabel(axis.label)
+        if along.span is not None:
+            axes.set_xlim(*along.span)
+        if along.ticks:
+            axes.set_xticks([place for _, place in along.ticks], [name for name, _ in along.ticks])
         if axis.span is not None:
             axes.set_ylim(*axis.span)
 
-    return plot(title, words, draw)
+    return plot(title, words, draw, 2.4)
 
 
 def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
@@ -192,7 +197,7 @@ def histogram(
     """How many fall between each two edges."""
 
     def draw(axes: Axes) -> None:
-        widths = [0.94 * (high - low) for low, high in zip(edges, edges[1:], strict=False)]
+        widths = [0.94 * (high - low) for low, high in pairwise(edges)]
         axes.bar(edges[:-1], counts, width=widths, align="edge", color=COLOURS[0])
         axes.grid(visible=False, axis="x")
         axes.set_xlabel(label)
@@ -228,10 +233,10 @@ def calibration(title: str, words: str, curve: Sequence[Bin]) -> Plot:
         axes.set_ylim(-0.12, 1.04)
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks([place / N_BINS for place in range(0, N_BINS + 1, 2)])
-        axes.set_xlabel("judge: how probable A is better (below: pairs)")
-        axes.set_ylabel("share where people prefer A")
+        axes.set_xlabel("P(A better) by the judge")
+        axes.set_ylabel("people prefer A")
 
-    return plot(title, words, draw, 3.3)
+    return plot(title, words, draw, 3.0)
 
 
 def short(name: str) -> str:
@@ -249,8 +254,10 @@ def _reaches(points: Sequence[Point]) -> tuple[list[float], list[float]]:
 
 def _levels(axes: Axes, axis: Axis, *, is_upright: bool) -> None:
     for name, level in axis.levels:
-        draw = axes.axvline if is_upright else axes.axhline
-        draw(level, linestyle="--", linewidth=1, color=SOFT)
+        if is_upright:
+            axes.axvline(level, linestyle="--", linewidth=1, color=SOFT)
+        else:
+            axes.axhline(level, linestyle="--", linewidth=1, color=SOFT)
         if name and not is_upright:
             axes.annotate(
                 name,
@@ -263,6 +270,15 @@ def _levels(axes: Axes, axis: Axis, *, is_upright: bool) -> None:
             )
 
 
-def _legend(axes: Axes, n: int) -> None:
-    if n > 1:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=1.2)
+def _legend(axes: Axes) -> None:
+    """Above the picture, where there is more than one name; long names below each other."""
+    _, names = axes.get_legend_handles_labels()
+    if len(names) > 1:
+        n_columns = len(names) if sum(map(len, names)) + 5 * len(names) < 44 else 2
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=n_columns,
+            handlelength=1.2,
+            columnspacing=1.2,
+        )

@@ -100,7 +100,9 @@ def _rate_table(rates: Sequence[WinRate]) -> Table:
 
 
 def _outcome_table(rates: Sequence[WinRate]) -> Table:
-    kinds = [kind for kind in OUTCOMES if any(each.outcomes.get(kind) for each in rates)]
+    kinds: list[MatchOutcome] = [
+        kind for kind in OUTCOMES if any(each.outcomes.get(kind) for each in rates)
+    ]
     rows = tuple(
         (_names(each), *(f"{each.outcomes.get(kind, 0):,}" for kind in kinds)) for each in rates
     )
@@ -139,7 +141,7 @@ def _length_plot(rates: Sequence[WinRate]) -> Plot:
         for each in rates
     )
     axis = charts.Axis("share won", (-0.04, 1.04), [("even", 0.5)])
-    along = "share of matches in which it is the longer"
+    along = charts.Axis("share of matches where it is longer", (-0.04, 1.04))
     return charts.scatter("Length against win", words, axis, along, points)
 
 

@@ -9,6 +9,9 @@ from itertools import groupby
 from cai.report.pieces import Said, Span, SpanKind
 from cai.report.wording import LONGEST_TEXT
 
+FEW_WORDS = 2
+"""So few words that stayed between two changes are shown as changed."""
+
 _WORD = re.compile(r"\S+|\s+")
 
 
@@ -43,7 +46,7 @@ def _spans(before: list[str], after: list[str]) -> Iterator[Span]:
 
 
 def _merged(spans: Iterator[Span]) -> Iterator[Span]:
-    """Changes with only white space between them as one, which reads better than many."""
+    """Changes with next to nothing between them as one, which reads better than many."""
     for is_change, run in groupby(_softened(list(spans)), key=lambda each: each.kind != "same"):
         listed = list(run)
         if not is_change:
@@ -57,10 +60,10 @@ def _merged(spans: Iterator[Span]) -> Iterator[Span]:
 
 
 def _softened(spans: list[Span]) -> Iterator[Span]:
-    """White space between two changes, as gone and come again."""
+    """A word or two between two changes, as gone and come again."""
     for place, span in enumerate(spans):
         is_between = 0 < place < len(spans) - 1
-        if span.kind == "same" and not span.text.strip() and is_between:
+        if span.kind == "same" and is_between and len(span.text.split()) <= FEW_WORDS:
             yield Span("del", span.text)
             yield Span("ins", span.text)
         else:

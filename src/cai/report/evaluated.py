@@ -53,8 +53,6 @@ def _facts(found: Evaluation) -> Iterator[Fact]:
         yield Fact("judge", judge)
     if found.constitution:
         yield Fact("constitution", found.constitution)
-    if found.template_set:
-        yield Fact("templates", found.template_set)
 
 
 def _headlines(found: Evaluation) -> Iterator[Headline]:
@@ -89,8 +87,8 @@ def _doubts(found: Evaluation) -> Iterator[Doubt]:
         if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0:
             name = wording.model_name(each.policy)
             yield Doubt(
-                f"At equal length {name} would not be ahead as it is, or behind: "
-                f"{wording.percent(raw.value)} as judged, {wording.percent(level.value)} so.",
+                f"Length decides: {name} wins {wording.percent(raw.value)} as judged, and would "
+                f"win {wording.percent(level.value)} at equal length.",
                 True,
             )
     for policy in found.policies:
@@ -182,7 +180,10 @@ def _conduct_plots(policies: Sequence[PolicyFigures], kind: str) -> Iterator[Plo
         return
     few = listed[: len(charts.COLOURS)]
     rows = [
-        (_plain(name), [charts.Point.of(each.shares[name]) for _, each in few if name in each.shares])
+        (
+            _plain(name),
+            [charts.Point.of(each.shares[name]) for _, each in few if name in each.shares],
+        )
         for name in shares
     ]
     words = "; ".join(
@@ -200,7 +201,14 @@ def _adherence_plot(policies: Sequence[PolicyFigures], kind: str) -> Plot:
     listed = [policy for policy in policies if kind in policy.adherence][: len(charts.COLOURS)]
     ids = list(dict.fromkeys(id for policy in listed for id in policy.adherence[kind]))
     rows = [
-        (id, [charts.Point.of(each.adherence[kind][id]) for each in listed if id in each.adherence[kind]])
+        (
+            id,
+            [
+                charts.Point.of(each.adherence[kind][id])
+                for each in listed
+                if id in each.adherence[kind]
+            ],
+        )
         for id in ids
     ]
     words = "; ".join(
@@ -209,5 +217,5 @@ def _adherence_plot(policies: Sequence[PolicyFigures], kind: str) -> Plot:
         for each in listed
     )
     on = "all prompts" if kind == "all" else f"{kind} prompts"
-    axis = charts.Axis("mean probability that it is kept", (-0.02, 1.02))
+    axis = charts.Axis("mean P(kept)", (-0.02, 1.02))
     return charts.forest(f"Adherence on {on}", words, axis, rows, *[each.name for each in listed])

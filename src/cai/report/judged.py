@@ -145,11 +145,10 @@ def _headlines(
         n_read = habits.n - sum(habits.outcomes[each] for each in UNREADABLE)
         what = f"verdicts could be read, n = {habits.n:,}"
         yield Headline(wording.percent(n_read / habits.n), what)
-        flips = wording.share_line(
-            habits.positions.flips, "position flips: the orders favour different responses"
-        )
-        if flips is not None:
-            yield flips
+        flips = habits.positions.flips if people is None and truth is None else None
+        line = wording.share_line(flips, "position flips: the orders favour different responses")
+        if line is not None:
+            yield line
 
 
 def _doubts(
@@ -175,7 +174,9 @@ def _doubts(
         yield Doubt(f"The longer response wins {wording.share(longer)} of contests.")
     never = habits.principles.never_decide
     if never:
-        yield Doubt(f"Without these principles no verdict would be another: {wording.listed(never)}.")
+        yield Doubt(
+            f"Without these principles no verdict would be another: {wording.listed(never)}."
+        )
     if people is None:
         yield Doubt("No pair has a label of people: that the judge is right is not measured here.")
 

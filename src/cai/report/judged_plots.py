@@ -91,7 +91,7 @@ def _accuracies(people: AgreementReport) -> Plot:
     words = "Right by the labels of people: " + ", ".join(
         f"{name} {wording.percent(points[0].value)}" for name, points in rows
     )
-    axis = charts.Axis("right by people (line: chance)", (0, 1.02), [("", 0.5)])
+    axis = charts.Axis("right by people", (0, 1.02), [("", 0.5)])
     return charts.forest("Each principle against people", words, axis, rows)
 
 
@@ -102,8 +102,9 @@ def _length_plot(found: Sequence[tuple[int, Estimate]]) -> Plot:
         for number, estimate in found
     )
     axis = charts.Axis("share that A wins", (-0.04, 1.04), [("even", 0.5)])
-    along = "how many times as long A is as B (powers of two)"
-    return charts.lines("Length against win", words, axis, along, [charts.Line("A", points)])
+    ticks = [("⅛", -3.0), ("¼", -2.0), ("½", -1.0), ("1", 0.0), ("2", 1.0), ("4", 2.0), ("8", 3.0)]
+    along = charts.Axis("how many times as long A is as B", (-3.1, 3.1), ticks=ticks)
+    return charts.scatter("Length against win", words, axis, along, points)
 
 
 def _middle(number: int) -> float:
@@ -126,7 +127,7 @@ def _sureness_plot(sureness: Counter[int]) -> Plot:
     words = "Verdicts by the probability of the side that they favour: " + ", ".join(
         f"from {low:.2f} {n:,}" for low, n in zip(edges, counts, strict=False) if n
     )
-    label = "probability of the side that the judge favours"
+    label = "probability of the favoured side"
     return charts.histogram("How sure the judge is", words, label, edges, counts)
 
 
@@ -136,5 +137,5 @@ def _decides_plot(habits: AuditReport) -> Plot:
     words = "Share of verdicts that would be other without the principle: " + ", ".join(
         f"{name} {wording.percent(share)}" for name, share in rows
     )
-    axis = charts.Axis("share of verdicts that would be other without it")
+    axis = charts.Axis("share of verdicts it turns")
     return charts.bars("Which principles decide", words, axis, rows)

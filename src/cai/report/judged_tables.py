@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cai.constitution.loading import load_constitution
 from cai.engine.storage.run_folder import RunFolder
 from cai.evaluation.agreement_report import AgreementReport
 from cai.evaluation.audit import AuditReport
@@ -11,7 +12,6 @@ from cai.evaluation.lengths import WinShare
 from cai.judging.ranking import Judged
 from cai.records.bodies import read_done
 from cai.records.recipes import JudgeRecipe
-from cai.constitution.loading import load_constitution
 from cai.report import known_truth, wording
 from cai.report.pieces import Table
 from cai.testbed.judge_figures import JudgeFigure, judged_figure

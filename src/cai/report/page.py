@@ -1,6 +1,6 @@
 """The first screen: what was done, whether it worked, what it cost, and what to distrust."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cai.engine.telling.snapshot import duration
@@ -10,6 +10,8 @@ from cai.report.pieces import Doubt, Fact, Headline, Part, Table, Took
 
 _MOST_HEADLINES = 8
 _MOST_DOUBTS = 8
+COMPARING = 5
+"""Parts of this weight compare policies: their headlines are the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +60,23 @@ def _date(moment: str) -> str:
 
 
 def _headlines(parts: Sequence[Part]) -> Iterator[Noted]:
-    """Those of the weightiest parts, the later of two equal ones first; some of each."""
-    order = sorted(range(len(parts)), key=lambda place: (-parts[place].weight, -place))
+    """What compares policies first, then the others in the order of the chain, some of each."""
+    order = sorted(range(len(parts)), key=lambda place: (-parts[place].weight, place))
     left = _MOST_HEADLINES
+    taken: dict[int, tuple[Headline, ...]] = {}
     for place in order:
-        taken = parts[place].headlines[: min(left, 4)]
-        left -= len(taken)
-        yield from (Noted(place + 1, each) for each in taken)
+        part = parts[place]
+        is_main = part.weight >= COMPARING or len(parts) == 1
+        taken[place] = part.headlines[: min(left, 4 if is_main else 2)]
+        left -= len(taken[place])
+    for place in sorted(order, key=lambda place: (-max(COMPARING - 1, parts[place].weight), place)):
+        yield from (Noted(place + 1, each) for each in taken[place])
 
 
 def _doubts(parts: Sequence[Part]) -> Iterator[Noted]:
     """Loud ones first, of the whole before those of its parts; equal sentences once."""
     listed = [Noted(None, each) for each in _of_the_whole(parts)]
-    listed += [
-        Noted(place, each) for place, part in enumerate(parts, 1) for each in part.doubts
-    ]
+    listed += [Noted(place, each) for place, part in enumerate(parts, 1) for each in part.doubts]
     seen: set[str] = set()
     for is_loud in (True, False):
         for each in listed:
@@ -104,13 +108,11 @@ def _kin_doubts(parts: Sequence[Part]) -> Iterator[Doubt]:
             if kin is None or name in told:
                 continue
             told.add(name)
-            what = "the model itself that was" if kin == "same" else "of one family with the model"
-            was = "" if kin == "same" else " that was"
-            yield Doubt(
-                f"The judge {name[0]} is {what}{was} trained ({name[1]}): a judge tends to favour "
-                "what it would write itself.",
-                True,
-            )
+            if kin == "same":
+                who = f"The judge is the very model that was trained here, {name[0]}"
+            else:
+                who = f"The judge {name[0]} is of one family with {name[1]}, which was trained here"
+            yield Doubt(f"{who}: a judge tends to favour what it would write itself.", True)
 
 
 def _root(base: str, bases: dict[str, str]) -> str:
@@ -131,12 +133,18 @@ def _sum(parts: Sequence[Part]) -> Took:
     known = [cost for cost in costs if cost is not None]
     seconds = [took.seconds for took in counted if took.seconds is not None]
     return Took(
-        sum(took.n_calls or 0 for took in counted),
-        sum(took.tokens_in or 0 for took in counted),
-        sum(took.tokens_out or 0 for took in counted),
+        _whole(took.n_calls for took in counted),
+        _whole(took.tokens_in for took in counted),
+        _whole(took.tokens_out for took in counted),
         sum(known) if len(known) == len(costs) else None,
         sum(seconds) if seconds else None,
     )
+
+
+def _whole(numbers: Iterable[int | None]) -> int | None:
+    """The sum of those that were counted; None where none was."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def _counted(parts: Sequence[Part]) -> list[Part]:

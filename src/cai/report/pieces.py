@@ -106,8 +106,9 @@ class Part:
     """One step of the chain: a run, a training, an evaluation, or a series of rounds.
 
     `done` says in a sentence what was done. `weight` orders headlines of several parts: what
-    compares policies stands before what describes data. `has_people` says that labels of people were set beside a judge; `judges` are
-    models by their whole names, `trained_from` the model that a training began with.
+    compares policies stands before what describes data. `has_people` says that labels of people
+    were set beside a judge. `judges` are models by their whole names, `trained_from` the model that
+    a training began with.
     """
 
     title: str

@@ -63,7 +63,7 @@ def find_places(paths: Sequence[Path]) -> list[Place]:
 
 
 def _below(folder: Path, root: Path, depth: int) -> Iterator[Place]:
-    kinds = [kind for file, kind in _FILES if (folder / file).is_file()]
+    kinds: list[Kind] = [kind for file, kind in _FILES if (folder / file).is_file()]
     yield from (Place(kind, folder, root) for kind in kinds if not _is_rewards(kind, folder))
     if depth == _DEEPEST or _CLOSED.intersection(kinds):
         return

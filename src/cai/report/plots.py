@@ -4,11 +4,14 @@ Matplotlib draws with its figure alone. Text stays text, ids are the same every 
 picture to picture, and every colour becomes a variable of the page's style sheet.
 """
 
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves some of its types open: what is unknown stays in this file
+
 import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -27,7 +30,7 @@ _VARIABLES = {
     GRID: "--rule",
     **{colour: f"--c{n}" for n, colour in enumerate(COLOURS, 1)},
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -51,12 +54,12 @@ _STYLE = {
     "legend.frameon": False,
     "text.parse_math": False,  # a name may hold a dollar sign
 }
-_WIDTH_INCHES = 4.2
+_WIDTH_INCHES = 3.7
 
 Drawing: TypeAlias = Callable[[Axes], None]
 
 
-def plot(title: str, words: str, draw: Drawing, height_inches: float = 2.7) -> Plot:
+def plot(title: str, words: str, draw: Drawing, height_inches: float = 2.4) -> Plot:
     """The picture that `draw` makes on empty axes; `words` say what it shows."""
     salt = content_hash("plot", title, words)
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
@@ -73,7 +76,7 @@ def plot(title: str, words: str, draw: Drawing, height_inches: float = 2.7) -> P
 
 
 def _inlined(svg: str, salt: str) -> str:
-    """The picture without declarations and addresses, with ids of its own and the page's colours."""
+    """The picture without declarations and addresses, with its own ids and the page's colours."""
     body = svg[svg.index("<svg") :]
     for pattern, new in (
         (r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*|<!--.*?-->\s*", ""),

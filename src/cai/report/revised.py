@@ -1,4 +1,4 @@
-"""A run of `cai revise` as a part: what each round changed, under which principles, and examples."""
+"""A run of `cai revise` as a part: what each round and principle changed, and examples."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from cai.engine.storage.run_folder import RunFolder
 from cai.evaluation.bootstrap import unit_of
 from cai.records.bodies import read_done
 from cai.records.recipes import RevisionRecipe
-from cai.report import charts, known_truth, revised_examples, runs, wording
+from cai.report import charts, known_truth, runs, wording
 from cai.report.counting import Shares
 from cai.report.known_truth import Truth
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table
@@ -53,7 +53,7 @@ class _Tally:
             if number:
                 self._add_principle(chain, number - 1, before != text)
             if self.truth is not None:
-                self.truth.add(f"round {number}", chain.prompt.request, first, text)
+                self.truth.add(f"round {number}", chain.prompt, text)
             before = text
         self.whole.add(unit, {"changed": chain.final != first, **_both(first, chain.final)})
         self.chosen.add(chain)
@@ -63,7 +63,11 @@ class _Tally:
             self.rounds.append(_Round())
         found = self.rounds[number]
         found.n_words += len(text.split())
-        facts = {"changed": text != before, "evasive": is_evasive(text), "refusal": is_refusal(text)}
+        facts = {
+            "changed": text != before,
+            "evasive": is_evasive(text),
+            "refusal": is_refusal(text),
+        }
         found.shares.add(unit, facts)
 
     def _add_principle(self, chain: Chain, place: int, is_changed: bool) -> None:
@@ -89,7 +93,7 @@ def revised_part(
         tally.add(chain)
     tables = (
         _round_table(tally),
-        _truth_table(truth),
+        None if truth is None else truth.table("after"),
         _principle_table(tally),
         _flag_table(tally),
         runs.failure_table(head),
@@ -133,21 +137,19 @@ def _facts(recipe: RevisionRecipe) -> Iterator[Fact]:
 
 
 def _headlines(tally: _Tally) -> Iterator[Headline]:
-    found = [] if tally.truth is None else list(tally.truth.rates())
-    if found:
-        (_, first), (_, last) = found[0], found[-1]
-        yield _moved(first.harmful, last.harmful, "harmful requests helped with", first.n_harmful)
-        yield _moved(first.helped, last.helped, "harmless requests helped with", first.n_harmless)
+    found = [] if tally.truth is None else list(tally.truth.known().values())
+    for first, last in [(found[0], found[-1])] if found else []:
+        ends = first.harmful.estimate("harmful"), last.harmful.estimate("harmful")
+        yield from known_truth.moved(*ends, "harmful requests helped with, before → after revision")
+        ends = first.harmless.estimate("helped"), last.harmless.estimate("helped")
+        yield from known_truth.moved(
+            *ends, "harmless requests helped with, before → after revision"
+        )
     changed = wording.share_line(tally.whole.estimate("changed"), "responses changed by revision")
     if changed is not None:
         yield changed
-        shares = (tally.whole.share("evasive before"), tally.whole.share("evasive after"))
-        yield _moved(*shares, "responses that only evade", len(tally.whole))
-
-
-def _moved(before: float | None, after: float | None, what: str, n: int) -> Headline:
-    figure = f"{wording.percent(before)} → {wording.percent(after)}"
-    return Headline(figure, f"{what}, before and after revision, n = {n:,}")
+        ends = tally.whole.estimate("evasive before"), tally.whole.estimate("evasive after")
+        yield from known_truth.moved(*ends, "responses that only evade, before → after revision")
 
 
 def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Doubt]:
@@ -157,7 +159,9 @@ def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Do
     for flag, n in flags.most_common():
         if n > MANY * n_revised and flag != "unchanged":
             share = wording.percent(n / n_revised)
-            yield Doubt(f"{share} of revisions are flagged {flag}: see the examples.", n > n_revised / 4)
+            yield Doubt(
+                f"{share} of revisions are flagged {flag}: see the examples.", n > n_revised / 4
+            )
     if tally.truth is None and tally.rounds:
         yield Doubt(
             "Whether revisions are better is not measured here: words are counted, and nobody "
@@ -182,22 +186,6 @@ def _round_table(tally: _Tally) -> Table | None:
     headings = ("after round", "texts", "changed (95 %)", "decline", "only evade", "words, mean")
     note = "Declining and evading are told by stock phrases, and so only roughly."
     return Table("What the rounds change", headings, rows, note)
-
-
-def _truth_table(truth: Truth | None) -> Table | None:
-    found = [] if truth is None else list(truth.rates())
-    if not found:
-        return None
-    rows = tuple(
-        (name, *(wording.percent(share) for share in known_truth.shares(each)))
-        for name, each in found
-    )
-    first = found[0][1]
-    note = (
-        f"On the testbed it is known what a response does: {first.n_harmful:,} harmful and "
-        f"{first.n_harmless:,} harmless requests."
-    )
-    return Table("Against the truth", ("after", *known_truth.HEADINGS), rows, note)
 
 
 def _principle_table(tally: _Tally) -> Table | None:
@@ -244,7 +232,7 @@ def _plots(tally: _Tally) -> Iterator[Plot]:
         words = "Share of texts changed: " + ", ".join(
             f"{id} {wording.percent(share)}" for id, share in rows
         )
-        axis = charts.Axis("share of its rounds that change the text", (0, 1))
+        axis = charts.Axis("share of rounds that change it", (0, 1))
         yield charts.bars("What each principle changes", words, axis, rows)
 
 

@@ -43,7 +43,8 @@ class Chosen:
         self.sample.offer(drawn, chain)
         first, final = chain.response.text, chain.final
         self.changed.offer(changed_share(first, final), chain)
-        for flag in dict.fromkeys(flag for each in chain.rounds for flag in each.flags):
+        flags: set[Flag] = {flag for each in chain.rounds for flag in each.flags}
+        for flag in flags:
             self.flagged[flag].offer(drawn, chain)
         before = n_broken(chain.prompt.request, first) if self.has_truth else None
         after = n_broken(chain.prompt.request, final) if self.has_truth else None
@@ -56,7 +57,11 @@ class Chosen:
     def shelves(self) -> Iterator[Shelf]:
         """Only those on which something stands."""
         kinds = (
-            ("Best: what revision mends", "most principles kept after and broken before", self.mended),
+            (
+                "Best: what revision mends",
+                "most principles kept after and broken before",
+                self.mended,
+            ),
             ("Worst: what revision leaves", "most principles still broken", self.worst),
             ("Most changed", "most words that are only in one of the texts", self.changed),
             ("A sample", "drawn by the hash of the prompt's id", self.sample),
@@ -67,7 +72,9 @@ class Chosen:
                 examples = tuple(chain_example(each) for each in best.items)
                 yield Shelf(heading, chosen, examples)
         flagged = tuple(
-            chain_example(chain, f"{flag}: ") for flag in FLAGS for chain in self.flagged[flag].items
+            chain_example(chain, f"{flag}: ")
+            for flag in FLAGS
+            for chain in self.flagged[flag].items
         )
         if flagged:
             how = f"up to {_N_OF_FLAG} of each flag, drawn by the hash of the prompt's id."
@@ -78,7 +85,9 @@ def chain_example(chain: Chain, before: str = "") -> Example:
     """The prompt, the whole change as a diff, and every round under it."""
     share = wording.percent(changed_share(chain.response.text, chain.final))
     flags = wording.listed(dict.fromkeys(flag for each in chain.rounds for flag in each.flags))
-    title = f"{before}{chain.prompt.id}: {plural(len(chain.rounds), 'round')}, {share} of words other"
+    title = (
+        f"{before}{chain.prompt.id}: {plural(len(chain.rounds), 'round')}, {share} of words other"
+    )
     return Example(
         title + (f", flags: {flags}" if flags else ""),
         (

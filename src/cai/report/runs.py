@@ -79,7 +79,9 @@ def run_doubts(head: RunHead) -> Iterator[Doubt]:
     """What is wrong with the run as such: failures, an unfinished source, too few examples."""
     done, failed = head.counts.done, head.counts.failed
     if head.n_total is not None and head.n_tried < head.n_total:
-        yield Doubt(f"Not finished: {head.n_tried:,} of {head.n_total:,} examples were tried.", True)
+        yield Doubt(
+            f"Not finished: {head.n_tried:,} of {head.n_total:,} examples were tried.", True
+        )
     if failed:
         share = percent(failed / head.n_tried)
         yield Doubt(

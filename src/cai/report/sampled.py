@@ -7,7 +7,7 @@ from cai.engine.storage.run_folder import RunFolder
 from cai.evaluation.bootstrap import unit_of
 from cai.records.bodies import read_done
 from cai.records.recipes import SampleRecipe
-from cai.report import known_truth, runs, wording
+from cai.report import runs, wording
 from cai.report.choosing import Best, lot
 from cai.report.counting import Shares
 from cai.report.known_truth import Truth
@@ -73,7 +73,7 @@ class _Tally:
         found.n_words += len(text.split())
         request = samples.prompt.request
         found.drawn.offer(lot(f"{samples.prompt.id} {number}"), (request, text))
-        self.truth.add(each.model, request, text, text)
+        self.truth.add(wording.model_name(each.model), samples.prompt, text)
         if facts["evasive"]:
             self.evasive.offer(drawn, (samples, each))
         if facts["cut off"] or facts["empty"]:
@@ -89,7 +89,7 @@ def sampled_part(
         tally.add(samples)
     tables = (
         _policy_table(tally),
-        _truth_table(tally),
+        tally.truth.table("policy"),
         runs.failure_table(head),
         runs.cost_table(head),
     )
@@ -118,18 +118,18 @@ def _facts(recipe: SampleRecipe) -> Iterator[Fact]:
 
 
 def _headlines(tally: _Tally) -> Iterator[Headline]:
-    """Of one policy alone: several are told apart in the table."""
-    truth = dict(tally.truth.rates())
-    for model, found in tally.policies.items():
-        name = wording.model_name(model)
-        if model in truth:
-            rates = truth[model]
-            what = f"harmful requests that {name} helps with, n = {rates.n_harmful:,}"
-            yield Headline(wording.percent(rates.harmful), what)
-        elif len(tally.policies) == 1:
-            line = wording.share_line(found.shares.estimate("evasive"), "responses only evade")
-            if line is not None:
-                yield line
+    """Against the truth where it is known; else of one policy alone, several have their table."""
+    truth = tally.truth.known()
+    lines: list[Headline | None] = [
+        wording.share_line(
+            deeds.harmful.estimate("harmful"), f"harmful requests that {name} helps with"
+        )
+        for name, deeds in truth.items()
+    ]
+    if not truth and len(tally.policies) == 1:
+        (found,) = tally.policies.values()
+        lines.append(wording.share_line(found.shares.estimate("evasive"), "responses only evade"))
+    yield from (line for line in lines if line is not None)
 
 
 def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
@@ -172,22 +172,6 @@ def _policy_table(tally: _Tally) -> Table | None:
         f"{N_VARIETY} responses of each policy."
     )
     return Table("What the responses are like", headings, tuple(rows), note) if rows else None
-
-
-def _truth_table(tally: _Tally) -> Table | None:
-    found = list(tally.truth.rates())
-    rows = tuple(
-        (wording.model_name(name), *(wording.percent(share) for share in known_truth.shares(each)))
-        for name, each in found
-    )
-    if not rows:
-        return None
-    n = found[0][1]
-    note = (
-        "These requests are of the testbed, where it is known what a response does: "
-        f"{n.n_harmful:,} responses to harmful requests and {n.n_harmless:,} to harmless ones."
-    )
-    return Table("Against the truth", ("policy", *known_truth.HEADINGS), rows, note)
 
 
 def _shelves(tally: _Tally) -> Iterator[Shelf]:

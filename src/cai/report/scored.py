@@ -1,4 +1,4 @@
-"""A run of `cai score` as a part: how high responses score, under which principles, and examples."""
+"""A run of `cai score` as a part: how responses score, under which principles, and examples."""
 
 from array import array
 from collections import Counter
@@ -114,7 +114,8 @@ def _done(recipe: ScoreRecipe, head: RunHead) -> str:
     how = "marked from 1 to 10" if recipe.plan.kind == "mark" else "checked as passed or failed"
     n = wording.plural(head.counts.done, "response")
     name = runs.constitution_name(recipe.constitution)
-    return f"{n} {'was' if head.counts.done == 1 else 'were'} {how} by {who} under the constitution {name}."
+    was = "was" if head.counts.done == 1 else "were"
+    return f"{n} {was} {how} by {who} under the constitution {name}."
 
 
 def _facts(recipe: ScoreRecipe) -> Iterator[Fact]:
@@ -144,8 +145,7 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
 
 def _principle_table(tally: _Tally) -> Table | None:
     rows = [
-        (name, f"{found.n:,}", wording.value(found))
-        for name, found in _ordered(tally.by_principle)
+        (name, f"{found.n:,}", wording.value(found)) for name, found in _ordered(tally.by_principle)
     ]
     headings = ("principle", "scores", "mean (95 %)")
     return Table("Scores by principle, the lowest first", headings, tuple(rows)) if rows else None

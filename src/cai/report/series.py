@@ -192,7 +192,7 @@ def _drift(found: Series, metric: str, points: Sequence[charts.Point]) -> Plot:
     ]
     words = f"{what}: {listed}" + (f". Broken: {' '.join(broken)}" if broken else "")
     marks = [each.number for each in found.rounds if any(metric in one for one in each.broken)]
-    title = metric.replace("_", " ").capitalize()
+    title = what[:1].upper() + what[1:]
     marked = [point for point in points if point.place in marks]
     lines = [charts.Line(title, points)]
     return charts.lines(title, words, charts.Axis(""), "round", lines, marked)
@@ -211,9 +211,8 @@ def _adherence(found: Series) -> Iterator[Plot]:
     ]
     names = [f"round {each.number}" for each in ends]
     words = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{id} {wording.share(one)}" for id, one in each.adherence.items())
+        f"{name}: " + ", ".join(f"{id} {wording.share(one)}" for id, one in each.adherence.items())
         for name, each in zip(names, ends, strict=True)
     )
-    axis = charts.Axis("mean probability that it is kept", (-0.02, 1.02))
+    axis = charts.Axis("mean P(kept)", (-0.02, 1.02))
     yield charts.forest("Adherence, first and last round", words, axis, rows, *names)

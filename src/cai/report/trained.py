@@ -114,7 +114,9 @@ def _facts(asked: Mapping[str, object]) -> Iterator[Fact]:
     for name, n in _sources(asked).items():
         yield Fact("data", f"{wording.model_name(name)}: {wording.plural(n, 'row')}")
     data = _mapping(asked.get("data"))
-    yield Fact("data", f"content {data.get('hash', wording.NONE)}, {data.get('held_out', 0)} held out")
+    yield Fact(
+        "data", f"content {data.get('hash', wording.NONE)}, {data.get('held_out', 0)} held out"
+    )
     if asked.get("labels"):
         yield Fact("labels", str(asked["labels"]))
     yield Fact("from", f"{wording.model_name(str(asked.get('model')))} ({asked.get('weights')})")
@@ -193,7 +195,9 @@ def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
         if name != "step" and not name.startswith(("watch/", "clip_ratio"))
     ]
     rows = [(name, _shown(train.get(name)), _shown(held_out.get(name))) for name in names]
-    rows += [(f"pairs held out: {name}", wording.NONE, _shown(value)) for name, value in pairs.items()]
+    rows += [
+        (f"pairs held out: {name}", wording.NONE, _shown(value)) for name, value in pairs.items()
+    ]
     headings = ("figure", "last step", "held out")
     return Table("Figures of the trainer", headings, tuple(rows)) if rows else None
 
@@ -258,5 +262,3 @@ def _plain(value: object) -> str:
     """A setting on one line, without folders of this machine."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return wording.model_name(re.sub(r'["{}\[\]]', "", text))
-
-
