@@ -12,13 +12,17 @@ from cai.report.wording import LONGEST_TEXT
 FEW_WORDS = 2
 """So few words that stayed between two changes are shown as changed."""
 
-_WORD = re.compile(r"\S+|\s+")
+MOST_MATCHES = 10_000
+"""Pairs of equal words; texts that repeat themselves more are compared at their ends alone."""
+
+_WORD = re.compile(r"\s*\S+|\s+$")
+_Change = tuple[int, int, int, int]
 
 
 def diff(who: str, before: str, after: str, longest: int = LONGEST_TEXT) -> Said:
     """The words of both texts: those that stayed, those that went and those that came.
 
-    Only the first `longest` characters of either text are compared.
+    Only the first `longest` characters of either text are compared; white space is not.
     """
     n_more = max(0, len(before) - longest, len(after) - longest)
     spans = _merged(_spans(_WORD.findall(before[:longest]), _WORD.findall(after[:longest])))
@@ -33,16 +37,48 @@ def changed_share(before: str, after: str) -> float:
 
 
 def _spans(before: list[str], after: list[str]) -> Iterator[Span]:
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    start = new_start = 0
+    for end, new_end, next_start, next_new in _changes(before, after):
+        if new_end > new_start:
+            yield _same(before[start:end], after[new_start:new_end])
+        if next_start > end:
+            yield Span("del", "".join(before[end:next_start]))
+        if next_new > new_end:
+            yield Span("ins", "".join(after[new_end:next_new]))
+        start, new_start = next_start, next_new
+    assert len(before) - start == len(after) - new_start, "what is left stayed"
+    if new_start < len(after):
+        yield _same(before[start:], after[new_start:])
+
+
+def _same(before: list[str], after: list[str]) -> Span:
+    """The words as they are after; a first word of a text that was not first before has a space."""
+    words = [
+        max(pair, key=len) if pair[1].strip() == pair[1] else pair[1]
+        for pair in zip(before, after, strict=True)
+    ]
+    return Span("same", "".join(words))
+
+
+def _changes(before: list[str], after: list[str]) -> Iterator[_Change]:
+    """Where each change begins in both lists, and where it ends in both."""
+    one, other = [word.strip() for word in before], [word.strip() for word in after]
+    counts, others = Counter(one), Counter(other)
+    if sum(n * others[word] for word, n in counts.items()) > MOST_MATCHES:
+        head = _n_alike(one, other)
+        tail = _n_alike(one[head:][::-1], other[head:][::-1])
+        yield head, head, len(one) - tail, len(other) - tail
+        return
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
     for kind, start, end, new_start, new_end in matcher.get_opcodes():
-        went, came = "".join(before[start:end]), "".join(after[new_start:new_end])
-        if kind == "equal":
-            yield Span("same", went)
-            continue
-        if went:
-            yield Span("del", went)
-        if came:
-            yield Span("ins", came)
+        if kind != "equal":
+            yield start, new_start, end, new_end
+
+
+def _n_alike(one: list[str], other: list[str]) -> int:
+    """How many words at the beginning are the same."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _merged(spans: Iterator[Span]) -> Iterator[Span]:

@@ -81,7 +81,7 @@ def _inlined(svg: str, salt: str) -> str:
     for pattern, new in (
         (r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*|<!--.*?-->\s*", ""),
         (r'\s+xmlns(?::\w+)?="[^"]*"', ""),
-        (r"<g id=[^>]*>", "<g>"),
+        (r'<g id="[^"]*"', "<g"),
         (r'\bid="([^"]+)"', rf'id="p{salt}-\1"'),
         (r'xlink:href="#([^"]+)"', rf'href="#p{salt}-\1"'),
         (r"url\(#([^)]+)\)", rf"url(#p{salt}-\1)"),

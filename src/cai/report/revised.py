@@ -47,27 +47,26 @@ class _Tally:
 
     def add(self, chain: Chain) -> None:
         unit, first = unit_of(chain.prompt), chain.response.text
-        before = first
+        before, found = first, _signs(first)
+        at_first = found
         for number, text in enumerate((first, *chain.revisions)):
-            self._add_text(number, unit, before, text)
+            is_changed = text != before
+            found = _signs(text) if is_changed else found
+            self._add_text(number, unit, text, {"changed": is_changed, **found})
             if number:
-                self._add_principle(chain, number - 1, before != text)
+                self._add_principle(chain, number - 1, is_changed)
             if self.truth is not None:
                 self.truth.add(f"round {number}", chain.prompt, text)
             before = text
-        self.whole.add(unit, {"changed": chain.final != first, **_both(first, chain.final)})
+        ends = {"evasive before": at_first["evasive"], "evasive after": found["evasive"]}
+        self.whole.add(unit, {"changed": chain.final != first, **ends})
         self.chosen.add(chain)
 
-    def _add_text(self, number: int, unit: int, before: str, text: str) -> None:
+    def _add_text(self, number: int, unit: int, text: str, facts: dict[str, bool]) -> None:
         if number == len(self.rounds):
             self.rounds.append(_Round())
         found = self.rounds[number]
         found.n_words += len(text.split())
-        facts = {
-            "changed": text != before,
-            "evasive": is_evasive(text),
-            "refusal": is_refusal(text),
-        }
         found.shares.add(unit, facts)
 
     def _add_principle(self, chain: Chain, place: int, is_changed: bool) -> None:
@@ -79,8 +78,8 @@ class _Tally:
         self.rounds[place + 1].flags.update(done.flags)
 
 
-def _both(first: str, final: str) -> dict[str, bool]:
-    return {"evasive before": is_evasive(first), "evasive after": is_evasive(final)}
+def _signs(text: str) -> dict[str, bool]:
+    return {"evasive": is_evasive(text), "refusal": is_refusal(text)}
 
 
 def revised_part(
