@@ -130,12 +130,11 @@ def _rate_plot(rates: Sequence[WinRate]) -> Plot:
 
 
 def _length_plot(rates: Sequence[WinRate]) -> Plot:
-    found = sorted(
-        (each.longer, each.rate)
+    points = [
+        charts.Point.of(each.rate, each.longer)
         for each in rates
         if each.longer is not None and each.rate is not None
-    )
-    points = [charts.Point.of(rate, longer) for longer, rate in found]
+    ]
     words = "Share of matches in which a policy is longer, and share won: " + "; ".join(
         f"{_names(each)} longer {wording.percent(each.longer)}, won {wording.share(each.rate)}"
         for each in rates

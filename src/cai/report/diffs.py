@@ -52,12 +52,9 @@ def _spans(before: list[str], after: list[str]) -> Iterator[Span]:
 
 
 def _same(before: list[str], after: list[str]) -> Span:
-    """The words as they are after; a first word of a text that was not first before has a space."""
-    words = [
-        max(pair, key=len) if pair[1].strip() == pair[1] else pair[1]
-        for pair in zip(before, after, strict=True)
-    ]
-    return Span("same", "".join(words))
+    """The words as they are after; one that only now begins the text keeps its space before it."""
+    first = after[0] if after[0][:1].isspace() else before[0]
+    return Span("same", first + "".join(after[1:]))
 
 
 def _changes(before: list[str], after: list[str]) -> Iterator[_Change]:

@@ -1,6 +1,6 @@
 """The first screen: what was done, whether it worked, what it cost, and what to distrust."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cai.engine.telling.snapshot import duration
@@ -128,39 +128,48 @@ def _root(base: str, bases: dict[str, str]) -> str:
 
 def _sum(parts: Sequence[Part]) -> Took:
     """What all took. Dollars are None where those of any part are not known."""
-    counted = [part.took for part in _counted(parts)]
-    costs = [took.cost_usd for took in counted]
-    known = [cost for cost in costs if cost is not None]
-    seconds = [took.seconds for took in counted if took.seconds is not None]
+    costs = _whole(parts, lambda took: took.cost_usd)
     return Took(
-        _whole(took.n_calls for took in counted),
-        _whole(took.tokens_in for took in counted),
-        _whole(took.tokens_out for took in counted),
-        sum(known) if len(known) == len(costs) else None,
-        sum(seconds) if seconds else None,
+        _rounded(_whole(parts, lambda took: took.n_calls)),
+        _rounded(_whole(parts, lambda took: took.tokens_in)),
+        _rounded(_whole(parts, lambda took: took.tokens_out)),
+        None if any(part.took.cost_usd is None for part in parts) else costs,
+        _whole(parts, lambda took: took.seconds),
     )
 
 
-def _whole(numbers: Iterable[int | None]) -> int | None:
-    """The sum of those that were counted; None where none was."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
+def _whole(parts: Sequence[Part], of: Callable[[Took], float | None]) -> float | None:
+    """The sum over the parts; what holds others counts for no less than they do, and not twice.
+
+    None where nobody counted it in any part.
+    """
+    numbers = [of(part.took) for part in parts]
+    if all(number is None for number in numbers):
+        return None
+    holders = [_holder(part, parts) for part in parts]
+    inner = [0.0] * len(parts)
+    whole = 0.0
+    for place in sorted(range(len(parts)), key=lambda place: -parts[place].path.count("/")):
+        number = max(numbers[place] or 0.0, inner[place])
+        holder = holders[place]
+        if holder is None:
+            whole += number
+        else:
+            inner[holder] += number
+    return whole
 
 
-def _counted(parts: Sequence[Part]) -> list[Part]:
-    """The parts without those whose inner parts are counted already."""
-    return [
-        part
-        for part in parts
-        if not any(
-            other is not part and (part.path == "." or other.path.startswith(f"{part.path}/"))
-            for other in parts
-        )
-    ]
+def _holder(part: Part, parts: Sequence[Part]) -> int | None:
+    """The place of the part whose folder holds this one's, the innermost of several."""
+    found = [place for place, other in enumerate(parts) if part.path.startswith(f"{other.path}/")]
+    return max(found, key=lambda place: len(parts[place].path), default=None)
+
+
+def _rounded(number: float | None) -> int | None:
+    return None if number is None else round(number)
 
 
 def _costs(parts: Sequence[Part]) -> Table:
-    counted = {id(part) for part in _counted(parts)}
     rows = tuple(
         (
             f"{place}. {part.title}",
@@ -172,12 +181,10 @@ def _costs(parts: Sequence[Part]) -> Table:
         )
         for place, part in enumerate(parts, 1)
     )
-    is_all = len(counted) == len(parts)
-    note = "Calls of models are counted, and the seconds that trainings took. " + (
-        "" if is_all else "What holds other parts is not added to the whole twice. "
-    )
+    held = any(_holder(part, parts) is not None for part in parts)
+    note = "What holds other parts is not added to the whole twice." if held else ""
     headings = ("part", "calls", "tokens in", "tokens out", "cost", "time")
-    return Table("What each part took", headings, rows, note.strip())
+    return Table("What each part took", headings, rows, note)
 
 
 def _seconds(seconds: float | None) -> str:

@@ -144,7 +144,5 @@ def draw_facts(role: str, draws: Sequence[Draw]) -> Iterator[Fact]:
 
 
 def shown_path(path: Path, root: Path) -> str:
-    """The path from the root of the report, or its last part: nothing of this machine."""
-    if path == root or not path.is_relative_to(root):
-        return path.name or path.resolve().name
-    return str(path.relative_to(root))
+    """The path with the name of the root before it: nothing of what is above it."""
+    return str(Path(root.resolve().name) / path.relative_to(root))
