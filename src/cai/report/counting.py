@@ -37,3 +37,12 @@ class Shares:
             return None
         found = np.array(self.facts[name], np.float64)
         return share_estimate(found, np.ones(len(found)), np.array(self.units, np.int64), seed=0)
+
+
+def share_of(share: float, n: int) -> Estimate | None:
+    """A share over `n` examples of which each has a prompt of its own; None where there is none."""
+    if not n or share != share:
+        return None
+    found = np.zeros(n)
+    found[: round(share * n)] = 1
+    return share_estimate(found, np.ones(n), np.arange(n, dtype=np.int64), seed=0)

@@ -14,13 +14,15 @@ from cai.errors import UsageError
 from cai.evaluation.policy_report import FILE as EVALUATION_FILE
 from cai.records.recipes import REWARD
 from cai.rounds.found import FILE as ROUNDS_FILE
+from cai.testbed.found import FILE as TRUTH_FILE
 from cai.training.folder import ASKED
 
-Kind = Literal["series", "evaluation", "run", "training"]
+Kind = Literal["series", "evaluation", "truth", "run", "training"]
 
 _FILES: tuple[tuple[str, Kind], ...] = (
     (ROUNDS_FILE, "series"),
     (EVALUATION_FILE, "evaluation"),
+    (TRUTH_FILE, "truth"),
     (RUN_FILE, "run"),
     (ASKED, "training"),
 )

@@ -10,6 +10,7 @@ from cai.records.recipes import JudgeRecipe, RevisionRecipe, SampleRecipe
 from cai.report.choosing import N_EXAMPLES
 from cai.report.evaluated import evaluated_part
 from cai.report.judged import judged_part
+from cai.report.measured import measured_part
 from cai.report.page import page_of
 from cai.report.pieces import Part
 from cai.report.places import Place, find_places
@@ -76,6 +77,8 @@ def _part(place: Place, prices: PriceList, n_examples: int) -> Part:
         return series_part(place.path, shown)
     if place.kind == "evaluation":
         return evaluated_part(place.path, shown)
+    if place.kind == "truth":
+        return measured_part(place.path, shown)
     if place.kind == "training":
         return trained_part(place.path, shown, prices)
     with RunFolder.existing(place.path) as run:
