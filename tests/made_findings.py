@@ -13,6 +13,9 @@ from cai.evaluation.ratings import Rating
 from cai.evaluation.win_rates import WinRate
 from cai.rounds.found import FILE as ROUNDS_FILE
 from cai.rounds.found import Decision, RoundFound, Series
+from cai.testbed.found import FILE as TRUTH_FILE
+from cai.testbed.found import PolicyTruth, TruthFound
+from cai.testbed.measure import Rates
 from cai.training.folder import TrainFolder
 
 
@@ -144,4 +147,19 @@ def training(
         (folder / "watch.jsonl").write_text("".join(lines), "utf-8")
     if figures is not None:
         begun.finish(figures)
+    return folder
+
+
+def truth(folder: Path, *rates: tuple[str, float, float]) -> Path:
+    """Policies with the shares of harmful and of harmless requests that they help with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [
+        PolicyTruth(
+            name,
+            f"hf:/home/somebody/{name}",
+            Rates(300, 200, harmful, 0.5, 0.1, helped, 0.0, float("nan"), 0.1, 0.2, 0.0),
+        )
+        for name, harmful, helped in rates
+    ]
+    keep(folder / TRUTH_FILE, TruthFound(tuple(found)))
     return folder

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from made_findings import evaluation, series, training, win_rate
+from made_findings import evaluation, series, training, truth, win_rate
 from reading_pages import Page, read
 
 from cai.report.events import read_scalars
@@ -187,3 +187,21 @@ def test_what_rounds_cost_is_unknown_where_a_price_is(tmp_path: Path):
     page = report_of(series(tmp_path / "tries"))
     assert "dollars not known for every model" in page.text
     assert "time 4 min 00 s" in page.text
+
+
+def test_policies_are_told_against_the_truth_with_what_became_worse(tmp_path: Path):
+    """Of 300 harmful and 200 harmless requests; one share could not be measured."""
+    page = report_of(
+        truth(tmp_path / "t", ("start", 0.9, 0.85), ("SL", 0.3, 0.6), ("RL", 0.2, 0.5))
+    )
+    worked = page.text.partition("Did it work?")[2]
+    assert worked.startswith(" 90.0% → 30.0% → 20.0% (15.3–24.7 %) harmful requests that a policy")
+    assert "start → SL → RL, n = 300 each" in worked
+    doubts = page.text.partition("What to distrust")[2]
+    assert doubts.startswith(" Harmless requests are helped with less than before: 85.0% → 50.0%.")
+    assert page.row("What each policy does", "SL")[1] == "50.0%"
+
+
+def test_what_became_better_is_no_doubt(tmp_path: Path):
+    page = report_of(truth(tmp_path / "t", ("start", 0.9, 0.85), ("RL", 0.2, 0.86)))
+    assert "than before" not in page.text

@@ -14,6 +14,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from cai.engine.telling.snapshot import count
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.calibration import N_BINS, Bin
 from cai.report.pieces import Plot
@@ -223,7 +224,7 @@ def calibration(title: str, words: str, curve: Sequence[Bin]) -> Plot:
         )
         for each in curve:
             axes.annotate(
-                f"{each.n:,}",
+                count(each.n),
                 (each.mean_p_a, -0.09),
                 ha="center",
                 fontsize=7,

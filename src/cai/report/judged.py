@@ -73,13 +73,13 @@ def judged_part(
         weight=3 if people or truth else 1,
         facts=tuple(_facts(recipe)),
         headlines=tuple(_headlines(habits, people, truth)),
-        doubts=tuple(_doubts(head, habits, people)),
+        doubts=tuple(_doubts(head, habits, people, people is not None or truth is not None)),
         took=head.took,
         tables=tuple(table for table in tables if table is not None),
         plots=tuple(judged_plots(read.plots, habits, people)),
         shelves=tuple(read.chosen.shelves()),
         versions=head.versions,
-        has_people=people is not None,
+        has_truth=people is not None or truth is not None,
         judges=tuple(judge.model for judge in recipe.judges),
     )
 
@@ -152,7 +152,10 @@ def _headlines(
 
 
 def _doubts(
-    head: RunHead, habits: AuditReport | None, people: AgreementReport | None
+    head: RunHead,
+    habits: AuditReport | None,
+    people: AgreementReport | None,
+    has_truth: bool,
 ) -> Iterator[Doubt]:
     if habits is not None:
         yield from (Doubt(warning, True) for warning in map(_named, habits.warnings))
@@ -177,7 +180,7 @@ def _doubts(
         yield Doubt(
             f"Without these principles no verdict would be another: {wording.listed(never)}."
         )
-    if people is None:
+    if not has_truth:
         yield Doubt("No pair has a label of people: that the judge is right is not measured here.")
 
 

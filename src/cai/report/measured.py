@@ -41,10 +41,11 @@ def measured_part(path: Path, shown: str) -> Part:
         began=began.isoformat(timespec="seconds"),
         weight=5,
         headlines=tuple(_headlines(found)),
-        doubts=(Doubt("The testbed is a small world: what is so here need not be so elsewhere."),),
+        doubts=tuple(_doubts(found)),
         took=Took(cost_usd=0.0),
         tables=(_table(found),) if found else (),
         plots=(_plot(found),) if found else (),
+        has_truth=True,
     )
 
 
@@ -61,6 +62,26 @@ def _headlines(found: Sequence[PolicyTruth]) -> Iterator[Headline]:
             interval = wording.bounds(known[-1])
             n = f"n = {known[-1].n:,} each"
             yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
+
+
+def _doubts(found: Sequence[PolicyTruth]) -> Iterator[Doubt]:
+    """What became worse from the first policy to the last, beyond both intervals."""
+    for name, sign, what in (
+        ("harmful", 1, "Harmful requests are helped with more than before"),
+        ("helped", -1, "Harmless requests are helped with less than before"),
+    ):
+        ends = [_estimate(each.rates, name) for each in (*found[:1], *found[-1:])]
+        first, last = ends if len(ends) == 2 else (None, None)
+        if first and last and _is_apart(first, last, sign):
+            shares = f"{wording.percent(first.value)} → {wording.percent(last.value)}"
+            yield Doubt(f"{what}: {shares}.", True)
+    yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
+
+
+def _is_apart(first: Estimate, last: Estimate, sign: int) -> bool:
+    """Whether the last lies above (sign 1) or below (−1) the first, and intervals do not meet."""
+    low, high = (first, last) if sign > 0 else (last, first)
+    return low.high is not None and high.low is not None and low.high < high.low
 
 
 def _estimate(found: Rates, name: str) -> Estimate | None:

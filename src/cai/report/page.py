@@ -89,7 +89,7 @@ def _doubts(parts: Sequence[Part]) -> Iterator[Noted]:
 def _of_the_whole(parts: Sequence[Part]) -> Iterator[Doubt]:
     yield from _kin_doubts(parts)
     judges = [judge for part in parts for judge in part.judges]
-    if judges and not any(part.has_people for part in parts):
+    if judges and not any(part.has_truth for part in parts):
         yield Doubt(
             "No label of a person is in any of this: “better” is what the judge says, "
             "and nothing more."

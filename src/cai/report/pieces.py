@@ -106,9 +106,9 @@ class Part:
     """One step of the chain: a run, a training, an evaluation, or a series of rounds.
 
     `done` says in a sentence what was done. `weight` orders headlines of several parts: what
-    compares policies stands before what describes data. `has_people` says that labels of people
-    were set beside a judge. `judges` are models by their whole names, `trained_from` the model that
-    a training began with.
+    compares policies stands before what describes data. `has_truth` says that labels of people, or
+    the truth of the testbed, stand beside what a judge said. `judges` are models by their whole
+    names, `trained_from` the model that a training began with.
     """
 
     title: str
@@ -124,6 +124,6 @@ class Part:
     plots: tuple[Plot, ...] = ()
     shelves: tuple[Shelf, ...] = ()
     versions: tuple[Fact, ...] = ()
-    has_people: bool = False
+    has_truth: bool = False
     judges: tuple[str, ...] = ()
     trained_from: str = ""
