@@ -83,11 +83,10 @@ class Chosen:
 
 def chain_example(chain: Chain, before: str = "") -> Example:
     """The prompt, the whole change as a diff, and every round under it."""
-    share = wording.percent(changed_share(chain.response.text, chain.final))
+    share = changed_share(chain.response.text, chain.final)
+    change = f"{wording.percent(share)} of words changed" if share else "the text stays"
     flags = wording.listed(dict.fromkeys(flag for each in chain.rounds for flag in each.flags))
-    title = (
-        f"{before}{chain.prompt.id}: {plural(len(chain.rounds), 'round')}, {share} of words other"
-    )
+    title = f"{before}{chain.prompt.id}: {plural(len(chain.rounds), 'round')}, {change}"
     return Example(
         title + (f", flags: {flags}" if flags else ""),
         (
