@@ -92,7 +92,7 @@ def contest_example(group: Group, contest: Contest) -> Example:
     if group.label is not None and (contest.first, contest.second) == (0, 1):
         people = f", people: {group.label.upper() if group.label != 'tie' else 'a tie'}"
     outcome = verdict.outcome.upper() if verdict.outcome in ("a", "b") else verdict.outcome
-    texts = [wording.said("prompt", group.prompt.request)]
+    texts = [wording.asked(group.prompt)]
     for side, place in (("A", contest.first), ("B", contest.second)):
         candidate = group.candidates[place]
         by = f", of {wording.model_name(candidate.model)}" if candidate.model else ""

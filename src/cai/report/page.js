@@ -5,5 +5,5 @@ toggle.addEventListener("click", () => {
   const isOpen = toggle.getAttribute("aria-pressed") === "true";
   toggle.setAttribute("aria-pressed", String(!isOpen));
   toggle.textContent = isOpen ? "Open all examples" : "Close all examples";
-  for (const each of document.querySelectorAll("details.example")) each.open = !isOpen;
+  for (const each of document.querySelectorAll("details.example, details.held")) each.open = !isOpen;
 });

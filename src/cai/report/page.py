@@ -1,7 +1,8 @@
 """The first screen: what was done, whether it worked, what it cost, and what to distrust."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from cai.engine.telling.snapshot import duration
 from cai.evaluation.family import kinship
@@ -24,11 +25,16 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that the template shows. `n_more_doubts` are in the parts alone."""
+    """All that the template shows.
+
+    `held` are the numbers of parts that lie inside of others, which are told folded; the first
+    screen is about the others. `n_more_doubts` are in the parts alone.
+    """
 
     title: str
     when: str
     parts: tuple[Part, ...]
+    held: frozenset[int]
     headlines: tuple[Noted, ...]
     doubts: tuple[Noted, ...]
     n_more_doubts: int
@@ -36,19 +42,28 @@ class Page:
     costs: Table
     versions: tuple[Fact, ...]
 
+    @property
+    def numbered(self) -> list[tuple[int, Part]]:
+        """Every part with its number."""
+        return list(enumerate(self.parts, 1))
+
 
 def page_of(title: str, parts: Sequence[Part]) -> Page:
     """The page over these parts, in their order."""
-    doubts = list(_doubts(parts))
+    holders = [_holder(part, parts) for part in parts]
+    held = frozenset(place for place, holder in enumerate(holders, 1) if holder is not None)
+    doubts = list(_doubts(parts, held))
+    shown = [each for each in doubts if each.number not in held][:_MOST_DOUBTS]
     dates = sorted(part.began for part in parts if part.began)
     first, last = (dates[0], dates[-1]) if dates else ("", "")
     return Page(
         title,
         _date(first) if _date(first) == _date(last) else f"{_date(first)} to {_date(last)}",
         tuple(parts),
-        tuple(_headlines(parts)),
-        tuple(doubts[:_MOST_DOUBTS]),
-        max(0, len(doubts) - _MOST_DOUBTS),
+        held,
+        tuple(_headlines(parts, held)),
+        tuple(shown),
+        len(doubts) - len(shown),
         _sum(parts),
         _costs(parts),
         tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
@@ -59,29 +74,34 @@ def _date(moment: str) -> str:
     return moment[:10]
 
 
-def _headlines(parts: Sequence[Part]) -> Iterator[Noted]:
+def _headlines(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
     """What compares policies first, then the others in the order of the chain, some of each."""
-    order = sorted(range(len(parts)), key=lambda place: (-parts[place].weight, place))
+    outer = [place for place in range(len(parts)) if place + 1 not in held]
+    order = sorted(outer, key=lambda place: (-parts[place].weight, place))
     left = _MOST_HEADLINES
     taken: dict[int, tuple[Headline, ...]] = {}
     for place in order:
         part = parts[place]
-        is_main = part.weight >= COMPARING or len(parts) == 1
+        is_main = part.weight >= COMPARING or len(outer) == 1
         taken[place] = part.headlines[: min(left, 4 if is_main else 2)]
         left -= len(taken[place])
     for place in sorted(order, key=lambda place: (-max(COMPARING - 1, parts[place].weight), place)):
         yield from (Noted(place + 1, each) for each in taken[place])
 
 
-def _doubts(parts: Sequence[Part]) -> Iterator[Noted]:
-    """Loud ones first, of the whole before those of its parts; equal sentences once."""
+def _doubts(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
+    """Loud ones first, of the whole before those of its parts; equal sentences once.
+
+    Those of parts inside of others come last.
+    """
     listed = [Noted(None, each) for each in _of_the_whole(parts)]
     listed += [Noted(place, each) for place, part in enumerate(parts, 1) for each in part.doubts]
     seen: set[str] = set()
-    for is_loud in (True, False):
+    for is_held, is_loud in product((False, True), (True, False)):
         for each in listed:
             assert isinstance(each.what, Doubt)
-            if each.what.is_loud == is_loud and each.what.text not in seen:
+            is_next = each.what.is_loud == is_loud and (each.number in held) == is_held
+            if is_next and each.what.text not in seen:
                 seen.add(each.what.text)
                 yield each
 

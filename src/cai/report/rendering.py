@@ -6,6 +6,7 @@ forbids every script but the one of the page, by its hash, and every request.
 
 import base64
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -39,6 +40,7 @@ def render(page: Page) -> str:
         page=page,
         style=Markup((_FOLDER / _STYLE).read_text("utf-8")),
         script=Markup(script),
+        version=version("cai-toolkit"),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
     )
 

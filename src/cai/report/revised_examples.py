@@ -90,7 +90,7 @@ def chain_example(chain: Chain, before: str = "") -> Example:
     return Example(
         title + (f", flags: {flags}" if flags else ""),
         (
-            wording.said("prompt", chain.prompt.request),
+            wording.asked(chain.prompt),
             diff("first response → final text", chain.response.text, chain.final),
             *_rounds(chain),
         ),

@@ -187,7 +187,7 @@ def _shelves(tally: _Tally) -> Iterator[Shelf]:
 
 def _together(samples: Samples) -> Example:
     n = wording.plural(len(samples.samples), "response")
-    texts = [wording.said("prompt", samples.prompt.request)]
+    texts = [wording.asked(samples.prompt)]
     for each in samples.samples[:6]:
         name = wording.model_name(each.model)
         texts.append(wording.said(f"response of {name}", each.completion.text))
@@ -197,7 +197,7 @@ def _together(samples: Samples) -> Example:
 def _alone(samples: Samples, each: Sample) -> Example:
     title = f"{samples.prompt.id}: {wording.model_name(each.model)}"
     texts = (
-        wording.said("prompt", samples.prompt.request),
+        wording.asked(samples.prompt),
         wording.said("response", each.completion.text),
     )
     return Example(title, texts)

@@ -207,7 +207,7 @@ def _example(scored: Scored) -> Example:
     value = "no score" if scored.value is None else f"score {scored.value:.2f}"
     by = f" of {wording.model_name(scored.model)}" if scored.model else ""
     texts = (
-        wording.said("prompt", scored.prompt.request),
+        wording.asked(scored.prompt),
         wording.said(f"response{by}", scored.response),
     )
     facts = tuple(map(_fact, scored.scores[:_MOST_PRINCIPLES]))

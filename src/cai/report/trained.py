@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from cai.engine.spending.ledger import Ledger
 from cai.engine.spending.prices import PriceList
+from cai.engine.storage.recipe import RUN_FILE
 from cai.engine.storage.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.report import trained_plots, wording
@@ -172,15 +173,24 @@ def _doubts(
 
 
 def _took(folder: TrainFolder, figures: Mapping[str, object] | None, prices: PriceList) -> Took:
-    """The training's seconds, and the calls of judges that it asked for rewards."""
-    seconds = None if figures is None else _number(figures, "seconds")
-    if not (folder.judging / "run.yaml").exists():
-        return Took(seconds=seconds, cost_usd=0.0)
-    with RunFolder.existing(folder.judging) as run:
-        ledger = Ledger.of(run.database, prices)
-    usage = ledger.usage
-    return Took(
-        ledger.n_calls, usage.prompt_tokens, usage.completion_tokens, ledger.cost_usd, seconds
+    """The training's seconds, and the calls of judges that it asked for rewards, of all processes."""
+    took = Took(
+        seconds=None if figures is None else _number(figures, "seconds"), n_calls=0, cost_usd=0.0
+    )
+    for path in sorted(folder.path.glob(f"{folder.judging.name}*/{RUN_FILE}")):
+        with RunFolder.existing(path.parent) as run:
+            took = _plus(took, Ledger.of(run.database, prices))
+    return took
+
+
+def _plus(took: Took, ledger: Ledger) -> Took:
+    usage, cost = ledger.usage, ledger.cost_usd
+    return replace(
+        took,
+        n_calls=(took.n_calls or 0) + ledger.n_calls,
+        tokens_in=(took.tokens_in or 0) + usage.prompt_tokens,
+        tokens_out=(took.tokens_out or 0) + usage.completion_tokens,
+        cost_usd=None if took.cost_usd is None or cost is None else took.cost_usd + cost,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from cai.engine.telling.snapshot import count
 from cai.evaluation.bootstrap import Estimate
 from cai.report.pieces import Headline, Said, Span
+from cai.types import Prompt
 
 NONE = "–"
 LONGEST_TEXT = 1200
@@ -78,7 +79,7 @@ def model_name(name: str) -> str:
     """A model as people say it: without hash, number type, and folders of this machine."""
     bare = _ADDRESS.sub(r" at \1", _NUMBERS.sub("", _HASH.sub("", name)))
     scheme, colon, place = bare.partition(":")
-    if colon and "/" in scheme:  # no scheme: a colon inside a path
+    if not colon or "/" in scheme:  # a path, with a colon inside or without
         return _FOLDERS.sub(r"\1", bare)
     return scheme + colon + _FOLDERS.sub(r"\1", place)
 
@@ -114,6 +115,12 @@ def plural(n: int, one: str, many: str = "") -> str:
 def clean(text: str) -> str:
     """The text with the characters that HTML cannot hold replaced by a mark."""
     return _CONTROL.sub("�", text)
+
+
+def asked(prompt: Prompt) -> Said:
+    """The last turn of the prompt, which is what responses answer."""
+    n = len(prompt.messages)
+    return said("prompt" if n == 1 else f"prompt, the last of {n} turns", prompt.request)
 
 
 def said(who: str, text: str, longest: int = LONGEST_TEXT) -> Said:
