@@ -155,6 +155,30 @@ def test_the_mix_has_the_share_of_peoples_rows_that_is_asked_for(tmp_path: Path)
         assert set(methods) == {"judge", "people"}
 
 
+@needs_embedded
+def test_the_suites_are_put_to_the_policy_and_judged(tmp_path: Path):
+    files = [str(EXAMPLES / name) for name in ("suite_sides.csv", "suite_statements.jsonl")]
+    shown = run_script("suites.sh", tmp_path, *files, "runs/suites")
+    assert "suite_sides, 12 prompts" in shown
+    sides, statements = json.loads((tmp_path / "runs/suites/suites/suites.json").read_text())[
+        "suites"
+    ]
+    assert sides["found"]["before"]["refused safe"]["n"] == 5
+    assert sides["found"]["before"]["kept: unsafe"]["n"] == 7
+    assert statements["found"]["before"]["matching"]["n"] == 6
+
+
+def test_the_sides_are_the_prompts_of_the_testbed_with_what_is_known_of_them():
+    lines = (EXAMPLES / "suite_sides.csv").read_text("utf-8").splitlines()[1:]
+    asked = {prompt.id: prompt.request for prompt in read_prompts(EXAMPLES / "prompts.jsonl")}
+    for line in lines:
+        id, text, _, side = line.split(",")
+        request = read_request(text)
+        assert text == asked.pop(id)
+        assert request is not None and (request.harm is not None) == (side == "unsafe")
+    assert asked == {}
+
+
 def test_the_own_constitution_is_in_order_and_says_what_the_embedded_model_knows():
     constitution = load_constitution(EXAMPLES / "own_constitution.yaml")
     known = {principle.text for principle in load_constitution("testbed").principles}

@@ -62,6 +62,7 @@ HEAVY_FILES = {
     "cai.models.hf.worker",
     "cai.report.charts",
     "cai.report.plots",
+    "cai.rounds.divergence",
     "cai.testbed.train",
     "cai.training.beginning",
     "cai.training.carrying_out",

@@ -32,6 +32,8 @@ def values_of(
         return {"request": text}
     if step == "reward":
         return {"request": text, "kept": (principle.text,), "broken": (text,)}
+    if step == "choice":
+        return {"request": text, "options": ("Yes?", text), "answers": ("A", "B")}
     if step in ("critique", "revise", "direct"):
         return {"principle": principle, "is_minimal": False}
     if step in ("score", "check"):

@@ -34,8 +34,9 @@ from cai.errors import PromptError
 from cai.types import Conversation, Message, content_hash
 
 Step = Literal[
-    "respond", "critique", "revise", "direct", "judge", "rationale", "score", "check", "reward"
-]
+    "respond", "critique", "revise", "direct", "judge",
+    "rationale", "score", "check", "reward", "choice",
+]  # fmt: skip
 STEPS: tuple[Step, ...] = get_args(Step)
 
 Value = str | bool | Principle | Sequence[Message] | Sequence[str]
@@ -52,6 +53,7 @@ VARIABLES: Mapping[Step, tuple[str, ...]] = {
     "score": ("principle", "conversation", "response"),
     "check": ("principle", "conversation", "response"),
     "reward": ("request", "kept", "broken"),
+    "choice": ("request", "options", "answers"),
 }
 """What each step gives its template, beside `no_revision_needed`, which all have."""
 
@@ -250,7 +252,8 @@ def _trial_values(principle: Principle, flag: bool) -> dict[str, Value]:
     texts = dict.fromkeys(("request", "response", "response_a", "response_b"), "A text.")
     conversation = (Message("user", "A text."),)
     flags = dict.fromkeys(("is_minimal", "has_rationale", "is_negated"), flag)
-    lists = dict.fromkeys(("kept", "broken"), ("A text.",) if flag else ())
+    lists = dict.fromkeys(("kept", "broken", "options"), ("A text.",) if flag else ())
+    lists = {**lists, "answers": ("A", "B")}
     return {**texts, **flags, **lists, "principle": principle, "conversation": conversation}
 
 

@@ -1,0 +1,1 @@
+"""Policies on the same prompts: gathered, set against each other, and counted."""

@@ -9,6 +9,7 @@ import click
 
 from cai.cli.pacing import with_options
 from cai.cli.speaking import sampling_of, templates_for
+from cai.errors import UsageError
 from cai.judging.judge import JudgePlan
 from cai.judging.scoring import ScorePlan
 from cai.models.opening import SCHEMES, open_model
@@ -162,6 +163,26 @@ def scoring(command: Command) -> Command:
     """As `judging`, with a plan for scores."""
     options = [_models(is_required=True), _constitution(is_required=True), *_JUDGE_OPTIONS, _KIND]
     return with_options(_with_judges(ScorePlan, command), options)
+
+
+def checking_if_named(command: Command) -> Command:
+    """As `scoring`, but without a judge or a constitution; the command knows the kind of score."""
+    options = [_models(is_required=False), _constitution(is_required=False), *_JUDGE_OPTIONS]
+    return with_options(_with_judges(ScorePlan, command), options)
+
+
+def check_both_named(judges: JudgeChoice, constitution: str | None) -> None:
+    """Nothing, where there is a judge with a constitution, or neither of them.
+
+    Raises:
+        UsageError: One is there without the other.
+    """
+    if judges.models and constitution is None:
+        raise UsageError("A judge is named and no constitution to judge by. Name one with -c.")
+    if constitution is not None and not judges.models:
+        raise UsageError(
+            "A constitution is named and no judge. Name one with -m, or leave both out."
+        )
 
 
 def _with_judges(kind: type[P], command: Command) -> Command:

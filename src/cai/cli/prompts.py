@@ -9,6 +9,7 @@ from cai.cli.console import printable
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Principle
 from cai.errors import UsageError
+from cai.judging import multiple_choice
 from cai.judging.asking import Question, check_turns, judge_turns, rationale_turns, score_turns
 from cai.judging.comparisons import Comparison
 from cai.prompts import STEPS, Step, TemplateSet, load_templates, shipped_sets
@@ -120,6 +121,7 @@ def _turns(
     asked, principle = user_prompt(request), question.asked
     exchange = (*asked.messages, Message("assistant", response))
     comparison = Comparison(asked, response, response_b)
+    choice = multiple_choice.Question(asked, (response, response_b), right=(0,))
     statement = Statement(principle.id, principle.text, question.is_negated)
     turns = {
         "respond": lambda: respond_turns(templates, asked),
@@ -130,6 +132,7 @@ def _turns(
         "rationale": lambda: rationale_turns(templates, question, comparison),
         "score": lambda: score_turns(templates, principle, asked, response),
         "check": lambda: check_turns(templates, principle, asked, response),
+        "choice": lambda: multiple_choice.choice_turns(templates, choice, choice.orders[0]),
         "reward": lambda: conditioned(exchange, [statement], RewardTemplate.of(templates)),
     }
     return turns[step]()

@@ -13,12 +13,10 @@ from cai.engine.loop import run_async
 from cai.errors import UsageError
 from cai.jobs.pace import Pace
 from cai.jobs.prompt_source import PromptSource
-from cai.models.opening import SCHEMES, open_model
-from cai.models.protocol import Model
-from cai.recipe.casting import Cast
+from cai.models.opening import SCHEMES
+from cai.recipe.casting import cast_of
 from cai.recipe.checking import check_steps
 from cai.recipe.loading import load_recipe, preset_text
-from cai.recipe.ordering import is_trained
 from cai.recipe.parts import ROLES, Role
 from cai.recipe.running import StepOutcome, run_recipe
 from cai.recipe.schema import Recipe
@@ -73,7 +71,7 @@ def run(
     source.check()  # a broken file is said before a model is loaded
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
-    cast = _cast(loaded, model)
+    cast = cast_of(loaded, model)
     done = run_async(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
     if is_json:
         echo_json({"event": "end", "steps": [_as_json(each) for each in done]})
@@ -107,20 +105,6 @@ def _roles(given_roles: tuple[str, ...]) -> dict[Role, str]:
             )
         specs[role] = spec
     return specs
-
-
-def _cast(recipe: Recipe, model: str | None) -> Cast:
-    """The models by role, but of trainings; one that is named twice is opened once."""
-    specs: dict[Role, str] = {
-        role: spec for role, spec in recipe.models.items() if not is_trained(spec)
-    }
-    start = recipe.models.get("respond", model)
-    default = model or specs.get("respond")
-    if default is None:
-        raise click.UsageError("Name a model with -m, or in the recipe under models: respond.")
-    opened: dict[str, Model] = {spec: open_model(spec) for spec in {default, *specs.values()}}
-    by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
-    return Cast(opened[default], by_role, recipe.templates, start)
 
 
 def _as_json(done: StepOutcome) -> dict[str, object]:

@@ -1,9 +1,10 @@
 """Figures with 95 % intervals, by resampling whole prompts.
 
-The percentile bootstrap of Efron 1979, Annals of Statistics 7, over clusters: what is drawn again
-with replacement are the prompts, each with all its pairs, since pairs of one prompt are not
-independent. Where all pairs are of one prompt its pairs are drawn, and the interval holds for that
-prompt alone. Numpy is imported above: only what evaluates imports this file.
+The bootstrap of Efron 1979, Annals of Statistics 7, over clusters: what is drawn again with
+replacement are the prompts, each with all its pairs, since pairs of one prompt are not independent.
+`bca` makes the interval of what is drawn. Where all pairs are of one prompt its pairs are drawn,
+and the interval holds for that prompt alone. Numpy is imported above: only what evaluates imports
+this file.
 """
 
 from collections.abc import Callable
@@ -13,16 +14,19 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cai.evaluation.bca import LEVEL, bca_interval
 from cai.types import Prompt, content_hash
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Figure: TypeAlias = Callable[[Floats], Floats]
+Interval: TypeAlias = tuple[float, float]
 
 N_RESAMPLES = 2000
-LEVEL = 0.95
 
-_CELLS = 2_000_000  # of one block of resamples: 16 MB
+_CELLS = 200_000  # of one block of resamples: what a processor keeps at hand
+_MOST_KINDS = 4000
+_NOISE = 1e-9  # resamples that differ by less are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +101,74 @@ def kappa(tables: Floats) -> Floats:
 
 def bootstrap(
     sums: Floats, figure: Figure, seed: int, n_resamples: int = N_RESAMPLES
-) -> tuple[float, float] | None:
-    """The 95 % percentile interval of a figure of summed rows, each row a unit's sums.
+) -> Interval | None:
+    """The 95 % interval of a figure of summed rows, each row a unit's sums; see `bootstrap_all`."""
+    return bootstrap_all(sums, lambda rows: figure(rows)[:, None], seed, n_resamples)[0]
 
-    Units with equal rows are one kind: a resample is a multinomial draw of how often each kind
-    comes, which is the same distribution and takes no more memory than there are kinds. Resamples
-    in which the figure is not defined are left out. None where all resamples agree.
+
+def bootstrap_all(
+    sums: Floats, figures: Figure, seed: int, n_resamples: int = N_RESAMPLES
+) -> tuple[Interval | None, ...]:
+    """The 95 % intervals of several figures of the same resamples.
+
+    `figures` takes rows of sums and gives a row of figures for each. Resamples in which a figure is
+    not defined, nan, are left out for it. None where all resamples agree, or most are undefined.
     """
-    kinds, counts = np.unique(sums, axis=0, return_counts=True)
-    if len(kinds) < 2:
-        return None
     rng = np.random.default_rng(seed)
-    block = max(1, _CELLS // len(kinds))
+    kinds, kind_of, counts = _kinds(sums, rng)
+    total = counts.astype(np.float64) @ kinds
+    values = figures(total[None, :])[0]
+    if len(kinds) < 2:
+        return (None,) * len(values)
+    left_out = figures(total - kinds)
     found: list[Floats] = []
+    block = max(1, _CELLS // max(len(kind_of), sums.shape[1]))
     for start in range(0, n_resamples, block):
-        size = min(block, n_resamples - start)
-        drawn = rng.multinomial(len(sums), counts / len(sums), size=size)
-        found.append(figure(drawn.astype(np.float64) @ kinds))
-    figures = np.concatenate(found)
-    figures = figures[~np.isnan(figures)]
-    if len(figures) < n_resamples / 2 or figures.min() == figures.max():
+        drawn = _draws(rng, kind_of, counts, min(block, n_resamples - start))
+        found.append(figures(drawn.astype(np.float64) @ kinds))
+    resampled = np.concatenate(found)
+    return tuple(
+        _interval(float(value), resampled[:, place], left_out[:, place], counts)
+        for place, value in enumerate(values)
+    )
+
+
+def _kinds(sums: Floats, rng: np.random.Generator) -> tuple[Floats, Integers, Integers]:
+    """Units with equal rows are one kind: the kinds, the kind of each unit, and their counts.
+
+    Thousands of kinds are thrown together at random into as many groups as are quick to draw; a
+    group then takes the place of a unit, and the variance is the same but for chance.
+    """
+    kinds, kind_of, counts = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
+    if len(kinds) > _MOST_KINDS:
+        groups = rng.permutation(len(sums)) % _MOST_KINDS
+        return _kinds(sums_by_unit(groups, sums), rng)
+    return kinds, kind_of, counts
+
+
+def _draws(rng: np.random.Generator, kind_of: Integers, counts: Integers, size: int) -> Integers:
+    """How often each kind comes in each of `size` resamples, of shape (size, kinds).
+
+    A multinomial draw, quick for few kinds, or counting drawn units, quick for many.
+    """
+    n, n_kinds = len(kind_of), len(counts)
+    if n > 8 * n_kinds:
+        return rng.multinomial(n, counts / n, size=size)
+    drawn = kind_of[rng.integers(n, size=(size, n), dtype=np.int32)]
+    cells = drawn + n_kinds * np.arange(size)[:, None]
+    return np.bincount(cells.ravel(), minlength=size * n_kinds).reshape(size, n_kinds)
+
+
+def _interval(
+    value: float, resampled: Floats, left_out: Floats, counts: Integers
+) -> Interval | None:
+    is_left = ~np.isnan(left_out)
+    n_resamples, resampled = len(resampled), resampled[~np.isnan(resampled)]
+    if np.isnan(value) or len(resampled) < n_resamples / 2 or not is_left.any():
         return None
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(figures, [tail, 100 - tail])
-    return float(low), float(high)
+    if np.ptp(resampled) <= _NOISE * max(1.0, abs(value)):
+        return None
+    return bca_interval(value, resampled, left_out[is_left], counts[is_left])
 
 
 def sums_by_unit(units: Integers, rows: Floats) -> Floats:
@@ -137,5 +185,5 @@ def _share(sums: Floats) -> Floats:
     return sums[:, 0] / sums[:, 1]
 
 
-def _with_interval(value: float, n: int, interval: tuple[float, float] | None) -> Estimate:
+def _with_interval(value: float, n: int, interval: Interval | None) -> Estimate:
     return Estimate(value, n) if interval is None else Estimate(value, n, *interval)

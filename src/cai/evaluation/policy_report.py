@@ -1,9 +1,10 @@
 """What an evaluation of policies finds: all its figures, as `evaluation.json` keeps them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.conduct import Conduct
 from cai.evaluation.ratings import Rating
 from cai.evaluation.win_rates import WinRate
 
@@ -11,27 +12,13 @@ FILE = "evaluation.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
-    """What a policy does on the prompts of one kind, by its texts: shares with 95 % intervals.
-
-    `kind` is `all`, or what the file of prompts says of them, such as `harmful` and `benign`.
-    `figures` are those of `cai.evaluation.text_figures` by name; `shares` are the ones among them
-    that are shares of responses, with intervals: refusals, evasive, boilerplate, empty.
-    """
-
-    kind: str
-    n: int
-    figures: Mapping[str, float]
-    shares: Mapping[str, Estimate]
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyFigures:
     """One policy: where its responses came from, and what they are like.
 
-    `adherence` is the judge's mean probability in [0, 1] that a response keeps each principle, by
-    kind of prompts and id of principle; empty where it was not asked for. `n_unscored` are checks
-    that could not be read.
+    `adherence` is the judge's mean probability in [0, 1] that a response keeps a principle, by kind
+    of prompts and by `constitution/principle`; under the constitution's name alone, the weighted
+    mean over its principles. Empty where it was not asked for. `n_unscored` are checks that could
+    not be read.
     """
 
     name: str
@@ -44,13 +31,18 @@ class PolicyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A standard suite: what is measured there, in words, and each policy's figures by name."""
+    """A standard suite: what is measured there, in words, and each policy's figures by name.
+
+    `differences` are those of the last policy less the first, over the prompts that both answered;
+    empty where there is one policy alone.
+    """
 
     name: str
     kind: str
     measures: Mapping[str, str]
     n: int
     found: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
 
 
 @dataclass(frozen=True, slots=True)

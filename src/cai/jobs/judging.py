@@ -1,9 +1,10 @@
 """Judging over a data set: pairs from files, samples, or revisions against originals."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from cai.drawing import candidates
 from cai.errors import ModelError
 from cai.jobs.described import described_constitution, described_judge
 from cai.jobs.failing import error_of
-from cai.jobs.groups import GroupSource, GroupSummary
+from cai.jobs.groups import GroupSummary
 from cai.jobs.pace import Pace
 from cai.jobs.probing import Asking, Trial, Verdicts, read_judges, warn
 from cai.jobs.running import Job, Outcome, Through, opened, run_job
@@ -27,11 +28,23 @@ from cai.speaker import Speaker
 from cai.types import user_prompt
 
 
+class Groups(Protocol):
+    """Where groups come from; `cai.jobs.groups` has those of files and runs."""
+
+    def check(self) -> GroupSummary:
+        """What there is, after a pass over all of it."""
+        ...
+
+    def items(self) -> Iterator[tuple[str, Group]]:
+        """The groups, each with an id that no other has."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeJob:
     """All that decides the result of a judging run; several `judges` are a jury."""
 
-    source: GroupSource
+    source: Groups
     constitution: Constitution
     judges: tuple[Speaker, ...]
     plan: JudgePlan = JudgePlan()

@@ -30,11 +30,12 @@ from cai.errors import CaiError
 from cai.jobs.estimating import Estimate, Spread, estimate
 from cai.jobs.pace import Pace
 from cai.jobs.stopping import stopped_by_signals
+from cai.judging.multiple_choice import Answers
 from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.models.protocol import Model, Usage
 from cai.records.bodies import dump, read_done
-from cai.records.recipes import Recipe
+from cai.records.recipes import ChoiceRecipe, Recipe
 from cai.revision import Chain
 from cai.sampling import Samples
 
@@ -42,7 +43,7 @@ PACKAGES = ("cai-toolkit", "torch", "transformers")
 
 T = TypeVar("T")
 S = TypeVar("S")
-B = TypeVar("B", Chain, Samples, Judged, Scored)
+B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
 
 Through = Callable[[Model, str], Model]
 """Gives a model in a role as the run asks it."""
@@ -57,7 +58,7 @@ class Job(Generic[T, S, B]):
     finished example of the folder, those of earlier times included; `is_flagged` only new ones.
     """
 
-    recipe: Recipe
+    recipe: Recipe | ChoiceRecipe
     constitution: Constitution | None
     source: S
     n_items: int

@@ -1,9 +1,10 @@
 """Scoring over a data set: every response under every principle."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
@@ -14,7 +15,7 @@ from cai.jobs.failing import error_of
 from cai.jobs.judging import asked_through
 from cai.jobs.pace import Pace
 from cai.jobs.probing import Asking, Trial, Verdicts, read_judges
-from cai.jobs.response_source import Answer, ResponseSource, ResponseSummary
+from cai.jobs.response_source import Answer, ResponseSummary
 from cai.jobs.running import Job, Outcome, Through, opened, run_job
 from cai.judging.asking import MARKS, YES_NO, check_turns, score_turns
 from cai.judging.judge import Judge
@@ -25,11 +26,23 @@ from cai.speaker import Speaker
 from cai.types import derive_seed, user_prompt
 
 
+class Responses(Protocol):
+    """Where responses come from; `cai.jobs.response_source` has those of files and runs."""
+
+    def check(self) -> ResponseSummary:
+        """What there is, after a pass over all of it."""
+        ...
+
+    def items(self) -> Iterator[tuple[str, Answer]]:
+        """The responses, each with an id that no other has."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
     """All that decides the result of a scoring run."""
 
-    source: ResponseSource
+    source: Responses
     constitution: Constitution
     judges: tuple[Speaker, ...]
     plan: ScorePlan = ScorePlan()

@@ -196,11 +196,11 @@ def _sample_job(recipe: Recipe, cast: Cast, source: PromptSource) -> SampleJob:
 def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> JudgeJob:
     step = recipe.judge
     assert step is not None
-    judge = cast.speaker("judge", Sampling(step.temperature, max_tokens=step.max_tokens))
+    judges = cast.judges(Sampling(step.temperature, max_tokens=step.max_tokens))
     return JudgeJob(
         GroupSource((str(out / recipe.judged_step(step)),)),
         constitution,
-        (judge,),
+        judges,
         step.plan,
         step.pairing,
         step.verdicts,
@@ -211,11 +211,11 @@ def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path
 def _score_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> ScoreJob:
     step = recipe.score
     assert step is not None
-    judge = cast.speaker("judge", Sampling(step.temperature, max_tokens=step.max_tokens))
+    judges = cast.judges(Sampling(step.temperature, max_tokens=step.max_tokens))
     return ScoreJob(
         ResponseSource((str(out / recipe.judged_step(step)),)),
         constitution,
-        (judge,),
+        judges,
         ScorePlan(step.kind, step.tags, step.samples),
         step.verdicts,
         recipe.seed,

@@ -138,7 +138,7 @@ class Recipe(Part):
 
     `models` are specs by role; a role that is absent is played by the model given on the command
     line, and without one by that of `respond`. `train/NAME` is the policy of a training, which is
-    then done before the steps in which it plays.
+    then done before the steps in which it plays. `jury` judges beside the role of judge.
     """
 
     cai: Annotated[int, Field(strict=True, ge=1, le=RECIPE_VERSION)] = RECIPE_VERSION
@@ -150,6 +150,7 @@ class Recipe(Part):
     prompts: tuple[Text, ...] = ()
     templates: Text | None = None
     models: Mapping[Role, Text] = {}
+    jury: tuple[Text, ...] = ()
     seed: Annotated[int, Field(strict=True)] = 0
     revise: ReviseStep | None = None
     sample: SampleStep | None = None

@@ -161,7 +161,7 @@ class School:
             return None
         n_principles = None if asked.principles == "all" else asked.principles
         return JudgeChoice(
-            (cast.speaker("judge", Sampling(0.0)),),
+            cast.judges(Sampling(0.0)),
             self.constitution,
             JudgePlan(asked.tags, n_principles, asked.rationale),
             GroupPlan(asked.opponents),
@@ -175,7 +175,7 @@ class School:
         asked = part.score
         if asked is None:
             return None
-        judges = (cast.speaker("judge", Sampling(0.0)),)
+        judges = cast.judges(Sampling(0.0))
         plan = ScorePlan(tags=asked.tags)
         return ScoreChoice(judges, self.constitution, plan, asked.weight, asked.apart)
 

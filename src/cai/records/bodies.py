@@ -7,20 +7,23 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from cai.engine.storage.run_folder import RunFolder
+from cai.judging.multiple_choice import Answers
 from cai.judging.ranking import Judged
 from cai.judging.scoring import Scored
 from cai.revision import Chain
 from cai.sampling import Samples
 
 Body = Chain | Samples | Judged | Scored
-B = TypeVar("B", Chain, Samples, Judged, Scored)
+"""What rows can be made of; answers to the questions of a suite are figures and no rows."""
 
-_ADAPTERS: dict[type[Body], TypeAdapter[Body]] = {
-    kind: TypeAdapter(kind) for kind in (Chain, Samples, Judged, Scored)
+B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
+
+_ADAPTERS: dict[type[Body | Answers], TypeAdapter[Body | Answers]] = {
+    kind: TypeAdapter(kind) for kind in (Chain, Samples, Judged, Scored, Answers)
 }
 
 
-def dump(body: Body) -> str:
+def dump(body: Body | Answers) -> str:
     """JSON without fields at their defaults; half a surrogate pair becomes U+FFFD."""
     content = _ADAPTERS[type(body)].dump_python(body, exclude_defaults=True)
     text = json.dumps(content, ensure_ascii=False)

@@ -94,6 +94,18 @@ class ScoreRecipe(_Part):
     seed: int
 
 
+class ChoiceRecipe(_Part):
+    """Which option a policy chooses in each question of a suite."""
+
+    method: Literal["choice"] = "choice"
+    source: Source
+    policy: JudgeDraw
+    seed: int
+
+
+CHOICE = "choice"
+"""The method of the folder in which a policy's answers to the questions of a suite are kept."""
+
 REWARD = "reward"
 """The method of the folder in which a training keeps what it asked of judges."""
 
@@ -113,6 +125,11 @@ def read_recipe(run: RunFolder) -> Recipe:
         raise JournalError(
             f"{run.path}: holds the answers of judges that a training asked for rewards, and no "
             "examples. See it with `cai status` and `cai cache`, or name the folder of a run."
+        )
+    if run.recipe.get("method") == CHOICE:
+        raise JournalError(
+            f"{run.path}: holds a policy's answers to the questions of a suite, and no examples. "
+            "Name the folder of another run."
         )
     try:
         return _RECIPES.validate_python(dict(run.recipe), strict=False)

@@ -173,7 +173,7 @@ def _doubts(
 
 
 def _took(folder: TrainFolder, figures: Mapping[str, object] | None, prices: PriceList) -> Took:
-    """The training's seconds, and the calls of judges that it asked for rewards, of all processes."""
+    """The training's seconds, and the calls of judges that its processes asked for rewards."""
     took = Took(
         seconds=None if figures is None else _number(figures, "seconds"), n_calls=0, cost_usd=0.0
     )

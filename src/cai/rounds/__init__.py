@@ -1,0 +1,1 @@
+"""Rounds of feedback and training, each measured against anchors that never change."""

@@ -21,7 +21,8 @@ class RoundFound:
     `figures` are by metric, see `cai.rounds.metrics`; what could not be measured is in `missing`,
     with the reason. `adherence` is by principle. `undecided` are principles without which no
     verdict would be another. `broken` are the rules that the round breaks, as sentences; `decision`
-    is what follows from them, and `from_round` whose policy the next round starts from.
+    is what follows from them, and `from_round` whose policy the next round starts from. `parent` is
+    the round whose policy this one started from.
     """
 
     number: int
@@ -35,6 +36,7 @@ class RoundFound:
     decision: Decision
     from_round: int
     seconds: float
+    parent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

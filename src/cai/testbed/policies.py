@@ -20,12 +20,15 @@ from cai.types import Prompt, derive_seed, user_prompt
 MAX_TOKENS = 96
 
 
-def draw_prompts(n: int, seed: int | str, *, is_held_out: bool) -> list[Prompt]:
-    """`n` different requests, about half of them harmful."""
+def draw_prompts(
+    n: int, seed: int | str, *, is_held_out: bool, is_harmful: bool | None = None
+) -> list[Prompt]:
+    """`n` different requests, about half of them harmful where nothing is said."""
     rng = random.Random(f"prompts {seed} {is_held_out}")
     found: dict[str, Prompt] = {}
     while len(found) < n:
-        request = draw_request(rng, is_held_out=is_held_out, is_harmful=rng.random() < 0.5)
+        kind = rng.random() < 0.5 if is_harmful is None else is_harmful
+        request = draw_request(rng, is_held_out=is_held_out, is_harmful=kind)
         found.setdefault(request.text, user_prompt(request.text, f"request-{len(found)}"))
     return list(found.values())
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cai.training.watching.rules import Rule
+from cai.evaluation.rules import Rule
 from cai.training.watching.watcher import DEFAULT_RULES
 
 

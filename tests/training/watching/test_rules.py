@@ -30,7 +30,7 @@ def test_a_rule_warns_unless_it_says_stop():
     ],
 )
 def test_a_limit_is_a_number_or_relative_to_the_start(text: str, start: float, limit: float):
-    assert parse_rule(text).limit(start) == pytest.approx(limit)
+    assert parse_rule(text).limit([start, start]) == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cai.errors import TrainingError
+from cai.evaluation.text_figures import Batch
 from cai.training.watching.metrics import trainer_figures
 from cai.training.watching.rules import parse_rule
-from cai.training.watching.text_figures import Batch
 from cai.training.watching.watcher import FILE, Watcher
 
 STOP = parse_rule("kl > 10 then stop")

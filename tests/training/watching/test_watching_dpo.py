@@ -11,7 +11,8 @@ import torch
 from tiny import save_tiny_model
 
 from cai.errors import UsageError
-from cai.training.watching.rules import Rule, parse_rule
+from cai.evaluation.rules import Rule
+from cai.training.watching.rules import parse_rule
 from cai.training.watching.tape import RewardTape
 from cai.training.watching.watcher import FILE, Watcher
 from cai.types import Conversation, Message

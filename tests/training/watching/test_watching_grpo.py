@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from tiny import save_tiny_model
 
+from cai.evaluation.rules import Rule
 from cai.models.opening import embedded_folder
 from cai.revision_flags import is_refusal
 from cai.training.watching.penalties import with_penalties
-from cai.training.watching.rules import DEFAULT_RULES, Rule, parse_rule
+from cai.training.watching.rules import DEFAULT_RULES, parse_rule
 from cai.training.watching.tape import RewardTape, Text, text_of
 from cai.training.watching.watcher import FILE, Watcher
 

@@ -17,9 +17,9 @@ from transformers import (
     TrainingArguments,
 )
 
+from cai.evaluation.text_figures import Batch
 from cai.training.watching.metrics import OF_REWARDS, Figures, trainer_figures
 from cai.training.watching.tape import RewardTape
-from cai.training.watching.text_figures import Batch
 from cai.training.watching.watcher import Watcher
 
 N_TEXTS = 64

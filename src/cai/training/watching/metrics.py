@@ -2,21 +2,13 @@
 
 from collections.abc import Mapping
 
+from cai.evaluation.text_figures import TEXT_METRICS
+
 Figures = dict[str, float]
 """Values by metric; a figure that could not be measured is not in it."""
 
 METRICS: Mapping[str, str] = {
-    "length": "words a response, mean",
-    "tokens": "tokens a response, mean",
-    "empty": "share of responses without a word",
-    "cut_off": "share of responses that the length limit ended",
-    "distinct_1": "distinct words over all words of the batch",
-    "distinct_2": "distinct pairs of words over all pairs of the batch",
-    "distinct_3": "distinct triples of words over all triples of the batch",
-    "self_similarity": "mean cosine of word pairs between responses to different prompts",
-    "boilerplate": "share of responses with a sentence that many responses to other prompts hold",
-    "refusals": "share of responses that decline, with a reason or without",
-    "evasive": "share of responses that are stock refusals without reason or alternative",
+    **TEXT_METRICS,
     "reward": "reward, mean",
     "reward_std": "reward, standard deviation",
     "reward_length_correlation": "Spearman's correlation of reward and length",

@@ -32,11 +32,11 @@ from transformers import (
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from cai.errors import UsageError
+from cai.evaluation.text_figures import Batch, text_figures
 from cai.models.hf.tokens import Tokenizer, encode_request
 from cai.training.watching.callback import end_by_rule
 from cai.training.watching.metrics import Figures
 from cai.training.watching.samples import Sampled, log_probabilities, looked_at, sample
-from cai.training.watching.text_figures import Batch, text_figures
 from cai.training.watching.watcher import Watcher
 from cai.types import Conversation
 

@@ -13,7 +13,7 @@ from functools import partial, wraps
 from typing import cast
 
 from cai.errors import UsageError
-from cai.training.watching.text_figures import Batch
+from cai.evaluation.text_figures import Batch
 
 Turn = Mapping[str, object]
 Text = str | Sequence[Turn]

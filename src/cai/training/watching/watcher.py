@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import cast
 
 from cai.errors import TrainingError
+from cai.evaluation.rules import Rule
+from cai.evaluation.text_figures import Batch, text_figures
 from cai.training.watching.metrics import METRICS, Figures
-from cai.training.watching.rules import DEFAULT_RULES, Rule
-from cai.training.watching.text_figures import Batch, text_figures
+from cai.training.watching.rules import DEFAULT_RULES
 
 FILE = "watch.jsonl"
 
@@ -33,7 +34,7 @@ class Broken:
     def line(self) -> str:
         """One line for people: step, value, rule, and what follows."""
         rule = self.rule
-        limit = f", limit {self.limit:.3g}" if rule.times else ""
+        limit = f", limit {self.limit:.3g}" if rule.reference else ""
         follows = "The run stops here." if rule.then == "stop" else "A warning; the run goes on."
         found = f"Step {self.step}: {rule.metric} is {self.value:.3g}"
         return f"{found} (rule {rule.text!r}{limit}). {follows}"
@@ -104,7 +105,7 @@ class Watcher:
         self._keep(step, figures)
         self._append({"step": step, **figures})
         found = [
-            Broken(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric][0]))
+            Broken(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric]))
             for rule in self.rules
             if rule.metric in figures and self._is_newly_broken(rule)
         ]

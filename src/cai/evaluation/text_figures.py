@@ -7,7 +7,7 @@ of distinct things it falls with the size of the batch: compare batches of one s
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import sqrt
@@ -17,7 +17,21 @@ import numpy as np
 from cai.errors import UsageError
 from cai.evaluation.statistics import spearman
 from cai.revision_flags import is_evasive, is_refusal
-from cai.training.watching.metrics import Figures
+
+TEXT_METRICS: Mapping[str, str] = {
+    "length": "words a response, mean",
+    "tokens": "tokens a response, mean",
+    "empty": "share of responses without a word",
+    "cut_off": "share of responses that the length limit ended",
+    "distinct_1": "distinct words over all words of the batch",
+    "distinct_2": "distinct pairs of words over all pairs of the batch",
+    "distinct_3": "distinct triples of words over all triples of the batch",
+    "self_similarity": "mean cosine of word pairs between responses to different prompts",
+    "boilerplate": "share of responses with a sentence that many responses to other prompts hold",
+    "refusals": "share of responses that decline, with a reason or without",
+    "evasive": "share of responses that are stock refusals without reason or alternative",
+}
+"""What each figure of texts alone is."""
 
 STOCK_SHARE = 0.3
 """A sentence is stock where more than this share of the responses to other prompts holds it."""
@@ -53,7 +67,7 @@ class Batch:
                 )
 
 
-def text_figures(batch: Batch) -> Figures:
+def text_figures(batch: Batch) -> dict[str, float]:
     """The figures of a batch by metric; those that its texts do not determine are left out."""
     if not batch.responses:
         return {}
@@ -109,7 +123,13 @@ def self_similarity(prompts: Sequence[str], texts: Sequence[Sequence[str]]) -> f
 
 
 def boilerplate(prompts: Sequence[str], responses: Sequence[str]) -> float | None:
-    """Share of responses that hold a stock sentence, in [0, 1]; None where there is one prompt.
+    """Share of responses that hold a stock sentence, in [0, 1]; None where there is one prompt."""
+    found = hold_stock(prompts, responses)
+    return None if found is None else _mean(found)
+
+
+def hold_stock(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] | None:
+    """Whether each response holds a stock sentence; None where there is one prompt.
 
     No list of phrases: a sentence of at least four words is stock, for a response, where at least
     two responses to other prompts hold it too, and more than 30 % of them all do.
@@ -127,10 +147,10 @@ def boilerplate(prompts: Sequence[str], responses: Sequence[str]) -> float | Non
         elsewhere = everywhere[sentence] - by_prompt[prompt][sentence]
         return elsewhere > max(1, STOCK_SHARE * (len(responses) - sizes[prompt]))
 
-    return _mean(
+    return [
         any(is_stock(sentence, prompt) for sentence in own)
         for prompt, own in zip(prompts, sentences, strict=True)
-    )
+    ]
 
 
 def _reward_figures(batch: Batch, texts: Sequence[Sequence[str]]) -> dict[str, float | None]:

@@ -7,16 +7,16 @@ from math import sqrt
 import pytest
 
 from cai.errors import UsageError
-from cai.revision_flags import is_refusal
-from cai.testbed.vocabulary import EVASIONS, KIND, PREACHING, RUDE
-from cai.training.watching.metrics import METRICS
-from cai.training.watching.text_figures import (
+from cai.evaluation.text_figures import (
     Batch,
     boilerplate,
     distinct,
     self_similarity,
     text_figures,
 )
+from cai.revision_flags import is_refusal
+from cai.testbed.vocabulary import EVASIONS, KIND, PREACHING, RUDE
+from cai.training.watching.metrics import METRICS
 
 WORDS = ("a", "lamp", "gate", "goat", "bell", "key", "and", "the", "of", "near")
 

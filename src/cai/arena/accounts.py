@@ -1,0 +1,30 @@
+"""What the steps of an evaluation took, and what they leave of the caps."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cai.engine.spending.ledger import Ledger
+from cai.jobs.pace import Pace
+from cai.jobs.running import Outcome
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Calls and money so far; `pace` has the caps that are left for the steps to come."""
+
+    pace: Pace
+    n_calls: int = 0
+    n_failed: int = 0
+    cost_usd: float | None = 0.0
+
+    def add(self, outcome: Outcome[Any]) -> None:
+        """Takes in a step; the cost is unknown once that of one is."""
+        self.n_failed += outcome.counts.failed
+        self.enter(outcome.ledger)
+
+    def enter(self, ledger: Ledger) -> None:
+        """Takes in what a run took."""
+        self.n_calls += ledger.n_calls
+        cost = ledger.cost_usd
+        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
+        self.pace = replace(self.pace, caps=self.pace.caps.after(ledger))

@@ -1,0 +1,191 @@
+"""What each policy answered to the same prompts, sampled or read."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from cai.arena.accounts import Accounts
+from cai.arena.entrants import Entrant
+from cai.errors import EvaluationError, UsageError
+from cai.evaluation.bootstrap import unit_of
+from cai.evaluation.conduct import ALL
+from cai.jobs.prompt_source import PromptSource
+from cai.jobs.run_source import candidates_of, check_runs, is_run, read_runs
+from cai.jobs.sampling import SampleJob, run_sampling
+from cai.judging.comparisons import Candidate
+from cai.sampling import Samples
+from cai.sources.responses import check_responses, read_responses
+from cai.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Prompts of one kind; `all` where nothing is said of them."""
+
+    source: PromptSource
+    kind: str = ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt that every policy answered, and its kind."""
+
+    prompt: Prompt
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The common prompts by unit, in their order, and each policy's responses to them.
+
+    `models` are those who gave each policy's responses, as far as anybody knows. `n_passed_over` is
+    how many prompts not all policies answered.
+    """
+
+    asked: Mapping[int, Asked]
+    by_policy: Mapping[str, Mapping[int, tuple[Candidate, ...]]]
+    models: Mapping[str, frozenset[str]]
+    n_passed_over: int
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What was said of the prompts; nothing where nothing was."""
+        return tuple(dict.fromkeys(each.kind for each in self.asked.values() if each.kind != ALL))
+
+    def of(self, policy: str, kind: str = ALL) -> Iterator[tuple[int, Asked, Candidate]]:
+        """A policy's responses to the prompts of a kind."""
+        for unit, asked in self.asked.items():
+            if kind in (ALL, asked.kind):
+                for response in self.by_policy[policy][unit]:
+                    yield unit, asked, response
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """How responses are had: `k` of each model to every prompt, sampled into folders of `out`."""
+
+    prompts: tuple[Prompts, ...]
+    k: int
+    seed: int
+    out: Path
+    console: Console
+
+    async def gather(self, entrants: Sequence[Entrant], accounts: Accounts) -> Answers:
+        """The responses of every policy. Without prompts, those count that all policies answered.
+
+        Raises:
+            EvaluationError: No prompt was answered by all.
+            CaiError: As the jobs and readers of the sources.
+        """
+        asked = _asked(self.prompts)
+        for entrant in entrants:  # a broken file is said before a model is sampled
+            _check(entrant)
+        found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
+        models: dict[str, frozenset[str]] = {}
+        texts: dict[int, Asked] = {}
+        for entrant in entrants:
+            mine: dict[int, list[Candidate]] = defaultdict(list)
+            for prompt, candidate in await self._responses(entrant, accounts):
+                unit = unit_of(prompt)
+                mine[unit].append(candidate)
+                texts.setdefault(unit, Asked(prompt, ALL))
+            found[entrant.name] = {unit: tuple(each) for unit, each in mine.items()}
+            models[entrant.name] = _models(entrant, mine.values())
+        return _common(asked or texts, found, models, n_given=len(asked))
+
+    async def _responses(
+        self, entrant: Entrant, accounts: Accounts
+    ) -> Iterator[tuple[Prompt, Candidate]]:
+        if entrant.speaker is None:
+            return _read(entrant)
+        folder = self.out / "responses" / entrant.folder
+        self.console.print(f"[bold]responses[/bold] of {entrant.name} → {folder}", highlight=False)
+        job = SampleJob(self._source(), (entrant.speaker,), self.k, self.seed)
+        accounts.add(await run_sampling(folder, job, accounts.pace, console=self.console))
+        return _of_run(str(folder))
+
+    def _source(self) -> PromptSource:
+        """All files as one source; ids that are unique in each may come twice in several."""
+        if not self.prompts:
+            raise UsageError(
+                "A model is to be asked, and there are no prompts. Name a file of them."
+            )
+        files = tuple(file for each in self.prompts for file in each.source.files)
+        id_column = self.prompts[0].source.id_column if len(files) == 1 else ""
+        return replace(self.prompts[0].source, files=files, id_column=id_column)
+
+
+def _asked(prompts: Sequence[Prompts]) -> dict[int, Asked]:
+    found: dict[int, Asked] = {}
+    for each in prompts:
+        for prompt in each.source.read():
+            found.setdefault(unit_of(prompt), Asked(prompt, each.kind))
+    return found
+
+
+def _check(entrant: Entrant) -> None:
+    if entrant.speaker is not None:
+        return
+    if is_run(entrant.source):
+        check_runs([entrant.source])
+    else:
+        check_responses([entrant.source])
+
+
+def _read(entrant: Entrant) -> Iterator[tuple[Prompt, Candidate]]:
+    if is_run(entrant.source):
+        yield from _of_run(entrant.source)
+        return
+    for row in read_responses([entrant.source]):
+        yield row.prompt, Candidate(row.text, row.model)
+
+
+def _of_run(folder: str) -> Iterator[tuple[Prompt, Candidate]]:
+    policies: set[str] = set()
+    for found in read_runs([folder]):
+        if found is None:
+            continue
+        if isinstance(found, Samples):
+            candidates = candidates_of(found)
+        else:
+            candidates = [Candidate(found.chain.final, found.model)]
+        policies |= {each.model for each in candidates}
+        if len(policies) > 1:
+            raise EvaluationError(
+                f"{folder}: holds responses of several policies, {', '.join(sorted(policies))}. "
+                "Sample each into a folder of its own, or name the models themselves."
+            )
+        for candidate in candidates:
+            yield found.prompt, candidate
+
+
+def _models(entrant: Entrant, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
+    if entrant.speaker is not None:
+        return frozenset({entrant.speaker.model.name})
+    return frozenset(each.model for several in found for each in several if each.model)
+
+
+def _common(
+    asked: Mapping[int, Asked],
+    found: Mapping[str, Mapping[int, tuple[Candidate, ...]]],
+    models: Mapping[str, frozenset[str]],
+    *,
+    n_given: int,
+) -> Answers:
+    kept = {
+        unit: each
+        for unit, each in asked.items()
+        if all(unit in responses for responses in found.values())
+    }
+    if not kept:
+        counts = ", ".join(f"{name} {len(responses)}" for name, responses in found.items())
+        given = f"{n_given} prompts are given; " if n_given else ""
+        raise EvaluationError(
+            f"The policies have no prompt in common: {given}prompts answered: {counts}. Prompts "
+            "are the same where every word of their conversation is. Name models, which are then "
+            "asked the same, or files about the same prompts."
+        )
+    return Answers(kept, found, models, len(asked) - len(kept))

@@ -1,0 +1,130 @@
+"""The policies of an evaluation: models that are sampled, or responses that there are already."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cai.errors import UsageError
+from cai.jobs.run_source import is_run
+from cai.models.opening import open_model, parse_spec
+from cai.models.protocol import Sampling
+from cai.prompts import load_templates
+from cai.speaker import Speaker
+
+_NAMED = re.compile(r"(?P<name>[^=:/?]+)=(?P<source>.+)", re.DOTALL)
+_MODEL_FILES = ("config.json", "adapter_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A policy by the name that its figures stand under.
+
+    `source` is a model's spec, the folder of a run, or a file of responses. `speaker` is there for
+    a model, which is then sampled.
+    """
+
+    name: str
+    source: str
+    speaker: Speaker | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder's."""
+        return re.sub(r"[^\w.-]+", "-", self.name).strip("-.") or "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """NAME=SOURCE as it was written; the name is that of the source where none is given."""
+
+    name: str
+    source: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Named":
+        """The name and source of `before=embedded`, or of a source alone.
+
+        The folder of a model stands for `hf:FOLDER`.
+
+        Raises:
+            UsageError: Nothing is named.
+        """
+        found = _NAMED.fullmatch(text.strip())
+        name, source = (found["name"].strip(), found["source"].strip()) if found else ("", text)
+        if not source.strip() or (found and not name):
+            raise UsageError(
+                f"{text!r} names no policy. Write NAME=SOURCE, such as after=hf:models/rl."
+            )
+        if _is_model_folder(source):
+            source = f"hf:{source}"
+        return cls(name or _name_of(source), source)
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is to be sampled: neither the folder of a run nor a file."""
+        return not is_run(self.source) and not Path(self.source).exists()
+
+
+def parse_entrants(texts: Sequence[str]) -> tuple[Named, ...]:
+    """The policies in their order, each with a name of its own.
+
+    Raises:
+        UsageError: Two have the same name, or something is no policy at all.
+    """
+    found = [Named.parse(text) for text in texts]
+    seen: dict[str, Named] = {}
+    for each in found:
+        if each.name in seen:
+            raise UsageError(
+                f"Two policies are called {each.name!r}: {seen[each.name].source} and "
+                f"{each.source}. Name them: -p before={seen[each.name].source} "
+                f"-p after={each.source}"
+            )
+        seen[each.name] = each
+        if each.is_model:
+            _check_spec(each.source)
+    return tuple(found)
+
+
+def open_entrants(
+    named: Sequence[Named], sampling: Sampling, templates: str | None = None
+) -> tuple[Entrant, ...]:
+    """The policies, models opened; one that is named twice is opened once.
+
+    Raises:
+        ModelError: A model is not there or cannot be loaded.
+    """
+    opened = {each.source: open_model(each.source) for each in named if each.is_model}
+
+    def entrant(each: Named) -> Entrant:
+        model = opened.get(each.source)
+        if model is None:
+            return Entrant(each.name, each.source)
+        if templates is None:
+            return Entrant(each.name, each.source, Speaker.of(model, sampling))
+        return Entrant(each.name, each.source, Speaker(model, load_templates(templates), sampling))
+
+    return tuple(map(entrant, named))
+
+
+def _check_spec(source: str) -> None:
+    try:
+        parse_spec(source)
+    except UsageError as error:
+        raise UsageError(
+            f"{source!r} is no policy: there is no run folder, model folder or file of that name, "
+            f"and {str(error)[0].lower()}{str(error)[1:]}"
+        ) from None
+
+
+def _is_model_folder(source: str) -> bool:
+    path = Path(source)
+    return path.is_dir() and any((path / name).is_file() for name in _MODEL_FILES)
+
+
+def _name_of(source: str) -> str:
+    """The last part of a path or name, without scheme, endpoint, options and suffix."""
+    bare = source.partition("?")[0].partition("@http")[0]
+    place = re.sub(r"^(?:hf|openai|anthropic|vllm):", "", bare).rstrip("/").rpartition("/")[2]
+    return re.sub(r"\.(?:jsonl?|csv|parquet|tsv)(?:\.gz)?$", "", place) or source

@@ -1,0 +1,102 @@
+"""What a reader of an evaluation must know beside its figures, in plain sentences."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cai.arena.accounts import Accounts
+from cai.arena.answers import Answers
+from cai.arena.plan import EvaluationPlan, Judging
+from cai.arena.stopping import Judged
+from cai.evaluation.family import kinship
+from cai.evaluation.matches import READABLE, Matches
+from cai.evaluation.sample_size import advice, seen_spread
+from cai.evaluation.win_rates import WinRate, points, readable
+
+
+def remarks(
+    answers: Answers,
+    judging: Judging | None,
+    judged: Judged | None,
+    plan: EvaluationPlan,
+    accounts: Accounts,
+) -> Iterator[str]:
+    """The most important first."""
+    if judging is not None:
+        yield from own_judges(answers, judging)
+    for rate in judged.win_rates if judged else ():
+        yield from _of_rate(rate)
+    if judged is not None and judged.undecided is not None:
+        yield from _of_stopping(judged, answers, plan)
+    if answers.n_passed_over:
+        yield f"{answers.n_passed_over} prompts that not every policy answered are left out."
+    if accounts.n_failed:
+        yield f"{accounts.n_failed} examples failed and are in no figure; ask for them again."
+    if judging is None:
+        yield "Nobody judged: these figures are of the texts, and say nothing of better or worse."
+    elif judged is not None and judged.undecided is None:
+        yield from _of_size(judged.matches, plan.half_width)
+
+
+def own_judges(answers: Answers, judging: Judging) -> Iterator[str]:
+    """A sentence for each judge that is one of the policies, or of the family of one."""
+    for judge in judging.judges:
+        name = judge.model.name
+        for policy, models in answers.models.items():
+            kin = {kinship(name, model) for model in models}
+            if "same" in kin:
+                yield (
+                    f"The judge {name} is the policy {policy}: it may prefer its own words, so do "
+                    "not rest on these win rates alone. Name another judge, or see `cai audit`."
+                )
+            elif "family" in kin:
+                yield f"The judge {name} is of the same family as the policy {policy}."
+
+
+def _of_size(matches: Matches, half_width: float) -> Iterator[str]:
+    """About the pair whose rate is least sure."""
+    spreads: list[tuple[float, int]] = []
+    for first, second in matches.pairs:
+        table = readable(matches.of(second, first))
+        spread = seen_spread(points(table), table.units) if len(table) else None
+        if spread:
+            spreads.append((spread, len(np.unique(table.units))))
+    if spreads:
+        spread, n_prompts = max(spreads)
+        yield advice(n_prompts, spread, half_width)
+
+
+def _of_rate(rate: WinRate) -> Iterator[str]:
+    who = f"{rate.policy} against {rate.opponent}"
+    n_read = sum(rate.outcomes.get(each, 0) for each in READABLE)
+    n_sided = rate.outcomes.get("a", 0) + rate.outcomes.get("b", 0)
+    if not n_read:
+        yield f"{who}: no verdict of {rate.n} could be read, so there is no win rate."
+        return
+    if not n_sided:
+        yield f"{who}: all {n_read} readable matches are ties, so nobody is shown to be better."
+    if n_read < rate.n:
+        yield f"{who}: {rate.n - n_read} of {rate.n} matches could not be read and are left out."
+    raw, level = rate.rate, rate.length_controlled
+    if raw and level and abs(raw.value - level.value) > 0.05:
+        yield (
+            f"{who}: {raw.value:.1%} of matches are won, {level.value:.1%} at equal length: length "
+            f"is part of it, {rate.policy} having the longer response in {rate.longer or 0:.0%}."
+        )
+
+
+def _of_stopping(judged: Judged, answers: Answers, plan: EvaluationPlan) -> Iterator[str]:
+    n = len(answers.asked)
+    rate = f"{plan.error_rate:g}"
+    if judged.undecided:
+        pairs = ", ".join(f"{first} and {second}" for first, second in judged.undecided)
+        yield (
+            f"After all {n} prompts it is not decided at an error rate of {rate} between {pairs}: "
+            "they may be equal, or more prompts are needed."
+        )
+    else:
+        yield (
+            f"Judging stopped after {judged.n_prompts} of {n} prompts, when every pair was decided "
+            f"at an error rate of {rate} for all together. The intervals of win rates hold for "
+            "that; those of probabilities, lengths and ratings do not, and are too narrow."
+        )

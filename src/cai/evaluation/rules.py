@@ -1,0 +1,133 @@
+"""Rules over figures measured again and again: `METRIC OP VALUE [surely] [for N] [then …]`.
+
+`evasive > 0.3 then stop`, `distinct_2 < 0.5*start`, `length > 2*start for 3`. The value may be
+relative to the metric's first value, `0.5*start`, `start+0.3`, or to the one before, `last-0.1`.
+`surely` is for figures with intervals: the whole interval must be beyond the value.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, cast
+
+from cai.errors import UsageError
+
+Consequence = Literal["warn", "stop", "roll back", "ask"]
+Comparison = Literal[">", ">=", "<", "<="]
+Reference = Literal["start", "last"]
+
+_COMPARE: dict[Comparison, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_NUMBER = r"\d+(?:\.\d*)?(?:e-?\d+)?|\.\d+"
+_RULE = re.compile(
+    rf"""\s*(?P<metric>[\w/-]+)\s*(?P<comparison>>=|<=|>|<)\s*
+    (?:(?P<number>-?(?:{_NUMBER}))
+     |(?:(?P<times>{_NUMBER})\s*\*\s*)?(?P<reference>start|last)
+      (?:\s*(?P<sign>[+-])\s*(?P<plus>{_NUMBER}))?)
+    (?:\s+(?P<surely>surely))?
+    (?:\s+for\s+(?P<n>[1-9]\d*))?
+    (?:\s+then\s+(?P<then>warn|stop|roll\s+back|ask))?\s*""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The metrics that rules may be about, what may follow, and whether figures have intervals."""
+
+    metrics: Mapping[str, str]
+    consequences: tuple[Consequence, ...] = ("warn", "stop")
+    has_intervals: bool = False
+
+    @property
+    def form(self) -> str:
+        """How a rule is written, in a sentence."""
+        surely = " surely" if self.has_intervals else ""
+        follows = " or ".join(f"'then {each}'" for each in self.consequences if each != "warn")
+        surely = "'surely', " if surely else ""
+        return f"METRIC > VALUE, optionally followed by {surely}'for N' and {follows}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Broken where the last `n` values of the metric are all beyond `times` × reference + `plus`.
+
+    A rule without a reference compares with `plus` alone.
+    """
+
+    text: str
+    metric: str
+    comparison: Comparison
+    times: float
+    plus: float
+    n: int
+    then: Consequence
+    reference: Reference | None = None
+    is_sure: bool = False
+
+    def limit(self, values: Sequence[float], place: int = -1) -> float:
+        """What the value at that place is compared with, among the metric's values in order."""
+        if self.reference is None:
+            return self.plus
+        before = values[0] if self.reference == "start" else values[place - 1]
+        return self.times * before + self.plus
+
+    def holds(self, values: Sequence[float], edges: Sequence[float] | None = None) -> bool:
+        """Whether these values of the metric, in order, break the rule now.
+
+        The first value is the start itself, and never counts against a rule that is relative to it.
+        `edges` are the ends of the intervals next to the limit, which a sure rule compares.
+        """
+        if len(values) < self.n + (self.reference is not None):
+            return False
+        compared = edges if self.is_sure and edges is not None else values
+        compare = _COMPARE[self.comparison]
+        return all(
+            compare(compared[place], self.limit(values, place)) for place in range(-self.n, 0)
+        )
+
+
+def parse_rule(text: str, vocabulary: Vocabulary) -> Rule:
+    """The rule that a text says.
+
+    Raises:
+        UsageError: It is none, of a metric that nobody measures, or with what cannot follow here.
+    """
+    found = _RULE.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            f"Rule {text!r} cannot be read. Write {vocabulary.form}, as in "
+            "'evasive > 0.3 then stop', 'distinct_2 < 0.5*start' or 'length > 2*start for 3'."
+        )
+    metric = found["metric"]
+    if metric not in vocabulary.metrics:
+        close = get_close_matches(metric, vocabulary.metrics, n=1)
+        known = ", ".join(vocabulary.metrics)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {known}."
+        raise UsageError(f"Rule {text!r}: no metric is called {metric!r}. {hint}")
+    then = cast(Consequence, " ".join((found["then"] or "warn").split()))
+    if then not in vocabulary.consequences:
+        able = ", ".join(vocabulary.consequences)
+        raise UsageError(f"Rule {text!r}: {then!r} cannot follow here. What can is {able}.")
+    if found["surely"] and not vocabulary.has_intervals:
+        raise UsageError(
+            f"Rule {text!r}: figures have no intervals here, so nothing is sure. Leave 'surely' "
+            "out, and use 'for N' against chance."
+        )
+    return Rule(
+        " ".join(text.split()),
+        metric,
+        cast(Comparison, found["comparison"]),
+        0.0 if found["number"] else float(found["times"] or 1),
+        float(found["number"] or (found["sign"] or "") + (found["plus"] or "0")),
+        int(found["n"] or 1),
+        then,
+        cast("Reference | None", found["reference"]),
+        bool(found["surely"]),
+    )

@@ -1,0 +1,94 @@
+"""How far a policy is from earlier ones, token by token, on responses of its own.
+
+KL(π ‖ π₀) is estimated as the mean over responses y of π of log π(y|x) − log π₀(y|x), in nats a
+response; the entropy as the mean over their tokens of −log π. One response at temperature 1 to each
+prompt, from a seed of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+
+from cai.errors import CaiError
+from cai.evaluation.bootstrap import Estimate, Floats, bootstrap
+from cai.models.hf.tokens import Tokenizer, encode_request
+from cai.models.opening import parse_spec
+from cai.training.start import Start, open_start
+from cai.training.watching.samples import Sampled, log_probabilities, looked_at, sample
+from cai.types import Prompt
+
+
+def divergences(
+    policy: str,
+    earlier: Mapping[str, str],
+    prompts: Sequence[Prompt],
+    max_tokens: int,
+    seed: int,
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """The entropy, and the divergence from each earlier policy, by the name it is given here.
+
+    The second mapping says of what could not be measured why.
+    """
+    missing = ["entropy", *earlier]
+    if _is_remote(policy):
+        return {}, dict.fromkeys(missing, f"{policy} is behind a server, which shows no tokens")
+    try:
+        own = open_start(policy, "language")
+    except CaiError as error:
+        return {}, dict.fromkeys(missing, str(error))
+    samples = _samples(own, prompts, max_tokens, seed)
+    logs = _logs(own, samples, seed)
+    n_tokens = np.array([n for part in samples for n in part.n_tokens], np.float64)
+    found = {"entropy": _mean(-logs, n_tokens, seed)}
+    lost: dict[str, str] = {}
+    opened: dict[str, Floats] = {policy: logs}
+    for name, spec in earlier.items():
+        if spec not in opened:
+            others = _others(spec, own, samples, seed)
+            if isinstance(others, str):
+                lost[name] = others
+                continue
+            opened[spec] = others
+        found[name] = _mean(logs - opened[spec], np.ones(len(logs)), seed)
+    return found, lost
+
+
+def _samples(policy: Start, prompts: Sequence[Prompt], max_tokens: int, seed: int) -> list[Sampled]:
+    tokenizer = cast(Tokenizer, policy.tokenizer)
+    encoded = [encode_request(tokenizer, prompt.messages) for prompt in prompts]
+    pad = policy.tokenizer.pad_token_id
+    with looked_at(policy.model, seed):
+        return sample(policy.model, encoded, cast(int, pad), max_tokens)
+
+
+def _logs(policy: Start, samples: Sequence[Sampled], seed: int) -> Floats:
+    with looked_at(policy.model, seed), torch.inference_mode():
+        found = [each for part in samples for each in log_probabilities(policy.model, part)]
+    return np.array(found, np.float64)
+
+
+def _others(spec: str, own: Start, samples: Sequence[Sampled], seed: int) -> Floats | str:
+    """The log-probabilities under another policy, or why there are none."""
+    if _is_remote(spec):
+        return f"{spec} is behind a server, which shows no tokens"
+    try:
+        other = open_start(spec, "language")
+    except CaiError as error:
+        return str(error)
+    if other.tokenizer.get_vocab() != own.tokenizer.get_vocab():
+        return f"{spec} has other tokens than {own.spec}"
+    return _logs(other, samples, seed)
+
+
+def _mean(sums: Floats, weights: Floats, seed: int) -> Estimate:
+    """The sum over the sum of the weights, with an interval over responses."""
+    rows = np.column_stack((sums, weights))
+    interval = bootstrap(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
+    low, high = interval or (None, None)
+    return Estimate(float(sums.sum() / weights.sum()), len(sums), low, high)
+
+
+def _is_remote(spec: str) -> bool:
+    return parse_spec(spec).scheme == "openai"

@@ -1,0 +1,216 @@
+"""A round's policy held against the anchors: every figure of `cai.rounds.metrics`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cai.arena.answers import Answers
+from cai.arena.contests import Contests
+from cai.engine.storage.run_folder import RunFolder
+from cai.errors import EvaluationError
+from cai.evaluation.agreement import agreement
+from cai.evaluation.bootstrap import (
+    Estimate,
+)
+from cai.evaluation.conduct import ALL, conduct
+from cai.evaluation.principles import ENOUGH, PrincipleTally
+from cai.evaluation.win_rates import win_rates
+from cai.judging.ranking import Judged
+from cai.judging.verdicts import Verdict
+from cai.records.bodies import read_done
+from cai.rounds.anchorage import Anchorage
+from cai.rounds.metrics import SHARES, TEXTS
+from cai.rounds.places import name_of
+from cai.rounds.two_judges import agreement_gap, judge_gap, judges_agree
+
+_SAME = "the next round's judge is the frozen judge itself"
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was found of a round's policy; the fields are those of `cai.rounds.found.RoundFound`."""
+
+    figures: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
+    missing: dict[str, str] = field(default_factory=dict[str, str])
+    adherence: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
+    undecided: tuple[str, ...] = ()
+
+
+async def measure(
+    anchorage: Anchorage, number: int, policies: Mapping[int, str], parent: int
+) -> Measured:
+    """The policy of round `number`, beside round 0 and the round it started from.
+
+    The next round's judge is the one that would judge if that policy went on.
+
+    Raises:
+        CaiError: As the jobs. What was answered until then is kept.
+    """
+    found, policy = Measured(), policies[number]
+    anchors = anchorage.recipe.anchors
+    judges = anchorage.recipe.judges_after(policy)
+    answers = await anchorage.answers(number, policy, sorted({0, parent} - {number}))
+    _texts(found, answers, number, anchorage.recipe.seed)
+    if number:
+        await _contests(found, anchorage, answers, number, parent, judges)
+    if anchors.people:
+        await _ask_of_people(found, anchorage, number, judges)
+    if anchors.checks:
+        checked = await anchorage.check(answers, number)
+        _checks(found, checked.of(name_of(number), anchorage.recipe.seed).get(ALL, {}))
+    if anchors.divergence_prompts:
+        _divergences(found, anchorage, answers, policy, policies, parent)
+    return found
+
+
+def _texts(found: Measured, answers: Answers, number: int, seed: int) -> None:
+    for kind in (ALL, *answers.kinds):
+        rows = list(answers.of(name_of(number), kind))
+        of = conduct(
+            kind,
+            [unit for unit, _, _ in rows],
+            [response.text for _, _, response in rows],
+            [response.is_cut_off for _, _, response in rows],
+            seed,
+        )
+        for name in SHARES:
+            if name in of.shares:
+                found.figures[name if kind == ALL else f"{name}/{kind}"] = of.shares[name]
+        if kind == ALL:
+            for name in set(TEXTS).difference(SHARES) & set(of.figures):
+                found.figures[name] = Estimate(of.figures[name], of.n)
+
+
+async def _contests(
+    found: Measured,
+    anchorage: Anchorage,
+    answers: Answers,
+    number: int,
+    parent: int,
+    judges: tuple[str, ...],
+) -> None:
+    contests = anchorage.contests(answers, number, parent)
+    folder, frozen = anchorage.places.anchors(number), anchorage.frozen_judges
+    try:
+        contests.check()
+    except EvaluationError as error:
+        names = ("win_start", "win_last", "level_start", "level_last", "judge_gap", "undecided")
+        found.missing |= dict.fromkeys(names, str(error))
+        return
+    verdicts = await anchorage.judge(contests, frozen, folder / "frozen")
+    _rates(found, contests, verdicts, number, parent)
+    if anchorage.same_judges(judges, frozen):
+        found.missing |= {"judge_gap": _SAME, "judges_agree": _SAME}
+        _deciding(found, anchorage, folder / "frozen")
+        return
+    currents = await anchorage.judge(contests, judges, folder / "current")
+    gap, agree = judge_gap(contests, verdicts, currents), judges_agree(contests, verdicts, currents)
+    for name, value in (("judge_gap", gap), ("judges_agree", agree)):
+        if value is None:
+            found.missing[name] = "no contest was read by both judges"
+        else:
+            found.figures[name] = value
+    _deciding(found, anchorage, folder / "current")
+
+
+def _rates(
+    found: Measured,
+    contests: Contests,
+    verdicts: Mapping[str, Verdict],
+    number: int,
+    parent: int,
+) -> None:
+    by_opponent = {
+        each.opponent: each for each in win_rates(contests.matches(verdicts), contests.seed)
+    }
+    for against, ending in ((0, "start"), (parent, "last")):
+        each = by_opponent[name_of(against)]
+        for name, value in (
+            (f"win_{ending}", each.rate),
+            (f"level_{ending}", each.length_controlled),
+        ):
+            if value is not None:
+                found.figures[name] = value
+            else:
+                found.missing[name] = (
+                    f"{name_of(number)} against {each.opponent}: nothing to tell by"
+                )
+
+
+def _deciding(found: Measured, anchorage: Anchorage, folder: Path) -> None:
+    tally = PrincipleTally(anchorage.plan.tie_margin)
+    with RunFolder.existing(folder) as run:
+        for _, judged in read_done(run, Judged):
+            for contest in judged.contests:
+                tally.add(contest.verdict)
+    principles = tally.report()
+    asked = [each for each in principles.influences if each.n_shared >= ENOUGH]
+    if not asked:
+        found.missing["undecided"] = f"fewer than {ENOUGH} verdicts rest on several principles"
+        return
+    found.undecided = principles.never_decide
+    share = len(principles.never_decide) / len(asked)
+    found.figures["undecided"] = Estimate(share, len(asked))
+
+
+async def _ask_of_people(
+    found: Measured, anchorage: Anchorage, number: int, judges: tuple[str, ...]
+) -> None:
+    """The next round's judge on people's pairs, and the frozen one on them once."""
+    folder = anchorage.places.anchors(number) / "people"
+    await anchorage.judge(anchorage.people, judges, folder)
+    _people(found, anchorage, folder)
+    if anchorage.same_judges(judges, anchorage.frozen_judges):
+        found.missing["agreement_gap"] = _SAME
+        return
+    frozen = anchorage.places.anchors(0) / "people-frozen"
+    await anchorage.judge(anchorage.people, anchorage.frozen_judges, frozen)
+    gap = agreement_gap(folder, frozen, anchorage.recipe.seed)
+    if gap is None:
+        found.missing["agreement_gap"] = "no pair of people was read by both judges"
+    else:
+        found.figures["agreement_gap"] = gap
+
+
+def _people(found: Measured, anchorage: Anchorage, folder: Path) -> None:
+    with RunFolder.existing(folder) as run:
+        judged = (judged for _, judged in read_done(run, Judged))
+        report = agreement(judged, anchorage.plan, seed=anchorage.recipe.seed)
+    accuracy, ece = report.overall.accuracy, report.overall.ece
+    if accuracy is None or ece is None:
+        why = "no verdict could be read on a pair of which people prefer a side"
+        found.missing |= {"agreement": why, "calibration": why}
+        return
+    found.figures["agreement"] = accuracy
+    found.figures["calibration"] = Estimate(ece, report.overall.n_readable)
+
+
+def _checks(found: Measured, adherence: Mapping[str, Estimate]) -> None:
+    principles = {name: each for name, each in adherence.items() if "/" in name}
+    found.adherence = {name.partition("/")[2]: each for name, each in principles.items()}
+    whole = next((each for name, each in adherence.items() if "/" not in name), None)
+    if whole is None:
+        found.missing |= dict.fromkeys(("adherence", "adherence_least"), "no check could be read")
+        return
+    found.figures["adherence"] = whole
+    found.figures["adherence_least"] = min(principles.values(), key=lambda each: each.value)
+
+
+def _divergences(
+    found: Measured,
+    anchorage: Anchorage,
+    answers: Answers,
+    policy: str,
+    policies: Mapping[int, str],
+    parent: int,
+) -> None:
+    from cai.rounds.divergence import divergences  # heavy: torch
+
+    anchors = anchorage.recipe.anchors
+    prompts = [asked.prompt for asked in list(answers.asked.values())[: anchors.divergence_prompts]]
+    earlier = {"kl_start": policies[0], "kl_last": policies[parent]}
+    figures, missing = divergences(
+        policy, earlier, prompts, anchors.max_tokens, anchorage.recipe.seed
+    )
+    found.figures |= figures
+    found.missing |= missing
