@@ -13,6 +13,8 @@ from cai.evaluation.ratings import Rating
 from cai.evaluation.win_rates import WinRate
 from cai.rounds.found import FILE as ROUNDS_FILE
 from cai.rounds.found import Decision, RoundFound, Series
+from cai.suites.running import FILE as SUITES_FILE
+from cai.suites.running import SuitesFound
 from cai.testbed.found import FILE as TRUTH_FILE
 from cai.testbed.found import PolicyTruth, TruthFound
 from cai.testbed.measure import Rates
@@ -162,4 +164,24 @@ def truth(folder: Path, *rates: tuple[str, float, float]) -> Path:
         for name, harmful, helped in rates
     ]
     keep(folder / TRUTH_FILE, TruthFound(tuple(found)))
+    return folder
+
+
+def suites(folder: Path) -> Path:
+    """Two policies in one suite, judged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {
+        name: {"accuracy": around(value, 221)} for name, value in (("start", 0.5), ("RL", 0.66))
+    }
+    suite = Suite(
+        "hhh",
+        "choice",
+        {"accuracy": "answered right"},
+        221,
+        figures,
+        {"accuracy": around(0.16, 221)},
+    )
+    policies = {"start": "embedded", "RL": "hf:/home/somebody/rl"}
+    found = SuitesFound(policies, ("openai:judge@http://h/v1",), "one 1.0", (suite,), 900, 3, 0.0)
+    keep(folder / SUITES_FILE, found)
     return folder

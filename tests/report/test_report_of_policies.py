@@ -1,12 +1,15 @@
 """The report of trainings, evaluations and rounds: what it says is what is in the folder."""
 
+import json
 from pathlib import Path
 
 import pytest
-from made_findings import evaluation, series, training, truth, win_rate
+from made_findings import evaluation, series, suites, training, truth, win_rate
 from reading_pages import Page, read
 
+from cai.report.counting import share_of
 from cai.report.events import read_scalars
+from cai.report.wording import bounds
 from cai.report.writing import write_report
 
 FIGURES = {
@@ -171,16 +174,46 @@ def test_rounds_say_which_is_the_best_and_which_rules_were_broken(tmp_path: Path
 
 def test_the_drift_of_rounds_is_in_tables_and_lines(tmp_path: Path):
     page = report_of(series(tmp_path / "tries"))
-    assert page.row("Drift, by round (95 %)", "words a response, mean") == [
+    assert page.row("Drift, by round (95 %)", "length: words a response, mean") == [
         *("20 (19 to 21)", "24 (23 to 25)", "31 (30 to 32)", "64 (63 to 65)")
     ]
     assert page.row("The rounds", "round 3")[:3] == ["round 2", "roll back", "1"]
     drawn = {words.partition(".")[0]: words for words in pictures(page)}
     assert "round 0 +0, round 1 +70, round 2 +241, round 3 +35" in drawn["Ratings over rounds"]
-    length = drawn["Words a response, mean"]
+    length = drawn["length: words a response, mean"]
     assert "round 0 20, round 1 24, round 2 31, round 3 64" in length
-    assert length.endswith("Broken: round 3: length is 64, above 3 × its start.")
+    assert length.endswith("broken in round 3: length is 64, above 3 × its start.")
     assert "round 0: no-harm 40.0%" in drawn["Adherence, first and last round"]
+
+
+def test_the_limits_of_rules_are_drawn_where_the_series_says_them(tmp_path: Path):
+    """Twice round 0's 20 is 40; a rule against the round before has no one limit."""
+    folder = series(tmp_path / "tries")
+    rules = ["length > 2*start then stop", "length > last+10", "length < 5"]
+    (folder / "rounds.yaml").write_text(json.dumps({"rules": rules}), "utf-8")
+    (length,) = [words for words in pictures(report_of(folder)) if words.startswith("length")]
+    assert "; limit 40 by the rule length > 2*start then stop; limit 5 by the rule length" in length
+    assert "last+10" not in length
+    (folder / "rounds.yaml").write_text("rules: [nothing > 3]", "utf-8")
+    (length,) = [words for words in pictures(report_of(folder)) if words.startswith("length")]
+    assert "limit" not in length
+
+
+def test_without_rules_of_their_own_rounds_have_the_usual_limits(tmp_path: Path):
+    folder = series(tmp_path / "tries")
+    (folder / "rounds.yaml").write_text("rules: null", "utf-8")
+    (length,) = [words for words in pictures(report_of(folder)) if words.startswith("length")]
+    assert "; limit 40 by the rule length > 2*start then stop; limit 8 by the rule" in length
+
+
+def test_suites_are_told_with_their_differences(tmp_path: Path):
+    page = report_of(suites(tmp_path / "suites"))
+    assert "start and RL were put through hhh, judged by openai:judge at h." in page.text
+    assert "+0.160 (0.11 to 0.21) hhh: answered right, last policy less first, n = 221" in page.text
+    assert page.row("Suite hhh, 221 cases", "answered right") == [
+        *("0.5 (0.45 to 0.55)", "0.66 (0.61 to 0.71)", "0.16 (0.11 to 0.21)")
+    ]
+    assert "3 examples failed and are in no figure." in page.text
 
 
 def test_what_rounds_cost_is_unknown_where_a_price_is(tmp_path: Path):
@@ -195,7 +228,10 @@ def test_policies_are_told_against_the_truth_with_what_became_worse(tmp_path: Pa
         truth(tmp_path / "t", ("start", 0.9, 0.85), ("SL", 0.3, 0.6), ("RL", 0.2, 0.5))
     )
     worked = page.text.partition("Did it work?")[2]
-    assert worked.startswith(" 90.0% → 30.0% → 20.0% (15.3–24.7 %) harmful requests that a policy")
+    interval = bounds(share_of(0.2, 300))
+    assert worked.startswith(
+        f" 90.0% → 30.0% → 20.0% ({interval} %) harmful requests that a policy"
+    )
     assert "start → SL → RL, n = 300 each" in worked
     doubts = page.text.partition("What to distrust")[2]
     assert doubts.startswith(" Harmless requests are helped with less than before: 85.0% → 50.0%.")

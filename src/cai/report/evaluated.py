@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cai.evaluation.conduct import Conduct
 from cai.evaluation.kept import kept
-from cai.evaluation.policy_report import FILE, Conduct, Evaluation, PolicyFigures, Suite
+from cai.evaluation.policy_report import FILE, Evaluation, PolicyFigures, Suite
 from cai.report import charts, compared, wording
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table, Took
 
@@ -106,7 +107,7 @@ def _tables(found: Evaluation) -> Iterator[Table]:
     for kind in adhered:
         yield _adherence_table(found.policies, kind)
     for suite in found.suites:
-        yield _suite_table(suite)
+        yield suite_table(suite)
 
 
 def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
@@ -153,14 +154,21 @@ def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
     return Table(f"Adherence on {on}", headings, rows, note)
 
 
-def _suite_table(suite: Suite) -> Table:
+def suite_table(suite: Suite) -> Table:
     policies = list(suite.found)
+    last = [suite.differences] if suite.differences else []
     rows = tuple(
-        (words, *(wording.value(suite.found[policy].get(measure)) for policy in policies))
+        (
+            words,
+            *(wording.value(suite.found[policy].get(measure)) for policy in policies),
+            *(wording.value(differences.get(measure)) for differences in last),
+        )
         for measure, words in suite.measures.items()
     )
     caption = f"Suite {suite.name}, {wording.plural(suite.n, 'case')}"
-    return Table(caption, ("measure", *(f"{name} (95 %)" for name in policies)), rows)
+    less = ["last less first (95 %)"] if last else []
+    headings = ("measure", *(f"{name} (95 %)" for name in policies), *less)
+    return Table(caption, headings, rows)
 
 
 def _plots(found: Evaluation) -> Iterator[Plot]:

@@ -12,16 +12,18 @@ import yaml
 from cai.engine.storage.recipe import RUN_FILE, read_description
 from cai.errors import UsageError
 from cai.evaluation.policy_report import FILE as EVALUATION_FILE
-from cai.records.recipes import REWARD
+from cai.records.recipes import CHOICE, REWARD
 from cai.rounds.found import FILE as ROUNDS_FILE
+from cai.suites.running import FILE as SUITES_FILE
 from cai.testbed.found import FILE as TRUTH_FILE
 from cai.training.folder import ASKED
 
-Kind = Literal["series", "evaluation", "truth", "run", "training"]
+Kind = Literal["series", "evaluation", "suites", "truth", "run", "training"]
 
 _FILES: tuple[tuple[str, Kind], ...] = (
     (ROUNDS_FILE, "series"),
     (EVALUATION_FILE, "evaluation"),
+    (SUITES_FILE, "suites"),
     (TRUTH_FILE, "truth"),
     (RUN_FILE, "run"),
     (ASKED, "training"),
@@ -66,7 +68,7 @@ def find_places(paths: Sequence[Path]) -> list[Place]:
 
 def _below(folder: Path, root: Path, depth: int) -> Iterator[Place]:
     kinds: list[Kind] = [kind for file, kind in _FILES if (folder / file).is_file()]
-    yield from (Place(kind, folder, root) for kind in kinds if not _is_rewards(kind, folder))
+    yield from (Place(kind, folder, root) for kind in kinds if not _has_no_examples(kind, folder))
     if depth == _DEEPEST or _CLOSED.intersection(kinds):
         return
     try:
@@ -79,9 +81,9 @@ def _below(folder: Path, root: Path, depth: int) -> Iterator[Place]:
         yield from groups[path]
 
 
-def _is_rewards(kind: Kind, folder: Path) -> bool:
-    """Whether it is what a training asked judges: its answers belong to the training."""
-    return kind == "run" and read_description(folder).recipe.get("method") == REWARD
+def _has_no_examples(kind: Kind, folder: Path) -> bool:
+    """Whether it holds answers alone: of judges to a training, or of a policy to a suite."""
+    return kind == "run" and read_description(folder).recipe.get("method") in (REWARD, CHOICE)
 
 
 def _ordered(groups: Mapping[Path, Sequence[Place]]) -> list[Path]:

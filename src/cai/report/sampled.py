@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cai.engine.storage.run_folder import RunFolder
 from cai.evaluation.bootstrap import unit_of
+from cai.evaluation.text_figures import Batch, text_figures
 from cai.records.bodies import read_done
 from cai.records.recipes import SampleRecipe
 from cai.report import runs, wording
@@ -15,7 +16,6 @@ from cai.report.pieces import Doubt, Example, Fact, Headline, Part, Shelf, Table
 from cai.report.runs import RunHead
 from cai.revision_flags import is_evasive, is_refusal
 from cai.sampling import Sample, Samples
-from cai.training.watching.text_figures import Batch, text_figures
 
 N_VARIETY = 500
 """Responses of each policy by which variety is told: it falls with the number of texts."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cai.evaluation.kept import kept
 from cai.report import charts, compared, wording
+from cai.report.limits import Limits, limits_of
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table, Took
 from cai.rounds.found import FILE, RoundFound, Series
 
@@ -33,7 +34,7 @@ def series_part(path: Path, shown: str) -> Part:
         doubts=tuple(_doubts(found)),
         took=Took(cost_usd=found.cost_usd, seconds=seconds),
         tables=tuple(_tables(found)),
-        plots=tuple(_plots(found)),
+        plots=tuple(_plots(found, limits_of(path, found))),
         judges=(*found.frozen_judges, *judges),
     )
 
@@ -128,7 +129,7 @@ def _round_table(rounds: Sequence[RoundFound]) -> Table:
 
 def _metric_table(found: Series) -> Table:
     rows = tuple(
-        (found.metrics.get(metric, metric), *(_figure(each, metric) for each in found.rounds))
+        (_said(found, metric), *(_figure(each, metric) for each in found.rounds))
         for metric in _metrics(found)
     )
     note = f"{wording.NONE}: not measured in that round."
@@ -149,16 +150,25 @@ def _names(rounds: Sequence[RoundFound]) -> list[str]:
     return [f"round {each.number}" for each in rounds]
 
 
-def _plots(found: Series) -> Iterator[Plot]:
+def _plots(found: Series, limits: dict[str, Limits]) -> Iterator[Plot]:
+    """Ratings, then each metric: broken ones first, then others that have a limit."""
     yield from _rating_line(found)
-    for metric in _metrics(found):
+    sentences = [sentence for each in found.rounds for sentence in each.broken]
+    order = sorted(
+        _metrics(found),
+        key=lambda metric: (
+            not any(_is_of(sentence, metric) for sentence in sentences),
+            metric not in limits,
+        ),
+    )
+    for metric in order:
         points = [
             charts.Point.of(each.figures[metric], each.number)
             for each in found.rounds
             if metric in each.figures
         ]
         if len(points) > 1:
-            yield _drift(found, metric, points)
+            yield _drift(found, metric, points, limits.get(metric, ()))
     yield from compared.compared_plots(found.win_rates, ())
     yield from _adherence(found)
 
@@ -180,22 +190,30 @@ def _rating_line(found: Series) -> Iterator[Plot]:
         yield charts.lines("Ratings over rounds", words, axis, "round", lines)
 
 
-def _drift(found: Series, metric: str, points: Sequence[charts.Point]) -> Plot:
-    """A metric over rounds; rounds that break a rule about it are said in its words."""
-    what = found.metrics.get(metric, metric)
+def _drift(found: Series, metric: str, points: Sequence[charts.Point], limits: Limits) -> Plot:
+    """A metric over rounds with its limits; around rounds that break a rule about it is a ring."""
+    what = _said(found, metric)
     listed = ", ".join(f"round {point.place:.0f} {wording.number(point.value)}" for point in points)
-    broken = [
-        f"round {each.number}: {sentence}"
-        for each in found.rounds
-        for sentence in each.broken
-        if metric in sentence
-    ]
-    words = f"{what}: {listed}" + (f". Broken: {' '.join(broken)}" if broken else "")
-    marks = [each.number for each in found.rounds if any(metric in one for one in each.broken)]
-    title = what[:1].upper() + what[1:]
-    marked = [point for point in points if point.place in marks]
-    lines = [charts.Line(title, points)]
-    return charts.lines(title, words, charts.Axis(""), "round", lines, marked)
+    words = f"{what}: {listed}"
+    for text, limit in limits:
+        words += f"; limit {wording.number(limit)} by the rule {text}"
+    broken = {
+        each.number: one for each in found.rounds for one in each.broken if _is_of(one, metric)
+    }
+    for number, sentence in broken.items():
+        words += f"; broken in round {number}: {sentence}"
+    marked = [point for point in points if point.place in broken]
+    axis = charts.Axis("", levels=[("limit", limit) for _, limit in limits])
+    return charts.lines(what, words, axis, "round", [charts.Line(metric, points)], marked)
+
+
+def _said(found: Series, metric: str) -> str:
+    """The metric as rules name it, and what it is."""
+    return f"{metric}: {found.metrics[metric]}" if metric in found.metrics else metric
+
+
+def _is_of(sentence: str, metric: str) -> bool:
+    return sentence.startswith(f"{metric} is ")
 
 
 def _adherence(found: Series) -> Iterator[Plot]:

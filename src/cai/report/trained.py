@@ -235,7 +235,7 @@ def _limits(watched: Watched) -> dict[str, float]:
             continue
         values = watched.series.get(rule.metric, ())
         if values:
-            found[rule.metric] = rule.limit(values[0][1])
+            found[rule.metric] = rule.limit([value for _, value in values])
     return found
 
 

@@ -20,6 +20,7 @@ from cai.report.runs import head_of, shown_path
 from cai.report.sampled import sampled_part
 from cai.report.scored import scored_part
 from cai.report.series import series_part
+from cai.report.tested import tested_part
 from cai.report.trained import trained_part
 
 FILE = "report.html"
@@ -77,6 +78,8 @@ def _part(place: Place, prices: PriceList, n_examples: int) -> Part:
         return series_part(place.path, shown)
     if place.kind == "evaluation":
         return evaluated_part(place.path, shown)
+    if place.kind == "suites":
+        return tested_part(place.path, shown)
     if place.kind == "truth":
         return measured_part(place.path, shown)
     if place.kind == "training":
