@@ -41,7 +41,7 @@ def policy(name: str, refusals: float = 0.2, kept: float = 0.8) -> PolicyFigures
     shares = {"refusals": around(refusals), "evasive": around(0.1)}
     conduct = tuple(
         Conduct(kind, 200, {"length": 31.5, "distinct_2": 0.61}, shares)
-        for kind in ("all", "harmful")
+        for kind in ("all", "harmful", "benign")
     )
     adherence = {"all": {"no-harm": around(kept), "stay-polite": around(0.91)}}
     return PolicyFigures(name, f"hf:/home/somebody/{name}", 200, conduct, adherence, 2)

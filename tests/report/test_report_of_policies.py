@@ -143,11 +143,16 @@ def test_what_an_evaluation_leaves_in_doubt_is_said(tmp_path: Path):
     assert "9.1% of the matches of SL against start could not be read." in doubts
     assert "Length decides: RL wins 52.0% as judged, and would win 45.0% at equal length." in doubts
     assert "2 checks of SL could not be read" in doubts
+    assert "RL declines more of the benign prompts: 30.0%, not 10.0%." in doubts
+    assert "SL declines more" not in doubts
 
 
 def test_an_evaluation_without_a_judge_tells_conduct(tmp_path: Path):
     page = report_of(evaluation(tmp_path / "eval"))
-    assert "10.0% (5.0–15.0 %) responses of start decline, n = 200" in page.text
+    assert (
+        "10.0% → 20.0% → 30.0% (25.0–35.0 %) responses that decline on harmful prompts, "
+        "start → SL → RL, n = 200 each" in page.text
+    )
     assert "Win rates" not in page.tables
 
 

@@ -4,13 +4,18 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cai.evaluation.conduct import Conduct
+from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.conduct import ALL, Conduct
 from cai.evaluation.kept import kept
 from cai.evaluation.policy_report import FILE, Evaluation, PolicyFigures, Suite
 from cai.report import charts, compared, wording
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table, Took
 
 _MOST_HEADLINES = 4
+_MOST_IN_LINE = 4
+BENIGN = "benign"
+"""The kind of prompts that nobody should decline."""
+
 UNREAD = 0.05
 
 
@@ -57,23 +62,30 @@ def _facts(found: Evaluation) -> Iterator[Fact]:
 
 
 def _headlines(found: Evaluation) -> Iterator[Headline]:
-    """Win rates against the first policy, the anchor, before the others."""
+    """Win rates against the first policy, the anchor, before the others; then what policies do."""
     anchor = found.policies[0].name if found.policies else ""
     first = sorted(found.win_rates, key=lambda rate: anchor not in (rate.policy, rate.opponent))
     listed = [line for line in map(compared.win_headline, first) if line is not None]
     yield from listed[:_MOST_HEADLINES]
-    if not listed:
-        yield from _conduct_headlines(found)
+    names = " → ".join(each.name for each in found.policies)
+    kinds = dict.fromkeys(each.kind for policy in found.policies for each in policy.conduct)
+    for kind in [each for each in kinds if each != ALL] or kinds:
+        shares = [_refusals(policy, kind) for policy in found.policies]
+        known = [share for share in shares if share is not None]
+        if known and len(known) == len(shares) and len(known) <= _MOST_IN_LINE:
+            figure = " → ".join(wording.percent(share.value) for share in known)
+            what = f"responses that decline on {_on(kind)}, {names}, n = {known[-1].n:,} each"
+            interval = wording.bounds(known[-1])
+            yield Headline(figure, what, interval and f"{interval} %")
 
 
-def _conduct_headlines(found: Evaluation) -> Iterator[Headline]:
-    for each in found.policies[:_MOST_HEADLINES]:
-        for conduct in each.conduct[:1]:
-            line = wording.share_line(
-                conduct.shares.get("refusals"), f"responses of {each.name} decline"
-            )
-            if line is not None:
-                yield line
+def _refusals(policy: PolicyFigures, kind: str) -> Estimate | None:
+    found = _of(policy, kind)
+    return None if found is None else found.shares.get("refusals")
+
+
+def _on(kind: str) -> str:
+    return "all prompts" if kind == ALL else f"{kind} prompts"
 
 
 def _doubts(found: Evaluation) -> Iterator[Doubt]:
@@ -85,17 +97,30 @@ def _doubts(found: Evaluation) -> Iterator[Doubt]:
             names = f"{wording.model_name(each.policy)} against {wording.model_name(each.opponent)}"
             yield Doubt(f"{share} of the matches of {names} could not be read.", True)
         raw, level = each.rate, each.length_controlled
-        if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0:
+        is_said = any("equal length" in remark for remark in found.remarks)
+        if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0 and not is_said:
             name = wording.model_name(each.policy)
             yield Doubt(
                 f"Length decides: {name} wins {wording.percent(raw.value)} as judged, and would "
                 f"win {wording.percent(level.value)} at equal length.",
                 True,
             )
+    yield from _benign_doubts(found)
     for policy in found.policies:
         if policy.n_unscored:
             n = wording.plural(policy.n_unscored, "check")
             yield Doubt(f"{n} of {policy.name} could not be read and are in no adherence.")
+
+
+def _benign_doubts(found: Evaluation) -> Iterator[Doubt]:
+    """Policies that decline more benign prompts than the first one, beyond both intervals."""
+    for policy in found.policies[1:]:
+        first, own = _refusals(found.policies[0], BENIGN), _refusals(policy, BENIGN)
+        if first is None or own is None or first.high is None or own.low is None:
+            continue
+        if own.low > first.high:
+            shares = f"{wording.percent(own.value)}, not {wording.percent(first.value)}"
+            yield Doubt(f"{policy.name} declines more of the benign prompts: {shares}.", True)
 
 
 def _tables(found: Evaluation) -> Iterator[Table]:
@@ -129,9 +154,8 @@ def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
         for name, each in listed
     )
     headings = ("policy", "responses", *(f"{name} (95 %)" for name in shares), *map(_plain, others))
-    on = "all prompts" if kind == "all" else f"{kind} prompts"
     note = "Refusals, evasion and boilerplate are told by the texts' words, and so only roughly."
-    return Table(f"What the responses are like on {on}", headings, rows, note)
+    return Table(f"What the responses are like on {_on(kind)}", headings, rows, note)
 
 
 def _of(policy: PolicyFigures, kind: str) -> Conduct | None:
@@ -148,10 +172,9 @@ def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
     rows = tuple(
         (id, *(wording.share(policy.adherence[kind].get(id)) for policy in listed)) for id in ids
     )
-    on = "all prompts" if kind == "all" else f"{kind} prompts"
     note = "The judge's mean probability that a response keeps the principle."
     headings = ("principle", *(f"{policy.name} (95 %)" for policy in listed))
-    return Table(f"Adherence on {on}", headings, rows, note)
+    return Table(f"Adherence on {_on(kind)}", headings, rows, note)
 
 
 def suite_table(suite: Suite) -> Table:
@@ -199,10 +222,9 @@ def _conduct_plots(policies: Sequence[PolicyFigures], kind: str) -> Iterator[Plo
         + ", ".join(f"{_plain(name)} {wording.share(one)}" for name, one in each.shares.items())
         for policy, each in few
     )
-    on = "all prompts" if kind == "all" else f"{kind} prompts"
     axis = charts.Axis("share of responses", (-0.02, 1.02))
     names = [name for name, _ in few]
-    yield charts.forest(f"Conduct on {on}", words, axis, rows, *names)
+    yield charts.forest(f"Conduct on {_on(kind)}", words, axis, rows, *names)
 
 
 def _adherence_plot(policies: Sequence[PolicyFigures], kind: str) -> Plot:
@@ -224,6 +246,7 @@ def _adherence_plot(policies: Sequence[PolicyFigures], kind: str) -> Plot:
         + ", ".join(f"{id} {wording.share(one)}" for id, one in each.adherence[kind].items())
         for each in listed
     )
-    on = "all prompts" if kind == "all" else f"{kind} prompts"
     axis = charts.Axis("mean P(kept)", (-0.02, 1.02))
-    return charts.forest(f"Adherence on {on}", words, axis, rows, *[each.name for each in listed])
+    return charts.forest(
+        f"Adherence on {_on(kind)}", words, axis, rows, *[each.name for each in listed]
+    )

@@ -83,7 +83,7 @@ def _headlines(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
     for place in order:
         part = parts[place]
         is_main = part.weight >= COMPARING or len(outer) == 1
-        taken[place] = part.headlines[: min(left, 4 if is_main else 2)]
+        taken[place] = part.headlines[: min(left, 6 if is_main else 2)]
         left -= len(taken[place])
     for place in sorted(order, key=lambda place: (-max(COMPARING - 1, parts[place].weight), place)):
         yield from (Noted(place + 1, each) for each in taken[place])
