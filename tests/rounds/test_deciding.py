@@ -1,9 +1,12 @@
 """Rules over rounds: what breaks one, what follows, and from which round it goes on."""
 
+from dataclasses import replace
+
 import pytest
 
 from cai.errors import UsageError
 from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.ratings import Rating
 from cai.evaluation.rules import Rule, Vocabulary, parse_rule
 from cai.rounds.deciding import best_of, broken_rules, decision_of, lineage
 from cai.rounds.found import RoundFound
@@ -81,8 +84,11 @@ def test_the_lineage_leaves_out_what_was_rolled_back():
     assert lineage(rounds, 3, 4) == [0, 1, 3]
 
 
-def test_of_equal_ratings_the_earliest_round_is_best():
-    assert best_of({0: 0.0, 1: 30.0, 2: 30.0}) == 1
+def test_the_best_round_is_the_best_rated_that_no_rule_threw_out():
+    rounds = [found(0, 0), found(1, 0), found(2, 1), replace(found(3, 2), decision="stop")]
+    rated = [Rating(str(n), 9, value) for n, value in enumerate((0.0, 30.0, 30.0, 90.0))]
+    assert best_of(rounds, rated) == 1
+    assert best_of(rounds[:1], [Rating("0", 0, None)]) == 0
 
 
 def test_the_default_rules_are_those_about_what_is_measured():

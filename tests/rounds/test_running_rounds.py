@@ -120,6 +120,6 @@ def test_more_rounds_may_be_asked_for(tmp_path: Path):
     path = write_series(tmp_path / "recipe", rounds=1)
     assert len(run_series(path, tmp_path / "out").rounds) == 2
     longer = write_series(tmp_path / "recipe", rounds=2)
-    with pytest.raises(UsageError, match="has 12"):
+    with pytest.raises(UsageError, match="has 12 that"):
         run_series(write_series(tmp_path / "recipe", rounds=2, per_round=7), tmp_path / "other")
     assert len(run_series(longer, tmp_path / "out").rounds) == 3

@@ -50,11 +50,11 @@ def test_rounds_share_no_prompt_and_the_anchors_are_frozen(tmp_path: Path):
     dealt = [{each.request for each in deal(recipe, number, out).read()} for number in (1, 2)]
     assert [len(each) for each in dealt] == [6, 6]
     assert not dealt[0] & dealt[1]
-    freeze(recipe, out)
+    freeze(recipe, out, is_begun=False)
     before = [list(source.read()) for _, source in frozen_prompts(recipe, out)]
     (tmp_path / "harmful.jsonl").unlink()
     (tmp_path / "people.jsonl").unlink()
-    freeze(recipe, out)
+    freeze(recipe, out, is_begun=False)
     assert [list(source.read()) for _, source in frozen_prompts(recipe, out)] == before
     assert [len(each) for each in before] == [8, 8]
     ids = [prompt.id for each in before for prompt in each]
@@ -64,7 +64,7 @@ def test_rounds_share_no_prompt_and_the_anchors_are_frozen(tmp_path: Path):
 def test_too_few_prompts_are_said_before_anything_is_done(tmp_path: Path):
     recipe = loaded(tmp_path).model_copy(update={"rounds": 5})
     with pytest.raises(
-        UsageError, match=r"5 rounds of 6 prompts take 30, and .* has 12\..*at most 2"
+        UsageError, match=r"5 rounds of 6 prompts take 30, and .* has 12 that .*at most 2"
     ):
         check_enough(recipe)
     check_enough(recipe.model_copy(update={"per_round": None}))
@@ -76,7 +76,7 @@ def test_pairs_that_nobody_labelled_are_no_anchor(tmp_path: Path):
         '{"prompt": "Who?", "response_a": "I.", "response_b": "You."}\n', "utf-8"
     )
     with pytest.raises(UsageError, match="no pair says which response people prefer"):
-        freeze(recipe, tmp_path / "out")
+        freeze(recipe, tmp_path / "out", is_begun=False)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,19 @@ def test_the_shipped_series_can_be_done():
     check_enough(recipe)
     assert recipe.rounds == 5
     assert SMALL["start"] == recipe.start
+
+
+def test_what_is_measured_on_is_not_trained_on(tmp_path: Path):
+    recipe = loaded(tmp_path)
+    both = (*recipe.prompts, str(tmp_path / "benign.jsonl"))
+    mixed = recipe.model_copy(update={"prompts": both, "per_round": None})
+    dealt = {each.request for each in deal(mixed, 1, tmp_path / "out").read()}
+    assert len(dealt) == 12
+
+
+def test_anchors_that_are_gone_are_not_made_anew_under_earlier_rounds(tmp_path: Path):
+    recipe, out = loaded(tmp_path), tmp_path / "out"
+    freeze(recipe, out, is_begun=False)
+    (out / "anchors" / "people.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"people\.jsonl: is gone"):
+        freeze(recipe, out, is_begun=True)

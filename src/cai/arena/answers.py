@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -108,14 +108,13 @@ class Gathering:
         return _of_run(str(folder))
 
     def _source(self) -> PromptSource:
-        """All files as one source; ids that are unique in each may come twice in several."""
+        """All files as one source."""
         if not self.prompts:
             raise UsageError(
                 "A model is to be asked, and there are no prompts. Name a file of them."
             )
         files = tuple(file for each in self.prompts for file in each.source.files)
-        id_column = self.prompts[0].source.id_column if len(files) == 1 else ""
-        return replace(self.prompts[0].source, files=files, id_column=id_column)
+        return PromptSource.together(files) if len(files) > 1 else self.prompts[0].source
 
 
 def _asked(prompts: Sequence[Prompts]) -> dict[int, Asked]:

@@ -65,7 +65,8 @@ class Contest:
 class Contests:
     """All contests of some pairs of policies, prompt by prompt, the prompts in a drawn order.
 
-    A source of a judging run: of its groups, the candidates' models are the policies' names.
+    A source of a judging run: of its groups, the candidates' models are the policies' names. Whose
+    own judge sits there is said beside the figures.
     """
 
     answers: Answers
@@ -93,10 +94,9 @@ class Contests:
                 "or ask more."
             )
         names = dict.fromkeys(name for pair in self.pairs for name in pair)
-        models = frozenset[str]().union(*(self.answers.models[name] for name in names))
         line = f"{n} contests of {len(names)} policies on {len(self.answers.asked)} prompts"
         described = described_source((), f"contests of {', '.join(names)}", digest.hex)
-        return GroupSummary(described, (line,), n, 0, models, foregone, {})
+        return GroupSummary(described, (line,), n, 0, frozenset(), foregone, {})
 
     def items(self) -> Iterator[tuple[str, Group]]:
         """What is to be judged."""

@@ -15,12 +15,32 @@ _TABLES: Sequence[tuple[str, Sequence[str]]] = (
     ("By the frozen judge", ("win_start", "win_last", "level_last", "adherence")),
     (
         "The next round's judge",
-        ("judge_gap", "judges_agree", "agreement", "calibration", "undecided"),
+        ("judge_gap", "judges_agree", "agreement", "agreement_gap", "calibration", "undecided"),
     ),
     ("How far from where", ("kl_start", "kl_last", "entropy")),
-    ("Texts", ("length", "distinct_2", "self_similarity", "refusals", "evasive", "boilerplate")),
+    ("Texts", ("length", "distinct_2", "self_similarity", "boilerplate", "empty")),
+    ("Declining", ("refusals", "evasive")),
 )
+_BY_KIND = ("refusals", "evasive")
 _PLAIN = ("length", "kl_start", "kl_last", "entropy", "distinct_2", "self_similarity")
+_HEADINGS = {
+    "win_start": "win rate\nagainst 0",
+    "win_last": "against\nlast",
+    "level_last": "at equal\nlength",
+    "adherence": "keeps\nprinciples",
+    "judge_gap": "wins more\nthan frozen",
+    "judges_agree": "\nagree",
+    "agreement": "right by\npeople",
+    "agreement_gap": "less\nfrozen",
+    "calibration": "calibration\nerror",
+    "undecided": "principles\nidle",
+    "kl_start": "KL from\nround 0",
+    "kl_last": "KL from\nlast",
+    "length": "words",
+    "distinct_2": "distinct-2",
+    "self_similarity": "self-\nsimilarity",
+    "boilerplate": "stock\nsentences",
+}
 
 
 def show_series(series: Series) -> None:
@@ -30,8 +50,11 @@ def show_series(series: Series) -> None:
     console.print(_ratings(series))
     for title, metrics in _TABLES:
         shown = [name for name in metrics if any(name in each.figures for each in series.rounds)]
-        kinds = [name for name in series.metrics if name.partition("/")[0] in shown and "/" in name]
-        shown += [name for name in kinds if name.startswith(("refusals/", "evasive/"))]
+        shown += [
+            name
+            for name in series.metrics
+            if "/" in name and name.partition("/")[0] in shown and name.startswith(_BY_KIND)
+        ]
         if shown:
             click.secho(f"\n{title}", bold=True)
             console.print(_figures(series.rounds, shown))
@@ -58,11 +81,15 @@ def _ratings(series: Series) -> Table:
 
 
 def _figures(rounds: Sequence[RoundFound], names: Sequence[str]) -> Table:
-    table = plain_table("round", *(name.replace("/", "\n/") for name in names))
+    table = plain_table("round", *(_heading(name) for name in names))
     for each in rounds:
         cells = (_cell(name, each.figures.get(name)) for name in names)
         table.add_row(named(str(each.number)), *cells)
     return table
+
+
+def _heading(name: str) -> str:
+    return _HEADINGS.get(name, name.replace("/", "\n"))
 
 
 def _cell(name: str, estimate: Estimate | None) -> str:
@@ -82,4 +109,4 @@ def _lines(series: Series) -> Iterator[str]:
     for remark in series.remarks:
         yield f"- {remark}"
     best = series.rounds[series.best]
-    yield f"The best policy by the frozen judge is that of round {best.number}: {best.policy}"
+    yield f"The best policy that no rule threw out is that of round {best.number}: {best.policy}"

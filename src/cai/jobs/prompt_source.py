@@ -1,6 +1,6 @@
 """The prompts that a job begins with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cai.jobs.described import described_source
@@ -17,6 +17,11 @@ class PromptSource:
     column: str | None = None
     id_column: str | None = None
     skip_bad_rows: bool = False
+
+    @classmethod
+    def together(cls, files: Sequence[str]) -> "PromptSource":
+        """All of these files; of several the ids are made from the content, as theirs may clash."""
+        return cls(tuple(files), id_column=None if len(files) == 1 else "")
 
     def check(self) -> SourceSummary:
         """What the files hold, after reading them to the end. Raises SourceError."""

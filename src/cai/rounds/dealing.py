@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cai.errors import UsageError
+from cai.evaluation.bootstrap import unit_of
 from cai.evaluation.conduct import ALL
 from cai.jobs.prompt_source import PromptSource
 from cai.rounds.schema import RoundsRecipe
@@ -21,7 +22,7 @@ PEOPLE = "people.jsonl"
 
 
 def deal(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
-    """The prompts of a round: the next ones in an order drawn once.
+    """The prompts of a round: the next ones in an order drawn once, none of them an anchor's.
 
     Raises:
         UsageError: There are not enough for so many rounds.
@@ -29,7 +30,7 @@ def deal(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
     """
     path = out / f"round-{number}" / "prompts.jsonl"
     if not path.exists():
-        prompts = _shuffled(recipe.prompts, recipe.seed)
+        prompts = _drawn(_for_training(recipe), recipe.seed)
         n = recipe.per_round or len(prompts)
         first = (number - 1) * n if recipe.per_round else 0
         _write(path, [_row(prompt) for prompt in prompts[first : first + n]])
@@ -43,32 +44,42 @@ def check_enough(recipe: RoundsRecipe) -> None:
         UsageError: There are too few.
         SourceError: A file cannot be read.
     """
-    n = sum(1 for _ in PromptSource(recipe.prompts).read())
+    n = len(_for_training(recipe))
     wanted = recipe.rounds * (recipe.per_round or 0)
     if n < wanted:
         raise UsageError(
             f"{recipe.rounds} rounds of {recipe.per_round} prompts take {wanted}, and "
-            f"{', '.join(recipe.prompts)} has {n}. Ask for fewer rounds, set per_round to at most "
-            f"{n // recipe.rounds}, or leave it out to give every round all of them."
+            f"{', '.join(recipe.prompts)} has {n} that are no anchors. Ask for fewer rounds, set "
+            f"per_round to at most {n // recipe.rounds}, or leave it out to give every round all."
         )
 
 
-def freeze(recipe: RoundsRecipe, out: Path) -> None:
+def freeze(recipe: RoundsRecipe, out: Path, *, is_begun: bool) -> None:
     """Writes the anchors' prompts, a file for each kind, and people's pairs.
 
     Raises:
-        UsageError: A pair that people should have labelled has no label.
+        UsageError: No pair that people should have labelled has a label, or a file is gone by which
+            earlier rounds were measured.
         SourceError: A file cannot be read.
     """
     anchors, folder = recipe.anchors, out / ANCHORS
     for number, (kind, file) in enumerate(kinds(anchors.prompts)):
         path = folder / f"{kind}-{number}.jsonl"
-        if not path.exists():
-            prompts = _shuffled((file,), recipe.seed)[: anchors.limit]
+        if _is_missing(path, is_begun=is_begun):
+            prompts = _drawn(list(PromptSource((file,)).read()), recipe.seed)[: anchors.limit]
             _write(path, [_row(replace(each, id=f"{kind}-{each.id}")) for each in prompts])
     path = folder / PEOPLE
-    if anchors.people and not path.exists():
+    if anchors.people and _is_missing(path, is_begun=is_begun):
         _write(path, _labelled(anchors.people, anchors.limit, recipe.seed))
+
+
+def _is_missing(path: Path, *, is_begun: bool) -> bool:
+    if is_begun and not path.exists():
+        raise UsageError(
+            f"{path}: is gone, and earlier rounds were measured by it: figures of new rounds could "
+            "not be compared with theirs. Put it back, or begin another series with -o."
+        )
+    return not path.exists()
 
 
 def frozen_prompts(recipe: RoundsRecipe, out: Path) -> list[tuple[str, PromptSource]]:
@@ -86,8 +97,15 @@ def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield (kind, file) if equals and "/" not in kind else (ALL, name)
 
 
-def _shuffled(files: Sequence[str], seed: int) -> list[Prompt]:
-    prompts = list(PromptSource(tuple(files)).read())
+def _for_training(recipe: RoundsRecipe) -> list[Prompt]:
+    """What is measured on is never trained on."""
+    files = [file for _, file in kinds(recipe.anchors.prompts)]
+    kept = {unit_of(each) for file in files for each in PromptSource((file,)).read()}
+    prompts = PromptSource.together(recipe.prompts).read()
+    return [each for each in prompts if unit_of(each) not in kept]
+
+
+def _drawn(prompts: list[Prompt], seed: int) -> list[Prompt]:
     random.Random(derive_seed(seed, "deal")).shuffle(prompts)
     return prompts
 

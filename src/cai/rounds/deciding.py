@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.ratings import Rating
 from cai.evaluation.rules import Consequence, Rule
 from cai.rounds.found import Decision, RoundFound
 
@@ -50,9 +51,17 @@ def decision_of(rules: Sequence[Rule]) -> Decision:
     return "go on" if heaviest is None else decisions[heaviest.then]
 
 
-def best_of(ratings: Mapping[int, float]) -> int:
-    """The round of the highest rating; of equal ones the earliest."""
-    return max(sorted(ratings), key=ratings.__getitem__)
+def best_of(rounds: Sequence[RoundFound], ratings: Sequence[Rating]) -> int:
+    """The best rated of the rounds that no rule threw out; of equal ones the earliest.
+
+    The start is not thrown out: there is nothing before it.
+    """
+    found, highest = 0, float("-inf")
+    for each, rating in zip(rounds, ratings, strict=False):
+        is_out = each.number > 0 and each.decision in ("stop", "roll back")
+        if not is_out and rating.value is not None and rating.value > highest:
+            found, highest = each.number, rating.value
+    return found
 
 
 def _edge(rule: Rule, estimate: Estimate) -> float:

@@ -41,7 +41,8 @@ class RoundFound:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Rounds so far. `best` is the number of the best round by the frozen judge.
+    """Rounds so far. `best` is the number of the best round by the frozen judge, of
+    those that no rule threw out.
 
     `metrics` says in words what each figure is. `win_rates` and `ratings` are by the frozen judge,
     over all rounds; policies are named `round 0`, `round 1` …. `ended` is a sentence once nothing

@@ -51,10 +51,11 @@ DEFAULT_RULES = (
     "boilerplate > start+0.3 then stop",
     "refusals/benign > start+0.2 then stop",
     "evasive > start+0.2 then stop",
+    "entropy < 0.1*start then warn",
     "empty > 0.1 then stop",
     "undecided > start+0.3 then warn",
 )
-"""Those that are about something measured; each ends the series but the last."""
+"""Of these hold those that are about something measured."""
 
 
 def metrics(

@@ -63,7 +63,7 @@ async def run_rounds(
     rules = rules_of(recipe.rules, known)
     check_enough(recipe)
     begin(recipe, out)
-    freeze(recipe, out)
+    freeze(recipe, out, is_begun=(out / FILE).exists())
     places = Places(out)
     accounts = Accounts(pace)
     rounds = list(kept(out / FILE, Series).rounds) if (out / FILE).exists() else []
@@ -160,12 +160,10 @@ class _Controller:
 
     def _decided(self, found: RoundFound, decision: Decision) -> RoundFound:
         """The round with its decision; what goes on from elsewhere goes on from the best before."""
-        from_round = found.number
-        if decision in ("stop", "roll back"):
-            ratings = self._ratings([*self.rounds[: found.number], found])
-            values = {n: each.value for n, each in enumerate(ratings) if each.value is not None}
-            values.pop(found.number, None)
-            from_round = best_of(values or {0: 0.0})
+        if decision not in ("stop", "roll back"):
+            return replace(found, decision=decision, from_round=found.number)
+        before = self.rounds[: found.number]
+        from_round = best_of(before, self._ratings([*before, found]))
         return replace(found, decision=decision, from_round=from_round)
 
     def _ended(self) -> str:
@@ -196,7 +194,6 @@ class _Controller:
 
     def _keep(self, ended: str) -> Series:
         rated = self._ratings(self.rounds)
-        values = {n: each.value for n, each in enumerate(rated) if each.value is not None}
         accounts = self.anchorage.accounts
         series = Series(
             self.recipe.name,
@@ -206,7 +203,7 @@ class _Controller:
             tuple(self.rounds),
             win_rates(self.matches, self.recipe.seed),
             rated,
-            best_of(values or {0: 0.0}),
+            best_of(self.rounds, rated),
             ended,
             accounts.cost_usd,
             tuple(remarks(self.recipe, self.rounds)),
