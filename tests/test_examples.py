@@ -55,6 +55,22 @@ def test_revise_dataset_fills_a_run_that_a_second_start_only_reads(capsys, tmp_p
 
 
 @needs_embedded
+def test_the_report_tells_both_runs_and_a_second_start_writes_the_same(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run_example("write_report.py")
+    path = tmp_path / "runs/told/report.html"
+    assert capsys.readouterr().out == "runs/told/report.html\n"
+    first = path.read_text("utf-8")
+    assert "embedded answered 12 prompts and critiqued and revised the answers" in first
+    assert "before → after revision, n = 7" in first
+    assert "embedded compared" in first
+    run_example("write_report.py")
+    assert path.read_text("utf-8") == first
+
+
+@needs_embedded
 def test_the_reward_server_scores_a_refusal_of_harm_above_help_with_it(capsys):
     run_example("reward_server.py")
     helps, declines, verdict = capsys.readouterr().out.splitlines()

@@ -60,6 +60,8 @@ HEAVY_FILES = {
     "cai.models.hf.slab",
     "cai.models.hf.source",
     "cai.models.hf.worker",
+    "cai.report.charts",
+    "cai.report.plots",
     "cai.rounds.divergence",
     "cai.testbed.train",
     "cai.training.beginning",

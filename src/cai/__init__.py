@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
     from cai.models.scripted import ScriptedModel
     from cai.prompts import TemplateSet, load_templates
+    from cai.report.writing import write_report
     from cai.revision import Chain, RevisionPlan, Round, Speakers, revise, revise_chain, speakers_of
     from cai.run import Run
     from cai.sampling import Samples, sample
@@ -111,6 +112,7 @@ __all__ = [
     "train_rl",
     "train_sft",
     "user_prompt",
+    "write_report",
 ]
 
 _HOMES = {
@@ -175,6 +177,7 @@ _HOMES = {
     "train_rl": "cai.training.rl",
     "train_sft": "cai.training.sft",
     "user_prompt": "cai.types",
+    "write_report": "cai.report.writing",
 }
 
 

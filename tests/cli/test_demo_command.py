@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reading_pages import read
 from serving import CallCai, Ended
 
 from cai.constitution.loading import load_constitution
@@ -105,6 +106,27 @@ def test_no_request_that_is_trained_on_is_measured_on(demo: Ended, folder: Path)
         assert not request.is_held_out
 
 
+def test_it_ends_with_a_report_of_the_whole_chain(demo: Ended, folder: Path):
+    """In the order of the chain, and with the very figures of the tables."""
+    page = read(folder / "report.html")
+    titles = [text.partition(".")[2].strip() for _, text in page.headings if text[0].isdigit()]
+    assert titles == [
+        "Critique and revision out/revised",
+        "Training: supervised fine-tuning out/sl",
+        "Responses of the policy out/samples",
+        "Verdicts of the judge out/judged",
+        "Training: reward modelling out/reward-soft-judge",
+        "Training: group relative policy optimization out/grpo-model-judge",
+        "Policies against the truth out/truth",
+    ]
+    shares = " → ".join(f"{policies(demo)[name]['harmful']:.1%}" for name in ("start", "SL", "RL"))
+    assert page.text.partition("Did it work?")[2].startswith(f" {shares} (")
+    rounds = json.loads(demo.out)["rounds"]
+    row = page.row("Against the truth", "round 4")
+    assert row[0].startswith(f"{rounds[4]['harmful']:.1%} (")
+    assert "The judge is the very model that was trained here" in page.text
+
+
 def test_people_see_tables_and_what_to_do_next(call_cai: CallCai, demo: Ended, folder: Path):
     ended = call_cai("demo", "--out", folder, *SIZE)
     assert ended.code == 0
@@ -115,4 +137,5 @@ def test_people_see_tables_and_what_to_do_next(call_cai: CallCai, demo: Ended, f
     assert "…" not in ended.out, "80 columns are enough"
     assert "sft.jsonl  sft: " in ended.out
     assert "preference.jsonl  preference: " in ended.out
+    assert "report.html  the whole chain, to read in a browser" in ended.out
     assert "Next: cai try " in ended.out

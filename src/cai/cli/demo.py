@@ -15,9 +15,12 @@ from rich.table import Table
 
 from cai.constitution.loading import load_constitution
 from cai.errors import UsageError
+from cai.evaluation.kept import keep
 from cai.export.formats import Format
 from cai.run import Run
 from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
+from cai.testbed.found import FILE as TRUTH_FILE
+from cai.testbed.found import PolicyTruth, TruthFound
 from cai.testbed.judge_figures import JudgeFigure, judged_figure
 from cai.testbed.measure import Rates, Sample, rates
 from cai.testbed.oracle import read_request
@@ -70,7 +73,8 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     The embedded model answers requests as a helpful-only assistant, critiques and revises its
     answers, and is trained on the revisions (SL). SL gives four responses to new requests, a judge
     compares them under principles, a reward model learns the judge's probabilities, and GRPO trains
-    SL on its rewards (RL). Each policy is measured on requests that no training has seen.
+    SL on its rewards (RL). Each policy is measured on requests that no training has seen, and the
+    file report.html tells the whole.
     """
     require()
     began_s = time.monotonic()
@@ -81,6 +85,11 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     written = [
         (name, Run(out / folder).export_file(format, out / name)) for folder, format, name in FILES
     ]
+    _make(out / "truth")
+    keep(out / "truth" / TRUTH_FILE, found.truth)
+    from cai.report.writing import write_report  # heavy: matplotlib
+
+    report = write_report(out)
     seconds = time.monotonic() - began_s
     if is_json:
         click.echo(json.dumps({**found.as_json(), "seconds": round(seconds, 1)}))
@@ -88,6 +97,7 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     found.show()
     for name, summary in written:
         click.echo(f"{out / name}  {summary.describe()}")
+    click.echo(f"{report}  the whole chain, to read in a browser")
     click.echo(f"Everything is in {out}; it took {seconds:.0f} s.")
     click.echo(f'Next: cai try "{_first_harmful(out)}" -c testbed -m {found.rl} --tag general')
     return 0
@@ -107,6 +117,7 @@ class Found:
     on_truth: float
     policies: list[Row]
     rl: str
+    truth: TruthFound
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -145,10 +156,11 @@ def _stages(chain: Chain, console: Console) -> Found:
     rl = chain.rl()
     console.print(f"[bold]the truth[/bold] of {N_TRUTH} responses of each policy")
     policies = [
-        Row(name, policy_rates(spec, N_TRUTH, chain.seed))
+        PolicyTruth(name, spec, policy_rates(spec, N_TRUTH, chain.seed))
         for name, spec in (("start", "embedded"), ("SL", sl), ("RL", rl))
     ]
-    return Found(rounds, judge, held_out, on_truth, policies, rl)
+    rows = [Row(each.name, each.rates) for each in policies]
+    return Found(rounds, judge, held_out, on_truth, rows, rl, TruthFound(tuple(policies)))
 
 
 def _make(out: Path) -> None:

@@ -24,6 +24,7 @@ First steps:
   cai train sft runs/first -m hf:MODEL -o models/sl
   cai train reward runs/judged -m hf:models/sl -o models/reward
   cai train grpo prompts.jsonl -m hf:models/sl --reward-model models/reward -o models/rl
+  cai report runs/judged                       one HTML file to read
   cai status runs/judged --follow              watch a run from another terminal
 """
 
@@ -44,6 +45,7 @@ COMMANDS = {
     "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
     "train": ("cai.cli.train.commands:train", "Policies and reward models, with TRL."),
+    "report": ("cai.cli.report:report", "One HTML file of a run, or of a whole chain."),
     "status": ("cai.cli.status:status", "What a run holds, also while it is written."),
     "cache": ("cai.cli.cache:cache", "The answers that a run keeps: show, prune, repair."),
     "run": ("cai.cli.run_recipe:run", "Several steps from one recipe, or a preset."),

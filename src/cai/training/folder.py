@@ -84,10 +84,9 @@ class TrainFolder:
     def asked(self) -> dict[str, object] | None:
         """What the training was asked for; None where the folder is of none."""
         try:
-            text = (self.path / ASKED).read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
+            found = yaml.safe_load((self.path / ASKED).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return None
-        found = yaml.safe_load(text)
         return cast(dict[str, object], found) if isinstance(found, dict) else None
 
     def figures(self) -> dict[str, object] | None:

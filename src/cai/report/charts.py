@@ -1,0 +1,285 @@
+"""The kinds of picture that a report has: points with intervals, lines, bars, and the calibration.
+
+Every chart is a `Plot` with its figures in words beside it. Long names are shortened in the
+picture; the table beside it has them whole.
+"""
+
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves some of its types open: what is unknown stays in this file
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from cai.engine.telling.snapshot import count
+from cai.evaluation.bootstrap import Estimate
+from cai.evaluation.calibration import N_BINS, Bin
+from cai.report.pieces import Plot
+from cai.report.plots import COLOURS, SOFT, plot
+from cai.report.wording import clean
+
+_LONGEST_NAME = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A figure with its interval; `place` is where it stands on a line."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    place: float = 0.0
+
+    @classmethod
+    def of(cls, estimate: Estimate, place: float = 0.0) -> "Point":
+        return cls(estimate.value, estimate.low, estimate.high, place)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far the interval goes below and above."""
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        return max(0.0, self.value - low), max(0.0, high - self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Figures in the order of their places."""
+
+    name: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What the figures are of, where they may lie, and levels that mean something by name.
+
+    `ticks` are places with their names; without any they are numbers.
+    """
+
+    label: str
+    span: tuple[float, float] | None = None
+    levels: Sequence[tuple[str, float]] = ()
+    ticks: Sequence[tuple[str, float]] = ()
+
+
+def forest(
+    title: str, words: str, axis: Axis, rows: Sequence[tuple[str, Sequence[Point]]], *names: str
+) -> Plot:
+    """Each row's figures on a horizontal line of its own, with intervals; `names` of the series."""
+
+    def draw(axes: Axes) -> None:
+        _levels(axes, axis, is_upright=True)
+        n_series = max((len(points) for _, points in rows), default=1)
+        for series in range(n_series):
+            listed = [
+                (len(rows) - place - 0.22 * (series - (n_series - 1) / 2), points[series])
+                for place, (_, points) in enumerate(rows)
+                if series < len(points)
+            ]
+            axes.errorbar(
+                [point.value for _, point in listed],
+                [height for height, _ in listed],
+                xerr=_reaches([point for _, point in listed]),
+                fmt="os"[series % 2],
+                markersize=5,
+                elinewidth=1.6,
+                color=COLOURS[series],
+                label=names[series] if series < len(names) else None,
+            )
+        axes.set_yticks(range(len(rows), 0, -1), [short(name) for name, _ in rows], minor=False)
+        axes.set_ylim(0.4, len(rows) + 0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(axis.label)
+        if axis.span is not None:
+            axes.set_xlim(*axis.span)
+        _legend(axes)
+
+    height = 1.1 + 0.3 * len(rows) + (0.3 if names else 0)
+    return plot(title, words, draw, min(height, 9.0))
+
+
+def lines(
+    title: str,
+    words: str,
+    axis: Axis,
+    along: str,
+    shown: Sequence[Line],
+    marked: Sequence[Point] = (),
+) -> Plot:
+    """One line a series over places that are named by `along`, with intervals where known.
+
+    Around the `marked` points stands a ring: they are out of bounds.
+    """
+
+    def draw(axes: Axes) -> None:
+        for place, line in enumerate(shown):
+            axes.errorbar(
+                [point.place for point in line.points],
+                [point.value for point in line.points],
+                yerr=_reaches(line.points),
+                fmt="o-",
+                markersize=3.5 if len(line.points) < 40 else 0,
+                linewidth=1.6,
+                elinewidth=1,
+                color=COLOURS[place % len(COLOURS)],
+                label=short(line.name),
+            )
+        axes.plot(
+            [point.place for point in marked],
+            [point.value for point in marked],
+            "o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgewidth=1.8,
+            color=COLOURS[-1],
+        )
+        _levels(axes, axis, is_upright=False)
+        axes.set_xlabel(along)
+        axes.set_ylabel(axis.label)
+        axes.margins(y=0.1)
+        if axis.span is not None:
+            axes.set_ylim(*axis.span)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        _legend(axes)
+
+    return plot(title, words, draw, 2.7 if len(shown) > 1 else 2.2)
+
+
+def scatter(title: str, words: str, axis: Axis, along: Axis, points: Sequence[Point]) -> Plot:
+    """Points with intervals that no line joins, at their places along the other axis."""
+
+    def draw(axes: Axes) -> None:
+        axes.errorbar(
+            [point.place for point in points],
+            [point.value for point in points],
+            yerr=_reaches(points),
+            fmt="o",
+            markersize=5,
+            elinewidth=1.4,
+            color=COLOURS[0],
+        )
+        _levels(axes, axis, is_upright=False)
+        axes.set_xlabel(along.label)
+        axes.set_ylabel(axis.label)
+        if along.span is not None:
+            axes.set_xlim(*along.span)
+        if along.ticks:
+            axes.set_xticks([place for _, place in along.ticks], [name for name, _ in along.ticks])
+        if axis.span is not None:
+            axes.set_ylim(*axis.span)
+
+    return plot(title, words, draw, 2.4)
+
+
+def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
+    """A bar from zero for each row."""
+
+    def draw(axes: Axes) -> None:
+        heights = range(len(rows), 0, -1)
+        axes.barh(heights, [value for _, value in rows], height=0.62, color=COLOURS[0])
+        _levels(axes, axis, is_upright=True)
+        axes.set_yticks(heights, [short(name) for name, _ in rows], minor=False)
+        axes.set_ylim(0.4, len(rows) + 0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(axis.label)
+        if axis.span is not None:
+            axes.set_xlim(*axis.span)
+
+    return plot(title, words, draw, min(0.9 + 0.27 * len(rows), 9.0))
+
+
+def histogram(
+    title: str, words: str, label: str, edges: Sequence[float], counts: Sequence[int]
+) -> Plot:
+    """How many fall between each two edges."""
+
+    def draw(axes: Axes) -> None:
+        widths = [0.94 * (high - low) for low, high in pairwise(edges)]
+        axes.bar(edges[:-1], counts, width=widths, align="edge", color=COLOURS[0])
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel(label)
+        axes.set_ylabel("how many")
+
+    return plot(title, words, draw, 2.3)
+
+
+def calibration(title: str, words: str, curve: Sequence[Bin]) -> Plot:
+    """What the judge says against what people say, and how many pairs each point has."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], "--", color=SOFT, linewidth=1)
+        points = [Point(each.share_a, *each.bounds) for each in curve]
+        axes.errorbar(
+            [each.mean_p_a for each in curve],
+            [each.share_a for each in curve],
+            yerr=_reaches(points),
+            fmt="o-",
+            markersize=4,
+            elinewidth=1,
+            color=COLOURS[0],
+        )
+        for each in curve:
+            axes.annotate(
+                count(each.n),
+                (each.mean_p_a, -0.09),
+                ha="center",
+                fontsize=7,
+                color=SOFT,
+                annotation_clip=False,
+            )
+        axes.set_ylim(-0.12, 1.04)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([place / N_BINS for place in range(0, N_BINS + 1, 2)])
+        axes.set_xlabel("P(A better) by the judge")
+        axes.set_ylabel("people prefer A")
+
+    return plot(title, words, draw, 3.0)
+
+
+def short(name: str) -> str:
+    """The name on one line, cut in its middle where it is long."""
+    line = " ".join(clean(name).split())
+    if len(line) <= _LONGEST_NAME:
+        return line
+    half = _LONGEST_NAME // 2
+    return f"{line[: half - 1]}…{line[-half:]}"
+
+
+def _reaches(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [point.reach[0] for point in points], [point.reach[1] for point in points]
+
+
+def _levels(axes: Axes, axis: Axis, *, is_upright: bool) -> None:
+    for name, level in axis.levels:
+        if is_upright:
+            axes.axvline(level, linestyle="--", linewidth=1, color=SOFT)
+        else:
+            axes.axhline(level, linestyle="--", linewidth=1, color=SOFT)
+        if name and not is_upright:
+            axes.annotate(
+                name,
+                (1, level),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize=7,
+                color=SOFT,
+            )
+
+
+def _legend(axes: Axes) -> None:
+    """Above the picture, where there is more than one name; long names below each other."""
+    _, names = axes.get_legend_handles_labels()
+    if len(names) > 1:
+        n_columns = len(names) if sum(map(len, names)) + 5 * len(names) < 44 else 2
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=n_columns,
+            handlelength=1.2,
+            columnspacing=1.2,
+        )

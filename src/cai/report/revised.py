@@ -1,0 +1,245 @@
+"""A run of `cai revise` as a part: what each round and principle changed, and examples."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cai.engine.storage.run_folder import RunFolder
+from cai.evaluation.bootstrap import unit_of
+from cai.records.bodies import read_done
+from cai.records.recipes import RevisionRecipe
+from cai.report import charts, known_truth, runs, wording
+from cai.report.counting import Shares
+from cai.report.known_truth import Truth
+from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table
+from cai.report.revised_examples import Chosen
+from cai.report.runs import RunHead
+from cai.revision import Chain
+from cai.revision_flags import FLAGS, Flag, is_evasive, is_refusal
+
+MANY = 0.05
+"""A share of flagged revisions above this is worth a warning."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """What was found after a round; round 0 is the first response."""
+
+    shares: Shares = field(default_factory=Shares)
+    n_words: int = 0
+    flags: Counter[Flag] = field(default_factory=Counter[Flag])
+
+
+@dataclass(slots=True)
+class _Principle:
+    n: int = 0
+    n_changed: int = 0
+    n_flagged: int = 0
+
+
+@dataclass(slots=True)
+class _Tally:
+    chosen: Chosen
+    truth: Truth | None
+    rounds: list[_Round] = field(default_factory=list[_Round])
+    principles: dict[str, _Principle] = field(default_factory=dict[str, _Principle])
+    whole: Shares = field(default_factory=Shares)
+
+    def add(self, chain: Chain) -> None:
+        unit, first = unit_of(chain.prompt), chain.response.text
+        before, found = first, _signs(first)
+        at_first = found
+        for number, text in enumerate((first, *chain.revisions)):
+            is_changed = text != before
+            found = _signs(text) if is_changed else found
+            self._add_text(number, unit, text, {"changed": is_changed, **found})
+            if number:
+                self._add_principle(chain, number - 1, is_changed)
+            if self.truth is not None:
+                self.truth.add(f"round {number}", chain.prompt, text)
+            before = text
+        ends = {"evasive before": at_first["evasive"], "evasive after": found["evasive"]}
+        self.whole.add(unit, {"changed": chain.final != first, **ends})
+        self.chosen.add(chain)
+
+    def _add_text(self, number: int, unit: int, text: str, facts: dict[str, bool]) -> None:
+        if number == len(self.rounds):
+            self.rounds.append(_Round())
+        found = self.rounds[number]
+        found.n_words += len(text.split())
+        found.shares.add(unit, facts)
+
+    def _add_principle(self, chain: Chain, place: int, is_changed: bool) -> None:
+        done = chain.rounds[place]
+        found = self.principles.setdefault(done.principle_id, _Principle())
+        found.n += 1
+        found.n_changed += is_changed
+        found.n_flagged += bool(done.flags)
+        self.rounds[place + 1].flags.update(done.flags)
+
+
+def _signs(text: str) -> dict[str, bool]:
+    return {"evasive": is_evasive(text), "refusal": is_refusal(text)}
+
+
+def revised_part(
+    run: RunFolder, recipe: RevisionRecipe, head: RunHead, path: str, n_examples: int
+) -> Part:
+    """The part of the run, its records read once."""
+    truth = Truth() if known_truth.has_truth(recipe.constitution) else None
+    tally = _Tally(Chosen(n_examples, truth is not None), truth)
+    for _, chain in read_done(run, Chain):
+        tally.add(chain)
+    tables = (
+        _round_table(tally),
+        None if truth is None else truth.table("after"),
+        _principle_table(tally),
+        _flag_table(tally),
+        runs.failure_table(head),
+        runs.cost_table(head),
+    )
+    return Part(
+        title="Critique and revision",
+        path=path,
+        done=_done(recipe, head),
+        began=head.created,
+        weight=2 if truth else 1,
+        facts=tuple(_facts(recipe)),
+        headlines=tuple(_headlines(tally)),
+        doubts=tuple(_doubts(recipe, head, tally)),
+        took=head.took,
+        tables=tuple(table for table in tables if table is not None),
+        plots=tuple(_plots(tally)),
+        shelves=tuple(tally.chosen.shelves()),
+        versions=head.versions,
+    )
+
+
+def _done(recipe: RevisionRecipe, head: RunHead) -> str:
+    who = wording.models(draw.model for draw in recipe.roles.values())
+    how = "revised" if recipe.plan.is_direct else "critiqued and revised"
+    return (
+        f"{who} answered {wording.plural(head.counts.done, 'prompt')} and {how} the answers, "
+        f"{wording.plural(recipe.plan.rounds, 'round')} each, under the constitution "
+        f"{runs.constitution_name(recipe.constitution)}."
+    )
+
+
+def _facts(recipe: RevisionRecipe) -> Iterator[Fact]:
+    plan = recipe.plan
+    yield runs.source_fact(recipe.source)
+    yield runs.constitution_fact(recipe.constitution)
+    tags = f", principles tagged {wording.listed(plan.tags)}" if plan.tags else ""
+    yield Fact("plan", f"{wording.plural(plan.rounds, 'round')}{tags}, seed {recipe.seed}")
+    for role, draw in recipe.roles.items():
+        yield from runs.draw_facts(role, [draw])
+
+
+def _headlines(tally: _Tally) -> Iterator[Headline]:
+    found = [] if tally.truth is None else list(tally.truth.known().values())
+    for first, last in [(found[0], found[-1])] if found else []:
+        ends = first.harmful.estimate("harmful"), last.harmful.estimate("harmful")
+        yield from known_truth.moved(*ends, "harmful requests helped with, before → after revision")
+        ends = first.harmless.estimate("helped"), last.harmless.estimate("helped")
+        yield from known_truth.moved(
+            *ends, "harmless requests helped with, before → after revision"
+        )
+    changed = wording.share_line(tally.whole.estimate("changed"), "responses changed by revision")
+    if changed is not None:
+        yield changed
+        ends = tally.whole.estimate("evasive before"), tally.whole.estimate("evasive after")
+        yield from known_truth.moved(*ends, "responses that only evade, before → after revision")
+
+
+def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Doubt]:
+    yield from runs.run_doubts(head)
+    n_revised = sum(len(each.shares) for each in tally.rounds[1:])
+    flags = sum((each.flags for each in tally.rounds), Counter[Flag]())
+    for flag, n in flags.most_common():
+        if n > MANY * n_revised and flag != "unchanged":
+            share = wording.percent(n / n_revised)
+            yield Doubt(
+                f"{share} of revisions are flagged {flag}: see the examples.", n > n_revised / 4
+            )
+    if tally.truth is None and tally.rounds:
+        yield Doubt(
+            "Whether revisions are better is not measured here: words are counted, and nobody "
+            "judged them. Judge a revision against its original, or read the examples."
+        )
+
+
+def _round_table(tally: _Tally) -> Table | None:
+    if not tally.rounds:
+        return None
+    rows = tuple(
+        (
+            str(number) if number else "0, the first response",
+            f"{len(each.shares):,}",
+            wording.share(each.shares.estimate("changed")) if number else wording.NONE,
+            wording.percent(each.shares.share("refusal")),
+            wording.percent(each.shares.share("evasive")),
+            wording.number(each.n_words / len(each.shares)),
+        )
+        for number, each in enumerate(tally.rounds)
+    )
+    headings = ("after round", "texts", "changed (95 %)", "decline", "only evade", "words, mean")
+    note = "Declining and evading are told by stock phrases, and so only roughly."
+    return Table("What the rounds change", headings, rows, note)
+
+
+def _principle_table(tally: _Tally) -> Table | None:
+    rows = tuple(
+        (
+            id,
+            f"{each.n:,}",
+            wording.percent(each.n_changed / each.n),
+            wording.percent(each.n_flagged / each.n),
+        )
+        for id, each in sorted(tally.principles.items(), key=lambda item: (-item[1].n, item[0]))
+    )
+    headings = ("principle", "rounds under it", "changed", "flagged")
+    return Table("What each principle changes", headings, rows) if rows else None
+
+
+def _flag_table(tally: _Tally) -> Table | None:
+    rounds = tally.rounds[1:]
+    if not any(each.flags for each in rounds):
+        return None
+    rows = tuple(
+        (flag, *(f"{each.flags[flag]:,}" for each in rounds))
+        for flag in FLAGS
+        if any(each.flags[flag] for each in rounds)
+    )
+    headings = ("flag", *(f"round {number}" for number in range(1, len(rounds) + 1)))
+    return Table("Flagged revisions", headings, rows, "A revision may have several flags.")
+
+
+def _plots(tally: _Tally) -> Iterator[Plot]:
+    if len(tally.rounds) > 2:
+        lines = [charts.Line(name, list(_points(tally, fact))) for name, fact in _LINES]
+        words = "Shares of responses after each round: " + "; ".join(
+            f"{line.name} {', '.join(wording.percent(point.value) for point in line.points)}"
+            for line in lines
+        )
+        axis = charts.Axis("share of responses", (-0.02, 1.02))
+        yield charts.lines("Round by round", words, axis, "after round", lines)
+    if len(tally.principles) > 1:
+        rows = sorted(
+            ((id, each.n_changed / each.n) for id, each in tally.principles.items()),
+            key=lambda row: -row[1],
+        )
+        words = "Share of texts changed: " + ", ".join(
+            f"{id} {wording.percent(share)}" for id, share in rows
+        )
+        axis = charts.Axis("share of rounds that change it", (0, 1))
+        yield charts.bars("What each principle changes", words, axis, rows)
+
+
+_LINES = (("decline", "refusal"), ("only evade", "evasive"), ("changed", "changed"))
+
+
+def _points(tally: _Tally, fact: str) -> Iterator[charts.Point]:
+    for number, each in enumerate(tally.rounds):
+        found = each.shares.estimate(fact)
+        if found is not None and (number or fact != "changed"):
+            yield charts.Point.of(found, number)

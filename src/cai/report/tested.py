@@ -1,0 +1,71 @@
+"""Standard suites put to policies as a part: every suite a table, and each policy a column."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cai.evaluation.kept import kept
+from cai.report import wording
+from cai.report.evaluated import suite_table
+from cai.report.pieces import Doubt, Fact, Headline, Part, Took
+from cai.suites.running import FILE, SuitesFound
+
+_MOST_HEADLINES = 4
+
+
+def tested_part(path: Path, shown: str) -> Part:
+    """The part of the suites in that folder.
+
+    Raises:
+        EvaluationError: Its file is damaged, or of another version of cai.
+    """
+    found = kept(path / FILE, SuitesFound)
+    began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
+    judged = f", judged by {wording.models(found.judges)}" if found.judges else ""
+    suites = wording.listed(each.name for each in found.suites)
+    return Part(
+        title="Standard suites",
+        path=shown,
+        done=f"{wording.listed(found.policies)} were put through {suites}{judged}.",
+        began=began.isoformat(timespec="seconds"),
+        weight=4,
+        facts=tuple(_facts(found)),
+        headlines=tuple(_headlines(found))[:_MOST_HEADLINES],
+        doubts=tuple(_doubts(found)),
+        took=Took(n_calls=found.n_calls, cost_usd=found.cost_usd),
+        tables=tuple(suite_table(suite) for suite in found.suites),
+        judges=found.judges,
+    )
+
+
+def _facts(found: SuitesFound) -> Iterator[Fact]:
+    for name, model in found.policies.items():
+        yield Fact("policy", f"{name}: {wording.model_name(model)}")
+    for judge in found.judges:
+        yield Fact("judge", judge)
+    if found.constitution:
+        yield Fact("constitution", found.constitution)
+
+
+def _headlines(found: SuitesFound) -> Iterator[Headline]:
+    """The first measure of every suite: of the last policy less the first, or of the one."""
+    for suite in found.suites:
+        for measure, words in list(suite.measures.items())[:1]:
+            figures = [each.get(measure) for each in suite.found.values()]
+            difference = suite.differences.get(measure)
+            if difference is not None:
+                what = f"{suite.name}: {words}, last policy less first, n = {difference.n:,}"
+                bounds = wording.plain_bounds(difference)
+                yield Headline(f"{difference.value:+.3f}", what, bounds)
+            elif figures and figures[0] is not None:
+                what = f"{suite.name}: {words}, n = {figures[0].n:,}"
+                bounds = wording.plain_bounds(figures[0])
+                yield Headline(wording.number(figures[0].value), what, bounds)
+
+
+def _doubts(found: SuitesFound) -> Iterator[Doubt]:
+    if found.n_failed:
+        yield Doubt(
+            f"{wording.plural(found.n_failed, 'example')} failed and are in no figure.", True
+        )
+    yield Doubt("A model may have seen a published suite in its training.")
