@@ -94,7 +94,15 @@ async def _contests(
     try:
         contests.check()
     except EvaluationError as error:
-        names = ("win_start", "win_last", "level_start", "level_last", "judge_gap", "undecided")
+        names = (
+            "win_start",
+            "win_last",
+            "level_start",
+            "level_last",
+            "judge_gap",
+            "judges_agree",
+            "undecided",
+        )
         found.missing |= dict.fromkeys(names, str(error))
         return
     verdicts = await anchorage.judge(contests, frozen, folder / "frozen")
