@@ -1,4 +1,4 @@
-"""An evaluation from Python, as a notebook asks for it: policies and prompts by name, and it waits."""
+"""An evaluation from Python, as a notebook asks for it: by name, and waiting for the result."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
