@@ -94,9 +94,7 @@ async def test_prompts_of_two_files_are_told_apart_though_their_ids_are_the_same
         tmp_path / "benign.jsonl",
         [{"id": "x", "prompt": "Request 2?"}, {"id": "z", "prompt": "Request 1?"}],
     )
-    prompts = tuple(
-        Prompts(PromptSource((str(file),)), file.stem) for file in (harmful, benign)
-    )
+    prompts = tuple(Prompts(PromptSource((str(file),)), file.stem) for file in (harmful, benign))
     found = await gathered(tmp_path / "out", policy("a", worths(1, 2, 3)), prompts=prompts)
     ids = [id for id, _, _ in texts(found, "a")]
     assert [(kind, said) for _, kind, said in texts(found, "a")] == [

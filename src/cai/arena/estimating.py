@@ -79,20 +79,19 @@ def _check_new(out: Path) -> None:
 
 
 def _part(entrants: Sequence[Entrant], answers: Answers, n: int) -> tuple[Answers, float]:
-    """The answers to `n` prompts spread over all, and how many times that all are.
+    """The answers to at most `n` prompts spread over all, and how many times that all are.
 
-    Of models only so many prompts were answered; what was read has to be thinned out.
+    Models were asked only some of the prompts, which stand for those that they were not.
     """
-    if any(each.speaker for each in entrants):
-        n_all = len(answers.asked) + answers.n_passed_over
-        return answers, n_all / min(n, n_all)
-    pace, n_all = Pace(sample=n), len(answers.asked)
+    sampled = [len(answers.by_policy[each.name]) for each in entrants if each.speaker]
+    times = (len(answers.asked) + answers.n_passed_over) / max(sampled) if sampled else 1.0
+    pace, n_asked = Pace(sample=n), len(answers.asked)
     kept = {
         unit: asked
         for index, (unit, asked) in enumerate(answers.asked.items())
-        if pace.is_sampled(index, n_all)
+        if pace.is_sampled(index, n_asked)
     }
-    return replace(answers, asked=kept), n_all / len(kept)
+    return replace(answers, asked=kept), times * n_asked / len(kept)
 
 
 async def _judge(steps: Steps, times: float, accounts: Accounts) -> None:
