@@ -164,7 +164,9 @@ async def test_a_file_of_two_policies_is_refused(tmp_path: Path):
         for i, model in enumerate(["first", "second"])
     ]
     file = write_rows(tmp_path / "both.jsonl", rows)
-    with pytest.raises(EvaluationError, match="both.jsonl: holds responses of several policies, "):
+    with pytest.raises(
+        EvaluationError, match=r"both\.jsonl: holds responses of several policies, "
+    ):
         await gathered(tmp_path / "out", Entrant("both", str(file)))
 
 

@@ -109,7 +109,7 @@ class Gathering:
             return _read(entrant)
         folder = self.out / "responses" / entrant.folder
         line = f"[bold]responses[/bold] of {escape(entrant.name)} → {escape(str(folder))}"
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, soft_wrap=True)
         job = SampleJob(self._source(), (entrant.speaker,), self.k, self.seed)
         outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
         accounts.add(f"responses of {entrant.name}", outcome)
@@ -117,13 +117,20 @@ class Gathering:
 
     def _source(self) -> PromptSource:
         """All files as one source; ids that are unique in each may come twice in several."""
-        if not self.prompts:
-            raise UsageError(
-                "A model is to be asked, and there are no prompts. Name a file of them."
-            )
+        check_asked(self.prompts, has_models=True)
         files = tuple(file for each in self.prompts for file in each.source.files)
         id_column = self.prompts[0].source.id_column if len(files) == 1 else ""
         return replace(self.prompts[0].source, files=files, id_column=id_column)
+
+
+def check_asked(prompts: Sequence[Prompts], *, has_models: bool) -> None:
+    """Finds out before a model is opened whether there is something to ask it.
+
+    Raises:
+        UsageError: There is not.
+    """
+    if has_models and not prompts:
+        raise UsageError("A model is to be asked, and there are no prompts. Name a file of them.")
 
 
 def _asked(prompts: Sequence[Prompts], limit: int | None) -> dict[int, Asked]:

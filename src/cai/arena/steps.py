@@ -72,7 +72,7 @@ class Steps:
         """A folder of the evaluation, told to whoever watches."""
         folder = self.out.joinpath(*names)
         line = f"[bold]{names[0]}[/bold] → {escape(str(folder))}"
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, soft_wrap=True)
         return folder
 
     async def check(self, name: str, job: ScoreJob, accounts: Accounts, pace: Pace) -> Path:

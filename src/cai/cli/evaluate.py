@@ -7,7 +7,7 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.arena.answers import Prompts
+from cai.arena.answers import Prompts, check_asked
 from cai.arena.contests import Meeting
 from cai.arena.entrants import open_entrants, parse_entrants
 from cai.arena.estimating import Estimates
@@ -111,6 +111,7 @@ def evaluate(
     """
     named = parse_entrants(policies)
     prompts = tuple(map(_prompts, sources))
+    check_asked(prompts, has_models=any(each.is_model for each in named))
     _check_judge(judges, constitution)
     asked = EvaluationPlan(
         k, meeting, tuple(map(load_constitution, checks)), error_rate, half_width, seed
