@@ -253,14 +253,19 @@ def test_another_request_in_the_same_folder_is_refused(evaluate, more: list[obje
         (["-p", "embedded", "-p", "embedded"], "Two policies are called 'embedded'"),
         (["-p", "embedded"], "there are no prompts"),
         (["-p", "embedded", "absent.jsonl"], "absent.jsonl"),
-        (["-p", "embedded", "--stop-at-error-rate", "0.05"], "there must be a judge"),
-        (["-p", "embedded", "-c", "testbed", "-m", "embedded"], "There is one policy, embedded"),
+        (["-p", "embedded", "PROMPTS", "--stop-at-error-rate", "0.05"], "there must be a judge"),
+        (
+            ["PROMPTS", "-p", "embedded", "-c", "testbed", "-m", "embedded"],
+            "There is one policy, embedded",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_a_sentence(
     call_cai: CallCai, tmp_path: Path, arguments: list[str], said: str
 ):
-    ended = call_cai("evaluate", *arguments, "-o", tmp_path / "out")
+    prompts = str(write_prompts(tmp_path / "asked.jsonl", range(2)))
+    given = [prompts if each == "PROMPTS" else each for each in arguments]
+    ended = call_cai("evaluate", *given, "-o", tmp_path / "out")
     assert (ended.code, ended.out) == (2, "")
     assert said in " ".join(ended.err.split())
     assert "Traceback" not in ended.err

@@ -111,8 +111,8 @@ def evaluate(
     """
     named = parse_entrants(policies)
     prompts = tuple(map(_prompts, sources))
-    check_asked(prompts, has_models=any(each.is_model for each in named))
     _check_judge(judges, constitution)
+    check_asked(prompts, has_models=any(each.is_model for each in named))
     asked = EvaluationPlan(
         k, meeting, tuple(map(load_constitution, checks)), error_rate, half_width, seed
     )
