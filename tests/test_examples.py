@@ -13,6 +13,8 @@ from serving import MAIN
 
 from cai.constitution.checks import check_constitution
 from cai.constitution.loading import load_constitution
+from cai.evaluation.kept import kept
+from cai.evaluation.policy_report import Evaluation
 from cai.models.opening import embedded_folder
 from cai.prompts import STEPS, load_templates
 from cai.sources.prompts import check_prompts, read_prompts
@@ -137,6 +139,17 @@ def test_the_mix_has_the_share_of_peoples_rows_that_is_asked_for(tmp_path: Path)
         methods = [json.loads(line)["provenance"]["method"] for line in lines]
         assert abs(methods.count("people") - share * len(methods)) < 1
         assert set(methods) == {"judge", "people"}
+
+
+@needs_embedded
+def test_an_evaluation_is_foretold_made_and_kept(tmp_path: Path):
+    prompts = str(EXAMPLES / "prompts.jsonl")
+    own = str(EXAMPLES / "own_constitution.yaml")
+    shown = run_script("evaluate.sh", tmp_path, prompts, "runs/better", CONSTITUTION=own)
+    assert shown.index("The same command without --dry-run") < shown.index("revised against own")
+    found = kept(tmp_path / "runs/better/evaluation/evaluation.json", Evaluation)
+    assert [each.name for each in found.policies] == ["own", "revised"]
+    assert found.win_rates[0].n == found.n_prompts == 12
 
 
 def test_the_own_constitution_is_in_order_and_says_what_the_embedded_model_knows():
