@@ -141,6 +141,7 @@ def test_the_mix_has_the_share_of_peoples_rows_that_is_asked_for(tmp_path: Path)
         assert set(methods) == {"judge", "people"}
 
 
+@pytest.mark.slow  # three commands, each of which loads torch
 @needs_embedded
 def test_an_evaluation_is_foretold_made_and_kept(tmp_path: Path):
     prompts = str(EXAMPLES / "prompts.jsonl")
