@@ -51,7 +51,7 @@ class Findings:
             return ()
         names = tuple(each.name for each in self.entrants)
         found = ratings(self.judged.matches, names, names[0], self.plan.seed)
-        if all(each.value is None for each in found[1:]):
+        if not any(each.n for each in found):
             return ()
         if self.judged.undecided is not None:
             return tuple(replace(each, low=None, high=None) for each in found)
