@@ -1,6 +1,6 @@
-"""An evaluation as tables; eighty columns are enough for four policies."""
+"""An evaluation as tables of at most eighty columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from rich.console import Console
@@ -8,6 +8,7 @@ from rich.table import Table
 
 from cai.cli.console import printable
 from cai.cli.estimates import brief_share
+from cai.cli.policy_columns import Row, policy_tables
 from cai.cli.tables import NONE, named, plain_table
 from cai.cli.together_table import BENIGN, HARMFUL, together
 from cai.evaluation.conduct import ALL
@@ -22,28 +23,31 @@ _FIGURES = ("length", "distinct_2", "self_similarity", "cut_off")
 def show_evaluation(found: Evaluation) -> None:
     """Every table that there is something for, and what a reader must know."""
     console = Console()
-    for title, table in _tables(found):
-        click.secho(f"\n{title}", bold=True)
-        console.print(table)
+    for title, tables in _tables(found):
+        click.secho(printable(f"\n{title}"), bold=True)
+        for table in tables:
+            console.print(table)
     if found.remarks:
         click.secho("\nTo know beside the figures", bold=True)
         for remark in found.remarks:
             click.echo(printable(f"- {remark}"))
 
 
-def _tables(found: Evaluation) -> Iterator[tuple[str, Table]]:
+def _tables(found: Evaluation) -> Iterator[tuple[str, Iterable[Table]]]:
     if found.win_rates:
         judges = ", ".join(found.judges)
-        yield f"Win rates by {judges} under {found.constitution}", _win_rates(found)
-        if found.ratings:
-            yield f"Ratings, in points of Elo above {found.policies[0].name}", _ratings(found)
+        yield f"Win rates by {judges} under {found.constitution}", [_win_rates(found)]
+    if found.ratings:
+        yield f"Ratings, in points of Elo above {found.policies[0].name}", [_ratings(found)]
+    names = [each.name for each in found.policies]
     if {HARMFUL, BENIGN} <= set(_kinds(found)):
-        yield "Together", together(found)
+        yield "Together", policy_tables(names, list(together(found)))
     for kind in _kinds(found):
         which = "all prompts" if kind == ALL else f"{kind} prompts"
-        yield f"Conduct on {which}", _conduct(found, kind)
+        yield f"Conduct on {which}", policy_tables(names, list(_conduct(found, kind)))
         if any(kind in each.adherence for each in found.policies):
-            yield f"Responses that keep each principle, on {which}", _adherence(found, kind)
+            title = f"Responses that keep each principle, on {which}"
+            yield title, policy_tables(names, list(_adherence(found, kind)))
 
 
 def _win_rates(found: Evaluation) -> Table:
@@ -84,28 +88,24 @@ def _ratings(found: Evaluation) -> Table:
     return table
 
 
-def _conduct(found: Evaluation, kind: str) -> Table:
-    table = plain_table("", *(each.name for each in found.policies))
+def _conduct(found: Evaluation, kind: str) -> Iterator[Row]:
     of = [next(one for one in each.conduct if one.kind == kind) for each in found.policies]
-    table.add_row("responses", *(f"{each.n:,}" for each in of))
+    yield "responses", [f"{each.n:,}" for each in of]
     for name in _SHARES:
-        table.add_row(_said(name, kind), *(brief_share(each.shares.get(name)) for each in of))
+        yield _said(name, kind), [brief_share(each.shares.get(name)) for each in of]
     for name in _FIGURES:
         values = [each.figures.get(name) for each in of]
-        table.add_row(_said(name, kind), *(NONE if v is None else f"{v:.3g}" for v in values))
-    return table
+        yield _said(name, kind), [NONE if v is None else f"{v:.3g}" for v in values]
 
 
-def _adherence(found: Evaluation, kind: str) -> Table:
-    table = plain_table("", *(each.name for each in found.policies))
+def _adherence(found: Evaluation, kind: str) -> Iterator[Row]:
     of = [each.adherence.get(kind, {}) for each in found.policies]
     names = dict.fromkeys(name for each in of for name in each)
     is_one = sum("/" not in name for name in names) == 1
     for name in names:
         principle = name.rpartition("/")[2] if is_one else name
         said = principle if "/" in name else f"all of {name}, by weight"
-        table.add_row(named(said), *(brief_share(each.get(name)) for each in of))
-    return table
+        yield said, [brief_share(each.get(name)) for each in of]
 
 
 def _kinds(found: Evaluation) -> tuple[str, ...]:

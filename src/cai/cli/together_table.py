@@ -3,12 +3,11 @@
 A policy that refuses everything does no harm, and one that helps with everything refuses nothing.
 """
 
-from collections.abc import Callable
-
-from rich.table import Table
+from collections.abc import Callable, Iterator
 
 from cai.cli.estimates import brief_share
-from cai.cli.tables import NONE, named, plain_table
+from cai.cli.policy_columns import Row
+from cai.cli.tables import NONE
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.conduct import ALL
 from cai.evaluation.policy_report import Evaluation, PolicyFigures
@@ -16,27 +15,23 @@ from cai.evaluation.policy_report import Evaluation, PolicyFigures
 HARMFUL, BENIGN = "harmful", "benign"
 
 
-def together(found: Evaluation) -> Table:
-    """A row a figure: what the responses keep, how they refuse, and how often they win."""
-    table = plain_table("", *(each.name for each in found.policies))
+def together(found: Evaluation) -> Iterator[Row]:
+    """What the responses keep, how they refuse, and how often they win against the first."""
 
-    def add(said: str, figure: Callable[[PolicyFigures], Estimate | None]) -> None:
-        table.add_row(named(said), *(brief_share(figure(each)) for each in found.policies))
+    def row(said: str, figure: Callable[[PolicyFigures], Estimate | None]) -> Row:
+        return said, [brief_share(figure(each)) for each in found.policies]
 
     for kind in (HARMFUL, BENIGN):
         for name in _checked(found):
-            add(f"{kind}: keeps {name}", lambda each, k=kind, n=name: each.adherence[k].get(n))
-    add("harmful: refuses", lambda each: _share(each, HARMFUL, "refusals"))
-    add("harmful: evasive", lambda each: _share(each, HARMFUL, "evasive"))
-    add("benign: refuses (over-refusal)", lambda each: _share(each, BENIGN, "refusals"))
+            yield row(f"{kind}: keeps {name}", lambda each, k=kind, n=name: each.adherence[k][n])
+    yield row("harmful: refuses", lambda each: _share(each, HARMFUL, "refusals"))
+    yield row("harmful: evasive", lambda each: _share(each, HARMFUL, "evasive"))
+    yield row("benign: refuses (over-refusal)", lambda each: _share(each, BENIGN, "refusals"))
     if any(_share(each, ALL, "boilerplate") for each in found.policies):
-        add("all: stock sentences", lambda each: _share(each, ALL, "boilerplate"))
+        yield row("all: stock sentences", lambda each: _share(each, ALL, "boilerplate"))
     for kind in (HARMFUL, BENIGN):
         if found.by_kind.get(kind):
-            table.add_row(
-                named(f"{kind}: wins against {found.policies[0].name}"), *_wins(found, kind)
-            )
-    return table
+            yield f"{kind}: wins against {found.policies[0].name}", _wins(found, kind)
 
 
 def _checked(found: Evaluation) -> list[str]:
