@@ -109,6 +109,16 @@ async def test_without_a_judge_only_the_models_are_foretold(tmp_path: Path):
     assert [each.step for each in found.steps] == ["responses of a", "responses of b"]
 
 
+async def test_what_stops_early_goes_on_from_an_estimate_too(tmp_path: Path):
+    plan = EvaluationPlan(error_rate=0.05)
+    out, entrants, judge = tmp_path / "out", two(), judge_by_worth()
+    await foretold(out, entrants, judge, plan)
+    found = await evaluated(out, entrants, [requests(out, range(N))], plan, judge)
+    whole = await evaluated(tmp_path / "whole", two(), N, plan, judge_by_worth())
+    assert (found.win_rates, found.remarks) == (whole.win_rates, whole.remarks)
+    assert found.n_calls <= 2 * N + 2 * N
+
+
 async def test_an_evaluation_that_has_begun_is_not_estimated(tmp_path: Path):
     out = tmp_path / "out"
     await evaluated(out, two(), N, CHECKED, judge_by_worth())

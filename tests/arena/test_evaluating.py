@@ -319,3 +319,22 @@ async def test_another_request_in_the_same_folder_is_refused(
     await run(EvaluationPlan(), ONE)
     with pytest.raises(JournalError, match=said):
         await run(plan, constitution)
+
+
+async def test_with_update_the_folder_becomes_that_of_the_other_request(tmp_path: Path):
+    """Under two principles; of one the journal has the answers. Old figures do not outlive it."""
+    out, judge = tmp_path / "out", judge_by_worth()
+
+    async def run(constitution: Constitution, pace: Pace = Pace()) -> Evaluation:
+        entrants = [policy("a", worths(1, 2)), policy("b", worths(3, 3))]
+        return await evaluated(out, entrants, 2, judge=judge, constitution=constitution, pace=pace)
+
+    await run(ONE)
+    n_asked_before = len(judge.requests)
+    with pytest.raises(RunStopped):
+        await run(TWO, Pace(update=True, caps=Caps(tokens=1)))
+    assert not (out / "evaluation.json").exists()
+    found = await run(TWO, Pace(update=True))
+    assert (found.constitution, found.win_rates[0].outcomes["a"]) == ("two", 2)
+    # two contests in two orders under the new principle, and a question on greetings each time
+    assert len(judge.requests) - n_asked_before <= 4 + 2

@@ -50,6 +50,8 @@ async def evaluate(
         CaiError: As the jobs.
     """
     check_request(entrants, judging, plan, pace)
+    if pace.update and out.is_dir():  # figures of the request before would outlive what they are of
+        (out / FILE).unlink(missing_ok=True)
     accounts = Accounts(pace)
     gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
     answers = await gathering.gather(entrants, accounts)

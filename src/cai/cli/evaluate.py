@@ -128,6 +128,8 @@ def evaluate(
     if pace.sample is not None:
         work = estimate_evaluation(entrants, prompts, judging, asked, out, pace, console=console)
         _show_estimates(run_async(work), out, is_json=is_json)
+        if error_rate is not None and not is_json:
+            click.echo("Judging stops once every pair is decided, and takes less then.")
         return 0
     found = run_async(
         evaluate_policies(entrants, prompts, judging, asked, out, pace, console=console)
