@@ -30,7 +30,7 @@ class Accounts:
     cost_usd: float | None = 0.0
     foretold: list[Foretold] = field(default_factory=list[Foretold])
 
-    def add(self, step: str, outcome: Outcome[Any]) -> None:
+    def add(self, outcome: Outcome[Any], step: str = "") -> None:
         """Takes in a step; the cost is unknown once that of one is."""
         self.n_failed += outcome.counts.failed
         self.enter(outcome.ledger)

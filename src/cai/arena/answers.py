@@ -112,7 +112,7 @@ class Gathering:
         self.console.print(line, highlight=False, soft_wrap=True)
         job = SampleJob(self._source(), (entrant.speaker,), self.k, self.seed)
         outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
-        accounts.add(f"responses of {entrant.name}", outcome)
+        accounts.add(outcome, f"responses of {entrant.name}")
         return _of_run(str(folder))
 
     def _source(self) -> PromptSource:

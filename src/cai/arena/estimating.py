@@ -100,7 +100,7 @@ async def _judge(steps: Steps, times: float, accounts: Accounts) -> None:
         pace = _pace(accounts, contests.check().n_groups, times)
         job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
         outcome = (await run_judging(folder, job, pace, console=steps.console)).run
-        accounts.add(CONTESTS, outcome)
+        accounts.add(outcome, CONTESTS)
     for name, job in steps.score_jobs():
         pace = _pace(accounts, job.source.check().n_responses, times)
         await steps.check(name, job, accounts, pace)

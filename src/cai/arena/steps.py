@@ -79,7 +79,7 @@ class Steps:
         """The folder of the checks by that constitution, done."""
         folder = self.folder(ADHERENCE, name)
         outcome = (await run_scoring(folder, job, pace, console=self.console)).run
-        accounts.add(f"adherence to {name}", outcome)
+        accounts.add(outcome, f"adherence to {name}")
         return folder
 
 

@@ -44,7 +44,7 @@ async def judge_all(
     contests: Contests, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
 ) -> Judged:
     """Every contest."""
-    accounts.add(CONTESTS, (await run_judging(folder, job, accounts.pace, console=console)).run)
+    accounts.add((await run_judging(folder, job, accounts.pace, console=console)).run, CONTESTS)
     verdicts, n, seed = verdicts_of(folder), len(contests.order), contests.seed
     matches = contests.matches(verdicts)
     by_kind = {
@@ -78,7 +78,7 @@ async def judge_until_decided(
         if not undecided or n == n_all:
             break
         n = min(n_all, n + max(8, n // 4))
-    accounts.add(CONTESTS, outcome)
+    accounts.add(outcome, CONTESTS)
     verdicts, seed = verdicts_of(folder), contests.seed
     matches = contests.matches(verdicts, n)
     rates = tuple(_anytime(each, bets) for each in win_rates(matches, seed))
