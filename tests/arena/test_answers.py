@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from made_evaluations import evaluated, n_asked, policy, requests, worths
+from made_evaluations import evaluated, judge_by_worth, n_asked, policy, requests, worths
 from made_runs import FAILED, made_run, samples
 from small_runs import quiet, sampled, write_requests, write_rows
 
@@ -110,15 +110,14 @@ async def test_prompts_of_two_files_are_told_apart_though_their_ids_are_the_same
 
 
 async def test_a_limit_is_one_on_prompts_and_not_on_contests(tmp_path: Path):
-    asked = requests(tmp_path / "out", range(5))
-    accounts = Accounts(Pace(limit=2))
-    model = policy("a", worths(1, 2, 3, 4, 5))
-    file = responses(tmp_path / "b.jsonl", {str(i): "B." for i in range(5)})
-    found = await Gathering((asked,), 1, 0, tmp_path / "out", quiet()).gather(
-        [model, file], accounts
+    """Two prompts of five, three pairs: six contests, though the limit is two."""
+    entrants = [policy(name, worths(i, i, i, i, i)) for i, name in enumerate("abc", 1)]
+    found = await evaluated(
+        tmp_path / "out", entrants, 5, judge=judge_by_worth(), pace=Pace(limit=2)
     )
-    assert [id for id, _, _ in texts(found, "b")] == ["0", "1"]
-    assert (n_asked(model), found.n_passed_over, accounts.pace.limit) == (2, 0, None)
+    assert [n_asked(each) for each in entrants] == [2, 2, 2]
+    assert (found.n_prompts, found.n_failed) == (2, 0)
+    assert [rate.outcomes["a"] for rate in found.win_rates] == [2, 2, 2]
 
 
 async def test_a_limit_holds_for_files_too(tmp_path: Path):

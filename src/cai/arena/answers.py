@@ -99,7 +99,6 @@ class Gathering:
                 texts.setdefault(unit, Asked(prompt, ALL))
             found[entrant.name] = {unit: tuple(each) for unit, each in mine.items()}
             models[entrant.name] = _models(entrant, mine.values())
-        accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
         return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
 
     async def _responses(

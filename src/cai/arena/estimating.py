@@ -108,4 +108,4 @@ async def _judge(steps: Steps, times: float, accounts: Accounts) -> None:
 
 def _pace(accounts: Accounts, n: int, times: float) -> Pace:
     """All of these, foretold for so many times more; an earlier sample may have been another."""
-    return replace(accounts.pace, sample=n, whole=round(n * times), update=True)
+    return replace(accounts.pace, sample=n, whole=round(n * times), update=True, limit=None)

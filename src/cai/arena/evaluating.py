@@ -58,8 +58,10 @@ async def evaluate(
     judged: Judged | None = None
     checked = Adherence(answers)
     if judging is not None:
-        # what an estimate asked is taken over, and not refused as another run
-        accounts.pace = replace(accounts.pace, update=pace.update or is_estimate(out))
+        # what an estimate asked is taken over, and not refused as another run; a limit was one of
+        # prompts, and is none of contests
+        is_update = pace.update or is_estimate(out)
+        accounts.pace = replace(accounts.pace, update=is_update, limit=None)
         steps = Steps(answers, judging, plan, out, console)
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
