@@ -338,3 +338,24 @@ async def test_with_update_the_folder_becomes_that_of_the_other_request(tmp_path
     assert (found.constitution, found.win_rates[0].outcomes["a"]) == ("two", 2)
     # two contests in two orders under the new principle, and a question on greetings each time
     assert len(judge.requests) - n_asked_before <= 4 + 2
+
+
+async def test_a_policy_more_is_judged_without_asking_about_the_others_again(tmp_path: Path):
+    """Three policies on two prompts are six contests; of those of two there were two."""
+    out, judge = tmp_path / "out", judge_by_worth()
+    entrants = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
+    await evaluated(out, entrants, 2, judge=judge)
+    n_before = len(judge.requests)
+    found = await evaluated(out, [*entrants, policy("c", worths(3, 3))], 2, judge=judge)
+    assert [rate.outcomes["a"] for rate in found.win_rates] == [2, 2, 2]
+    assert len(judge.requests) == n_before + 4 * 2 + 1
+    assert [n_asked(each) for each in entrants] == [2, 2]
+
+
+async def test_a_policy_more_under_another_constitution_is_refused(tmp_path: Path):
+    out = tmp_path / "out"
+    entrants = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
+    await evaluated(out, entrants, 2, judge=judge_by_worth())
+    more = [*entrants, policy("c", worths(3, 3))]
+    with pytest.raises(JournalError, match="is a run of another recipe"):
+        await evaluated(out, more, 2, judge=judge_by_worth(), constitution=TWO)

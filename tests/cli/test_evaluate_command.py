@@ -184,7 +184,11 @@ def test_examples_that_fail_are_in_the_exit_code(evaluate, server):
     assert "Prompts that not every policy answered are left out: 1 of 8." in ended.out
     assert "Examples that failed and are in no figure: 1." in ended.out
     server.reply = replies
-    assert evaluate("--retry-failed", "--update").code == 0
+    n_judged = asked_of(server)["judge"]
+    again = evaluate("--retry-failed", "--json")
+    assert (again.code, json.loads(again.out.splitlines()[-1])["n_prompts"]) == (0, 8)
+    # one contest and two responses more, and how the judge answers
+    assert asked_of(server)["judge"] == n_judged + 4 + 2 * 2 + 2
 
 
 def test_a_verdict_that_is_none_has_a_column_and_no_rate(evaluate, server):

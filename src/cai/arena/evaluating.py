@@ -18,10 +18,10 @@ from cai.arena.adherence import Adherence, adherence_of
 from cai.arena.answers import Gathering, Prompts
 from cai.arena.entrants import Entrant
 from cai.arena.estimating import FILE as ESTIMATE_FILE
-from cai.arena.estimating import is_estimate
 from cai.arena.findings import Findings
+from cai.arena.growth import is_same_request
 from cai.arena.plan import EvaluationPlan, Judging
-from cai.arena.steps import CONTESTS, Steps, check_request
+from cai.arena.steps import ADHERENCE, CONTESTS, Steps, check_request
 from cai.arena.stopping import Judged, judge_all, judge_until_decided
 from cai.evaluation.kept import keep
 from cai.evaluation.policy_report import FILE, Evaluation
@@ -58,10 +58,7 @@ async def evaluate(
     judged: Judged | None = None
     checked = Adherence(answers)
     if judging is not None:
-        # what an estimate asked is taken over, and not refused as another run; a limit was one of
-        # prompts, and is none of contests
-        is_update = pace.update or is_estimate(out)
-        accounts.pace = replace(accounts.pace, update=is_update, limit=None)
+        accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
         steps = Steps(answers, judging, plan, out, console)
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
@@ -75,15 +72,22 @@ async def evaluate(
 async def _contests(steps: Steps, accounts: Accounts) -> Judged:
     contests = steps.contests()
     job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
-    if steps.plan.error_rate is None:
-        return await judge_all(contests, job, folder, accounts, steps.console)
+    is_update = accounts.pace.update
+    accounts.pace = replace(accounts.pace, update=is_update or is_same_request(folder, job))
     rate = steps.plan.error_rate
-    return await judge_until_decided(contests, job, rate, folder, accounts, steps.console)
+    if rate is None:
+        judged = await judge_all(contests, job, folder, accounts, steps.console)
+    else:
+        judged = await judge_until_decided(contests, job, rate, folder, accounts, steps.console)
+    accounts.pace = replace(accounts.pace, update=is_update)
+    return judged
 
 
 async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
-    folders = {
-        name: await steps.check(name, job, accounts, accounts.pace)
-        for name, job in steps.score_jobs()
-    }
+    folders: dict[str, Path] = {}
+    for name, job in steps.score_jobs():
+        folder = steps.out / ADHERENCE / name
+        is_update = accounts.pace.update or is_same_request(folder, job)
+        pace = replace(accounts.pace, update=is_update)
+        folders[name] = await steps.check(name, job, accounts, pace)
     return adherence_of(steps.answers, folders)
