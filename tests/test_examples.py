@@ -13,6 +13,8 @@ from serving import MAIN
 
 from cai.constitution.checks import check_constitution
 from cai.constitution.loading import load_constitution
+from cai.evaluation.kept import kept
+from cai.evaluation.policy_report import Evaluation
 from cai.models.opening import embedded_folder
 from cai.prompts import STEPS, load_templates
 from cai.sources.prompts import check_prompts, read_prompts
@@ -177,6 +179,18 @@ def test_the_sides_are_the_prompts_of_the_testbed_with_what_is_known_of_them():
         assert text == asked.pop(id)
         assert request is not None and (request.harm is not None) == (side == "unsafe")
     assert asked == {}
+
+
+@pytest.mark.slow  # three commands, each of which loads torch
+@needs_embedded
+def test_an_evaluation_is_foretold_made_and_kept(tmp_path: Path):
+    prompts = str(EXAMPLES / "prompts.jsonl")
+    own = str(EXAMPLES / "own_constitution.yaml")
+    shown = run_script("evaluate.sh", tmp_path, prompts, "runs/better", CONSTITUTION=own)
+    assert shown.index("The same command without --dry-run") < shown.index("revised against own")
+    found = kept(tmp_path / "runs/better/evaluation/evaluation.json", Evaluation)
+    assert [each.name for each in found.policies] == ["own", "revised"]
+    assert found.win_rates[0].n == found.n_prompts == 12
 
 
 def test_the_own_constitution_is_in_order_and_says_what_the_embedded_model_knows():

@@ -8,10 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cai.arena.blocking import evaluate
+    from cai.arena.plan import EvaluationPlan
     from cai.constitution.loading import load_constitution
     from cai.constitution.schema import Constitution, Principle
     from cai.engine.spending.gate import Caps
     from cai.errors import CaiError
+    from cai.evaluation.policy_report import Evaluation
     from cai.export.mixes import Mix, Mixing
     from cai.export.selecting import Selection
     from cai.jobs.pace import Pace, Part
@@ -60,6 +63,8 @@ __all__ = [
     "Completion",
     "ConditionPlan",
     "Constitution",
+    "Evaluation",
+    "EvaluationPlan",
     "GroupPlan",
     "Judge",
     "JudgeChoice",
@@ -96,6 +101,7 @@ __all__ = [
     "TrainingData",
     "Usage",
     "Verdict",
+    "evaluate",
     "judge",
     "load_constitution",
     "load_templates",
@@ -125,6 +131,8 @@ _HOMES = {
     "Completion": "cai.models.protocol",
     "ConditionPlan": "cai.training.conditioning",
     "Constitution": "cai.constitution.schema",
+    "Evaluation": "cai.evaluation.policy_report",
+    "EvaluationPlan": "cai.arena.plan",
     "GroupPlan": "cai.training.rewards.group_judge",
     "Judge": "cai.judging.judge",
     "JudgeChoice": "cai.training.rewards.choice",
@@ -161,6 +169,7 @@ _HOMES = {
     "TrainingData": "cai.training.data.loading",
     "Usage": "cai.models.protocol",
     "Verdict": "cai.judging.verdicts",
+    "evaluate": "cai.arena.blocking",
     "judge": "cai.judging.judge",
     "load_constitution": "cai.constitution.loading",
     "load_templates": "cai.prompts",

@@ -1,16 +1,13 @@
 """A run from Python: a folder that resumes by itself, and its rows as a data set."""
 
-import asyncio
-import contextlib
-from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.engine.loop import new_event_loop, run_async
+from cai.engine.loop import wait_for
 from cai.engine.storage.run_folder import RunFolder
 from cai.export.files import export_dataset, export_file
 from cai.export.formats import Columns, Format
@@ -40,8 +37,6 @@ from cai.speaker import Speaker
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-T = TypeVar("T")
 
 Prompts: TypeAlias = str | Path | Sequence[str | Path] | PromptSource
 Of: TypeAlias = "str | Path | Run | Sequence[str | Path | Run]"
@@ -75,7 +70,7 @@ class Run:
         speakers = model if isinstance(model, Speakers) else speakers_of(model)
         job = RevisionJob(_source(prompts), constitution, speakers, plan, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return _wait(run_revision(self.path, job, pace, console=console))
+        return wait_for(run_revision(self.path, job, pace, console=console))
 
     def sample(
         self,
@@ -94,7 +89,7 @@ class Run:
         """
         job = SampleJob(_source(prompts), _speakers(model, Sampling()), k, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return _wait(run_sampling(self.path, job, pace, console=console))
+        return wait_for(run_sampling(self.path, job, pace, console=console))
 
     def judge(
         self,
@@ -120,7 +115,7 @@ class Run:
         judges = _speakers(model, Sampling(temperature=0.0))
         job = JudgeJob(source, constitution, judges, plan, pairing, verdicts, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return _wait(run_judging(self.path, job, pace, console=console))
+        return wait_for(run_judging(self.path, job, pace, console=console))
 
     def score(
         self,
@@ -143,7 +138,7 @@ class Run:
         judges = _speakers(model, Sampling(temperature=0.0))
         job = ScoreJob(source, constitution, judges, plan, verdicts, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return _wait(run_scoring(self.path, job, pace, console=console))
+        return wait_for(run_scoring(self.path, job, pace, console=console))
 
     def chains(self) -> Iterator[Chain]:
         """The finished chains, in the order of the source.
@@ -251,26 +246,3 @@ def _speakers(
     return tuple(
         each if isinstance(each, Speaker) else Speaker.of(each, sampling) for each in several
     )
-
-
-def _wait(work: Coroutine[None, None, T]) -> T:
-    """The result of the work; in a thread of its own where a loop is running already."""
-    if not _is_loop_running():
-        return run_async(work)
-    loop = new_event_loop()
-    task = loop.create_task(work)
-    with contextlib.closing(loop), ThreadPoolExecutor(1) as pool:
-        result = pool.submit(loop.run_until_complete, task)
-        try:
-            return result.result()
-        except KeyboardInterrupt:  # else the thread would go on to the end of the run
-            loop.call_soon_threadsafe(task.cancel)
-            raise
-
-
-def _is_loop_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -48,6 +48,17 @@ def test_without_a_side_each_has_half_a_win(half: str):
     assert (new.n, new.value) == (40, pytest.approx(400 * math.log10(3)))
 
 
+def test_where_the_fit_comes_to_no_end_there_is_no_rating():
+    """d loses 17,110 times to b, and few matches lead back: the library gives up."""
+    matches = Matches()
+    for pair, n in {"ca": 24, "ab": 14, "db": 17_110, "bc": 2, "cd": 1_151}.items():
+        add_matches(matches, "w" * n, (pair[0], pair[1]))
+    found = ratings(matches, list("abcd"), "a", seed=0)
+    assert [each.value for each in found] == [0.0, None, None, None]
+    assert [each.low for each in found] == [None] * 4
+    assert [each.n for each in found] == [38, 17_126, 1_177, 18_261]
+
+
 def test_three_policies_whose_odds_multiply():
     """b : a = 2, c : b = 2, c : a = 4 fit without a rest: 0, 120.4 and 240.8 points."""
     matches = add_matches(Matches(), "wwl" * 10, ("a", "b"))

@@ -1,26 +1,41 @@
 """What the steps of an evaluation took, and what they leave of the caps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cai.engine.spending.ledger import Ledger
+from cai.jobs.estimating import Estimate
 from cai.jobs.pace import Pace
 from cai.jobs.running import Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What a step of an evaluation will take in all."""
+
+    step: str
+    estimate: Estimate
+
+
 @dataclass(slots=True)
 class Accounts:
-    """Calls and money so far; `pace` has the caps that are left for the steps to come."""
+    """Calls and money so far; `pace` has the caps that are left for the steps to come.
+
+    `foretold` has a step for each that was asked about a sample alone.
+    """
 
     pace: Pace
     n_calls: int = 0
     n_failed: int = 0
     cost_usd: float | None = 0.0
+    foretold: list[Foretold] = field(default_factory=list[Foretold])
 
-    def add(self, outcome: Outcome[Any]) -> None:
+    def add(self, outcome: Outcome[Any], step: str = "") -> None:
         """Takes in a step; the cost is unknown once that of one is."""
         self.n_failed += outcome.counts.failed
         self.enter(outcome.ledger)
+        if outcome.estimate is not None:
+            self.foretold.append(Foretold(step, outcome.estimate))
 
     def enter(self, ledger: Ledger) -> None:
         """Takes in what a run took."""

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from cai.arena.accounts import Accounts
 from cai.arena.entrants import Entrant
@@ -80,7 +82,8 @@ class Gathering:
             EvaluationError: No prompt was answered by all.
             CaiError: As the jobs and readers of the sources.
         """
-        asked = _asked(self.prompts)
+        limit = accounts.pace.limit
+        asked = _asked(self.prompts, limit)
         for entrant in entrants:  # a broken file is said before a model is sampled
             _check(entrant)
         found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
@@ -90,11 +93,13 @@ class Gathering:
             mine: dict[int, list[Candidate]] = defaultdict(list)
             for prompt, candidate in await self._responses(entrant, accounts):
                 unit = unit_of(prompt)
+                if asked and unit not in asked:
+                    continue
                 mine[unit].append(candidate)
                 texts.setdefault(unit, Asked(prompt, ALL))
             found[entrant.name] = {unit: tuple(each) for unit, each in mine.items()}
             models[entrant.name] = _models(entrant, mine.values())
-        return _common(asked or texts, found, models, n_given=len(asked))
+        return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
 
     async def _responses(
         self, entrant: Entrant, accounts: Accounts
@@ -102,26 +107,41 @@ class Gathering:
         if entrant.speaker is None:
             return _read(entrant)
         folder = self.out / "responses" / entrant.folder
-        self.console.print(f"[bold]responses[/bold] of {entrant.name} → {folder}", highlight=False)
+        line = f"[bold]responses[/bold] of {escape(entrant.name)} → {escape(str(folder))}"
+        self.console.print(line, highlight=False, soft_wrap=True)
         job = SampleJob(self._source(), (entrant.speaker,), self.k, self.seed)
-        accounts.add(await run_sampling(folder, job, accounts.pace, console=self.console))
+        outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
+        accounts.add(outcome, f"responses of {entrant.name}")
         return _of_run(str(folder))
 
     def _source(self) -> PromptSource:
         """All files as one source."""
-        if not self.prompts:
-            raise UsageError(
-                "A model is to be asked, and there are no prompts. Name a file of them."
-            )
+        check_asked(self.prompts, has_models=True)
         files = tuple(file for each in self.prompts for file in each.source.files)
         return PromptSource.together(files) if len(files) > 1 else self.prompts[0].source
 
 
-def _asked(prompts: Sequence[Prompts]) -> dict[int, Asked]:
+def check_asked(prompts: Sequence[Prompts], *, has_models: bool) -> None:
+    """Finds out before a model is opened whether there is something to ask it.
+
+    Raises:
+        UsageError: There is not.
+    """
+    if has_models and not prompts:
+        raise UsageError("A model is to be asked, and there are no prompts. Name a file of them.")
+
+
+def _asked(prompts: Sequence[Prompts], limit: int | None) -> dict[int, Asked]:
+    """The first so many prompts, each once; an id that another prompt has gets the unit behind."""
     found: dict[int, Asked] = {}
-    for each in prompts:
-        for prompt in each.source.read():
-            found.setdefault(unit_of(prompt), Asked(prompt, each.kind))
+    ids: set[str] = set()
+    given = ((prompt, each.kind) for each in prompts for prompt in each.source.read())
+    for prompt, kind in islice(given, limit):
+        unit = unit_of(prompt)
+        if unit not in found:
+            id = f"{prompt.id}-{unit:x}" if prompt.id in ids else prompt.id
+            ids.add(id)
+            found[unit] = Asked(replace(prompt, id=id), kind)
     return found
 
 
@@ -138,7 +158,9 @@ def _read(entrant: Entrant) -> Iterator[tuple[Prompt, Candidate]]:
     if is_run(entrant.source):
         yield from _of_run(entrant.source)
         return
+    models: set[str] = set()
     for row in read_responses([entrant.source]):
+        _check_one(entrant.source, models, row.model)
         yield row.prompt, Candidate(row.text, row.model)
 
 
@@ -151,14 +173,23 @@ def _of_run(folder: str) -> Iterator[tuple[Prompt, Candidate]]:
             candidates = candidates_of(found)
         else:
             candidates = [Candidate(found.chain.final, found.model)]
-        policies |= {each.model for each in candidates}
-        if len(policies) > 1:
-            raise EvaluationError(
-                f"{folder}: holds responses of several policies, {', '.join(sorted(policies))}. "
-                "Sample each into a folder of its own, or name the models themselves."
-            )
         for candidate in candidates:
+            _check_one(folder, policies, candidate.model)
             yield found.prompt, candidate
+
+
+def _check_one(source: str, policies: set[str], model: str) -> None:
+    """Takes in who gave a response of the source; blank is nobody.
+
+    Raises:
+        EvaluationError: It is another than gave those before.
+    """
+    policies.update(filter(None, [model]))
+    if len(policies) > 1:
+        raise EvaluationError(
+            f"{source}: holds responses of several policies, {', '.join(sorted(policies))}. "
+            "Keep those of each in a folder or file of its own, or name the models themselves."
+        )
 
 
 def _models(entrant: Entrant, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
@@ -171,7 +202,6 @@ def _common(
     asked: Mapping[int, Asked],
     found: Mapping[str, Mapping[int, tuple[Candidate, ...]]],
     models: Mapping[str, frozenset[str]],
-    *,
     n_given: int,
 ) -> Answers:
     kept = {

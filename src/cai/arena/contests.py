@@ -10,6 +10,7 @@ from typing import Literal
 from cai.arena.answers import Answers
 from cai.engine.storage.run_folder import RunFolder
 from cai.errors import EvaluationError
+from cai.evaluation.conduct import ALL
 from cai.evaluation.matches import Match, Matches, MatchOutcome
 from cai.jobs.described import described_source
 from cai.jobs.groups import GroupSummary
@@ -122,11 +123,16 @@ class Contests:
         units = self.answers.asked
         return sorted(units, key=lambda unit: derive_seed(self.seed, "contests", unit))
 
-    def matches(self, verdicts: Mapping[str, Verdict], n_prompts: int | None = None) -> Matches:
-        """The matches of the first so many prompts, by the verdicts on their contests."""
+    def matches(
+        self, verdicts: Mapping[str, Verdict], n_prompts: int | None = None, kind: str = ALL
+    ) -> Matches:
+        """The matches on those of the first so many prompts that are of the kind, by the verdicts
+        on their contests.
+        """
         found = Matches()
         for each in self.all(n_prompts):
-            found.add(each.match(verdicts.get(each.id)))
+            if kind in (ALL, self.answers.asked[each.unit].kind):
+                found.add(each.match(verdicts.get(each.id)))
         return found
 
 

@@ -31,7 +31,7 @@ class Entrant:
     @property
     def folder(self) -> str:
         """The name as a folder's."""
-        return re.sub(r"[^\w.-]+", "-", self.name).strip("-.") or "policy"
+        return _folder_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ class Named:
             raise UsageError(
                 f"{text!r} names no policy. Write NAME=SOURCE, such as after=hf:models/rl."
             )
+        return cls.of(name, source)
+
+    @classmethod
+    def of(cls, name: str, source: str) -> "Named":
+        """The source under that name, or under its own where the name is empty."""
         if _is_model_folder(source):
             source = f"hf:{source}"
         return cls(name or _name_of(source), source)
@@ -72,19 +77,27 @@ def parse_entrants(texts: Sequence[str]) -> tuple[Named, ...]:
     Raises:
         UsageError: Two have the same name, or something is no policy at all.
     """
-    found = [Named.parse(text) for text in texts]
+    found = tuple(Named.parse(text) for text in texts)
+    check_named(found)
+    return found
+
+
+def check_named(found: Sequence[Named]) -> None:
+    """Finds out before a model is opened whether these can be policies, each with its folder.
+
+    Raises:
+        UsageError: As `parse_entrants`.
+    """
     seen: dict[str, Named] = {}
     for each in found:
-        if each.name in seen:
+        other = seen.setdefault(_folder_of(each.name), each)
+        if other is not each:
             raise UsageError(
-                f"Two policies are called {each.name!r}: {seen[each.name].source} and "
-                f"{each.source}. Name them: -p before={seen[each.name].source} "
-                f"-p after={each.source}"
+                f"Two policies are called {_both(other.name, each.name)}: {other.source} and "
+                f"{each.source}. Name them: -p before={other.source} -p after={each.source}"
             )
-        seen[each.name] = each
         if each.is_model:
             _check_spec(each.source)
-    return tuple(found)
 
 
 def open_entrants(
@@ -106,6 +119,14 @@ def open_entrants(
         return Entrant(each.name, each.source, Speaker(model, load_templates(templates), sampling))
 
     return tuple(map(entrant, named))
+
+
+def _folder_of(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "policy"
+
+
+def _both(name: str, other: str) -> str:
+    return repr(name) if name == other else f"{name!r} and {other!r}, which is one folder"
 
 
 def _check_spec(source: str) -> None:

@@ -4,28 +4,28 @@ responses/NAME/        what each model answered
 contests/              the judge's verdicts on every two responses
 adherence/NAME/        the judge's checks by each constitution
 evaluation.json        all figures
+estimate.json          what it will take, from an estimate until the evaluation is done
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from cai.arena.accounts import Accounts
-from cai.arena.adherence import Adherence, Checked, adherence_of
-from cai.arena.answers import Answers, Gathering, Prompts
-from cai.arena.contests import Contests, meetings
+from cai.arena.adherence import Adherence, adherence_of
+from cai.arena.answers import Gathering, Prompts
 from cai.arena.entrants import Entrant
+from cai.arena.estimating import FILE as ESTIMATE_FILE
 from cai.arena.findings import Findings
+from cai.arena.growth import is_same_request
 from cai.arena.plan import EvaluationPlan, Judging
+from cai.arena.steps import ADHERENCE, CONTESTS, Steps, check_request
 from cai.arena.stopping import Judged, judge_all, judge_until_decided
-from cai.errors import UsageError
 from cai.evaluation.kept import keep
 from cai.evaluation.policy_report import FILE, Evaluation
-from cai.jobs.judging import JudgeJob
 from cai.jobs.pace import Pace
-from cai.jobs.scoring import ScoreJob, run_scoring
-from cai.judging.scoring import ScorePlan
 
 
 async def evaluate(
@@ -42,76 +42,52 @@ async def evaluate(
 
     Models are sampled on the prompts; runs and files are read. Where there is a judge, every two
     policies that meet are compared prompt by prompt, in both orders; without one only the texts are
-    looked at. The first policy is the anchor of the ratings.
+    looked at. The first policy is the anchor of the ratings. A limit is one on the prompts.
 
     Raises:
         UsageError: The plan cannot be followed, or there are too few policies to compare.
         EvaluationError: The policies have no prompt in common, or there is nothing to judge.
         CaiError: As the jobs.
     """
-    plan.check(judging)
-    if judging is not None and len(entrants) < 2 and not plan.checks:
-        raise UsageError(
-            f"There is one policy, {entrants[0].name}, and nothing to compare it with. Name "
-            "another with -p, or constitutions to check its responses by with --check."
-        )
+    check_request(entrants, judging, plan, pace)
+    if pace.update and out.is_dir():  # figures of the request before would outlive what they are of
+        (out / FILE).unlink(missing_ok=True)
     accounts = Accounts(pace)
     gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
     answers = await gathering.gather(entrants, accounts)
     judged: Judged | None = None
-    if judging is not None and len(entrants) > 1:
-        judged = await _contests(answers, judging, plan, out / "contests", accounts, console)
-    checked = await _checks(answers, judging, plan, out / "adherence", accounts, console)
+    checked = Adherence(answers)
+    if judging is not None:
+        accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
+        steps = Steps(answers, judging, plan, out, console)
+        judged = await _contests(steps, accounts) if steps.has_contests else None
+        checked = await _checks(steps, accounts)
     findings = Findings(tuple(entrants), tuple(prompts), plan, judging, answers, judged, checked)
     found = findings.evaluation(accounts)
     keep(out / FILE, found)
+    (out / ESTIMATE_FILE).unlink(missing_ok=True)
     return found
 
 
-async def _contests(
-    answers: Answers,
-    judging: Judging,
-    plan: EvaluationPlan,
-    folder: Path,
-    accounts: Accounts,
-    console: Console,
-) -> Judged:
-    contests = Contests(answers, meetings(tuple(answers.by_policy), plan.meeting), plan.seed)
-    job = JudgeJob(
-        contests,
-        judging.constitution,
-        judging.judges,
-        judging.plan,
-        verdicts=judging.verdicts,
-        seed=plan.seed,
-    )
-    console.print(f"[bold]contests[/bold] → {folder}", highlight=False)
-    if plan.error_rate is None:
-        return await judge_all(contests, job, folder, accounts, console)
-    return await judge_until_decided(contests, job, plan.error_rate, folder, accounts, console)
+async def _contests(steps: Steps, accounts: Accounts) -> Judged:
+    contests = steps.contests()
+    job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
+    is_update = accounts.pace.update
+    accounts.pace = replace(accounts.pace, update=is_update or is_same_request(folder, job))
+    rate = steps.plan.error_rate
+    if rate is None:
+        judged = await judge_all(contests, job, folder, accounts, steps.console)
+    else:
+        judged = await judge_until_decided(contests, job, rate, folder, accounts, steps.console)
+    accounts.pace = replace(accounts.pace, update=is_update)
+    return judged
 
 
-async def _checks(
-    answers: Answers,
-    judging: Judging | None,
-    plan: EvaluationPlan,
-    folder: Path,
-    accounts: Accounts,
-    console: Console,
-) -> Adherence:
+async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
     folders: dict[str, Path] = {}
-    for constitution in plan.checks:
-        assert judging is not None, "a plan with checks has a judge"
-        place = folder / constitution.name
-        console.print(f"[bold]adherence[/bold] to {constitution.name} → {place}", highlight=False)
-        job = ScoreJob(
-            Checked(answers),
-            constitution,
-            judging.judges,
-            ScorePlan("check"),
-            judging.verdicts,
-            plan.seed,
-        )
-        accounts.add((await run_scoring(place, job, accounts.pace, console=console)).run)
-        folders[constitution.name] = place
-    return adherence_of(answers, folders)
+    for name, job in steps.score_jobs():
+        folder = steps.out / ADHERENCE / name
+        is_update = accounts.pace.update or is_same_request(folder, job)
+        pace = replace(accounts.pace, update=is_update)
+        folders[name] = await steps.check(name, job, accounts, pace)
+    return adherence_of(steps.answers, folders)

@@ -1,6 +1,6 @@
 """From answers, verdicts and checks to an evaluation's figures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cai.arena.accounts import Accounts
@@ -41,13 +41,21 @@ class Findings:
             n_calls=accounts.n_calls,
             cost_usd=accounts.cost_usd,
             remarks=tuple(remarks(self.answers, judging, judged, self.plan, accounts)),
+            n_failed=accounts.n_failed,
+            by_kind=judged.by_kind if judged else {},
         )
 
     def _ratings(self) -> tuple[Rating, ...]:
+        """None where no match could be read; without intervals where judging stopped by itself."""
         if self.judged is None:
             return ()
         names = tuple(each.name for each in self.entrants)
-        return ratings(self.judged.matches, names, names[0], self.plan.seed)
+        found = ratings(self.judged.matches, names, names[0], self.plan.seed)
+        if not any(each.n for each in found):
+            return ()
+        if self.judged.undecided is not None:
+            return tuple(replace(each, low=None, high=None) for each in found)
+        return found
 
     def _policy(self, entrant: Entrant) -> PolicyFigures:
         kinds = (ALL, *self.answers.kinds)

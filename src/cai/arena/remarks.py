@@ -29,9 +29,13 @@ def remarks(
     if judged is not None and judged.undecided is not None:
         yield from _of_stopping(judged, answers, plan)
     if answers.n_passed_over:
-        yield f"{answers.n_passed_over} prompts that not every policy answered are left out."
+        n, n_all = answers.n_passed_over, answers.n_passed_over + len(answers.asked)
+        yield f"Prompts that not every policy answered are left out: {n} of {n_all}."
     if accounts.n_failed:
-        yield f"{accounts.n_failed} examples failed and are in no figure; ask for them again."
+        yield (
+            f"Examples that failed and are in no figure: {accounts.n_failed}. The same command "
+            "with --retry-failed asks for them again."
+        )
     if judging is None:
         yield "Nobody judged: these figures are of the texts, and say nothing of better or worse."
     elif judged is not None and judged.undecided is None:
@@ -79,9 +83,11 @@ def _of_rate(rate: WinRate) -> Iterator[str]:
         yield f"{who}: {rate.n - n_read} of {rate.n} matches could not be read and are left out."
     raw, level = rate.rate, rate.length_controlled
     if raw and level and abs(raw.value - level.value) > 0.05:
+        side = "for" if raw.value > level.value else "against"
         yield (
-            f"{who}: {raw.value:.1%} of matches are won, {level.value:.1%} at equal length: length "
-            f"is part of it, {rate.policy} having the longer response in {rate.longer or 0:.0%}."
+            f"{who}: the win rate is {raw.value:.1%}, and {level.value:.1%} at equal length: "
+            f"length speaks {side} {rate.policy}, whose response is the longer one in "
+            f"{rate.longer or 0:.0%} of matches."
         )
 
 
@@ -97,6 +103,9 @@ def _of_stopping(judged: Judged, answers: Answers, plan: EvaluationPlan) -> Iter
     else:
         yield (
             f"Judging stopped after {judged.n_prompts} of {n} prompts, when every pair was decided "
-            f"at an error rate of {rate} for all together. The intervals of win rates hold for "
-            "that; those of probabilities, lengths and ratings do not, and are too narrow."
+            f"at an error rate of {rate} for all together."
         )
+    yield (
+        "Since judging was to stop by itself, the intervals of win rates are wider ones that hold "
+        "whenever it stops; other figures of contests have none that would, so none is given."
+    )

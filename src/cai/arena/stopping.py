@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cai.arena.accounts import Accounts
 from cai.arena.contests import Contests, verdicts_of
+from cai.arena.steps import CONTESTS
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.matches import Match, Matches
 from cai.evaluation.sequential import Betting, share_of_error
@@ -27,7 +28,7 @@ FIRST_LOOK = 32
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The matches on the first `n_prompts` prompts, and each pair's rate.
+    """The matches on the first `n_prompts` prompts, and each pair's rate, also of each kind.
 
     `undecided` are the pairs that all prompts left undecided; None where nobody asked to stop.
     """
@@ -35,6 +36,7 @@ class Judged:
     matches: Matches
     win_rates: tuple[WinRate, ...]
     n_prompts: int
+    by_kind: Mapping[str, tuple[WinRate, ...]]
     undecided: tuple[tuple[str, str], ...] | None = None
 
 
@@ -42,9 +44,14 @@ async def judge_all(
     contests: Contests, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
 ) -> Judged:
     """Every contest."""
-    accounts.add((await run_judging(folder, job, accounts.pace, console=console)).run)
-    matches = contests.matches(verdicts_of(folder))
-    return Judged(matches, win_rates(matches, contests.seed), len(contests.order))
+    accounts.add((await run_judging(folder, job, accounts.pace, console=console)).run, CONTESTS)
+    verdicts, n, seed = verdicts_of(folder), len(contests.order), contests.seed
+    matches = contests.matches(verdicts)
+    by_kind = {
+        kind: win_rates(contests.matches(verdicts, n, kind), seed)
+        for kind in contests.answers.kinds
+    }
+    return Judged(matches, win_rates(matches, seed), n, by_kind)
 
 
 async def judge_until_decided(
@@ -57,7 +64,8 @@ async def judge_until_decided(
 ) -> Judged:
     """Contests of one prompt after the other, until it is decided of each pair who is better.
 
-    The intervals of the win rates are those of the betting test, which hold at any time.
+    The intervals of the win rates are those of the betting test, which hold at any time. The other
+    figures have none: those by resampling hold for a number of prompts that was fixed before.
     """
     n_all = len(contests.order)
     n = min(FIRST_LOOK, n_all)
@@ -70,12 +78,15 @@ async def judge_until_decided(
         if not undecided or n == n_all:
             break
         n = min(n_all, n + max(8, n // 4))
-    accounts.add(outcome)
-    matches = contests.matches(verdicts_of(folder), n)
-    rates = tuple(
-        replace(each, rate=_anytime(each, bets)) for each in win_rates(matches, contests.seed)
-    )
-    return Judged(matches, rates, n, undecided)
+    accounts.add(outcome, CONTESTS)
+    verdicts, seed = verdicts_of(folder), contests.seed
+    matches = contests.matches(verdicts, n)
+    rates = tuple(_anytime(each, bets) for each in win_rates(matches, seed))
+    by_kind = {
+        kind: tuple(map(_bare_all, win_rates(contests.matches(verdicts, n, kind), seed)))
+        for kind in contests.answers.kinds
+    }
+    return Judged(matches, rates, n, by_kind, undecided)
 
 
 def _bets(
@@ -102,8 +113,20 @@ def _score(match: Match) -> float | None:
     return {"a": 0.0, "b": 1.0}.get(match.outcome, 0.5)
 
 
-def _anytime(rate: WinRate, bets: Mapping[tuple[str, str], Betting]) -> Estimate | None:
-    if rate.rate is None:
-        return None
-    low, high = bets[rate.opponent, rate.policy].interval()
-    return replace(rate.rate, low=low, high=high)
+def _anytime(found: WinRate, bets: Mapping[tuple[str, str], Betting]) -> WinRate:
+    low, high = bets[found.opponent, found.policy].interval()
+    return replace(_bare_all(found), rate=found.rate and replace(found.rate, low=low, high=high))
+
+
+def _bare_all(found: WinRate) -> WinRate:
+    """The same without intervals."""
+    return replace(
+        found,
+        rate=_bare(found.rate),
+        probability=_bare(found.probability),
+        length_controlled=_bare(found.length_controlled),
+    )
+
+
+def _bare(found: Estimate | None) -> Estimate | None:
+    return found and replace(found, low=None, high=None)

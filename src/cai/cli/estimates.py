@@ -34,3 +34,12 @@ def kappa(estimate: Estimate | None) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.2f}"
     return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
+
+
+def brief_share(estimate: Estimate | None) -> str:
+    """A share with its interval in whole points, "64.2% (58–70)"."""
+    if estimate is None:
+        return NONE
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.1%}"
+    return f"{estimate.value:.1%} ({100 * estimate.low:.0f}–{100 * estimate.high:.0f})"

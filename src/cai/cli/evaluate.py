@@ -7,11 +7,15 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.arena.answers import Prompts
+from cai.arena.answers import Prompts, check_asked
 from cai.arena.contests import Meeting
 from cai.arena.entrants import open_entrants, parse_entrants
+from cai.arena.estimating import Estimates
+from cai.arena.estimating import estimate as estimate_evaluation
 from cai.arena.evaluating import evaluate as evaluate_policies
 from cai.arena.plan import EvaluationPlan, Judging
+from cai.cli.accounts_table import estimate_line, estimate_table
+from cai.cli.console import printable
 from cai.cli.evaluation_tables import show_evaluation
 from cai.cli.judging_options import JudgeChoice, check_both_named, judging_if_named
 from cai.cli.pacing import as_json, echo_json, paced, run_folder
@@ -107,6 +111,7 @@ def evaluate(
     named = parse_entrants(policies)
     prompts = tuple(map(_prompts, sources))
     check_both_named(judges, constitution)
+    check_asked(prompts, has_models=any(each.is_model for each in named))
     asked = EvaluationPlan(
         k, meeting, tuple(map(load_constitution, checks)), error_rate, half_width, seed
     )
@@ -119,6 +124,12 @@ def evaluate(
         judging = Judging(judges.open(), loaded, plan, verdicts)
     entrants = open_entrants(named, sampling_of(temperature, 1.0, 0, response_tokens))
     console = Console(stderr=True)
+    if pace.sample is not None:
+        work = estimate_evaluation(entrants, prompts, judging, asked, out, pace, console=console)
+        _show_estimates(run_async(work), out, is_json=is_json)
+        if error_rate is not None and not is_json:
+            click.echo("Judging stops once every pair is decided, and takes less then.")
+        return 0
     found = run_async(
         evaluate_policies(entrants, prompts, judging, asked, out, pace, console=console)
     )
@@ -126,8 +137,21 @@ def evaluate(
         echo_json({"event": "end", "evaluation": str(out), **asdict(found)})
     else:
         show_evaluation(found)
-        click.echo(f"Everything is in {out}. See it: cai report {out}")
-    return 0
+        click.echo(printable(f"Everything is in {out}. See it: cai report {out}"))
+    return 1 if found.n_failed else 0
+
+
+def _show_estimates(found: Estimates, out: Path, *, is_json: bool) -> None:
+    if is_json:
+        echo_json({"event": "end", "evaluation": str(out), "estimates": asdict(found)["steps"]})
+        return
+    for each in found.steps:
+        click.secho(printable(f"\n{each.step}"), bold=True)
+        Console().print(estimate_table(each.estimate))
+        click.echo(estimate_line(each.estimate))
+    if not found.steps:
+        click.echo("No model has to be asked anything: this evaluation costs nothing.")
+    click.echo("The same command without --dry-run does the rest.")
 
 
 def _prompts(source: str) -> Prompts:

@@ -1,14 +1,16 @@
-"""An evaluation as tables; eighty columns are enough for four policies."""
+"""An evaluation as tables of at most eighty columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from cai.cli.console import printable
+from cai.cli.estimates import brief_share
+from cai.cli.policy_columns import Row, policy_tables
 from cai.cli.tables import NONE, named, plain_table
-from cai.evaluation.bootstrap import Estimate
+from cai.cli.together_table import BENIGN, HARMFUL, together
 from cai.evaluation.conduct import ALL
 from cai.evaluation.matches import READABLE
 from cai.evaluation.policy_report import Evaluation
@@ -21,47 +23,56 @@ _FIGURES = ("length", "distinct_2", "self_similarity", "cut_off")
 def show_evaluation(found: Evaluation) -> None:
     """Every table that there is something for, and what a reader must know."""
     console = Console()
-    for title, table in _tables(found):
-        click.secho(f"\n{title}", bold=True)
-        console.print(table)
+    for title, tables in _tables(found):
+        click.secho(printable(f"\n{title}"), bold=True)
+        for table in tables:
+            console.print(table)
     if found.remarks:
         click.secho("\nTo know beside the figures", bold=True)
         for remark in found.remarks:
             click.echo(printable(f"- {remark}"))
 
 
-def _tables(found: Evaluation) -> Iterator[tuple[str, Table]]:
+def _tables(found: Evaluation) -> Iterator[tuple[str, Iterable[Table]]]:
     if found.win_rates:
         judges = ", ".join(found.judges)
-        yield f"Win rates by {judges} under {found.constitution}", _win_rates(found)
-        yield f"Ratings, in points of Elo above {found.policies[0].name}", _ratings(found)
+        yield f"Win rates by {judges} under {found.constitution}", [_win_rates(found)]
+    if found.ratings:
+        yield f"Ratings, in points of Elo above {found.policies[0].name}", [_ratings(found)]
+    names = [each.name for each in found.policies]
+    if {HARMFUL, BENIGN} <= set(_kinds(found)):
+        yield "Together", policy_tables(names, list(together(found)))
     for kind in _kinds(found):
         which = "all prompts" if kind == ALL else f"{kind} prompts"
-        yield f"Conduct on {which}", _conduct(found, kind)
+        yield f"Conduct on {which}", policy_tables(names, list(_conduct(found, kind)))
         if any(kind in each.adherence for each in found.policies):
-            yield f"Responses that keep each principle, on {which}", _adherence(found, kind)
+            title = f"Responses that keep each principle, on {which}"
+            yield title, policy_tables(names, list(_adherence(found, kind)))
 
 
 def _win_rates(found: Evaluation) -> Table:
-    table = plain_table(
-        "", "wins", "loses", "neither", "unread", "win rate", "at equal length", "mean p"
-    )
+    """Of all prompts; what could not be read has a column where there is any."""
+    has_unread = any(_n_unread(each) for each in found.win_rates)
+    counts = ("wins", "loses", "neither", *(["unread"] if has_unread else []))
+    table = plain_table("", *counts, "win rate", "at equal\nlength")
     for each in found.win_rates:
         table.add_row(
             named(f"{each.policy} against {each.opponent}"),
-            *_counts(each),
-            interval(each.rate),
-            interval(each.length_controlled),
-            NONE if each.probability is None else f"{each.probability.value:.1%}",
+            *(f"{n:,}" for n in (*_sides(each), *([_n_unread(each)] if has_unread else []))),
+            brief_share(each.rate),
+            brief_share(each.length_controlled),
         )
     return table
 
 
-def _counts(rate: WinRate) -> Iterator[str]:
-    outcomes = rate.outcomes
-    readable = sum(outcomes.get(each, 0) for each in READABLE)
-    won, lost = outcomes.get("a", 0), outcomes.get("b", 0)
-    yield from (f"{won:,}", f"{lost:,}", f"{readable - won - lost:,}", f"{rate.n - readable:,}")
+def _sides(rate: WinRate) -> tuple[int, int, int]:
+    """Won, lost, and readable without a side."""
+    won, lost = rate.outcomes.get("a", 0), rate.outcomes.get("b", 0)
+    return won, lost, rate.n - _n_unread(rate) - won - lost
+
+
+def _n_unread(rate: WinRate) -> int:
+    return rate.n - sum(rate.outcomes.get(each, 0) for each in READABLE)
 
 
 def _ratings(found: Evaluation) -> Table:
@@ -77,24 +88,24 @@ def _ratings(found: Evaluation) -> Table:
     return table
 
 
-def _conduct(found: Evaluation, kind: str) -> Table:
-    table = plain_table("", *(each.name for each in found.policies))
+def _conduct(found: Evaluation, kind: str) -> Iterator[Row]:
     of = [next(one for one in each.conduct if one.kind == kind) for each in found.policies]
-    table.add_row("responses", *(f"{each.n:,}" for each in of))
+    yield "responses", [f"{each.n:,}" for each in of]
     for name in _SHARES:
-        table.add_row(_said(name, kind), *(interval(each.shares.get(name)) for each in of))
+        yield _said(name, kind), [brief_share(each.shares.get(name)) for each in of]
     for name in _FIGURES:
         values = [each.figures.get(name) for each in of]
-        table.add_row(_said(name, kind), *(NONE if v is None else f"{v:.3g}" for v in values))
-    return table
+        yield _said(name, kind), [NONE if v is None else f"{v:.3g}" for v in values]
 
 
-def _adherence(found: Evaluation, kind: str) -> Table:
-    table = plain_table("", *(each.name for each in found.policies))
+def _adherence(found: Evaluation, kind: str) -> Iterator[Row]:
     of = [each.adherence.get(kind, {}) for each in found.policies]
-    for principle in dict.fromkeys(name for each in of for name in each):
-        table.add_row(named(principle), *(interval(each.get(principle)) for each in of))
-    return table
+    names = dict.fromkeys(name for each in of for name in each)
+    is_one = sum("/" not in name for name in names) == 1
+    for name in names:
+        principle = name.rpartition("/")[2] if is_one else name
+        said = principle if "/" in name else f"all of {name}, by weight"
+        yield said, [brief_share(each.get(name)) for each in of]
 
 
 def _kinds(found: Evaluation) -> tuple[str, ...]:
@@ -104,13 +115,10 @@ def _kinds(found: Evaluation) -> tuple[str, ...]:
 def _said(name: str, kind: str) -> str:
     if name == "refusals" and kind == "benign":
         return "refusals (over-refusal)"
-    return {"length": "words", "distinct_2": "distinct-2"}.get(name, name.replace("_", " "))
-
-
-def interval(estimate: Estimate | None) -> str:
-    """A share with its interval, such as 64.2 % (58–70)."""
-    if estimate is None:
-        return NONE
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.1%}"
-    return f"{estimate.value:.1%} ({100 * estimate.low:.0f}–{100 * estimate.high:.0f})"
+    said = {
+        "boilerplate": "stock sentences",
+        "length": "words",
+        "distinct_2": "distinct-2",
+        "self_similarity": "self-similarity",
+    }
+    return said.get(name, name.replace("_", " "))

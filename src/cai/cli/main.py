@@ -24,6 +24,7 @@ First steps:
   cai train sft runs/first -m hf:MODEL -o models/sl
   cai train reward runs/judged -m hf:models/sl -o models/reward
   cai train grpo prompts.jsonl -m hf:models/sl --reward-model models/reward -o models/rl
+  cai evaluate prompts.jsonl -p hf:models/sl -p hf:models/rl -c harmless -m hf:JUDGE -o runs/better
   cai report runs/judged                       one HTML file to read
   cai status runs/judged --follow              watch a run from another terminal
 """

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def keep(path: Path, found: "DataclassInstance") -> None:
-    """Writes the finding's fields.
+    """Writes the finding's fields, into a folder that is made if absent.
 
     Raises:
         EvaluationError: The file cannot be written.
@@ -24,6 +24,7 @@ def keep(path: Path, found: "DataclassInstance") -> None:
     content: dict[str, Any] = asdict(found)
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
         part.replace(path)
     except OSError as error:

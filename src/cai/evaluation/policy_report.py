@@ -49,8 +49,10 @@ class Suite:
 class Evaluation:
     """Policies on the same prompts; the first of them is the anchor of the ratings.
 
-    `judges`, `constitution` and `template_set` say who judged by what; empty where nobody did.
-    `remarks` are plain sentences that a reader must know, the most important first.
+    `judges` and `constitution` say who judged by what; empty where nobody did. `n_failed` examples,
+    of any step, are in no figure. `remarks` are plain sentences that a reader must know, the most
+    important first. `by_kind` has the win rates on the prompts of each kind, where they are given
+    in kinds.
     """
 
     prompts: tuple[str, ...]
@@ -64,3 +66,7 @@ class Evaluation:
     n_calls: int
     cost_usd: float | None
     remarks: tuple[str, ...]
+    n_failed: int = 0
+    by_kind: Mapping[str, tuple[WinRate, ...]] = field(
+        default_factory=dict[str, tuple[WinRate, ...]]
+    )

@@ -21,7 +21,8 @@ class Rating:
     """A policy's rating in points of Elo above the anchor, with its 95 % interval.
 
     400 points are odds of ten to one. The anchor has 0 and no interval. `value` is None where no
-    chain of matches connects the policy with the anchor. A policy that no chain of wins leads to
+    chain of matches connects the policy with the anchor, or so thin a one that the fit does not
+    come to an end. A policy that no chain of wins leads to
     from the anchor, or from it to the anchor, as one that wins everything, has a value that the
     prior holds finite and no interval.
     """
@@ -106,7 +107,9 @@ def _rows(tables: Sequence[MatchTable]) -> Floats:
     return np.column_stack(columns)
 
 
-def _rated(schedule: Schedule, rows: Floats, seed: int) -> list[tuple[float, Interval | None]]:
+def _rated(
+    schedule: Schedule, rows: Floats, seed: int
+) -> list[tuple[float | None, Interval | None]]:
     """The rating and the interval of each player but the first."""
 
     def figures(sums: Floats) -> Floats:
@@ -116,7 +119,10 @@ def _rated(schedule: Schedule, rows: Floats, seed: int) -> list[tuple[float, Int
     above = reaches(schedule.matrix(wins) > 0)
     is_bounded = above[0] & above[:, 0]
     prior = 0 if above.all() else schedule.prior
-    values = POINTS * strengths(schedule.matrix(wins + prior))[1:]
+    try:
+        values = POINTS * strengths(schedule.matrix(wins + prior))[1:]
+    except (RuntimeError, ValueError):  # how the library says that it found none
+        return [(None, None)] * (schedule.n - 1)
     intervals = bootstrap_all(rows, figures, seed)
     return [
         (float(value), interval if bounded else None)

@@ -1,0 +1,98 @@
+"""Evaluations of scripted policies, by a judge who likes the response with the greater number."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import log
+from pathlib import Path
+
+from small_runs import TWO, quiet, write_requests
+
+from cai.arena.answers import Prompts
+from cai.arena.entrants import Entrant
+from cai.arena.evaluating import evaluate
+from cai.arena.plan import EvaluationPlan, Judging
+from cai.constitution.schema import Constitution
+from cai.evaluation.policy_report import Evaluation
+from cai.jobs.pace import Pace
+from cai.models.protocol import Sampling
+from cai.models.scripted import ScriptedModel
+from cai.speaker import Speaker
+from cai.types import Message
+
+ONE = Constitution(name="one", principles=TWO.principles[:1])
+
+Texts = Mapping[str, str | Sequence[str]]
+
+
+def policy(name: str, texts: Texts, source: str = "") -> Entrant:
+    """A model that answers "Request ID?" with the text of that id, or with one after the other."""
+    asked = Counter[str]()
+
+    def reply(messages: Sequence[Message], sampling: Sampling) -> str:
+        id = messages[-1].content.removeprefix("Request ").rstrip("?")
+        said = texts[id]
+        asked[id] += 1
+        return said if isinstance(said, str) else said[asked[id] - 1]
+
+    model = ScriptedModel(reply, name=source or f"model-of-{name}")
+    return Entrant(name, model.name, Speaker.of(model))
+
+
+def worths(*worth: int) -> dict[str, str]:
+    """Responses of that worth to the requests 0, 1, 2 …; all are equally long."""
+    return {str(i): f"It is worth {value}." for i, value in enumerate(worth)}
+
+
+def worth(text: str) -> int:
+    found = re.search(r"worth (\d)", text)
+    return int(found[1]) if found else 0
+
+
+def shown(messages: Sequence[Message], tag: str) -> str:
+    found = re.findall(f"<{tag}>\n(.*?)\n</{tag}>", messages[-1].content, re.DOTALL)
+    return found[-1]
+
+
+def judge_by_worth(name: str = "judge") -> ScriptedModel:
+    """0.9 for the response that is worth more; a response is kept with a tenth of its worth."""
+
+    def choose(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
+        if tuple(options) == ("Yes", "No"):
+            return of(worth(shown(messages, "response")) / 10)
+        a, b = (worth(shown(messages, tag)) for tag in ("response_a", "response_b"))
+        return of(0.5 if a == b else 0.9 if a > b else 0.1)
+
+    return ScriptedModel(choices=choose, name=name)
+
+
+def of(p: float) -> tuple[float, float]:
+    return log(max(p, 1e-9)), log(max(1 - p, 1e-9))
+
+
+def n_asked(entrant: Entrant) -> int:
+    assert entrant.speaker is not None
+    assert isinstance(entrant.speaker.model, ScriptedModel)
+    return len(entrant.speaker.model.requests)
+
+
+async def evaluated(
+    out: Path,
+    entrants: Sequence[Entrant],
+    prompts: Sequence[Prompts] | int = (),
+    plan: EvaluationPlan = EvaluationPlan(),
+    judge: ScriptedModel | None = None,
+    constitution: Constitution = ONE,
+    pace: Pace = Pace(),
+) -> Evaluation:
+    """The evaluation on the requests 0, 1, 2 … where a number of them is given."""
+    if isinstance(prompts, int):
+        prompts = (requests(out, range(prompts)),)
+    judging = None if judge is None else Judging((Speaker.of(judge),), constitution)
+    return await evaluate(entrants, prompts, judging, plan, out, pace, console=quiet())
+
+
+def requests(out: Path, numbers: Sequence[int], kind: str = "all", ids: str = "") -> Prompts:
+    """A file of such requests beside the folder."""
+    file = out.with_name(f"{out.name}-{kind}-{ids}.jsonl")
+    return Prompts(write_requests(file, [str(number) for number in numbers]), kind)
