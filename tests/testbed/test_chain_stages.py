@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from cai.constitution.loading import load_constitution
-from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
+from cai.testbed.chain import Chain
 from cai.testbed.oracle import read_request, read_response
 from cai.testbed.policies import draw_prompts
+from cai.testbed.settings import JUDGED_UNDER, Sizes
 from cai.testbed.truth import breaches
 
 with warnings.catch_warnings():

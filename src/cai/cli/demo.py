@@ -17,11 +17,12 @@ from cai.constitution.loading import load_constitution
 from cai.errors import UsageError
 from cai.export.formats import Format
 from cai.run import Run
-from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
+from cai.testbed.chain import Chain
 from cai.testbed.judge_figures import JudgeFigure, judged_figure
 from cai.testbed.measure import Rates, Sample, rates
 from cai.testbed.oracle import read_request
 from cai.testbed.policies import policy_rates
+from cai.testbed.settings import JUDGED_UNDER, Sizes
 from cai.training.extras import require
 
 N_TRUTH = 600
