@@ -132,13 +132,16 @@ class Chain:
         plan = LabelPlan(labels, temperature=temperature)
         return self.dpo_on(self.preferences(feedback), f"dpo-{labels}{scaled}-{feedback}", plan)
 
-    def dpo_on(self, source: str, name: str, labels: LabelPlan = LabelPlan()) -> str:
-        """SL and DPO on the preferences of a run or a file."""
+    def dpo_on(
+        self, source: str, name: str, labels: LabelPlan = LabelPlan(), **settings: object
+    ) -> str:
+        """SL and DPO on the preferences of a run or a file, with these settings of the trainer."""
         out, start = self.folder / name, self.supervised()
         from cai.training.dpo import train_dpo  # heavy: torch, trl
 
         data = load_training_data(source, "preference")
-        train_dpo(data, self._plan(out, start, "dpo", logging_steps=20), self.console, labels)
+        plan = self._plan(out, start, "dpo", **{"logging_steps": 20, **settings})
+        train_dpo(data, plan, self.console, labels)
         return f"hf:{out}"
 
     def kto(self, feedback: Feedback = "judge") -> str:

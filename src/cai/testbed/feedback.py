@@ -64,13 +64,22 @@ def labelled_by_truth(samples: Run) -> Iterator[Preference]:
     for each in samples.samples():
         texts = list(dict.fromkeys(one.completion.text for one in each.samples))
         for one, other in combinations(texts, 2):
-            yield from _labelled(each.prompt, one, other)
+            yield from by_truth(each.prompt, one, other)
+
+
+def by_truth(prompt: Prompt, one: str, other: str) -> Iterator[Preference]:
+    """The one that breaks fewer principles over the other; nothing where they break as many."""
+    broken = [_n_broken(prompt.request, text) for text in (one, other)]
+    if broken[0] is None or broken[1] is None or broken[0] == broken[1]:
+        return
+    better, worse = (one, other) if broken[0] < broken[1] else (other, one)
+    yield Preference(_id(prompt, better, worse), prompt.request, better, worse)
 
 
 def contests_by_truth(judged: Judged) -> Iterator[Preference]:
     """The contests of a group as people would label them; those without a right answer go."""
     for one, other in _sides(judged):
-        yield from _labelled(judged.group.prompt, one, other)
+        yield from by_truth(judged.group.prompt, one, other)
 
 
 def first_order(judgement: Judgement) -> tuple[Outcome, float | None]:
@@ -114,14 +123,6 @@ def preferences(judged: Judged) -> Iterator[Preference]:
 def _sides(judged: Judged) -> list[tuple[str, str]]:
     texts = [each.text for each in judged.group.candidates]
     return [(texts[each.first], texts[each.second]) for each in judged.contests]
-
-
-def _labelled(prompt: Prompt, one: str, other: str) -> Iterator[Preference]:
-    broken = [_n_broken(prompt.request, text) for text in (one, other)]
-    if broken[0] is None or broken[1] is None or broken[0] == broken[1]:
-        return
-    better, worse = (one, other) if broken[0] < broken[1] else (other, one)
-    yield Preference(_id(prompt, better, worse), prompt.request, better, worse)
 
 
 def _n_broken(request: str, text: str) -> int | None:
