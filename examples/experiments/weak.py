@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from cai.models.opening import embedded_folder
 
-POLICY_NOISE, JUDGE_NOISE = 0.25, 0.5
+POLICY_NOISE, JUDGE_NOISE = 0.25, 0.55
 
 
 def weakened(folder: Path, noise: float, seed: int) -> str:
