@@ -1,18 +1,19 @@
-"""How many principles should a comparison be judged under: one drawn at random, or all?
+"""Should comparisons be judged under one principle, one drawn for each, or all of them?
 
     python examples/experiments/principles.py --seeds 3
 
-Bai et al. 2022, arXiv:2212.08073, §4.1, draw one of 16 for each comparison.
+Bai et al. 2022, arXiv:2212.08073, §4.1, draw one of 16 for each comparison,
+which they prefer to the same one for all.
 """
 
 from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of
 
 from cai.judging.judge import JudgePlan
-from cai.testbed.feedback import Judging
+from cai.testbed.feedback import Judging, under
 from cai.testbed.settings import JUDGED_UNDER
 
-N_ALL = 8
+N_ALL, FIXED = 8, "no-harm"
 SOFT = "soft "
 
 
@@ -31,9 +32,14 @@ def main() -> None:
         Column(SOFT + "harmful", "soft: harmful"),
         Column(SOFT + "faultless", "soft: faultless"),
     ]
-    arms = [principles(n) for n in (1, 2, N_ALL)]
+    arms = [Arm(f"always {FIXED}", fixed), *(principles(n) for n in (1, 2, N_ALL))]
     plotted = ["right", "faultless", SOFT + "faultless"]
     run(Experiment("principles", "principles", arms, columns, plotted))
+
+
+def fixed(trial: Trial) -> Figures:
+    judged = list(under(trial.chain.judged().judged(), FIXED))
+    return {**trial.judge(judged), **policy_of(trial, f"judged-under-{FIXED}", judged, "hard")}
 
 
 def principles(n: int) -> Arm:

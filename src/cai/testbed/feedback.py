@@ -99,6 +99,16 @@ def reread(judged: Iterable[Judged], rule: Reread) -> Iterator[Judged]:
         yield Judged(each.group, contests, strengths(len(each.group.candidates), contests))
 
 
+def under(judged: Iterable[Judged], principle_id: str) -> Iterator[Judged]:
+    """What the judge finds under one of the principles, and nothing of the others."""
+    for each in judged:
+        contests: list[Contest] = []
+        for contest in each.contests:
+            said = [one for one in contest.verdict.judgements if one.principle_id == principle_id]
+            contests.append(replace(contest, verdict=verdict_of(said)))
+        yield Judged(each.group, tuple(contests), strengths(len(each.group.candidates), contests))
+
+
 def best_over_worst(judged: Iterable[Judged]) -> Iterator[Preference]:
     """Of each group its best response over its worst, as sure as the verdict on these two."""
     for each in judged:
