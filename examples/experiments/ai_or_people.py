@@ -7,7 +7,6 @@ labelled. A person's label is assumed to cost as much as ten of the judge's. Peo
 comparison out where neither response is better, and are paid for it nevertheless.
 """
 
-from collections.abc import Callable
 from itertools import islice
 
 from experiment import POLICY, Arm, Column, Experiment, Figures, Trial, run
@@ -27,28 +26,25 @@ PRICE = 10  # of a person's label, in labels of the judge
 STEPS = 30
 MET = ((0, 1), (2, 3))  # the responses that are compared: none of them twice
 
-Labeller = Callable[[Judged], list[Preference]]
-
 
 def main() -> None:
-    columns = [Column("pairs", "pairs", is_share=False), *POLICY]
+    columns = [Column("pairs", "pairs", is_share=False, digits=0), *POLICY]
     arms = [
         Arm("judge", lambda trial: labelled(trial, "judge", Judging())),
         Arm("weak judge", lambda trial: labelled(trial, "weak", weak_judging(trial))),
         Arm("people, same number", lambda trial: by_people(trial, 1)),
         Arm("people, same cost", lambda trial: by_people(trial, PRICE)),
-        Arm("judge, a tenth", lambda trial: labelled(trial, "judge", Judging(), PRICE)),
     ]
     run(Experiment("ai_or_people", "labels of", arms, columns, ["harmful", "helped", "faultless"]))
 
 
-def labelled(trial: Trial, name: str, judging: Judging, part: int = 1) -> Figures:
+def labelled(trial: Trial, name: str, judging: Judging) -> Figures:
     judged = trial.chain.judged(judging).judged()
-    rows = [row for each in islice(judged, 0, None, part) for row in preferences(met(each))]
-    return trained(trial, f"{name}-1-of-{part}", rows)
+    return trained(trial, name, [row for each in judged for row in preferences(met(each))])
 
 
 def by_people(trial: Trial, part: int) -> Figures:
+    """The labels of one in so many of the requests."""
     judged = trial.chain.judged().judged()
     rows = [row for each in islice(judged, 0, None, part) for row in contests_by_truth(met(each))]
     return trained(trial, f"people-1-of-{part}", rows)

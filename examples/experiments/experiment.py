@@ -63,11 +63,12 @@ class Arm:
 
 @dataclass(frozen=True)
 class Column:
-    """A figure by its key; a share is shown in per cent."""
+    """A figure by its key; a share is shown in per cent, with one digit, and else a number."""
 
     key: str
     title: str
     is_share: bool = True
+    digits: int = 1
 
     def cell(self, by_seed: Sequence[Figures]) -> str:
         """The mean, and the least and greatest."""
@@ -75,9 +76,8 @@ class Column:
         values = [scale * figures[self.key] for figures in by_seed if self.key in figures]
         if not values:
             return "–"
-        digits = 1 if self.is_share else 3
-        least, most = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
-        return f"{mean(values):.{digits}f} ({least}–{most})"
+        least, most = f"{min(values):.{self.digits}f}", f"{max(values):.{self.digits}f}"
+        return f"{mean(values):.{self.digits}f} ({least}–{most})"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ POLICY = (
 )
 LABELS = (
     Column("right", "labels right"),
-    Column("ece", "ECE", is_share=False),
+    Column("ece", "ECE", is_share=False, digits=3),
 )
 
 

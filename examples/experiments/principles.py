@@ -32,7 +32,7 @@ def main() -> None:
         Column(SOFT + "harmful", "soft: harmful"),
         Column(SOFT + "faultless", "soft: faultless"),
     ]
-    arms = [Arm(f"always {FIXED}", fixed), *(principles(n) for n in (1, 2, N_ALL))]
+    arms = [Arm(f"always {FIXED}", fixed), *(principles(n) for n in (1, N_ALL))]
     plotted = ["right", "faultless", SOFT + "faultless"]
     run(Experiment("principles", "principles", arms, columns, plotted))
 
@@ -46,7 +46,7 @@ def principles(n: int) -> Arm:
     def measure(trial: Trial) -> Figures:
         judging = drawn(n)
         judged = list(trial.chain.judged(judging).judged())
-        soft = {} if n == 2 else policy_of(trial, judging.name, judged, "soft")
+        soft = policy_of(trial, judging.name, judged, "soft")
         return {
             **trial.judge(judged),
             **policy_of(trial, judging.name, judged, "hard"),

@@ -24,8 +24,8 @@ def main() -> None:
     columns = [
         *(Column(each.key, f"DPO: {each.title}") for each in POLICY),
         Column("right", "reward model: right"),
-        Column("ece", "reward model: ECE", is_share=False),
-        Column("temperature", "temperature", is_share=False),
+        Column("ece", "reward model: ECE", is_share=False, digits=3),
+        Column("temperature", "temperature", is_share=False, digits=2),
     ]
     arms = [
         Arm("hard", lambda trial: labels(trial, "hard")),

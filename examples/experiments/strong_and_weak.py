@@ -2,11 +2,12 @@
 
     python examples/experiments/strong_and_weak.py --seeds 3
 
-Strong is the embedded model; weak is the same with noise on its weights, see `weak.py`. A weak
-policy answers, critiques and revises as itself, and its SL is trained from itself.
+The strong judge is the embedded model, the strong policy SL; the weak ones are the same with noise
+on their weights, see `weak.py`. Each policy learns from its own responses.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 from experiment import LABELS, POLICY, Arm, Experiment, Figures, Trial, run
 from labels import policy_of, weak_judging
@@ -17,10 +18,8 @@ from cai.testbed.feedback import Judging
 
 def main() -> None:
     arms = [
-        Arm("strong start", lambda trial: trial.policy(trial.chain.start)),
-        Arm("weak start", lambda trial: trial.policy(weak(trial).chain.start)),
-        Arm("strong SL", lambda trial: trial.policy(trial.chain.supervised())),
-        Arm("weak SL", lambda trial: trial.policy(weak(trial).chain.supervised())),
+        Arm("strong policy before", lambda trial: trial.policy(trial.chain.supervised())),
+        Arm("weak policy before", lambda trial: trial.policy(weak(trial).chain.supervised())),
         Arm("strong policy, strong judge", lambda trial: trained(trial, trial, Judging())),
         Arm("strong policy, weak judge", lambda t: trained(t, t, weak_judging(t))),
         Arm("weak policy, strong judge", lambda trial: trained(trial, weak(trial), Judging())),
@@ -31,10 +30,11 @@ def main() -> None:
 
 
 def weak(trial: Trial) -> Trial:
-    """The same seed's chain from a weak start."""
+    """The same seed with a weak policy in the place of SL."""
     chain = trial.chain
-    start = weakened(chain.folder / "weak-start", POLICY_NOISE, chain.seed)
-    return replace(trial, chain=replace(chain, folder=chain.folder / "weak", start=start))
+    strong = Path(chain.supervised().removeprefix("hf:"))
+    sl = weakened(chain.folder / "weak-sl", POLICY_NOISE, chain.seed, strong)
+    return replace(trial, chain=replace(chain, folder=chain.folder / "weak", given=sl))
 
 
 def trained(trial: Trial, learner: Trial, judging: Judging) -> Figures:

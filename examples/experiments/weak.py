@@ -1,4 +1,4 @@
-"""A worse model than the embedded one: its weights with Gaussian noise on them.
+"""A worse model than another: its weights with Gaussian noise on them.
 
 Choosing between two letters stands far more noise than writing whole sentences does, so a weak
 judge is made with more of it than a weak policy.
@@ -15,11 +15,14 @@ from cai.models.opening import embedded_folder
 POLICY_NOISE, JUDGE_NOISE = 0.25, 0.55
 
 
-def weakened(folder: Path, noise: float, seed: int) -> str:
-    """The spec of a copy in that folder; `noise` is relative to the spread of each matrix."""
+def weakened(folder: Path, noise: float, seed: int, strong: Path | None = None) -> str:
+    """The spec of a copy in that folder of a model, the embedded one if none is named.
+
+    `noise` is relative to the spread of each matrix.
+    """
     weights = folder / "model.safetensors"
     if not (folder / "done").exists():
-        shutil.copytree(embedded_folder(), folder, dirs_exist_ok=True)
+        shutil.copytree(strong or embedded_folder(), folder, dirs_exist_ok=True)
         save_file(_noisy(load_file(weights), noise, seed), weights, metadata={"format": "pt"})
         (folder / "done").touch()
     return f"hf:{folder}"

@@ -48,18 +48,21 @@ Algorithm = Literal["grpo", "rloo"]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The stages of one seed, in a folder of their own; `start` answers and revises at first."""
+    """The stages of one seed, in a folder of their own.
+
+    A policy that is `given` stands in the place of SL.
+    """
 
     folder: Path
     seed: int
     console: Console
     sizes: Sizes = Sizes()
-    start: str = "embedded"
+    given: str = ""
 
     def revised(self) -> Run:
         """The start's answers to the first requests, critiqued and revised by itself."""
         speakers = speakers_of(
-            open_model(self.start),
+            open_model("embedded"),
             respond=Sampling(1.0, max_tokens=MAX_TOKENS),
             revise=Sampling(0.3, max_tokens=MAX_TOKENS),
         )
@@ -72,7 +75,7 @@ class Chain:
 
     def supervised(self) -> str:
         """SL: the start trained on its own revisions."""
-        return self.sft_on(str(self.revised().path), "sl")
+        return self.given or self.sft_on(str(self.revised().path), "sl")
 
     def sft_on(self, source: str, name: str) -> str:
         """The start trained on the demonstrations of a run or a file."""
@@ -80,7 +83,7 @@ class Chain:
         from cai.training.sft import train_sft  # heavy: torch, trl
 
         data = load_training_data(source, "sft")
-        train_sft(data, self._plan(out, self.start, "sft", logging_steps=25), self.console)
+        train_sft(data, self._plan(out, "embedded", "sft", logging_steps=25), self.console)
         return f"hf:{out}"
 
     def preferences(self, feedback: Feedback) -> str:
