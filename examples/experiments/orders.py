@@ -6,6 +6,7 @@ Lee et al. 2023, arXiv:2309.00267, §2.1 and its appendix on position bias.
 """
 
 from collections.abc import Iterable, Iterator
+from statistics import mean
 
 from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of, weak_judging
@@ -21,8 +22,8 @@ def main() -> None:
     columns = [
         *LABELS,
         Column("flips", "flips"),
+        Column("to A", "of these to A"),
         Column("decided flips", "flips where the principle decides"),
-        Column("first", "of these to A"),
         *POLICY,
     ]
     arms = [
@@ -47,13 +48,19 @@ def measure(*, is_weak: bool, has_both: bool):
     return measured
 
 
-def flips(judged: Iterable[Judged]) -> Figures:
-    """Of the questions with a right answer, how many flip, and of these how many towards A."""
-    found = list(decided(judged))
-    flipped = [each for each in found if each.is_flip]
-    first = [each for each in flipped if (each.there.p_a or 0) > 0.5]
-    shares = {"decided flips": len(flipped) / len(found)}
-    return {**shares, "first": len(first) / len(flipped)} if flipped else shares
+def flips(judged: list[Judged]) -> Figures:
+    """How many flips favour A both times, and how many questions with a right answer flip."""
+    asked = [
+        judgement
+        for each in judged
+        for contest in each.contests
+        for judgement in contest.verdict.judgements
+    ]
+    to_a = [(each.there.p_a or 0) > 0.5 for each in asked if each.is_flip]
+    return {
+        "to A": mean(to_a) if to_a else 0.0,
+        "decided flips": mean(bool(each.is_flip) for each in decided(judged)),
+    }
 
 
 def decided(judged: Iterable[Judged]) -> Iterator[Judgement]:
