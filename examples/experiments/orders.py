@@ -5,7 +5,7 @@
 Lee et al. 2023, arXiv:2309.00267, §2.1 and its appendix on position bias.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from statistics import mean
 
 from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, run
@@ -34,7 +34,7 @@ def main() -> None:
     run(Experiment("orders", "labels", arms, columns, ["right", "harmful", "faultless"]))
 
 
-def measure(*, is_weak: bool, has_both: bool):
+def measure(*, is_weak: bool, has_both: bool) -> Callable[[Trial], Figures]:
     def measured(trial: Trial) -> Figures:
         judging = weak_judging(trial) if is_weak else Judging()
         judged = list(trial.chain.judged(judging).judged())

@@ -45,6 +45,12 @@ def test_about_half_of_the_prompts_ask_for_harm():
     assert 120 <= n_harmful <= 180
 
 
+def test_a_policy_that_is_given_stands_in_the_place_of_sl(tmp_path: Path):
+    chain = Chain(tmp_path, 0, Console(quiet=True), given="hf:models/mine")
+    assert chain.supervised() == "hf:models/mine"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_the_stages_follow_one_another_and_are_found_again(tmp_path: Path):
     sizes = Sizes(revised=24, rounds=1, judged=12, k=3, rl_prompts=16, rl_steps=1)
