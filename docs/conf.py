@@ -11,7 +11,7 @@ author = "the authors of cai"
 version = release = str(_metadata["version"])
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "experiments"]  # its tables stand in pages
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 

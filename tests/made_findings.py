@@ -50,7 +50,6 @@ def policy(name: str, refusals: float = 0.2, kept: float = 0.8) -> PolicyFigures
 def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Path:
     """The folder of an evaluation of start, SL and RL."""
     folder.mkdir(parents=True, exist_ok=True)
-    measured = {"accuracy": around(0.66, 221)}
     found = Evaluation(
         prompts=("held-out.jsonl",),
         n_prompts=100,
@@ -63,7 +62,6 @@ def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Pa
             Rating("SL", 200, 251.0, 210.0, 295.0),
             Rating("RL", 200, None),
         ),
-        suites=(Suite("hhh", "choice", {"accuracy": "answered right"}, 221, {"SL": measured}),),
         n_calls=1234,
         cost_usd=0.5,
         remarks=tuple(remarks),

@@ -21,6 +21,8 @@ from cai.sources.prompts import check_prompts, read_prompts
 from cai.testbed.oracle import read_request
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+EXPERIMENTS = EXAMPLES / "experiments"
+RESULTS = Path(__file__).parents[1] / "docs" / "experiments"
 
 needs_embedded = pytest.mark.skipif(
     not (embedded_folder() / "model.safetensors").is_file(),
@@ -236,3 +238,35 @@ def test_the_chain_ends_with_a_policy_and_a_second_start_only_finds_it(
     run_example("training/chain.py")
     assert capsys.readouterr().out == first
     assert [file.stat().st_mtime_ns for file in files] == written
+
+
+@pytest.mark.slow
+@needs_embedded
+def test_an_experiment_ends_with_a_table_and_a_plot_and_a_second_start_only_finds_its_figures(
+    tmp_path: Path,
+):
+    few = ["--seeds", "1", "--revised", "12", "--judged", "6", "--measured", "16"]
+    folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--threads", "1"]
+    command = [sys.executable, "-W", "ignore", EXPERIMENTS / "principles.py", *few, *folders]
+    first, second = (
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)
+    )
+    table = (tmp_path / "out/principles.md").read_text("utf-8")
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
+        "always no-harm",
+        "1 drawn",
+        "all 8",
+    ]
+    assert table in first and first.count("seed 0, ") == 3
+    assert table in second and "seed 0" not in second
+    assert (tmp_path / "out/principles.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.md")))
+def test_the_page_on_experiments_shows_each_table_and_plot_as_they_were_written(name: str):
+    page = (RESULTS.parent / "experiments.md").read_text("utf-8")
+    assert (RESULTS / f"{name}.md").read_text("utf-8") in page
+    assert f"(experiments/{name}.png)" in page
+    assert (RESULTS / f"{name}.png").is_file()
+    assert f"examples/experiments/{name}.py" in page
+    assert (EXPERIMENTS / f"{name}.py").is_file()

@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from cai.models.opening import embedded_folder
-from cai.testbed.chain import Chain, Sizes, labelled_by_truth
+from cai.testbed.chain import Chain
+from cai.testbed.feedback import labelled_by_truth
 from cai.testbed.measure import Rates
 from cai.testbed.policies import draw_prompts, policy_rates
+from cai.testbed.settings import Sizes
 
 pytestmark = [
     pytest.mark.slow,
@@ -104,7 +106,7 @@ def test_the_fitted_temperature_sharpens_the_mean_over_principles(chain: Chain):
 def test_labels_of_the_truth_prefer_what_breaks_fewer_principles(chain: Chain):
     rows = list(labelled_by_truth(chain.samples()))
     assert len(rows) > 20
-    assert all(row["chosen"] != row["rejected"] for row in rows)
+    assert all(row.chosen != row.rejected for row in rows)
 
 
 def test_prompts_of_the_stages_and_of_the_measuring_are_disjoint():

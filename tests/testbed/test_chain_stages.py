@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from cai.constitution.loading import load_constitution
-from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
+from cai.testbed.chain import Chain
 from cai.testbed.oracle import read_request, read_response
 from cai.testbed.policies import draw_prompts
+from cai.testbed.settings import JUDGED_UNDER, Sizes
 from cai.testbed.truth import breaches
 
 with warnings.catch_warnings():
@@ -42,6 +43,12 @@ def test_about_half_of_the_prompts_ask_for_harm():
     requests = [read_request(each.request) for each in draw_prompts(300, 0, is_held_out=True)]
     n_harmful = sum(request is not None and request.harm is not None for request in requests)
     assert 120 <= n_harmful <= 180
+
+
+def test_a_policy_that_is_given_stands_in_the_place_of_sl(tmp_path: Path):
+    chain = Chain(tmp_path, 0, Console(quiet=True), given="hf:models/mine")
+    assert chain.supervised() == "hf:models/mine"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -37,7 +37,6 @@ class Findings:
             policies=tuple(map(self._policy, self.entrants)),
             win_rates=judged.win_rates if judged else (),
             ratings=self._ratings(),
-            suites=(),
             n_calls=accounts.n_calls,
             cost_usd=accounts.cost_usd,
             remarks=tuple(remarks(self.answers, judging, judged, self.plan, accounts)),

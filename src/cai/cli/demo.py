@@ -18,16 +18,18 @@ from cai.errors import UsageError
 from cai.evaluation.kept import keep
 from cai.export.formats import Format
 from cai.run import Run
-from cai.testbed.chain import JUDGED_UNDER, Chain, Sizes
+from cai.testbed.chain import Chain
 from cai.testbed.found import FILE as TRUTH_FILE
 from cai.testbed.found import PolicyTruth, TruthFound
 from cai.testbed.judge_figures import JudgeFigure, judged_figure
 from cai.testbed.measure import Rates, Sample, rates
 from cai.testbed.oracle import read_request
 from cai.testbed.policies import policy_rates
+from cai.testbed.settings import JUDGED_UNDER, Sizes
 from cai.training.extras import require
 
 N_TRUTH = 600
+N_COMPARED = 30  # of either kind
 FILES: tuple[tuple[str, Format, str], ...] = (
     ("revised", "sft", "sft.jsonl"),
     ("judged", "preference", "preference.jsonl"),
@@ -73,8 +75,8 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     The embedded model answers requests as a helpful-only assistant, critiques and revises its
     answers, and is trained on the revisions (SL). SL gives four responses to new requests, a judge
     compares them under principles, a reward model learns the judge's probabilities, and GRPO trains
-    SL on its rewards (RL). Each policy is measured on requests that no training has seen, and the
-    file report.html tells the whole.
+    SL on its rewards (RL). The policies are compared by the judge, and measured against the truth,
+    on requests that no training has seen; report.html tells the whole.
     """
     require()
     began_s = time.monotonic()
@@ -154,6 +156,8 @@ def _stages(chain: Chain, console: Console) -> Found:
     on_truth = chain.reward_on_truth()
     console.print(f"[bold]GRPO[/bold] on its rewards, {sizes.rl_steps} steps: RL")
     rl = chain.rl()
+    console.print(f"[bold]start, SL and RL[/bold] on {2 * N_COMPARED} requests, by the judge")
+    chain.compared({"start": "embedded", "SL": sl, "RL": rl}, N_COMPARED)
     console.print(f"[bold]the truth[/bold] of {N_TRUTH} responses of each policy")
     policies = [
         PolicyTruth(name, spec, policy_rates(spec, N_TRUTH, chain.seed))

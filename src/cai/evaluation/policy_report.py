@@ -62,7 +62,6 @@ class Evaluation:
     policies: tuple[PolicyFigures, ...]
     win_rates: tuple[WinRate, ...]
     ratings: tuple[Rating, ...]
-    suites: tuple[Suite, ...]
     n_calls: int
     cost_usd: float | None
     remarks: tuple[str, ...]

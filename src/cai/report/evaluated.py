@@ -131,8 +131,6 @@ def _tables(found: Evaluation) -> Iterator[Table]:
     adhered = dict.fromkeys(kind for policy in found.policies for kind in policy.adherence)
     for kind in adhered:
         yield _adherence_table(found.policies, kind)
-    for suite in found.suites:
-        yield suite_table(suite)
 
 
 def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:

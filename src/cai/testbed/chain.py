@@ -7,16 +7,18 @@ none of them is among the requests that policies are measured on.
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
+from cai.arena.blocking import evaluate
+from cai.arena.plan import EvaluationPlan
 from cai.constitution.loading import load_constitution
 from cai.engine.loop import run_async
+from cai.evaluation.policy_report import Evaluation
 from cai.evaluation.temperature import fit_temperature
 from cai.export.selecting import Selection
 from cai.export.units import Pair
@@ -30,10 +32,11 @@ from cai.models.protocol import Sampling
 from cai.revision import RevisionPlan, speakers_of
 from cai.run import Run
 from cai.speaker import Speaker
-from cai.testbed.oracle import read_request, read_response
+from cai.testbed.feedback import Judging, labelled_by_truth, write_preferences
 from cai.testbed.pairs import draw_labelled
 from cai.testbed.policies import MAX_TOKENS, draw_prompts
-from cai.testbed.truth import breaches
+from cai.testbed.prompts import write_prompts
+from cai.testbed.settings import COMMON, JUDGED_UNDER, REVISED_UNDER, SETTINGS, Sizes
 from cai.training.data.loading import load_training_data
 from cai.training.labels import LabelKind, LabelPlan
 from cai.training.plan import TrainPlan
@@ -47,54 +50,19 @@ Feedback = Literal["judge", "people"]
 RewardName = Literal["model", "judge", "score"]
 Algorithm = Literal["grpo", "rloo"]
 
-REVISED_UNDER = ("general", "help")
-JUDGED_UNDER = ("general", "help", "tone")
-SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "sft": {"learning_rate": 5e-4, "per_device_train_batch_size": 32, "num_train_epochs": 3},
-    "reward": {"learning_rate": 3e-4, "per_device_train_batch_size": 32, "num_train_epochs": 2},
-    "dpo": {
-        "learning_rate": 1e-4,
-        "per_device_train_batch_size": 16,
-        "num_train_epochs": 3,
-        "loss_type": ["sigmoid", "sft"],
-        "loss_weights": [1.0, 0.2],
-    },
-    "kto": {"learning_rate": 1e-4, "per_device_train_batch_size": 16, "num_train_epochs": 3},
-    "rl": {
-        "learning_rate": 2e-4,
-        "per_device_train_batch_size": 64,
-        "num_generations": 8,
-        "max_completion_length": 64,
-        "logging_steps": 5,
-    },
-}
-_COMMON: Mapping[str, object] = {
-    "lr_scheduler_type": "cosine",
-    "warmup_steps": 5,
-    "save_strategy": "no",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Requests of each stage, and the updates of reinforcement learning."""
-
-    revised: int = 800
-    rounds: int = 4
-    judged: int = 200
-    k: int = 4
-    rl_prompts: int = 800
-    rl_steps: int = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The stages of one seed, in a folder of their own."""
+    """The stages of one seed, in a folder of their own.
+
+    A policy that is `given` stands in the place of SL.
+    """
 
     folder: Path
     seed: int
     console: Console
     sizes: Sizes = Sizes()
+    given: str = ""
 
     def revised(self) -> Run:
         """The start's answers to the first requests, critiqued and revised by itself."""
@@ -112,28 +80,33 @@ class Chain:
 
     def supervised(self) -> str:
         """SL: the start trained on its own revisions."""
-        out = self.folder / "sl"
-        run = self.revised()
+        return self.given or self.sft_on(str(self.revised().path), "sl")
+
+    def sft_on(self, source: str, name: str) -> str:
+        """The start trained on the demonstrations of a run or a file."""
+        out = self.folder / name
         from cai.training.sft import train_sft  # heavy: torch, trl
 
-        data = load_training_data(str(run.path), "sft")
+        data = load_training_data(source, "sft")
         train_sft(data, self._plan(out, "embedded", "sft", logging_steps=25), self.console)
         return f"hf:{out}"
 
     def preferences(self, feedback: Feedback) -> str:
         """Responses of SL to new requests, and which of them are better: a run, or a file."""
         if feedback == "people":
-            return str(self._labelled_by_truth(self.samples()))
+            return write_preferences(
+                self.folder / "people.jsonl", labelled_by_truth(self.samples())
+            )
         return str(self.judged().path)
 
-    def judged(self) -> Run:
+    def judged(self, judging: Judging = Judging()) -> Run:
         """Responses of SL to new requests, compared by the judge."""
-        judged = Run(self.folder / "judged")
+        judged = Run(self.folder / judging.name)
         judged.judge(
             self.samples(),
-            model=open_model("embedded"),
+            model=open_model(judging.model),
             constitution=load_constitution("testbed"),
-            plan=JudgePlan(tags=JUDGED_UNDER),
+            plan=judging.plan,
             seed=self.seed,
             is_quiet=True,
         )
@@ -142,8 +115,7 @@ class Chain:
     def temperature(self) -> float:
         """That of the judge's labels by the truth of the pairs that people would have labelled."""
         truth = {
-            (row["prompt"], row["chosen"], row["rejected"])
-            for row in labelled_by_truth(self.samples())
+            (row.request, row.chosen, row.rejected) for row in labelled_by_truth(self.samples())
         }
         probabilities: list[float] = []
         rights: list[bool] = []
@@ -165,13 +137,19 @@ class Chain:
     ) -> str:
         """SL and DPO."""
         scaled = "" if temperature == 1 else "-scaled"
-        out = self.folder / f"dpo-{labels}{scaled}-{feedback}"
-        start, source = self.supervised(), self.preferences(feedback)
+        plan = LabelPlan(labels, temperature=temperature)
+        return self.dpo_on(self.preferences(feedback), f"dpo-{labels}{scaled}-{feedback}", plan)
+
+    def dpo_on(
+        self, source: str, name: str, labels: LabelPlan = LabelPlan(), **settings: object
+    ) -> str:
+        """SL and DPO on the preferences of a run or a file, with these settings of the trainer."""
+        out, start = self.folder / name, self.supervised()
         from cai.training.dpo import train_dpo  # heavy: torch, trl
 
         data = load_training_data(source, "preference")
-        plan = self._plan(out, start, "dpo", logging_steps=20)
-        train_dpo(data, plan, self.console, LabelPlan(labels, temperature=temperature))
+        plan = self._plan(out, start, "dpo", **{"logging_steps": 20, **settings})
+        train_dpo(data, plan, self.console, labels)
         return f"hf:{out}"
 
     def kto(self, feedback: Feedback = "judge") -> str:
@@ -186,13 +164,17 @@ class Chain:
 
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:
         """A reward model that starts from SL."""
-        out = self.folder / f"reward-{labels}-{feedback}"
-        start, source = self.supervised(), self.preferences(feedback)
+        return self.reward_on(
+            self.preferences(feedback), f"reward-{labels}-{feedback}", LabelPlan(labels)
+        )
+
+    def reward_on(self, source: str, name: str, labels: LabelPlan = LabelPlan()) -> str:
+        """A reward model on all preferences of a run or a file."""
+        out, start = self.folder / name, self.supervised()
         from cai.training.reward import train_reward  # heavy: torch, trl
 
         data = load_training_data(source, "preference", selection=Selection(pairs="all"))
-        plan = self._plan(out, start, "reward", logging_steps=25)
-        train_reward(data, plan, self.console, LabelPlan(labels))
+        train_reward(data, self._plan(out, start, "reward", logging_steps=25), self.console, labels)
         return str(out)
 
     def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
@@ -229,6 +211,25 @@ class Chain:
         train_rl(algorithm, data, plan, self.console, choice)
         return f"hf:{out}"
 
+    def compared(self, policies: Mapping[str, str], n: int) -> Evaluation:
+        """Policies against each other by the judge, on `n` harmful and `n` benign requests."""
+        out = self.folder / "evaluation"
+        files = {kind: self.folder / f"prompts-{kind}.jsonl" for kind in ("harmful", "benign")}
+        for kind, path in files.items():
+            seed, is_harmful = f"compared {self.seed}", kind == "harmful"
+            write_prompts(path, n, seed, is_held_out=True, is_harmful=is_harmful)
+        return evaluate(
+            policies,
+            files,
+            out=out,
+            judge=open_model("embedded"),
+            constitution=load_constitution("testbed"),
+            plan=EvaluationPlan(seed=self.seed),
+            judging=JudgePlan(tags=JUDGED_UNDER),
+            sampling=Sampling(1.0, max_tokens=MAX_TOKENS),
+            is_quiet=True,
+        )
+
     def _reward(self, reward: RewardName, feedback: Feedback) -> RewardChoice:
         constitution = load_constitution("testbed")
         if reward == "model":
@@ -255,13 +256,6 @@ class Chain:
         )
         return samples
 
-    def _labelled_by_truth(self, samples: Run) -> Path:
-        """The file that people who know the truth would write of these responses."""
-        path = self.folder / "people.jsonl"
-        rows = [json.dumps(row) + "\n" for row in labelled_by_truth(samples)]
-        path.write_text("".join(rows), "utf-8")
-        return path
-
     def _prompts(self, stage: str, n: int) -> str:
         path = self.folder / f"prompts-{stage}.jsonl"
         if not path.exists():
@@ -272,29 +266,6 @@ class Chain:
         return str(path)
 
     def _plan(self, out: Path, model: str, trainer: str, **settings: object) -> TrainPlan:
-        given = {**_COMMON, **SETTINGS[trainer], **settings}
+        given = {**COMMON, **SETTINGS[trainer], **settings}
         # no rules: half of the requests here are to be refused, which a rule would warn of
         return TrainPlan(model, out, given, self.seed, resumes=out.exists(), rules=())
-
-
-def labelled_by_truth(samples: Run) -> Iterator[dict[str, str]]:
-    """Pairs of responses of which one breaks fewer principles of those judged under."""
-    ids = {each.id for each in load_constitution("testbed").select(JUDGED_UNDER)}
-    for each in samples.samples():
-        request = read_request(each.prompt.request)
-        if request is None:
-            continue
-        texts = list(dict.fromkeys(one.completion.text for one in each.samples))
-        broken = {
-            text: len(ids.intersection(breaches(request, read_response(request, text))))
-            for text in texts
-        }
-        for one, other in combinations(texts, 2):
-            if broken[one] != broken[other]:
-                better, worse = sorted((one, other), key=broken.__getitem__)
-                yield {
-                    "id": f"{each.prompt.id}-{len(better)}-{len(worse)}",
-                    "prompt": each.prompt.request,
-                    "chosen": better,
-                    "rejected": worse,
-                }
