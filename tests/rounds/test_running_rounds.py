@@ -7,10 +7,12 @@ import pytest
 from series import run_series, write_series
 from serving import CallCai
 
-from cai.errors import UsageError
+from cai.errors import TrainingError, UsageError
 from cai.evaluation.kept import kept
 from cai.models.opening import embedded_folder
+from cai.rounds.beginning import begin
 from cai.rounds.found import FILE, Series
+from cai.rounds.schema import load_rounds
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,11 +72,11 @@ def test_another_series_is_refused_in_the_same_folder(
 def test_a_round_that_failed_half_way_leaves_no_figures_and_goes_on(tmp_path: Path):
     path, out = write_series(tmp_path / "recipe", rounds=1), tmp_path / "out"
     whole = run_series(path, tmp_path / "whole")
-    (tmp_path / "recipe" / "harmful.jsonl").touch()
+    begin(load_rounds(path), out)
     run = out / "round-1" / "steps" / "dpo"
     run.mkdir(parents=True)
     (run / "letter.txt").write_text("somebody's")
-    with pytest.raises(Exception, match="no folder of a training"):
+    with pytest.raises(TrainingError, match="no folder of a training"):
         run_series(path, out)
     assert [each.number for each in kept(out / FILE, Series).rounds] == [0]
     shutil.rmtree(run)
