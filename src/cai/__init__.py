@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cai.prompts import TemplateSet, load_templates
     from cai.report.writing import write_report
     from cai.revision import Chain, RevisionPlan, Round, Speakers, revise, revise_chain, speakers_of
+    from cai.rounds.blocking import run_rounds
+    from cai.rounds.found import Series
     from cai.run import Run
     from cai.sampling import Samples, sample
     from cai.speaker import Speaker
@@ -92,6 +94,7 @@ __all__ = [
     "Scored",
     "ScriptedModel",
     "Selection",
+    "Series",
     "Speaker",
     "Speakers",
     "TemplateSet",
@@ -109,6 +112,7 @@ __all__ = [
     "open_model",
     "revise",
     "revise_chain",
+    "run_rounds",
     "sample",
     "score",
     "speakers_of",
@@ -160,6 +164,7 @@ _HOMES = {
     "Scored": "cai.judging.scoring",
     "ScriptedModel": "cai.models.scripted",
     "Selection": "cai.export.selecting",
+    "Series": "cai.rounds.found",
     "Speaker": "cai.speaker",
     "Speakers": "cai.revision",
     "TemplateSet": "cai.prompts",
@@ -177,6 +182,7 @@ _HOMES = {
     "open_model": "cai.models.opening",
     "revise": "cai.revision",
     "revise_chain": "cai.revision",
+    "run_rounds": "cai.rounds.blocking",
     "sample": "cai.sampling",
     "score": "cai.judging.scoring",
     "speakers_of": "cai.revision",
