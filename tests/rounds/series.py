@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from cai.evaluation.bootstrap import Estimate
 from cai.jobs.pace import Pace
 from cai.rounds.found import Decision, Series
 from cai.rounds.running import run_rounds
@@ -67,3 +68,25 @@ def run_series(path: Path, out: Path, answer: Decision | None = None) -> Series:
     """The series, done in this process."""
     console = Console(file=io.StringIO())
     return asyncio.run(run_rounds(load_rounds(path), out, Pace(), answer=answer, console=console))
+
+
+def told(series: Series) -> list[dict[str, object]]:
+    """What every round found, without where it lies and how long it took.
+
+    Batches differ by when they were filled, and with them the last digits of a probability.
+    """
+    return [
+        {
+            "figures": {name: _rounded(each) for name, each in found.figures.items()},
+            "adherence": {name: _rounded(each) for name, each in found.adherence.items()},
+            "missing": set(found.missing),
+            "decision": found.decision,
+            "parents": (found.parent, found.from_round),
+        }
+        for found in series.rounds
+    ]
+
+
+def _rounded(found: Estimate) -> tuple[float | None, ...]:
+    ends = (found.value, found.low, found.high)
+    return tuple(None if each is None else round(each, 3) + 0.0 for each in ends)
