@@ -51,7 +51,7 @@ DEFAULT_RULES = (
     "boilerplate > start+0.3 then stop",
     "refusals/benign > start+0.2 then stop",
     "evasive > start+0.2 then stop",
-    "entropy < 0.1*start then warn",
+    "entropy < 0.1*start then stop",
     "empty > 0.1 then stop",
     "undecided > start+0.3 then warn",
 )
