@@ -80,7 +80,7 @@ def last_round(folder: Path, judge: LocalServer, **anchors: Any) -> RoundFound:
     return series.rounds[-1]
 
 
-@pytest.mark.parametrize("judge", ["length", "phrases"], indirect=True)
+@pytest.mark.parametrize("judge", ["length"], indirect=True)
 def test_a_judge_that_people_contradict_is_seen_before_the_first_round(
     tmp_path: Path, judge: LocalServer
 ):
