@@ -13,7 +13,7 @@ from cai.arena.accounts import Accounts
 from cai.arena.entrants import Entrant
 from cai.errors import EvaluationError, UsageError
 from cai.evaluation.bootstrap import unit_of
-from cai.evaluation.conduct import ALL
+from cai.evaluation.conduct import ALL, Conduct, conduct
 from cai.jobs.prompt_source import PromptSource
 from cai.jobs.run_source import candidates_of, check_runs, is_run, read_runs
 from cai.jobs.sampling import SampleJob, run_sampling
@@ -63,6 +63,20 @@ class Answers:
             if kind in (ALL, asked.kind):
                 for response in self.by_policy[policy][unit]:
                     yield unit, asked, response
+
+    def conduct(self, policy: str, seed: int) -> tuple[Conduct, ...]:
+        """What a policy's responses look like, of all prompts first and then of each kind."""
+        return tuple(self._conduct(policy, kind, seed) for kind in (ALL, *self.kinds))
+
+    def _conduct(self, policy: str, kind: str, seed: int) -> Conduct:
+        rows = list(self.of(policy, kind))
+        return conduct(
+            kind,
+            [unit for unit, _, _ in rows],
+            [response.text for _, _, response in rows],
+            [response.is_cut_off for _, _, response in rows],
+            seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

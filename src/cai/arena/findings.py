@@ -10,7 +10,6 @@ from cai.arena.entrants import Entrant
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.arena.remarks import remarks
 from cai.arena.stopping import Judged
-from cai.evaluation.conduct import ALL, Conduct, conduct
 from cai.evaluation.policy_report import Evaluation, PolicyFigures
 from cai.evaluation.ratings import Rating, ratings
 
@@ -57,8 +56,7 @@ class Findings:
         return found
 
     def _policy(self, entrant: Entrant) -> PolicyFigures:
-        kinds = (ALL, *self.answers.kinds)
-        found = tuple(self._conduct(entrant.name, kind) for kind in kinds)
+        found = self.answers.conduct(entrant.name, self.plan.seed)
         return PolicyFigures(
             entrant.name,
             entrant.source,
@@ -66,14 +64,4 @@ class Findings:
             found,
             self.checked.of(entrant.name, self.plan.seed),
             self.checked.n_unscored[entrant.name],
-        )
-
-    def _conduct(self, policy: str, kind: str) -> Conduct:
-        rows = list(self.answers.of(policy, kind))
-        return conduct(
-            kind,
-            [unit for unit, _, _ in rows],
-            [response.text for _, _, response in rows],
-            [response.is_cut_off for _, _, response in rows],
-            self.plan.seed,
         )

@@ -12,7 +12,7 @@ from cai.evaluation.agreement import agreement
 from cai.evaluation.bootstrap import (
     Estimate,
 )
-from cai.evaluation.conduct import ALL, conduct
+from cai.evaluation.conduct import ALL
 from cai.evaluation.principles import ENOUGH, PrincipleTally
 from cai.evaluation.win_rates import win_rates
 from cai.judging.ranking import Judged
@@ -64,21 +64,14 @@ async def measure(
 
 
 def _texts(found: Measured, answers: Answers, number: int, seed: int) -> None:
-    for kind in (ALL, *answers.kinds):
-        rows = list(answers.of(name_of(number), kind))
-        of = conduct(
-            kind,
-            [unit for unit, _, _ in rows],
-            [response.text for _, _, response in rows],
-            [response.is_cut_off for _, _, response in rows],
-            seed,
-        )
-        for name in SHARES:
-            if name in of.shares:
-                found.figures[name if kind == ALL else f"{name}/{kind}"] = of.shares[name]
-        if kind == ALL:
-            for name in set(TEXTS).difference(SHARES) & set(of.figures):
-                found.figures[name] = Estimate(of.figures[name], of.n)
+    for each in answers.conduct(name_of(number), seed):
+        ending = "" if each.kind == ALL else f"/{each.kind}"
+        found.figures |= {
+            f"{name}{ending}": each.shares[name] for name in SHARES if name in each.shares
+        }
+        if each.kind == ALL:
+            plain = set(TEXTS).difference(SHARES) & set(each.figures)
+            found.figures |= {name: Estimate(each.figures[name], each.n) for name in sorted(plain)}
 
 
 async def _contests(
