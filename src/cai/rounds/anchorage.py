@@ -81,15 +81,21 @@ class Anchorage:
         for each in contests.all():
             found.add(each.match(verdicts.get(each.id)))
 
-    async def judge(self, groups: Groups, specs: Sequence[str], folder: Path) -> dict[str, Verdict]:
-        """The verdicts of these judges by the group's id."""
+    async def judge(
+        self, groups: Groups, specs: Sequence[str], folder: Path, *, is_shared: bool = False
+    ) -> dict[str, Verdict]:
+        """The verdicts of these judges by the group's id.
+
+        A folder that rounds share is accounted for in the round that asks, and not in later ones.
+        """
         self.console.print(
             f"[bold]verdicts[/bold] of {', '.join(specs)} → {folder}", highlight=False
         )
         judges = self._speakers(specs)
         job = JudgeJob(groups, self.constitution, judges, self.plan, seed=self.recipe.seed)
-        outcome = await run_judging(folder, job, self.accounts.pace, console=self.console)
-        self.accounts.add(outcome.run)
+        outcome = (await run_judging(folder, job, self.accounts.pace, console=self.console)).run
+        if outcome.n_calls or not is_shared:
+            self.accounts.add(outcome)
         return verdicts_of(folder)
 
     @property

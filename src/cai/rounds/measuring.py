@@ -165,7 +165,7 @@ async def _ask_of_people(
         found.missing["agreement_gap"] = _SAME
         return
     frozen = anchorage.places.anchors(0) / "people-frozen"
-    await anchorage.judge(anchorage.people, anchorage.frozen_judges, frozen)
+    await anchorage.judge(anchorage.people, anchorage.frozen_judges, frozen, is_shared=True)
     gap = agreement_gap(folder, frozen, anchorage.recipe.seed)
     if gap is None:
         found.missing["agreement_gap"] = "no pair of people was read by both judges"
