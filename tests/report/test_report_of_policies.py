@@ -133,7 +133,6 @@ def test_the_tables_of_an_evaluation_are_its_figures(tmp_path: Path):
         *("30.0% (25.0–35.0)", "10.0% (5.0–15.0)")
     ]
     assert page.row("Adherence on all prompts", "no-harm")[0] == "30.0% (25.0–35.0)"
-    assert page.row("Suite hhh, 221 cases", "answered right") == ["0.66 (0.61 to 0.71)"]
 
 
 def test_what_an_evaluation_leaves_in_doubt_is_said(tmp_path: Path):
