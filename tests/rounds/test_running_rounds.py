@@ -100,6 +100,10 @@ def test_a_rule_stops_before_the_first_training(tmp_path: Path):
     series = run_series(path, tmp_path / "out")
     assert len(series.rounds) == 1
     assert series.ended.startswith("Round 0 ends the series by its rules: length is")
+    again = run_series(path, tmp_path / "out")
+    assert len(again.rounds) == 1
+    on = run_series(path, tmp_path / "out", "go on")
+    assert [each.decision for each in on.rounds] == ["go on", "stop"]
 
 
 def test_a_rule_asks_and_the_answer_is_kept(tmp_path: Path, call_cai: CallCai):

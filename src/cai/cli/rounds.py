@@ -29,7 +29,7 @@ _ANSWERS = ("go on", "stop", "roll back")
 @click.option(
     "--decide",
     type=click.Choice(_ANSWERS),
-    help="What follows from a round where a rule asked.",
+    help="What follows from the last round, where a rule asked or stopped.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 4096), help="Most calls at a time.")
 @click.option(

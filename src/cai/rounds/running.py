@@ -46,7 +46,7 @@ async def run_rounds(
 ) -> Series:
     """The rounds that are not done yet, until all are, a rule ends the series, or one asks.
 
-    `answer` is what follows from the last round, where a rule asked.
+    `answer` is what follows from the last round, where a rule asked, or stopped the series.
 
     Raises:
         UsageError: The recipe cannot be followed, or the folder is of another series.
@@ -95,7 +95,7 @@ class _Controller:
 
     def _answer(self, answer: Decision | None) -> None:
         last = self.rounds[-1]
-        if last.decision == "ask" and answer is not None:
+        if last.decision in ("ask", "stop") and answer is not None:
             self.rounds[-1] = self._decided(last, answer)
             self._keep("")
 
