@@ -39,7 +39,7 @@ def measured_part(path: Path, shown: str) -> Part:
             "seen; on the testbed it is known what a response does."
         ),
         began=began.isoformat(timespec="seconds"),
-        weight=5,
+        weight=7,
         headlines=tuple(_headlines(found)),
         doubts=tuple(_doubts(found)),
         took=Took(cost_usd=0.0),

@@ -40,9 +40,13 @@ class Place:
     path: Path
     root: Path
 
+    def holds(self, other: "Place") -> bool:
+        """Whether the other lies inside."""
+        return self.path in other.path.parents
+
 
 def find_places(paths: Sequence[Path]) -> list[Place]:
-    """The places in the order of the chain; what holds others, such as a series, before them.
+    """The places in the order of the chain; those that others hold, as a series does, come last.
 
     Raises:
         UsageError: A path is no folder, cannot be read, or holds nothing to report.
@@ -63,7 +67,8 @@ def find_places(paths: Sequence[Path]) -> list[Place]:
             )
         for place in listed:
             found.setdefault(place.path.resolve(), place)
-    return list(found.values())
+    places = list(found.values())
+    return sorted(places, key=lambda place: any(each.holds(place) for each in places))
 
 
 def _below(folder: Path, root: Path, depth: int) -> Iterator[Place]:
