@@ -75,7 +75,7 @@ def round_found(number: int, *, length: float, broken: Iterable[str] = ()) -> Ro
     decision: Decision = "roll back" if sentences else "go on"
     return RoundFound(
         number=number,
-        policy=f"hf:/tmp/out/round-{number}/policy" if number else "embedded",
+        policy=f"hf:rounds/round-{number}/policy" if number else "embedded",
         judges=("embedded",) if number else (),
         figures={"length": around(length, reach=1.0)},
         missing={} if number else {"judge_gap": "there is no judge before round 1"},

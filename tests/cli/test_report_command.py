@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made_findings import evaluation, series, training
 from made_runs import chain, made_run, revised
-from serving import CallCai
+from serving import CallCai, Ended
 
 import cai
 from cai.engine.storage.run_folder import RunFolder
@@ -41,13 +41,12 @@ def test_prices_of_ones_own_are_used(call_cai: CallCai, run: Path, tmp_path: Pat
     assert call_cai("report", run, "--prices", tmp_path / "none.yaml").code == 2
 
 
-def refused(ended: object, *parts: str) -> None:
-    code, err = ended.code, ended.err  # type: ignore[attr-defined]
-    assert code == 2
-    assert err.startswith("error: ")
-    assert "Traceback" not in err
+def refused(ended: Ended, *parts: str) -> None:
+    assert ended.code == 2
+    assert ended.err.startswith("error: ")
+    assert "Traceback" not in ended.err
     for part in parts:
-        assert part in err
+        assert part in ended.err
 
 
 def test_folders_without_anything_to_report_are_refused(call_cai: CallCai, tmp_path: Path):

@@ -4,12 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from series import run_series, told, write_series
+from series import SETTINGS, run_series, told, write_series
 from serving import CallCai
 
+from cai.engine.storage.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.evaluation.kept import kept
+from cai.judging.ranking import Judged
 from cai.models.opening import embedded_folder
+from cai.records.bodies import read_done
+from cai.records.recipes import JudgeRecipe, recipe_as
 from cai.rounds.beginning import begin
 from cai.rounds.found import FILE, Series
 from cai.rounds.schema import load_rounds
@@ -127,3 +131,21 @@ def test_more_rounds_may_be_asked_for(tmp_path: Path):
     assert len(run_series(path, tmp_path / "out").rounds) == 2
     longer = write_series(tmp_path / "recipe", rounds=2)
     assert len(run_series(longer, tmp_path / "out").rounds) == 3
+
+
+def test_policy_and_a_fixed_model_judge_together_and_peoples_pairs_are_mixed_in(tmp_path: Path):
+    train = [{"dpo": {"settings": SETTINGS, "eval_share": 0.0, "mix": ["people.jsonl:count=3"]}}]
+    round = {"models": {"judge": "policy"}, "jury": ["embedded"], "train": train}
+    path = write_series(tmp_path / "recipe", round=round, per_round=12)
+    series = run_series(path, tmp_path / "out")
+    assert series.rounds[2].judges == (series.rounds[1].policy, "embedded")
+    with RunFolder.existing(tmp_path / "out" / "round-2" / "steps" / "judge") as run:
+        recipe = recipe_as(run, JudgeRecipe)
+        judged = [body for _, body in read_done(run, Judged)]
+    names = {each.model for each in recipe.judges}
+    assert len(names) == 2
+    for each in judged:
+        said = {one.judge for one in each.contests[0].verdict.judgements}
+        assert said == names, "both judge every pair"
+    card = (tmp_path / "out" / "round-2" / "steps" / "dpo" / "README.md").read_text("utf-8")
+    assert "people.jsonl" in card

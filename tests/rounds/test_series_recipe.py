@@ -24,9 +24,15 @@ def test_policy_and_start_are_words_for_models(tmp_path: Path):
     recipe = loaded(tmp_path, start="hf:zero", round=round)
     made = recipe.recipe_of(3, "hf:two")
     assert made.models == {"judge": "hf:two", "critique": "hf:zero"}
-    assert made.jury == ("hf:two", "embedded?slots=8")
+    assert made.jury == ("embedded?slots=8",), "the policy judges already"
     assert made.train[0].part.start == "hf:zero"
-    assert recipe.judges_after("hf:three") == ("hf:three", "hf:three", "embedded?slots=8")
+    assert recipe.judges_after("hf:three") == ("hf:three", "embedded?slots=8")
+
+
+def test_in_round_one_the_policy_and_the_start_are_one_judge(tmp_path: Path):
+    recipe = loaded(tmp_path, round={"models": {"judge": "policy"}, "jury": ["start"]})
+    assert recipe.recipe_of(1, "embedded").jury == ()
+    assert recipe.recipe_of(2, "hf:one").jury == ("embedded",)
 
 
 def test_each_round_has_a_seed_of_its_own(tmp_path: Path):
@@ -85,6 +91,7 @@ def test_pairs_that_nobody_labelled_are_no_anchor(tmp_path: Path):
         ({"round": {"train": []}}, "trains no policy"),
         ({"round": {"train": [{"reward": {}}]}}, "trains no policy"),
         ({"round": {"judge": None}}, "judge is empty"),
+        ({"round": {"models": {"judge": "train/dpo"}}}, "a policy of the very round"),
         ({"round": {"seed": 3}}, r"round\.seed stands in the series"),
         ({"round": {"sampel": {}}}, "Did you mean 'sample'"),
         ({"anchors": {"prompts": []}}, "anchors.prompts"),

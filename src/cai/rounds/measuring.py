@@ -19,6 +19,7 @@ from cai.judging.ranking import Judged
 from cai.judging.verdicts import Verdict
 from cai.records.bodies import read_done
 from cai.rounds.anchorage import Anchorage
+from cai.rounds.found import RoundFound
 from cai.rounds.metrics import SHARES, TEXTS
 from cai.rounds.places import name_of
 from cai.rounds.two_judges import agreement_gap, judge_gap, judges_agree
@@ -34,6 +35,25 @@ class Measured:
     missing: dict[str, str] = field(default_factory=dict[str, str])
     adherence: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
     undecided: tuple[str, ...] = ()
+
+    def of_round(
+        self, number: int, policy: str, judges: tuple[str, ...], parent: int, seconds: float
+    ) -> RoundFound:
+        """The round, before any rule has looked at it."""
+        return RoundFound(
+            number=number,
+            policy=policy,
+            judges=judges,
+            figures=self.figures,
+            missing=self.missing,
+            adherence=self.adherence,
+            undecided=self.undecided,
+            broken=(),
+            decision="go on",
+            from_round=number,
+            seconds=seconds,
+            parent=parent,
+        )
 
 
 async def measure(

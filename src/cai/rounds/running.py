@@ -29,7 +29,7 @@ from cai.rounds.beginning import begin
 from cai.rounds.dealing import check_enough, deal, freeze, kinds
 from cai.rounds.deciding import best_of, broken_rules, decision_of, lineage
 from cai.rounds.found import FILE, Decision, RoundFound, Series
-from cai.rounds.measuring import Measured, measure
+from cai.rounds.measuring import measure
 from cai.rounds.metrics import metrics, rules_of
 from cai.rounds.places import Places, name_of
 from cai.rounds.remarks import remarks
@@ -103,7 +103,8 @@ class _Controller:
         self._say(f"[bold]round 0[/bold]: {self.recipe.start}")
         began_s = time.monotonic()
         found = await measure(self.anchorage, 0, {0: self.recipe.start}, 0)
-        self._add(self._judged(found, 0, self.recipe.start, (), 0, time.monotonic() - began_s))
+        seconds = time.monotonic() - began_s
+        self._add(self._judged(found.of_round(0, self.recipe.start, (), 0, seconds)))
 
     async def _round(self) -> None:
         number, parent = len(self.rounds), self.rounds[-1].from_round
@@ -116,7 +117,7 @@ class _Controller:
         await self.anchorage.add_matches(self.matches, number, parent)
         judges = self.recipe.judges_after(start)
         seconds = time.monotonic() - began_s
-        self._add(self._judged(found, number, policy, judges, parent, seconds))
+        self._add(self._judged(found.of_round(number, policy, judges, parent, seconds)))
 
     async def _steps(self, number: int, start: str) -> str:
         """The round's policy."""
@@ -130,32 +131,12 @@ class _Controller:
         _enter(accounts, folder)
         return f"hf:{folder / self.recipe.policy_name}"
 
-    def _judged(
-        self,
-        found: Measured,
-        number: int,
-        policy: str,
-        judges: tuple[str, ...],
-        parent: int,
-        seconds: float,
-    ) -> RoundFound:
+    def _judged(self, new: RoundFound) -> RoundFound:
         """The round by the rules."""
-        history = [self.rounds[each].figures for each in lineage(self.rounds, parent, number)]
-        broken = broken_rules(self.rules, [*history, found.figures])
-        new = RoundFound(
-            number,
-            policy,
-            judges,
-            found.figures,
-            found.missing,
-            found.adherence,
-            found.undecided,
-            tuple(sentence for _, sentence in broken),
-            "go on",
-            number,
-            seconds,
-            parent,
-        )
+        path = lineage(self.rounds, new.parent, new.number)
+        history = [*(self.rounds[each].figures for each in path), new.figures]
+        broken = broken_rules(self.rules, history)
+        new = replace(new, broken=tuple(sentence for _, sentence in broken))
         return self._decided(new, decision_of([rule for rule, _ in broken]))
 
     def _decided(self, found: RoundFound, decision: Decision) -> RoundFound:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from cai.errors import UsageError
 from cai.recipe.checking import check_steps
 from cai.recipe.locating import located, located_file, located_model, located_path
+from cai.recipe.ordering import is_trained
 from cai.recipe.parts import Count, Part, Switch, Temperature, Text
 from cai.recipe.reading import read_part
 from cai.recipe.schema import RECIPE_VERSION, Recipe
@@ -86,7 +87,7 @@ class RoundsRecipe(Part):
         return inner.model_copy(
             update={
                 "models": models,
-                "jury": tuple(words.get(spec, spec) for spec in inner.jury),
+                "jury": self.judges_after(policy)[1:],
                 "train": tuple(_started(step, words) for step in inner.train),
                 "seed": derive_seed(self.seed, "round", number),
             }
@@ -108,10 +109,14 @@ class RoundsRecipe(Part):
         return policies[-1]
 
     def judges_after(self, policy: str) -> tuple[str, ...]:
-        """Who would judge the next round, if that was its policy."""
+        """Who judges a round that starts from that policy, the judge first.
+
+        Each is there once: in round 1 the policy is the start, which may be of the jury too.
+        """
         words = {POLICY: policy, START: self.start}
         judge = self.round.models.get("judge", POLICY)
-        return tuple(words.get(spec, spec) for spec in (judge, *self.round.jury))
+        specs = (words.get(spec, spec) for spec in (judge, *self.round.jury))
+        return tuple(dict.fromkeys(specs))
 
     def check(self) -> None:
         """Finds out before a call whether a round can be done.
@@ -120,6 +125,15 @@ class RoundsRecipe(Part):
             CaiError: It cannot; the message says why.
         """
         _ = self.policy_name
+        unmeasured = next(
+            (spec for spec in self.judges_after(self.start) if is_trained(spec)), None
+        )
+        if unmeasured is not None:
+            raise UsageError(
+                f"The judge of {self.name!r} is {unmeasured!r}, a policy of the very round, and who "
+                "judges the next round could not be measured. Let it be judged by policy, start or "
+                "a model."
+            )
         check_steps(self.recipe_of(1, self.start))
 
 
