@@ -7,6 +7,7 @@ import pytest
 from series import SMALL, write_series
 
 from cai.errors import CaiError, UsageError
+from cai.recipe.loading import load_recipe
 from cai.rounds.dealing import check_enough, deal, freeze, frozen_prompts, kinds
 from cai.rounds.schema import RoundsRecipe, load_rounds
 
@@ -133,3 +134,12 @@ def test_anchors_that_are_gone_are_not_made_anew_under_earlier_rounds(tmp_path: 
     (out / "anchors" / "people.jsonl").unlink()
     with pytest.raises(UsageError, match=r"people\.jsonl: is gone"):
         freeze(recipe, out, is_begun=True)
+
+
+def test_a_recipe_of_single_steps_and_a_series_are_told_apart(tmp_path: Path):
+    single = tmp_path / "single.yaml"
+    single.write_text("name: one\nrevise: {}\n", "utf-8")
+    with pytest.raises(UsageError, match=r"no series of rounds.*for `cai run`"):
+        load_rounds(single)
+    with pytest.raises(UsageError, match="Do it with `cai rounds`"):
+        load_recipe(str(write_series(tmp_path)))

@@ -91,8 +91,8 @@ class Contests:
             counts = ", ".join(f"{count} {why}" for why, count in sorted(foregone.items()))
             raise EvaluationError(
                 f"There is nothing to judge between {_listed(self.pairs)}: of all contests, "
-                f"{counts}. Policies that say the same are equal: sample at a temperature above 0, "
-                "or ask more."
+                f"{counts}. Is it the same model twice? Name others, sample at a temperature above "
+                "0, or ask more."
             )
         names = dict.fromkeys(name for pair in self.pairs for name in pair)
         line = f"{n} contests of {len(names)} policies on {len(self.answers.asked)} prompts"

@@ -28,6 +28,10 @@ def load_recipe(name_or_path: str) -> Recipe:
             f"{name_or_path}: cannot be read as a recipe ({error.strerror}). {hint}"
             f"The presets are {', '.join(presets)}."
         ) from error
+    except UsageError as error:
+        if "round is not known." not in str(error):
+            raise
+        raise UsageError(f"{path}: is a series of rounds. Do it with `cai rounds`.") from None
     return located(recipe, path.parent)
 
 

@@ -19,6 +19,9 @@ from cai.types import derive_seed
 POLICY, START = "policy", "start"
 """Words for models: the policy that a round starts from, and that of round 0."""
 
+_NO_ROUND = "round: Field required"
+"""What is said of a file without rounds."""
+
 _OF_SERIES = ("name", "prompts", "seed", "cai")
 
 
@@ -125,15 +128,12 @@ class RoundsRecipe(Part):
             CaiError: It cannot; the message says why.
         """
         _ = self.policy_name
-        unmeasured = next(
-            (spec for spec in self.judges_after(self.start) if is_trained(spec)), None
-        )
-        if unmeasured is not None:
-            raise UsageError(
-                f"The judge of {self.name!r} is {unmeasured!r}, a policy of the very round, and who "
-                "judges the next round could not be measured. Let it be judged by policy, start or "
-                "a model."
-            )
+        for spec in self.judges_after(self.start):
+            if is_trained(spec):
+                raise UsageError(
+                    f"The judge of {self.name!r} is {spec!r}, a policy of the very round, so that "
+                    "who judges the next one could not be measured. Name policy, start or a model."
+                )
         check_steps(self.recipe_of(1, self.start))
 
 
@@ -149,6 +149,13 @@ def load_rounds(path: Path) -> RoundsRecipe:
         raise UsageError(
             f"{path}: cannot be read as a series of rounds ({error.strerror}). Name a YAML file."
         ) from error
+    except UsageError as error:
+        if f"{_NO_ROUND}." not in str(error):
+            raise
+        raise UsageError(
+            f"{path}: is no series of rounds, as it has no round. Steps that are done once are for "
+            "`cai run`; for rounds put them under round:, and name start:, prompts: and anchors:."
+        ) from None
     folder, anchors = path.parent, recipe.anchors
     return recipe.model_copy(
         update={
