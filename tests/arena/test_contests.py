@@ -7,8 +7,8 @@ from made_evaluations import evaluated, judge_by_worth, policy, requests, shown,
 from small_runs import quiet
 
 from cai.arena.accounts import Accounts
-from cai.arena.answers import Gathering
 from cai.arena.contests import Contests, Meeting, meetings
+from cai.arena.gathering import Gathering
 from cai.arena.plan import EvaluationPlan
 from cai.errors import EvaluationError
 from cai.evaluation.matches import Match

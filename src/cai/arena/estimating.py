@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.arena.accounts import Accounts, Foretold
-from cai.arena.answers import Answers, Gathering, Prompts
+from cai.arena.answers import Answers, Prompts
 from cai.arena.entrants import Entrant
+from cai.arena.gathering import Gathering
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.arena.steps import ADHERENCE, CONTESTS, Steps, check_request
 from cai.errors import UsageError

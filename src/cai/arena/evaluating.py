@@ -15,10 +15,11 @@ from rich.console import Console
 
 from cai.arena.accounts import Accounts
 from cai.arena.adherence import Adherence, adherence_of
-from cai.arena.answers import Gathering, Prompts
+from cai.arena.answers import Prompts
 from cai.arena.entrants import Entrant
 from cai.arena.estimating import FILE as ESTIMATE_FILE
 from cai.arena.findings import Findings
+from cai.arena.gathering import Gathering
 from cai.arena.growth import is_same_request
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.arena.steps import ADHERENCE, CONTESTS, Steps, check_request

@@ -7,12 +7,13 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.arena.answers import Prompts, check_asked
+from cai.arena.answers import Prompts
 from cai.arena.contests import Meeting
 from cai.arena.entrants import open_entrants, parse_entrants
 from cai.arena.estimating import Estimates
 from cai.arena.estimating import estimate as estimate_evaluation
 from cai.arena.evaluating import evaluate as evaluate_policies
+from cai.arena.gathering import check_asked
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.cli.accounts_table import estimate_line, estimate_table
 from cai.cli.console import printable

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from cai.arena.accounts import Accounts
 from cai.arena.adherence import Adherence, Checked, adherence_of
-from cai.arena.answers import Answers, Gathering, Prompts
+from cai.arena.answers import Answers, Prompts
 from cai.arena.contests import Contests, verdicts_of
 from cai.arena.entrants import Entrant
+from cai.arena.gathering import Gathering
 from cai.constitution.loading import load_constitution
 from cai.constitution.schema import Constitution
 from cai.evaluation.matches import Matches

@@ -9,8 +9,9 @@ from made_runs import FAILED, made_run, samples
 from small_runs import quiet, sampled, write_requests, write_rows
 
 from cai.arena.accounts import Accounts
-from cai.arena.answers import Answers, Gathering, Prompts
+from cai.arena.answers import Answers, Prompts
 from cai.arena.entrants import Entrant
+from cai.arena.gathering import Gathering
 from cai.engine.storage.records import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
 from cai.jobs.pace import Pace
