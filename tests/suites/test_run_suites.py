@@ -103,6 +103,7 @@ async def test_a_limit_is_gone_on_from_to_what_one_call_would_have_found(tmp_pat
     plan = SuitePlan(SuiteJudging(TWO, (Speaker.of(careful("judge")),)))
     few = await found(tmp_path / "out", files, policy(careful()), plan=plan, pace=Pace(limit=2))
     assert few[0].found["after"]["accuracy"].n == 2
+    assert [each.n for each in few] == [2, 2], "prompts that were asked, not those of the file"
     assert few[1].found["after"]["mark"].n == 4
     rest = await found(tmp_path / "out", files, policy(careful()), plan=plan)
     whole = await found(tmp_path / "whole", files, policy(careful()), plan=plan)

@@ -34,7 +34,7 @@ class Suite:
     """A standard suite: what is measured there, in words, and each policy's figures by name.
 
     `differences` are those of the last policy less the first, over the prompts that both answered;
-    empty where there is one policy alone.
+    empty where there is one policy alone. `n` counts the prompts that have a figure.
     """
 
     name: str

@@ -86,10 +86,6 @@ class _Read:
             return cls(suite, read_questions(suite), {})
         return cls(suite, (), read_open_prompts(suite))
 
-    @property
-    def n(self) -> int:
-        return len(self.questions) + len(self.prompts)
-
 
 async def run_suites(
     suites: Sequence[SuiteFile],
@@ -168,7 +164,7 @@ def _suite(read: _Read, shares: Mapping[str, Shares]) -> Suite:
         suite.name,
         suite.kind,
         {name: known[name] for name in names if name in known},
-        read.n,
+        max(each.n_prompts for each in every),
         figures,
         every[-1].less(every[0]) if len(every) > 1 else {},
     )

@@ -48,6 +48,18 @@ class Shares:
         for place in range(n_done + n_failed):
             self.add(FAILED, place, float(place < n_failed))
 
+    @property
+    def n_prompts(self) -> int:
+        """How many prompts there is a value of, as after a limit not all of the file have one."""
+        return len(
+            {
+                unit
+                for figure, by_group in self._rows.items()
+                if figure != FAILED
+                for unit, _ in by_group[""]
+            }
+        )
+
     def estimates(self) -> Mapping[str, Estimate]:
         """Each figure in the order in which they came first, those of its categories behind it."""
         found: dict[str, Estimate] = {}
