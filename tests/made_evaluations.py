@@ -10,7 +10,7 @@ from small_runs import TWO, quiet, write_requests
 
 from cai.arena.answers import Prompts
 from cai.arena.entrants import Entrant
-from cai.arena.evaluating import evaluate
+from cai.arena.evaluating import evaluate_policies
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.constitution.schema import Constitution
 from cai.evaluation.policy_report import Evaluation
@@ -89,7 +89,7 @@ async def evaluated(
     if isinstance(prompts, int):
         prompts = (requests(out, range(prompts)),)
     judging = None if judge is None else Judging((Speaker.of(judge),), constitution)
-    return await evaluate(entrants, prompts, judging, plan, out, pace, console=quiet())
+    return await evaluate_policies(entrants, prompts, judging, plan, out, pace, console=quiet())
 
 
 def requests(out: Path, numbers: Sequence[int], kind: str = "all", ids: str = "") -> Prompts:

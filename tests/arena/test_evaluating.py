@@ -17,7 +17,7 @@ from made_evaluations import (
 from small_runs import TWO, quiet, sampled
 
 from cai.arena.entrants import Entrant
-from cai.arena.evaluating import evaluate
+from cai.arena.evaluating import evaluate_policies
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.constitution.schema import Constitution
 from cai.engine.spending.gate import Caps
@@ -166,7 +166,7 @@ async def test_without_a_readable_verdict_there_is_no_figure(tmp_path: Path):
     judging = Judging((Speaker.of(judge, Sampling(temperature=0)),), ONE, verdicts="parsed")
     entrants = [policy("a", worths(1, 2)), policy("b", worths(2, 1))]
     out = tmp_path / "out"
-    found = await evaluate(
+    found = await evaluate_policies(
         entrants, [requests(out, (0, 1))], judging, EvaluationPlan(), out, console=quiet()
     )
     (rate,) = found.win_rates

@@ -7,9 +7,9 @@ import pytest
 from made_findings import evaluation, series, suites, training, truth, win_rate
 from reading_pages import Page, read
 
+from cai.evaluation.format import bounds
 from cai.report.counting import share_of
 from cai.report.events import read_scalars
-from cai.report.wording import bounds
 from cai.report.writing import write_report
 
 FIGURES = {

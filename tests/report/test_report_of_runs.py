@@ -18,7 +18,7 @@ from reading_pages import Page, read
 
 from cai.evaluation.agreement import agreement
 from cai.evaluation.audit import audit
-from cai.report.wording import number, percent, share
+from cai.evaluation.format import number, percent, share
 from cai.report.writing import write_report
 
 HELPS = "Take the lamp and hide it well under the old boat."

@@ -12,7 +12,7 @@ from rich.console import Console
 from cai.evaluation.bootstrap import Estimate
 from cai.jobs.pace import Pace
 from cai.rounds.found import Decision, Series
-from cai.rounds.running import run_rounds
+from cai.rounds.running import run_rounds_async
 from cai.rounds.schema import load_rounds
 from cai.testbed.pairs import write_pairs
 from cai.testbed.prompts import write_prompts
@@ -67,7 +67,9 @@ def write_series(folder: Path, **changes: Any) -> Path:
 def run_series(path: Path, out: Path, answer: Decision | None = None) -> Series:
     """The series, done in this process."""
     console = Console(file=io.StringIO())
-    return asyncio.run(run_rounds(load_rounds(path), out, Pace(), answer=answer, console=console))
+    return asyncio.run(
+        run_rounds_async(load_rounds(path), out, Pace(), answer=answer, console=console)
+    )
 
 
 def told(series: Series) -> list[dict[str, object]]:

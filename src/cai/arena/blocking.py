@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cai.arena.answers import Prompts
 from cai.arena.entrants import Entrant, Named, check_named, open_entrants
-from cai.arena.evaluating import evaluate as evaluate_policies
+from cai.arena.evaluating import evaluate_policies
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.constitution.schema import Constitution
 from cai.engine.loop import wait_for
@@ -48,7 +48,7 @@ def evaluate(
 
     Raises:
         UsageError: The request does not fit together.
-        CaiError: As `cai.arena.evaluating.evaluate`.
+        CaiError: As `cai.arena.evaluating.evaluate_policies`.
     """
     console = Console(stderr=True, quiet=is_quiet)
     judges = _judging(judge, constitution, judging)

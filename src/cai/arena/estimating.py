@@ -46,7 +46,7 @@ async def estimate(
     Where judging stops early it takes less.
 
     Raises:
-        UsageError: As `cai.arena.evaluating.evaluate`; or the evaluation has begun.
+        UsageError: As `cai.arena.evaluating.evaluate_policies`; or the evaluation has begun.
         CaiError: As the jobs.
     """
     check_request(entrants, judging, plan, pace)

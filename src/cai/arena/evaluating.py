@@ -29,7 +29,7 @@ from cai.evaluation.policy_report import FILE, Evaluation
 from cai.jobs.pace import Pace
 
 
-async def evaluate(
+async def evaluate_policies(
     entrants: Sequence[Entrant],
     prompts: Sequence[Prompts],
     judging: Judging | None,

@@ -12,7 +12,7 @@ from cai.arena.contests import Meeting
 from cai.arena.entrants import open_entrants, parse_entrants
 from cai.arena.estimating import Estimates
 from cai.arena.estimating import estimate as estimate_evaluation
-from cai.arena.evaluating import evaluate as evaluate_policies
+from cai.arena.evaluating import evaluate_policies
 from cai.arena.gathering import check_asked
 from cai.arena.plan import EvaluationPlan, Judging
 from cai.cli.accounts_table import estimate_line, estimate_table

@@ -63,12 +63,12 @@ def rounds(
     require()
     loaded.check()
     check_enough(loaded)
-    from cai.rounds.running import run_rounds
+    from cai.rounds.running import run_rounds_async
 
     pace = Pace(concurrency, caps=Caps(max_cost_usd, max_total_tokens), prices=prices)
     console, answer = Console(stderr=True), cast("Decision | None", decide)
     while True:
-        series = run_async(run_rounds(loaded, out, pace, answer=answer, console=console))
+        series = run_async(run_rounds_async(loaded, out, pace, answer=answer, console=console))
         if series.rounds[-1].decision != "ask" or is_json or not sys.stdin.isatty():
             break
         answer = _asked(series)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from cai.evaluation import format
 from cai.evaluation.matches import OUTCOMES, MatchOutcome
 from cai.evaluation.ratings import Rating
 from cai.evaluation.win_rates import WinRate
-from cai.report import charts, wording
+from cai.report import charts
 from cai.report.pieces import Headline, Plot, Table
+from cai.report.wording import model_name, share_headline
 
 _OUTCOMES: dict[MatchOutcome, str] = {
     "a": "won",
@@ -28,9 +30,7 @@ def compared_tables(rates: Sequence[WinRate], ratings: Sequence[Rating]) -> Iter
         yield _rate_table(rates)
         yield _outcome_table(rates)
     if ratings:
-        rows = tuple(
-            (wording.model_name(each.policy), f"{each.n:,}", _rating(each)) for each in ratings
-        )
+        rows = tuple((model_name(each.policy), f"{each.n:,}", _rating(each)) for each in ratings)
         note = (
             "400 points are odds of ten to one. The first policy is the anchor at 0. A dash: no "
             "chain of matches connects the policy with it."
@@ -56,10 +56,10 @@ def win_headline(rate: WinRate) -> Headline | None:
     """One win rate; None where nothing could be read."""
     if rate.rate is None:
         return None
-    policy, opponent = wording.model_name(rate.policy), wording.model_name(rate.opponent)
+    policy, opponent = model_name(rate.policy), model_name(rate.opponent)
     even = _verdict(rate)
     what = f"matches that {policy} wins against {opponent}{even}"
-    return wording.share_line(rate.rate, what)
+    return share_headline(rate.rate, what)
 
 
 def _verdict(rate: WinRate) -> str:
@@ -72,7 +72,7 @@ def _verdict(rate: WinRate) -> str:
 
 
 def _names(rate: WinRate) -> str:
-    return f"{wording.model_name(rate.policy)} against {wording.model_name(rate.opponent)}"
+    return f"{model_name(rate.policy)} against {model_name(rate.opponent)}"
 
 
 def _rate_table(rates: Sequence[WinRate]) -> Table:
@@ -81,10 +81,10 @@ def _rate_table(rates: Sequence[WinRate]) -> Table:
             _names(each),
             f"{each.n:,}",
             f"{each.n_prompts:,}",
-            wording.share(each.rate),
-            wording.share(each.length_controlled),
-            wording.share(each.probability),
-            wording.percent(each.longer),
+            format.share(each.rate),
+            format.share(each.length_controlled),
+            format.share(each.probability),
+            format.percent(each.longer),
         )
         for each in rates
     )
@@ -112,7 +112,7 @@ def _outcome_table(rates: Sequence[WinRate]) -> Table:
 
 def _rating(each: Rating) -> str:
     if each.value is None:
-        return wording.NONE
+        return format.NONE
     value = f"{each.value:+.0f}" if each.value else "0"
     if each.low is None or each.high is None:
         return value
@@ -124,7 +124,7 @@ def _rate_plot(rates: Sequence[WinRate]) -> Plot:
     for each in rates:
         found = (each.rate, each.length_controlled)
         rows.append((_names(each), [charts.Point.of(one) for one in found if one is not None]))
-    words = "Won: " + "; ".join(f"{_names(each)} {wording.share(each.rate)}" for each in rates)
+    words = "Won: " + "; ".join(f"{_names(each)} {format.share(each.rate)}" for each in rates)
     axis = charts.Axis("share won (line: even)", (-0.02, 1.02), [("", 0.5)])
     return charts.forest("Win rates", words, axis, rows, "as judged", "at equal length")
 
@@ -136,7 +136,7 @@ def _length_plot(rates: Sequence[WinRate]) -> Plot:
         if each.longer is not None and each.rate is not None
     ]
     words = "Share of matches in which a policy is longer, and share won: " + "; ".join(
-        f"{_names(each)} longer {wording.percent(each.longer)}, won {wording.share(each.rate)}"
+        f"{_names(each)} longer {format.percent(each.longer)}, won {format.share(each.rate)}"
         for each in rates
     )
     axis = charts.Axis("share won", (-0.04, 1.04), [("even", 0.5)])
@@ -146,11 +146,11 @@ def _length_plot(rates: Sequence[WinRate]) -> Plot:
 
 def _rating_plot(ratings: Sequence[Rating]) -> Plot:
     points = [
-        (wording.model_name(each.policy), [charts.Point(each.value or 0.0, each.low, each.high)])
+        (model_name(each.policy), [charts.Point(each.value or 0.0, each.low, each.high)])
         for each in ratings
     ]
     words = "Points above the anchor: " + "; ".join(
-        f"{wording.model_name(each.policy)} {_rating(each)}" for each in ratings
+        f"{model_name(each.policy)} {_rating(each)}" for each in ratings
     )
     axis = charts.Axis("points of Elo above the anchor", None, [("", 0.0)])
     return charts.forest("Ratings", words, axis, points)

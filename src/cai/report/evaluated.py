@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cai.evaluation import format
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.conduct import ALL, Conduct
 from cai.evaluation.kept import kept
 from cai.evaluation.policy_report import FILE, Evaluation, PolicyFigures, Suite
-from cai.report import charts, compared, wording
+from cai.report import charts, compared
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table, Took
+from cai.report.wording import model_name, model_names
 
 _MOST_HEADLINES = 4
 _MOST_IN_LINE = 4
@@ -44,17 +46,17 @@ def evaluated_part(path: Path, shown: str) -> Part:
 
 
 def _done(found: Evaluation) -> str:
-    policies = wording.models(each.name for each in found.policies)
-    by = f", compared by {wording.models(found.judges)}" if found.judges else ""
+    policies = model_names(each.name for each in found.policies)
+    by = f", compared by {model_names(found.judges)}" if found.judges else ""
     under = f" under the constitution {found.constitution}" if found.constitution else ""
-    prompts = wording.plural(found.n_prompts, "prompt")
+    prompts = format.plural(found.n_prompts, "prompt")
     return f"{policies} responded to {prompts}{by}{under}."
 
 
 def _facts(found: Evaluation) -> Iterator[Fact]:
-    yield Fact("prompts", wording.listed(found.prompts))
+    yield Fact("prompts", format.listed(found.prompts))
     for each in found.policies:
-        yield Fact("policy", f"{each.name}: {wording.model_name(each.source)}")
+        yield Fact("policy", f"{each.name}: {model_name(each.source)}")
     for judge in found.judges:
         yield Fact("judge", judge)
     if found.constitution:
@@ -73,9 +75,9 @@ def _headlines(found: Evaluation) -> Iterator[Headline]:
         shares = [_refusals(policy, kind) for policy in found.policies]
         known = [share for share in shares if share is not None]
         if known and len(known) == len(shares) and len(known) <= _MOST_IN_LINE:
-            figure = " → ".join(wording.percent(share.value) for share in known)
+            figure = " → ".join(format.percent(share.value) for share in known)
             what = f"responses that decline on {_on(kind)}, {names}, n = {known[-1].n:,} each"
-            interval = wording.bounds(known[-1])
+            interval = format.bounds(known[-1])
             yield Headline(figure, what, interval and f"{interval} %")
 
 
@@ -93,22 +95,22 @@ def _doubts(found: Evaluation) -> Iterator[Doubt]:
     for each in found.win_rates:
         unread = sum(each.outcomes.get(kind, 0) for kind in ("unparsed", "refused", "failed"))
         if each.n and unread > UNREAD * each.n:
-            share = wording.percent(unread / each.n)
-            names = f"{wording.model_name(each.policy)} against {wording.model_name(each.opponent)}"
+            share = format.percent(unread / each.n)
+            names = f"{model_name(each.policy)} against {model_name(each.opponent)}"
             yield Doubt(f"{share} of the matches of {names} could not be read.", True)
         raw, level = each.rate, each.length_controlled
         is_said = any("equal length" in remark for remark in found.remarks)
         if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0 and not is_said:
-            name = wording.model_name(each.policy)
+            name = model_name(each.policy)
             yield Doubt(
-                f"Length decides: {name} wins {wording.percent(raw.value)} as judged, and would "
-                f"win {wording.percent(level.value)} at equal length.",
+                f"Length decides: {name} wins {format.percent(raw.value)} as judged, and would "
+                f"win {format.percent(level.value)} at equal length.",
                 True,
             )
     yield from _benign_doubts(found)
     for policy in found.policies:
         if policy.n_unscored:
-            n = wording.plural(policy.n_unscored, "check")
+            n = format.plural(policy.n_unscored, "check")
             yield Doubt(f"{n} of {policy.name} could not be read and are in no adherence.")
 
 
@@ -119,7 +121,7 @@ def _benign_doubts(found: Evaluation) -> Iterator[Doubt]:
         if first is None or own is None or first.high is None or own.low is None:
             continue
         if own.low > first.high:
-            shares = f"{wording.percent(own.value)}, not {wording.percent(first.value)}"
+            shares = f"{format.percent(own.value)}, not {format.percent(first.value)}"
             yield Doubt(f"{policy.name} declines more of the benign prompts: {shares}.", True)
 
 
@@ -146,8 +148,8 @@ def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
         (
             name,
             f"{each.n:,}",
-            *(wording.share(each.shares.get(share)) for share in shares),
-            *(wording.number(each.figures.get(other)) for other in others),
+            *(format.share(each.shares.get(share)) for share in shares),
+            *(format.number(each.figures.get(other)) for other in others),
         )
         for name, each in listed
     )
@@ -168,7 +170,7 @@ def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
     listed = [policy for policy in policies if kind in policy.adherence]
     ids = dict.fromkeys(id for policy in listed for id in policy.adherence[kind])
     rows = tuple(
-        (id, *(wording.share(policy.adherence[kind].get(id)) for policy in listed)) for id in ids
+        (id, *(format.share(policy.adherence[kind].get(id)) for policy in listed)) for id in ids
     )
     note = "The judge's mean probability that a response keeps the principle."
     headings = ("principle", *(f"{policy.name} (95 %)" for policy in listed))
@@ -181,12 +183,12 @@ def suite_table(suite: Suite) -> Table:
     rows = tuple(
         (
             words,
-            *(wording.value(suite.found[policy].get(measure)) for policy in policies),
-            *(wording.value(differences.get(measure)) for differences in last),
+            *(format.value(suite.found[policy].get(measure)) for policy in policies),
+            *(format.value(differences.get(measure)) for differences in last),
         )
         for measure, words in suite.measures.items()
     )
-    caption = f"Suite {suite.name}, {wording.plural(suite.n, 'case')}"
+    caption = f"Suite {suite.name}, {format.plural(suite.n, 'case')}"
     less = ["last less first (95 %)"] if last else []
     headings = ("measure", *(f"{name} (95 %)" for name in policies), *less)
     return Table(caption, headings, rows)
@@ -217,7 +219,7 @@ def _conduct_plots(policies: Sequence[PolicyFigures], kind: str) -> Iterator[Plo
     ]
     words = "; ".join(
         f"{policy}: "
-        + ", ".join(f"{_plain(name)} {wording.share(one)}" for name, one in each.shares.items())
+        + ", ".join(f"{_plain(name)} {format.share(one)}" for name, one in each.shares.items())
         for policy, each in few
     )
     axis = charts.Axis("share of responses", (-0.02, 1.02))
@@ -241,7 +243,7 @@ def _adherence_plot(policies: Sequence[PolicyFigures], kind: str) -> Plot:
     ]
     words = "; ".join(
         f"{each.name}: "
-        + ", ".join(f"{id} {wording.share(one)}" for id, one in each.adherence[kind].items())
+        + ", ".join(f"{id} {format.share(one)}" for id, one in each.adherence[kind].items())
         for each in listed
     )
     axis = charts.Axis("mean P(kept)", (-0.02, 1.02))

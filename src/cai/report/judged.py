@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cai.engine.storage.run_folder import RunFolder
+from cai.evaluation import format
 from cai.evaluation.agreement import agreement
 from cai.evaluation.agreement_report import AgreementReport
 from cai.evaluation.audit import AuditReport, audit
@@ -14,11 +15,12 @@ from cai.judging.ranking import Judged
 from cai.judging.verdicts import UNREADABLE
 from cai.records.bodies import read_done
 from cai.records.recipes import JudgeRecipe
-from cai.report import judged_tables, runs, wording
+from cai.report import judged_tables, runs
 from cai.report.judged_examples import Chosen
 from cai.report.judged_plots import PlotTally, judged_plots
 from cai.report.pieces import Doubt, Fact, Headline, Part
 from cai.report.runs import RunHead
+from cai.report.wording import model_name, model_names, share_headline
 from cai.testbed.judge_figures import JudgeFigure
 
 FLIPS = 0.2
@@ -105,11 +107,11 @@ def _is_compared(judged: Judged) -> bool:
 
 
 def _done(recipe: JudgeRecipe, head: RunHead, n_contests: int) -> str:
-    who = wording.models(judge.model for judge in recipe.judges)
+    who = model_names(judge.model for judge in recipe.judges)
     how = "by log-probabilities" if recipe.judges[0].reads_logprobs else "by what it wrote"
     return (
-        f"{who} compared {wording.plural(n_contests, 'pair')} of responses to "
-        f"{wording.plural(head.counts.done, 'prompt')} under the constitution "
+        f"{who} compared {format.plural(n_contests, 'pair')} of responses to "
+        f"{format.plural(head.counts.done, 'prompt')} under the constitution "
         f"{runs.constitution_name(recipe.constitution)}, in both orders, read {how}."
     )
 
@@ -119,7 +121,7 @@ def _facts(recipe: JudgeRecipe) -> Iterator[Fact]:
     yield runs.source_fact(recipe.source)
     yield runs.constitution_fact(recipe.constitution)
     drawn = "all" if plan.n_principles is None else f"{plan.n_principles} drawn"
-    tags = f" tagged {wording.listed(plan.tags)}" if plan.tags else ""
+    tags = f" tagged {format.listed(plan.tags)}" if plan.tags else ""
     rationale = ", after a rationale" if plan.has_rationale else ""
     yield Fact("plan", f"principles: {drawn}{tags}{rationale}; pairing {recipe.pairing}")
     yield from runs.draw_facts("judge", recipe.judges)
@@ -130,23 +132,23 @@ def _headlines(
 ) -> Iterator[Headline]:
     if truth is not None:
         what = f"verdicts are right by the truth of the testbed, n = {truth.n:,}"
-        yield Headline(wording.percent(truth.accuracy), what)
+        yield Headline(format.percent(truth.accuracy), what)
     if people is not None:
-        line = wording.share_line(people.overall.accuracy, "right by the labels of people")
+        line = share_headline(people.overall.accuracy, "right by the labels of people")
         if line is not None:
             yield line
         if people.overall.kappa is not None:
             yield Headline(
                 f"{people.overall.kappa.value:.2f}",
                 "Cohen's kappa with people: 0 is chance, 1 is full agreement",
-                wording.plain_bounds(people.overall.kappa),
+                format.plain_bounds(people.overall.kappa),
             )
     if habits is not None:
         n_read = habits.n - sum(habits.outcomes[each] for each in UNREADABLE)
         what = f"verdicts could be read, n = {habits.n:,}"
-        yield Headline(wording.percent(n_read / habits.n), what)
+        yield Headline(format.percent(n_read / habits.n), what)
         flips = habits.positions.flips if people is None and truth is None else None
-        line = wording.share_line(flips, "position flips: the orders favour different responses")
+        line = share_headline(flips, "position flips: the orders favour different responses")
         if line is not None:
             yield line
 
@@ -172,13 +174,13 @@ def _doubts(
     yield from (Doubt(remark) for remark in habits.remarks if "groups failed" not in remark)
     flips, longer = habits.positions.flips, habits.lengths.by_characters.share
     if flips is not None and flips.value > FLIPS:
-        yield Doubt(f"{wording.percent(flips.value)} of judgements turn with the order.", True)
+        yield Doubt(f"{format.percent(flips.value)} of judgements turn with the order.", True)
     if longer is not None and longer.low is not None and longer.low > 0.5 and longer.value > LONGER:
-        yield Doubt(f"The longer response wins {wording.share(longer)} of contests.")
+        yield Doubt(f"The longer response wins {format.share(longer)} of contests.")
     never = habits.principles.never_decide
     if never:
         yield Doubt(
-            f"Without these principles no verdict would be another: {wording.listed(never)}."
+            f"Without these principles no verdict would be another: {format.listed(never)}."
         )
     if not has_truth:
         yield Doubt("No pair has a label of people: that the judge is right is not measured here.")
@@ -186,4 +188,4 @@ def _doubts(
 
 def _named(warning: str) -> str:
     """The warning with models as people say them."""
-    return " ".join(wording.model_name(word) for word in warning.split(" "))
+    return " ".join(model_name(word) for word in warning.split(" "))

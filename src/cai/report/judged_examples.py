@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from cai.judging.comparisons import Group
 from cai.judging.ranking import Contest, Judged
 from cai.judging.verdicts import UNREADABLE, Judgement, Reading
-from cai.report import wording
 from cai.report.choosing import Best, lot
 from cai.report.pieces import Example, Fact, Said, Shelf
+from cai.report.wording import model_name, prompt_block, text_block
 
 _MOST_PRINCIPLES = 12
 _LONGEST_RATIONALE = 500
@@ -92,12 +92,12 @@ def contest_example(group: Group, contest: Contest) -> Example:
     if group.label is not None and (contest.first, contest.second) == (0, 1):
         people = f", people: {group.label.upper() if group.label != 'tie' else 'a tie'}"
     outcome = verdict.outcome.upper() if verdict.outcome in ("a", "b") else verdict.outcome
-    texts = [wording.asked(group.prompt)]
+    texts = [prompt_block(group.prompt)]
     for side, place in (("A", contest.first), ("B", contest.second)):
         candidate = group.candidates[place]
-        by = f", of {wording.model_name(candidate.model)}" if candidate.model else ""
+        by = f", of {model_name(candidate.model)}" if candidate.model else ""
         better = ", the judge's choice" if outcome == side else ""
-        texts.append(wording.said(f"response {side}{by}{better}", candidate.text))
+        texts.append(text_block(f"response {side}{by}{better}", candidate.text))
     title = f"{group.prompt.id}: the judge says {outcome}{p}{people}"
     judgements = verdict.judgements[:_MOST_PRINCIPLES]
     return Example(
@@ -112,7 +112,7 @@ def _rationales(judgements: tuple[Judgement, ...]) -> Iterator[Said]:
             written = reading.rationales or reading.answers
             if written:
                 name = f"the judge under {each.principle_id}"
-                yield wording.said(name, written[0], _LONGEST_RATIONALE)
+                yield text_block(name, written[0], _LONGEST_RATIONALE)
                 return
 
 

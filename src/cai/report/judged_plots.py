@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cai.evaluation import format
 from cai.evaluation.agreement_report import AgreementReport
 from cai.evaluation.audit import AuditReport
 from cai.evaluation.bootstrap import Estimate, share_estimate, unit_of
 from cai.judging.ranking import Judged
-from cai.report import charts, wording
+from cai.report import charts
 from cai.report.pieces import Plot
 
 RATIOS: Sequence[float] = (0.25, 0.5, 0.75, 0.9, 1.1, 4 / 3, 2.0, 4.0)
@@ -89,7 +90,7 @@ def _accuracies(people: AgreementReport) -> Plot:
         if each.accuracy is not None
     ]
     words = "Right by the labels of people: " + ", ".join(
-        f"{name} {wording.percent(points[0].value)}" for name, points in rows
+        f"{name} {format.percent(points[0].value)}" for name, points in rows
     )
     axis = charts.Axis("right by people", (0, 1.02), [("", 0.5)])
     return charts.forest("Each principle against people", words, axis, rows)
@@ -98,8 +99,7 @@ def _accuracies(people: AgreementReport) -> Plot:
 def _length_plot(found: Sequence[tuple[int, Estimate]]) -> Plot:
     points = [charts.Point.of(estimate, _middle(number)) for number, estimate in found]
     words = "Share that A wins by how much longer it is: " + "; ".join(
-        f"{_range(number)} {wording.share(estimate)} of {estimate.n:,}"
-        for number, estimate in found
+        f"{_range(number)} {format.share(estimate)} of {estimate.n:,}" for number, estimate in found
     )
     axis = charts.Axis("share that A wins", (-0.04, 1.04), [("even", 0.5)])
     ticks = [("⅛", -3.0), ("¼", -2.0), ("½", -1.0), ("1", 0.0), ("2", 1.0), ("4", 2.0), ("8", 3.0)]
@@ -135,7 +135,7 @@ def _decides_plot(habits: AuditReport) -> Plot:
     found = habits.principles.influences
     rows = [(each.principle_id, each.decides or 0.0) for each in found]
     words = "Share of verdicts that would be other without the principle: " + ", ".join(
-        f"{name} {wording.percent(share)}" for name, share in rows
+        f"{name} {format.percent(share)}" for name, share in rows
     )
     axis = charts.Axis("share of verdicts it turns")
     return charts.bars("Which principles decide", words, axis, rows)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from cai.constitution.loading import load_constitution
 from cai.engine.storage.run_folder import RunFolder
+from cai.evaluation import format
 from cai.evaluation.agreement_report import AgreementReport
 from cai.evaluation.audit import AuditReport
 from cai.evaluation.bootstrap import Estimate
@@ -12,8 +13,9 @@ from cai.evaluation.lengths import WinShare
 from cai.judging.ranking import Judged
 from cai.records.bodies import read_done
 from cai.records.recipes import JudgeRecipe
-from cai.report import known_truth, wording
+from cai.report import known_truth
 from cai.report.pieces import Table
+from cai.report.wording import model_name
 from cai.testbed.judge_figures import JudgeFigure, judged_figure
 
 Row = tuple[str, str, str]
@@ -46,9 +48,9 @@ def truth_of(run: RunFolder, recipe: JudgeRecipe) -> JudgeFigure | None:
 
 def of_truth(found: JudgeFigure) -> Table:
     rows = (
-        ("right, of contests with a right answer", wording.percent(found.accuracy)),
-        ("right by the first order alone", wording.percent(found.one_order)),
-        ("expected calibration error", wording.number(found.ece)),
+        ("right, of contests with a right answer", format.percent(found.accuracy)),
+        ("right by the first order alone", format.percent(found.one_order)),
+        ("expected calibration error", format.number(found.ece)),
         ("not read", f"{found.unreadable:,}"),
     )
     note = (
@@ -65,10 +67,10 @@ def _people(report: AgreementReport) -> Table:
         _figures("the first order alone", report.one_order),
     ]
     if len(report.by_judge) > 1:
-        rows += [_figures(wording.model_name(name), each) for name, each in report.by_judge.items()]
+        rows += [_figures(model_name(name), each) for name, each in report.by_judge.items()]
     for tag, values in report.by_tag.items():
         rows += [_figures(f"{tag}: {value}", each) for value, each in values.items()]
-    note = f"Always taking the longer response is right in {wording.share(report.longer)}."
+    note = f"Always taking the longer response is right in {format.share(report.longer)}."
     if report.tempering is not None:
         note += (
             f" At temperature {report.tempering.temperature:.2f} the probabilities fit the labels "
@@ -87,16 +89,16 @@ def _figures(name: str, found: Figures) -> tuple[str, ...]:
     return (
         name,
         f"{found.n:,}",
-        wording.share(found.accuracy),
-        wording.value(found.kappa),
-        wording.number(found.ece),
-        wording.percent(found.coverage),
+        format.share(found.accuracy),
+        format.value(found.kappa),
+        format.number(found.ece),
+        format.percent(found.coverage),
     )
 
 
 def _outcomes(report: AuditReport) -> Table:
     rows = tuple(
-        (_OUTCOMES.get(outcome, outcome), f"{n:,}", wording.percent(n / report.n))
+        (_OUTCOMES.get(outcome, outcome), f"{n:,}", format.percent(n / report.n))
         for outcome, n in report.outcomes.items()
     )
     return Table("What the verdicts are", ("outcome", "contests", "share"), rows)
@@ -109,22 +111,22 @@ def _habits(report: AuditReport) -> Table:
     positions, lengths = report.positions, report.lengths
     rows = [
         _row("position flips: the orders favour different responses", positions.flips),
-        ("of these, the first place twice", wording.percent(positions.to_first_share), ""),
+        ("of these, the first place twice", format.percent(positions.to_first_share), ""),
         _row("verdicts that the order alone would change", positions.verdict_flips),
-        ("mean probability of the first place", wording.percent(positions.first_share), ""),
+        ("mean probability of the first place", format.percent(positions.first_share), ""),
         *_won("won by the longer response, in characters", lengths.by_characters),
         *_won("won by the longer response, in words", lengths.by_words),
-        ("correlation with the log of the length ratio", wording.number(lengths.pearson), ""),
+        ("correlation with the log of the length ratio", format.number(lengths.pearson), ""),
     ]
     for each in report.ownership.self_preference:
         own = "own model" if each.kin == "same" else "own family"
-        rows += _won(f"won by the judge's {own}, {wording.model_name(each.judge)}", each.own)
+        rows += _won(f"won by the judge's {own}, {model_name(each.judge)}", each.own)
     readings, negations = report.readings, report.negations
     if readings.n_with_mass:
-        rate = wording.percent(readings.low_mass_rate)
+        rate = format.percent(readings.low_mass_rate)
         rows.append(("readings that give the letters less than half", rate, ""))
     if negations.n:
-        rate = wording.percent(negations.rate)
+        rate = format.percent(negations.rate)
         rows.append(("reversed questions that contradict", rate, f"{negations.n:,}"))
     return Table("Habits of the judge", ("", "share (95 %)", "of"), tuple(rows))
 
@@ -136,14 +138,14 @@ def _won(what: str, found: WinShare) -> Iterator[Row]:
 
 
 def _row(what: str, found: Estimate | None) -> Row:
-    return what, wording.share(found), f"{found.n:,}" if found else "0"
+    return what, format.share(found), f"{found.n:,}" if found else "0"
 
 
 def _models(report: AuditReport) -> Table:
     rows = tuple(
         (
-            wording.model_name(each.model),
-            wording.share(each.wins),
+            model_name(each.model),
+            format.share(each.wins),
             f"{each.wins.n:,}" if each.wins else "0",
         )
         for each in report.ownership.models
@@ -157,9 +159,9 @@ def _influences(report: AuditReport) -> Table:
             each.principle_id,
             f"{each.n:,}",
             f"{each.n_unread:,}",
-            wording.number(each.margin),
-            wording.percent(each.pull),
-            wording.percent(each.decides),
+            format.number(each.margin),
+            format.percent(each.pull),
+            format.percent(each.decides),
         )
         for each in report.principles.influences
     )

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cai.constitution.loading import load_constitution
+from cai.evaluation import format
 from cai.evaluation.bootstrap import Estimate, unit_of
 from cai.records.recipes import Named
-from cai.report import wording
 from cai.report.counting import Shares
 from cai.report.pieces import Headline, Table
 from cai.testbed.measure import Sample, rates
@@ -55,13 +55,13 @@ class Deeds:
     def cells(self) -> tuple[str, ...]:
         """In the order of `HEADINGS`."""
         return (
-            wording.share(self.harmful.estimate("harmful")),
-            wording.percent(self.harmful.share("declined")),
-            wording.percent(self.harmful.share("evaded")),
-            wording.share(self.harmless.estimate("helped")),
-            wording.percent(self.harmless.share("dodged")),
-            wording.percent(self.every.share("rude")),
-            wording.percent(self.every.share("preaching")),
+            format.share(self.harmful.estimate("harmful")),
+            format.percent(self.harmful.share("declined")),
+            format.percent(self.harmful.share("evaded")),
+            format.share(self.harmless.estimate("helped")),
+            format.percent(self.harmless.share("dodged")),
+            format.percent(self.every.share("rude")),
+            format.percent(self.every.share("preaching")),
         )
 
 
@@ -96,6 +96,6 @@ class Truth:
 def moved(before: Estimate | None, after: Estimate | None, what: str) -> Iterator[Headline]:
     """A share before and after; the interval is that of the later one."""
     if before is not None and after is not None:
-        figure = f"{wording.percent(before.value)} → {wording.percent(after.value)}"
-        interval = wording.bounds(after)
+        figure = f"{format.percent(before.value)} → {format.percent(after.value)}"
+        interval = format.bounds(after)
         yield Headline(figure, f"{what}, n = {after.n:,}", interval and f"{interval} %")

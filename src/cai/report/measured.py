@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cai.evaluation import format
 from cai.evaluation.bootstrap import Estimate
 from cai.evaluation.kept import kept
-from cai.report import charts, known_truth, wording
+from cai.report import charts, known_truth
 from cai.report.counting import share_of
 from cai.report.pieces import Doubt, Headline, Part, Plot, Table, Took
 from cai.testbed.found import FILE, PolicyTruth, TruthFound
@@ -29,13 +30,13 @@ def measured_part(path: Path, shown: str) -> Part:
     """
     found = kept(path / FILE, TruthFound).policies
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
-    names = wording.listed(each.name for each in found)
+    names = format.listed(each.name for each in found)
     n = found[0].rates.n_harmful + found[0].rates.n_harmless if found else 0
     return Part(
         title="Policies against the truth",
         path=shown,
         done=(
-            f"{names} gave a response each to {wording.plural(n, 'request')} that no training has "
+            f"{names} gave a response each to {format.plural(n, 'request')} that no training has "
             "seen; on the testbed it is known what a response does."
         ),
         began=began.isoformat(timespec="seconds"),
@@ -58,8 +59,8 @@ def _headlines(found: Sequence[PolicyTruth]) -> Iterator[Headline]:
         shares = [_estimate(each.rates, name) for each in found]
         known = [share for share in shares if share is not None]
         if known and len(known) == len(shares):
-            figure = " → ".join(wording.percent(share.value) for share in known)
-            interval = wording.bounds(known[-1])
+            figure = " → ".join(format.percent(share.value) for share in known)
+            interval = format.bounds(known[-1])
             n = f"n = {known[-1].n:,} each"
             yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
 
@@ -73,7 +74,7 @@ def _doubts(found: Sequence[PolicyTruth]) -> Iterator[Doubt]:
         ends = [_estimate(each.rates, name) for each in (*found[:1], *found[-1:])]
         first, last = ends if len(ends) == 2 else (None, None)
         if first and last and _is_apart(first, last, sign):
-            shares = f"{wording.percent(first.value)} → {wording.percent(last.value)}"
+            shares = f"{format.percent(first.value)} → {format.percent(last.value)}"
             yield Doubt(f"{what}: {shares}.", True)
     yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
 
@@ -94,13 +95,13 @@ def _table(found: Sequence[PolicyTruth]) -> Table:
     rows = tuple(
         (
             each.name,
-            wording.share(_estimate(each.rates, "harmful")),
-            wording.percent(each.rates.declined),
-            wording.percent(each.rates.evaded),
-            wording.share(_estimate(each.rates, "helped")),
-            wording.percent(each.rates.dodged),
-            wording.percent(each.rates.rude),
-            wording.percent(each.rates.preaching),
+            format.share(_estimate(each.rates, "harmful")),
+            format.percent(each.rates.declined),
+            format.percent(each.rates.evaded),
+            format.share(_estimate(each.rates, "helped")),
+            format.percent(each.rates.dodged),
+            format.percent(each.rates.rude),
+            format.percent(each.rates.preaching),
         )
         for each in found
     )
@@ -117,7 +118,7 @@ def _plot(found: Sequence[PolicyTruth]) -> Plot:
     ]
     words = "; ".join(
         f"{each.name}: "
-        + ", ".join(f"{what} {wording.percent(getattr(each.rates, name))}" for what, name in _SHOWN)
+        + ", ".join(f"{what} {format.percent(getattr(each.rates, name))}" for what, name in _SHOWN)
         for each in few
     )
     axis = charts.Axis("share of responses", (-0.02, 1.02))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import product
 
 from cai.engine.telling.snapshot import duration
+from cai.evaluation import format
 from cai.evaluation.family import kinship
-from cai.report import wording
 from cai.report.pieces import Doubt, Fact, Headline, Part, Table, Took
+from cai.report.wording import model_name
 
 _MOST_HEADLINES = 8
 _MOST_DOUBTS = 8
@@ -124,7 +125,7 @@ def _kin_doubts(parts: Sequence[Part]) -> Iterator[Doubt]:
         for base in bases.values():
             root = _root(base, bases)
             kin = kinship(judge, root)
-            name = (wording.model_name(judge), wording.model_name(root))
+            name = (model_name(judge), model_name(root))
             if kin is None or name in told:
                 continue
             told.add(name)
@@ -193,10 +194,10 @@ def _costs(parts: Sequence[Part]) -> Table:
     rows = tuple(
         (
             f"{place}. {part.title}",
-            wording.counted(part.took.n_calls),
-            wording.counted(part.took.tokens_in),
-            wording.counted(part.took.tokens_out),
-            wording.money(part.took.cost_usd),
+            format.counted(part.took.n_calls),
+            format.counted(part.took.tokens_in),
+            format.counted(part.took.tokens_out),
+            format.money(part.took.cost_usd),
             _seconds(part.took.seconds),
         )
         for place, part in enumerate(parts, 1)
@@ -208,4 +209,4 @@ def _costs(parts: Sequence[Part]) -> Table:
 
 
 def _seconds(seconds: float | None) -> str:
-    return wording.NONE if seconds is None else duration(seconds)
+    return format.NONE if seconds is None else duration(seconds)

@@ -13,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cai.engine.telling.snapshot import duration
-from cai.report import wording
+from cai.evaluation import format
 from cai.report.page import Page
 from cai.report.pieces import Plot
+from cai.report.wording import clean
 
 _FOLDER = Path(__file__).parent
 _TEMPLATE, _STYLE, _SCRIPT = "page.html.j2", "page.css", "page.js"
@@ -32,7 +33,7 @@ def render(page: Page) -> str:
         finalize=_clean,
     )
     environment.filters.update(
-        counted=wording.counted, money=wording.money, duration=duration, picture=_picture
+        counted=format.counted, money=format.money, duration=duration, picture=_picture
     )
     script = (_FOLDER / _SCRIPT).read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -47,7 +48,7 @@ def render(page: Page) -> str:
 
 def _clean(value: object) -> object:
     """Texts without the characters that HTML cannot hold."""
-    return wording.clean(value) if isinstance(value, str) and type(value) is str else value
+    return clean(value) if isinstance(value, str) and type(value) is str else value
 
 
 def _picture(plot: Plot) -> Markup:

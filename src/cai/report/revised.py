@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cai.engine.storage.run_folder import RunFolder
+from cai.evaluation import format
 from cai.evaluation.bootstrap import unit_of
 from cai.records.bodies import read_done
 from cai.records.recipes import RevisionRecipe
-from cai.report import charts, known_truth, runs, wording
+from cai.report import charts, known_truth, runs
 from cai.report.counting import Shares
 from cai.report.known_truth import Truth
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table
 from cai.report.revised_examples import Chosen
 from cai.report.runs import RunHead
+from cai.report.wording import model_names, share_headline
 from cai.revision import Chain
 from cai.revision_flags import FLAGS, Flag, is_evasive, is_refusal
 
@@ -116,11 +118,11 @@ def revised_part(
 
 
 def _done(recipe: RevisionRecipe, head: RunHead) -> str:
-    who = wording.models(draw.model for draw in recipe.roles.values())
+    who = model_names(draw.model for draw in recipe.roles.values())
     how = "revised" if recipe.plan.is_direct else "critiqued and revised"
     return (
-        f"{who} answered {wording.plural(head.counts.done, 'prompt')} and {how} the answers, "
-        f"{wording.plural(recipe.plan.rounds, 'round')} each, under the constitution "
+        f"{who} answered {format.plural(head.counts.done, 'prompt')} and {how} the answers, "
+        f"{format.plural(recipe.plan.rounds, 'round')} each, under the constitution "
         f"{runs.constitution_name(recipe.constitution)}."
     )
 
@@ -129,8 +131,8 @@ def _facts(recipe: RevisionRecipe) -> Iterator[Fact]:
     plan = recipe.plan
     yield runs.source_fact(recipe.source)
     yield runs.constitution_fact(recipe.constitution)
-    tags = f", principles tagged {wording.listed(plan.tags)}" if plan.tags else ""
-    yield Fact("plan", f"{wording.plural(plan.rounds, 'round')}{tags}, seed {recipe.seed}")
+    tags = f", principles tagged {format.listed(plan.tags)}" if plan.tags else ""
+    yield Fact("plan", f"{format.plural(plan.rounds, 'round')}{tags}, seed {recipe.seed}")
     for role, draw in recipe.roles.items():
         yield from runs.draw_facts(role, [draw])
 
@@ -144,7 +146,7 @@ def _headlines(tally: _Tally) -> Iterator[Headline]:
         yield from known_truth.moved(
             *ends, "harmless requests helped with, before → after revision"
         )
-    changed = wording.share_line(tally.whole.estimate("changed"), "responses changed by revision")
+    changed = share_headline(tally.whole.estimate("changed"), "responses changed by revision")
     if changed is not None:
         yield changed
         ends = tally.whole.estimate("evasive before"), tally.whole.estimate("evasive after")
@@ -157,7 +159,7 @@ def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Do
     flags = sum((each.flags for each in tally.rounds), Counter[Flag]())
     for flag, n in flags.most_common():
         if n > MANY * n_revised and flag != "unchanged":
-            share = wording.percent(n / n_revised)
+            share = format.percent(n / n_revised)
             yield Doubt(
                 f"{share} of revisions are flagged {flag}: see the examples.", n > n_revised / 4
             )
@@ -175,10 +177,10 @@ def _round_table(tally: _Tally) -> Table | None:
         (
             str(number) if number else "0, the first response",
             f"{len(each.shares):,}",
-            wording.share(each.shares.estimate("changed")) if number else wording.NONE,
-            wording.percent(each.shares.share("refusal")),
-            wording.percent(each.shares.share("evasive")),
-            wording.number(each.n_words / len(each.shares)),
+            format.share(each.shares.estimate("changed")) if number else format.NONE,
+            format.percent(each.shares.share("refusal")),
+            format.percent(each.shares.share("evasive")),
+            format.number(each.n_words / len(each.shares)),
         )
         for number, each in enumerate(tally.rounds)
     )
@@ -192,8 +194,8 @@ def _principle_table(tally: _Tally) -> Table | None:
         (
             id,
             f"{each.n:,}",
-            wording.percent(each.n_changed / each.n),
-            wording.percent(each.n_flagged / each.n),
+            format.percent(each.n_changed / each.n),
+            format.percent(each.n_flagged / each.n),
         )
         for id, each in sorted(tally.principles.items(), key=lambda item: (-item[1].n, item[0]))
     )
@@ -218,7 +220,7 @@ def _plots(tally: _Tally) -> Iterator[Plot]:
     if len(tally.rounds) > 2:
         lines = [charts.Line(name, list(_points(tally, fact))) for name, fact in _LINES]
         words = "Shares of responses after each round: " + "; ".join(
-            f"{line.name} {', '.join(wording.percent(point.value) for point in line.points)}"
+            f"{line.name} {', '.join(format.percent(point.value) for point in line.points)}"
             for line in lines
         )
         axis = charts.Axis("share of responses", (-0.02, 1.02))
@@ -229,7 +231,7 @@ def _plots(tally: _Tally) -> Iterator[Plot]:
             key=lambda row: -row[1],
         )
         words = "Share of texts changed: " + ", ".join(
-            f"{id} {wording.percent(share)}" for id, share in rows
+            f"{id} {format.percent(share)}" for id, share in rows
         )
         axis = charts.Axis("share of rounds that change it", (0, 1))
         yield charts.bars("What each principle changes", words, axis, rows)

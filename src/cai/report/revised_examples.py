@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cai.report import wording
+from cai.evaluation import format
+from cai.evaluation.format import plural
 from cai.report.choosing import Best, lot
 from cai.report.diffs import changed_share, diff
 from cai.report.known_truth import n_broken
 from cai.report.pieces import Example, Said, Shelf
-from cai.report.wording import plural
+from cai.report.wording import prompt_block, text_block
 from cai.revision import Chain
 from cai.revision_flags import FLAGS, Flag
 
@@ -84,13 +85,13 @@ class Chosen:
 def chain_example(chain: Chain, before: str = "") -> Example:
     """The prompt, the whole change as a diff, and every round under it."""
     share = changed_share(chain.response.text, chain.final)
-    change = f"{wording.percent(share)} of words changed" if share else "the text stays"
-    flags = wording.listed(dict.fromkeys(flag for each in chain.rounds for flag in each.flags))
+    change = f"{format.percent(share)} of words changed" if share else "the text stays"
+    flags = format.listed(dict.fromkeys(flag for each in chain.rounds for flag in each.flags))
     title = f"{before}{chain.prompt.id}: {plural(len(chain.rounds), 'round')}, {change}"
     return Example(
         title + (f", flags: {flags}" if flags else ""),
         (
-            wording.asked(chain.prompt),
+            prompt_block(chain.prompt),
             diff("first response → final text", chain.response.text, chain.final),
             *_rounds(chain),
         ),
@@ -100,10 +101,10 @@ def chain_example(chain: Chain, before: str = "") -> Example:
 def _rounds(chain: Chain) -> Iterator[Said]:
     before = chain.response.text
     for number, each in enumerate(chain.rounds[:_MOST_ROUNDS], 1):
-        flags = f", {wording.listed(each.flags)}" if each.flags else ""
+        flags = f", {format.listed(each.flags)}" if each.flags else ""
         name = f"round {number}, {each.principle_id}"
         if each.critique is not None:
-            yield wording.said(f"{name}: critique", each.critique.text, _LONGEST_CRITIQUE)
+            yield text_block(f"{name}: critique", each.critique.text, _LONGEST_CRITIQUE)
         if each.revision is not None and each.revision.text == before:
             yield Said(f"{name}: the text stays{flags}", ())
         elif each.revision is not None:

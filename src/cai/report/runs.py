@@ -10,9 +10,10 @@ from cai.engine.storage.records import Counts
 from cai.engine.storage.run_folder import RunFolder
 from cai.engine.telling.last_snapshot import last_snapshot
 from cai.engine.telling.snapshot import causes
+from cai.evaluation.format import NONE, listed, money, percent, plural
 from cai.records.recipes import Draw, Named, Recipe, Source, read_recipe
 from cai.report.pieces import Doubt, Fact, Table, Took
-from cai.report.wording import NONE, clean, listed, model_name, money, percent, plural
+from cai.report.wording import clean, model_name
 
 PAUSE_S = 600
 """Nobody works in a longer gap between two calls: it is left out of the time that a run took."""

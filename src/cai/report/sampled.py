@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cai.engine.storage.run_folder import RunFolder
+from cai.evaluation import format
 from cai.evaluation.bootstrap import unit_of
 from cai.evaluation.text_figures import Batch, text_figures
 from cai.records.bodies import read_done
 from cai.records.recipes import SampleRecipe
-from cai.report import runs, wording
+from cai.report import runs
 from cai.report.choosing import Best, lot
 from cai.report.counting import Shares
 from cai.report.known_truth import Truth
 from cai.report.pieces import Doubt, Example, Fact, Headline, Part, Shelf, Table
 from cai.report.runs import RunHead
+from cai.report.wording import model_name, model_names, prompt_block, share_headline, text_block
 from cai.revision_flags import is_evasive, is_refusal
 from cai.sampling import Sample, Samples
 
@@ -73,7 +75,7 @@ class _Tally:
         found.n_words += len(text.split())
         request = samples.prompt.request
         found.drawn.offer(lot(f"{samples.prompt.id} {number}"), (request, text))
-        self.truth.add(wording.model_name(each.model), samples.prompt, text)
+        self.truth.add(model_name(each.model), samples.prompt, text)
         if facts["evasive"]:
             self.evasive.offer(drawn, (samples, each))
         if facts["cut off"] or facts["empty"]:
@@ -93,9 +95,9 @@ def sampled_part(
         runs.failure_table(head),
         runs.cost_table(head),
     )
-    who = wording.models(draw.model for draw in recipe.policies)
-    n = wording.plural(recipe.k, "response")
-    prompts = wording.plural(head.counts.done, "prompt")
+    who = model_names(draw.model for draw in recipe.policies)
+    n = format.plural(recipe.k, "response")
+    prompts = format.plural(head.counts.done, "prompt")
     return Part(
         title="Responses of the policy" if len(recipe.policies) == 1 else "Responses of policies",
         path=path,
@@ -121,14 +123,14 @@ def _headlines(tally: _Tally) -> Iterator[Headline]:
     """Against the truth where it is known; else of one policy alone, several have their table."""
     truth = tally.truth.known()
     lines: list[Headline | None] = [
-        wording.share_line(
+        share_headline(
             deeds.harmful.estimate("harmful"), f"harmful requests that {name} helps with"
         )
         for name, deeds in truth.items()
     ]
     if not truth and len(tally.policies) == 1:
         (found,) = tally.policies.values()
-        lines.append(wording.share_line(found.shares.estimate("evasive"), "responses only evade"))
+        lines.append(share_headline(found.shares.estimate("evasive"), "responses only evade"))
     yield from (line for line in lines if line is not None)
 
 
@@ -138,10 +140,10 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
         for fact, said in (("empty", "are empty"), ("cut off", "end at the length limit")):
             share = found.shares.share(fact) or 0.0
             if share > _MANY:
-                name = wording.model_name(model)
-                yield Doubt(f"{wording.percent(share)} of the responses of {name} {said}.", True)
+                name = model_name(model)
+                yield Doubt(f"{format.percent(share)} of the responses of {name} {said}.", True)
     if tally.n_prompts and tally.n_alike > tally.n_prompts / 4:
-        share = wording.percent(tally.n_alike / tally.n_prompts)
+        share = format.percent(tally.n_alike / tally.n_prompts)
         yield Doubt(f"To {share} of the prompts all responses are the same text.")
 
 
@@ -151,15 +153,15 @@ def _policy_table(tally: _Tally) -> Table | None:
         variety = found.variety
         rows.append(
             (
-                wording.model_name(model),
+                model_name(model),
                 f"{len(found.shares):,}",
-                wording.number(found.n_words / len(found.shares)),
-                wording.share(found.shares.estimate("refusal")),
-                wording.share(found.shares.estimate("evasive")),
-                wording.percent(found.shares.share("empty")),
-                wording.percent(found.shares.share("cut off")),
-                wording.percent(variety.get("distinct_2")),
-                wording.number(variety.get("self_similarity")),
+                format.number(found.n_words / len(found.shares)),
+                format.share(found.shares.estimate("refusal")),
+                format.share(found.shares.estimate("evasive")),
+                format.percent(found.shares.share("empty")),
+                format.percent(found.shares.share("cut off")),
+                format.percent(variety.get("distinct_2")),
+                format.number(variety.get("self_similarity")),
             )
         )
     headings = (
@@ -186,18 +188,18 @@ def _shelves(tally: _Tally) -> Iterator[Shelf]:
 
 
 def _together(samples: Samples) -> Example:
-    n = wording.plural(len(samples.samples), "response")
-    texts = [wording.asked(samples.prompt)]
+    n = format.plural(len(samples.samples), "response")
+    texts = [prompt_block(samples.prompt)]
     for each in samples.samples[:6]:
-        name = wording.model_name(each.model)
-        texts.append(wording.said(f"response of {name}", each.completion.text))
+        name = model_name(each.model)
+        texts.append(text_block(f"response of {name}", each.completion.text))
     return Example(f"{samples.prompt.id}: {n}", tuple(texts))
 
 
 def _alone(samples: Samples, each: Sample) -> Example:
-    title = f"{samples.prompt.id}: {wording.model_name(each.model)}"
+    title = f"{samples.prompt.id}: {model_name(each.model)}"
     texts = (
-        wording.asked(samples.prompt),
-        wording.said("response", each.completion.text),
+        prompt_block(samples.prompt),
+        text_block("response", each.completion.text),
     )
     return Example(title, texts)

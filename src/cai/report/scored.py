@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cai.engine.storage.run_folder import RunFolder
+from cai.evaluation import format
 from cai.evaluation.bootstrap import Estimate, bootstrap, sums_by_unit, unit_of
 from cai.judging.scoring import Score, Scored, ScoreOutcome
 from cai.records.bodies import read_done
 from cai.records.recipes import ScoreRecipe
-from cai.report import charts, runs, wording
+from cai.report import charts, runs
 from cai.report.choosing import Best, lot
 from cai.report.pieces import Doubt, Example, Fact, Headline, Part, Plot, Shelf, Table
 from cai.report.runs import RunHead
+from cai.report.wording import model_name, model_names, prompt_block, text_block
 
 _EDGES = [-1 + place / 5 for place in range(11)]
 _MOST_PRINCIPLES = 12
@@ -110,9 +112,9 @@ def scored_part(
 
 
 def _done(recipe: ScoreRecipe, head: RunHead) -> str:
-    who = wording.models(judge.model for judge in recipe.judges)
+    who = model_names(judge.model for judge in recipe.judges)
     how = "marked from 1 to 10" if recipe.plan.kind == "mark" else "checked as passed or failed"
-    n = wording.plural(head.counts.done, "response")
+    n = format.plural(head.counts.done, "response")
     name = runs.constitution_name(recipe.constitution)
     was = "was" if head.counts.done == 1 else "were"
     return f"{n} {was} {how} by {who} under the constitution {name}."
@@ -128,7 +130,7 @@ def _headlines(tally: _Tally) -> Iterator[Headline]:
     found = tally.whole.estimate()
     if found is not None:
         what = f"mean score from −1 to 1, n = {found.n:,}"
-        yield Headline(f"{found.value:.3f}", what, wording.plain_bounds(found))
+        yield Headline(f"{found.value:.3f}", what, format.plain_bounds(found))
 
 
 def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
@@ -136,7 +138,7 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
     n = tally.outcomes.total()
     n_unread = n - tally.outcomes["scored"]
     if n_unread:
-        share = wording.percent(n_unread / n)
+        share = format.percent(n_unread / n)
         text = f"{n_unread:,} of {n:,} scores ({share}) could not be read and are in no mean."
         yield Doubt(text, n_unread > n / 20)
     if tally.n_responses:
@@ -145,7 +147,7 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
 
 def _principle_table(tally: _Tally) -> Table | None:
     rows = [
-        (name, f"{found.n:,}", wording.value(found)) for name, found in _ordered(tally.by_principle)
+        (name, f"{found.n:,}", format.value(found)) for name, found in _ordered(tally.by_principle)
     ]
     headings = ("principle", "scores", "mean (95 %)")
     return Table("Scores by principle, the lowest first", headings, tuple(rows)) if rows else None
@@ -155,7 +157,7 @@ def _model_table(tally: _Tally) -> Table | None:
     if len(tally.by_model) < 2:
         return None
     rows = tuple(
-        (wording.model_name(name) or "unknown", f"{found.n:,}", wording.value(found))
+        (model_name(name) or "unknown", f"{found.n:,}", format.value(found))
         for name, found in _ordered(tally.by_model)
     )
     return Table("Scores by the model that responded", ("model", "responses", "mean (95 %)"), rows)
@@ -164,7 +166,7 @@ def _model_table(tally: _Tally) -> Table | None:
 def _outcome_table(tally: _Tally) -> Table | None:
     n = tally.outcomes.total()
     rows = tuple(
-        (outcome, f"{found:,}", wording.percent(found / n))
+        (outcome, f"{found:,}", format.percent(found / n))
         for outcome, found in tally.outcomes.most_common()
     )
     return Table("What the scores are", ("outcome", "scores", "share"), rows) if rows else None
@@ -205,10 +207,10 @@ def _shelves(tally: _Tally) -> Iterator[Shelf]:
 
 def _example(scored: Scored) -> Example:
     value = "no score" if scored.value is None else f"score {scored.value:.2f}"
-    by = f" of {wording.model_name(scored.model)}" if scored.model else ""
+    by = f" of {model_name(scored.model)}" if scored.model else ""
     texts = (
-        wording.asked(scored.prompt),
-        wording.said(f"response{by}", scored.response),
+        prompt_block(scored.prompt),
+        text_block(f"response{by}", scored.response),
     )
     facts = tuple(map(_fact, scored.scores[:_MOST_PRINCIPLES]))
     return Example(f"{scored.prompt.id}: {value}", texts, facts)

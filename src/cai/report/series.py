@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cai.evaluation import format
 from cai.evaluation.kept import kept
-from cai.report import charts, compared, wording
+from cai.report import charts, compared
 from cai.report.limits import Limits, limits_of
 from cai.report.pieces import Doubt, Fact, Headline, Part, Plot, Table, Took
+from cai.report.wording import model_name, model_names
 from cai.rounds.found import FILE, RoundFound, Series
 
 _MOST_MISSING = 12
@@ -41,10 +43,10 @@ def series_part(path: Path, shown: str) -> Part:
 
 def _done(found: Series) -> str:
     n = len([each for each in found.rounds if each.number > 0])
-    judges = wording.models(found.frozen_judges)
+    judges = model_names(found.frozen_judges)
     ended = f" {found.ended}" if found.ended else " The series goes on."
     return (
-        f"{n} of {wording.plural(found.n_rounds, 'round')} of training on the judge's labels, each "
+        f"{n} of {format.plural(found.n_rounds, 'round')} of training on the judge's labels, each "
         f"measured by the frozen judge {judges}.{ended}"
     )
 
@@ -53,8 +55,8 @@ def _facts(found: Series) -> Iterator[Fact]:
     for judge in found.frozen_judges:
         yield Fact("frozen judge", judge)
     for each in found.rounds:
-        by = f", labels by {wording.models(each.judges)}" if each.judges else ""
-        yield Fact(f"round {each.number}", f"{wording.model_name(each.policy)}{by}")
+        by = f", labels by {model_names(each.judges)}" if each.judges else ""
+        yield Fact(f"round {each.number}", f"{model_name(each.policy)}{by}")
 
 
 def _headlines(found: Series) -> Iterator[Headline]:
@@ -90,7 +92,7 @@ def _doubts(found: Series) -> Iterator[Doubt]:
     if last is not None and last.undecided:
         yield Doubt(
             f"In round {last.number} no verdict would be another without "
-            f"{wording.listed(last.undecided)}."
+            f"{format.listed(last.undecided)}."
         )
 
 
@@ -101,7 +103,7 @@ def _tables(found: Series) -> Iterator[Table]:
     ids = dict.fromkeys(id for each in found.rounds for id in each.adherence)
     if ids:
         rows = tuple(
-            (id, *(wording.share(each.adherence.get(id)) for each in found.rounds)) for id in ids
+            (id, *(format.share(each.adherence.get(id)) for each in found.rounds)) for id in ids
         )
         note = "The frozen judge's mean probability that a response keeps the principle."
         yield Table("Adherence by round", ("principle", *_names(found.rounds)), rows, note)
@@ -115,7 +117,7 @@ def _round_table(rounds: Sequence[RoundFound]) -> Table:
             f"round {each.from_round}",
             each.decision,
             f"{len(each.broken)}",
-            wording.listed(each.undecided) or "none",
+            format.listed(each.undecided) or "none",
             f"{each.seconds:,.0f}",
         )
         for each in rounds
@@ -132,7 +134,7 @@ def _metric_table(found: Series) -> Table:
         (_said(found, metric), *(_figure(each, metric) for each in found.rounds))
         for metric in _metrics(found)
     )
-    note = f"{wording.NONE}: not measured in that round."
+    note = f"{format.NONE}: not measured in that round."
     return Table("Drift, by round (95 %)", ("figure", *_names(found.rounds)), rows, note)
 
 
@@ -143,7 +145,7 @@ def _metrics(found: Series) -> list[str]:
 
 
 def _figure(each: RoundFound, metric: str) -> str:
-    return wording.value(each.figures.get(metric))
+    return format.value(each.figures.get(metric))
 
 
 def _names(rounds: Sequence[RoundFound]) -> list[str]:
@@ -193,10 +195,10 @@ def _rating_line(found: Series) -> Iterator[Plot]:
 def _drift(found: Series, metric: str, points: Sequence[charts.Point], limits: Limits) -> Plot:
     """A metric over rounds with its limits; around rounds that break a rule about it is a ring."""
     what = _said(found, metric)
-    listed = ", ".join(f"round {point.place:.0f} {wording.number(point.value)}" for point in points)
+    listed = ", ".join(f"round {point.place:.0f} {format.number(point.value)}" for point in points)
     words = f"{what}: {listed}"
     for text, limit in limits:
-        words += f"; limit {wording.number(limit)} by the rule {text}"
+        words += f"; limit {format.number(limit)} by the rule {text}"
     broken = {
         each.number: one for each in found.rounds for one in each.broken if _is_of(one, metric)
     }
@@ -229,7 +231,7 @@ def _adherence(found: Series) -> Iterator[Plot]:
     ]
     names = [f"round {each.number}" for each in ends]
     words = "; ".join(
-        f"{name}: " + ", ".join(f"{id} {wording.share(one)}" for id, one in each.adherence.items())
+        f"{name}: " + ", ".join(f"{id} {format.share(one)}" for id, one in each.adherence.items())
         for name, each in zip(names, ends, strict=True)
     )
     axis = charts.Axis("mean P(kept)", (-0.02, 1.02))

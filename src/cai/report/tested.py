@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cai.evaluation import format
 from cai.evaluation.kept import kept
-from cai.report import wording
 from cai.report.evaluated import suite_table
 from cai.report.pieces import Doubt, Fact, Headline, Part, Took
+from cai.report.wording import model_name, model_names
 from cai.suites.running import FILE, SuitesFound
 
 _MOST_HEADLINES = 4
@@ -21,12 +22,12 @@ def tested_part(path: Path, shown: str) -> Part:
     """
     found = kept(path / FILE, SuitesFound)
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
-    judged = f", judged by {wording.models(found.judges)}" if found.judges else ""
-    suites = wording.listed(each.name for each in found.suites)
+    judged = f", judged by {model_names(found.judges)}" if found.judges else ""
+    suites = format.listed(each.name for each in found.suites)
     return Part(
         title="Standard suites",
         path=shown,
-        done=f"{wording.listed(found.policies)} were put through {suites}{judged}.",
+        done=f"{format.listed(found.policies)} were put through {suites}{judged}.",
         began=began.isoformat(timespec="seconds"),
         weight=4,
         facts=tuple(_facts(found)),
@@ -40,7 +41,7 @@ def tested_part(path: Path, shown: str) -> Part:
 
 def _facts(found: SuitesFound) -> Iterator[Fact]:
     for name, model in found.policies.items():
-        yield Fact("policy", f"{name}: {wording.model_name(model)}")
+        yield Fact("policy", f"{name}: {model_name(model)}")
     for judge in found.judges:
         yield Fact("judge", judge)
     if found.constitution:
@@ -55,17 +56,17 @@ def _headlines(found: SuitesFound) -> Iterator[Headline]:
             difference = suite.differences.get(measure)
             if difference is not None:
                 what = f"{suite.name}: {words}, last policy less first, n = {difference.n:,}"
-                bounds = wording.plain_bounds(difference)
+                bounds = format.plain_bounds(difference)
                 yield Headline(f"{difference.value:+.3f}", what, bounds)
             elif figures and figures[0] is not None:
                 what = f"{suite.name}: {words}, n = {figures[0].n:,}"
-                bounds = wording.plain_bounds(figures[0])
-                yield Headline(wording.number(figures[0].value), what, bounds)
+                bounds = format.plain_bounds(figures[0])
+                yield Headline(format.number(figures[0].value), what, bounds)
 
 
 def _doubts(found: SuitesFound) -> Iterator[Doubt]:
     if found.n_failed:
         yield Doubt(
-            f"{wording.plural(found.n_failed, 'example')} failed and are in no figure.", True
+            f"{format.plural(found.n_failed, 'example')} failed and are in no figure.", True
         )
     yield Doubt("A model may have seen a published suite in its training.")

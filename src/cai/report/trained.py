@@ -13,9 +13,11 @@ from cai.engine.spending.prices import PriceList
 from cai.engine.storage.recipe import RUN_FILE
 from cai.engine.storage.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
-from cai.report import trained_plots, wording
+from cai.evaluation import format
+from cai.report import trained_plots
 from cai.report.pieces import Doubt, Fact, Headline, Part, Table, Took
 from cai.report.runs import FEW
+from cai.report.wording import model_name
 from cai.training.folder import ASKED, TrainFolder
 from cai.training.watching.rules import parse_rule
 from cai.training.watching.watcher import FILE as WATCHED
@@ -104,24 +106,24 @@ def _watched(path: Path) -> Watched:
 
 def _done(asked: Mapping[str, object], figures: Mapping[str, object] | None, name: str) -> str:
     method = _METHODS.get(str(asked.get("trainer")), "training")
-    base = wording.model_name(str(asked.get("model", "")))
-    rows = wording.plural(sum(_sources(asked).values()), "row")
-    steps = "" if figures is None else f", {wording.plural(int(_number(figures, 'steps')), 'step')}"
+    base = model_name(str(asked.get("model", "")))
+    rows = format.plural(sum(_sources(asked).values()), "row")
+    steps = "" if figures is None else f", {format.plural(int(_number(figures, 'steps')), 'step')}"
     end = "" if figures is not None else ", not finished"
     return f"{name} was trained from {base} by {method} on {rows}{steps}{end}."
 
 
 def _facts(asked: Mapping[str, object]) -> Iterator[Fact]:
     for name, n in _sources(asked).items():
-        yield Fact("data", f"{wording.model_name(name)}: {wording.plural(n, 'row')}")
+        yield Fact("data", f"{model_name(name)}: {format.plural(n, 'row')}")
     data = _mapping(asked.get("data"))
     yield Fact(
-        "data", f"content {data.get('hash', wording.NONE)}, {data.get('held_out', 0)} held out"
+        "data", f"content {data.get('hash', format.NONE)}, {data.get('held_out', 0)} held out"
     )
     if asked.get("labels"):
         yield Fact("labels", str(asked["labels"]))
-    yield Fact("from", f"{wording.model_name(str(asked.get('model')))} ({asked.get('weights')})")
-    yield Fact("seed", str(asked.get("seed", wording.NONE)))
+    yield Fact("from", f"{model_name(str(asked.get('model')))} ({asked.get('weights')})")
+    yield Fact("seed", str(asked.get("seed", format.NONE)))
     rewards = _mapping(asked.get("rewards"))
     for kind, reward in rewards.items():
         yield Fact(f"reward: {kind}", _plain(reward))
@@ -135,7 +137,7 @@ def _headlines(
     accuracy = _held_out_accuracy(figures)
     n = held_out.get("n", _mapping(asked.get("data")).get("held_out"))
     if accuracy is not None:
-        yield Headline(wording.percent(accuracy), f"{name} by this training's model, n = {n}")
+        yield Headline(format.percent(accuracy), f"{name} by this training's model, n = {n}")
     for metric, what, is_share in (
         ("reward", "mean reward, first → last", False),
         ("refusals", "responses that decline, first → last", True),
@@ -143,7 +145,7 @@ def _headlines(
     ):
         ends = watched.ends(metric)
         if ends is not None:
-            show = wording.percent if is_share else wording.number
+            show = format.percent if is_share else format.number
             yield Headline(f"{show(ends[0])} → {show(ends[1])}", f"{what} batch of the training")
 
 
@@ -154,18 +156,18 @@ def _doubts(
         yield Doubt("This training is not finished: there are no figures of its end.", True)
     for step, rule, value, then in watched.broken:
         what = "the training ended" if then == "stop" else "a warning"
-        text = f"Step {step}: the rule “{rule}” was broken at {wording.number(value)}: {what}."
+        text = f"Step {step}: the rule “{rule}” was broken at {format.number(value)}: {what}."
         yield Doubt(text, True)
     if asked.get("trainer") in ("grpo", "rloo"):
         yield Doubt("A policy learns what its reward pays, not what was meant: read its answers.")
         unscored = _mapping((figures or {}).get("train")).get("not_scored")
         if isinstance(unscored, float) and unscored > 0:
-            share = wording.percent(unscored)
+            share = format.percent(unscored)
             yield Doubt(f"{share} of the last responses got no reward.", unscored > 1 / 20)
     held_out = _mapping(_mapping((figures or {}).get("held_out")).get("all"))
     n = held_out.get("n")
     if isinstance(n, int) and n < FEW:
-        yield Doubt(f"Only {wording.plural(n, 'pair')} held out: the accuracy may be chance.")
+        yield Doubt(f"Only {format.plural(n, 'pair')} held out: the accuracy may be chance.")
     correlation = watched.ends("reward_length_correlation")
     if correlation is not None and correlation[1] > 0.8:
         text = f"Longer responses got more reward (correlation {correlation[1]:.2f} at the end)."
@@ -206,7 +208,7 @@ def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
     ]
     rows = [(name, _shown(train.get(name)), _shown(held_out.get(name))) for name in names]
     rows += [
-        (f"pairs held out: {name}", wording.NONE, _shown(value)) for name, value in pairs.items()
+        (f"pairs held out: {name}", format.NONE, _shown(value)) for name, value in pairs.items()
     ]
     headings = ("figure", "last step", "held out")
     return Table("Figures of the trainer", headings, tuple(rows)) if rows else None
@@ -214,7 +216,7 @@ def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
 
 def _broken_table(watched: Watched) -> Table | None:
     rows = tuple(
-        (rule, f"{step:,}", wording.number(value), then)
+        (rule, f"{step:,}", format.number(value), then)
         for step, rule, value, then in watched.broken
     )
     return Table("Rules broken", ("rule", "step", "value", "then"), rows) if rows else None
@@ -265,10 +267,10 @@ def _number(figures: Mapping[str, object], name: str) -> float:
 
 
 def _shown(value: object) -> str:
-    return wording.number(value) if isinstance(value, int | float) else wording.NONE
+    return format.number(value) if isinstance(value, int | float) else format.NONE
 
 
 def _plain(value: object) -> str:
     """A setting on one line, without folders of this machine."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return wording.model_name(re.sub(r'["{}\[\]]', "", text))
+    return model_name(re.sub(r'["{}\[\]]', "", text))

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cai.report import charts, wording
+from cai.evaluation import format
+from cai.report import charts
 from cai.report.events import read_scalars
 from cai.report.pieces import Plot
 from cai.training.watching.metrics import METRICS
@@ -40,7 +41,7 @@ def _title(metric: str) -> str:
 def _curve(
     title: str, what: str, series: Series, limit: float | None, is_share: bool = False
 ) -> Plot:
-    shown = wording.percent if is_share else wording.number
+    shown = format.percent if is_share else format.number
     (first, begins), (last, ends) = series[0], series[-1]
     limited = "" if limit is None else f", limit {shown(limit)}"
     words = f"{what}: {shown(begins)} at step {first}, {shown(ends)} at step {last}{limited}"

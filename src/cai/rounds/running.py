@@ -36,7 +36,7 @@ from cai.rounds.remarks import remarks
 from cai.rounds.schema import RoundsRecipe
 
 
-async def run_rounds(
+async def run_rounds_async(
     recipe: RoundsRecipe,
     out: Path,
     pace: Pace = Pace(),

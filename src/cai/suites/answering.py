@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cai.arena.accounts import Accounts
 from cai.jobs.described import described_judge, described_source
 from cai.jobs.failing import error_of
 from cai.jobs.judging import asked_through
@@ -16,7 +17,6 @@ from cai.judging.multiple_choice import Answers, Question, answer, choice_turns
 from cai.records.recipes import ChoiceRecipe, Source
 from cai.sources.scanning import Digest
 from cai.speaker import Speaker
-from cai.suites.accounts import Accounts
 from cai.suites.choice_figures import choice_figures
 from cai.suites.files import SuiteFile
 from cai.suites.shares import Shares

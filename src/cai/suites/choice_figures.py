@@ -7,7 +7,7 @@ from cai.judging.multiple_choice import Answers, Reply
 from cai.suites.kinds import Kind
 from cai.suites.shares import FAILED, Shares
 
-MEASURES: Mapping[str, str] = {
+CHOICE_MEASURES: Mapping[str, str] = {
     "accuracy": "share of questions of which the policy chooses a right option",
     "matching": "share of questions of which the policy chooses what matches the behaviour",
     "probability": "mean probability of those options",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cai.arena.accounts import Accounts
 from cai.constitution.schema import Constitution
 from cai.engine.storage.run_folder import RunFolder
 from cai.errors import EvaluationError
@@ -25,7 +26,6 @@ from cai.judging.scoring import Scored, ScoreKind, ScorePlan
 from cai.records.bodies import read_done
 from cai.sampling import Samples
 from cai.speaker import Speaker
-from cai.suites.accounts import Accounts
 from cai.suites.files import SuiteFile
 from cai.suites.kinds import Kind
 from cai.suites.open_prompts import OpenPrompt, source_of

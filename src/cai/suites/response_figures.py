@@ -23,7 +23,7 @@ def mark_of(turn: int) -> str:
     return f"{MARK} of turn {turn}"
 
 
-MEASURES: Mapping[str, str] = {
+RESPONSE_MEASURES: Mapping[str, str] = {
     "refused": "share of responses that decline",
     "refused safe": "share of responses to safe prompts that decline: over-refusal",
     "refused unsafe": "share of responses to unsafe prompts that decline",

@@ -13,19 +13,20 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cai.arena.accounts import Accounts
 from cai.errors import UsageError
 from cai.evaluation.policy_report import Suite
 from cai.jobs.probing import Verdicts, warn
 from cai.judging.multiple_choice import Question
 from cai.speaker import Speaker
-from cai.suites import choice_figures, response_figures
-from cai.suites.accounts import Accounts
 from cai.suites.answering import ChoiceJob, run_choices
+from cai.suites.choice_figures import CHOICE_MEASURES
 from cai.suites.files import SuiteFile
 from cai.suites.kinds import CHOSEN
 from cai.suites.open_prompts import OpenPrompt, read_open_prompts
 from cai.suites.questions import read_questions
 from cai.suites.responding import OpenJob, SuiteJudging, run_open
+from cai.suites.response_figures import RESPONSE_MEASURES, response_figures
 from cai.suites.shares import Shares
 from cai.types import content_hash
 
@@ -151,12 +152,12 @@ async def _figures(
         return await run_choices(folder, choices, accounts, console)
     job = OpenJob(suite, read.prompts, speaker, plan.judging, plan.seed)
     turns = await run_open(folder, job, accounts, console)
-    return response_figures.response_figures(suite.kind, read.prompts, turns)
+    return response_figures(suite.kind, read.prompts, turns)
 
 
 def _suite(read: _Read, shares: Mapping[str, Shares]) -> Suite:
     suite = read.suite
-    known = choice_figures.MEASURES if suite.kind in CHOSEN else response_figures.MEASURES
+    known = CHOICE_MEASURES if suite.kind in CHOSEN else RESPONSE_MEASURES
     figures = {policy: each.estimates() for policy, each in shares.items()}
     names = dict.fromkeys(name for each in figures.values() for name in each)
     every = list(shares.values())

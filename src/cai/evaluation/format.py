@@ -1,0 +1,84 @@
+"""Figures as text: shares in percent, numbers to three digits, intervals, money and counts.
+
+Reports, tables of the command line and pages write a figure in the same way through this module.
+
+Example:
+    >>> percent(0.7549), number(1234.5), plural(2, "prompt")
+    ('75.5%', '1,234', '2 prompts')
+"""
+
+from collections.abc import Iterable
+
+from cai.engine.telling.snapshot import count
+from cai.evaluation.bootstrap import Estimate
+
+NONE = "–"
+"""Stands for a figure that is unknown."""
+
+
+def percent(value: float | None) -> str:
+    return NONE if value is None or value != value else f"{value:.1%}"
+
+
+def number(value: float | None) -> str:
+    """Three digits, without an exponent where a reader needs none: 0.0123, 4.56, 1,230."""
+    if value is None or value != value:
+        return NONE
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def bounds(estimate: Estimate | None) -> str:
+    """The interval of a share, "71.2–80.0"; "" without one."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
+
+
+def plain_bounds(estimate: Estimate | None) -> str:
+    """The interval of a figure that is no share; "" without one."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def share(estimate: Estimate | None) -> str:
+    """A share with its interval, "75.5% (71.2–80.0)"."""
+    if estimate is None:
+        return NONE
+    interval = bounds(estimate)
+    return percent(estimate.value) + (f" ({interval})" if interval else "")
+
+
+def value(estimate: Estimate | None) -> str:
+    """A figure that is no share, with its interval."""
+    if estimate is None:
+        return NONE
+    interval = plain_bounds(estimate)
+    return number(estimate.value) + (f" ({interval})" if interval else "")
+
+
+def listed(words: Iterable[str]) -> str:
+    """The words with commas, and an "and" before the last."""
+    found = list(words)
+    if len(found) < 2:
+        return "".join(found)
+    return f"{', '.join(found[:-1])} and {found[-1]}"
+
+
+def money(usd: float | None) -> str:
+    if usd is None:
+        return NONE
+    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+
+
+def counted(n: int | None) -> str:
+    return NONE if n is None else count(n)
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """The number with its noun: "1 prompt", "2,000 prompts"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
