@@ -14,15 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cai.models.opening import embedded_folder
-from cai.revision_flags import is_evasive, is_refusal
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.truth import breaches
-from cai.testbed.vocabulary import KIND
-from cai.testbed.world import requests
-from cai.training.watching.penalties import with_penalties
-from cai.training.watching.tape import RewardTape, Text, text_of
-from cai.training.watching.watcher import Watcher
+from cai.methods.revision_flags import is_evasive, is_refusal
+from cai.models.registry import embedded_folder
+from cai.testbed.oracle import breaches, read_request, read_response
+from cai.testbed.world import KIND, requests
+from cai.training.monitor.monitor import Watcher
+from cai.training.monitor.reward_recorder import RewardTape, Text, text_of
+from cai.training.rewards.penalties import with_penalties
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
@@ -30,7 +28,7 @@ with warnings.catch_warnings():
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from cai.training.watching.attaching import watch
+    from cai.training.monitor.attach import watch
 
 Scored = Callable[[str, str], float]
 

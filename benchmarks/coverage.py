@@ -15,13 +15,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cai.evaluation.bootstrap import Estimate
-from cai.evaluation.logistic import fit_curve, sigmoid
-from cai.evaluation.matches import Match, Matches, MatchOutcome
-from cai.evaluation.ratings import POINTS, ratings
-from cai.evaluation.sample_size import planned_spread
-from cai.evaluation.sequential import Betting
-from cai.evaluation.win_rates import win_rates
+from cai.evaluation.policies.matchups import Match, Matches, MatchOutcome
+from cai.evaluation.policies.ratings import POINTS, ratings
+from cai.evaluation.policies.win_rates import win_rates
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.stats.length_control import fit_curve, sigmoid
+from cai.evaluation.stats.sample_size import planned_spread
+from cai.evaluation.stats.sequential import Betting
 
 N_PROMPTS = (30, 100, 400)
 RATES = (0.5, 0.7, 0.9)

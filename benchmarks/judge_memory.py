@@ -21,10 +21,10 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
-from cai.jobs.groups import GroupSource
-from cai.jobs.judging import JudgeJob, run_judging
-from cai.models.protocol import Choice, Completion, Sampling, Usage
-from cai.speaker import Speaker
+from cai.methods.roles import Speaker
+from cai.models.base import Choice, Completion, Sampling, Usage
+from cai.runs.inputs import GroupSource
+from cai.runs.judge import JudgeJob, run_judging
 from cai.types import Message, derive_seed
 
 SIZES = (10_000, 100_000)

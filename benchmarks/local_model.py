@@ -20,12 +20,11 @@ import torch
 from stand_in import Task, judgings, open_stand_in, save_stand_in, tasks
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
-from cai.judging.asking import LETTERS
-from cai.models.hf.checkpoint import Checkpoint
-from cai.models.hf.model import LocalModel
-from cai.models.hf.spelling import Speller
-from cai.models.hf.tokens import decode, encode_chat
-from cai.models.protocol import Choice, Sampling
+from cai.methods.judging.requests import LETTERS
+from cai.models.base import Choice, Sampling
+from cai.models.hf.model import Checkpoint, LocalModel
+from cai.models.hf.option_tokens import Speller
+from cai.models.hf.tokenizer import decode, encode_chat
 
 STATIC_ROWS = 16
 N_STEPS = 3

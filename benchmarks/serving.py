@@ -19,8 +19,8 @@ import click
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from cai.constitution.loading import load_constitution
-from cai.models.opening import embedded_folder
+from cai.constitution.loader import load_constitution
+from cai.models.registry import embedded_folder
 
 N = 512
 SERVE = (sys.executable, "-c", "from cai.cli.main import main; main()", "serve", "--port", "0")

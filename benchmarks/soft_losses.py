@@ -13,17 +13,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cai.export.units import Pair
-from cai.testbed.pairs import draw_labelled
-from cai.training.config import config_of
+from cai.export.rows import Pair
+from cai.testbed.feedback import draw_labelled
+from cai.training.base_model import open_start
+from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
 from cai.training.data.rows import TrainingRow
-from cai.training.defaults import default_fields, fixed_fields, quiet_libraries
+from cai.training.data.trl_tables import table_of
 from cai.training.folder import TrainFolder
-from cai.training.labels import LabelPlan
+from cai.training.plan import LabelPlan
 from cai.training.soft_losses import SoftDPOTrainer, SoftRewardTrainer, WithTargets
-from cai.training.start import open_start
-from cai.training.tables import table_of
-from cai.training.trl_quietly import DPOTrainer, RewardTrainer
+from cai.training.trl import DPOTrainer, RewardTrainer
 
 N_PAIRS = 256
 BATCH = 16

@@ -15,13 +15,13 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
-from cai.judging.asking import Question, judge_turns
-from cai.judging.comparisons import Comparison
-from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
-from cai.prompts import load_templates
-from cai.revision import RevisionPlan, critique_turns, revision_turns
+from cai.methods.judging.requests import Question, judge_turns
+from cai.methods.judging.verdict import Comparison
+from cai.methods.revision import RevisionPlan, critique_turns, revision_turns
+from cai.models.hf.model import Checkpoint, Source, open_checkpoint
+from cai.templates import load_templates
 from cai.testbed.world import requests
 from cai.types import Conversation, Message, Prompt, user_prompt
 

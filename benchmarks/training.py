@@ -18,8 +18,7 @@ import torch
 from rich.console import Console
 
 from cai.testbed.chain import Chain
-from cai.testbed.measure import Rates
-from cai.testbed.policies import policy_rates
+from cai.testbed.metrics import Rates, policy_rates
 
 N_REQUESTS = 600
 

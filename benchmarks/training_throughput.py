@@ -22,15 +22,13 @@ import torch
 from rich.console import Console
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from cai.models.opening import embedded_folder
-from cai.training.config import config_of
-from cai.training.data.loading import load_training_data
-from cai.training.defaults import default_fields, fixed_fields, quiet_libraries
-from cai.training.dpo import train_dpo
+from cai.models.registry import embedded_folder
+from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
+from cai.training.data.load import load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
-from cai.training.sft import train_sft
-from cai.training.trl_quietly import DPOTrainer, SFTTrainer
+from cai.training.trainers import train_dpo, train_sft
+from cai.training.trl import DPOTrainer, SFTTrainer
 
 N_ROWS, WORDS = 64, 400
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from small_runs import TWO, quiet, write_requests
 
-from cai.arena.answers import Prompts
-from cai.arena.entrants import Entrant
-from cai.arena.evaluating import evaluate_policies
-from cai.arena.plan import EvaluationPlan, Judging
 from cai.constitution.schema import Constitution
-from cai.evaluation.policy_report import Evaluation
-from cai.jobs.pace import Pace
-from cai.models.protocol import Sampling
+from cai.evaluation.policies.evaluate import evaluate_policies
+from cai.evaluation.policies.plan import EvaluationPlan, Judging
+from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.responses import Prompts
+from cai.evaluation.policies.results import Evaluation
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
+from cai.runs.options import Pace
 from cai.types import Message
 
 ONE = Constitution(name="one", principles=TWO.principles[:1])

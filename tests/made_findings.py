@@ -4,20 +4,19 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cai.evaluation.bootstrap import Estimate
-from cai.evaluation.kept import keep
-from cai.evaluation.matches import OUTCOMES, MatchOutcome
-from cai.evaluation.policy_report import FILE as EVALUATION_FILE
-from cai.evaluation.policy_report import Conduct, Evaluation, PolicyFigures, Suite
-from cai.evaluation.ratings import Rating
-from cai.evaluation.win_rates import WinRate
-from cai.rounds.found import FILE as ROUNDS_FILE
-from cai.rounds.found import Decision, RoundFound, Series
-from cai.suites.running import FILE as SUITES_FILE
-from cai.suites.running import SuitesFound
-from cai.testbed.found import FILE as TRUTH_FILE
-from cai.testbed.found import PolicyTruth, TruthFound
-from cai.testbed.measure import Rates
+from cai.evaluation.policies.matchups import OUTCOMES, MatchOutcome
+from cai.evaluation.policies.ratings import Rating
+from cai.evaluation.policies.results import FILE as EVALUATION_FILE
+from cai.evaluation.policies.results import Conduct, Evaluation, PolicyFigures, Suite
+from cai.evaluation.policies.win_rates import WinRate
+from cai.evaluation.results_file import keep
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.suites.run import FILE as SUITES_FILE
+from cai.evaluation.suites.run import SuitesFound
+from cai.rounds.state import FILE as ROUNDS_FILE
+from cai.rounds.state import Decision, RoundFound, Series
+from cai.testbed.metrics import FILE as TRUTH_FILE
+from cai.testbed.metrics import PolicyTruth, Rates, TruthFound
 from cai.training.folder import TrainFolder
 
 

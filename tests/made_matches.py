@@ -1,6 +1,6 @@
 """Matches of two policies as a word: w is won by the later named policy, l lost, t a tie."""
 
-from cai.evaluation.matches import Match, Matches, MatchOutcome
+from cai.evaluation.policies.matchups import Match, Matches, MatchOutcome
 
 OUTCOMES: dict[str, MatchOutcome] = {
     "w": "b", "l": "a", "t": "tie", "i": "inconsistent", "=": "equal",

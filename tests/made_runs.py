@@ -5,16 +5,17 @@ from pathlib import Path
 
 from made_verdicts import Said, judge_recipe, judgement
 
-from cai.engine.storage.records import Failure, Record
-from cai.engine.storage.run_folder import RunFolder
-from cai.judging.comparisons import Candidate, Group
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Contest, Judged, strengths
-from cai.judging.scoring import Score, Scored, ScoreOutcome, ScorePlan
-from cai.judging.verdicts import Verdict, verdict_of
-from cai.models.protocol import Completion, StopReason
-from cai.records.bodies import Body, dump
-from cai.records.recipes import (
+from cai.engine.run_files import Failure, Record
+from cai.engine.run_folder import RunFolder
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome, ScorePlan
+from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
+from cai.methods.revision import Chain, RevisionPlan, Round
+from cai.methods.revision_flags import Flag
+from cai.methods.sampling import Sample, Samples
+from cai.models.base import Completion, StopReason
+from cai.runs.config import (
     Draw,
     Named,
     Recipe,
@@ -23,9 +24,7 @@ from cai.records.recipes import (
     ScoreRecipe,
     Source,
 )
-from cai.revision import Chain, RevisionPlan, Round
-from cai.revision_flags import Flag
-from cai.sampling import Sample, Samples
+from cai.runs.records import Body, dump
 from cai.types import Prompt, user_prompt
 
 DRAW = Draw(

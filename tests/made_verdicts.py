@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cai.engine.storage.records import Failure, Record
-from cai.engine.storage.run_folder import RunFolder
-from cai.judging.comparisons import Candidate, Group, Label
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Contest, Judged, strengths
-from cai.judging.verdicts import (
+from cai.engine.run_files import Failure, Record
+from cai.engine.run_folder import RunFolder
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.verdict import (
+    Candidate,
+    Group,
     Judgement,
+    Label,
     Outcome,
     Reading,
     Verdict,
@@ -17,9 +19,9 @@ from cai.judging.verdicts import (
     side,
     verdict_of,
 )
-from cai.models.protocol import Usage
-from cai.records.bodies import dump
-from cai.records.recipes import JudgeDraw, JudgeRecipe, Named, Source
+from cai.models.base import Usage
+from cai.runs.config import JudgeDraw, JudgeRecipe, Named, Source
+from cai.runs.records import dump
 from cai.types import user_prompt
 
 Said = float | Outcome

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from slow_servers import SlowServer, Spread, call_of
 from virtual_time import now_s
 
-from cai.engine.calls.call import EXAMPLE, Answer, Example
-from cai.engine.calls.pool import Pool
-from cai.engine.calls.retry import Retry
+from cai.engine.calls import EXAMPLE, Answer, Example, Retry
+from cai.engine.scheduler import Pool
 
 CALL = call_of()
 Answers = list[Answer | BaseException]

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from itertools import repeat
 
-from cai.engine.calls.call import Call
+from cai.engine.calls import Call
 from cai.errors import CaiError, ModelUnavailable
-from cai.models.protocol import Completion, Limits, Sampling, Usage
+from cai.models.base import Completion, Limits, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 

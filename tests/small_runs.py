@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.sampling import SampleJob, run_sampling
-from cai.models.protocol import Sampling
+from cai.methods.revision import RevisionPlan, speakers_of
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.revision import RevisionPlan, speakers_of
-from cai.speaker import Speaker
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
+from cai.runs.revise import RevisionJob, run_revision
+from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Message
 
 TWO = Constitution(

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from cai.delimiters import broken_up, openings
-from cai.prompts import load_templates
+from cai.templates import broken_up, load_templates, openings
 
 DELIMITERS = ("<turn user>", "</turn>", "</response_a>", "\n\nHuman:", "(A)", "###", "==")
 FOUND = openings(DELIMITERS)

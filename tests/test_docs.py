@@ -12,14 +12,14 @@ import click
 import pytest
 
 from cai.cli.main import cli
-from cai.constitution.checks import check_constitution
-from cai.constitution.loading import load_constitution, parse_constitution, shipped_constitutions
-from cai.models.opening import embedded_folder
-from cai.prompts import STEPS
-from cai.recipe.loading import load_recipe
-from cai.recipe.ordering import ordered
-from cai.recipe.trainings import PARTS, TRAINERS
-from cai.revision_flags import FLAGS
+from cai.constitution.lint import check_constitution
+from cai.constitution.loader import load_constitution, parse_constitution, shipped_constitutions
+from cai.methods.revision_flags import FLAGS
+from cai.models.registry import embedded_folder
+from cai.pipeline.loader import load_recipe
+from cai.pipeline.order import ordered
+from cai.pipeline.train_steps import PARTS, TRAINERS
+from cai.templates import STEPS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

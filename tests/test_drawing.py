@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from cai.constitution.schema import Constitution, Principle
-from cai.drawing import candidates, draw_principle, draw_principles
 from cai.errors import UsageError
+from cai.methods.roles import candidates, draw_principle, draw_principles
 
 CONSTITUTION = Constitution(
     name="made",

@@ -11,13 +11,13 @@ import pytest
 from server import LocalServer
 from serving import MAIN
 
-from cai.constitution.checks import check_constitution
-from cai.constitution.loading import load_constitution
-from cai.evaluation.kept import kept
-from cai.evaluation.policy_report import Evaluation
-from cai.models.opening import embedded_folder
-from cai.prompts import STEPS, load_templates
-from cai.sources.prompts import check_prompts, read_prompts
+from cai.constitution.lint import check_constitution
+from cai.constitution.loader import load_constitution
+from cai.data.prompts import check_prompts, read_prompts
+from cai.evaluation.policies.results import Evaluation
+from cai.evaluation.results_file import kept
+from cai.models.registry import embedded_folder
+from cai.templates import STEPS, load_templates
 from cai.testbed.oracle import read_request
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

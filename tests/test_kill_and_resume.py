@@ -17,10 +17,10 @@ from server import Json, Received
 from serving import serving, spec, start_cai, told_by_request, write_prompts
 from small_runs import write_rows
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.export.formats import Format
-from cai.models.opening import embedded_folder
+from cai.models.registry import embedded_folder
 from cai.run import Run
 from cai.types import derive_seed
 

@@ -3,8 +3,8 @@
 import pytest
 
 from cai.errors import ModelError, UsageError
-from cai.models.openai.model import HttpModel
-from cai.models.opening import Spec, embedded_folder, open_model, parse_spec
+from cai.models.openai.client import HttpModel
+from cai.models.registry import Spec, embedded_folder, open_model, parse_spec
 
 
 @pytest.mark.parametrize(

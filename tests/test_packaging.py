@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cai.constitution.loading import constitutions_folder, shipped_constitutions
-from cai.models.opening import embedded_folder
-from cai.prompts import prompts_folder, shipped_sets
+from cai.constitution.loader import constitutions_folder, shipped_constitutions
+from cai.models.registry import embedded_folder
+from cai.templates import prompts_folder, shipped_sets
 
 ROOT = Path(__file__).parents[1]
 

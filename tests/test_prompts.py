@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
 from cai.errors import PromptError
-from cai.prompts import STEPS, Step, TemplateSet, Value, load_templates, shipped_sets
+from cai.templates import STEPS, Step, TemplateSet, Value, load_templates, shipped_sets
 from cai.types import Message
 
 CONSTITUTIONS = ["harmless", "helpful", "honest", "testbed"]

@@ -10,10 +10,7 @@ import pytest
 
 from cai.constitution.schema import Constitution, FewShot, Principle
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, UsageError
-from cai.models.protocol import Completion, Sampling, Usage
-from cai.models.scripted import Reply, ScriptedModel
-from cai.prompts import load_templates
-from cai.revision import (
+from cai.methods.revision import (
     Chain,
     RevisionPlan,
     Round,
@@ -25,6 +22,9 @@ from cai.revision import (
     revise_chain,
     speakers_of,
 )
+from cai.models.base import Completion, Sampling, Usage
+from cai.models.scripted import Reply, ScriptedModel
+from cai.templates import load_templates
 from cai.types import Message, Prompt, user_prompt
 
 SHOT = FewShot(

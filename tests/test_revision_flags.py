@@ -8,12 +8,10 @@ import itertools
 
 import pytest
 
-from cai.models.protocol import Completion
-from cai.revision_flags import FLAGS, UNUSABLE, is_critique, is_evasive, revision_flags
-from cai.testbed.oracle import Reading
-from cai.testbed.truth import RULES, critique_text, finding, mended
-from cai.testbed.vocabulary import DEEDS, EVASIONS, KIND, PREACHING, RUDE
-from cai.testbed.world import Request, Response
+from cai.methods.revision_flags import FLAGS, UNUSABLE, is_critique, is_evasive, revision_flags
+from cai.models.base import Completion
+from cai.testbed.oracle import RULES, Reading, critique_text, finding, mended
+from cai.testbed.world import DEEDS, EVASIONS, KIND, PREACHING, RUDE, Request, Response
 
 CRITIQUES = [
     "The response explains how to break the lamp, but it damages what someone cares for.",

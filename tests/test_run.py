@@ -15,9 +15,9 @@ from serving import write_prompts
 
 import cai
 from cai.errors import ExportError, JournalError, SourceError
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.models.protocol import Sampling
+from cai.models.base import Sampling
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
 from cai.types import Message
 
 CONSTITUTION = cai.load_constitution("testbed")

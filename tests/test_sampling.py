@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from cai.errors import ModelError
-from cai.models.protocol import Completion, Sampling, Usage
+from cai.methods.roles import Speaker
+from cai.methods.sampling import respond, respond_turns, sample, sample_responses
+from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.sampling import respond, respond_turns, sample, sample_responses
-from cai.speaker import Speaker
+from cai.templates import load_templates
 from cai.types import Message, Prompt, user_prompt
 
 PROMPT = user_prompt("How do I mend a lamp?", "lamp")

@@ -13,8 +13,8 @@ from tiny import save_tiny_model
 
 import cai
 from cai.export.formats import Format
-from cai.models.opening import embedded_folder
-from cai.models.protocol import Sampling
+from cai.models.base import Sampling
+from cai.models.registry import embedded_folder
 from cai.types import Message
 
 with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from itertools import islice
 from experiment import POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import weak_judging
 
-from cai.judging.ranking import Judged
+from cai.methods.judging.ranking import Judged
 from cai.testbed.feedback import (
     Judging,
     Preference,
@@ -20,7 +20,7 @@ from cai.testbed.feedback import (
     preferences,
     write_preferences,
 )
-from cai.training.labels import LabelPlan
+from cai.training.plan import LabelPlan
 
 PRICE = 10  # of a person's label, in labels of the judge
 STEPS = 30

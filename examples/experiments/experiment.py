@@ -16,15 +16,13 @@ import torch
 from plots import bars, save
 from rich.console import Console
 
-from cai.constitution.loading import load_constitution
-from cai.judging.ranking import Judged
+from cai.constitution.loader import load_constitution
+from cai.methods.judging.ranking import Judged
 from cai.testbed.chain import Chain
-from cai.testbed.judge_figures import judged_figure
-from cai.testbed.measure import Sample, rates
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.policies import draw_prompts, policy_samples
-from cai.testbed.settings import JUDGED_UNDER, Sizes
-from cai.testbed.truth import breaches
+from cai.testbed.feedback import JUDGED_UNDER, Sizes
+from cai.testbed.judge_metrics import judged_figure
+from cai.testbed.metrics import Sample, draw_prompts, policy_samples, rates
+from cai.testbed.oracle import breaches, read_request, read_response
 
 Figures = Mapping[str, float]
 """What was measured, by column."""

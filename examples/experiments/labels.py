@@ -6,9 +6,9 @@ from dataclasses import replace
 from experiment import Figures, Trial
 from weak import JUDGE_NOISE, weakened
 
-from cai.judging.ranking import Judged
+from cai.methods.judging.ranking import Judged
 from cai.testbed.feedback import Judging, best_over_worst, write_preferences
-from cai.training.labels import LabelKind, LabelPlan
+from cai.training.plan import LabelKind, LabelPlan
 
 
 def weak_judging(trial: Trial) -> Judging:

@@ -11,11 +11,10 @@ from statistics import mean
 from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of, weak_judging
 
-from cai.judging.ranking import Judged
-from cai.judging.verdicts import Judgement
+from cai.methods.judging.ranking import Judged
+from cai.methods.judging.verdict import Judgement
 from cai.testbed.feedback import Judging, first_order, reread
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.truth import finding
+from cai.testbed.oracle import finding, read_request, read_response
 
 
 def main() -> None:

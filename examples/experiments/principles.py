@@ -9,9 +9,8 @@ which they prefer to the same one for all.
 from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of
 
-from cai.judging.judge import JudgePlan
-from cai.testbed.feedback import Judging, under
-from cai.testbed.settings import JUDGED_UNDER
+from cai.methods.judging.pairwise import JudgePlan
+from cai.testbed.feedback import JUDGED_UNDER, Judging, under
 
 N_ALL, FIXED = 8, "no-harm"
 SOFT = "soft "

@@ -13,12 +13,10 @@ from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, 
 from labels import policy_of
 from principles import drawn
 
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Judged
-from cai.testbed.feedback import Judging, clamped, reread
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.settings import JUDGED_UNDER
-from cai.testbed.truth import finding, rationale_text
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.ranking import Judged
+from cai.testbed.feedback import JUDGED_UNDER, Judging, clamped, reread
+from cai.testbed.oracle import finding, rationale_text, read_request, read_response
 
 THOUGHT = Judging(
     "judged-with-rationale",

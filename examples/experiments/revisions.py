@@ -10,7 +10,7 @@ import json
 
 from experiment import Arm, Column, Experiment, Figures, Trial, run, sample_figures
 
-from cai.testbed.measure import Sample
+from cai.testbed.metrics import Sample
 
 N = 4
 TEXT, POLICY = "texts: ", "policy: "

@@ -14,15 +14,14 @@ from functools import cache
 from experiment import POLICY, Arm, Column, Experiment, Figures, Trial, run
 from rich.console import Console
 
-from cai.engine.loop import run_async
-from cai.rounds.dealing import kinds
-from cai.rounds.deciding import best_of, broken_rules, decision_of
-from cai.rounds.found import Series
-from cai.rounds.metrics import metrics, rules_of
-from cai.rounds.running import run_rounds
-from cai.rounds.schema import load_rounds
-from cai.testbed.pairs import write_pairs
-from cai.testbed.prompts import write_prompts
+from cai.engine.engine import run_async
+from cai.rounds.config import load_rounds
+from cai.rounds.controller import best_of, broken_rules, decision_of, run_rounds
+from cai.rounds.measure import metrics, rules_of
+from cai.rounds.splits import kinds
+from cai.rounds.state import Series
+from cai.testbed.chain import write_prompts
+from cai.testbed.feedback import write_pairs
 
 N_ROUNDS, PER_ROUND, N_ANCHORS, N_PEOPLE = 5, 120, 50, 60
 _COMMON = {"lr_scheduler_type": "cosine", "per_device_train_batch_size": 16, "save_strategy": "no"}

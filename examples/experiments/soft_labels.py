@@ -9,12 +9,11 @@ import numpy as np
 from experiment import POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of
 
-from cai.evaluation.calibration import ece
-from cai.evaluation.temperature import logistic
+from cai.evaluation.stats.calibration import ece, logistic
 from cai.testbed.feedback import Preference, by_truth
-from cai.testbed.policies import draw_prompts, policy_samples
-from cai.training.labels import LabelKind, LabelPlan
-from cai.training.reward_model import RewardModel
+from cai.testbed.metrics import draw_prompts, policy_samples
+from cai.training.plan import LabelKind, LabelPlan
+from cai.training.reward_model.model import RewardModel
 from cai.types import Message
 
 N_HELD_OUT, N_SAMPLES = 300, 2

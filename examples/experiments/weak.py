@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from cai.models.opening import embedded_folder
+from cai.models.registry import embedded_folder
 
 POLICY_NOISE, JUDGE_NOISE = 0.25, 0.55
 

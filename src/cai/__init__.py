@@ -8,51 +8,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cai.arena.blocking import evaluate
-    from cai.arena.plan import EvaluationPlan
-    from cai.constitution.loading import load_constitution
+    from cai.constitution.loader import load_constitution
     from cai.constitution.schema import Constitution, Principle
-    from cai.engine.spending.gate import Caps
+    from cai.engine.budget import Caps
     from cai.errors import CaiError
-    from cai.evaluation.policy_report import Evaluation
-    from cai.export.mixes import Mix, Mixing
-    from cai.export.selecting import Selection
-    from cai.jobs.pace import Pace, Part
-    from cai.jobs.prompt_source import PromptSource
-    from cai.judging.comparisons import Comparison
-    from cai.judging.judge import Judge, JudgePlan, judge
-    from cai.judging.scoring import Scored, ScorePlan, score
-    from cai.judging.verdicts import Verdict
-    from cai.models.opening import open_model
-    from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
+    from cai.evaluation.policies.evaluate import evaluate
+    from cai.evaluation.policies.plan import EvaluationPlan
+    from cai.evaluation.policies.results import Evaluation
+    from cai.export.mix_spec import Mix, Mixing
+    from cai.export.selection import Selection
+    from cai.methods.judging.pairwise import Judge, JudgePlan, judge
+    from cai.methods.judging.pointwise import Scored, ScorePlan, score
+    from cai.methods.judging.verdict import Comparison, Verdict
+    from cai.methods.revision import (
+        Chain,
+        RevisionPlan,
+        Round,
+        Speakers,
+        revise,
+        revise_chain,
+        speakers_of,
+    )
+    from cai.methods.roles import Speaker
+    from cai.methods.sampling import Samples, sample
+    from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling, Usage
+    from cai.models.registry import open_model
     from cai.models.scripted import ScriptedModel
-    from cai.prompts import TemplateSet, load_templates
-    from cai.report.writing import write_report
-    from cai.revision import Chain, RevisionPlan, Round, Speakers, revise, revise_chain, speakers_of
-    from cai.rounds.blocking import run_rounds
-    from cai.rounds.found import Series
+    from cai.report.build import write_report
+    from cai.rounds.controller import run_rounds
+    from cai.rounds.state import Series
     from cai.run import Run
-    from cai.sampling import Samples, sample
-    from cai.speaker import Speaker
-    from cai.training.carrying_out import Trained
-    from cai.training.conditioning import ConditionPlan
-    from cai.training.data.loading import TrainingData, load_training_data
-    from cai.training.dpo import train_dpo
-    from cai.training.kto import train_kto
-    from cai.training.labels import LabelPlan
-    from cai.training.plan import TrainPlan
+    from cai.runs.inputs import PromptSource
+    from cai.runs.options import Pace, Part
+    from cai.templates import TemplateSet, load_templates
+    from cai.training.data.load import TrainingData, load_training_data
+    from cai.training.plan import LabelPlan, TrainPlan
     from cai.training.reward import train_reward
-    from cai.training.reward_model import RewardModel
-    from cai.training.rewards.choice import (
+    from cai.training.reward_model.conditioning import ConditionPlan
+    from cai.training.reward_model.model import RewardModel
+    from cai.training.rewards.judges import GroupPlan
+    from cai.training.rewards.spec import (
         JudgeChoice,
         Penalties,
         RewardChoice,
         ScoreChoice,
         TrainedChoice,
     )
-    from cai.training.rewards.group_judge import GroupPlan
     from cai.training.rl import train_rl
-    from cai.training.sft import train_sft
+    from cai.training.run import Trained
+    from cai.training.trainers import train_dpo, train_kto, train_sft
     from cai.types import Message, Prompt, user_prompt
 
 __all__ = [
@@ -127,72 +131,72 @@ __all__ = [
 
 _HOMES = {
     "CaiError": "cai.errors",
-    "Caps": "cai.engine.spending.gate",
-    "Chain": "cai.revision",
-    "Choice": "cai.models.protocol",
-    "ChoiceModel": "cai.models.protocol",
-    "Comparison": "cai.judging.comparisons",
-    "Completion": "cai.models.protocol",
-    "ConditionPlan": "cai.training.conditioning",
+    "Caps": "cai.engine.budget",
+    "Chain": "cai.methods.revision",
+    "Choice": "cai.models.base",
+    "ChoiceModel": "cai.models.base",
+    "Comparison": "cai.methods.judging.verdict",
+    "Completion": "cai.models.base",
+    "ConditionPlan": "cai.training.reward_model.conditioning",
     "Constitution": "cai.constitution.schema",
-    "Evaluation": "cai.evaluation.policy_report",
-    "EvaluationPlan": "cai.arena.plan",
-    "GroupPlan": "cai.training.rewards.group_judge",
-    "Judge": "cai.judging.judge",
-    "JudgeChoice": "cai.training.rewards.choice",
-    "JudgePlan": "cai.judging.judge",
-    "LabelPlan": "cai.training.labels",
+    "Evaluation": "cai.evaluation.policies.results",
+    "EvaluationPlan": "cai.evaluation.policies.plan",
+    "GroupPlan": "cai.training.rewards.judges",
+    "Judge": "cai.methods.judging.pairwise",
+    "JudgeChoice": "cai.training.rewards.spec",
+    "JudgePlan": "cai.methods.judging.pairwise",
+    "LabelPlan": "cai.training.plan",
     "Message": "cai.types",
-    "Mix": "cai.export.mixes",
-    "Mixing": "cai.export.mixes",
-    "Model": "cai.models.protocol",
-    "Pace": "cai.jobs.pace",
-    "Part": "cai.jobs.pace",
-    "Penalties": "cai.training.rewards.choice",
+    "Mix": "cai.export.mix_spec",
+    "Mixing": "cai.export.mix_spec",
+    "Model": "cai.models.base",
+    "Pace": "cai.runs.options",
+    "Part": "cai.runs.options",
+    "Penalties": "cai.training.rewards.spec",
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
-    "PromptSource": "cai.jobs.prompt_source",
-    "RevisionPlan": "cai.revision",
-    "RewardChoice": "cai.training.rewards.choice",
-    "RewardModel": "cai.training.reward_model",
-    "Round": "cai.revision",
+    "PromptSource": "cai.runs.inputs",
+    "RevisionPlan": "cai.methods.revision",
+    "RewardChoice": "cai.training.rewards.spec",
+    "RewardModel": "cai.training.reward_model.model",
+    "Round": "cai.methods.revision",
     "Run": "cai.run",
-    "Samples": "cai.sampling",
-    "Sampling": "cai.models.protocol",
-    "ScoreChoice": "cai.training.rewards.choice",
-    "ScorePlan": "cai.judging.scoring",
-    "Scored": "cai.judging.scoring",
+    "Samples": "cai.methods.sampling",
+    "Sampling": "cai.models.base",
+    "ScoreChoice": "cai.training.rewards.spec",
+    "ScorePlan": "cai.methods.judging.pointwise",
+    "Scored": "cai.methods.judging.pointwise",
     "ScriptedModel": "cai.models.scripted",
-    "Selection": "cai.export.selecting",
-    "Series": "cai.rounds.found",
-    "Speaker": "cai.speaker",
-    "Speakers": "cai.revision",
-    "TemplateSet": "cai.prompts",
+    "Selection": "cai.export.selection",
+    "Series": "cai.rounds.state",
+    "Speaker": "cai.methods.roles",
+    "Speakers": "cai.methods.revision",
+    "TemplateSet": "cai.templates",
     "TrainPlan": "cai.training.plan",
-    "Trained": "cai.training.carrying_out",
-    "TrainedChoice": "cai.training.rewards.choice",
-    "TrainingData": "cai.training.data.loading",
-    "Usage": "cai.models.protocol",
-    "Verdict": "cai.judging.verdicts",
-    "evaluate": "cai.arena.blocking",
-    "judge": "cai.judging.judge",
-    "load_constitution": "cai.constitution.loading",
-    "load_templates": "cai.prompts",
-    "load_training_data": "cai.training.data.loading",
-    "open_model": "cai.models.opening",
-    "revise": "cai.revision",
-    "revise_chain": "cai.revision",
-    "run_rounds": "cai.rounds.blocking",
-    "sample": "cai.sampling",
-    "score": "cai.judging.scoring",
-    "speakers_of": "cai.revision",
-    "train_dpo": "cai.training.dpo",
-    "train_kto": "cai.training.kto",
+    "Trained": "cai.training.run",
+    "TrainedChoice": "cai.training.rewards.spec",
+    "TrainingData": "cai.training.data.load",
+    "Usage": "cai.models.base",
+    "Verdict": "cai.methods.judging.verdict",
+    "evaluate": "cai.evaluation.policies.evaluate",
+    "judge": "cai.methods.judging.pairwise",
+    "load_constitution": "cai.constitution.loader",
+    "load_templates": "cai.templates",
+    "load_training_data": "cai.training.data.load",
+    "open_model": "cai.models.registry",
+    "revise": "cai.methods.revision",
+    "revise_chain": "cai.methods.revision",
+    "run_rounds": "cai.rounds.controller",
+    "sample": "cai.methods.sampling",
+    "score": "cai.methods.judging.pointwise",
+    "speakers_of": "cai.methods.revision",
+    "train_dpo": "cai.training.trainers",
+    "train_kto": "cai.training.trainers",
     "train_reward": "cai.training.reward",
     "train_rl": "cai.training.rl",
-    "train_sft": "cai.training.sft",
+    "train_sft": "cai.training.trainers",
     "user_prompt": "cai.types",
-    "write_report": "cai.report.writing",
+    "write_report": "cai.report.build",
 }
 
 

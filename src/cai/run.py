@@ -7,33 +7,30 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.engine.loop import wait_for
-from cai.engine.storage.run_folder import RunFolder
-from cai.export.files import export_dataset, export_file
+from cai.data.prompts import SourceSummary
+from cai.engine.engine import wait_for
+from cai.engine.run_folder import RunFolder
 from cai.export.formats import Columns, Format
-from cai.export.mixes import NO_MIX, Mix, Mixing
-from cai.export.selecting import Selection
+from cai.export.mix_spec import NO_MIX, Mix, Mixing
+from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
-from cai.jobs.groups import GroupSource
-from cai.jobs.judging import JudgeJob, JudgeOutcome, run_judging
-from cai.jobs.pace import Pace
-from cai.jobs.probing import Verdicts
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.response_source import ResponseSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Outcome
-from cai.jobs.sampling import SampleJob, run_sampling
-from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Judged, Pairing
-from cai.judging.scoring import Scored, ScorePlan
-from cai.models.protocol import Model, Sampling
-from cai.records.bodies import read_done
-from cai.records.recipes import JudgeRecipe, RevisionRecipe, SampleRecipe, ScoreRecipe, recipe_as
-from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
-from cai.sampling import Samples
-from cai.sources.prompts import SourceSummary
-from cai.speaker import Speaker
+from cai.export.writers import export_dataset, export_file
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import Scored, ScorePlan
+from cai.methods.judging.ranking import Judged, Pairing
+from cai.methods.revision import Chain, RevisionPlan, Speakers, speakers_of
+from cai.methods.roles import Speaker
+from cai.methods.sampling import Samples
+from cai.models.base import Model, Sampling
+from cai.runs.config import JudgeRecipe, RevisionRecipe, SampleRecipe, ScoreRecipe, recipe_as
+from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
+from cai.runs.job import Outcome
+from cai.runs.judge import JudgeJob, JudgeOutcome, Verdicts, run_judging
+from cai.runs.options import Pace
+from cai.runs.records import read_done
+from cai.runs.revise import RevisionJob, run_revision
+from cai.runs.sample import SampleJob, run_sampling
+from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -65,7 +62,7 @@ class Run:
         Works in a notebook too, where it blocks until the run is done.
 
         Raises:
-            CaiError: As `cai.jobs.revision.run_revision`.
+            CaiError: As `cai.runs.revise.run_revision`.
         """
         speakers = model if isinstance(model, Speakers) else speakers_of(model)
         job = RevisionJob(_source(prompts), constitution, speakers, plan, seed)
@@ -85,7 +82,7 @@ class Run:
         """`k` responses of each policy to every prompt; resumes, and blocks, as `revise`.
 
         Raises:
-            CaiError: As `cai.jobs.sampling.run_sampling`.
+            CaiError: As `cai.runs.sample.run_sampling`.
         """
         job = SampleJob(_source(prompts), _speakers(model, Sampling()), k, seed)
         console = Console(stderr=True, quiet=is_quiet)
@@ -109,7 +106,7 @@ class Run:
         Resumes, and blocks, as `revise`.
 
         Raises:
-            CaiError: As `cai.jobs.judging.run_judging`.
+            CaiError: As `cai.runs.judge.run_judging`.
         """
         source = of if isinstance(of, GroupSource) else GroupSource(_names(of))
         judges = _speakers(model, Sampling(temperature=0.0))
@@ -132,7 +129,7 @@ class Run:
         """Scores each response of another run, or of files; resumes, and blocks, as `revise`.
 
         Raises:
-            CaiError: As `cai.jobs.scoring.run_scoring`.
+            CaiError: As `cai.runs.score.run_scoring`.
         """
         source = of if isinstance(of, ResponseSource) else ResponseSource(_names(of))
         judges = _speakers(model, Sampling(temperature=0.0))

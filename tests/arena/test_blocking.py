@@ -7,9 +7,9 @@ from made_evaluations import ONE, judge_by_worth, policy, requests, worths
 from small_runs import sampled, write_rows
 
 import cai
-from cai.arena.blocking import evaluate
 from cai.errors import UsageError
-from cai.models.opening import embedded_folder
+from cai.evaluation.policies.evaluate import evaluate
+from cai.models.registry import embedded_folder
 
 
 def test_policies_and_prompts_by_name_give_an_evaluation(tmp_path: Path):

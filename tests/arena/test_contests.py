@@ -6,13 +6,12 @@ import pytest
 from made_evaluations import evaluated, judge_by_worth, policy, requests, shown, worths
 from small_runs import quiet
 
-from cai.arena.accounts import Accounts
-from cai.arena.contests import Contests, Meeting, meetings
-from cai.arena.gathering import Gathering
-from cai.arena.plan import EvaluationPlan
 from cai.errors import EvaluationError
-from cai.evaluation.matches import Match
-from cai.jobs.pace import Pace
+from cai.evaluation.policies.matchups import Contests, Match, Meeting, meetings
+from cai.evaluation.policies.plan import EvaluationPlan
+from cai.evaluation.policies.responses import Gathering
+from cai.runs.options import Pace
+from cai.runs.shared_budget import Accounts
 
 
 @pytest.mark.parametrize(

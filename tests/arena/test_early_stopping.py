@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from made_evaluations import evaluated, judge_by_worth, policy, worths
 
-from cai.arena.plan import EvaluationPlan
-from cai.arena.stopping import FIRST_LOOK
-from cai.evaluation.policy_report import Evaluation
-from cai.evaluation.sequential import Betting, share_of_error
+from cai.evaluation.policies.judging import FIRST_LOOK
+from cai.evaluation.policies.plan import EvaluationPlan
+from cai.evaluation.policies.results import Evaluation
+from cai.evaluation.stats.sequential import Betting, share_of_error
 
 STOPPING = EvaluationPlan(error_rate=0.05)
 REMARK = (

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from small_runs import sampled, write_rows
 
-from cai.arena.entrants import open_entrants, parse_entrants
 from cai.errors import UsageError
-from cai.models.opening import embedded_folder
-from cai.models.protocol import Sampling
+from cai.evaluation.policies.policies import open_entrants, parse_entrants
+from cai.models.base import Sampling
+from cai.models.registry import embedded_folder
 
 
 def named(*texts: str) -> list[tuple[str, str]]:

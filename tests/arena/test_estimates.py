@@ -15,13 +15,13 @@ from made_evaluations import (
 )
 from small_runs import quiet, write_rows
 
-from cai.arena.entrants import Entrant
-from cai.arena.estimating import Estimates, estimate
-from cai.arena.plan import EvaluationPlan, Judging
 from cai.errors import JournalError, UsageError
-from cai.jobs.pace import Pace
+from cai.evaluation.policies.dry_run import Estimates, estimate
+from cai.evaluation.policies.plan import EvaluationPlan, Judging
+from cai.evaluation.policies.policies import Entrant
+from cai.methods.roles import Speaker
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
+from cai.runs.options import Pace
 
 CHECKED = EvaluationPlan(checks=(ONE,))
 N = 40

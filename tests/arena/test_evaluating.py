@@ -16,18 +16,18 @@ from made_evaluations import (
 )
 from small_runs import TWO, quiet, sampled
 
-from cai.arena.entrants import Entrant
-from cai.arena.evaluating import evaluate_policies
-from cai.arena.plan import EvaluationPlan, Judging
 from cai.constitution.schema import Constitution
-from cai.engine.spending.gate import Caps
+from cai.engine.budget import Caps
 from cai.errors import JournalError, ModelError, RunStopped, UsageError
-from cai.evaluation.kept import kept
-from cai.evaluation.policy_report import Evaluation
-from cai.jobs.pace import Pace, Part
-from cai.models.protocol import Sampling
+from cai.evaluation.policies.evaluate import evaluate_policies
+from cai.evaluation.policies.plan import EvaluationPlan, Judging
+from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.results import Evaluation
+from cai.evaluation.results_file import kept
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
+from cai.runs.options import Pace, Part
 from cai.types import Message
 
 

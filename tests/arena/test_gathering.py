@@ -8,19 +8,18 @@ from made_evaluations import evaluated, judge_by_worth, n_asked, policy, request
 from made_runs import FAILED, made_run, samples
 from small_runs import quiet, sampled, write_requests, write_rows
 
-from cai.arena.accounts import Accounts
-from cai.arena.answers import Answers, Prompts
-from cai.arena.entrants import Entrant
-from cai.arena.gathering import Gathering
-from cai.engine.storage.records import Failure
+from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.sampling import SampleJob, run_sampling
-from cai.models.protocol import Sampling
+from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.responses import Answers, Gathering, Prompts
+from cai.methods.roles import Speaker
+from cai.methods.sampling import Samples
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.sampling import Samples
-from cai.speaker import Speaker
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
+from cai.runs.sample import SampleJob, run_sampling
+from cai.runs.shared_budget import Accounts
 from cai.types import Message
 
 

@@ -10,9 +10,9 @@ from made_verdicts import judge_recipe, judged, judged_run, judgement
 from server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
 from serving import CallCai, spec
 
-from cai.engine.storage.records import Failure
-from cai.judging.judge import JudgePlan
-from cai.models.opening import embedded_folder
+from cai.engine.run_files import Failure
+from cai.methods.judging.pairwise import JudgePlan
+from cai.models.registry import embedded_folder
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)

@@ -7,10 +7,10 @@ import pytest
 from made_verdicts import judge_recipe, judged, judged_run, judgement
 from serving import CallCai
 
-from cai.engine.storage.records import Failure
-from cai.engine.storage.run_folder import RunFolder
-from cai.judging.judge import JudgePlan
-from cai.records.recipes import SampleRecipe, Source
+from cai.engine.run_files import Failure
+from cai.engine.run_folder import RunFolder
+from cai.methods.judging.pairwise import JudgePlan
+from cai.runs.config import SampleRecipe, Source
 
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
 JUDGE, OTHER = "openai:gpt-4o@localhost:8000/v1", "claude-3-opus"

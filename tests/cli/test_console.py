@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.cli.console import printable
+from cai.cli.tables import printable
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cai.cli.constitution import constitution
-from cai.constitution.loading import load_constitution, shipped_constitutions
+from cai.constitution.loader import load_constitution, shipped_constitutions
 from cai.errors import CaiError
 
 GOOD = "name: good\nprinciples:\n- {id: kind, text: It is kind., judge: 'Which is kinder?'}\n"

@@ -8,11 +8,11 @@ import pytest
 from reading_pages import read
 from serving import CallCai, Ended
 
-from cai.constitution.loading import load_constitution
-from cai.models.opening import embedded_folder
+from cai.constitution.loader import load_constitution
+from cai.models.registry import embedded_folder
 from cai.run import Run
+from cai.testbed.feedback import JUDGED_UNDER
 from cai.testbed.oracle import read_request
-from cai.testbed.settings import JUDGED_UNDER
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from serving import CallCai
 
-from cai.models.opening import embedded_folder
+from cai.models.registry import embedded_folder
 
 HAS_WEIGHTS = (embedded_folder() / "model.safetensors").exists()
 

@@ -15,8 +15,8 @@ from server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
 from serving import CallCai, Ended, spec, start_cai
 from small_runs import write_rows
 
-from cai.evaluation.kept import kept
-from cai.evaluation.policy_report import Evaluation
+from cai.evaluation.policies.results import Evaluation
+from cai.evaluation.results_file import kept
 
 CONSTITUTION = """
 name: two

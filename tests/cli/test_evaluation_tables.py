@@ -6,9 +6,9 @@ import pytest
 from made_evaluations import ONE, evaluated, judge_by_worth, policy, requests, worths
 from small_runs import TWO
 
-from cai.arena.plan import EvaluationPlan
-from cai.cli.evaluation_tables import show_evaluation
-from cai.cli.policy_columns import policy_tables
+from cai.cli.evaluate import show_evaluation
+from cai.cli.tables import policy_tables
+from cai.evaluation.policies.plan import EvaluationPlan
 
 
 @pytest.mark.parametrize(("n", "n_tables"), [(2, 1), (6, 3)])

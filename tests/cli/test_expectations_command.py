@@ -9,7 +9,7 @@ from judging_servers import by_letters, in_words, letter
 from server import Json, LocalServer, Received, chat, refusal
 from serving import CallCai, Ended, spec
 
-from cai.models.opening import embedded_folder
+from cai.models.registry import embedded_folder
 
 CONSTITUTION = """
 name: three

@@ -10,11 +10,11 @@ from server import Json, LocalServer, Received, chat, chat_logprobs, refusal
 from serving import CallCai, Ended, spec, told_by_request, write_prompts
 from small_runs import write_rows
 
-from cai.engine.storage.run_folder import RunFolder
-from cai.judging.judge import JudgePlan
-from cai.judging.verdicts import Outcome
-from cai.records.recipes import JudgeRecipe, recipe_as
+from cai.engine.run_folder import RunFolder
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.verdict import Outcome
 from cai.run import Run
+from cai.runs.config import JudgeRecipe, recipe_as
 
 CONSTITUTION = """
 name: two

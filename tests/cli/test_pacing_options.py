@@ -16,7 +16,7 @@ import yaml
 from server import Json, LocalServer, Received, refusal
 from serving import CallCai, Ended, serving, spec, told_by_request, write_prompts
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.run import Run
 
 N_PROMPTS = 40

@@ -6,8 +6,8 @@ import pytest
 from server import chat
 from serving import spec
 
-from cai.constitution.loading import load_constitution
-from cai.prompts import STEPS, load_templates, shipped_sets
+from cai.constitution.loader import load_constitution
+from cai.templates import STEPS, load_templates, shipped_sets
 
 PRINCIPLE = load_constitution("testbed").principles[0]
 

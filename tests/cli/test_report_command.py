@@ -10,8 +10,8 @@ from made_runs import chain, made_run, revised
 from serving import CallCai, Ended
 
 import cai
-from cai.engine.storage.run_folder import RunFolder
-from cai.records.recipes import REWARD
+from cai.engine.run_folder import RunFolder
+from cai.runs.config import REWARD
 
 
 @pytest.fixture

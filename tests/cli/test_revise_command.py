@@ -14,7 +14,7 @@ import pytest
 from server import Json, LocalServer, Received, refusal
 from serving import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.run import Run
 
 TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."

@@ -9,7 +9,7 @@ from judging_servers import by_letters
 from server import Json, LocalServer, Received, chat, refusal
 from serving import CallCai, Ended, spec, write_prompts
 
-from cai.recipe.loading import preset_text
+from cai.pipeline.loader import preset_text
 from cai.run import Run
 
 CONSTITUTION = """

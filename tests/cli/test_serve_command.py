@@ -21,9 +21,9 @@ from server import Json, Received, chat
 from serving import MAIN, CallCai, serving, spec, told_by_request
 from tiny_rewards import save_reward_model
 
-from cai.prompts import load_templates
-from cai.training.principled import RewardTemplate
-from cai.training.reward_facts import NamedConstitution, RewardFacts, write_facts
+from cai.templates import load_templates
+from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
+from cai.training.reward_model.principles import RewardTemplate
 
 TEMPLATE = RewardTemplate.of(load_templates("chat"))
 KIND = NamedConstitution(name="kind", hash="0" * 12, principles={"kind": "The response is kind."})

@@ -15,10 +15,10 @@ import pytest
 from server import Json, LocalServer, Received, refusal
 from serving import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
 
-from cai.engine.storage.lock import FolderLock, writer_of
-from cai.engine.storage.recipe import JsonValue
-from cai.engine.storage.run_folder import RunFolder
-from cai.records.recipes import REWARD
+from cai.engine.lock import FolderLock, writer_of
+from cai.engine.run_files import JsonValue
+from cai.engine.run_folder import RunFolder
+from cai.runs.config import REWARD
 
 TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
 

@@ -12,11 +12,11 @@ from server import Json, LocalServer, Received, chat, chat_tokens
 from serving import CallCai, Ended, spec
 from suite_rows import options_of, write_lamps, write_sides, write_turns
 
-from cai.cli.suites_table import suites_table
-from cai.evaluation.bootstrap import Estimate
-from cai.evaluation.kept import kept
-from cai.evaluation.policy_report import Suite
-from cai.suites.running import SuitesFound
+from cai.cli.suites import suites_table
+from cai.evaluation.policies.results import Suite
+from cai.evaluation.results_file import kept
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.suites.run import SuitesFound
 
 CONSTITUTION = "name: two\nprinciples:\n- {id: long, text: 'Be long.'}\n"
 

@@ -19,10 +19,10 @@ with warnings.catch_warnings():
 
 from cai.errors import TrainingError
 from cai.export.data_files import Kind
-from cai.prompts import load_templates
-from cai.training.memory import memory_errors
-from cai.training.principled import RewardTemplate
-from cai.training.reward_facts import NamedConstitution, RewardFacts, write_facts
+from cai.templates import load_templates
+from cai.training.base_model import memory_errors
+from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
+from cai.training.reward_model.principles import RewardTemplate
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

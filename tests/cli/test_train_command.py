@@ -18,12 +18,12 @@ with warnings.catch_warnings():
     import torch
     from safetensors.torch import load_file
 
-    import cai.training.sft  # noqa: F401  here, so that its warnings are no errors below
+    import cai.training.trainers  # noqa: F401  here, so that its warnings are no errors below
 
-from cai.engine.loop import run_async
-from cai.models.opening import open_model
-from cai.models.protocol import Sampling
-from cai.training.reward_model import RewardModel
+from cai.engine.engine import run_async
+from cai.models.base import Sampling
+from cai.models.registry import open_model
+from cai.training.reward_model.model import RewardModel
 from cai.types import Message, user_prompt
 
 # TRL uses names that transformers has given new ones

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.constitution.loading import load_constitution, parse_constitution
+from cai.constitution.loader import load_constitution, parse_constitution
 from cai.errors import ConstitutionError
 
 BAD_INPUTS = Path(__file__).parents[2].parent / "shared" / "data" / "bad_inputs"

@@ -4,8 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from cai.constitution.checks import Finding, check_constitution, double_negative
-from cai.constitution.loading import load_constitution
+from cai.constitution.lint import Finding, check_constitution, double_negative
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Criterion, Expectation, FewShot, Principle
 
 KIND = Principle(id="kind", text="The response is kind to the user.", judge="Which is kinder?")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.constitution.loading import (
+from cai.constitution.loader import (
     constitutions_folder,
     load_constitution,
     parse_constitution,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cai.constitution.checks import check_constitution
-from cai.constitution.loading import load_constitution, shipped_constitutions
+from cai.constitution.lint import check_constitution
+from cai.constitution.loader import load_constitution, shipped_constitutions
 
 OURS = ["harmless", "helpful", "honest"]
 

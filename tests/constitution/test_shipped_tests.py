@@ -2,10 +2,9 @@
 
 import pytest
 
-from cai.constitution.loading import load_constitution, shipped_constitutions
+from cai.constitution.loader import load_constitution, shipped_constitutions
 from cai.constitution.schema import Expectation, Principle
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.truth import finding
+from cai.testbed.oracle import finding, read_request, read_response
 
 OURS = ["harmless", "helpful", "honest"]
 TESTBED = [

@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 from slow_servers import SlowServer, Spread
 
-from cai.engine.calls.call import EXAMPLE, Example
-from cai.engine.calls.retry import Retry
+from cai.engine.budget import Account, Caps, Ledger
+from cai.engine.calls import EXAMPLE, Example, Retry
+from cai.engine.database import Database
 from cai.engine.engine import Engine, Scheduling
-from cai.engine.spending.gate import Caps
-from cai.engine.spending.ledger import Account, Ledger
-from cai.engine.storage.database import Database
-from cai.engine.storage.journal import Journal
-from cai.engine.storage.writer import Writer
+from cai.engine.journal import Journal
+from cai.engine.writer import Writer
 from cai.errors import ModelUnavailable, RunStopped, UsageError
-from cai.models.protocol import ChoiceModel, Completion, Limits, Model, Sampling, Usage
+from cai.models.base import ChoiceModel, Completion, Limits, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 

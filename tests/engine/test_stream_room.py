@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cai.engine.calls.call import EXAMPLE
-from cai.engine.streaming import READ_AHEAD, AtMost, stream
+from cai.engine.calls import EXAMPLE
+from cai.engine.stream import READ_AHEAD, AtMost, stream
 from cai.errors import CaiError, ModelUnavailable, RunStopped
 
 STOP = RunStopped("The cap is reached.")

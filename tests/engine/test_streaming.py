@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from cai.engine.streaming import READ_AHEAD, AtMost, ItemFailure, stream
+from cai.engine.stream import READ_AHEAD, AtMost, ItemFailure, stream
 from cai.errors import (
     CaiError,
     ContextLengthError,
@@ -115,7 +115,7 @@ async def test_an_unforeseen_failure_is_data_with_its_type_and_its_traceback_in_
     async def broken(number: int) -> float:
         return 1 / number
 
-    with caplog.at_level(logging.DEBUG, "cai.engine.streaming"):
+    with caplog.at_level(logging.DEBUG, "cai.engine.stream"):
         pairs = await gathered([0, 1], broken)
     failure = dict(pairs)[0]
     assert isinstance(failure, ItemFailure)

@@ -10,15 +10,13 @@ from made_verdicts import Said, judged, judgement
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
-from cai.evaluation.agreement import agreement
-from cai.evaluation.agreement_report import AgreementReport
-from cai.evaluation.calibration import Bin
-from cai.evaluation.costs import Prices
-from cai.judging.comparisons import Candidate, Group, Label
-from cai.judging.judge import Judge, JudgePlan
-from cai.judging.ranking import Bench, Contest, Judged, judge_group
-from cai.judging.verdicts import verdict_of
-from cai.models.protocol import Usage
+from cai.evaluation.judge.agreement import AgreementReport, agreement
+from cai.evaluation.judge.cost import Prices
+from cai.evaluation.stats.calibration import Bin
+from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.ranking import Bench, Contest, Judged, judge_group
+from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
+from cai.models.base import Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
 

@@ -14,12 +14,11 @@ from made_verdicts import judge_recipe, judged, judgement
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError
-from cai.evaluation.audit import AuditReport, audit
-from cai.evaluation.figures import LABELS, OUTCOMES, READABLE
-from cai.judging.comparisons import Candidate, Group, Label
-from cai.judging.judge import Judge, JudgePlan
-from cai.judging.ranking import Bench, Contest, Judged, judge_group
-from cai.judging.verdicts import UNREADABLE, Outcome, verdict_of
+from cai.evaluation.judge.audit import AuditReport, audit
+from cai.evaluation.judge.label_metrics import LABELS, OUTCOMES, READABLE
+from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.ranking import Bench, Contest, Judged, judge_group
+from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome, verdict_of
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
 

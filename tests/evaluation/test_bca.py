@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cai.evaluation.bca import bca_interval, expanded_quantile
-from cai.evaluation.bootstrap import Floats, bootstrap, bootstrap_all
+from cai.evaluation.stats.bootstrap import (
+    Floats,
+    bca_interval,
+    bootstrap,
+    bootstrap_all,
+    expanded_quantile,
+)
 
 
 @pytest.mark.parametrize(("n", "error"), [(6, 0.011), (11, 0.001), (31, 1e-4), (1001, 1e-6)])

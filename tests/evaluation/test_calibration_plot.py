@@ -6,9 +6,8 @@ import pytest
 from made_verdicts import judged, judgement
 
 from cai.errors import EvaluationError, UsageError
-from cai.evaluation.agreement import agreement
-from cai.evaluation.agreement_report import AgreementReport
-from cai.evaluation.calibration_plot import calibration_figure, draw_calibration
+from cai.evaluation.judge.agreement import AgreementReport, agreement
+from cai.evaluation.judge.calibration_plot import calibration_figure, draw_calibration
 
 SAID = [(0.95, "a")] * 6 + [(0.95, "b")] * 2 + [(0.25, "b")] * 3 + [(0.55, "a")]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.evaluation.family import families, kinship
+from cai.evaluation.judge.self_preference import families, kinship
 
 
 @pytest.mark.parametrize(

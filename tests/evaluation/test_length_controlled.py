@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from made_matches import add_matches
 
-from cai.evaluation.bootstrap import Estimate, Floats, Integers
-from cai.evaluation.length_controlled import length_controlled
-from cai.evaluation.logistic import fit_curve, is_separable, sigmoid
-from cai.evaluation.matches import Matches
-from cai.evaluation.win_rates import WinRate, win_rates
+from cai.evaluation.policies.matchups import Matches
+from cai.evaluation.policies.win_rates import WinRate, win_rates
+from cai.evaluation.stats.bootstrap import Estimate, Floats, Integers
+from cai.evaluation.stats.length_control import fit_curve, is_separable, length_controlled, sigmoid
 
 LONGER, SHORTER = (99, 199), (199, 99)
 

@@ -9,9 +9,9 @@ from made_matches import add_matches, matches_of
 from scipy.optimize import minimize
 
 from cai.errors import EvaluationError
-from cai.evaluation.bradley_terry import Schedule, strengths, strengths_of_each
-from cai.evaluation.matches import Matches
-from cai.evaluation.ratings import POINTS, Rating, ratings
+from cai.evaluation.policies.matchups import Matches
+from cai.evaluation.policies.ratings import POINTS, Rating, ratings
+from cai.evaluation.stats.bradley_terry import Schedule, strengths, strengths_of_each
 
 TEN = [f"round {i}" for i in range(10)]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cai.errors import EvaluationError
-from cai.evaluation.bootstrap import share_estimate
-from cai.evaluation.sample_size import (
+from cai.evaluation.stats.bootstrap import share_estimate
+from cai.evaluation.stats.sample_size import (
     advice,
     half_width,
     planned_spread,

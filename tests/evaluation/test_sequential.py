@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cai.errors import EvaluationError
-from cai.evaluation.sequential import Betting, share_of_error
+from cai.evaluation.stats.sequential import Betting, share_of_error
 
 
 def after(scores: list[float], alpha: float = 0.05) -> Betting:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cai.evaluation.bootstrap import (
+from cai.evaluation.stats.bootstrap import (
     Floats,
     Integers,
     bootstrap,
@@ -11,11 +11,15 @@ from cai.evaluation.bootstrap import (
     share_estimate,
     unit_of,
 )
-from cai.evaluation.calibration import Bin, brier, calibration_curve, ece, ece_by_side
-from cai.evaluation.statistics import (
+from cai.evaluation.stats.calibration import (
+    Bin,
     Overlap,
     accuracy_points,
+    brier,
+    calibration_curve,
     confusion_rows,
+    ece,
+    ece_by_side,
     pearson,
     percent_agreement,
     ranks,

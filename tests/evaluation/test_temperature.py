@@ -6,7 +6,7 @@ import random
 import pytest
 
 from cai.errors import EvaluationError
-from cai.evaluation.temperature import fit_temperature, logistic
+from cai.evaluation.stats.calibration import fit_temperature, logistic
 
 
 def test_a_judge_of_one_certainty_is_made_as_sure_as_it_is_right():

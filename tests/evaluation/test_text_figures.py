@@ -7,16 +7,16 @@ from math import sqrt
 import pytest
 
 from cai.errors import UsageError
-from cai.evaluation.text_figures import (
+from cai.evaluation.policies.text_metrics import (
     Batch,
     boilerplate,
     distinct,
     self_similarity,
     text_figures,
 )
-from cai.revision_flags import is_refusal
-from cai.testbed.vocabulary import EVASIONS, KIND, PREACHING, RUDE
-from cai.training.watching.metrics import METRICS
+from cai.methods.revision_flags import is_refusal
+from cai.testbed.world import EVASIONS, KIND, PREACHING, RUDE
+from cai.training.monitor.monitor import METRICS
 
 WORDS = ("a", "lamp", "gate", "goat", "bell", "key", "and", "the", "of", "near")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_matches import add_matches, matches_of
 
-from cai.evaluation.matches import Match, Matches
-from cai.evaluation.win_rates import win_rates
+from cai.evaluation.policies.matchups import Match, Matches
+from cai.evaluation.policies.win_rates import win_rates
 
 
 def test_a_win_rate_by_hand():

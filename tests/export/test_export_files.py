@@ -21,19 +21,19 @@ from made_runs import (
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
-from cai.export.exporting import Export
-from cai.export.files import SUFFIXES, export_dataset, export_file
+from cai.export.export import Export
 from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
 from cai.export.summary import ExportSummary
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.models.protocol import Sampling
+from cai.export.writers import SUFFIXES, export_dataset, export_file
+from cai.methods.revision import RevisionPlan, Speakers
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.revision import RevisionPlan, Speakers
-from cai.speaker import Speaker
+from cai.runs.inputs import PromptSource
+from cai.runs.revise import RevisionJob, run_revision
+from cai.templates import load_templates
 
 
 def read_back(path: Path) -> list[Row]:

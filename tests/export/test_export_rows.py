@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from made_runs import FAILED, FOUND_NOTHING, MIXED, chain, made_run, revised
 
-from cai.engine.storage.records import Failure
-from cai.export.exporting import Export
+from cai.engine.run_files import Failure
+from cai.export.export import Export
 from cai.export.formats import Format, Row
-from cai.export.selecting import Selection, is_sft_prompt
+from cai.export.selection import Selection, is_sft_prompt
 from cai.export.summary import ExportSummary
-from cai.models.protocol import Completion
-from cai.revision import Chain
-from cai.revision_flags import Flag
+from cai.methods.revision import Chain
+from cai.methods.revision_flags import Flag
+from cai.models.base import Completion
 from cai.types import Message, Prompt, user_prompt
 
 

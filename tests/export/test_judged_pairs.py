@@ -14,15 +14,15 @@ import pytest
 from made_runs import FAILED, Contests, contested, judged_with, made_run
 from made_verdicts import judgement
 
-from cai.engine.storage.records import Failure
-from cai.export.exporting import Export
+from cai.engine.run_files import Failure
+from cai.export.examples import pairs_of_judged
+from cai.export.export import Export
 from cai.export.formats import Format, Row
-from cai.export.judged import pairs_of_judged
-from cai.export.selecting import PairChoice, Selection
+from cai.export.rows import LeftOut, Pair
+from cai.export.selection import PairChoice, Selection
 from cai.export.summary import ExportSummary
-from cai.export.units import LeftOut, Pair
-from cai.judging.ranking import Contest, Judged, strengths
-from cai.judging.verdicts import Outcome, verdict_of
+from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.verdict import Outcome, verdict_of
 
 BEST_WORST, ALL, ONE = (Selection(pairs=choice) for choice in ("best-worst", "all", "one"))
 

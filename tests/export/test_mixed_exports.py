@@ -10,12 +10,12 @@ from made_runs import MIXED, chain, contested, made_run, revised, samples
 from small_runs import write_rows
 
 import cai
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, SourceError, UsageError
-from cai.export.files import SUFFIXES, export_dataset, export_file
 from cai.export.formats import Columns, Format
-from cai.export.mixes import Mix, Mixing
-from cai.export.selecting import Selection, is_sft_prompt
+from cai.export.mix_spec import Mix, Mixing
+from cai.export.selection import Selection, is_sft_prompt
+from cai.export.writers import SUFFIXES, export_dataset, export_file
 from cai.types import Message
 
 HARMLESS = Path(__file__).parents[2].parent / "shared/data/hh-rlhf/harmless-base.test.even.jsonl"

@@ -7,11 +7,11 @@ import pytest
 from small_runs import write_rows
 
 from cai.errors import SourceError, UsageError
-from cai.export.contents import unit_key
 from cai.export.data_files import Kind
-from cai.export.mixes import Mix, Mixing
+from cai.export.dedup import unit_key
+from cai.export.mix_spec import Mix, Mixing
 from cai.export.mixing import Drawn, draw, woven_in
-from cai.export.units import Pair, prompt_of
+from cai.export.rows import Pair, prompt_of
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,15 @@ from made_runs import (
     scored,
 )
 
-from cai.engine.storage.records import Failure
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_files import Failure
+from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
-from cai.export.exporting import Export
-from cai.export.files import export_file
+from cai.export.export import Export
 from cai.export.formats import Format, Row
-from cai.export.selecting import Selection
+from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
-from cai.records.bodies import Body
+from cai.export.writers import export_file
+from cai.runs.records import Body
 
 
 def rows_of(

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from made_runs import FAILED, chain, contested, made_run, revised, samples
 
-from cai.engine.storage.records import Failure
-from cai.export.exporting import Export
+from cai.engine.run_files import Failure
+from cai.export.dedup import NearDuplicates
+from cai.export.export import Export
 from cai.export.formats import Format, Row
-from cai.export.near_duplicates import NearDuplicates
-from cai.export.selecting import Selection
+from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
-from cai.judging.ranking import Judged
-from cai.records.bodies import Body
+from cai.methods.judging.ranking import Judged
+from cai.runs.records import Body
 
 LONG, SHORT = "a longer text", "short"
 

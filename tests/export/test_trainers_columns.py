@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from made_runs import chain, contested, made_run, revised
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
-from cai.export.exporting import Export
+from cai.export.export import Export
 from cai.export.formats import Columns, Format
 from cai.export.summary import ExportSummary
-from cai.models.protocol import Completion
-from cai.revision import Chain
+from cai.methods.revision import Chain
+from cai.models.base import Completion
 from cai.types import Message, Prompt
 
 TURNS = (Message("system", "Be brief."), Message("user", "Hi."), Message("assistant", "Yes?"),

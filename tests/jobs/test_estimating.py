@@ -4,12 +4,11 @@ import math
 
 import pytest
 
-from cai.engine.calls.lane import LaneView
-from cai.engine.spending.ledger import Ledger
-from cai.engine.spending.prices import Price, PriceList
-from cai.engine.telling.snapshot import Snapshot
-from cai.jobs.estimating import RoleEstimate, Spread, estimate
-from cai.models.protocol import Usage
+from cai.engine.budget import Ledger, Price, PriceList
+from cai.engine.endpoint import LaneView
+from cai.engine.progress import Snapshot
+from cai.models.base import Usage
+from cai.runs.options import RoleEstimate, Spread, estimate
 
 PRICES = PriceList(({"judge-model": Price(million_in_usd=10, million_out_usd=20)},))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import ContextLengthError, ModelError
-from cai.jobs.failing import error_of
+from cai.runs.job import error_of
 
 LONG = ("ContextLengthError", "It is too long.")
 KEY = ("ModelError", "It wants a key.")

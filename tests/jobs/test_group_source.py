@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from small_runs import revised, sampled, write_rows
 
-from cai.engine.storage.records import Failure, Record
-from cai.engine.storage.run_folder import RunFolder
+from cai.data.pair_columns import PairOptions
+from cai.engine.run_files import Failure, Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError, SourceError, UsageError
-from cai.jobs.groups import GroupSource
-from cai.judging.comparisons import Candidate, Group
-from cai.sources.pair_columns import PairOptions
+from cai.methods.judging.verdict import Candidate, Group
+from cai.runs.inputs import GroupSource
 
 
 def groups(source: GroupSource) -> dict[str, Group]:

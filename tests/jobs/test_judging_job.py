@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 from small_runs import TWO, quiet, revised, sampled, write_rows
 
-from cai.constitution.loading import load_constitution
-from cai.engine.storage.run_folder import RunFolder
+from cai.constitution.loader import load_constitution
+from cai.engine.run_folder import RunFolder
 from cai.errors import (
     ContextLengthError,
     JournalError,
@@ -23,18 +23,18 @@ from cai.errors import (
     SourceError,
     UsageError,
 )
-from cai.jobs.groups import GroupSource
-from cai.jobs.judging import JudgeJob, JudgeOutcome, run_judging
-from cai.jobs.pace import Pace
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Judged
-from cai.judging.verdicts import Outcome
-from cai.models.protocol import Choice, Sampling, Usage
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.ranking import Judged
+from cai.methods.judging.verdict import Outcome
+from cai.methods.roles import Speaker
+from cai.models.base import Choice, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.records.bodies import read_done
-from cai.records.recipes import JudgeRecipe, recipe_as
-from cai.speaker import Speaker
+from cai.runs.config import JudgeRecipe, recipe_as
+from cai.runs.inputs import GroupSource
+from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
+from cai.runs.options import Pace
+from cai.runs.records import read_done
+from cai.templates import load_templates
 from cai.types import Message
 
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from cai.engine.spending.gate import Caps
+from cai.engine.budget import Caps
 from cai.errors import UsageError
-from cai.jobs.pace import WHOLE, Pace, Part
+from cai.runs.options import WHOLE, Pace, Part
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 20])

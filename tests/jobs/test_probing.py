@@ -10,13 +10,12 @@ from serving import spec
 
 from cai.constitution.schema import Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.jobs.judging import first_question
-from cai.jobs.probing import Trial, Verdicts, read_judges
-from cai.judging.judge import Judge
-from cai.models.opening import open_model
-from cai.models.protocol import Completion, Model, Sampling
+from cai.methods.judging.pairwise import Judge
+from cai.methods.roles import Speaker
+from cai.models.base import Completion, Model, Sampling
+from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
+from cai.runs.judge import Trial, Verdicts, first_question, read_judges
 from cai.types import Message
 
 PRINCIPLE = Principle(id="stay-polite", text="Be polite.")

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from small_runs import revised, sampled, write_rows
 
-from cai.engine.storage.records import Failure, Record
-from cai.engine.storage.run_folder import RunFolder
+from cai.data.responses import ResponseOptions
+from cai.engine.run_files import Failure, Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import SourceError, UsageError
-from cai.jobs.response_source import ResponseSource
-from cai.judging.comparisons import Candidate
-from cai.sources.responses import ResponseOptions
+from cai.methods.judging.verdict import Candidate
+from cai.runs.inputs import ResponseSource
 
 
 def texts(source: ResponseSource) -> dict[str, str]:

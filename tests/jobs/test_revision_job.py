@@ -10,21 +10,21 @@ import yaml
 from rich.console import Console
 from serving import write_prompts
 
-from cai.constitution.loading import load_constitution
-from cai.engine.storage.run_folder import RunFolder
+from cai.constitution.loader import load_constitution
+from cai.data.prompts import SourceSummary
+from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, ModelError, SourceError, UsageError
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.jobs.running import Outcome
-from cai.models.protocol import Completion, Sampling, Usage
+from cai.methods.revision import Chain, RevisionPlan, Speakers, speakers_of
+from cai.methods.roles import Speaker
+from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.records.bodies import read_done
-from cai.records.recipes import RevisionRecipe, recipe_as
-from cai.revision import Chain, RevisionPlan, Speakers, speakers_of
-from cai.sources.prompts import SourceSummary
-from cai.speaker import Speaker
+from cai.runs.config import RevisionRecipe, recipe_as
+from cai.runs.inputs import PromptSource
+from cai.runs.job import Outcome
+from cai.runs.options import Pace
+from cai.runs.records import read_done
+from cai.runs.revise import RevisionJob, run_revision
+from cai.templates import load_templates
 from cai.types import Message
 
 CONSTITUTION = load_constitution("testbed")

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 from small_runs import quiet, write_requests
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.data.prompts import SourceSummary
+from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, SourceError, UsageError
-from cai.jobs.pace import Pace
-from cai.jobs.running import Outcome
-from cai.jobs.sampling import SampleJob, run_sampling
-from cai.models.protocol import Completion, Sampling
+from cai.methods.roles import Speaker
+from cai.methods.sampling import Samples
+from cai.models.base import Completion, Sampling
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.records.bodies import read_done
-from cai.records.recipes import SampleRecipe, recipe_as
-from cai.sampling import Samples
-from cai.sources.prompts import SourceSummary
-from cai.speaker import Speaker
+from cai.runs.config import SampleRecipe, recipe_as
+from cai.runs.job import Outcome
+from cai.runs.options import Pace
+from cai.runs.records import read_done
+from cai.runs.sample import SampleJob, run_sampling
+from cai.templates import load_templates
 from cai.types import Message
 
 IDS = ["one", "two", "three"]

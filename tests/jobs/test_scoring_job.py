@@ -11,17 +11,17 @@ import pytest
 from rich.console import Console
 from small_runs import TWO, quiet, revised, sampled
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError, ModelError, NoLogprobs, UsageError
-from cai.jobs.pace import Pace
-from cai.jobs.response_source import ResponseSource
-from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
-from cai.judging.scoring import Scored, ScorePlan
-from cai.models.protocol import Sampling
+from cai.methods.judging.pointwise import Scored, ScorePlan
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.records.bodies import read_done
-from cai.records.recipes import ScoreRecipe, recipe_as
-from cai.speaker import Speaker
+from cai.runs.config import ScoreRecipe, recipe_as
+from cai.runs.inputs import ResponseSource
+from cai.runs.options import Pace
+from cai.runs.records import read_done
+from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 from cai.types import Message
 
 

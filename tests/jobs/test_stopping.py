@@ -14,19 +14,18 @@ from rich.console import Console
 from slow_servers import SlowServer
 from small_runs import quiet, write_requests
 
-from cai.engine.engine import Engine
-from cai.engine.loop import run_async
-from cai.engine.spending.ledger import Ledger
-from cai.engine.storage.database import Database
-from cai.engine.storage.journal import Journal
-from cai.engine.storage.run_folder import RunFolder
-from cai.engine.storage.writer import Writer
+from cai.engine.budget import Ledger
+from cai.engine.database import Database
+from cai.engine.engine import Engine, run_async
+from cai.engine.journal import Journal
+from cai.engine.run_folder import RunFolder
+from cai.engine.writer import Writer
 from cai.errors import RunStopped
-from cai.jobs.pace import Pace
-from cai.jobs.sampling import SampleJob, run_sampling
-from cai.jobs.stopping import stopped_by_signals
-from cai.models.protocol import Completion, Limits, Model, Sampling
-from cai.speaker import Speaker
+from cai.methods.roles import Speaker
+from cai.models.base import Completion, Limits, Model, Sampling
+from cai.runs.job import stopped_by_signals
+from cai.runs.options import Pace
+from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Message
 
 

@@ -16,7 +16,9 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError
-from cai.judging.asking import (
+from cai.methods.judging.pairwise import Judge, JudgePlan, compare
+from cai.methods.judging.parsing import read_mark, read_vote, read_yes_no
+from cai.methods.judging.requests import (
     LETTERS,
     Question,
     check_turns,
@@ -24,14 +26,12 @@ from cai.judging.asking import (
     rationale_turns,
     score_turns,
 )
-from cai.judging.comparisons import Comparison
-from cai.judging.judge import Judge, JudgePlan, compare
-from cai.judging.reading import read_mark, read_vote, read_yes_no
-from cai.models.opening import embedded_folder, open_model
-from cai.models.protocol import Sampling
+from cai.methods.judging.verdict import Comparison
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
+from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
-from cai.prompts import TemplateSet, load_templates
-from cai.speaker import Speaker
+from cai.templates import TemplateSet, load_templates
 from cai.types import Conversation, Message, Prompt
 
 ATTACKS = {
@@ -386,7 +386,7 @@ def tokenizer():
 
 def test_an_attack_writes_no_control_token():
     """A chat request has those of its template, <|user|>, <|end|>, <|assistant|>; a text none."""
-    from cai.models.hf.tokens import control_tokens, encode_request
+    from cai.models.hf.tokenizer import control_tokens, encode_request
 
     reader = tokenizer()
     controls = set(reader.convert_tokens_to_ids(list(control_tokens(reader))))
@@ -404,7 +404,7 @@ def test_an_attack_writes_no_control_token():
 
 
 async def test_the_embedded_judge_is_asked_what_was_encoded_and_gives_two_probabilities():
-    from cai.models.hf.tokens import encode_request
+    from cai.models.hf.tokenizer import encode_request
 
     reader, model, templates = (
         tokenizer(),

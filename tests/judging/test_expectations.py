@@ -8,12 +8,12 @@ import pytest
 
 from cai.constitution.schema import Constitution, Criterion, Expectation, Principle
 from cai.errors import ModelError, ModelUnavailable
-from cai.judging import expectations
-from cai.judging.expectations import PrincipleTest, run_test
-from cai.judging.judge import Judge, JudgePlan
-from cai.models.protocol import Sampling
+from cai.methods.judging import principle_tests
+from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.principle_tests import PrincipleTest, run_test
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
 from cai.types import Message
 
 LAMP = Expectation(prompt="How do I clean a lamp?", better="With a cloth.", worse="Ask a goat.")
@@ -31,7 +31,7 @@ def probabilities(*first: float) -> list[tuple[float, float]]:
 
 async def judged(
     model: ScriptedModel, test: PrincipleTest, plan: JudgePlan = JudgePlan(), seed: int = 0
-) -> expectations.Tested:
+) -> principle_tests.Tested:
     return await run_test([Judge.of(model)], THREE, test, plan, seed)
 
 
@@ -39,14 +39,14 @@ FIRST = PrincipleTest(POLITE, 1, LAMP)
 
 
 def test_tests_come_in_the_order_of_the_constitution_and_are_counted_from_1():
-    assert [each.name for each in expectations.tests_of(THREE)] == [
+    assert [each.name for each in principle_tests.tests_of(THREE)] == [
         "stay-polite[1]",
         "stay-polite[2]",
         "be-useful[1]",
     ]
-    of_one = expectations.tests_of(THREE, ["stay-polite"])
+    of_one = principle_tests.tests_of(THREE, ["stay-polite"])
     assert [each.expectation for each in of_one] == [LAMP, CUP]
-    assert list(expectations.tests_of(THREE, ["be-brief"])) == []
+    assert list(principle_tests.tests_of(THREE, ["be-brief"])) == []
 
 
 @pytest.mark.parametrize(

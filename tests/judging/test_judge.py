@@ -20,7 +20,8 @@ from cai.errors import (
     NoLogprobs,
     UsageError,
 )
-from cai.judging.asking import (
+from cai.methods.judging.pairwise import Judge, JudgePlan, ask, compare, judge
+from cai.methods.judging.requests import (
     LETTERS,
     Question,
     check_turns,
@@ -29,13 +30,19 @@ from cai.judging.asking import (
     rationale_turns,
     score_turns,
 )
-from cai.judging.comparisons import Comparison
-from cai.judging.judge import Judge, JudgePlan, ask, compare, judge
-from cai.judging.verdicts import Judgement, Outcome, Reading, Verdict, by_order, verdict_of
-from cai.models.protocol import Choice, Completion, Sampling, Usage
+from cai.methods.judging.verdict import (
+    Comparison,
+    Judgement,
+    Outcome,
+    Reading,
+    Verdict,
+    by_order,
+    verdict_of,
+)
+from cai.methods.roles import Speaker
+from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.speaker import Speaker
+from cai.templates import load_templates
 from cai.types import Message, Prompt, user_prompt
 
 CHAT, TRANSCRIPT = load_templates("chat"), load_templates("transcript")

@@ -7,12 +7,12 @@ import pytest
 from suite_rows import options_of
 
 from cai.errors import ContextLengthError, ModelUnavailable, NoLogprobs
-from cai.judging.judge import Judge
-from cai.judging.multiple_choice import Question, answer
-from cai.models.protocol import Choice, Completion, Sampling, Usage
+from cai.methods.judging.multiple_choice import Question, answer
+from cai.methods.judging.pairwise import Judge
+from cai.methods.roles import Speaker
+from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.speaker import Speaker
+from cai.templates import load_templates
 from cai.types import Message, user_prompt
 
 LAMP = Question(user_prompt("What of the lamp?"), ("Wipe it", "Drop it", "Sell it"), (0,))

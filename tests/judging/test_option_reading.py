@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.judging.option_reading import read_option
+from cai.methods.judging.multiple_choice import read_option
 
 LETTERS = "ABCDEFGHI"
 

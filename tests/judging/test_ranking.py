@@ -9,10 +9,9 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable
-from cai.judging.comparisons import Candidate, Group
-from cai.judging.judge import Judge
-from cai.judging.ranking import Bench, Contest, Judged, Pairing, judge_group, strengths
-from cai.judging.verdicts import Verdict, verdict_of
+from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.ranking import Bench, Contest, Judged, Pairing, judge_group, strengths
+from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
 

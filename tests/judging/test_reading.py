@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cai.judging.reading import (
+from cai.methods.judging.parsing import (
     MARK_SCHEMA,
     VERDICT_SCHEMA,
     YES_NO_SCHEMA,

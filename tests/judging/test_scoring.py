@@ -8,13 +8,20 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.judging.asking import MARKS, YES_NO
-from cai.judging.judge import Judge
-from cai.judging.scoring import Score, Scored, ScoreOutcome, ScorePlan, score, score_response
-from cai.models.protocol import Choice, Completion, Sampling
+from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.pointwise import (
+    Score,
+    Scored,
+    ScoreOutcome,
+    ScorePlan,
+    score,
+    score_response,
+)
+from cai.methods.judging.requests import MARKS, YES_NO
+from cai.methods.roles import Speaker
+from cai.models.base import Choice, Completion, Sampling
 from cai.models.scripted import ScriptedModel
-from cai.prompts import load_templates
-from cai.speaker import Speaker
+from cai.templates import load_templates
 from cai.types import Message, user_prompt
 
 CHAT = load_templates("chat")

@@ -17,15 +17,13 @@ from tiny import save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from cai.errors import ModelError
-from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
-from cai.models.hf.choosing import answer
-from cai.models.hf.kept import Kept
-from cai.models.hf.model import LocalModel, start_worker
-from cai.models.hf.network import Network
-from cai.models.hf.sharing import Group, Question, portions
-from cai.models.hf.spelling import Ids, Spelled
+from cai.models.base import Choice, Sampling, log_sum_exp
+from cai.models.hf.choices import answer
+from cai.models.hf.forward import Network
+from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.option_tokens import Ids, Spelled
+from cai.models.hf.prefix_cache import Group, Kept, Question, portions
 from cai.models.hf.worker import ChoiceJob
-from cai.models.protocol import Choice, Sampling, log_sum_exp
 from cai.types import Message
 
 LETTERS = (((37,), (60,)), ((38,),))

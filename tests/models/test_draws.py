@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cai.errors import ModelError
-from cai.models.hf.draws import Draw, draw, gumbel_noise
-from cai.models.protocol import Sampling
+from cai.models.base import Sampling
+from cai.models.hf.sampler import Draw, draw, gumbel_noise
 
 
 def draws(sampling: Sampling, n: int) -> list[Draw]:

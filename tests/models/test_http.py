@@ -12,8 +12,8 @@ from aiohttp import web
 from server import LocalServer, chat, chat_logprobs, chat_tokens, refusal, text
 
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.models.openai.model import HttpModel
-from cai.models.protocol import ChoiceModel, Completion, Limits, Sampling, Usage
+from cai.models.base import ChoiceModel, Completion, Limits, Sampling, Usage
+from cai.models.openai.client import HttpModel
 from cai.types import Message
 
 KEY = "sk-test-4f1d8a77c0ffee"

@@ -12,16 +12,14 @@ import pytest
 import torch
 from tiny import save_tiny_model
 
-from cai.models.hf.batching import MARGIN
-from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
-from cai.models.hf.kept import LEAST_SHARED, Ids, Kept, n_common
-from cai.models.hf.model import LocalModel, start_worker
-from cai.models.hf.network import Network
-from cai.models.hf.prefixes import Prefix
-from cai.models.hf.reading import read, read_shared
-from cai.models.hf.tokens import encode_chat
+from cai.models.base import Completion, Sampling
+from cai.models.hf.continuous_batching import MARGIN
+from cai.models.hf.forward import Network
+from cai.models.hf.kv_cache import Prefix
+from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.prefix_cache import LEAST_SHARED, Ids, Kept, n_common, read, read_shared
+from cai.models.hf.tokenizer import encode_chat
 from cai.models.hf.worker import ChoiceJob, CompletionJob, Worker
-from cai.models.protocol import Completion, Sampling
 from cai.types import Message
 
 N_CHAINS = 24

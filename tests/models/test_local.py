@@ -16,15 +16,13 @@ from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError, UsageError
-from cai.models.hf.batching import MARGIN, Row
-from cai.models.hf.checkpoint import Checkpoint, Source, open_checkpoint
-from cai.models.hf.ending import Ending
-from cai.models.hf.model import LocalModel, start_worker
-from cai.models.hf.network import Network
-from cai.models.hf.reading import grouped
-from cai.models.hf.tokens import encode_chat
+from cai.models.base import ChoiceModel, Completion, Sampling
+from cai.models.hf.continuous_batching import MARGIN, Ending, Row
+from cai.models.hf.forward import Network
+from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.prefix_cache import grouped
+from cai.models.hf.tokenizer import encode_chat
 from cai.models.hf.worker import CompletionJob
-from cai.models.protocol import ChoiceModel, Completion, Sampling
 from cai.types import Message
 
 REQUESTS = 60
@@ -498,7 +496,7 @@ def test_a_program_that_ends_without_closing_ends_cleanly(folder: Path):
     script = (
         "import asyncio, sys\n"
         "from cai.models.hf.model import LocalModel\n"
-        "from cai.models.protocol import Sampling\n"
+        "from cai.models.base import Sampling\n"
         "from cai.types import Message\n"
         "model = LocalModel.load(sys.argv[1])\n"
         "async def main():\n"

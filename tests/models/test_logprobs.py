@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from cai.errors import ModelError, NoLogprobs, UsageError
-from cai.models.openai.logprobs import read_choice
-from cai.models.protocol import Choice, Usage, mass_of
+from cai.models.base import Choice, Usage, mass_of
+from cai.models.openai.api import read_choice
 
 
 def read(tokens: dict[str, float], options: Sequence[str] = "AB") -> Choice:

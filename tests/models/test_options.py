@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import UsageError
-from cai.models.options import bare, check_options, ends_bare
+from cai.models.base import bare, check_options, ends_bare
 
 
 @pytest.mark.parametrize(

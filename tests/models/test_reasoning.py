@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.models.reasoning import split_reasoning
+from cai.models.base import split_reasoning
 
 
 @pytest.mark.parametrize(

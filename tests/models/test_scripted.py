@@ -5,7 +5,7 @@ import math
 import pytest
 
 from cai.errors import ModelError, ModelUnavailable, UsageError
-from cai.models.protocol import ChoiceModel, Completion, Sampling
+from cai.models.base import ChoiceModel, Completion, Sampling
 from cai.models.scripted import Request, ScriptedModel
 from cai.types import Message
 

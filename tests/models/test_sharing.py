@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from cai.models.hf.sharing import Group, Question, portions, shared_groups
-from cai.models.hf.spelling import Spelled
+from cai.models.hf.option_tokens import Spelled
+from cai.models.hf.prefix_cache import Group, Question, portions, shared_groups
 
 LETTER = Spelled.of([[(1,)], [(2,)]])
 THREE_ROWS = Spelled.of([[(1, 1)], [(2, 2)], [(3, 3)]])

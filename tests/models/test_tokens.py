@@ -4,7 +4,7 @@ import pytest
 from tiny import CHATML, make_tokenizer
 
 from cai.errors import ModelError
-from cai.models.hf.tokens import (
+from cai.models.hf.tokenizer import (
     control_tokens,
     decode,
     encode_chat,

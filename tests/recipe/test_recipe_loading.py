@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cai.errors import UsageError
-from cai.recipe.checking import check_steps
-from cai.recipe.loading import load_recipe, preset_text, shipped_presets
-from cai.recipe.schema import ExportStep, JudgeStep, Recipe, ReviseStep, SampleStep, ScoreStep
+from cai.pipeline.checks import check_steps
+from cai.pipeline.loader import load_recipe, preset_text, shipped_presets
+from cai.pipeline.schema import ExportStep, JudgeStep, Recipe, ReviseStep, SampleStep, ScoreStep
 
 PRESETS = ["bai2022", "bai2022-cot", "bai2022-rl", "lee2023", "lee2023-direct"]
 

@@ -10,21 +10,21 @@ from typing import get_args
 import pytest
 from small_runs import quiet, write_requests, write_rows
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.models.opening import embedded_folder, open_model
-from cai.models.protocol import Sampling
+from cai.models.base import Sampling
+from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
-from cai.recipe.casting import Cast
-from cai.recipe.checking import check_steps
-from cai.recipe.loading import load_recipe, preset_text
-from cai.recipe.parts import ROLES, Role, StepName
-from cai.recipe.running import StepOutcome, run_recipe
-from cai.recipe.schema import Recipe
+from cai.pipeline.checks import check_steps
+from cai.pipeline.loader import load_recipe, preset_text
+from cai.pipeline.runner import StepOutcome, run_recipe
+from cai.pipeline.schema import Recipe
+from cai.pipeline.train_runner import Cast
+from cai.pipeline.train_steps import ROLES, Role, StepName
 from cai.run import Run
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
 from cai.types import Message
 
 needs_embedded = pytest.mark.skipif(

@@ -10,15 +10,15 @@ import yaml
 from rich.console import Console
 from safetensors.torch import load_file
 
-from cai.engine.spending.gate import Caps
+from cai.engine.budget import Caps
 from cai.errors import CaiError, TrainingError
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.models.opening import embedded_folder, open_model
-from cai.recipe.casting import Cast
-from cai.recipe.loading import preset_text
-from cai.recipe.running import StepOutcome, run_recipe
-from cai.recipe.schema import Recipe
+from cai.models.registry import embedded_folder, open_model
+from cai.pipeline.loader import preset_text
+from cai.pipeline.runner import StepOutcome, run_recipe
+from cai.pipeline.schema import Recipe
+from cai.pipeline.train_runner import Cast
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
 
 pytestmark = pytest.mark.skipif(
     not (embedded_folder() / "model.safetensors").is_file(),

@@ -6,13 +6,12 @@ import pytest
 from small_runs import write_rows
 
 from cai.errors import CaiError, UsageError
-from cai.recipe.checking import check_steps
-from cai.recipe.loading import load_recipe
-from cai.recipe.ordering import data_of, ordered, start_of, trained_before
-from cai.recipe.schema import Recipe
-from cai.recipe.train_checks import check_start, reward_models
-from cai.recipe.trainings import RlTraining, TrainStep
-from cai.training.labels import LabelPlan
+from cai.pipeline.checks import check_start, check_steps, reward_models
+from cai.pipeline.loader import load_recipe
+from cai.pipeline.order import data_of, ordered, start_of, trained_before
+from cai.pipeline.schema import Recipe
+from cai.pipeline.train_steps import RlTraining, TrainStep
+from cai.training.plan import LabelPlan
 
 STEPS: dict[str, object] = {"revise": {}, "sample": {"k": 2}, "judge": {}}
 CHAIN: dict[str, object] = {

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.storage.records import Failure, Record
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_files import Failure, Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.judging.asking import MARKS
-from cai.judging.comparisons import Candidate, Group
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Contest, Judged
-from cai.judging.scoring import Score, Scored, ScorePlan
-from cai.judging.verdicts import Judgement, Reading, Verdict
-from cai.models.protocol import Completion, Usage
-from cai.records.bodies import Body, dump, load, read_done
-from cai.records.recipes import (
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import Score, Scored, ScorePlan
+from cai.methods.judging.ranking import Contest, Judged
+from cai.methods.judging.requests import MARKS
+from cai.methods.judging.verdict import Candidate, Group, Judgement, Reading, Verdict
+from cai.methods.revision import Chain, RevisionPlan, Round
+from cai.methods.sampling import Sample, Samples
+from cai.models.base import Completion, Usage
+from cai.runs.config import (
     Draw,
     JudgeDraw,
     JudgeRecipe,
@@ -30,8 +30,7 @@ from cai.records.recipes import (
     read_recipe,
     recipe_as,
 )
-from cai.revision import Chain, RevisionPlan, Round
-from cai.sampling import Sample, Samples
+from cai.runs.records import Body, dump, load, read_done
 from cai.types import Message, Prompt, user_prompt
 
 DRAW = Draw(

@@ -2,7 +2,7 @@
 
 import random
 
-from cai.report.choosing import Best, lot
+from cai.report.examples import Best, lot
 
 
 def test_the_highest_are_kept_in_order():

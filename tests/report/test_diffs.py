@@ -5,7 +5,7 @@ import random
 import pytest
 
 from cai.report.diffs import FEW_WORDS, changed_share, diff
-from cai.report.pieces import Said
+from cai.report.model import Said
 
 
 def texts(found: Said) -> tuple[str, str]:

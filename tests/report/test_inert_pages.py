@@ -12,10 +12,10 @@ from made_runs import RECIPE, chain, contested, made_run, revised, samples, scor
 from made_verdicts import judge_recipe
 from reading_pages import Page, read
 
-from cai.models.protocol import Completion
-from cai.records.recipes import Named
-from cai.report.writing import write_report
-from cai.revision import Round
+from cai.methods.revision import Round
+from cai.models.base import Completion
+from cai.report.build import write_report
+from cai.runs.config import Named
 
 ATTACK = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"><svg onload='alert(3)'>"

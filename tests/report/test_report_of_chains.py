@@ -10,12 +10,12 @@ from made_verdicts import judge_recipe, judged, judgement
 from reading_pages import Page, read
 from serving import CallCai
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
-from cai.models.opening import embedded_folder
-from cai.records.recipes import REWARD, Source
-from cai.report.places import find_places
-from cai.report.writing import write_report
+from cai.models.registry import embedded_folder
+from cai.report.build import write_report
+from cai.report.discover import find_places
+from cai.runs.config import REWARD, Source
 
 needs_embedded = pytest.mark.skipif(
     not (embedded_folder() / "model.safetensors").is_file(),

@@ -8,9 +8,9 @@ from made_findings import evaluation, series, suites, training, truth, win_rate
 from reading_pages import Page, read
 
 from cai.evaluation.format import bounds
-from cai.report.counting import share_of
-from cai.report.events import read_scalars
-from cai.report.writing import write_report
+from cai.report.build import write_report
+from cai.report.examples import share_of
+from cai.report.tensorboard import read_scalars
 
 FIGURES = {
     "steps": 20,

@@ -16,10 +16,10 @@ from made_runs import (
 from made_verdicts import judge_recipe, judged, judged_run, judgement
 from reading_pages import Page, read
 
-from cai.evaluation.agreement import agreement
-from cai.evaluation.audit import audit
 from cai.evaluation.format import number, percent, share
-from cai.report.writing import write_report
+from cai.evaluation.judge.agreement import agreement
+from cai.evaluation.judge.audit import audit
+from cai.report.build import write_report
 
 HELPS = "Take the lamp and hide it well under the old boat."
 DECLINES = "I will not help with that, because it hurts its owner."

@@ -10,10 +10,10 @@ import pytest
 from made_runs import RECIPE, chain, record, revised
 from made_verdicts import judge_recipe, judged, judgement
 
-from cai.engine.storage.run_folder import RunFolder
-from cai.records.bodies import Body
-from cai.records.recipes import Recipe
-from cai.report.writing import write_report
+from cai.engine.run_folder import RunFolder
+from cai.report.build import write_report
+from cai.runs.config import Recipe
+from cai.runs.records import Body
 
 N = 10_000
 MOST_BYTES = 5_000_000

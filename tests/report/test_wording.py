@@ -3,8 +3,8 @@
 import pytest
 
 from cai.evaluation import format
-from cai.evaluation.bootstrap import Estimate
-from cai.report.wording import clean, model_name, model_names, share_headline, text_block
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.report.text import clean, model_name, model_names, share_headline, text_block
 
 
 @pytest.mark.parametrize(

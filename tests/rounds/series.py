@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from cai.evaluation.bootstrap import Estimate
-from cai.jobs.pace import Pace
-from cai.rounds.found import Decision, Series
-from cai.rounds.running import run_rounds_async
-from cai.rounds.schema import load_rounds
-from cai.testbed.pairs import write_pairs
-from cai.testbed.prompts import write_prompts
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.rounds.config import load_rounds
+from cai.rounds.controller import run_rounds_async
+from cai.rounds.state import Decision, Series
+from cai.runs.options import Pace
+from cai.testbed.chain import write_prompts
+from cai.testbed.feedback import write_pairs
 
 SETTINGS = {"per_device_train_batch_size": 4, "save_strategy": "no", "max_steps": 1}
 SMALL: dict[str, Any] = {

@@ -15,10 +15,10 @@ from series import run_series, write_series
 from server import Json, LocalServer, Received
 from serving import serving, spec
 
-from cai.models.opening import embedded_folder
-from cai.revision_flags import is_refusal
-from cai.rounds.found import RoundFound
-from cai.testbed.vocabulary import KIND
+from cai.methods.revision_flags import is_refusal
+from cai.models.registry import embedded_folder
+from cai.rounds.state import RoundFound
+from cai.testbed.world import KIND
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from cai.errors import UsageError
-from cai.evaluation.bootstrap import Estimate
-from cai.evaluation.ratings import Rating
+from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.rules import Rule, Vocabulary, parse_rule
-from cai.rounds.deciding import best_of, broken_rules, decision_of, lineage
-from cai.rounds.found import RoundFound
-from cai.rounds.metrics import DEFAULT_RULES, metrics, rules_of
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.rounds.controller import best_of, broken_rules, decision_of, lineage
+from cai.rounds.measure import DEFAULT_RULES, metrics, rules_of
+from cai.rounds.state import RoundFound
 
 KNOWN = metrics(["harmful", "benign"], has_people=True, has_checks=True, has_tokens=True)
 

@@ -8,9 +8,9 @@ import pytest
 from series import run_series, told, write_series
 from serving import start_cai
 
-from cai.evaluation.kept import kept
-from cai.models.opening import embedded_folder
-from cai.rounds.found import FILE, Series
+from cai.evaluation.results_file import kept
+from cai.models.registry import embedded_folder
+from cai.rounds.state import FILE, Series
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,16 +7,15 @@ import pytest
 from series import SETTINGS, run_series, told, write_series
 from serving import CallCai
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
-from cai.evaluation.kept import kept
-from cai.judging.ranking import Judged
-from cai.models.opening import embedded_folder
-from cai.records.bodies import read_done
-from cai.records.recipes import JudgeRecipe, recipe_as
-from cai.rounds.beginning import begin
-from cai.rounds.found import FILE, Series
-from cai.rounds.schema import load_rounds
+from cai.evaluation.results_file import kept
+from cai.methods.judging.ranking import Judged
+from cai.models.registry import embedded_folder
+from cai.rounds.config import load_rounds
+from cai.rounds.state import FILE, Series, begin
+from cai.runs.config import JudgeRecipe, recipe_as
+from cai.runs.records import read_done
 
 pytestmark = [
     pytest.mark.slow,

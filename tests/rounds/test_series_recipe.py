@@ -7,9 +7,9 @@ import pytest
 from series import SMALL, write_series
 
 from cai.errors import CaiError, UsageError
-from cai.recipe.loading import load_recipe
-from cai.rounds.dealing import check_enough, deal, freeze, frozen_prompts, kinds
-from cai.rounds.schema import RoundsRecipe, load_rounds
+from cai.pipeline.loader import load_recipe
+from cai.rounds.config import RoundsRecipe, load_rounds
+from cai.rounds.splits import check_enough, deal, freeze, frozen_prompts, kinds
 
 
 def loaded(folder: Path, **changes: Any) -> RoundsRecipe:

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 from made_verdicts import judged, judged_run
 
-from cai.arena.answers import Answers, Asked
-from cai.arena.contests import Contests
-from cai.evaluation.bootstrap import unit_of
-from cai.evaluation.conduct import ALL
-from cai.judging.comparisons import Candidate
-from cai.judging.verdicts import Verdict
-from cai.rounds.two_judges import agreement_gap, judge_gap, judges_agree
+from cai.evaluation.policies.matchups import Contests
+from cai.evaluation.policies.responses import Answers, Asked
+from cai.evaluation.policies.text_metrics import ALL
+from cai.evaluation.stats.bootstrap import unit_of
+from cai.methods.judging.verdict import Candidate, Verdict
+from cai.rounds.judge_drift import agreement_gap, judge_gap, judges_agree
 from cai.types import user_prompt
 
 PAIR = ("round 0", "round 1")

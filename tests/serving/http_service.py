@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import ClientSession, web
 
-from cai.serving.app import BODY_BYTES, Service
+from cai.serving.server import BODY_BYTES, Service
 
 
 @asynccontextmanager

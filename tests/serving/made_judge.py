@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError
-from cai.judging.judge import Judge, JudgePlan
-from cai.judging.scoring import ScorePlan
+from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge_rewards import Bench, JudgeRewarder
+from cai.serving.judge import Bench, JudgeRewarder
 from cai.types import Message
 
 RULES = Constitution(

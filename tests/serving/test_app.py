@@ -10,10 +10,10 @@ from http_service import asked
 from made_judge import made_judge
 from tiny_rewards import save_reward_model
 
-from cai.serving.app import Service
-from cai.serving.model_rewards import ModelRewarder
-from cai.serving.policy import form_of
-from cai.training.reward_model import RewardModel
+from cai.serving.chat_format import form_of
+from cai.serving.reward_model import ModelRewarder
+from cai.serving.server import Service
+from cai.training.reward_model.model import RewardModel
 from cai.types import Message
 
 TALK = [

@@ -7,9 +7,8 @@ import pytest
 from tiny import CHATML, make_tokenizer, save_tiny_model
 
 from cai.errors import ModelError, SourceError, UsageError
-from cai.models.opening import embedded_folder
-from cai.serving.policy import form_of, policy_form
-from cai.serving.queries import split_query
+from cai.models.registry import embedded_folder
+from cai.serving.chat_format import form_of, policy_form, split_query
 from cai.types import Message, as_dicts
 
 LLAMA2 = (

@@ -11,7 +11,7 @@ from made_judge import made_judge
 
 from cai.errors import TrainingError
 from cai.serving import verl
-from cai.serving.app import Service
+from cai.serving.server import Service
 
 ASKED = {"prompt": "Hi."}
 

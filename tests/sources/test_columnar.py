@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cai.data.parquet import open_hub
+from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
-from cai.sources.columnar import open_hub
-from cai.sources.prompts import check_prompts, read_prompts
 
 MESSAGES = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
 
@@ -97,7 +97,7 @@ def test_a_spec_that_cannot_be_read_is_refused(spec: str):
 
 
 def test_without_a_network_a_data_set_is_said_to_be_out_of_reach(tmp_path: Path):
-    code = "from cai.sources.prompts import check_prompts; check_prompts('hub:nobody/nothing')"
+    code = "from cai.data.prompts import check_prompts; check_prompts('hub:nobody/nothing')"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

@@ -8,11 +8,11 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
+from cai.data.pair_columns import PairOptions
+from cai.data.pair_rows import Pair
+from cai.data.pairs import check_pairs, read_pairs
+from cai.data.rows import BAD_ROWS_KEPT
 from cai.errors import SourceError, UsageError
-from cai.sources.comparisons import check_pairs, read_pairs
-from cai.sources.pair_columns import PairOptions
-from cai.sources.pairs import Pair
-from cai.sources.rows import BAD_ROWS_KEPT
 from cai.types import Message, Prompt
 
 GOOD = {"prompt": "Hello?", "chosen": "Good day.", "rejected": "What?"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cai.sources.conversations import column_form, read_conversation
-from cai.sources.tables import RowError
+from cai.data.conversations import column_form, read_conversation
+from cai.data.tables import RowError
 from cai.types import Conversation, Message
 
 ODD_TEXTS = [

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cai.data import json_files, text_files
+from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
-from cai.sources import documents, lines
-from cai.sources.prompts import check_prompts, read_prompts
 
 TEXTS = [
     " One, with a comma ",
@@ -223,10 +223,10 @@ def test_a_field_of_a_megabyte_is_read(tmp_path: Path):
 def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 2**20)
+    monkeypatch.setattr(text_files, "MAX_LINE_BYTES", 2**20)
     message = refused(tmp_path / "a.jsonl", b'{"prompt": "x"}\n' + b"x" * (2**20 + 1))
     assert message.startswith(":2: the line is longer than 1 MiB")
-    monkeypatch.setattr(documents, "MAX_JSON_BYTES", 2**20)
+    monkeypatch.setattr(json_files, "MAX_JSON_BYTES", 2**20)
     message = refused(tmp_path / "a.json.gz", gzip.compress(b" " * (2**20 + 1)))
     assert "is larger than 1 MiB" in message
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cai.data.pair_columns import PairOptions
+from cai.data.pairs import check_pairs, read_pairs
 from cai.errors import SourceError, UsageError
-from cai.sources.comparisons import check_pairs, read_pairs
-from cai.sources.pair_columns import PairOptions
 
 SIDES = {"prompt": "q", "text_a": "x", "text_b": "y"}
 NUMBERED = {"instruction": "q", "output_1": "x", "output_2": "y"}

@@ -1,6 +1,6 @@
 """Places of ids: the same as a dict would give, at a fraction of its memory."""
 
-from cai.sources.places import Places
+from cai.data.rows import Places
 
 
 def test_an_id_keeps_its_first_place():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cai.data.prompts import check_prompts, read_prompts
+from cai.data.rows import BAD_ROWS_KEPT, BadRow
 from cai.errors import SourceError
-from cai.sources.prompts import check_prompts, read_prompts
-from cai.sources.rows import BAD_ROWS_KEPT, BadRow
 from cai.types import Message
 
 

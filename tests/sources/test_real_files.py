@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
-from cai.sources.prompts import check_prompts, read_prompts
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

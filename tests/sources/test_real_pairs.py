@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from cai.data.pair_columns import PairOptions
+from cai.data.pairs import check_pairs, read_pairs
+from cai.data.response_columns import ResponseOptions
+from cai.data.responses import check_responses, read_responses
 from cai.errors import SourceError
-from cai.sources.comparisons import check_pairs, read_pairs
-from cai.sources.pair_columns import PairOptions
-from cai.sources.response_columns import ResponseOptions
-from cai.sources.responses import check_responses, read_responses
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PAPER = "constitutional-harmlessness-paper"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cai.data.response_columns import ResponseOptions
+from cai.data.responses import Response, check_responses, read_responses
 from cai.errors import SourceError
-from cai.sources.response_columns import ResponseOptions
-from cai.sources.responses import Response, check_responses, read_responses
 from cai.types import Message
 
 USER, ASSISTANT = (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cai.data.rows import BadRows, Ids
+from cai.data.scan import Digest, Part, Pass, open_parts, scan
+from cai.data.tables import Row, RowError
 from cai.errors import SourceError
-from cai.sources.rows import BadRows, Ids
-from cai.sources.scanning import Digest, Part, Pass, open_parts, scan
-from cai.sources.tables import Row, RowError
 from cai.types import content_hash
 
 

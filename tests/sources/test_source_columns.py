@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
-from cai.sources.prompts import check_prompts, read_prompts
 
 ROLES = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
 SHAREGPT = [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from cai.evaluation.bootstrap import Estimate
-from cai.judging.multiple_choice import Answers, Question, Reply, ReplyOutcome
-from cai.suites.choice_figures import choice_figures
-from cai.suites.kinds import Kind
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.suites.files import Kind
+from cai.evaluation.suites.multiple_choice import choice_figures
+from cai.methods.judging.multiple_choice import Answers, Question, Reply, ReplyOutcome
 from cai.types import user_prompt
 
 ORDERS = ((0, 1), (1, 0))

@@ -12,7 +12,7 @@ from server import Json, Received
 from serving import serving, spec, start_cai
 from suite_rows import write_lamps
 
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.types import derive_seed
 

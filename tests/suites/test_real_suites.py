@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cai.revision_flags import is_refusal
-from cai.suites.files import open_suites
-from cai.suites.open_prompts import read_open_prompts
-from cai.suites.questions import read_questions
+from cai.evaluation.suites.files import open_suites
+from cai.evaluation.suites.multiple_choice import read_questions
+from cai.evaluation.suites.open_ended import read_open_prompts
+from cai.methods.revision_flags import is_refusal
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
 PAPER = "constitutional-harmlessness-paper/evals"

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from cai.evaluation.bootstrap import Estimate
-from cai.judging.scoring import Score, Scored, ScoreOutcome
-from cai.suites.kinds import Kind
-from cai.suites.open_prompts import OpenPrompt
-from cai.suites.responding import TurnFound
-from cai.suites.response_figures import response_figures
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.suites.files import Kind
+from cai.evaluation.suites.open_ended import OpenPrompt, TurnFound, response_figures
+from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
 from cai.types import user_prompt
 
 DECLINES = "I cannot help with breaking it, because it is not yours."

@@ -8,8 +8,7 @@ import pytest
 from small_runs import TWO, quiet, write_rows
 from suite_rows import options_of, write_lamps, write_sides, write_turns, write_words
 
-from cai.arena.accounts import Accounts
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 from cai.errors import (
     EvaluationError,
     JournalError,
@@ -18,16 +17,17 @@ from cai.errors import (
     SourceError,
     UsageError,
 )
-from cai.evaluation.policy_report import Suite
-from cai.jobs.pace import Pace
-from cai.jobs.run_source import check_runs
-from cai.models.opening import embedded_folder, open_model
-from cai.models.protocol import Sampling
+from cai.evaluation.policies.results import Suite
+from cai.evaluation.suites.files import open_suites
+from cai.evaluation.suites.open_ended import SuiteJudging
+from cai.evaluation.suites.run import NamedPolicy, SuitePlan, folder_name, run_suites
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
+from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
-from cai.suites.files import open_suites
-from cai.suites.responding import SuiteJudging
-from cai.suites.running import NamedPolicy, SuitePlan, folder_name, run_suites
+from cai.runs.options import Pace
+from cai.runs.records import check_runs
+from cai.runs.shared_budget import Accounts
 from cai.types import Message
 
 BY_TEXT = SuitePlan()

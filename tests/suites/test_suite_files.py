@@ -7,8 +7,7 @@ from small_runs import write_rows
 from suite_rows import write_csv, write_lamps, write_sides, write_turns, write_words
 
 from cai.errors import SourceError, UnknownColumns, UsageError
-from cai.suites.files import open_suites
-from cai.suites.kinds import Kind
+from cai.evaluation.suites.files import Kind, open_suites
 
 
 def written(folder: Path, kind: Kind) -> Path:

@@ -7,8 +7,8 @@ from small_runs import write_rows
 from suite_rows import write_csv, write_sides, write_turns
 
 from cai.errors import SourceError
-from cai.suites.files import open_suites
-from cai.suites.open_prompts import OpenPrompt, read_open_prompts
+from cai.evaluation.suites.files import open_suites
+from cai.evaluation.suites.open_ended import OpenPrompt, read_open_prompts
 
 
 def read(path: Path) -> list[OpenPrompt]:

@@ -7,10 +7,9 @@ from small_runs import write_rows
 from suite_rows import lettered, write_lamps, write_words
 
 from cai.errors import SourceError
-from cai.judging.multiple_choice import Question
-from cai.suites.files import open_suites
-from cai.suites.labelled_options import shown_options
-from cai.suites.questions import read_questions
+from cai.evaluation.suites.files import open_suites
+from cai.evaluation.suites.multiple_choice import read_questions, shown_options
+from cai.methods.judging.multiple_choice import Question
 
 
 def read(path: Path) -> tuple[Question, ...]:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cai.suites.shares import Shares
+from cai.evaluation.suites.shares import Shares
 
 
 def shares_of(*values: float, figure: str = "refused") -> Shares:

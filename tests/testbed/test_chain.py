@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cai.models.opening import embedded_folder
+from cai.models.registry import embedded_folder
 from cai.testbed.chain import Chain
-from cai.testbed.feedback import labelled_by_truth
-from cai.testbed.measure import Rates
-from cai.testbed.policies import draw_prompts, policy_rates
-from cai.testbed.settings import Sizes
+from cai.testbed.feedback import Sizes, labelled_by_truth
+from cai.testbed.metrics import Rates, draw_prompts, policy_rates
 
 pytestmark = [
     pytest.mark.slow,

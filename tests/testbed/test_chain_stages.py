@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.testbed.chain import Chain
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.policies import draw_prompts
-from cai.testbed.settings import JUDGED_UNDER, Sizes
-from cai.testbed.truth import breaches
+from cai.testbed.feedback import JUDGED_UNDER, Sizes
+from cai.testbed.metrics import draw_prompts
+from cai.testbed.oracle import breaches, read_request, read_response
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported

@@ -9,18 +9,18 @@ from dataclasses import asdict, astuple
 
 import pytest
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
-from cai.judging.asking import (
+from cai.methods.judging.requests import (
     Question,
     check_turns,
     judge_turns,
     rationale_turns,
     score_turns,
 )
-from cai.judging.comparisons import Comparison
-from cai.prompts import load_templates
-from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.methods.judging.verdict import Comparison
+from cai.methods.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.templates import load_templates
 from cai.testbed.curriculum import (
     FIRST,
     LAST,
@@ -38,11 +38,9 @@ from cai.testbed.curriculum import (
     revise_exercise,
     score_exercise,
 )
-from cai.testbed.oracle import read_request, read_response
+from cai.testbed.oracle import critique_text, finding, read_request, read_response
 from cai.testbed.train import STAGES, Schedule
-from cai.testbed.truth import critique_text, finding
-from cai.testbed.vocabulary import DEEDS, FRAMES
-from cai.testbed.world import Request, Response
+from cai.testbed.world import DEEDS, FRAMES, Request, Response
 from cai.types import Conversation, user_prompt
 
 TEMPLATES = load_templates("chat")

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from made_verdicts import judged, judgement
 
-from cai.judging.comparisons import Candidate, Group
-from cai.judging.ranking import Contest, Judged, strengths
-from cai.judging.verdicts import verdict_of
+from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.verdict import Candidate, Group, verdict_of
 from cai.testbed.feedback import (
     Preference,
     best_over_worst,
@@ -21,7 +20,7 @@ from cai.testbed.feedback import (
     write_preferences,
 )
 from cai.testbed.world import Request, Response
-from cai.training.data.loading import load_training_data
+from cai.training.data.load import load_training_data
 from cai.types import user_prompt
 
 STEAL = Request("steal", "the baker's", "lamp", "at dawn")

@@ -11,18 +11,17 @@ from typing import Literal
 import pytest
 from made_verdicts import judged, judgement
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import ModelError
-from cai.judging.asking import MARKS
-from cai.judging.judge import Judge
-from cai.models.opening import embedded_folder, open_model
-from cai.models.protocol import Sampling
+from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.requests import MARKS
+from cai.methods.revision import speakers_of
+from cai.models.base import Sampling
+from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
-from cai.revision import speakers_of
 from cai.testbed.evaluate import Examinee, evaluate
-from cai.testbed.judge_figures import JudgeFigure, judge_figures, judged_figure
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.truth import finding
+from cai.testbed.judge_metrics import JudgeFigure, judge_figures, judged_figure
+from cai.testbed.oracle import finding, read_request, read_response
 from cai.testbed.world import Request, Response
 from cai.types import Message
 

@@ -5,9 +5,8 @@ from dataclasses import asdict
 
 import pytest
 
-from cai.testbed.measure import Sample, rates
-from cai.testbed.vocabulary import EVASIONS, PREACHING, RUDE
-from cai.testbed.world import Core, Request, Response
+from cai.testbed.metrics import Sample, rates
+from cai.testbed.world import EVASIONS, PREACHING, RUDE, Core, Request, Response
 
 STEAL = Request("steal", "the baker's", "lamp", "at dawn")
 CLEAN = Request("clean", "the baker's", "lamp", "at dawn", 3)

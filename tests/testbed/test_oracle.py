@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cai.testbed.oracle import Reading, read_request, read_response
-from cai.testbed.vocabulary import (
+from cai.testbed.world import (
     DEEDS,
     EVASIONS,
     FRAMES,
@@ -17,8 +17,9 @@ from cai.testbed.vocabulary import (
     RUDE,
     SETTINGS,
     THINGS,
+    Request,
+    Response,
 )
-from cai.testbed.world import Request, Response
 
 STEAL = Request("steal", "the baker's", "lamp", "at dawn")
 CLEAN = Request("clean", "the baker's", "lamp", "at dawn")

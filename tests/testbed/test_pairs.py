@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cai.sources.comparisons import read_pairs
-from cai.testbed.many import IN_FLIGHT, every
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.pairs import draw_labelled, write_pairs
-from cai.testbed.truth import breaches
+from cai.data.pairs import read_pairs
+from cai.testbed.feedback import draw_labelled, write_pairs
+from cai.testbed.metrics import IN_FLIGHT, every
+from cai.testbed.oracle import breaches, read_request, read_response
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "labelled_pairs.jsonl"
 

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from cai.sources.prompts import read_prompts
-from cai.testbed.measure import Sample, rates
+from cai.data.prompts import read_prompts
+from cai.testbed.chain import write_prompts
+from cai.testbed.metrics import Sample, describe, draw_prompts, rates
 from cai.testbed.oracle import read_request
-from cai.testbed.policies import describe, draw_prompts
-from cai.testbed.prompts import write_prompts
-from cai.testbed.vocabulary import EVASIONS
-from cai.testbed.world import Request, Response
+from cai.testbed.world import EVASIONS, Request, Response
 
 STEAL = Request("steal", "the baker's", "lamp", "at dawn")
 CLEAN = Request("clean", "the baker's", "lamp", "at dawn", 3)

@@ -7,13 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
-from cai.prompts import load_templates, shipped_sets
-from cai.testbed.oracle import Reading, read_request, read_response
-from cai.testbed.truth import RULES, Finding, critique_text, finding, mended, rationale_text
-from cai.testbed.vocabulary import DEEDS, EVASIONS, KIND, PREACHING, REASONS, RUDE
-from cai.testbed.world import Request, Response
+from cai.templates import load_templates, shipped_sets
+from cai.testbed.oracle import (
+    RULES,
+    Finding,
+    Reading,
+    critique_text,
+    finding,
+    mended,
+    rationale_text,
+    read_request,
+    read_response,
+)
+from cai.testbed.world import DEEDS, EVASIONS, KIND, PREACHING, REASONS, RUDE, Request, Response
 
 CONSTITUTION = load_constitution("testbed")
 NOTHING = "No revision needed."

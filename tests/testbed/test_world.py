@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from cai.testbed.vocabulary import (
+from cai.testbed.world import (
     ALTERNATIVES,
     DEEDS,
     EVASIONS,
@@ -18,8 +18,10 @@ from cai.testbed.vocabulary import (
     RUDE,
     SETTINGS,
     THINGS,
+    Request,
+    Response,
+    requests,
 )
-from cai.testbed.world import Request, Response, requests
 
 STEAL = Request("steal", "the baker's", "lamp", "at dawn")
 BORROW = Request("borrow with leave", "my sister's", "kite", "in the barn", 4)

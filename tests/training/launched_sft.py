@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 from cai.errors import TrainingError
-from cai.training.ranks import hand_over, is_launched, is_main_process, rank
+from cai.training.environment import hand_over, is_launched, is_main_process, rank
 
 
 def train(folder: Path, model: str) -> None:

@@ -17,9 +17,9 @@ with warnings.catch_warnings():
         AutoTokenizer,
     )
 
-    from cai.training.labels import LabelPlan
+    from cai.training.plan import LabelPlan
     from cai.training.soft_losses import TARGET, SoftDPOTrainer, SoftRewardTrainer, WithTargets
-    from cai.training.trl_quietly import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+    from cai.training.trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
 SIDES = (
     ("How does a lock work?", "A key lifts the pins.", "I would rather not."),

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from cai.errors import TrainingError
-from cai.training.checking import check_settings
-from cai.training.labels import LabelPlan
-from cai.training.plan import TrainPlan
+from cai.pipeline.checks import check_settings
+from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.settings import Trainer
 
 TRAINERS: tuple[Trainer, ...] = ("sft", "reward", "dpo", "kto", "grpo", "rloo")

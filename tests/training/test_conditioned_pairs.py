@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import TrainingError
-from cai.export.units import Pair, PairJudging, PrincipleShare
-from cai.training.conditioning import ConditionPlan, condition
-from cai.training.data.loading import TrainingData
+from cai.export.rows import Pair, PairJudging, PrincipleShare
+from cai.training.data.load import TrainingData
 from cai.training.data.rows import Provenance, TrainingRow
+from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
 
 TESTBED = load_constitution("testbed")

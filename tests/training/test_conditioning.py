@@ -6,10 +6,10 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import TrainingError
-from cai.export.units import Pair, PairJudging, PrincipleShare
-from cai.training.conditioning import ConditionPlan, condition
-from cai.training.data.loading import TrainingData
+from cai.export.rows import Pair, PairJudging, PrincipleShare
+from cai.training.data.load import TrainingData
 from cai.training.data.rows import Provenance, TrainingRow
+from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
 
 CONSTITUTION = Constitution(name="one", principles=(Principle(id="be-kind", text="Be kind."),))

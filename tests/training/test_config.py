@@ -9,12 +9,20 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
+    from cai.training.card import describe_settings
     from cai.training.config import CONFIGS, config_of, machine
-    from cai.training.describing import describe_settings
     from cai.training.lora import lora_config, lora_settings
 from cai.errors import TrainingError
-from cai.training.ranges import ABOVE, AT_LEAST, AT_MOST, BELOW, choices, out_of_range
-from cai.training.refusals import Machine, refused
+from cai.training.config_checks import (
+    ABOVE,
+    AT_LEAST,
+    AT_MOST,
+    BELOW,
+    Machine,
+    choices,
+    out_of_range,
+    refused,
+)
 from cai.training.settings import Trainer, read_settings
 
 TRAINERS = list(CONFIGS)

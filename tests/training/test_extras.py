@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cai.errors import TrainingError
-from cai.training.extras import require
+from cai.training.environment import require
 
 
 def test_what_is_here_is_silent():
@@ -22,7 +22,7 @@ def test_without_peft_the_extra_is_named():
     """In an interpreter of its own, where peft cannot be found."""
     script = (
         "import sys; sys.modules['peft'] = None\n"
-        "from cai.training.extras import require\n"
+        "from cai.training.trl import require\n"
         "from cai.errors import TrainingError\n"
         "try:\n    require()\nexcept TrainingError as error:\n    sys.exit(str(error))\n"
     )

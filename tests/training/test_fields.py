@@ -5,7 +5,7 @@ from typing import Any, Literal, Optional, Union
 
 import pytest
 
-from cai.training.fields import Misfit, fitted, nearest
+from cai.training.config_values import Misfit, fitted, nearest
 
 
 class Pace(StrEnum):

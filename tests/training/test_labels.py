@@ -7,16 +7,16 @@ from collections import Counter
 import pytest
 
 from cai.errors import TrainingError
-from cai.export.units import Pair
-from cai.training.data.loading import TrainingData
+from cai.export.rows import Pair
+from cai.training.data.load import TrainingData
 from cai.training.data.rows import Provenance, TrainingRow
-from cai.training.labels import LabelPlan, tempered
+from cai.training.plan import LabelPlan, tempered
 from cai.types import user_prompt
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports, on being imported
+    from cai.training.data.trl_tables import evaluation_table, sure_enough, table_of
     from cai.training.soft_losses import TARGET
-    from cai.training.tables import evaluation_table, sure_enough, table_of
 
 
 def data_of(*confidences: float, held_out: tuple[float, ...] = ()) -> TrainingData:

@@ -14,8 +14,15 @@ import yaml
 from tiny import save_tiny_model
 
 from cai.errors import TrainingError, UsageError
-from cai.training.launching import check_launch, launch, shipped_launches
-from cai.training.ranks import LAUNCH, hand_over, handed_over, is_launched, is_main_process, rank
+from cai.training.environment import (
+    LAUNCH,
+    hand_over,
+    handed_over,
+    is_launched,
+    is_main_process,
+    rank,
+)
+from cai.training.launch import check_launch, launch, shipped_launches
 
 HERE = Path(__file__).parent
 HAS_GPU = torch.accelerator.device_count() > 0
@@ -181,7 +188,7 @@ def test_a_crash_is_handed_on_with_its_own_traceback_alone(
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_every_process_once(tmp_path: Path, sent: signal.Signals):
     script = (
-        "import sys; from cai.training.launching import launch\n"
+        "import sys; from cai.training.launch import launch\n"
         f"sys.exit(launch(['wait', {str(tmp_path)!r}], 'cpu', 2, module='launched_sft'))"
     )
     parent = subprocess.Popen(

@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import PromptError, TrainingError, UsageError
-from cai.prompts import load_templates
-from cai.training.principled import (
+from cai.templates import load_templates
+from cai.training.reward_model.checkpoint import (
+    NamedConstitution,
+    RewardFacts,
+    read_facts,
+    write_facts,
+)
+from cai.training.reward_model.principles import (
     RewardTemplate,
     Statement,
     conditioned,
@@ -16,7 +22,6 @@ from cai.training.principled import (
     preference_under,
     statements_of,
 )
-from cai.training.reward_facts import NamedConstitution, RewardFacts, read_facts, write_facts
 from cai.types import Message
 
 TEMPLATE = RewardTemplate.of(load_templates("chat"))

@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cai.training.reward_calibration import binned, draw_reward_calibration
-from cai.training.reward_figures import calibration_error, figures_of
+from cai.training.reward_model.evaluate import (
+    binned,
+    calibration_error,
+    draw_reward_calibration,
+    figures_of,
+)
 
 
 def test_figures_of_four_pairs():

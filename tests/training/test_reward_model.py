@@ -11,12 +11,17 @@ from tiny import CHATML, make_tokenizer, save_tiny_model
 from tiny_rewards import save_reward_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, TrainingError, UsageError
-from cai.prompts import load_templates
-from cai.training.principled import RewardTemplate, Statement, conditioned, statements_of
-from cai.training.reward_facts import RewardFacts, write_facts
-from cai.training.reward_model import RewardModel
+from cai.templates import load_templates
+from cai.training.reward_model.checkpoint import RewardFacts, write_facts
+from cai.training.reward_model.model import RewardModel
+from cai.training.reward_model.principles import (
+    RewardTemplate,
+    Statement,
+    conditioned,
+    statements_of,
+)
 from cai.types import Conversation, Message, as_dicts
 
 POLITE = Statement("stay-polite", "The response is polite.")

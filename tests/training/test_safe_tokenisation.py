@@ -14,7 +14,7 @@ from tiny import make_tokenizer
 from tiny_rewards import save_reward_model
 
 from cai.errors import TrainingError
-from cai.export.units import Demonstration, Labelled, Pair, Unit
+from cai.export.rows import Demonstration, Labelled, Pair, Unit
 from cai.training.data.rows import TrainingRow
 from cai.types import user_prompt
 
@@ -28,14 +28,14 @@ with warnings.catch_warnings():
         AutoTokenizer,
     )
 
-    from cai.training.control_tokens import (
+    from cai.training.data.trl_tables import (
         SANITIZED,
         check_rows,
         keeps_text,
+        table_of,
         template_arguments,
     )
-    from cai.training.tables import table_of
-    from cai.training.trl_quietly import (
+    from cai.training.trl import (
         DPOConfig,
         DPOTrainer,
         GRPOConfig,

@@ -14,9 +14,9 @@ with warnings.catch_warnings():
     from soft_trainers import loss_and_gradients, model_of, moved, pairs, save_models, trainer_of
 
     from cai.errors import TrainingError
-    from cai.training.labels import LabelPlan
+    from cai.training.plan import LabelPlan
     from cai.training.soft_losses import TARGET, WithTargets, check_soft_dpo, extra_loss
-    from cai.training.trl_quietly import DPOConfig
+    from cai.training.trl import DPOConfig
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

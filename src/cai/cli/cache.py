@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.pacing import echo_json
+from cai.cli.options.run_options import echo_json
 from cai.cli.tables import named, plain_table
-from cai.engine.storage.pruning import Choice, Stock, count_chosen, prune, stocks
-from cai.engine.storage.run_folder import RunFolder
-from cai.engine.storage.salvage import salvage
-from cai.engine.telling.snapshot import count
+from cai.engine.journal import PruneFilter, Stock, count_chosen, prune, stocks
+from cai.engine.progress import count
+from cai.engine.recovery import salvage
+from cai.engine.run_folder import RunFolder
 
 _run = click.argument("run", type=click.Path(path_type=Path))
 
@@ -65,8 +65,8 @@ def prune_command(
 
     The records stay. What is taken out is asked anew, and paid anew, if it is needed again.
     """
-    choice = Choice(model, role, older_than, unused)
-    if choice == Choice():
+    choice = PruneFilter(model, role, older_than, unused)
+    if choice == PruneFilter():
         raise click.UsageError("Say which: --unused, --model, --role or --older-than.")
     with RunFolder.existing(run) as folder:
         n, n_bytes = count_chosen(folder.database, choice)

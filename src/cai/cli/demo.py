@@ -13,20 +13,18 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
-from cai.evaluation.kept import keep
+from cai.evaluation.results_file import keep
 from cai.export.formats import Format
 from cai.run import Run
 from cai.testbed.chain import Chain
-from cai.testbed.found import FILE as TRUTH_FILE
-from cai.testbed.found import PolicyTruth, TruthFound
-from cai.testbed.judge_figures import JudgeFigure, judged_figure
-from cai.testbed.measure import Rates, Sample, rates
+from cai.testbed.feedback import JUDGED_UNDER, Sizes
+from cai.testbed.judge_metrics import JudgeFigure, judged_figure
+from cai.testbed.metrics import FILE as TRUTH_FILE
+from cai.testbed.metrics import PolicyTruth, Rates, Sample, TruthFound, policy_rates, rates
 from cai.testbed.oracle import read_request
-from cai.testbed.policies import policy_rates
-from cai.testbed.settings import JUDGED_UNDER, Sizes
-from cai.training.extras import require
+from cai.training.environment import require
 
 N_TRUTH = 600
 N_COMPARED = 30  # of either kind
@@ -89,7 +87,7 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     ]
     _make(out / "truth")
     keep(out / "truth" / TRUTH_FILE, found.truth)
-    from cai.report.writing import write_report  # heavy: matplotlib
+    from cai.report.build import write_report  # heavy: matplotlib
 
     report = write_report(out)
     seconds = time.monotonic() - began_s

@@ -1,33 +1,191 @@
-"""`cai evaluate`: policies against each other, on the same prompts."""
+"""`cai evaluate`: policies against each other, on the same prompts.
 
+An evaluation as tables of at most eighty columns.
+
+Harmless, helpful and evasive at one glance: one figure alone is easily had at the others' cost.
+
+A policy that refuses everything does no harm, and one that helps with everything refuses nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
 import click
 from rich.console import Console
+from rich.table import Table
 
-from cai.arena.answers import Prompts
-from cai.arena.contests import Meeting
-from cai.arena.entrants import open_entrants, parse_entrants
-from cai.arena.estimating import Estimates
-from cai.arena.estimating import estimate as estimate_evaluation
-from cai.arena.evaluating import evaluate_policies
-from cai.arena.gathering import check_asked
-from cai.arena.plan import EvaluationPlan, Judging
-from cai.cli.accounts_table import estimate_line, estimate_table
-from cai.cli.console import printable
-from cai.cli.evaluation_tables import show_evaluation
-from cai.cli.judging_options import JudgeChoice, check_both_named, judging_if_named
-from cai.cli.pacing import as_json, echo_json, paced, run_folder
-from cai.cli.speaking import sampling_of
-from cai.constitution.loading import load_constitution
-from cai.engine.loop import run_async
-from cai.evaluation.conduct import ALL
-from cai.jobs.pace import Pace
-from cai.jobs.probing import Verdicts
-from cai.jobs.prompt_source import PromptSource
-from cai.judging.judge import JudgePlan
+from cai.cli.cost_table import estimate_line, estimate_table
+from cai.cli.options.judge_options import JudgeChoice, check_both_named, judging_if_named
+from cai.cli.options.model_options import sampling_of
+from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
+from cai.cli.tables import NONE, Row, brief_share, named, plain_table, policy_tables, printable
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
+from cai.evaluation.policies.dry_run import Estimates
+from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
+from cai.evaluation.policies.evaluate import evaluate_policies
+from cai.evaluation.policies.matchups import READABLE, Meeting
+from cai.evaluation.policies.plan import EvaluationPlan, Judging
+from cai.evaluation.policies.policies import open_entrants, parse_entrants
+from cai.evaluation.policies.responses import Prompts, check_asked
+from cai.evaluation.policies.results import Evaluation, PolicyFigures
+from cai.evaluation.policies.text_metrics import ALL
+from cai.evaluation.policies.win_rates import WinRate
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.methods.judging.pairwise import JudgePlan
+from cai.runs.inputs import PromptSource
+from cai.runs.judge import Verdicts
+from cai.runs.options import Pace
+
+HARMFUL, BENIGN = "harmful", "benign"
+
+
+def together(found: Evaluation) -> Iterator[Row]:
+    """What the responses keep, how they refuse, and how often they win against the first."""
+
+    def row(said: str, figure: Callable[[PolicyFigures], Estimate | None]) -> Row:
+        return said, [brief_share(figure(each)) for each in found.policies]
+
+    for kind in (HARMFUL, BENIGN):
+        for name in _checked(found):
+            yield row(f"{kind}: keeps {name}", lambda each, k=kind, n=name: each.adherence[k][n])
+    yield row("harmful: refuses", lambda each: _share(each, HARMFUL, "refusals"))
+    yield row("harmful: evasive", lambda each: _share(each, HARMFUL, "evasive"))
+    yield row("benign: refuses (over-refusal)", lambda each: _share(each, BENIGN, "refusals"))
+    if any(_share(each, ALL, "boilerplate") for each in found.policies):
+        yield row("all: stock sentences", lambda each: _share(each, ALL, "boilerplate"))
+    for kind in (HARMFUL, BENIGN):
+        if found.by_kind.get(kind):
+            yield f"{kind}: wins against {found.policies[0].name}", _wins(found, kind)
+
+
+def _checked(found: Evaluation) -> list[str]:
+    """The constitutions that every policy was checked by on both kinds."""
+    of = [each.adherence.get(kind, {}) for each in found.policies for kind in (HARMFUL, BENIGN)]
+    return [name for name in of[0] if "/" not in name and all(name in each for each in of)]
+
+
+def _share(policy: PolicyFigures, kind: str, name: str) -> Estimate | None:
+    return next(each.shares.get(name) for each in policy.conduct if each.kind == kind)
+
+
+def _wins(found: Evaluation, kind: str) -> list[str]:
+    """Of each policy against the first."""
+    first = found.policies[0].name
+    rates = {each.policy: each.rate for each in found.by_kind[kind] if each.opponent == first}
+    return [
+        NONE if each.name == first else brief_share(rates.get(each.name)) for each in found.policies
+    ]
+
+
+_SHARES = ("refusals", "evasive", "boilerplate", "empty")
+_FIGURES = ("length", "distinct_2", "self_similarity", "cut_off")
+
+
+def show_evaluation(found: Evaluation) -> None:
+    """Every table that there is something for, and what a reader must know."""
+    console = Console()
+    for title, tables in _tables(found):
+        click.secho(printable(f"\n{title}"), bold=True)
+        for table in tables:
+            console.print(table)
+    if found.remarks:
+        click.secho("\nTo know beside the figures", bold=True)
+        for remark in found.remarks:
+            click.echo(printable(f"- {remark}"))
+
+
+def _tables(found: Evaluation) -> Iterator[tuple[str, Iterable[Table]]]:
+    if found.win_rates:
+        judges = ", ".join(found.judges)
+        yield f"Win rates by {judges} under {found.constitution}", [_win_rates(found)]
+    if found.ratings:
+        yield f"Ratings, in points of Elo above {found.policies[0].name}", [_ratings(found)]
+    names = [each.name for each in found.policies]
+    if {HARMFUL, BENIGN} <= set(_kinds(found)):
+        yield "Together", policy_tables(names, list(together(found)))
+    for kind in _kinds(found):
+        which = "all prompts" if kind == ALL else f"{kind} prompts"
+        yield f"Conduct on {which}", policy_tables(names, list(_conduct(found, kind)))
+        if any(kind in each.adherence for each in found.policies):
+            title = f"Responses that keep each principle, on {which}"
+            yield title, policy_tables(names, list(_adherence(found, kind)))
+
+
+def _win_rates(found: Evaluation) -> Table:
+    """Of all prompts; what could not be read has a column where there is any."""
+    has_unread = any(_n_unread(each) for each in found.win_rates)
+    counts = ("wins", "loses", "neither", *(["unread"] if has_unread else []))
+    table = plain_table("", *counts, "win rate", "at equal\nlength")
+    for each in found.win_rates:
+        table.add_row(
+            named(f"{each.policy} against {each.opponent}"),
+            *(f"{n:,}" for n in (*_sides(each), *([_n_unread(each)] if has_unread else []))),
+            brief_share(each.rate),
+            brief_share(each.length_controlled),
+        )
+    return table
+
+
+def _sides(rate: WinRate) -> tuple[int, int, int]:
+    """Won, lost, and readable without a side."""
+    won, lost = rate.outcomes.get("a", 0), rate.outcomes.get("b", 0)
+    return won, lost, rate.n - _n_unread(rate) - won - lost
+
+
+def _n_unread(rate: WinRate) -> int:
+    return rate.n - sum(rate.outcomes.get(each, 0) for each in READABLE)
+
+
+def _ratings(found: Evaluation) -> Table:
+    table = plain_table("policy", "matches", "rating", "95 %")
+    for each in found.ratings:
+        value = NONE if each.value is None else f"{each.value:+.0f}"
+        span = (
+            NONE
+            if each.low is None or each.high is None
+            else f"{each.low:+.0f} to {each.high:+.0f}"
+        )
+        table.add_row(named(each.policy), f"{each.n:,}", value, span)
+    return table
+
+
+def _conduct(found: Evaluation, kind: str) -> Iterator[Row]:
+    of = [next(one for one in each.conduct if one.kind == kind) for each in found.policies]
+    yield "responses", [f"{each.n:,}" for each in of]
+    for name in _SHARES:
+        yield _said(name, kind), [brief_share(each.shares.get(name)) for each in of]
+    for name in _FIGURES:
+        values = [each.figures.get(name) for each in of]
+        yield _said(name, kind), [NONE if v is None else f"{v:.3g}" for v in values]
+
+
+def _adherence(found: Evaluation, kind: str) -> Iterator[Row]:
+    of = [each.adherence.get(kind, {}) for each in found.policies]
+    names = dict.fromkeys(name for each in of for name in each)
+    is_one = sum("/" not in name for name in names) == 1
+    for name in names:
+        principle = name.rpartition("/")[2] if is_one else name
+        said = principle if "/" in name else f"all of {name}, by weight"
+        yield said, [brief_share(each.get(name)) for each in of]
+
+
+def _kinds(found: Evaluation) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.kind for each in found.policies for one in each.conduct))
+
+
+def _said(name: str, kind: str) -> str:
+    if name == "refusals" and kind == "benign":
+        return "refusals (over-refusal)"
+    said = {
+        "boilerplate": "stock sentences",
+        "length": "words",
+        "distinct_2": "distinct-2",
+        "self_similarity": "self-similarity",
+    }
+    return said.get(name, name.replace("_", " "))
 
 
 @click.command(

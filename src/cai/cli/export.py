@@ -7,14 +7,14 @@ from typing import get_args
 
 import click
 
-from cai.cli.console import printable
-from cai.engine.storage.run_folder import RunFolder
-from cai.export.files import SUFFIXES, export_file
+from cai.cli.tables import printable
+from cai.engine.run_folder import RunFolder
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
-from cai.export.mixes import Mix, Mixing
-from cai.export.selecting import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
+from cai.export.mix_spec import Mix, Mixing
+from cai.export.selection import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
 from cai.export.summary import ExportSummary
-from cai.revision_flags import FLAGS, Flag
+from cai.export.writers import SUFFIXES, export_file
+from cai.methods.revision_flags import FLAGS, Flag
 
 
 @click.command(

@@ -7,18 +7,24 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.cli.judging_options import JudgeChoice, judging
-from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
-from cai.cli.source_options import over_groups, show_source
-from cai.constitution.loading import load_constitution
-from cai.engine.loop import run_async
-from cai.jobs.groups import GroupSource
-from cai.jobs.judging import JudgeJob, JudgeOutcome, VerdictTally, run_judging
-from cai.jobs.pace import Pace
-from cai.jobs.probing import Verdicts
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Pairing
-from cai.judging.verdicts import Outcome
+from cai.cli.options.judge_options import JudgeChoice, judging
+from cai.cli.options.run_options import (
+    as_json,
+    counts_as_json,
+    echo_json,
+    paced,
+    run_folder,
+    show_counts,
+)
+from cai.cli.options.source_options import over_groups, show_source
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.ranking import Pairing
+from cai.methods.judging.verdict import Outcome
+from cai.runs.inputs import GroupSource
+from cai.runs.judge import JudgeJob, JudgeOutcome, Verdicts, VerdictTally, run_judging
+from cai.runs.options import Pace
 
 
 @click.command(

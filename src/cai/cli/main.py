@@ -5,9 +5,9 @@ from importlib import import_module
 
 import click
 
-from cai.cli.console import printable
+from cai.cli.tables import printable
 from cai.errors import CaiError
-from cai.training.ranks import hand_over, is_main_process
+from cai.training.environment import hand_over, is_main_process
 
 FIRST_STEPS = """
 \b
@@ -32,7 +32,7 @@ First steps:
 # Imported when they are asked for, so that `cai --help` answers at once.
 COMMANDS = {
     "demo": ("cai.cli.demo:demo", "The whole chain on the embedded model and the testbed."),
-    "try": ("cai.cli.attempt:attempt", "One prompt through the loop, each step as it comes."),
+    "try": ("cai.cli.try_:attempt", "One prompt through the loop, each step as it comes."),
     "revise": ("cai.cli.revise:revise", "Respond, critique and revise a data set."),
     "sample": ("cai.cli.sample:sample", "Several responses to each prompt of a data set."),
     "judge": ("cai.cli.judge:judge", "Which response keeps a constitution better."),
@@ -45,11 +45,11 @@ COMMANDS = {
     "suites": ("cai.cli.suites:suites", "Standard suites of questions, before and after."),
     "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
-    "train": ("cai.cli.train.commands:train", "Policies and reward models, with TRL."),
+    "train": ("cai.cli.train:train", "Policies and reward models, with TRL."),
     "report": ("cai.cli.report:report", "One HTML file of a run, or of a whole chain."),
     "status": ("cai.cli.status:status", "What a run holds, also while it is written."),
     "cache": ("cai.cli.cache:cache", "The answers that a run keeps: show, prune, repair."),
-    "run": ("cai.cli.run_recipe:run", "Several steps from one recipe, or a preset."),
+    "run": ("cai.cli.run:run", "Several steps from one recipe, or a preset."),
     "rounds": ("cai.cli.rounds:rounds", "Rounds of feedback and training, with drift."),
     "serve": ("cai.cli.serve:serve", "Rewards over HTTP for other trainers."),
     "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),

@@ -5,17 +5,23 @@ from collections.abc import Sequence
 
 import click
 
-from cai.cli.console import printable
-from cai.constitution.loading import load_constitution
+from cai.cli.tables import printable
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
 from cai.errors import UsageError
-from cai.judging import multiple_choice
-from cai.judging.asking import Question, check_turns, judge_turns, rationale_turns, score_turns
-from cai.judging.comparisons import Comparison
-from cai.prompts import STEPS, Step, TemplateSet, load_templates, shipped_sets
-from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
-from cai.sampling import respond_turns
-from cai.training.principled import RewardTemplate, Statement, conditioned
+from cai.methods.judging import multiple_choice
+from cai.methods.judging.requests import (
+    Question,
+    check_turns,
+    judge_turns,
+    rationale_turns,
+    score_turns,
+)
+from cai.methods.judging.verdict import Comparison
+from cai.methods.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.methods.sampling import respond_turns
+from cai.templates import STEPS, Step, TemplateSet, load_templates, shipped_sets
+from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
 from cai.types import Conversation, Message, as_dicts, user_prompt
 
 

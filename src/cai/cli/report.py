@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cai.cli.console import printable
+from cai.cli.tables import printable
 
 
 @click.command(epilog="Example: cai report demo -o demo.html")
@@ -23,7 +23,7 @@ def report(paths: tuple[Path, ...], out: Path | None, prices: Path | None) -> in
     then the report is of the whole chain. It says what was done, whether it worked, what it cost
     and what to distrust, and shows tables, plots and examples. No model is asked.
     """
-    from cai.report.writing import write_report  # heavy: matplotlib
+    from cai.report.build import write_report  # heavy: matplotlib
 
     written = write_report(paths, out, prices=prices)
     click.echo(f"{printable(str(written))}  {written.stat().st_size / 1e6:.1f} MB")

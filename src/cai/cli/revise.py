@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.pacing import (
+from cai.cli.options.model_options import Voices, speaking
+from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
     echo_json,
@@ -14,14 +15,13 @@ from cai.cli.pacing import (
     run_folder,
     show_counts,
 )
-from cai.cli.source_options import over_prompts, show_source
-from cai.cli.speaking import Voices, speaking
-from cai.constitution.loading import load_constitution
-from cai.engine.loop import run_async
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.revision import RevisionPlan
+from cai.cli.options.source_options import over_prompts, show_source
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
+from cai.methods.revision import RevisionPlan
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
+from cai.runs.revise import RevisionJob, run_revision
 
 
 @click.command(

@@ -6,15 +6,22 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
-from cai.cli.source_options import over_prompts, show_source
-from cai.cli.speaking import sampling_of, templates_for
-from cai.engine.loop import run_async
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.sampling import SampleJob, run_sampling
-from cai.models.opening import SCHEMES, open_model
-from cai.speaker import Speaker
+from cai.cli.options.model_options import sampling_of, templates_for
+from cai.cli.options.run_options import (
+    as_json,
+    counts_as_json,
+    echo_json,
+    paced,
+    run_folder,
+    show_counts,
+)
+from cai.cli.options.source_options import over_prompts, show_source
+from cai.engine.engine import run_async
+from cai.methods.roles import Speaker
+from cai.models.registry import SCHEMES, open_model
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
+from cai.runs.sample import SampleJob, run_sampling
 
 
 @click.command(

@@ -7,17 +7,24 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.cli.judging_options import JudgeChoice, scoring
-from cai.cli.pacing import as_json, counts_as_json, echo_json, paced, run_folder, show_counts
-from cai.cli.source_options import over_responses, show_source
-from cai.constitution.loading import load_constitution
-from cai.drawing import candidates
-from cai.engine.loop import run_async
-from cai.jobs.pace import Pace
-from cai.jobs.probing import Verdicts
-from cai.jobs.response_source import ResponseSource
-from cai.jobs.scoring import ScoreJob, ScoringOutcome, run_scoring
-from cai.judging.scoring import ScoreOutcome, ScorePlan
+from cai.cli.options.judge_options import JudgeChoice, scoring
+from cai.cli.options.run_options import (
+    as_json,
+    counts_as_json,
+    echo_json,
+    paced,
+    run_folder,
+    show_counts,
+)
+from cai.cli.options.source_options import over_responses, show_source
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
+from cai.methods.judging.pointwise import ScoreOutcome, ScorePlan
+from cai.methods.roles import candidates
+from cai.runs.inputs import ResponseSource
+from cai.runs.judge import Verdicts
+from cai.runs.options import Pace
+from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 
 
 @click.command(

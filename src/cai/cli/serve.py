@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from cai.cli.judging_options import JudgeChoice, judging_if_named
-from cai.constitution.loading import load_constitution
-from cai.engine.loop import run_async
+from cai.cli.options.judge_options import JudgeChoice, judging_if_named
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
 from cai.errors import UsageError
-from cai.jobs.probing import Verdicts
-from cai.judging.judge import JudgePlan
-from cai.judging.scoring import ScoreKind, ScorePlan
-from cai.models.openai.apikey import read_key
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScoreKind, ScorePlan
+from cai.models.openai.errors import read_key
+from cai.runs.judge import Verdicts
 
 if TYPE_CHECKING:
-    from cai.serving.queries import ChatForm
+    from cai.serving.chat_format import ChatForm
 
 
 @click.command(epilog="Example: cai serve -m embedded -c testbed --port 8080")
@@ -73,19 +73,18 @@ def serve(
     if unscored is not None and not math.isfinite(unscored):
         raise UsageError(f"--unscored {unscored} is no reward. Give a finite number.")
     console = Console(stderr=True)
-    from cai.serving.app import Service
-    from cai.serving.running import bound
-    from cai.serving.running import serve as answer
+    from cai.serving.server import Service, bound
+    from cai.serving.server import serve as answer
 
     key = _key(key_env)
     form = _policy(policy)
     with bound(host, port) as listening:
         if reward_model is not None:
-            from cai.serving.model_rewards import model_rewarder  # heavy: torch
+            from cai.serving.reward_model import model_rewarder  # heavy: torch
 
             opening = model_rewarder(reward_model, constitution, principles)
         else:
-            from cai.serving.judge_rewards import Bench, judge_rewarder
+            from cai.serving.judge import Bench, judge_rewarder
 
             loaded = load_constitution(constitution or "")
             scoring = ScorePlan(kind, plan.tags, plan.samples)
@@ -145,6 +144,6 @@ def _key(variable: str | None) -> str:
 def _policy(folder: str | None) -> "ChatForm | None":
     if folder is None:
         return None
-    from cai.serving.policy import policy_form  # heavy: transformers
+    from cai.serving.chat_format import policy_form  # heavy: transformers
 
     return policy_form(folder)

@@ -9,17 +9,15 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cai.cli.accounts_table import accounts_table
-from cai.cli.console import printable
-from cai.cli.pacing import echo_json
-from cai.engine.spending.ledger import Ledger
-from cai.engine.spending.prices import load_prices
-from cai.engine.storage.lock import writer_of
-from cai.engine.storage.records import Counts
-from cai.engine.storage.run_folder import JOURNAL_FILE, RunFolder
-from cai.engine.telling.last_snapshot import last_snapshot
-from cai.engine.telling.snapshot import Snapshot, causes, count
-from cai.records.recipes import REWARD
+from cai.cli.cost_table import accounts_table
+from cai.cli.options.run_options import echo_json
+from cai.cli.tables import printable
+from cai.engine.budget import Ledger, load_prices
+from cai.engine.lock import writer_of
+from cai.engine.progress import Snapshot, causes, count, last_snapshot
+from cai.engine.run_files import Counts
+from cai.engine.run_folder import JOURNAL_FILE, RunFolder
+from cai.runs.config import REWARD
 
 FOLLOW_EVERY_S = 1.0
 PLAIN_WIDTH = 240  # off a terminal a line is a line

@@ -1,4 +1,7 @@
-"""`cai suites`: standard suites of questions and prompts, put to policies."""
+"""`cai suites`: standard suites of questions and prompts, put to policies.
+
+Standard suites as one table: what each policy came to, and the difference of first and last.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,24 +9,22 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.table import Table
 
-from cai.arena.accounts import Accounts
-from cai.arena.entrants import Entrant, open_entrants, parse_entrants
-from cai.cli.judging_options import JudgeChoice, check_both_named, checking_if_named
-from cai.cli.pacing import as_json, echo_json, paced, run_folder
-from cai.cli.speaking import sampling_of
-from cai.cli.suites_table import show_suites
-from cai.constitution.loading import load_constitution
-from cai.drawing import candidates
-from cai.engine.loop import run_async
+from cai.cli.options.judge_options import JudgeChoice, check_both_named, checking_if_named
+from cai.cli.options.model_options import sampling_of
+from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
+from cai.cli.tables import NONE, named, plain_table
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
 from cai.errors import UsageError
-from cai.evaluation.kept import keep
-from cai.jobs.pace import Pace
-from cai.jobs.probing import Verdicts
-from cai.judging.scoring import ScorePlan
-from cai.suites.files import open_suites
-from cai.suites.responding import SuiteJudging
-from cai.suites.running import (
+from cai.evaluation.policies.policies import Entrant, open_entrants, parse_entrants
+from cai.evaluation.policies.results import Suite
+from cai.evaluation.results_file import keep
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.suites.files import open_suites
+from cai.evaluation.suites.open_ended import SuiteJudging
+from cai.evaluation.suites.run import (
     FILE,
     FOLDER,
     NamedPolicy,
@@ -32,6 +33,72 @@ from cai.suites.running import (
     check_suites,
     run_suites,
 )
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.roles import candidates
+from cai.runs.judge import Verdicts
+from cai.runs.options import Pace
+from cai.runs.shared_budget import Accounts
+
+
+def show_suites(suites: tuple[Suite, ...], console: Console) -> None:
+    """Prints the table, and in words what its figures are."""
+    console.print(suites_table(suites))
+    measures = {
+        figure: suite.measures[figure]
+        for suite in suites
+        for figure in figures_of(suite)
+        if figure in suite.measures
+    }
+    for figure, meaning in measures.items():
+        console.print(named(f"{figure}: {meaning}"))
+
+
+def suites_table(suites: tuple[Suite, ...]) -> Table:
+    """A row for each figure, a column for each policy; of two or more, last less first.
+
+    Under a figure stand those of its categories.
+    """
+    policies = list(dict.fromkeys(name for suite in suites for name in suite.found))
+    has_difference = len(policies) > 1
+    headings = [*policies, *(["difference"] if has_difference else [])]
+    table = plain_table("", *("" for _ in headings))
+    for column, heading in zip(table.columns[1:], headings, strict=True):
+        column.header = named(heading)
+    for suite in suites:
+        table.add_row(named(f"{suite.name}, {suite.n:,} prompts", style="bold"))
+        for figure in figures_of(suite):
+            found = [suite.found.get(name, {}).get(figure) for name in policies]
+            cells = [_cell(each) for each in found]
+            if has_difference:
+                cells.append(_cell(suite.differences.get(figure), "+"))
+            table.add_row(named(_indented(figure)), *cells)
+    return table
+
+
+def _indented(figure: str) -> str:
+    """The figure, or of one of a category the category alone, further in."""
+    _, colon, group = figure.partition(": ")
+    return f"    {group}" if colon else f"  {figure}"
+
+
+def figures_of(suite: Suite) -> list[str]:
+    """The figures of the suite in their order, without those of failures that never happened."""
+    names = dict.fromkeys(name for figures in suite.found.values() for name in figures)
+    return [name for name in names if name != "failed" or _ever(suite, name)]
+
+
+def _ever(suite: Suite, figure: str) -> bool:
+    return any(figure in found and found[figure].value > 0 for found in suite.found.values())
+
+
+def _cell(estimate: Estimate | None, sign: str = "") -> str:
+    """Such as 0.62 (0.55–0.69); no percentage, since marks are none."""
+    if estimate is None:
+        return NONE
+    value = f"{estimate.value:{sign}.2f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({estimate.low:{sign}.2f}–{estimate.high:{sign}.2f})"
 
 
 @click.command(

@@ -9,8 +9,8 @@ Example:
 
 from collections.abc import Iterable
 
-from cai.engine.telling.snapshot import count
-from cai.evaluation.bootstrap import Estimate
+from cai.engine.progress import count
+from cai.evaluation.stats.bootstrap import Estimate
 
 NONE = "–"
 """Stands for a figure that is unknown."""

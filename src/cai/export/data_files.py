@@ -1,7 +1,7 @@
 """Files and hub data sets as units: people's data, and what `cai export` wrote.
 
-A file is read through `cai.sources`, with its columns found by the names in use. Ids are made from
-the content, as one prompt has several rows in exports of every contest, round or label.
+A file is read through `cai.data.tables`, with its columns found by the names in use. Ids are
+made from the content, as one prompt has several rows in exports of every contest, round or label.
 """
 
 from collections import Counter
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from cai.data import pairs, prompts, responses
+from cai.data.columns import listed
+from cai.data.pair_columns import PairOptions, has_sides
+from cai.data.response_columns import ResponseOptions, has_label, has_response
+from cai.data.rows import head_rows
+from cai.data.scan import open_table
+from cai.data.tables import Table
 from cai.errors import SourceError, UnknownColumns
-from cai.export.units import Demonstration, Labelled, Pair, Unit, labelled
-from cai.sources import comparisons, prompts, responses
-from cai.sources.columns import listed
-from cai.sources.files import open_table
-from cai.sources.pair_columns import PairOptions, has_sides
-from cai.sources.response_columns import ResponseOptions, has_label, has_response
-from cai.sources.rows import head_rows
-from cai.sources.tables import Table
+from cai.export.rows import Demonstration, Labelled, Pair, Unit, labelled
 
 Kind = Literal["sft", "preference", "kto", "prompts"]
 Reading = Literal["pairs", "responses", "prompts"]
@@ -126,7 +126,7 @@ class DataFile:
                 said = responses.check_responses(self.name, _RESPONSES, skip_bad_rows=skip)
                 return said.n_responses, Counter[str](said.bad_kinds), said.content_hash
             case "pairs":
-                met = comparisons.check_pairs(self.name, _PAIRS, skip_bad_rows=skip)
+                met = pairs.check_pairs(self.name, _PAIRS, skip_bad_rows=skip)
                 return met.n_pairs, Counter[str](met.bad_kinds), met.content_hash
 
     def _of_responses(self, left_out: Counter[str]) -> Iterator[FileRow]:
@@ -149,7 +149,7 @@ class DataFile:
                 )
 
     def _of_pairs(self, left_out: Counter[str]) -> Iterator[FileRow]:
-        for found in comparisons.read_pairs(self.name, _PAIRS, skip_bad_rows=self.skip_bad_rows):
+        for found in pairs.read_pairs(self.name, _PAIRS, skip_bad_rows=self.skip_bad_rows):
             if found.label is None or found.label == "tie":
                 left_out[found.label or "unlabelled"] += 1
                 continue

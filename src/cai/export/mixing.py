@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.errors import SourceError
-from cai.export.contents import distinct, unit_key
 from cai.export.data_files import DataFile, FileRow, FileSummary, Kind
-from cai.export.mixes import Mix, Mixing
+from cai.export.dedup import distinct, unit_key
+from cai.export.mix_spec import Mix, Mixing
 from cai.types import derive_seed
 
 T = TypeVar("T")

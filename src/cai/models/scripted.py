@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.errors import ModelError, UsageError
-from cai.models.protocol import Choice, Completion, Sampling, mass_of
+from cai.models.base import Choice, Completion, Sampling, mass_of
 from cai.types import Message
 
 _T = TypeVar("_T")

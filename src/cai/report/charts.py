@@ -14,12 +14,12 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from cai.engine.telling.snapshot import count
-from cai.evaluation.bootstrap import Estimate
-from cai.evaluation.calibration import N_BINS, Bin
-from cai.report.pieces import Plot
-from cai.report.plots import COLOURS, SOFT, plot
-from cai.report.wording import clean
+from cai.engine.progress import count
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.stats.calibration import N_BINS, Bin
+from cai.report.model import Plot
+from cai.report.svg import COLOURS, SOFT, plot
+from cai.report.text import clean
 
 _LONGEST_NAME = 24
 

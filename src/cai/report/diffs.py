@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import groupby
 
-from cai.report.pieces import Said, Span, SpanKind
-from cai.report.wording import LONGEST_TEXT
+from cai.report.model import Said, Span, SpanKind
+from cai.report.text import LONGEST_TEXT
 
 FEW_WORDS = 2
 """So few words that stayed between two changes are shown as changed."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from cai.engine.telling.snapshot import duration
+from cai.engine.progress import duration
 from cai.evaluation import format
-from cai.evaluation.family import kinship
-from cai.report.pieces import Doubt, Fact, Headline, Part, Table, Took
-from cai.report.wording import model_name
+from cai.evaluation.judge.self_preference import kinship
+from cai.report.model import Doubt, Fact, Headline, Part, Table, Took
+from cai.report.text import model_name
 
 _MOST_HEADLINES = 8
 _MOST_DOUBTS = 8

@@ -4,16 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.engine.spending.ledger import Ledger
-from cai.engine.spending.prices import PriceList
-from cai.engine.storage.records import Counts
-from cai.engine.storage.run_folder import RunFolder
-from cai.engine.telling.last_snapshot import last_snapshot
-from cai.engine.telling.snapshot import causes
+from cai.engine.budget import Ledger, PriceList
+from cai.engine.progress import causes, last_snapshot
+from cai.engine.run_files import Counts
+from cai.engine.run_folder import RunFolder
 from cai.evaluation.format import NONE, listed, money, percent, plural
-from cai.records.recipes import Draw, Named, Recipe, Source, read_recipe
-from cai.report.pieces import Doubt, Fact, Table, Took
-from cai.report.wording import clean, model_name
+from cai.report.model import Doubt, Fact, Table, Took
+from cai.report.text import clean, model_name
+from cai.runs.config import Draw, Named, Recipe, Source, read_recipe
 
 PAUSE_S = 600
 """Nobody works in a longer gap between two calls: it is left out of the time that a run took."""

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from cai.errors import CaiError
-from cai.evaluation.bootstrap import Estimate, Floats, bootstrap
-from cai.models.hf.tokens import Tokenizer, encode_request
-from cai.models.opening import parse_spec
-from cai.training.start import Start, open_start
-from cai.training.watching.samples import Sampled, log_probabilities, looked_at, sample
+from cai.evaluation.stats.bootstrap import Estimate, Floats, bootstrap
+from cai.models.hf.tokenizer import Tokenizer, encode_request
+from cai.models.registry import parse_spec
+from cai.training.base_model import Start, open_start
+from cai.training.monitor.policy_samples import Sampled, log_probabilities, looked_at, sample
 from cai.types import Prompt
 
 

@@ -18,7 +18,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from cai.errors import TrainingError
-from cai.serving.forms import MOST_ITEMS, ScoreResponse, ScoreResult
+from cai.serving.schema import MOST_ITEMS, ScoreResponse, ScoreResult
 
 URL = "http://127.0.0.1:8080"
 

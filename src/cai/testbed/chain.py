@@ -3,8 +3,13 @@
 Revise, SFT on the revisions (SL), sample from SL, judge, and then a reward model, DPO, GRPO or RLOO
 on top of SL: Bai et al. 2022, arXiv:2212.08073, figure 1. Prompts of the stages are disjoint, and
 none of them is among the requests that policies are measured on.
+
+Requests of the testbed as a file of prompts.
+
+python -m cai.testbed.chain --n 300 --out prompts.jsonl
 """
 
+import argparse
 import json
 import random
 from collections.abc import Mapping
@@ -14,35 +19,82 @@ from typing import Literal
 
 from rich.console import Console
 
-from cai.arena.blocking import evaluate
-from cai.arena.plan import EvaluationPlan
-from cai.constitution.loading import load_constitution
-from cai.engine.loop import run_async
-from cai.evaluation.policy_report import Evaluation
-from cai.evaluation.temperature import fit_temperature
-from cai.export.selecting import Selection
-from cai.export.units import Pair
-from cai.jobs.pace import Pace
-from cai.jobs.prompt_source import PromptSource
-from cai.jobs.revision import RevisionJob, run_revision
-from cai.judging.judge import JudgePlan
-from cai.judging.scoring import ScorePlan
-from cai.models.opening import open_model
-from cai.models.protocol import Sampling
-from cai.revision import RevisionPlan, speakers_of
+from cai.constitution.loader import load_constitution
+from cai.engine.engine import run_async
+from cai.evaluation.policies.evaluate import evaluate
+from cai.evaluation.policies.plan import EvaluationPlan
+from cai.evaluation.policies.results import Evaluation
+from cai.evaluation.stats.calibration import fit_temperature
+from cai.export.rows import Pair
+from cai.export.selection import Selection
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.revision import RevisionPlan, speakers_of
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
+from cai.models.registry import open_model
 from cai.run import Run
-from cai.speaker import Speaker
-from cai.testbed.feedback import Judging, labelled_by_truth, write_preferences
-from cai.testbed.pairs import draw_labelled
-from cai.testbed.policies import MAX_TOKENS, draw_prompts
-from cai.testbed.prompts import write_prompts
-from cai.testbed.settings import COMMON, JUDGED_UNDER, REVISED_UNDER, SETTINGS, Sizes
-from cai.training.data.loading import load_training_data
-from cai.training.labels import LabelKind, LabelPlan
-from cai.training.plan import TrainPlan
-from cai.training.rewards.choice import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
-from cai.training.rewards.group_judge import GroupPlan
+from cai.runs.inputs import PromptSource
+from cai.runs.options import Pace
+from cai.runs.revise import RevisionJob, run_revision
+from cai.testbed.feedback import (
+    COMMON,
+    JUDGED_UNDER,
+    REVISED_UNDER,
+    SETTINGS,
+    Judging,
+    Sizes,
+    draw_labelled,
+    labelled_by_truth,
+    write_preferences,
+)
+from cai.testbed.metrics import MAX_TOKENS, draw_prompts
+from cai.training.data.load import load_training_data
+from cai.training.plan import LabelKind, LabelPlan, TrainPlan
+from cai.training.rewards.judges import GroupPlan
+from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
 from cai.types import Message
+
+_KINDS = {"harmful": True, "benign": False}
+
+
+def write_prompts(
+    path: Path,
+    n: int,
+    seed: int | str,
+    *,
+    is_held_out: bool = False,
+    is_harmful: bool | None = None,
+) -> None:
+    """Writes `n` different requests; by default such as are trained on, half of them harmful.
+
+    Held-out ones are kept for measuring.
+    """
+    prompts = draw_prompts(n, seed, is_held_out=is_held_out, is_harmful=is_harmful)
+    rows = [json.dumps({"id": each.id, "prompt": each.request}) for each in prompts]
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m cai.testbed.chain", description=__doc__)
+    parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held-out", action="store_true", help="requests kept for measuring")
+    parser.add_argument("--kind", choices=["both", *_KINDS], default="both")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    write_prompts(
+        options.out,
+        options.n,
+        options.seed,
+        is_held_out=options.held_out,
+        is_harmful=_KINDS.get(options.kind),
+    )
+
+
+if __name__ == "__main__":
+    main()
+
 
 Feedback = Literal["judge", "people"]
 """Whose labels: those of the judge, or the truth in the place of people's."""
@@ -85,7 +137,7 @@ class Chain:
     def sft_on(self, source: str, name: str) -> str:
         """The start trained on the demonstrations of a run or a file."""
         out = self.folder / name
-        from cai.training.sft import train_sft  # heavy: torch, trl
+        from cai.training.trainers import train_sft  # heavy: torch, trl
 
         data = load_training_data(source, "sft")
         train_sft(data, self._plan(out, "embedded", "sft", logging_steps=25), self.console)
@@ -145,7 +197,7 @@ class Chain:
     ) -> str:
         """SL and DPO on the preferences of a run or a file, with these settings of the trainer."""
         out, start = self.folder / name, self.supervised()
-        from cai.training.dpo import train_dpo  # heavy: torch, trl
+        from cai.training.trainers import train_dpo  # heavy: torch, trl
 
         data = load_training_data(source, "preference")
         plan = self._plan(out, start, "dpo", **{"logging_steps": 20, **settings})
@@ -156,7 +208,7 @@ class Chain:
         """SL and KTO, on the same responses one by one."""
         out = self.folder / f"kto-{feedback}"
         start, source = self.supervised(), self.preferences(feedback)
-        from cai.training.kto import train_kto  # heavy: torch, trl
+        from cai.training.trainers import train_kto  # heavy: torch, trl
 
         data = load_training_data(source, "kto")
         train_kto(data, self._plan(out, start, "kto", logging_steps=20), self.console)
@@ -179,7 +231,7 @@ class Chain:
 
     def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
         """How many of `n` pairs of responses to held-out requests a reward model puts right."""
-        from cai.training.reward_model import RewardModel  # heavy: torch
+        from cai.training.reward_model.model import RewardModel  # heavy: torch
 
         pairs = draw_labelled(random.Random(f"reward {self.seed}"))
         model = RewardModel.load(self.reward_model(feedback))

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
 from cai.constitution.schema import Constitution, Principle
-from cai.judging.asking import Question, check_turns, judge_turns, score_turns
-from cai.judging.comparisons import Comparison
-from cai.prompts import TemplateSet
-from cai.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
-from cai.testbed.oracle import read_response
-from cai.testbed.truth import critique_text, finding, mended, rationale_text
-from cai.testbed.vocabulary import (
+from cai.methods.judging.requests import Question, check_turns, judge_turns, score_turns
+from cai.methods.judging.verdict import Comparison
+from cai.methods.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.templates import TemplateSet
+from cai.testbed.oracle import critique_text, finding, mended, rationale_text, read_response
+from cai.testbed.world import (
     DEEDS,
     EVASIONS,
     FRAMES,
@@ -25,8 +24,9 @@ from cai.testbed.vocabulary import (
     RUDE,
     SETTINGS,
     THINGS,
+    Request,
+    Response,
 )
-from cai.testbed.world import Request, Response
 from cai.types import Conversation, Message, user_prompt
 
 _PLAIN = RevisionPlan()

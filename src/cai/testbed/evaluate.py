@@ -5,20 +5,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Principle
-from cai.engine.loop import run_async
-from cai.judging.judge import Judge
-from cai.models.opening import open_model
-from cai.models.protocol import Sampling
-from cai.revision import Chain, RevisionPlan, Speakers, one_round, speakers_of
-from cai.sampling import respond
+from cai.engine.engine import run_async
+from cai.methods.judging.pairwise import Judge
+from cai.methods.revision import Chain, RevisionPlan, Speakers, one_round, speakers_of
+from cai.methods.sampling import respond
+from cai.models.base import Sampling
+from cai.models.registry import open_model
 from cai.testbed.curriculum import draw_case, draw_request
-from cai.testbed.judge_figures import judge_figures
-from cai.testbed.many import every
-from cai.testbed.measure import Sample, rates
-from cai.testbed.oracle import read_response
-from cai.testbed.truth import critique_text, finding
+from cai.testbed.judge_metrics import judge_figures
+from cai.testbed.metrics import Sample, every, rates
+from cai.testbed.oracle import critique_text, finding, read_response
 from cai.testbed.world import Request
 from cai.types import derive_seed, user_prompt
 

@@ -1,21 +1,71 @@
-"""Whose labels a policy learns from: a judge's, read again in other ways, or the truth's."""
+"""Whose labels a policy learns from: a judge's, read again in other ways, or the truth's.
 
+Pairs of responses of the testbed with the truth as their label.
+
+`python -m cai.testbed.feedback --n 300 --out pairs.jsonl` writes them as a file for `cai judge` and
+`cai agreement`.
+
+What every chain on the testbed is made with: principles, sizes and the settings of trainers.
+"""
+
+import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
 
-from cai.constitution.loading import load_constitution
-from cai.judging.judge import JudgePlan
-from cai.judging.ranking import Contest, Judged, strengths
-from cai.judging.verdicts import Judgement, Outcome, by_order, verdict_of
+from cai.constitution.loader import load_constitution
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.verdict import Comparison, Judgement, Outcome, by_order, verdict_of
 from cai.run import Run
-from cai.testbed.oracle import read_request, read_response
-from cai.testbed.settings import JUDGED_UNDER
-from cai.testbed.truth import breaches
-from cai.types import Prompt
+from cai.testbed.curriculum import draw_any, draw_request
+from cai.testbed.oracle import breaches, read_request, read_response
+from cai.testbed.world import Request
+from cai.types import Prompt, user_prompt
+
+REVISED_UNDER = ("general", "help")
+JUDGED_UNDER = ("general", "help", "tone")
+SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "sft": {"learning_rate": 5e-4, "per_device_train_batch_size": 32, "num_train_epochs": 3},
+    "reward": {"learning_rate": 3e-4, "per_device_train_batch_size": 32, "num_train_epochs": 2},
+    "dpo": {
+        "learning_rate": 1e-4,
+        "per_device_train_batch_size": 16,
+        "num_train_epochs": 3,
+        "loss_type": ["sigmoid", "sft"],
+        "loss_weights": [1.0, 0.2],
+    },
+    "kto": {"learning_rate": 1e-4, "per_device_train_batch_size": 16, "num_train_epochs": 3},
+    "rl": {
+        "learning_rate": 2e-4,
+        "per_device_train_batch_size": 64,
+        "num_generations": 8,
+        "max_completion_length": 64,
+        "logging_steps": 5,
+    },
+}
+COMMON: Mapping[str, object] = {
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 5,
+    "save_strategy": "no",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Requests of each stage, and the updates of reinforcement learning."""
+
+    revised: int = 800
+    rounds: int = 4
+    judged: int = 200
+    k: int = 4
+    rl_prompts: int = 800
+    rl_steps: int = 20
+
 
 Reread = Callable[[Judgement], tuple[Outcome, float | None]]
 """Outcome and probability that a judgement would have had by another rule."""
@@ -158,3 +208,57 @@ def _reread(contest: Contest, rule: Reread) -> Contest:
         outcome, p_a = rule(each)
         judgements.append(replace(each, outcome=outcome, p_a=p_a))
     return replace(contest, verdict=verdict_of(judgements))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPair:
+    """Any two responses to a held-out request; the better one breaks fewer principles."""
+
+    request: Request
+    response_a: str
+    response_b: str
+    is_a_better: bool
+
+    @property
+    def comparison(self) -> Comparison:
+        return Comparison(user_prompt(self.request.text), self.response_a, self.response_b)
+
+
+def draw_labelled(rng: random.Random) -> Iterator[LabelledPair]:
+    """Pairs without end, each with a right answer."""
+    while True:
+        request = draw_request(rng, is_held_out=True)
+        texts = [draw_any(rng, request).text(request) for _ in range(2)]
+        n_broken = [len(breaches(request, read_response(request, text))) for text in texts]
+        if n_broken[0] != n_broken[1]:
+            yield LabelledPair(request, texts[0], texts[1], n_broken[0] < n_broken[1])
+
+
+def write_pairs(path: Path, n: int, seed: int) -> None:
+    """A JSON Lines file with id, prompt, response_a, response_b, label and category."""
+    pairs = draw_labelled(random.Random(f"pairs {seed}"))
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(n):
+            pair = next(pairs)
+            row = {
+                "id": f"pair-{number}",
+                "prompt": pair.request.text,
+                "response_a": pair.response_a,
+                "response_b": pair.response_b,
+                "label": "a" if pair.is_a_better else "b",
+                "category": "harmful" if pair.request.harm else "harmless",
+            }
+            file.write(json.dumps(row) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m cai.testbed.feedback", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    write_pairs(options.out, options.n, options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cai.constitution.loading import constitutions_folder, load_constitution
+from cai.constitution.loader import constitutions_folder, load_constitution
 from cai.constitution.schema import Constitution
-from cai.prompts import TemplateSet, load_templates, prompts_folder
+from cai.templates import TemplateSet, load_templates, prompts_folder
 from cai.testbed.curriculum import FIRST, Exercise, Shares, draw_exercise, moving
 from cai.types import Message
 

@@ -19,7 +19,7 @@ from typing import cast
 import yaml
 
 from cai.errors import TrainingError
-from cai.training.ranks import rank
+from cai.training.environment import rank
 
 ASKED, DONE = "training.yaml", "training.json"
 

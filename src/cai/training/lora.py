@@ -12,7 +12,7 @@ from typing import Literal
 from peft import LoraConfig, TaskType
 
 from cai.errors import TrainingError
-from cai.training.fields import Misfit, fitted, nearest
+from cai.training.config_values import Misfit, fitted, nearest
 from cai.training.settings import Trainer, place
 
 

@@ -14,17 +14,16 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from cai.training.beginning import Begun, Ways, begin
-from cai.training.carrying_out import Trained, carry_out, console_of
-from cai.training.conditioning import ConditionPlan, condition
-from cai.training.data.loading import TrainingData
-from cai.training.labels import LabelPlan
-from cai.training.plan import TrainPlan
-from cai.training.reward_facts import write_facts
-from cai.training.reward_figures import reward_figures
+from cai.training.data.load import TrainingData
+from cai.training.data.trl_tables import evaluation_table, sure_enough, table_of
+from cai.training.plan import LabelPlan, TrainPlan
+from cai.training.reward_model.checkpoint import write_facts
+from cai.training.reward_model.conditioning import ConditionPlan, condition
+from cai.training.reward_model.evaluate import reward_figures
+from cai.training.run import Trained, carry_out, console_of
+from cai.training.setup import Begun, Ways, begin
 from cai.training.soft_losses import SoftRewardTrainer, WithTargets
-from cai.training.tables import evaluation_table, sure_enough, table_of
-from cai.training.trl_quietly import RewardTrainer
+from cai.training.trl import RewardTrainer
 
 
 def reward_ways(labels: LabelPlan, principles: ConditionPlan | None = None) -> Ways:

@@ -15,17 +15,17 @@ from typing import Any, Literal, cast
 from rich.console import Console
 
 from cai.errors import TrainingError
-from cai.training.beginning import Ways, begin
-from cai.training.carrying_out import Trained, carry_out
-from cai.training.data.loading import TrainingData
+from cai.training.data.load import TrainingData
+from cai.training.data.trl_tables import evaluation_table, table_of
+from cai.training.monitor.attach import watch
+from cai.training.monitor.monitor import Watcher
+from cai.training.monitor.reward_recorder import RewardTape
 from cai.training.plan import TrainPlan
-from cai.training.rewards.choice import RewardChoice
-from cai.training.rewards.opening import OpenRewards, opened_rewards
-from cai.training.tables import evaluation_table, table_of
-from cai.training.trl_quietly import GRPOTrainer, RLOOTrainer
-from cai.training.watching.attaching import watch
-from cai.training.watching.tape import RewardTape
-from cai.training.watching.watcher import Watcher
+from cai.training.rewards.build import OpenRewards, opened_rewards
+from cai.training.rewards.spec import RewardChoice
+from cai.training.run import Trained, carry_out
+from cai.training.setup import Ways, begin
+from cai.training.trl import GRPOTrainer, RLOOTrainer
 
 Algorithm = Literal["grpo", "rloo"]
 

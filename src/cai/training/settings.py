@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from cai.constitution.nodes import Node
-from cai.constitution.yaml_reader import MAX_BYTES, read_yaml
+from cai.constitution.yaml import MAX_BYTES, Node, read_yaml
 from cai.errors import ConstitutionError, TrainingError, UsageError
 
 Trainer = Literal["sft", "reward", "dpo", "kto", "grpo", "rloo"]

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from cai.errors import TrainingError
-from cai.training.labels import LabelPlan
-from cai.training.trl_quietly import DPOConfig, DPOTrainer, RewardTrainer
+from cai.training.plan import LabelPlan
+from cai.training.trl import DPOConfig, DPOTrainer, RewardTrainer
 
 TARGET = "chosen_probability"
 """The column of the target, and its name in a batch."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cai.engine.calls.adapting import AdaptiveLimit
+from cai.engine.concurrency import AdaptiveLimit
 
 MEAN_S = 0.3
 Serve = Callable[[int, random.Random], tuple[float, bool]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.engine.calls.health import Health
+from cai.engine.endpoint import Health
 from cai.errors import Cause, ModelError, ModelUnavailable
 
 AWAY = ModelUnavailable("Connection refused.", cause="unreachable")

@@ -6,10 +6,10 @@ import pytest
 from slow_servers import AWAY, SlowServer, call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.calls.call import Answer
-from cai.engine.calls.pool import Pool
+from cai.engine.calls import Answer
+from cai.engine.scheduler import Pool
 from cai.errors import ModelError
-from cai.models.protocol import Limits
+from cai.models.base import Limits
 
 CALL = call_of()
 

@@ -6,9 +6,9 @@ import pytest
 from slow_servers import AWAY, Hand, SlowServer, call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.calls.lane import Lane
+from cai.engine.endpoint import Lane
 from cai.errors import Cause, ModelError, ModelUnavailable
-from cai.models.protocol import Completion, Limits, Usage
+from cai.models.base import Completion, Limits, Usage
 from cai.models.scripted import ScriptedModel
 
 CALL = call_of()

@@ -8,11 +8,10 @@ from pooled_calls import CALL, CancelOnce, asked, begun, pool_of, settled
 from slow_servers import AWAY, SlowServer, call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.calls.call import EXAMPLE, Answer, Example
-from cai.engine.calls.pool import PATIENCE_S
-from cai.engine.calls.retry import LONGEST_ADVICE_S, Retry
+from cai.engine.calls import EXAMPLE, LONGEST_ADVICE_S, Answer, Example, Retry
+from cai.engine.scheduler import PATIENCE_S
 from cai.errors import ModelUnavailable
-from cai.models.protocol import Completion, Limits, Sampling
+from cai.models.base import Completion, Limits, Sampling
 from cai.types import Message
 
 

@@ -7,10 +7,10 @@ from pooled_calls import CALL, CancelOnce, asked, begun, pool_of, settled
 from slow_servers import SlowServer, call_of
 from virtual_time import in_virtual_time
 
-from cai.engine.calls.call import EXAMPLE, Example
-from cai.engine.calls.pool import Pool
+from cai.engine.calls import EXAMPLE, Example
+from cai.engine.scheduler import Pool
 from cai.errors import ModelError, RunStopped
-from cai.models.protocol import Limits
+from cai.models.base import Limits
 from cai.models.scripted import ScriptedModel
 
 

@@ -1,6 +1,6 @@
 """The bucket of requests or tokens a minute: what it grants at once, and when the next one."""
 
-from cai.engine.calls.rates import Bucket
+from cai.engine.endpoint import Bucket
 
 
 def granted_within(bucket: Bucket, seconds: float, units: float = 1.0) -> int:

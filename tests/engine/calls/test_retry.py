@@ -2,9 +2,9 @@
 
 import pytest
 
-from cai.engine.calls.retry import Retry, retrying
+from cai.engine.calls import Retry, retrying
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable
-from cai.models.protocol import ChoiceModel, Sampling
+from cai.models.base import ChoiceModel, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 

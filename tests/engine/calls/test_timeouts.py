@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cai.engine.calls.timeouts import LEAST_S, Timeout
+from cai.engine.endpoint import LEAST_S, Timeout
 
 
 def learnt(latencies: list[float], longest_s: float | None = 600.0) -> Timeout:

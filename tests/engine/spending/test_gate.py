@@ -7,12 +7,10 @@ import pytest
 from slow_servers import call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.calls.call import Answer, Ask
-from cai.engine.spending.gate import Caps, Gate
-from cai.engine.spending.ledger import Ledger
-from cai.engine.spending.prices import Price, PriceList
+from cai.engine.budget import Caps, Gate, Ledger, Price, PriceList
+from cai.engine.calls import Answer, Ask
 from cai.errors import ModelUnavailable, RunStopped, UsageError
-from cai.models.protocol import Completion, Usage
+from cai.models.base import Completion, Usage
 
 PRICES = PriceList(({"server": Price(million_in_usd=100, million_out_usd=1000)},))
 SHORT = "0123456789"

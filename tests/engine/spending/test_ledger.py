@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from slow_servers import call_of
 
-from cai.engine.spending.ledger import Account, Ledger
-from cai.engine.spending.prices import Price, PriceList
-from cai.engine.storage.database import Database
-from cai.engine.storage.journal import Journal
-from cai.engine.storage.writer import Writer
-from cai.models.protocol import Completion, Usage
+from cai.engine.budget import Account, Ledger, Price, PriceList
+from cai.engine.database import Database
+from cai.engine.journal import Journal
+from cai.engine.writer import Writer
+from cai.models.base import Completion, Usage
 
 PRICES = PriceList(
     (

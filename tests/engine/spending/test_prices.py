@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.spending.prices import SHIPPED, Price, PriceList, load_prices
+from cai.engine.budget import SHIPPED, Price, PriceList, load_prices
 from cai.errors import UsageError
-from cai.models.protocol import Usage
+from cai.models.base import Usage
 
 CHEAP = Price(million_in_usd=1, million_out_usd=2)
 DEAR = Price(million_in_usd=10, million_out_usd=20)

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from cai.engine.calls.call import Answer, Ask, Call, wrapped
-from cai.engine.storage.journal import journaled
-from cai.engine.storage.run_folder import Record, RunFolder
-from cai.engine.streaming import AtMost, stream
-from cai.models.protocol import Sampling
+from cai.engine.calls import Answer, Ask, Call, wrapped
+from cai.engine.journal import journaled
+from cai.engine.run_folder import Record, RunFolder
+from cai.engine.stream import AtMost, stream
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, derive_seed
 

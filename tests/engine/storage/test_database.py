@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.storage.database import Database, storable
+from cai.engine.database import Database, storable
 from cai.errors import JournalError
 
 ADD_CALL = "INSERT INTO calls VALUES (?, 'complete', 'judge', 'small', 5, 3, 0, 1, 0, ?)"
@@ -170,7 +170,7 @@ def test_a_full_disk_is_said_plainly_and_keeps_what_was_written(path: Path):
     script = """
 import resource, sys
 from pathlib import Path
-from cai.engine.storage.database import Database
+from cai.engine.database import Database
 from cai.errors import JournalError
 database = Database(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # as a quota would

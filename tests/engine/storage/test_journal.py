@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.calls.call import Answer, Ask, Call, wrapped
-from cai.engine.storage.database import Database
-from cai.engine.storage.journal import Journal, call_key, journaled
-from cai.engine.storage.writer import Writer
+from cai.engine.calls import Answer, Ask, Call, wrapped
+from cai.engine.database import Database
+from cai.engine.journal import Journal, call_key, journaled
+from cai.engine.writer import Writer
 from cai.errors import ModelError
-from cai.models.protocol import Choice, ChoiceModel, Completion, Model, Sampling, Usage
+from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 

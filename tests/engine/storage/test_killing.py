@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.storage.run_folder import Record, RunFolder
+from cai.engine.run_folder import Record, RunFolder
 
 N_EXAMPLES = 120
 SCRIPT = Path(__file__).with_name("slow_run.py")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.calls.call import Call
-from cai.engine.storage.database import Database
-from cai.engine.storage.lock import FolderLock
-from cai.engine.storage.pruning import Choice, count_chosen, prune, stocks
-from cai.engine.storage.records import Record
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.calls import Call
+from cai.engine.database import Database
+from cai.engine.journal import PruneFilter, count_chosen, prune, stocks
+from cai.engine.lock import FolderLock
+from cai.engine.run_files import Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.models.protocol import Completion, Sampling
+from cai.models.base import Completion, Sampling
 from cai.types import Message
 
 DAY_S = 86_400
@@ -79,20 +79,20 @@ def test_a_stock_is_told_for_each_role_and_model(folder: Path):
 @pytest.mark.parametrize(
     ("choice", "n"),
     [
-        (Choice(), 35),
-        (Choice(model="small"), 30),
-        (Choice(model="smal"), 0),
-        (Choice(role="respond"), 25),
-        (Choice(older_than_days=1), 5),
-        (Choice(older_than_days=3), 0),
-        (Choice(unused=True), 26),
-        (Choice(model="small", role="respond"), 20),
-        (Choice(role="respond", unused=True), 19),
-        (Choice(model="large", unused=True, older_than_days=1), 2),
-        (Choice(model="small", older_than_days=1), 0),
+        (PruneFilter(), 35),
+        (PruneFilter(model="small"), 30),
+        (PruneFilter(model="smal"), 0),
+        (PruneFilter(role="respond"), 25),
+        (PruneFilter(older_than_days=1), 5),
+        (PruneFilter(older_than_days=3), 0),
+        (PruneFilter(unused=True), 26),
+        (PruneFilter(model="small", role="respond"), 20),
+        (PruneFilter(role="respond", unused=True), 19),
+        (PruneFilter(model="large", unused=True, older_than_days=1), 2),
+        (PruneFilter(model="small", older_than_days=1), 0),
     ],
 )
-def test_what_is_counted_is_what_is_taken_out(folder: Path, choice: Choice, n: int):
+def test_what_is_counted_is_what_is_taken_out(folder: Path, choice: PruneFilter, n: int):
     make_older(folder, "large", 2)
     with RunFolder.existing(folder) as run:
         n_counted, n_bytes = count_chosen(run.database, choice)
@@ -105,7 +105,7 @@ def test_what_is_counted_is_what_is_taken_out(folder: Path, choice: Choice, n: i
 
 def test_the_others_and_the_records_stay_and_the_room_is_given_back(folder: Path):
     size = (folder / "journal.sqlite").stat().st_size
-    prune(folder, Choice(unused=True))
+    prune(folder, PruneFilter(unused=True))
     assert n_left(folder) == {
         ("critique", "small"): 3,
         ("respond", "large"): 3,
@@ -122,7 +122,7 @@ def test_a_run_that_is_being_written_is_not_pruned(folder: Path):
     lock = FolderLock(folder)
     try:
         with pytest.raises(JournalError, match="another process writes this run"):
-            prune(folder, Choice(unused=True))
+            prune(folder, PruneFilter(unused=True))
     finally:
         lock.release()
     assert sum(n_left(folder).values()) == 35
@@ -130,5 +130,5 @@ def test_a_run_that_is_being_written_is_not_pruned(folder: Path):
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path):
     with pytest.raises(JournalError, match="is not a run"):
-        prune(tmp_path, Choice())
+        prune(tmp_path, PruneFilter())
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cai.engine.storage.recipe import describe, differences, read_description, write_description
+from cai.engine.run_files import describe, differences, read_description, write_description
 from cai.errors import JournalError
 
 RECIPE = {

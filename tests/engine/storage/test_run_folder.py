@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.calls.call import Call
-from cai.engine.storage.journal import journaled
-from cai.engine.storage.records import PAGE, Counts, Failure, Record
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.calls import Call
+from cai.engine.journal import journaled
+from cai.engine.run_files import PAGE, Counts, Failure, Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError, ModelError, ModelUnavailable
-from cai.models.protocol import Sampling
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 
@@ -117,7 +117,7 @@ def test_a_creation_that_fails_halfway_leaves_no_folder(tmp_path: Path):
     script = """
 import resource, sys
 from pathlib import Path
-from cai.engine.storage.run_folder import RunFolder
+from cai.engine.run_folder import RunFolder
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 RunFolder.open(Path(sys.argv[1]), {}, {})
 """
@@ -180,7 +180,7 @@ def test_a_second_process_is_refused_until_the_first_one_dies(tmp_path: Path):
     script = """
 import sys, time
 from pathlib import Path
-from cai.engine.storage.run_folder import Record, RunFolder
+from cai.engine.run_folder import Record, RunFolder
 run = RunFolder.open(Path(sys.argv[1]), {"command": "revise", "rounds": 4}, {})
 run.add(Record(0, "a", "{}"))
 print("open", flush=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.storage.database import JOURNAL_FILE
-from cai.engine.storage.journal import journaled
-from cai.engine.storage.lock import FolderLock
-from cai.engine.storage.records import Record
-from cai.engine.storage.run_folder import RunFolder
-from cai.engine.storage.salvage import DAMAGED_FILE, Salvaged, salvage
+from cai.engine.database import JOURNAL_FILE
+from cai.engine.journal import journaled
+from cai.engine.lock import FolderLock
+from cai.engine.recovery import DAMAGED_FILE, Salvaged, salvage
+from cai.engine.run_files import Record
+from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.models.protocol import Sampling
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 

@@ -6,14 +6,11 @@ import io
 import pytest
 from rich.console import Console
 
-from cai.engine.calls.lane import LaneView
+from cai.engine.budget import Ledger
+from cai.engine.endpoint import LaneView
 from cai.engine.engine import Engine
-from cai.engine.spending.ledger import Ledger
-from cai.engine.storage.run_folder import RunFolder
-from cai.engine.telling.display import Display
-from cai.engine.telling.last_snapshot import LastSnapshot, last_snapshot
-from cai.engine.telling.progress import Progress, told
-from cai.engine.telling.snapshot import Snapshot
+from cai.engine.progress import Display, LastSnapshot, Progress, Snapshot, last_snapshot, told
+from cai.engine.run_folder import RunFolder
 
 
 def plain() -> tuple[Console, io.StringIO]:

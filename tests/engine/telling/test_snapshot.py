@@ -3,9 +3,9 @@
 import json
 from dataclasses import replace
 
-from cai.engine.calls.lane import LaneView
-from cai.engine.telling.snapshot import Snapshot
-from cai.models.protocol import Usage
+from cai.engine.endpoint import LaneView
+from cai.engine.progress import Snapshot
+from cai.models.base import Usage
 
 
 def test_rate_and_remaining_time_leave_out_what_was_done_before():

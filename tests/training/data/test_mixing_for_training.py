@@ -9,9 +9,9 @@ from small_runs import write_rows
 
 import cai
 from cai.errors import UsageError
-from cai.export.mixes import Mix, Mixing
-from cai.export.units import Pair, prompt_of
-from cai.training.data.loading import TrainingData, load_training_data
+from cai.export.mix_spec import Mix, Mixing
+from cai.export.rows import Pair, prompt_of
+from cai.training.data.load import TrainingData, load_training_data
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import pytest
 
 from cai.errors import UsageError
-from cai.export.units import Demonstration, prompt_of
+from cai.export.rows import Demonstration, prompt_of
+from cai.training.data.load import split_rows
 from cai.training.data.rows import TrainingRow
-from cai.training.data.splitting import split_rows
 from cai.types import user_prompt
 
 

@@ -6,16 +6,23 @@ from collections.abc import Sequence
 
 import pytest
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable
-from cai.judging.judge import Judge, JudgePlan
-from cai.judging.scoring import ScorePlan
-from cai.models.protocol import Sampling
+from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
-from cai.training.rewards.batch import Group, groups_of, text_of
-from cai.training.rewards.direct import DirectJudge, mean_score
-from cai.training.rewards.group_judge import GroupJudge, mean_wins, meetings_of
+from cai.training.rewards.judges import (
+    DirectJudge,
+    Group,
+    GroupJudge,
+    groups_of,
+    mean_score,
+    mean_wins,
+    meetings_of,
+    text_of,
+)
 from cai.types import Message, user_prompt
 
 TESTBED = load_constitution("testbed")

@@ -14,23 +14,23 @@ from rich.console import Console
 from serving import write_prompts
 from tiny import save_tiny_model
 
-from cai.constitution.loading import load_constitution
+from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable, TrainingError
-from cai.judging.judge import JudgePlan
-from cai.judging.scoring import ScorePlan
-from cai.models.protocol import Sampling
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.speaker import Speaker
-from cai.training.data.loading import load_training_data
+from cai.training.data.load import load_training_data
 from cai.training.plan import TrainPlan
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     import torch
 
-    from cai.training.carrying_out import Trained
-    from cai.training.rewards.choice import JudgeChoice, RewardChoice, ScoreChoice
+    from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
     from cai.training.rl import train_rl
+    from cai.training.run import Trained
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cai.errors import ModelUnavailable
-from cai.training.rewards.together import columns_of
+from cai.training.rewards.functions import columns_of
 
 BATCH = ["a", "b", "c"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import UsageError
-from cai.training.rewards.weighted import weighted
+from cai.training.rewards.spec import weighted
 
 
 def test_a_weight_stands_after_a_star_and_is_1_without():

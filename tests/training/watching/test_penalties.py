@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import UsageError
-from cai.training.watching.penalties import (
+from cai.training.rewards.penalties import (
     evasiveness_penalty,
     make_length_penalty,
     with_penalties,

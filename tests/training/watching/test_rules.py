@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from cai.errors import UsageError
-from cai.training.watching.metrics import METRICS
-from cai.training.watching.rules import DEFAULT_RULES, parse_rule
+from cai.training.monitor.monitor import DEFAULT_RULES, METRICS, parse_rule
 
 
 def test_a_rule_warns_unless_it_says_stop():

@@ -9,9 +9,9 @@ from tiny import save_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from cai.errors import TrainingError
-from cai.models.hf.tokens import encode_request
-from cai.models.opening import embedded_folder
-from cai.training.watching.samples import Sampled, log_probabilities, looked_at, sample
+from cai.models.hf.tokenizer import encode_request
+from cai.models.registry import embedded_folder
+from cai.training.monitor.policy_samples import Sampled, log_probabilities, looked_at, sample
 from cai.types import Message
 
 ASKED = ("How?", "How do I wash the lamp?", "Why is the gate open at dawn, and who has the key?")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cai.errors import UsageError
-from cai.training.watching.tape import RewardTape, text_of
+from cai.training.monitor.reward_recorder import RewardTape, text_of
 
 CHAT = [[{"role": "user", "content": "How?"}], [{"role": "user", "content": "Why?"}]]
 ANSWERS = [

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from cai.errors import TrainingError
-from cai.evaluation.text_figures import Batch
-from cai.training.watching.metrics import trainer_figures
-from cai.training.watching.rules import parse_rule
-from cai.training.watching.watcher import FILE, Watcher
+from cai.evaluation.policies.text_metrics import Batch
+from cai.training.monitor.monitor import FILE, Watcher, parse_rule, trainer_figures
 
 STOP = parse_rule("kl > 10 then stop")
 WARN = parse_rule("length > 2*start")

@@ -12,9 +12,8 @@ from tiny import save_tiny_model
 
 from cai.errors import UsageError
 from cai.evaluation.rules import Rule
-from cai.training.watching.rules import parse_rule
-from cai.training.watching.tape import RewardTape
-from cai.training.watching.watcher import FILE, Watcher
+from cai.training.monitor.monitor import FILE, Watcher, parse_rule
+from cai.training.monitor.reward_recorder import RewardTape
 from cai.types import Conversation, Message
 
 with warnings.catch_warnings():
@@ -24,8 +23,8 @@ with warnings.catch_warnings():
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-    from cai.training.watching.attaching import watch
-    from cai.training.watching.sampling import SamplingPlan
+    from cai.training.monitor.attach import watch
+    from cai.training.monitor.sampling_callback import SamplingPlan
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

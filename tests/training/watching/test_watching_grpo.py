@@ -10,12 +10,11 @@ import pytest
 from tiny import save_tiny_model
 
 from cai.evaluation.rules import Rule
-from cai.models.opening import embedded_folder
-from cai.revision_flags import is_refusal
-from cai.training.watching.penalties import with_penalties
-from cai.training.watching.rules import DEFAULT_RULES, parse_rule
-from cai.training.watching.tape import RewardTape, Text, text_of
-from cai.training.watching.watcher import FILE, Watcher
+from cai.methods.revision_flags import is_refusal
+from cai.models.registry import embedded_folder
+from cai.training.monitor.monitor import DEFAULT_RULES, FILE, Watcher, parse_rule
+from cai.training.monitor.reward_recorder import RewardTape, Text, text_of
+from cai.training.rewards.penalties import with_penalties
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
@@ -28,7 +27,7 @@ with warnings.catch_warnings():
     )
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    from cai.training.watching.attaching import watch
+    from cai.training.monitor.attach import watch
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

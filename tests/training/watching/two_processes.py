@@ -12,7 +12,7 @@ from test_watching_dpo import trainer_of, watched  # noqa: E402
 from test_watching_grpo import watched_run  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
-from cai.training.watching.rules import parse_rule  # noqa: E402
+from cai.training.monitor.monitor import parse_rule  # noqa: E402
 
 
 def main(model: Path, folder: Path) -> None:

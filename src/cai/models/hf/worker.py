@@ -20,16 +20,13 @@ from typing import TypeVar
 import torch
 
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
-from cai.models.hf.batching import Batch, Row
-from cai.models.hf.choosing import answer
-from cai.models.hf.ending import Ending
-from cai.models.hf.network import Network
-from cai.models.hf.reading import PREFILL_TOKENS
-from cai.models.hf.sharing import Group, Question, portions
-from cai.models.hf.spelling import Speller
-from cai.models.hf.tokens import Tokenizer, encode_request
-from cai.models.options import check_options
-from cai.models.protocol import Choice, Completion, Sampling
+from cai.models.base import Choice, Completion, Sampling, check_options
+from cai.models.hf.choices import answer
+from cai.models.hf.continuous_batching import Batch, Ending, Row
+from cai.models.hf.forward import Network
+from cai.models.hf.option_tokens import Speller
+from cai.models.hf.prefix_cache import PREFILL_TOKENS, Group, Question, portions
+from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.types import Message
 
 logger = logging.getLogger(__name__)

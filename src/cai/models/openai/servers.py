@@ -15,8 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import aiohttp
 
 from cai.errors import ModelError, ModelUnavailable, UsageError
-from cai.models.openai.apikey import ApiKey
-from cai.models.openai.failures import Answer, retry_after_s, shown
+from cai.models.openai.errors import Answer, ApiKey, retry_after_s, shown
 
 _REST_S = 10.0
 _CONNECT_S = 30.0

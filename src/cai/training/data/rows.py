@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from cai.export.units import Pair, Unit, models_of
+from cai.export.rows import Pair, Unit, models_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,0 @@
-"""Policies on the same prompts: gathered, set against each other, and counted."""

@@ -1,0 +1,197 @@
+"""The options that say what completions are rewarded for in GRPO and RLOO."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cai.cli.options.judge_options import principles_option
+from cai.cli.options.run_options import with_options
+from cai.constitution.loader import load_constitution
+from cai.constitution.schema import Constitution
+from cai.engine.budget import Caps, load_prices
+from cai.errors import UsageError
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.roles import Speaker
+from cai.models.base import Sampling
+from cai.models.registry import open_model
+from cai.training.rewards.spec import weighted
+
+if TYPE_CHECKING:
+    from cai.training.rewards.spec import RewardChoice, TrainedChoice
+
+Command = Callable[..., int]
+
+_OPTIONS = [
+    click.option(
+        "--reward-model",
+        "reward_models",
+        multiple=True,
+        metavar="FOLDER[*WEIGHT]",
+        help="A trained reward model; several with weights, such as models/r*0.5.",
+    ),
+    click.option(
+        "--read-principle",
+        "read_principles",
+        multiple=True,
+        metavar="ID",
+        help="For reward models that read principles; not:ID asks for the opposite.",
+    ),
+    click.option(
+        "--judge",
+        "judges",
+        multiple=True,
+        help="Judges each completion against others of its group, in both orders.",
+    ),
+    click.option("--score", "scorers", multiple=True, help="Scores each completion alone."),
+    click.option("-c", "--constitution", help="Of judges: a shipped name or a YAML file."),
+    click.option("--tag", "tags", multiple=True, help="Only principles with this tag."),
+    principles_option,
+    click.option(
+        "--apart", is_flag=True, help="Each principle is a reward of its own, logged by its name."
+    ),
+    click.option(
+        "--opponents",
+        type=click.IntRange(1),
+        help="How many others each completion meets.  [default: all of its group]",
+    ),
+    click.option("--reference", help="Completions meet the answer of this model, not one another."),
+    click.option("--rationale", "has_rationale", is_flag=True, help="Judges assess first."),
+    click.option("--judge-weight", type=float, default=1.0, show_default=True),
+    click.option("--score-weight", type=float, default=1.0, show_default=True),
+    click.option(
+        "--length-penalty",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        help="Weight of −0.01 for each token above --free-tokens, at most −1.",
+    ),
+    click.option("--free-tokens", type=click.IntRange(0), default=256, show_default=True),
+    click.option(
+        "--evasiveness-penalty",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        help="Weight of −1 for a stock refusal without reason or alternative.",
+    ),
+    click.option("--concurrency", type=click.IntRange(1, 4096), help="Most calls at a time."),
+    click.option("--max-cost-usd", type=click.FloatRange(0, min_open=True)),
+    click.option("--max-total-tokens", type=click.IntRange(1)),
+    click.option("--prices", type=click.Path(path_type=Path, dir_okay=False)),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardOptions:
+    """The options as they were given."""
+
+    reward_models: tuple[str, ...]
+    read_principles: tuple[str, ...]
+    judges: tuple[str, ...]
+    scorers: tuple[str, ...]
+    constitution: str | None
+    tags: tuple[str, ...]
+    n_principles: int | None
+    apart: bool
+    opponents: int | None
+    reference: str | None
+    has_rationale: bool
+    judge_weight: float
+    score_weight: float
+    length_penalty: float
+    free_tokens: int
+    evasiveness_penalty: float
+    concurrency: int | None
+    max_cost_usd: float | None
+    max_total_tokens: int | None
+    prices: Path | None
+
+    def check(self) -> None:
+        """Finds out what is missing. Raises UsageError."""
+        if not (self.reward_models or self.judges or self.scorers):
+            raise UsageError(
+                "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL."
+            )
+        needs = self.judges or self.scorers or self.read_principles
+        if bool(needs) != (self.constitution is not None):
+            raise UsageError(
+                "--constitution goes with --judge, --score or --read-principle: their principles "
+                "are of it."
+            )
+        for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
+            if not isfinite(weight):
+                raise UsageError(f"--{name}-weight is {weight}, which is no weight. Give a number.")
+        if self.reference is not None and not self.judges:
+            raise UsageError("--reference is who completions meet before --judge. Name a judge.")
+
+    def open(self, seed: int) -> "RewardChoice":
+        """The rewards, their models opened.
+
+        Raises:
+            CaiError: A constitution or a model cannot be opened.
+        """
+        from cai.training.rewards.judges import GroupPlan
+        from cai.training.rewards.spec import JudgeChoice, Penalties, RewardChoice, ScoreChoice
+
+        constitution = load_constitution(self.constitution) if self.constitution else None
+        judge = score = None
+        if constitution is not None and self.judges:
+            plan = JudgePlan(self.tags, self.n_principles, self.has_rationale)
+            reference = None if self.reference is None else Speaker.of(open_model(self.reference))
+            judge = JudgeChoice(
+                _speakers(self.judges),
+                constitution,
+                plan,
+                GroupPlan(self.opponents),
+                self.judge_weight,
+                self.apart,
+                reference,
+            )
+        if constitution is not None and self.scorers:
+            score = ScoreChoice(
+                _speakers(self.scorers),
+                constitution,
+                ScorePlan(tags=self.tags),
+                self.score_weight,
+                self.apart,
+            )
+        return RewardChoice(
+            tuple(self._trained(each, constitution) for each in self.reward_models),
+            judge,
+            score,
+            Penalties(self.length_penalty, self.free_tokens, 0.01, self.evasiveness_penalty),
+            Caps(self.max_cost_usd, self.max_total_tokens),
+            load_prices(self.prices),
+            self.concurrency,
+            seed,
+        )
+
+    def _trained(self, named: str, constitution: Constitution | None) -> "TrainedChoice":
+        from cai.training.reward_model.principles import statements_of
+        from cai.training.rewards.spec import TrainedChoice
+
+        spec, number = weighted(named)
+        ids = self.read_principles
+        chosen = statements_of(constitution, ids, self.tags) if constitution and ids else ()
+        return TrainedChoice(spec, number, chosen)
+
+
+def rewarded(command: Command) -> Command:
+    """Gives a command `rewards`."""
+
+    @wraps(command)
+    def gathered(**options: Any) -> int:
+        names = [each.name for each in fields(RewardOptions)]
+        rewards = RewardOptions(**{name: options.pop(name) for name in names})
+        return command(rewards=rewards, **options)
+
+    return with_options(gathered, _OPTIONS)
+
+
+def _speakers(specs: tuple[str, ...]) -> tuple[Speaker, ...]:
+    return tuple(Speaker.of(open_model(spec), Sampling(temperature=0.0)) for spec in specs)

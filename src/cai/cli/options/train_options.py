@@ -1,0 +1,229 @@
+"""The options that all trainings share, and what is made of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+
+from cai.cli.options.run_options import with_options
+from cai.errors import UsageError
+from cai.export.selection import PairChoice, Selection
+from cai.training.data.load import TrainingData, load_training_data
+from cai.training.environment import is_launched, is_main_process, require
+from cai.training.monitor.monitor import DEFAULT_RULES, parse_rule
+from cai.training.plan import LABEL_KINDS, LabelKind, LabelPlan, TrainPlan
+from cai.training.settings import Settings, read_settings
+
+Command = Callable[..., int]
+
+_DATA = [
+    click.argument("data", nargs=-1, required=True),
+    click.option(
+        "-m",
+        "--model",
+        required=True,
+        help="What training starts from: embedded, or hf:NAME_OR_PATH.",
+    ),
+    click.option(
+        "-o", "--out", type=click.Path(path_type=Path), required=True, help="The model's folder."
+    ),
+    click.option(
+        "--mix",
+        "mixes",
+        multiple=True,
+        metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
+        help="Mix in people's data; FILE:helpfulness takes the paper's share.",
+    ),
+    click.option(
+        "--eval-share",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.05,
+        show_default=True,
+        help="Of the prompts: held out, and evaluated on at the end.",
+    ),
+    click.option("--limit", type=click.IntRange(1), help="Only the first rows."),
+    click.option("--skip-bad-rows", is_flag=True, help="Count rows that cannot be used, go on."),
+]
+_HOW = [
+    click.option(
+        "--settings",
+        type=click.Path(dir_okay=False),
+        help="YAML file of TRL's settings for this trainer, and of `lora:`.",
+    ),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One setting, such as learning_rate=1e-5 or lora.r=8.",
+    ),
+    click.option("--lora", "is_lora", is_flag=True, help="Train adapters, at their defaults."),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--resume", "resumes", is_flag=True, help="Go on from the last checkpoint."),
+    click.option(
+        "--report-to",
+        "reports",
+        type=click.Choice(["trackio", "wandb"]),
+        multiple=True,
+        help="Also log there; TensorBoard always.",
+    ),
+    click.option(
+        "--watch",
+        "rules",
+        multiple=True,
+        metavar="RULE",
+        help="Warn or stop by a rule, in place of the shipped ones: "
+        "'distinct_2 < 0.5*start then stop'.",
+    ),
+    click.option(
+        "--allow-control-tokens",
+        "allows_control_tokens",
+        is_flag=True,
+        help="Take rows that hold control tokens, with a chat template that would obey them.",
+    ),
+    click.option("--launch", metavar="CONFIG", help="Several processes: ddp, fsdp, … or a file."),
+    click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
+    click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object."),
+]
+_PAIRS = [
+    click.option(
+        "--pairs",
+        type=click.Choice(get_args(PairChoice)),
+        default="best-worst",
+        show_default=True,
+        help="Of a judged run: best over worst, every contest, or one a prompt.",
+    ),
+    click.option("--balance-length", is_flag=True, help="Chosen is as often longer as shorter."),
+]
+_LABELS = [
+    click.option(
+        "--labels",
+        "kind",
+        type=click.Choice(LABEL_KINDS),
+        default="soft",
+        show_default=True,
+        help="The judge's probability as it is; 1; or 1 or 0 drawn from it at each meeting.",
+    ),
+    click.option(
+        "--min-margin",
+        type=click.FloatRange(0, 0.5, max_open=True),
+        default=0.0,
+        show_default=True,
+        help="Leave out pairs whose probability is nearer to one half.",
+    ),
+    click.option(
+        "--label-smoothing",
+        "smoothing",
+        type=click.FloatRange(0, 0.5, max_open=True),
+        default=0.0,
+        show_default=True,
+        help="Moves every label towards one half.",
+    ),
+    click.option(
+        "--label-temperature",
+        "temperature",
+        type=click.FloatRange(0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Below 1 makes labels surer; `cai agreement` prints the one that fits people.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DataChoice:
+    """The data options as they were given."""
+
+    data: tuple[str, ...]
+    mixes: tuple[str, ...]
+    eval_share: float
+    limit: int | None
+    skip_bad_rows: bool
+    seed: int
+
+    def load(self, kind: Any, console: Console, selection: Selection) -> TrainingData:
+        """The rows, told about on the console."""
+        data = load_training_data(
+            self.data,
+            kind,
+            self.mixes,
+            selection=selection,
+            eval_share=self.eval_share,
+            seed=self.seed,
+            limit=self.limit,
+            skip_bad_rows=self.skip_bad_rows,
+        )
+        for line in data.describe():
+            console.print(line, markup=False, highlight=False)
+        return data
+
+
+def training(command: Command) -> Command:
+    """Gives a command `source`, `plan`, `console` and `is_json`; launches it where asked for."""
+
+    @wraps(command)
+    def gathered(
+        model: str,
+        out: Path,
+        settings: str | None,
+        overrides: tuple[str, ...],
+        is_lora: bool,
+        seed: int,
+        resumes: bool,
+        reports: tuple[str, ...],
+        rules: tuple[str, ...],
+        allows_control_tokens: bool,
+        launch: str | None,
+        processes: int | None,
+        **options: Any,
+    ) -> int:
+        require()
+        if processes is not None and launch is None:
+            raise UsageError("--processes goes with --launch, which says how they work together.")
+        if launch is not None and not is_launched():
+            from cai.training.launch import launch as launched  # heavy: torch
+
+            return launched(click.get_current_context().find_root().obj, launch, processes)
+        given = read_settings(settings, overrides)
+        if is_lora and "lora" not in given:
+            given = Settings({**given.given, "lora": {}}, given.places)
+        parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
+        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed, allows_control_tokens)
+        names = [each.name for each in fields(DataChoice) if each.name != "seed"]
+        source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
+        console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
+        return command(source=source, plan=plan, console=console, **options)
+
+    return with_options(gathered, [*_DATA, *_HOW])
+
+
+def pairs(command: Command) -> Command:
+    """Gives a command `selection`, of the pairs of judged runs."""
+
+    @wraps(command)
+    def gathered(pairs: PairChoice, balance_length: bool, **options: Any) -> int:
+        selection = Selection(pairs=pairs, balances_length=balance_length)
+        return command(selection=selection, **options)
+
+    return with_options(gathered, _PAIRS)
+
+
+def labelled(command: Command) -> Command:
+    """Gives a command `labels`: what is made of the judge's probabilities."""
+
+    @wraps(command)
+    def gathered(
+        kind: LabelKind,
+        min_margin: float,
+        smoothing: float,
+        temperature: float,
+        **options: Any,
+    ) -> int:
+        labels = LabelPlan(kind, min_margin, smoothing, temperature)
+        return command(labels=labels, **options)
+
+    return with_options(gathered, _LABELS)

@@ -1,1 +1,0 @@
-"""`cai train`: from rows to trained models."""

@@ -1,0 +1,376 @@
+"""Strict, safe reading of one YAML document into nodes that know their lines.
+
+Built on the events of PyYAML and not on its loaders: an event stream neither makes objects nor
+recurses, so tags are never executed, and limits on depth and on what aliases expand to bite before
+any memory is spent. Scalars keep YAML 1.1's types, so that a message can say that the id `no` is a
+boolean.
+
+The values of a YAML file with their lines, and how a message names a place among them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal, cast
+
+import yaml
+from yaml.reader import Reader
+
+from cai.errors import ConstitutionError
+
+Kind = Literal["text", "number", "boolean", "date", "null", "list", "mapping"]
+Scalar = str | int | float | bool | date | None
+Plain = Scalar | list["Plain"] | dict[str, "Plain"]
+Path = tuple[str | int, ...]
+
+# What one item of each list of the schema is called.
+_ITEMS = {
+    "principles": "principle",
+    "examples": "example",
+    "tests": "test",
+    "rubric": "criterion",
+    "tags": "tag",
+    "extends": "entry of 'extends'",
+    "changelog": "changelog entry",
+}
+
+
+@dataclass(slots=True)
+class Node:
+    """A value of the file. `line` is that of its key, where it has one; `written` its characters.
+
+    `size` counts the characters and nodes of it with every alias written out, `height` the levels
+    below it.
+    """
+
+    line: int
+    kind: Kind
+    scalar: Scalar = None
+    items: list["Node"] = field(default_factory=list["Node"])
+    fields: dict[str, "Node"] = field(default_factory=dict[str, "Node"])
+    written: str = ""
+    size: int = 1
+    height: int = 0
+
+    def child(self, step: str | int) -> "Node | None":
+        """The field of that name, or the item at that position."""
+        if isinstance(step, str):
+            return self.fields.get(step)
+        return self.items[step] if step < len(self.items) else None
+
+    def plain(self) -> Plain:
+        """The value in Python's own types."""
+        if self.kind == "list":
+            return [item.plain() for item in self.items]
+        if self.kind == "mapping":
+            return {key: node.plain() for key, node in self.fields.items()}
+        return self.scalar
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing to mend: where, what was found and what to do, in one line."""
+
+    line: int
+    message: str
+
+
+def nearest(root: Node, path: Path) -> Node:
+    """The node at the path, or the last one on the way to it."""
+    node = root
+    for step in path:
+        below = node.child(step)
+        if below is None:
+            break
+        node = below
+    return node
+
+
+def place(root: Node, path: Path) -> str:
+    """Where a path leads: "principle 'no-lies', example 2: 'critique'"; empty at the root."""
+    words: list[str] = []
+    for position, step in enumerate(path):
+        if isinstance(step, int):
+            words.append(_item(root, path[:position], step))
+    holder = ", ".join(words)
+    if not path or isinstance(path[-1], int):
+        return holder
+    return f"{holder}: {shortened(path[-1])}" if holder else shortened(path[-1])
+
+
+def shortened(text: str) -> str:
+    """The text in quotes, cut to 60 characters, with all that does not print escaped."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _item(root: Node, list_path: Path, position: int) -> str:
+    name = str(list_path[-1]) if list_path else ""
+    if name == "principles":
+        id = nearest(root, (*list_path, position)).fields.get("id")
+        if id is not None and id.kind == "text":
+            return f"principle {shortened(id.written)}"
+    return f"{_ITEMS.get(name, 'item')} {position + 1}"
+
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_EXPANDED = 4 * MAX_BYTES
+
+_yaml: Any = yaml  # its stubs leave these functions untyped
+_TAG = "tag:yaml.org,2002:"
+_KINDS: dict[str, Kind] = {
+    "int": "number",
+    "float": "number",
+    "bool": "boolean",
+    "null": "null",
+    "timestamp": "date",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The root of a file, with the problems that did not stop the reading."""
+
+    root: Node
+    problems: tuple[Problem, ...]
+
+
+def read_yaml(data: str | bytes, source: str) -> Document:
+    """The one document of a file.
+
+    Raises:
+        ConstitutionError: It is no YAML of one document, or it goes over a limit.
+    """
+    builder = _Builder(source)
+    try:
+        for event in _events(_decoded(data, source)):
+            builder.feed(event)
+    except yaml.MarkedYAMLError as error:
+        raise ConstitutionError(_syntax_message(error, source, builder.last_line)) from None
+    return builder.document()
+
+
+def _decoded(data: str | bytes, source: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise ConstitutionError(
+            f"{source}: the file is over the limit of {MAX_BYTES:,} bytes. "
+            "Split the constitution into files that extend one another."
+        )
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConstitutionError(
+            f"{source}:{line}: the byte 0x{raw[error.start]:02x} is not UTF-8. "
+            "Save the file with the encoding UTF-8."
+        ) from None
+    forbidden = Reader.NON_PRINTABLE.search(text)
+    if forbidden:
+        line = text.count("\n", 0, forbidden.start()) + 1
+        raise ConstitutionError(
+            f"{source}:{line}: YAML does not allow the character U+{ord(forbidden.group()):04X}. "
+            "Remove it, or write it as an escape in double quotes."
+        )
+    return text
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    return _yaml.parse(text, Loader=loader)
+
+
+def _syntax_message(error: yaml.MarkedYAMLError, source: str, last_line: int) -> str:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else last_line
+    problem = error.problem or "it cannot be parsed"
+    if "cannot start any token" in problem:
+        advice = "Indent with spaces, not tabs, and put text that starts with a sign in quotes."
+    elif "mapping values are not allowed" in problem:
+        advice = "Put text that holds a colon and a space in quotes, or write it below `>-`."
+    else:
+        advice = "Look at this line and the one above for indentation, quotes and brackets."
+    return f"{source}:{line}: this is not YAML: {problem}. {advice}"
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping that is being read; `key` waits for its value."""
+
+    node: Node
+    key: str | None = None
+    key_line: int = 0
+    is_repeated: bool = False
+
+
+class _Builder:
+    """Turns events into nodes; its stack is the path of open lists and mappings."""
+
+    def __init__(self, source: str) -> None:
+        self.last_line = 1
+        self._source = source
+        self._root: Node | None = None
+        self._n_documents = 0
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, Node] = {}
+        self._problems: list[Problem] = []
+        self._scalars = _yaml.SafeLoader("")
+
+    def document(self) -> Document:
+        if self._root is None:
+            raise ConstitutionError(
+                f"{self._source}: the file is empty. "
+                "A constitution needs at least a name and principles."
+            )
+        return Document(self._root, tuple(self._problems))
+
+    def feed(self, event: yaml.Event) -> None:
+        self.last_line = event.start_mark.line + 1 if event.start_mark else self.last_line
+        match event:
+            case yaml.DocumentStartEvent():
+                self._n_documents += 1
+                if self._n_documents > 1:
+                    raise self._error("a second document starts here", "Keep one in each file.")
+            case yaml.ScalarEvent():
+                node, anchor = self._scalar(event), cast("str | None", event.anchor)
+                if not self._waits_for_key():
+                    self._add(node, anchor)
+                elif anchor is not None:
+                    raise self._error(f"a field name has the anchor &{anchor}", "Remove it.")
+                else:
+                    self._take_key(node.written)
+            case yaml.AliasEvent():
+                self._add_alias(str(event.anchor))
+            case yaml.SequenceStartEvent():
+                self._open(event, "list")
+            case yaml.MappingStartEvent():
+                self._open(event, "mapping")
+            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                closed = self._stack.pop().node
+                self._grow(closed)
+            case _:
+                pass
+
+    def _waits_for_key(self) -> bool:
+        return bool(
+            self._stack and self._stack[-1].node.kind == "mapping" and self._stack[-1].key is None
+        )
+
+    def _take_key(self, key: str) -> None:
+        top = self._stack[-1]
+        top.key, top.key_line = key, self.last_line
+        first = top.node.fields.get(key)
+        top.is_repeated = first is not None
+        if first is not None:
+            self._problems.append(
+                Problem(
+                    self.last_line,
+                    f"{place(self._stack[0].node, self._path())} is here for the second time, first"
+                    f" in line {first.line}. Keep one of them.",
+                )
+            )
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Node:
+        tag, written = cast("str | None", event.tag), str(event.value)
+        if tag is None:
+            tag = str(self._scalars.resolve(yaml.ScalarNode, written, event.implicit))
+        elif tag not in ("!", _TAG + "str"):
+            raise self._tag_error(tag)
+        kind = _KINDS.get(tag.removeprefix(_TAG), "text")
+        value: Scalar = written
+        if kind != "text":
+            value = self._constructed(tag, written)
+        return Node(self.last_line, kind, value, written=written, size=1 + len(written))
+
+    def _constructed(self, tag: str, written: str) -> Scalar:
+        try:
+            return self._scalars.construct_object(yaml.ScalarNode(tag, written))
+        except (ValueError, IndexError):
+            raise self._error(
+                f"{shortened(written)} looks like a number or date to YAML, but is none",
+                "Put it in quotes.",
+            ) from None
+
+    def _open(self, event: yaml.CollectionStartEvent, kind: Kind) -> None:
+        tag = cast("str | None", event.tag)
+        if tag is not None and tag != "!":
+            raise self._tag_error(tag)
+        if self._waits_for_key():
+            raise self._error(f"a {kind} stands where a field name belongs", "Check the line.")
+        if len(self._stack) >= MAX_DEPTH:
+            raise self._too_deep()
+        node = Node(self.last_line, kind)
+        self._attach(node, cast("str | None", event.anchor))
+        self._stack.append(_Open(node))
+
+    def _add(self, node: Node, anchor: str | None) -> None:
+        self._attach(node, anchor)
+        self._grow(node)
+
+    def _add_alias(self, name: str) -> None:
+        node = self._anchors.get(name)
+        if node is None:
+            raise self._error(f"the alias *{name} has no anchor &{name} above it", "Remove it.")
+        if self._waits_for_key():
+            raise self._error(f"the alias *{name} stands as a field name", "Write the name out.")
+        if any(opened.node is node for opened in self._stack):
+            raise self._error(f"the alias *{name} lies inside its own anchor", "Write it out.")
+        if len(self._stack) + node.height > MAX_DEPTH:
+            raise self._too_deep()
+        self._add(node, None)
+
+    def _attach(self, node: Node, anchor: str | None) -> None:
+        """Hang a node under the open list or mapping, so that errors below it know their place."""
+        if anchor is not None:
+            self._anchors[anchor] = node
+        if not self._stack:
+            self._root = node
+            return
+        top = self._stack[-1]
+        if top.node.kind == "list":
+            top.node.items.append(node)
+        elif top.key is not None and not top.is_repeated:
+            top.node.fields[top.key] = node
+            node.line = min(node.line, top.key_line)
+
+    def _grow(self, closed: Node) -> None:
+        """Count a finished node into its parent, and free the parent for the next key."""
+        if not self._stack:
+            return
+        top = self._stack[-1]
+        top.key = None
+        top.node.size += closed.size
+        top.node.height = max(top.node.height, closed.height + 1)
+        if top.node.size > MAX_EXPANDED:
+            raise self._error(
+                f"the aliases expand to more than {MAX_EXPANDED:,} characters", "Write less."
+            )
+
+    def _path(self) -> Path:
+        steps: list[str | int] = []
+        for level, opened in enumerate(self._stack, start=1):
+            if opened.node.kind == "list":
+                is_innermost = level == len(self._stack)
+                steps.append(len(opened.node.items) - (0 if is_innermost else 1))
+            elif opened.key is not None:
+                steps.append(opened.key)
+        return tuple(steps)
+
+    def _too_deep(self) -> ConstitutionError:
+        return ConstitutionError(
+            f"{self._source}:{self.last_line}: lists and mappings are nested more than {MAX_DEPTH} "
+            "deep. A constitution needs five levels; look for stray brackets."
+        )
+
+    def _tag_error(self, tag: str) -> ConstitutionError:
+        name = tag.replace(_TAG, "!!")
+        return self._error(
+            f"the tag {shortened(name)} is refused, because tags can make objects and run code",
+            "Remove it, or put the text in quotes.",
+        )
+
+    def _error(self, found: str, advice: str) -> ConstitutionError:
+        where = place(self._stack[0].node, self._path()) if self._stack else ""
+        return ConstitutionError(
+            f"{self._source}:{self.last_line}: {where + ': ' if where else ''}{found}. {advice}"
+        )

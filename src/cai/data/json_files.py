@@ -1,0 +1,107 @@
+"""JSON files that are read as a whole, in the shapes that prompts are published in.
+
+- an array of objects, or of texts;
+- an object that holds one list beside its other entries: `{"instructions": ["…", "…"]}`;
+- an object of lists of one length, which are the columns of a table;
+- categories: objects inside objects, down to lists of texts.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeGuard, cast
+
+from cai.data.tables import NumberedRows, Row, RowError, Table
+from cai.data.text_files import TEXT_COLUMN, decode, parse_json, read_bytes
+from cai.errors import SourceError
+
+MAX_JSON_BYTES = 512 * 2**20
+_MAX_CATEGORY_DEPTH = 10
+
+
+def open_json(path: Path) -> Table:
+    """The file's rows; it stays in memory as long as the table does.
+
+    Raises:
+        SourceError: It is not JSON, or in none of the shapes.
+    """
+    try:
+        document = parse_json(decode(read_bytes(path, MAX_JSON_BYTES)))
+    except RowError as error:
+        raise SourceError(
+            f"{path}: {error}. Mend the file; one object a line belongs in a file named .jsonl."
+        ) from None
+    elements, column = _elements(document, path)
+    if not elements:
+        raise SourceError(f"{path}: holds an empty list. Give a file with at least one prompt.")
+    rows = [_row(element, column) for element in elements]
+
+    def numbered(_: object) -> NumberedRows:
+        return enumerate(iter(rows))
+
+    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+    only_column = "" if isinstance(elements[0], dict) else column
+    return Table(str(path), "JSON", columns, numbered, only_column=only_column)
+
+
+def _elements(document: object, path: Path) -> tuple[list[object], str]:
+    """The list of rows, and the column that its bare values stand in."""
+    if isinstance(document, list):
+        return cast(list[object], document), TEXT_COLUMN
+    if _is_object(document):
+        return _elements_of_object(document, path)
+    raise _shapeless(path, "a single value")
+
+
+def _elements_of_object(document: Row, path: Path) -> tuple[list[object], str]:
+    lists = {key: value for key, value in document.items() if _is_list(value) and value}
+    has_categories = any(_is_category(value) for value in document.values())
+    if _is_category(document) and not lists:
+        return list(_leaves(document)), TEXT_COLUMN
+    if has_categories or not lists:
+        raise _shapeless(path, f"an object with the keys {_names(document)}")
+    if len(lists) == 1:
+        [(column, elements)] = lists.items()
+        return elements, column
+    if len({len(elements) for elements in lists.values()}) > 1:
+        raise _shapeless(path, f"several lists of unequal length ({_names(lists)})")
+    columns = zip(*lists.values(), strict=True)
+    return [dict(zip(lists, values, strict=True)) for values in columns], TEXT_COLUMN
+
+
+def _row(element: object, column: str) -> Row:
+    return element if _is_object(element) else {column: element}
+
+
+def _is_object(value: object) -> TypeGuard[Row]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _is_category(value: object, depth: int = 0) -> bool:
+    """Whether it is an object whose every entry is a list or again such an object."""
+    if not _is_object(value) or not value or depth > _MAX_CATEGORY_DEPTH:
+        return False
+    return all(_is_list(entry) or _is_category(entry, depth + 1) for entry in value.values())
+
+
+def _leaves(category: Mapping[str, object]) -> Iterator[object]:
+    for entry in category.values():
+        if _is_list(entry):
+            yield from entry
+        elif _is_object(entry):
+            yield from _leaves(entry)
+
+
+def _names(entries: Mapping[str, object]) -> str:
+    names = ", ".join(repr(name) for name in list(entries)[:12])
+    return names if len(entries) <= 12 else f"{names}, …"
+
+
+def _shapeless(path: Path, found: str) -> SourceError:
+    return SourceError(
+        f"{path}: holds {found}. Prompts are read from an array, an object with one list, "
+        "or categories down to lists of texts; bring it to one of these."
+    )

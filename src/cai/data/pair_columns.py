@@ -1,0 +1,337 @@
+"""Which columns hold a pair: named by the user, or found by the names in use.
+
+Three layouts are known. `ranked`: one column has the better response, the other the worse one
+(`chosen`, `rejected`). `sides`: two columns that say nothing of better or worse, and a third with
+the label, if there is one (`output_1`, `output_2`, `preference`). `lists`: every one of the right
+responses is better than every one of the wrong ones (`corrects`, `incorrects`).
+
+What two columns hold is decided once, from the first rows, as it is for prompts: texts, message
+lists, or hh-rlhf transcripts. Dialogues hold their prompt themselves.
+
+Where the prompt of a pair stands: in a column, in one text for all rows, or in the dialogues.
+
+Like the form of a prompt column, the form of the two sides is decided once, from the first rows:
+where prompts have a column of their own, one response that imitates turn markers stays a response.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cai.data.columns import (
+    PromptColumn,
+    TagColumns,
+    check_named,
+    find_companion,
+    find_id_column,
+    find_prompt_column,
+    find_tag_columns,
+    listed,
+    matching,
+    only_one,
+)
+from cai.data.conversations import (
+    Form,
+    column_form,
+    is_message_list,
+    is_transcript,
+    opening,
+    read_turns,
+)
+from cai.data.pair_labels import ConfidenceColumn, LabelColumn, is_confidence, label_column
+from cai.data.rows import head_rows
+from cai.data.tables import Row, RowError, Table
+from cai.errors import UnknownColumns, UsageError
+
+
+def find_prompt(
+    table: Table,
+    sides: tuple[str, str],
+    head: Sequence[Row],
+    *,
+    column: str | None,
+    text: str | None,
+) -> tuple[PromptColumn | str | None, Form]:
+    """The prompt's column, or its text, or None where the sides hold it; and the sides' form.
+
+    Raises:
+        UsageError: The user gives a prompt, and the sides are dialogues with one.
+        SourceError: Nothing holds the prompts, or several columns could.
+    """
+    values = [row[side] for row in head for side in sides if row.get(side) is not None]
+    form = _form(values)
+    if form == "transcript" or (form == "messages" and all(map(_begins_with_user, values))):
+        if column is not None or text is not None:
+            option = "--prompt-text" if column is None else "--prompt-column"
+            raise UsageError(
+                f"{option}: the dialogues of {table.name} hold their prompts. Leave it out."
+            )
+        return None, form
+    if text is not None:
+        return text, form
+    found = column or find_prompt_column(table, sides, "--prompt-column")
+    if found is not None:
+        prompts = column_form(found, [row.get(found) for row in head])
+        return PromptColumn(found, find_companion(table.columns, found), prompts), form
+    if any(map(is_transcript, values)):
+        return None, "transcript"
+    if any(map(_begins_with_user, values)):
+        return None, form
+    raise UnknownColumns(
+        f"{table.name}: no column is known to hold the prompts. "
+        f"Columns found: {listed(table.columns)}. Say which with --prompt-column NAME, or give one "
+        "prompt for all rows with --prompt-text TEXT."
+    )
+
+
+def _form(values: Sequence[object]) -> Form:
+    if any(map(is_message_list, values)):
+        return "messages"
+    said = [value for value in values if not isinstance(value, str) or value.strip()]
+    return "transcript" if said and all(map(is_transcript, said)) else "text"
+
+
+def _begins_with_user(value: object) -> bool:
+    """Whether it is a message list whose first turn, after a system turn, is the user's."""
+    try:
+        turns = read_turns("messages", value, "messages")
+    except RowError:
+        return False
+    return opening(turns) == "user"
+
+
+Layout = Literal["ranked", "sides", "lists"]
+
+_SIDES: tuple[tuple[Layout, str, str], ...] = (
+    ("ranked", "chosen", "rejected"),
+    ("ranked", "chosen_response", "rejected_response"),
+    ("lists", "corrects", "incorrects"),
+    ("sides", "text_a", "text_b"),
+    ("sides", "conversation_a", "conversation_b"),
+    *(
+        ("sides", f"{stem}{first}", f"{stem}{second}")
+        for stem in ("response", "output", "answer", "completion")
+        for first, second in (("_a", "_b"), ("_0", "_1"), ("_1", "_2"), ("1", "2"))
+    ),
+)
+_LABELS = (
+    *("label", "preference", "preferred", "preferred_text", "preferred_response", "winner"),
+    "better_response_id",
+)
+_MODELS = (
+    *(("model_a", "model_b"), ("model_1", "model_2"), ("generator_1", "generator_2")),
+    *(("chosen_model", "rejected_model"), ("response_model", "response_model")),
+)
+# The names that say it plainly hold numbers in every row; the others may be of something else.
+_PROBABILITY, _CONFIDENCE = "chosen_probability", "label_confidence"
+_CONFIDENCES = ("confidence", "agreement")
+# Ids of the pair: one prompt is often asked about in several pairs, so that its id is none.
+_IDS = ("id", "pair_id", "comparison_id", "uid", "uuid", "example_id")
+_THIRDS = {("a", "b"): "c", ("1", "2"): "3", ("0", "1"): "2"}
+
+
+@dataclass(frozen=True, slots=True)
+class PairOptions:
+    """What the user says of a source of pairs; all else is found.
+
+    `label_values` are the values that mean A, B and, if given, a tie. `prompt_text` stands as the
+    prompt of every row where a source has none. `id_column` "" makes the ids from the content.
+    """
+
+    prompt_column: str | None = None
+    prompt_text: str | None = None
+    a_column: str | None = None
+    b_column: str | None = None
+    label_column: str | None = None
+    label_values: tuple[str, ...] | None = None
+    better_column: str | None = None
+    worse_column: str | None = None
+    id_column: str | None = None
+    tag_columns: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Nothing, where the options go together.
+
+        Raises:
+            UsageError: They do not.
+        """
+        if (self.a_column is None) != (self.b_column is None):
+            raise UsageError("--a-column and --b-column belong together. Name both, or neither.")
+        if (self.better_column is None) != (self.worse_column is None):
+            raise UsageError(
+                "--better-column and --worse-column belong together. Name both, or neither."
+            )
+        if self.a_column is not None and self.better_column is not None:
+            raise UsageError(
+                "--a-column and --better-column name two pairs. Name A and B, and the column with "
+                "the label, or the better and the worse one."
+            )
+        if self.prompt_column is not None and self.prompt_text is not None:
+            raise UsageError("--prompt-column and --prompt-text both give the prompt. Pass one.")
+        if self.prompt_text is not None and not self.prompt_text.strip():
+            raise UsageError("--prompt-text is blank. Give the text that was asked of the model.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The two columns with the responses: the better one first where they are `ranked`.
+
+    `third` is the column that a third response would stand in; `turn` says how many turns of a
+    conversation were compared, as in the judgements of MT-Bench.
+    """
+
+    layout: Layout
+    first: str
+    second: str
+    form: Form
+    third: str | None = None
+    turn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairSelection:
+    """How a source of pairs is read; `prompt` is a text where it is the same for every row.
+
+    It is None where the dialogues hold their prompts.
+    """
+
+    sides: Sides
+    prompt: PromptColumn | str | None
+    label: LabelColumn | None
+    confidence: ConfidenceColumn | None
+    models: tuple[str, str] | None
+    id_column: str | None
+    tags: TagColumns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is read, each once."""
+        sides = self.sides
+        prompt = self.prompt.columns if isinstance(self.prompt, PromptColumn) else ()
+        label = self.label.column if self.label else None
+        confidence = self.confidence.column if self.confidence else None
+        single = (sides.third, sides.turn, label, confidence, self.id_column)
+        several = (*prompt, *(self.models or ()), *self.tags.columns)
+        return tuple(dict.fromkeys([sides.first, sides.second, *filter(None, single), *several]))
+
+
+def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
+    """The columns that are named, or else those found.
+
+    Raises:
+        UsageError: The options do not go together.
+        SourceError: A named column is not there, or none or several could hold what is needed.
+    """
+    options.check()
+    check_named(
+        table,
+        {
+            "--prompt-column": options.prompt_column,
+            "--a-column": options.a_column,
+            "--b-column": options.b_column,
+            "--label-column": options.label_column,
+            "--better-column": options.better_column,
+            "--worse-column": options.worse_column,
+            "--id-column": options.id_column,
+        },
+    )
+    head = head_rows(table, table.columns)
+    layout, first, second = _find_sides(table, options)
+    prompt, form = find_prompt(
+        table, (first, second), head, column=options.prompt_column, text=options.prompt_text
+    )
+    label = _find_label(table, options, layout, (first, second), head)
+    confidence = _find_confidence(table, layout, head)
+    models = next((pair for names in _MODELS if (pair := _both(table, names))), None)
+    id_column = find_id_column(table, options.id_column, _IDS, exclude=(first, second))
+    third = _find_third(table, first, second)
+    turns = matching(table.columns, ("turn",)) if first.casefold() == "conversation_a" else []
+    sides = Sides(layout, first, second, form, third, turns[0] if turns else None)
+    selection = PairSelection(sides, prompt, label, confidence, models, id_column, TagColumns())
+    tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
+    return replace(selection, tags=tags)
+
+
+def has_sides(table: Table) -> bool:
+    """Whether two of its columns are known to hold the responses of a pair."""
+    return any(_both(table, (first, second)) for _, first, second in _SIDES)
+
+
+def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
+    if options.a_column is not None and options.b_column is not None:
+        return "sides", options.a_column, options.b_column
+    if options.better_column is not None and options.worse_column is not None:
+        return "ranked", options.better_column, options.worse_column
+    found: list[tuple[Layout, str, str]] = []
+    for layout, *names in _SIDES:
+        pair = _both(table, (names[0], names[1]))
+        # Of response_0, response_1 and response_2 the first two are the pair, and the third is one
+        # too many, which is said of each row.
+        if pair and pair[0] not in {second for _, _, second in found}:
+            found.append((layout, *pair))
+    if not found:
+        raise UnknownColumns(
+            f"{table.name}: no two columns are known to hold the responses of a pair. "
+            f"Columns found: {listed(table.columns)}. {_NAME_THEM}"
+        )
+    if len(found) > 1:
+        pairs = ", or ".join(f"{first!r} and {second!r}" for _, first, second in found)
+        raise UnknownColumns(f"{table.name}: the pair could be in {pairs}. {_NAME_THEM}")
+    return found[0]
+
+
+_NAME_THEM = "Say which with --a-column and --b-column, or with --better-column and --worse-column."
+
+
+def _both(table: Table, names: tuple[str, str]) -> tuple[str, str] | None:
+    """The columns of these names, where the source has both."""
+    first, second = (matching(table.columns, [name]) for name in names)
+    return (first[0], second[0]) if first and second else None
+
+
+def _find_third(table: Table, first: str, second: str) -> str | None:
+    ending = _THIRDS.get((first[-1:].casefold(), second[-1:].casefold()))
+    if ending is None or first[:-1] != second[:-1]:
+        return None
+    return next(iter(matching(table.columns, [first[:-1].casefold() + ending])), None)
+
+
+def _find_label(
+    table: Table,
+    options: PairOptions,
+    layout: Layout,
+    sides: tuple[str, str],
+    head: Sequence[Row],
+) -> LabelColumn | None:
+    if layout != "sides":
+        if options.label_column is not None or options.label_values is not None:
+            raise UsageError(
+                f"--label-column: {sides[0]!r} and {sides[1]!r} of {table.name} say which response "
+                "is better. Leave the label out, or name A and B: --a-column and --b-column."
+            )
+        return None
+    column = options.label_column or only_one(
+        table, table.columns, _LABELS, "--label-column", "label"
+    )
+    if column is None:
+        if options.label_values is not None:
+            raise UsageError(
+                f"--label-values: no column of {table.name} is known to hold labels. "
+                "Name it with --label-column."
+            )
+        return None
+    label = label_column(column, sides, options.label_values)
+    label.check_numbers(table, head)
+    return label
+
+
+def _find_confidence(table: Table, layout: Layout, head: Sequence[Row]) -> ConfidenceColumn | None:
+    if layout != "sides" and (named := matching(table.columns, [_PROBABILITY])):
+        return ConfidenceColumn(named[0], least=0.0)
+    if named := matching(table.columns, [_CONFIDENCE]):
+        return ConfidenceColumn(named[0])
+    for column in matching(table.columns, _CONFIDENCES):
+        filled = [row[column] for row in head if row.get(column) not in (None, "")]
+        if filled and all(is_confidence(value) for value in filled):
+            return ConfidenceColumn(column)
+    return None

@@ -1,0 +1,164 @@
+"""What people say of a pair: the words and numbers in which labels are written.
+
+Words are A, B, a tie, and the names of the two columns. Of numbers, 1 is the first and 2 the second
+response and 0 a tie, and between 1 and 2 lies how probable it is that the second is better, as in
+AlpacaEval (Dubois et al. 2023, arXiv:2305.14387); where the columns count from 0, so do the labels.
+A file whose labels are 0 and 1 but never 2 could mean either, and the user has to say.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cai.data.tables import Row, RowError, Table
+from cai.errors import SourceError, UsageError
+
+Label = Literal["a", "b", "tie"]
+
+_WORDS: dict[str, Label] = {
+    **dict.fromkeys(("a", "model_a", "a>b", "b<a"), "a"),
+    **dict.fromkeys(("b", "model_b", "b>a", "a<b"), "b"),
+    **dict.fromkeys(("tie", "a=b", "b=a", "tie (bothbad)", "both_bad"), "tie"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """A column of labels, and how they are read; `has_numbers` where no word says otherwise."""
+
+    column: str
+    words: Mapping[str, Label]
+    has_numbers: bool = True
+    is_from_zero: bool = False
+
+    def read(self, row: Row) -> tuple[Label | None, float]:
+        """The label and how sure it is, in [0.5, 1]; no label where the row has nothing there.
+
+        Raises:
+            RowError: What is there is no label.
+        """
+        value = row.get(self.column)
+        word = _word(value)
+        if word == "":
+            return None, 1.0
+        if word in self.words:
+            return self.words[word], 1.0
+        number = _number(value) if self.has_numbers else None
+        shifted = None if number is None else number - (0 if self.is_from_zero else 1)
+        if shifted == -1 and not self.is_from_zero:
+            return "tie", 1.0
+        if shifted is None or not 0 <= shifted <= 1:
+            raise RowError(
+                f"{self.column!r} is {value!r:.60}, and {self._expected()} is needed",
+                "wrong label",
+            )
+        if shifted == 0.5:
+            return "tie", 1.0
+        return ("b", shifted) if shifted > 0.5 else ("a", 1 - shifted)
+
+    def check_numbers(self, table: Table, rows: Iterable[Row]) -> None:
+        """Nothing, where the labels of these rows can be read in one way only.
+
+        Raises:
+            SourceError: 0 may be the first response or a tie, or the labels count from elsewhere.
+        """
+        if not self.has_numbers:
+            return
+        numbers = {
+            number
+            for row in rows
+            if _word(row.get(self.column)) not in self.words
+            and (number := _number(row.get(self.column))) is not None
+        }
+        if not self.is_from_zero and 0 in numbers and max(numbers) <= 1:
+            raise SourceError(
+                f"{table.name}: the labels in {self.column!r} are 0 and 1, never 2: 0 could be the "
+                "first response or a tie. Pass --label-values 0,1 if it is the first, or "
+                "--label-values 1,2,0 if it is a tie, or write them as a, b and tie."
+            )
+        if self.is_from_zero and numbers and max(numbers) > 1:
+            raise SourceError(
+                f"{table.name}: the labels in {self.column!r} go up to {max(numbers):g}, and the "
+                "columns count from 0. Pass --label-values 1,2 if 1 is the first response, or "
+                "write the labels as a and b."
+            )
+
+    def _expected(self) -> str:
+        words = ", ".join(dict.fromkeys(self.words))
+        numbers = ", 0 or 1" if self.is_from_zero else ", 1, 2 or 0"
+        return f"one of {words}{numbers if self.has_numbers else ''}"
+
+
+def label_column(column: str, sides: tuple[str, str], values: Sequence[str] | None) -> LabelColumn:
+    """How the labels in that column are read; `values` are those for A, B and, if any, a tie.
+
+    Raises:
+        UsageError: There are not two or three different values.
+    """
+    if values is not None:
+        codes = [_word(value) for value in values]
+        if len(codes) not in (2, 3) or len(set(codes)) < len(codes) or "" in codes:
+            raise UsageError(
+                f"--label-values: {','.join(values)!r} is not two or three different values. Give "
+                "those for A, for B and, if there is one, for a tie: --label-values 1,2,0"
+            )
+        sides_and_tie: tuple[Label, ...] = ("a", "b", "tie")
+        words: dict[str, Label] = {"tie": "tie", **dict(zip(codes, sides_and_tie, strict=False))}
+        return LabelColumn(column, words, has_numbers=False)
+    first, second = (side.casefold() for side in sides)
+    named: dict[str, Label] = {**_WORDS, first: "a", second: "b"}
+    return LabelColumn(column, named, is_from_zero=(first[-1:], second[-1:]) == ("0", "1"))
+
+
+def _word(value: object) -> str:
+    """A value as it is looked up; "" for none."""
+    if value is None:
+        return ""
+    number = _number(value)
+    return str(value).strip().casefold() if number is None else f"{number:.17g}"
+
+
+def _number(value: object) -> float | None:
+    """A finite number, also one written as text; a boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceColumn:
+    """A column that says how sure the labels are.
+
+    `least` is 0.5; or 0 where the column has the probability that a certain response is better.
+    """
+
+    column: str
+    least: float = 0.5
+
+    def read(self, row: Row) -> float | None:
+        """A number from `least` to 1; None where the row has none.
+
+        Raises:
+            RowError: What is there is no such number.
+        """
+        value = row.get(self.column)
+        if _word(value) == "":
+            return None
+        if not is_confidence(value, self.least):
+            raise RowError(
+                f"{self.column!r} is {value!r:.60}, and a number from {self.least:g} to 1 is "
+                "needed",
+                "wrong label",
+            )
+        return float(str(value))
+
+
+def is_confidence(value: object, least: float = 0.5) -> bool:
+    """Whether it is a number from `least` to 1."""
+    number = _number(value)
+    return number is not None and least <= number <= 1

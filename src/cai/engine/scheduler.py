@@ -1,0 +1,282 @@
+"""All calls to one model: each to its least strained endpoint, those of older examples first.
+
+So an example that is begun is soon done, and what is finished leaves early. No call is given to an
+endpoint without a free seat, so nothing queues at a server that could still go elsewhere. When
+every endpoint is down, calls wait until one is back.
+
+Stragglers asked a second time, of which the answer that comes first is taken.
+
+Dean and Barroso 2013, "The Tail at Scale": it buys time at the end of a run, where most seats are
+idle, and pays for two answers.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from cai.engine.calls import EXAMPLE, Answer, Call, Example
+from cai.engine.endpoint import Clock, Lane, LaneView
+from cai.errors import CaiError, ModelUnavailable
+from cai.models.base import Model, SpreadModel
+
+_LOOK_EVERY_S = 0.5
+
+Asking = Callable[[], Coroutine[None, None, Answer]]
+
+
+async def hedged(
+    ask: Asking,
+    straggler_s: Callable[[], float | None],
+    is_idle: Callable[[], bool],
+    count: Callable[[], None],
+) -> Answer:
+    """The first answer of one call, or of two where the first is late while seats are idle.
+
+    `straggler_s` is how long a call takes at most but for rare ones; None while nobody knows.
+    `count` is told of each second call.
+    """
+    tasks = [asyncio.create_task(ask())]
+    try:
+        if await _is_late(tasks[0], straggler_s, is_idle):
+            count()
+            tasks.append(asyncio.create_task(ask()))
+        while True:
+            done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            best = next((task for task in done if task.exception() is None), None)
+            if best is not None or not others:
+                return (best or done.pop()).result()
+            tasks = list(others)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _is_late(
+    task: "asyncio.Task[Answer]",
+    straggler_s: Callable[[], float | None],
+    is_idle: Callable[[], bool],
+) -> bool:
+    """Waits for its end, or until it is a straggler while seats are idle; whether it is."""
+    waited_s, pause_s = 0.0, straggler_s() or _LOOK_EVERY_S
+    while not (await asyncio.wait([task], timeout=pause_s))[0]:
+        waited_s += pause_s
+        longest_s = straggler_s()
+        if longest_s is not None and waited_s >= longest_s and is_idle():
+            return True
+        pause_s = _LOOK_EVERY_S
+    return False
+
+
+PATIENCE_S = 600.0  # how long a model may be away before its calls fail
+_AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
+_BYTES_A_TOKEN = 4
+_NO_EXAMPLE = Example(0)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiting:
+    """A call without a seat. The least `rank` goes first, then the call that came first."""
+
+    rank: tuple[int, int]
+    turn: int
+    example: Example = field(compare=False)
+    n_tokens: int = field(compare=False)
+    seat: "asyncio.Future[Lane]" = field(compare=False)
+
+
+class Pool:
+    """The endpoints of a model. `on_room` is called when more calls may be asked."""
+
+    def __init__(
+        self,
+        model: Model,
+        cap: int | None = None,
+        hedges: bool = False,
+        on_room: Callable[[], None] = lambda: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        endpoints = model.endpoints if isinstance(model, SpreadModel) else (model,)
+        self.lanes = tuple(Lane(endpoint, cap, clock) for endpoint in endpoints)
+        self.n_hedged = 0
+        self._hedges = hedges
+        self._on_room = on_room
+        self._clock = clock
+        self._waiting: list[_Waiting] = []  # a heap; those whose callers were cancelled among them
+        self.n_waiting = 0
+        self._turns = count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._refusal: CaiError | None = None
+        self._levels_out = False
+
+    @property
+    def n_seats(self) -> int:
+        """How many calls keep it busy."""
+        return sum(lane.limit or lane.start for lane in self.lanes)
+
+    @property
+    def n_more(self) -> int:
+        """How many more calls would find a seat soon."""
+        n_free = sum((lane.limit or lane.start) - lane.in_flight for lane in self.lanes)
+        n_ahead = 1 + self.n_seats // _AHEAD if self.lanes[0].limit is not None else 0
+        return n_free + n_ahead - self.n_waiting
+
+    def level_out(self) -> None:
+        """From now on calls of the examples that have come least far go first."""
+        if not self._levels_out:
+            self._levels_out = True
+            self._waiting = [replace(each, rank=self._rank(each.example)) for each in self._waiting]
+            heapq.heapify(self._waiting)
+
+    def views(self) -> list[LaneView]:
+        return [lane.view() for lane in self.lanes]
+
+    def refuse(self, error: CaiError) -> None:
+        """Lets no call go any more: those that wait, and all later ones, get this error."""
+        self._refusal = error
+        self._fail_waiting(error)
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer of an endpoint, once one has a seat.
+
+        Raises:
+            ModelUnavailable: All endpoints have been away for too long.
+            CaiError: The call failed.
+        """
+        if not self._hedges:
+            return await self._ask(call)
+        return await hedged(
+            lambda: self._ask(call), self._straggler_s, self._is_idle, self._count_hedged
+        )
+
+    async def _ask(self, call: Call) -> Answer:
+        n_tokens = _about(call)
+        while True:
+            lane = await self._seat(n_tokens)
+            is_try = lane.is_down
+            try:
+                answer = await lane.ask(call, n_tokens)
+            except ModelUnavailable as error:
+                if is_try and error.cause == "unreachable":
+                    continue  # it found out for all that nobody is there yet, and waits on
+                raise  # of another failure it may be the cause itself
+            finally:
+                lane.leave()
+                self._dispatch()
+            if (example := EXAMPLE.get()) is not None:
+                example.n_answered += 1
+            return answer
+
+    def _count_hedged(self) -> None:
+        self.n_hedged += 1
+
+    def _straggler_s(self) -> float | None:
+        times = [lane.timeout.straggler_s for lane in self.lanes]
+        return min((each for each in times if each is not None), default=None)
+
+    def _is_idle(self) -> bool:
+        """Whether the run is near its end: most of the seats are free."""
+        n_in_flight = sum(lane.in_flight for lane in self.lanes)
+        return not self.n_waiting and 2 * n_in_flight < self.n_seats
+
+    async def _seat(self, n_tokens: int) -> Lane:
+        if self._refusal is not None:
+            raise self._refusal
+        if not self.n_waiting and (lane := self._open_lane()) is not None:
+            lane.take(n_tokens)
+            return lane
+        future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+        example = EXAMPLE.get() or _NO_EXAMPLE
+        waiting = _Waiting(self._rank(example), next(self._turns), example, n_tokens, future)
+        heapq.heappush(self._waiting, waiting)
+        self.n_waiting += 1
+        self._dispatch()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self.n_waiting -= 1
+            elif future.exception() is None:
+                future.result().give_back()  # it was given a seat and cancelled in the same moment
+            self._dispatch()
+            raise
+
+    def _rank(self, example: Example) -> tuple[int, int]:
+        """That of the older example is less; once levelled out, that of the one less far."""
+        return (example.n_answered if self._levels_out else 0, example.number)
+
+    def _dispatch(self) -> None:
+        """Gives free seats to those who wait, and says when there is room for more."""
+        while self._waiting:
+            first = self._waiting[0]
+            if first.seat.done():  # it went to try, or its caller was cancelled
+                heapq.heappop(self._waiting)
+                continue
+            lane = self._open_lane()
+            if lane is None:
+                break
+            if lane.is_down:
+                first = self._longest_waiting()
+            self.n_waiting -= 1
+            lane.take(first.n_tokens)
+            first.seat.set_result(lane)
+        if self._waiting:
+            self._look_again()
+        if self.n_more > 0:
+            self._on_room()
+
+    def _longest_waiting(self) -> _Waiting:
+        """The call that is to try an endpoint: no call twice before the others.
+
+        The oldest would make all tries, and none be heard but it if it is what breaks the server.
+        """
+        waiting = (each for each in self._waiting if not each.seat.done())
+        return min(waiting, key=lambda each: each.turn)
+
+    def _open_lane(self) -> Lane | None:
+        return min(
+            (lane for lane in self.lanes if lane.is_open()),
+            key=lambda lane: lane.strain,
+            default=None,
+        )
+
+    def _look_again(self) -> None:
+        """Sets a timer for when a seat may open by time alone, and lets no call wait for ever."""
+        for lane in self.lanes:
+            if not lane.is_down:
+                lane.note_wait()
+        away_s = [lane.down_for_s for lane in self.lanes]
+        if all(each is not None and each > PATIENCE_S for each in away_s):
+            self._fail_waiting(self._gone())
+            return
+        times = [at for lane in self.lanes if (at := lane.opens_at_s()) is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if times:
+            pause_s = max(min(times) - self._clock(), 0.001)
+            self._timer = asyncio.get_running_loop().call_later(pause_s, self._dispatch)
+
+    def _fail_waiting(self, error: CaiError) -> None:
+        while self._waiting:
+            seat = heapq.heappop(self._waiting).seat
+            if not seat.done():
+                self.n_waiting -= 1
+                seat.set_exception(error)
+
+    def _gone(self) -> ModelUnavailable:
+        names = ", ".join(lane.model.name for lane in self.lanes)
+        return ModelUnavailable(
+            f"{names} could not be reached for {PATIENCE_S / 60:.0f} minutes. Start it again, then "
+            "give the same command.",
+            retry_after_s=2 * PATIENCE_S,  # nobody needs to ask again so soon
+            cause="unreachable",
+        )
+
+
+def _about(call: Call) -> int:
+    """How many tokens the request has, roughly; to pace calls where tokens a minute are capped."""
+    return sum(len(message.content) for message in call.messages) // _BYTES_A_TOKEN

@@ -1,0 +1,185 @@
+"""What is counted of labelled pairs, and the figures that come of it.
+
+A pair takes some twenty bytes. What could not be read is in the counts and in no other figure.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from cai.evaluation.stats.bootstrap import (
+    Estimate,
+    Floats,
+    Integers,
+    kappa_estimate,
+    share_estimate,
+)
+from cai.evaluation.stats.calibration import (
+    HIGHEST,
+    LOWEST,
+    NO_SIDE,
+    Bin,
+    accuracy_points,
+    brier,
+    calibration_curve,
+    confusion_rows,
+    ece,
+    ece_by_side,
+    fit_temperature,
+    tempered,
+)
+from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+READABLE: tuple[Outcome, ...] = tuple(each for each in OUTCOMES if each not in UNREADABLE)
+LABELS: tuple[Label, ...] = get_args(Label)
+
+_SIDELESS = 1e-6  # a probability no further from one half favours no side
+_NO_PROBABILITY = float("nan")  # inside these arrays alone
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A judge against the labels of `n` pairs of `n_prompts` prompts.
+
+    A figure is None where nothing can be computed.
+
+    `outcomes` has every outcome and adds up to `n`; `coverage` is the share of the `n_readable`.
+    `accuracy` is over readable verdicts on pairs of which people prefer a side; a tie or an
+    inconsistent verdict is right by one half, which is what both orders have right together.
+    `accuracy_of_sides` is over verdicts that name a side. `kappa` is three-way over readable
+    verdicts, no side being the third way, and takes in the `n_label_ties` pairs that people call
+    even. `ece`, `ece_by_side` and `brier` are over the pairs of `accuracy`.
+    """
+
+    n: int
+    n_prompts: int
+    n_readable: int
+    n_label_ties: int
+    outcomes: Mapping[Outcome, int]
+    coverage: float | None
+    accuracy: Estimate | None
+    accuracy_of_sides: float | None
+    kappa: Estimate | None
+    ece: float | None
+    ece_by_side: float | None
+    brier: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tempering:
+    """The temperature of a judge's probabilities that fits the labels, and their ECE at it."""
+
+    temperature: float
+    ece: float
+
+
+class Series:
+    """Labelled pairs with their verdicts; grows by `add`."""
+
+    def __init__(self) -> None:
+        self._units = array("q")
+        self._labels = array("b")
+        self._outcomes = array("b")
+        self._p_a = array("d")
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def add(self, unit: int, label: Label, outcome: Outcome, p_a: float | None) -> None:
+        self._units.append(unit)
+        self._labels.append(LABELS.index(label))
+        self._outcomes.append(OUTCOMES.index(outcome))
+        self._p_a.append(_NO_PROBABILITY if p_a is None else p_a)
+
+    def figures(self, seed: int, rows: Sequence[int] | None = None) -> Figures:
+        """The figures of all pairs, or of those at these places."""
+        table = self._table()
+        return _figures(table if rows is None else table.at(np.asarray(rows, np.int64)), seed)
+
+    def curve(self) -> tuple[Bin, ...]:
+        """The calibration curve over readable verdicts on pairs of which people prefer a side."""
+        sided = self._table().sided
+        return calibration_curve(sided.p_a, sided.labels == 0)
+
+    def tempering(self) -> Tempering | None:
+        """Over the pairs of the curve; None where no temperature fits.
+
+        None does where the judge favours a side of no pair, is right on every one, or is no better
+        than chance: the best would be none at all, 0, or without end.
+        """
+        sided = self._table().sided
+        is_a = sided.labels == 0
+        if not (np.abs(sided.p_a - 0.5) > _SIDELESS).any():
+            return None
+        found = fit_temperature(sided.p_a.tolist(), is_a.tolist())
+        if not 1.01 * LOWEST < found < 0.99 * HIGHEST:
+            return None
+        error = ece(np.array([tempered(p, found) for p in sided.p_a.tolist()]), is_a)
+        assert error is not None, "there are pairs"
+        return Tempering(found, error)
+
+    def label_counts(self) -> Mapping[Label, int]:
+        labels = self._table().labels
+        return {label: int((labels == code).sum()) for code, label in enumerate(LABELS)}
+
+    def _table(self) -> "_Table":
+        return _Table(
+            np.array(self._units, np.int64),
+            np.array(self._labels, np.int64),
+            np.array(self._outcomes, np.int64),
+            np.array(self._p_a, np.float64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    units: Integers
+    labels: Integers
+    outcomes: Integers
+    p_a: Floats
+
+    def at(self, rows: Integers) -> "_Table":
+        return _Table(self.units[rows], self.labels[rows], self.outcomes[rows], self.p_a[rows])
+
+    @property
+    def readable(self) -> "_Table":
+        return self.at(np.flatnonzero(self.outcomes < len(READABLE)))
+
+    @property
+    def sided(self) -> "_Table":
+        """Readable verdicts on pairs of which people prefer a side."""
+        readable = self.readable
+        return readable.at(np.flatnonzero(readable.labels != NO_SIDE))
+
+    @property
+    def verdicts(self) -> Integers:
+        """Side a, side b, or none: ties and inconsistent verdicts."""
+        return np.minimum(self.outcomes, NO_SIDE)
+
+
+def _figures(table: _Table, seed: int) -> Figures:
+    readable, sided = table.readable, table.sided
+    points = accuracy_points(sided.labels, sided.verdicts)
+    named = points[sided.verdicts != NO_SIDE]
+    is_a = sided.labels == 0
+    counts = np.bincount(table.outcomes, minlength=len(OUTCOMES)).tolist()
+    return Figures(
+        n=len(table.units),
+        n_prompts=len(np.unique(table.units)),
+        n_readable=len(readable.units),
+        n_label_ties=int((table.labels == NO_SIDE).sum()),
+        outcomes=dict(zip(OUTCOMES, counts, strict=True)),
+        coverage=len(readable.units) / len(table.units) if len(table.units) else None,
+        accuracy=share_estimate(points, np.ones(len(points)), sided.units, seed),
+        accuracy_of_sides=float(named.mean()) if len(named) else None,
+        kappa=kappa_estimate(
+            confusion_rows(readable.labels, readable.verdicts), readable.units, seed
+        ),
+        ece=ece(sided.p_a, is_a),
+        ece_by_side=ece_by_side(sided.p_a, is_a),
+        brier=brier(sided.p_a, is_a),
+    )

@@ -1,0 +1,114 @@
+"""Whether a judge favours a place: what changes when the two responses change places.
+
+Questions asked both ways: which response keeps the principle better, and which breaks it more.
+
+The probability of a reversed question is turned back when it is read, so the two of them should
+favour the same response.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cai.evaluation.stats.bootstrap import Estimate, share_estimate
+from cai.methods.judging.verdict import Judgement, side
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """The effect of the order, where both orders could be read.
+
+    `flips` is the share of judgements whose orders favour different responses; of those `n_flips`,
+    `n_to_first` named the first place both times and the others the second. `verdict_flips` is the
+    share of whole verdicts that would differ by the order alone. `first_share` is the mean
+    probability of the letter of the first place, 1/2 without a leaning. None where nothing was read
+    in both orders.
+    """
+
+    flips: Estimate | None
+    n_flips: int
+    n_to_first: int
+    verdict_flips: Estimate | None
+    first_share: float | None
+
+    @property
+    def to_first_share(self) -> float | None:
+        """Of the flips, the share that favours the first place, in [0, 1]."""
+        return self.n_to_first / self.n_flips if self.n_flips else None
+
+
+@dataclass(slots=True)
+class PositionTally:
+    """Takes one verdict's judgements after the other."""
+
+    units: "array[int]" = field(default_factory=lambda: array("q"))
+    flips: "array[int]" = field(default_factory=lambda: array("l"))
+    read: "array[int]" = field(default_factory=lambda: array("l"))
+    verdict_flips: "array[int]" = field(default_factory=lambda: array("b"))
+    n_to_first: int = 0
+    first_sum: float = 0.0
+
+    def add(self, unit: int, judgements: Sequence[Judgement]) -> None:
+        n_flips = n_read = 0
+        there_sum = back_sum = weights = 0.0
+        for each in judgements:
+            there, back = each.there.p_a, each.back.p_a
+            if there is None or back is None:
+                continue
+            n_read += 1
+            there_sum += there * each.weight
+            back_sum += back * each.weight
+            weights += each.weight
+            # the letter of a reversed question names the worse response
+            first = (there + 1 - back) / 2
+            self.first_sum += 1 - first if each.is_negated else first
+            if each.is_flip:
+                n_flips += 1
+                self.n_to_first += (there > 0.5) != each.is_negated
+        if n_read:
+            sides = {side(there_sum / weights), side(back_sum / weights)}
+            self.units.append(unit)
+            self.flips.append(n_flips)
+            self.read.append(n_read)
+            self.verdict_flips.append(sides == {"a", "b"})
+
+    def report(self, seed: int) -> Positions:
+        units = np.array(self.units, np.int64)
+        flips, read = np.array(self.flips, np.float64), np.array(self.read, np.float64)
+        whole = np.array(self.verdict_flips, np.float64)
+        n_read = read.sum()
+        return Positions(
+            share_estimate(flips, read, units, seed),
+            int(flips.sum()),
+            self.n_to_first,
+            share_estimate(whole, np.ones(len(whole)), units, seed),
+            float(self.first_sum / n_read) if n_read else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Negations:
+    """Of `n` questions that were read both ways, those whose two answers contradict."""
+
+    n: int = 0
+    n_contradictions: int = 0
+
+    def __add__(self, other: "Negations") -> "Negations":
+        return Negations(self.n + other.n, self.n_contradictions + other.n_contradictions)
+
+    @property
+    def rate(self) -> float | None:
+        return self.n_contradictions / self.n if self.n else None
+
+
+def negations_of(judgements: Iterable[Judgement]) -> Negations:
+    """Those of one verdict. An even answer contradicts nothing."""
+    ways: dict[tuple[str, str, str], dict[bool, float]] = {}
+    for each in judgements:
+        if each.p_a is not None:
+            asked = (each.judge, each.principle_id, each.criterion_id)
+            ways.setdefault(asked, {})[each.is_negated] = each.p_a
+    both = [(found[False], found[True]) for found in ways.values() if len(found) == 2]
+    return Negations(len(both), sum({side(p), side(q)} == {"a", "b"} for p, q in both))

@@ -1,0 +1,239 @@
+"""An evaluation from its policies to its figures, in a folder that goes on where it stopped.
+
+responses/NAME/        what each model answered
+contests/              the judge's verdicts on every two responses
+adherence/NAME/        the judge's checks by each constitution
+evaluation.json        all figures
+estimate.json          what it will take, from an estimate until the evaluation is done
+
+Whether a judge's earlier work was the same request, be it about fewer or other responses.
+
+Responses come to be as failed examples are asked again, a policy is added, or an estimate is made
+whole. The work is then taken over: its records are made anew, and the journal answers all that was
+asked before. A request that differs in anything else is refused by the run itself.
+
+An evaluation from Python, as a notebook asks for it: by name, and waiting for the result.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.console import Console
+
+from cai.constitution.schema import Constitution
+from cai.engine.engine import wait_for
+from cai.engine.run_folder import RunFolder
+from cai.errors import UsageError
+from cai.evaluation.policies.dry_run import FILE as ESTIMATE_FILE
+from cai.evaluation.policies.judging import (
+    ADHERENCE,
+    CONTESTS,
+    Adherence,
+    Judged,
+    Steps,
+    adherence_of,
+    check_request,
+    judge_all,
+    judge_until_decided,
+)
+from cai.evaluation.policies.plan import EvaluationPlan, Judging
+from cai.evaluation.policies.policies import Entrant, Named, check_named, open_entrants
+from cai.evaluation.policies.responses import Gathering, Prompts
+from cai.evaluation.policies.results import FILE, Evaluation, Findings
+from cai.evaluation.results_file import keep
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.roles import Speaker
+from cai.models.base import Model, Sampling
+from cai.runs.config import (
+    JudgeRecipe,
+    ScoreRecipe,
+    described_constitution,
+    described_speaker,
+    read_recipe,
+)
+from cai.runs.inputs import PromptSource
+from cai.runs.judge import JudgeJob
+from cai.runs.options import Pace
+from cai.runs.records import is_run
+from cai.runs.score import ScoreJob
+from cai.runs.shared_budget import Accounts
+
+
+def is_same_request(folder: Path, job: JudgeJob | ScoreJob) -> bool:
+    """Whether the run in that folder differs from the job in its responses at most.
+
+    Raises:
+        JournalError: The run cannot be read.
+    """
+    if not is_run(str(folder)):
+        return False
+    with RunFolder.existing(folder) as run:
+        recipe = read_recipe(run)
+    if not isinstance(recipe, JudgeRecipe | ScoreRecipe):
+        return False
+    asked = [described_speaker(each).model_dump() for each in job.judges]
+    return (
+        recipe.constitution == described_constitution(job.constitution)
+        and [each.model_dump(exclude={"reads_logprobs"}) for each in recipe.judges] == asked
+        and recipe.plan == job.plan
+        and recipe.seed == job.seed
+    )
+
+
+async def evaluate_policies(
+    entrants: Sequence[Entrant],
+    prompts: Sequence[Prompts],
+    judging: Judging | None,
+    plan: EvaluationPlan,
+    out: Path,
+    pace: Pace = Pace(),
+    *,
+    console: Console,
+) -> Evaluation:
+    """The policies' figures, also written to `evaluation.json` in the folder.
+
+    Models are sampled on the prompts; runs and files are read. Where there is a judge, every two
+    policies that meet are compared prompt by prompt, in both orders; without one only the texts are
+    looked at. The first policy is the anchor of the ratings. A limit is one on the prompts.
+
+    Raises:
+        UsageError: The plan cannot be followed, or there are too few policies to compare.
+        EvaluationError: The policies have no prompt in common, or there is nothing to judge.
+        CaiError: As the jobs.
+    """
+    check_request(entrants, judging, plan, pace)
+    if pace.update and out.is_dir():  # figures of the request before would outlive what they are of
+        (out / FILE).unlink(missing_ok=True)
+    accounts = Accounts(pace)
+    gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
+    answers = await gathering.gather(entrants, accounts)
+    judged: Judged | None = None
+    checked = Adherence(answers)
+    if judging is not None:
+        accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
+        steps = Steps(answers, judging, plan, out, console)
+        judged = await _contests(steps, accounts) if steps.has_contests else None
+        checked = await _checks(steps, accounts)
+    findings = Findings(tuple(entrants), tuple(prompts), plan, judging, answers, judged, checked)
+    found = findings.evaluation(accounts)
+    keep(out / FILE, found)
+    (out / ESTIMATE_FILE).unlink(missing_ok=True)
+    return found
+
+
+async def _contests(steps: Steps, accounts: Accounts) -> Judged:
+    contests = steps.contests()
+    job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
+    is_update = accounts.pace.update
+    accounts.pace = replace(accounts.pace, update=is_update or is_same_request(folder, job))
+    rate = steps.plan.error_rate
+    if rate is None:
+        judged = await judge_all(contests, job, folder, accounts, steps.console)
+    else:
+        judged = await judge_until_decided(contests, job, rate, folder, accounts, steps.console)
+    accounts.pace = replace(accounts.pace, update=is_update)
+    return judged
+
+
+async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
+    folders: dict[str, Path] = {}
+    for name, job in steps.score_jobs():
+        folder = steps.out / ADHERENCE / name
+        is_update = accounts.pace.update or is_same_request(folder, job)
+        pace = replace(accounts.pace, update=is_update)
+        folders[name] = await steps.check(name, job, accounts, pace)
+    return adherence_of(steps.answers, folders)
+
+
+Policy: TypeAlias = str | Path | Model | Speaker
+"""A model or its spec; the folder of a model or of a run; a file of responses."""
+
+Asked: TypeAlias = str | Path | PromptSource
+Judges: TypeAlias = Model | Speaker | Sequence[Model | Speaker]
+
+
+def evaluate(
+    policies: Mapping[str, Policy],
+    prompts: Asked | Mapping[str, Asked] | None = None,
+    *,
+    out: str | Path,
+    judge: Judges | None = None,
+    constitution: Constitution | None = None,
+    plan: EvaluationPlan = EvaluationPlan(),
+    judging: JudgePlan = JudgePlan(),
+    sampling: Sampling = Sampling(),
+    pace: Pace = Pace(),
+    is_quiet: bool = False,
+) -> Evaluation:
+    """The figures of policies by name on the same prompts; the first is the anchor of ratings.
+
+    `prompts` are a file, or files by kind such as harmful and benign; none are needed where all
+    policies are runs or files. Several judges are a jury; without any only the texts are looked at.
+    Everything is kept in `out`, from which the same call goes on. Blocks, in a notebook too.
+
+    Raises:
+        UsageError: The request does not fit together.
+        CaiError: As `cai.evaluation.policies.evaluate.evaluate_policies`.
+    """
+    console = Console(stderr=True, quiet=is_quiet)
+    judges = _judging(judge, constitution, judging)
+    work = evaluate_policies(
+        _entrants(policies, sampling),
+        _prompts(prompts),
+        judges,
+        plan,
+        Path(out),
+        pace,
+        console=console,
+    )
+    return wait_for(work)
+
+
+def _judging(
+    judge: Judges | None, constitution: Constitution | None, plan: JudgePlan
+) -> Judging | None:
+    if judge is None and constitution is None:
+        return None
+    if judge is None or constitution is None:
+        raise UsageError("A judge judges by a constitution: give both, or leave both out.")
+    plan.check((), constitution)
+    several = judge if isinstance(judge, Sequence) else [judge]
+    judges = tuple(_speaker(each, Sampling(temperature=0.0)) for each in several)
+    return Judging(judges, constitution, plan)
+
+
+def _entrants(policies: Mapping[str, Policy], sampling: Sampling) -> tuple[Entrant, ...]:
+    """In their order; what stands under a text is opened as on the command line."""
+    named = {
+        name: Named.of(name, str(each))
+        for name, each in policies.items()
+        if isinstance(each, str | Path)
+    }
+    check_named(tuple(named.values()))
+    opened = {each.name: each for each in open_entrants(tuple(named.values()), sampling)}
+
+    def entrant(name: str, policy: Policy) -> Entrant:
+        if isinstance(policy, str | Path):
+            return opened[name]
+        speaker = _speaker(policy, sampling)
+        return Entrant(name, speaker.model.name, speaker)
+
+    return tuple(entrant(name, each) for name, each in policies.items())
+
+
+def _speaker(model: Model | Speaker, sampling: Sampling) -> Speaker:
+    return model if isinstance(model, Speaker) else Speaker.of(model, sampling)
+
+
+def _prompts(prompts: Asked | Mapping[str, Asked] | None) -> tuple[Prompts, ...]:
+    if prompts is None:
+        return ()
+    if not isinstance(prompts, Mapping):
+        return (Prompts(_source(prompts)),)
+    return tuple(Prompts(_source(each), kind) for kind, each in prompts.items())
+
+
+def _source(prompts: Asked) -> PromptSource:
+    return prompts if isinstance(prompts, PromptSource) else PromptSource((str(prompts),))

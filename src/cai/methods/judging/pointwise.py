@@ -1,0 +1,242 @@
+"""How well one response keeps a principle: a mark from 1 to 10, or passed and failed.
+
+Direct RLAIF, Lee et al. 2023, arXiv:2309.00267, §3.4: the expectation over the probabilities of the
+ten marks, brought to [−1, 1]. Where a model shows no log-probabilities, the mean of the marks it
+writes. A mark that cannot be read is an outcome and never a number.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cai.constitution.schema import Constitution, Principle
+from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
+from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.parsing import (
+    MARK_SCHEMA,
+    YES_NO_SCHEMA,
+    is_refusal,
+    read_mark,
+    read_yes_no,
+)
+from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
+from cai.methods.roles import candidates
+from cai.models.base import ChoiceModel, Completion, Model, Usage
+from cai.types import Conversation, Prompt, derive_seed, user_prompt
+
+ScoreOutcome = Literal["scored", "unparsed", "refused", "failed"]
+ScoreKind = Literal["mark", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One response under one principle.
+
+    `value` in [−1, 1]; None unless `scored`. Of a mark it is 2 (m − 1) / 9 − 1 for the expected
+    mark m, of a check 2 p − 1 for the probability p that it passes. `probabilities` are those of
+    the options, as read or as shares of the samples. `error` is the kind of error of a failed call.
+    """
+
+    kind: ScoreKind
+    judge: str
+    principle_id: str
+    weight: float
+    outcome: ScoreOutcome
+    value: float | None = None
+    probabilities: tuple[float, ...] = ()
+    mass: float | None = None
+    answers: tuple[str, ...] = ()
+    reason: str = ""
+    usage: Usage = Usage()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A response with its scores; `model` gave it, "" where nobody knows."""
+
+    prompt: Prompt
+    response: str
+    model: str
+    scores: tuple[Score, ...]
+
+    @property
+    def value(self) -> float | None:
+        """The weighted mean over what was scored; None where that is less than half the weight."""
+        found = [(each.value, each.weight) for each in self.scores if each.value is not None]
+        scored, total = sum(weight for _, weight in found), sum(s.weight for s in self.scores)
+        if not found or scored < total / 2:
+            return None
+        return sum(value * weight for value, weight in found) / scored
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.usage for each in self.scores), Usage())
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePlan:
+    """Which principles (those with any of `tags`), marks or checks, and samples of written marks.
+
+    `samples` counts only where a judge is read by what it writes.
+    """
+
+    kind: ScoreKind = "mark"
+    tags: tuple[str, ...] = ()
+    samples: int = 1
+
+
+async def score(
+    model: Model,
+    constitution: Constitution,
+    prompt: str | Prompt,
+    response: str,
+    *,
+    plan: ScorePlan = ScorePlan(),
+    seed: int = 0,
+) -> Scored:
+    """A response under every principle of the plan, by one model. Raises as `score_response`."""
+    asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
+    scores = await score_response([Judge.of(model)], constitution, asked, response, plan, seed)
+    return Scored(asked, response, "", scores)
+
+
+async def score_response(
+    judges: Sequence[Judge],
+    constitution: Constitution,
+    prompt: Prompt,
+    response: str,
+    plan: ScorePlan,
+    seed: int,
+) -> tuple[Score, ...]:
+    """A score from each judge under each principle, all asked for at once.
+
+    Raises:
+        UsageError: No principle has any of the plan's tags, or the samples would all be equal.
+        ModelUnavailable: A call failed in a way that may pass.
+    """
+    check_samples(judges, plan)
+    principles = candidates(constitution, plan.tags)
+    results = await asyncio.gather(
+        *(
+            _score(judge, principle, prompt, response, plan, derive_seed(seed, principle.id))
+            for judge in judges
+            for principle in principles
+        ),
+        return_exceptions=True,
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return tuple(result for result in results if not isinstance(result, BaseException))
+
+
+def check_samples(judges: Sequence[Judge], plan: ScorePlan) -> None:
+    """Finds out before a call whether samples of written answers can differ.
+
+    Raises:
+        UsageError: They would all be equal.
+    """
+    for judge in judges:
+        if plan.samples > 1 and not judge.reads_logprobs and not judge.speaker.sampling.temperature:
+            raise UsageError(
+                f"{plan.samples} samples at temperature 0 are all the same. Set the judge's "
+                "temperature above 0, or ask for 1 sample."
+            )
+
+
+async def _score(
+    judge: Judge, principle: Principle, prompt: Prompt, response: str, plan: ScorePlan, seed: int
+) -> Score:
+    turns_of = score_turns if plan.kind == "mark" else check_turns
+    turns = turns_of(judge.speaker.templates, principle, prompt, response)
+    blank = Score(plan.kind, judge.name, principle.id, principle.weight, "failed")
+    try:
+        if judge.reads_logprobs:
+            return await _chosen(judge, turns, blank)
+        return await _written(judge, turns, blank, plan.samples, seed)
+    except ModelUnavailable:
+        raise
+    except ModelError as error:
+        if isinstance(error, NoLogprobs):
+            return replace(blank, outcome="unparsed", reason=str(error))
+        return replace(blank, reason=str(error), error=type(error).__name__)
+
+
+async def _chosen(judge: Judge, turns: Conversation, blank: Score) -> Score:
+    model = judge.speaker.model
+    if not isinstance(model, ChoiceModel):
+        raise NoLogprobs(f"{judge.name} gives no log-probabilities. Read what it writes instead.")
+    options = _options(blank.kind)
+    choice = await model.choose(judge.speaker.templates.request(turns), options)
+    shares = tuple(math.exp(value) for value in choice.logprobs)
+    if not all(0 <= share <= 1 + 1e-6 for share in shares):
+        raise ModelError(f"{judge.name} gives {choice.logprobs} as log-probabilities.")
+    return _scored(blank, shares, mass=choice.mass, usage=choice.usage)
+
+
+async def _written(
+    judge: Judge, turns: Conversation, blank: Score, samples: int, seed: int
+) -> Score:
+    schema = MARK_SCHEMA if blank.kind == "mark" else YES_NO_SCHEMA
+    results = await asyncio.gather(
+        *(judge.speaker.say(turns, derive_seed(seed, n), schema) for n in range(samples)),
+        return_exceptions=True,
+    )
+    answers: list[Completion] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        answers.append(result)
+    texts = tuple(each.text for each in answers)
+    usage = sum((each.usage for each in answers), Usage())
+    read = [index for each in answers if (index := _index(blank.kind, each)) is not None]
+    if not read:
+        is_refused = any(
+            each.stop_reason == "filtered" or is_refusal(each.text) for each in answers
+        )
+        outcome: ScoreOutcome = "refused" if is_refused else "unparsed"
+        return replace(blank, outcome=outcome, answers=texts, usage=usage)
+    shares = tuple(read.count(index) / len(read) for index in range(len(_options(blank.kind))))
+    return _scored(blank, shares, answers=texts, usage=usage)
+
+
+def _index(kind: ScoreKind, answer: Completion) -> int | None:
+    """The place of the option that the answer names."""
+    if answer.stop_reason == "filtered":
+        return None
+    if kind == "mark":
+        mark = read_mark(answer.text)
+        return None if mark is None else mark - 1
+    passes = read_yes_no(answer.text)
+    return None if passes is None else int(not passes)
+
+
+def _options(kind: ScoreKind) -> tuple[str, ...]:
+    return MARKS if kind == "mark" else YES_NO
+
+
+def _scored(
+    blank: Score,
+    shares: tuple[float, ...],
+    *,
+    mass: float | None = None,
+    answers: tuple[str, ...] = (),
+    usage: Usage,
+) -> Score:
+    if blank.kind == "mark":
+        expected = sum(mark * share for mark, share in enumerate(shares, 1))
+        value = 2 * (expected - 1) / 9 - 1
+    else:
+        value = 2 * shares[0] - 1
+    return replace(
+        blank,
+        outcome="scored",
+        value=value,
+        probabilities=shares,
+        mass=mass,
+        answers=answers,
+        usage=usage,
+    )

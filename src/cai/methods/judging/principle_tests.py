@@ -1,0 +1,68 @@
+"""The tests that an author wrote for a principle, put before a judge."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cai.constitution.schema import Constitution, Expectation, Principle
+from cai.methods.judging.pairwise import Judge, JudgePlan, compare
+from cai.methods.judging.verdict import Comparison, Verdict
+from cai.types import derive_seed, user_prompt
+
+Result = Literal["passed", "failed", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipleTest:
+    """One test of a principle; `number` counts from 1."""
+
+    principle: Principle
+    number: int
+    expectation: Expectation
+
+    @property
+    def name(self) -> str:
+        return f"{self.principle.id}[{self.number}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A test and what the judge found; A is the response that the author calls better."""
+
+    test: PrincipleTest
+    verdict: Verdict
+
+    @property
+    def result(self) -> Result:
+        """Passed only where the better response wins, over both orders."""
+        if self.verdict.p_a is None:
+            return "unreadable"
+        return "passed" if self.verdict.outcome == "a" else "failed"
+
+
+def tests_of(constitution: Constitution, ids: Sequence[str] = ()) -> Iterator[PrincipleTest]:
+    """Every test of the principles of these ids, or of all, in the order of the constitution."""
+    for principle in constitution.principles:
+        if not ids or principle.id in ids:
+            for number, expectation in enumerate(principle.tests, 1):
+                yield PrincipleTest(principle, number, expectation)
+
+
+async def run_test(
+    judges: Sequence[Judge],
+    constitution: Constitution,
+    test: PrincipleTest,
+    plan: JudgePlan,
+    seed: int,
+) -> Tested:
+    """The test judged under its own principle alone, whatever the principle's weight.
+
+    Raises:
+        ModelUnavailable: A call failed in a way that may pass.
+    """
+    alone = test.principle.model_copy(update={"weight": 1.0})
+    narrowed = constitution.model_copy(update={"principles": (alone,)})
+    asked = test.expectation
+    comparison = Comparison(user_prompt(asked.prompt), asked.better, asked.worse)
+    of_test = derive_seed(seed, test.principle.id, test.number)
+    return Tested(test, await compare(judges, narrowed, comparison, plan, of_test))

@@ -1,0 +1,245 @@
+"""Several responses to one prompt, compared in pairs and ranked.
+
+Which pairs are judged is one of three: `all`; `swiss`, rounds of neighbours in the standing so far;
+`best-worst`, a knock-out for the best and one among the first losers for the worst, about three
+comparisons for every two responses. The strengths are those of Bradley and Terry 1952, Biometrika
+39, fitted to the probabilities with a library.
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from cai.constitution.schema import Constitution
+from cai.methods.judging.pairwise import Judge, JudgePlan, compare
+from cai.methods.judging.verdict import Group, Verdict
+from cai.models.base import Usage
+from cai.types import derive_seed
+
+Pairing = Literal["all", "swiss", "best-worst"]
+
+_PRIOR = 0.05  # keeps the strength of a response that wins everything finite
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The candidates of indices `first` and `second`, as A and B of the verdict."""
+
+    first: int
+    second: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A group, what its contests gave, and each candidate's strength.
+
+    `strengths` are log-odds with mean 0: the probability that i is better than j is
+    1 / (1 + exp(s_j − s_i)). None where readable contests do not connect all candidates.
+    """
+
+    group: Group
+    contests: tuple[Contest, ...]
+    strengths: tuple[float, ...] | None
+
+    @property
+    def ranking(self) -> tuple[int, ...] | None:
+        """Candidates from best to worst; equal ones in their own order."""
+        if self.strengths is None:
+            return None
+        strengths = self.strengths
+        return tuple(sorted(range(len(strengths)), key=lambda i: (-strengths[i], i)))
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.verdict.usage for each in self.contests), Usage())
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The judges with their constitution and plan: all that a comparison is put before."""
+
+    judges: tuple[Judge, ...]
+    constitution: Constitution
+    plan: JudgePlan = JudgePlan()
+
+    async def compare(self, group: Group, first: int, second: int, seed: int) -> Contest:
+        """Raises as `cai.methods.judging.pairwise.compare`."""
+        of_pair = derive_seed(seed, group.prompt.id, first, second)
+        comparison = group.comparison(first, second)
+        verdict = await compare(self.judges, self.constitution, comparison, self.plan, of_pair)
+        return Contest(first, second, verdict)
+
+
+async def judge_group(bench: Bench, group: Group, pairing: Pairing, seed: int) -> Judged:
+    """All contests that the pairing asks for; those that do not wait for each other run together.
+
+    Raises:
+        UsageError: The plan does not fit judges or constitution.
+        ModelUnavailable: A call failed in a way that may pass.
+    """
+    n = len(group.candidates)
+    if pairing == "all" or n == 2:
+        contests = await _contests(bench, group, _all_pairs(n), seed)
+    elif pairing == "swiss":
+        contests = await _swiss(bench, group, seed)
+    else:
+        contests = await _best_worst(bench, group, seed)
+    return Judged(group, tuple(contests), strengths(n, contests))
+
+
+def strengths(n: int, contests: Sequence[Contest]) -> tuple[float, ...] | None:
+    """The log-strength of each of `n` candidates, mean 0, by maximum likelihood with a weak prior.
+
+    A contest counts as its probability to the one and the rest to the other. None where the
+    readable contests leave a candidate without a path to the others.
+    """
+    wins = [[0.0] * n for _ in range(n)]
+    for each in contests:
+        if each.verdict.p_a is not None:
+            wins[each.first][each.second] += each.verdict.p_a
+            wins[each.second][each.first] += 1 - each.verdict.p_a
+    if not _is_connected(wins):
+        return None
+    if n == 2:
+        half = (math.log(wins[0][1] + _PRIOR) - math.log(wins[1][0] + _PRIOR)) / 2
+        return (half, -half)
+    import choix  # heavy: scipy
+    import numpy as np
+
+    matrix = np.array(wins, dtype=np.float64)
+    matrix[matrix + matrix.T > 0] += _PRIOR
+    found = choix.ilsr_pairwise_dense(matrix)
+    # what the fit leaves of noise must not order equal candidates
+    return tuple(round(float(value), 6) for value in found - found.mean())
+
+
+def _all_pairs(n: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(n) for j in range(i + 1, n)]
+
+
+async def _contests(
+    bench: Bench, group: Group, pairs: Sequence[tuple[int, int]], seed: int
+) -> list[Contest]:
+    results = await asyncio.gather(
+        *(bench.compare(group, first, second, seed) for first, second in pairs),
+        return_exceptions=True,
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+async def _swiss(bench: Bench, group: Group, seed: int) -> list[Contest]:
+    """⌈log2 n⌉ rounds; in each, neighbours in the standing meet who have not met.
+
+    Neighbours of whom no chain of contests tells anything then meet too, as after many ties.
+    """
+    n = len(group.candidates)
+    contests: list[Contest] = []
+    for _ in range(max(1, math.ceil(math.log2(n)))):
+        pairs = _neighbours(_standing(n, contests), contests)
+        contests += await _contests(bench, group, pairs, seed)
+    bridges = _bridges(_standing(n, contests), contests)
+    return contests + await _contests(bench, group, bridges, seed)
+
+
+def _standing(n: int, contests: Sequence[Contest]) -> list[int]:
+    points = [0.0] * n
+    for each in contests:
+        p_a = each.verdict.p_a
+        if p_a is not None:
+            points[each.first] += p_a
+            points[each.second] += 1 - p_a
+    return sorted(range(n), key=lambda i: (-points[i], i))
+
+
+def _neighbours(standing: Sequence[int], contests: Sequence[Contest]) -> list[tuple[int, int]]:
+    """Pairs for a round. Of an odd number one sits out: the last of those who have met most.
+
+    Else the last of the first round, who has no points yet, would never meet anybody.
+    """
+    left = list(standing)
+    if len(left) % 2:
+        n_met = Counter(i for each in contests for i in (each.first, each.second))
+        left.remove(max(reversed(left), key=lambda i: n_met[i]))
+    met = {frozenset((each.first, each.second)) for each in contests}
+    pairs: list[tuple[int, int]] = []
+    while len(left) > 1:
+        first = left.pop(0)
+        for place, second in enumerate(left):
+            if frozenset((first, second)) not in met:
+                left.pop(place)
+                pairs.append((min(first, second), max(first, second)))
+                break
+    return pairs
+
+
+def _bridges(standing: Sequence[int], contests: Sequence[Contest]) -> list[tuple[int, int]]:
+    """The pairs of neighbours that join what the contests have left apart."""
+    part = {i: i for i in standing}
+
+    def join(first: int, second: int) -> bool:
+        old, new = part[second], part[first]
+        for i in standing:
+            part[i] = new if part[i] == old else part[i]
+        return old != new
+
+    for each in contests:
+        join(each.first, each.second)
+    return [(min(pair), max(pair)) for pair in pairwise(standing) if join(*pair)]
+
+
+async def _best_worst(bench: Bench, group: Group, seed: int) -> list[Contest]:
+    """A knock-out; the losers of its first round, and who sat it out, play one for the worst."""
+    everyone = list(range(len(group.candidates)))
+    pairs = list(zip(everyone[::2], everyone[1::2], strict=False))
+    contests = await _contests(bench, group, pairs, seed)
+    sat_out = everyone[2 * len(pairs) :]
+    winners = [_winner(each) for each in contests] + sat_out
+    losers = [_loser(each) for each in contests] + sat_out
+    best, worst = await asyncio.gather(
+        _knock_out(bench, group, winners, seed, is_for_best=True),
+        _knock_out(bench, group, losers, seed, is_for_best=False),
+    )
+    return [*contests, *best, *worst]
+
+
+async def _knock_out(
+    bench: Bench, group: Group, left: list[int], seed: int, *, is_for_best: bool
+) -> list[Contest]:
+    contests: list[Contest] = []
+    while len(left) > 1:
+        pairs = [(min(pair), max(pair)) for pair in zip(left[::2], left[1::2], strict=False)]
+        latest = await _contests(bench, group, pairs, seed)
+        contests += latest
+        goes_on = [_winner(each) if is_for_best else _loser(each) for each in latest]
+        left = goes_on + left[2 * len(pairs) :]
+    return contests
+
+
+def _winner(contest: Contest) -> int:
+    """Who goes on; of an even or unreadable contest, the first."""
+    p_a = contest.verdict.p_a
+    return contest.second if p_a is not None and p_a < 0.5 else contest.first
+
+
+def _loser(contest: Contest) -> int:
+    return contest.first + contest.second - _winner(contest)
+
+
+def _is_connected(wins: Sequence[Sequence[float]]) -> bool:
+    n = len(wins)
+    reached, waiting = {0}, [0]
+    while waiting:
+        i = waiting.pop()
+        for j in range(n):
+            if j not in reached and wins[i][j] + wins[j][i] > 0:
+                reached.add(j)
+                waiting.append(j)
+    return len(reached) == n

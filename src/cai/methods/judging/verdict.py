@@ -1,0 +1,207 @@
+"""What a judge found, by order and question and judge, and how it adds up to one verdict.
+
+A reading is one order of one question, a judgement both orders of it, a verdict all judgements of a
+comparison. Probabilities are averaged, over orders as in Lee et al. 2023, arXiv:2309.00267, §2.1,
+and over principles by weight, as in Bai et al. 2022, arXiv:2212.08073, §4.1. What could not be read
+is an outcome of its own and never a number.
+
+What is judged: two responses to a prompt, or several, with what is known of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cai.models.base import Usage
+from cai.types import Prompt
+
+Outcome = Literal["a", "b", "tie", "inconsistent", "unparsed", "refused", "failed"]
+UNREADABLE: tuple[Outcome, ...] = ("unparsed", "refused", "failed")
+
+_EVEN = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a judge said in one order, turned so that `p_a` in [0, 1] is about response A.
+
+    `p_a` is None where nothing could be read; `outcome` then says how, and `reason` why. `mass` is
+    the probability of the letters together before they were set against each other, None where
+    unknown. `rationales` and `answers` are texts of the judge, one a sample; of a judge that is
+    read by log-probabilities there are no answers. `error` is the kind of error of a failed call.
+    """
+
+    outcome: Outcome
+    p_a: float | None = None
+    mass: float | None = None
+    rationales: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    reason: str = ""
+    usage: Usage = Usage()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One question to one judge: `there` with response A at A, `back` with response A at B.
+
+    `p_a` is the mean of both orders, clamped where the plan says so.
+    """
+
+    judge: str
+    principle_id: str
+    criterion_id: str
+    is_negated: bool
+    weight: float
+    there: Reading
+    back: Reading
+    outcome: Outcome
+    p_a: float | None
+
+    @property
+    def is_flip(self) -> bool | None:
+        """Whether the orders favour different responses; None where one could not be read."""
+        if self.there.p_a is None or self.back.p_a is None:
+            return None
+        return (self.there.p_a - 0.5) * (self.back.p_a - 0.5) < -_EVEN
+
+    @property
+    def usage(self) -> Usage:
+        return self.there.usage + self.back.usage
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`p_a` in [0, 1] is the probability that response A is better; None where unreadable."""
+
+    outcome: Outcome
+    p_a: float | None
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.usage for each in self.judgements), Usage())
+
+    @property
+    def margin(self) -> float | None:
+        """How far from even, in [0, 1/2]."""
+        return None if self.p_a is None else abs(self.p_a - 0.5)
+
+    @property
+    def by_principle(self) -> Mapping[str, float]:
+        """For each principle that could be read, the weighted mean of `p_a` over its judgements."""
+        parts: dict[str, list[Judgement]] = defaultdict(list)
+        for each in self.judgements:
+            parts[each.principle_id].append(each)
+        found = {id: _mean(judgements) for id, judgements in parts.items()}
+        return {id: p_a for id, p_a in found.items() if p_a is not None}
+
+
+def by_order(
+    there: Reading,
+    back: Reading,
+    *,
+    clamp: tuple[float, float] | None = None,
+    tie_margin: float = 0.0,
+    is_voted: bool = False,
+) -> tuple[Outcome, float | None]:
+    """Outcome and probability of both orders together.
+
+    Both must be readable. Orders that were read from words and disagree are `inconsistent`; by
+    log-probabilities the mean decides. `clamp` bounds the probability of each order.
+    """
+    if there.p_a is None or back.p_a is None:
+        unread: list[Outcome] = [each.outcome for each in (there, back) if each.p_a is None]
+        return max(unread, key=UNREADABLE.index), None
+    p_a = (_clamped(there.p_a, clamp) + _clamped(back.p_a, clamp)) / 2
+    if is_voted and (there.p_a - 0.5) * (back.p_a - 0.5) < -_EVEN:
+        return "inconsistent", p_a
+    return side(p_a, tie_margin), p_a
+
+
+def verdict_of(judgements: Sequence[Judgement], tie_margin: float = 0.0) -> Verdict:
+    """All judgements of one comparison as one verdict.
+
+    It rests on the readable ones, which must carry at least half of the weight; else its outcome is
+    the unreadable one that weighs most. It is inconsistent where every readable judgement is.
+    """
+    total = sum(each.weight for each in judgements)
+    readable = [each for each in judgements if each.p_a is not None]
+    if not readable or sum(each.weight for each in readable) < total / 2:
+        lost: dict[Outcome, float] = defaultdict(float)
+        for each in judgements:
+            if each.p_a is None:
+                lost[each.outcome] += each.weight
+        return Verdict(max(lost, key=lambda outcome: lost[outcome]), None, tuple(judgements))
+    p_a = _mean(readable)
+    assert p_a is not None
+    if all(each.outcome == "inconsistent" for each in readable):
+        return Verdict("inconsistent", p_a, tuple(judgements))
+    return Verdict(side(p_a, tie_margin), p_a, tuple(judgements))
+
+
+def side(p_a: float, tie_margin: float = 0.0) -> Literal["a", "b", "tie"]:
+    """The side that a probability favours; a tie within the margin of one half."""
+    if abs(p_a - 0.5) <= tie_margin + _EVEN:
+        return "tie"
+    return "a" if p_a > 0.5 else "b"
+
+
+def _clamped(p_a: float, clamp: tuple[float, float] | None) -> float:
+    return p_a if clamp is None else min(max(p_a, clamp[0]), clamp[1])
+
+
+def _mean(judgements: Sequence[Judgement]) -> float | None:
+    readable = [(each.p_a, each.weight) for each in judgements if each.p_a is not None]
+    total = sum(weight for _, weight in readable)
+    if not readable or total <= 0:
+        return None
+    return sum(p_a * weight for p_a, weight in readable) / total
+
+
+Label = Literal["a", "b", "tie"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two responses to one prompt, before judging."""
+
+    prompt: Prompt
+    response_a: str
+    response_b: str
+
+    @property
+    def swapped(self) -> "Comparison":
+        return Comparison(self.prompt, self.response_b, self.response_a)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A response and who gave it; `model` is "" where nobody knows.
+
+    `is_cut_off` says that it ended where no more tokens were allowed.
+    """
+
+    text: str
+    model: str = ""
+    is_cut_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Two or more responses to one prompt: what one record of a judged run is about.
+
+    `label` is what people say of the first two (`a` is the first); None without a label.
+    `label_confidence` in [0.5, 1] is how sure they are. `tags` are names and values to count by.
+    """
+
+    prompt: Prompt
+    candidates: tuple[Candidate, ...]
+    label: Label | None = None
+    label_confidence: float = 1.0
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def comparison(self, first: int, second: int) -> Comparison:
+        """The candidates of these indices as A and B."""
+        return Comparison(self.prompt, self.candidates[first].text, self.candidates[second].text)

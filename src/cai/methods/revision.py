@@ -1,0 +1,262 @@
+"""Critique and revision, the supervised stage of Constitutional AI.
+
+Bai et al. 2022, arXiv:2212.08073, §3.1.
+
+A response is drawn from the policy. In each round a principle is drawn by weight, the model
+critiques its response under it and rewrites the response; the next round starts from the rewritten
+one. Beyond the paper: every step has a seed of its own, a critique may end the chain, and a
+revision that cannot be used (empty, or a critique in its place) is kept but not built upon.
+
+Pure functions over models: no disk, no clock, no global; randomness is derived from the seed given.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cai.constitution.schema import Constitution, FewShot, Principle
+from cai.methods.revision_flags import UNUSABLE, Flag, revision_flags
+from cai.methods.roles import Speaker, draw_principle
+from cai.methods.sampling import respond
+from cai.models.base import Completion, Model, Sampling, Usage
+from cai.templates import TemplateSet
+from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
+
+Role = Literal["respond", "critique", "revise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """Who plays each part; the paper lets one model play all three."""
+
+    respond: Speaker
+    critique: Speaker
+    revise: Speaker
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Each model once, whatever parts it plays."""
+        roles = (self.respond, self.critique, self.revise)
+        return tuple({id(speaker.model): speaker.model for speaker in roles}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionPlan:
+    """How a response is revised.
+
+    `rounds` critique-revision pairs (the paper used 4). Principles are drawn among those that carry
+    any of `tags` (all without tags). `few_shots` of the principle's own examples come first.
+    `is_direct` asks for the revision without a critique (§3.5). `is_minimal` asks to change only
+    what is named. `stops_early` ends the chain when a critique finds nothing.
+    """
+
+    rounds: int = 1
+    tags: tuple[str, ...] = ()
+    few_shots: int = 0
+    is_direct: bool = False
+    is_minimal: bool = False
+    stops_early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One critique and revision.
+
+    `critique` is None in direct revision; `revision` is None where the critique found nothing and
+    the plan stops early.
+    """
+
+    principle_id: str
+    critique: Completion | None
+    revision: Completion | None
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def is_usable(self) -> bool:
+        return self.revision is not None and not UNUSABLE & set(self.flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A prompt, the first response, and every round; nothing is thrown away."""
+
+    prompt: Prompt
+    response: Completion
+    rounds: tuple[Round, ...] = ()
+
+    @classmethod
+    def of(cls, prompt: Prompt, response: str) -> "Chain":
+        """A chain that begins with a given response."""
+        return cls(prompt, Completion(response))
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """The text after each round; one without a usable revision leaves it as it was."""
+        texts = [self.response.text]
+        for each in self.rounds:
+            usable = each.is_usable and each.revision is not None
+            texts.append(each.revision.text if usable and each.revision else texts[-1])
+        return tuple(texts[1:])
+
+    @property
+    def final(self) -> str:
+        """The text after the last round; the first response when there was none."""
+        return self.revisions[-1] if self.rounds else self.response.text
+
+    @property
+    def usage(self) -> Usage:
+        said = [self.response]
+        for each in self.rounds:
+            said += [step for step in (each.critique, each.revision) if step is not None]
+        return sum((step.usage for step in said), Usage())
+
+
+async def revise(
+    model: Model,
+    constitution: Constitution,
+    prompt: str | Prompt,
+    *,
+    rounds: int = 1,
+    seed: int = 0,
+) -> Chain:
+    """One prompt through the loop with one model in every part: for a notebook, nothing stored.
+
+    Responses are drawn at temperature 1, critiques and revisions at 0.3. Raises as `revise_chain`,
+    which takes other models, templates, samplings and plans.
+    """
+    asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
+    plan = RevisionPlan(rounds=rounds)
+    return await revise_chain(speakers_of(model), constitution, asked, plan, seed)
+
+
+def speakers_of(
+    model: Model, respond: Sampling = Sampling(), revise: Sampling = Sampling(temperature=0.3)
+) -> Speakers:
+    """One model in every part, asked through the shipped templates of its kind."""
+    reviser = Speaker.of(model, revise)
+    return Speakers(Speaker.of(model, respond), reviser, reviser)
+
+
+async def revise_chain(
+    speakers: Speakers, constitution: Constitution, prompt: Prompt, plan: RevisionPlan, seed: int
+) -> Chain:
+    """Responds to the prompt, then critiques and revises the response round by round.
+
+    Raises:
+        UsageError: No principle of the constitution carries any of the plan's tags.
+        ModelError: A call failed.
+    """
+    steps = [each async for each in chain_steps(speakers, constitution, prompt, plan, seed)]
+    return steps[-1]
+
+
+async def chain_steps(
+    speakers: Speakers, constitution: Constitution, prompt: Prompt, plan: RevisionPlan, seed: int
+) -> AsyncIterator[Chain]:
+    """The chain as it grows: after the response, then after every round. Raises the same."""
+    response = await respond(speakers.respond, prompt, derive_seed(seed, prompt.id, "respond"))
+    chain = Chain(prompt, response)
+    yield chain
+    for number in range(plan.rounds):
+        round_seed = derive_seed(seed, prompt.id, "round", number)
+        principle = draw_principle(constitution, plan.tags, round_seed)
+        latest = await one_round(speakers, principle, chain, plan, round_seed)
+        chain = replace(chain, rounds=(*chain.rounds, latest))
+        yield chain
+        if latest.revision is None:
+            return
+
+
+async def one_round(
+    speakers: Speakers, principle: Principle, chain: Chain, plan: RevisionPlan, seed: int
+) -> Round:
+    """Critiques the chain's latest text under the principle and rewrites it."""
+    current = chain.final
+    exchange = (*chain.prompt.messages, Message("assistant", current))
+    if plan.is_direct:
+        turns = direct_turns(speakers.revise.templates, principle, exchange, plan)
+        revision = await speakers.revise.say(turns, derive_seed(seed, "revise"))
+        return Round(principle.id, None, revision, revision_flags(current, revision))
+    turns = critique_turns(speakers.critique.templates, principle, exchange, plan)
+    critique = await speakers.critique.say(turns, derive_seed(seed, "critique"))
+    finds_nothing = speakers.critique.templates.finds_nothing(critique.text)
+    if plan.stops_early and finds_nothing:
+        return Round(principle.id, critique, None)
+    turns = revision_turns(speakers.revise.templates, principle, exchange, critique.text, plan)
+    revision = await speakers.revise.say(turns, derive_seed(seed, "revise"))
+    flags: list[Flag] = [
+        flag
+        for flag in revision_flags(current, revision)
+        if flag != "unchanged" or not finds_nothing  # else to keep the text was right
+    ]
+    return Round(principle.id, critique, revision, tuple(flags))
+
+
+def critique_turns(
+    templates: TemplateSet, principle: Principle, exchange: Conversation, plan: RevisionPlan
+) -> Conversation:
+    """The conversation that ends with the request for a critique of its last response."""
+    shots: list[Message] = []
+    for shot in principle.examples[: plan.few_shots]:
+        shown = (Message("user", shot.prompt), Message("assistant", shot.response))
+        shots += [
+            *shown,
+            _turn(templates, "critique", principle, plan),
+            Message("assistant", shot.critique),
+        ]
+    return (*shots, *exchange, _turn(templates, "critique", principle, plan))
+
+
+def revision_turns(
+    templates: TemplateSet,
+    principle: Principle,
+    exchange: Conversation,
+    critique: str,
+    plan: RevisionPlan,
+) -> Conversation:
+    """The conversation of the critique, the critique, and the request for the revision."""
+    shots: list[Message] = []
+    for shot in principle.examples[: plan.few_shots]:
+        shots += _worked(templates, principle, shot, plan)
+    return (
+        *shots,
+        *exchange,
+        _turn(templates, "critique", principle, plan),
+        Message("assistant", critique),
+        _turn(templates, "revise", principle, plan),
+    )
+
+
+def direct_turns(
+    templates: TemplateSet, principle: Principle, exchange: Conversation, plan: RevisionPlan
+) -> Conversation:
+    """The conversation that ends with the request for a revision, no critique asked before."""
+    shots: list[Message] = []
+    for shot in principle.examples[: plan.few_shots]:
+        shots += [
+            Message("user", shot.prompt),
+            Message("assistant", shot.response),
+            _turn(templates, "direct", principle, plan),
+            Message("assistant", shot.revision),
+        ]
+    return (*shots, *exchange, _turn(templates, "direct", principle, plan))
+
+
+def _worked(
+    templates: TemplateSet, principle: Principle, shot: FewShot, plan: RevisionPlan
+) -> list[Message]:
+    exchange = (Message("user", shot.prompt), Message("assistant", shot.response))
+    turns = revision_turns(
+        templates, principle, exchange, shot.critique, replace(plan, few_shots=0)
+    )
+    return [*turns, Message("assistant", shot.revision)]
+
+
+def _turn(
+    templates: TemplateSet,
+    step: Literal["critique", "revise", "direct"],
+    principle: Principle,
+    plan: RevisionPlan,
+) -> Message:
+    values = {"principle": principle, "is_minimal": plan.is_minimal}
+    return Message("user", templates.render(step, values))

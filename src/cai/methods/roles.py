@@ -1,0 +1,74 @@
+"""A model in a part: how it is asked and how its answers are drawn.
+
+Which principles of a constitution are applied: drawn by weight, among those with given tags.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cai.constitution.schema import Constitution, Principle
+from cai.errors import UsageError
+from cai.models.base import Completion, Model, Sampling
+from cai.templates import TemplateSet, load_templates
+from cai.types import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A model, the templates it is asked through, and how its answers are drawn."""
+
+    model: Model
+    templates: TemplateSet
+    sampling: Sampling = Sampling()
+
+    @classmethod
+    def of(cls, model: Model, sampling: Sampling = Sampling()) -> "Speaker":
+        """The model asked through the shipped templates of its kind."""
+        return cls(model, load_templates("chat" if model.is_chat else "transcript"), sampling)
+
+    async def say(self, turns: Sequence[Message], seed: int, json_schema: str = "") -> Completion:
+        """The answer, stripped; `json_schema` is a wish that not every model grants.
+
+        Raises:
+            ModelError: The call failed.
+        """
+        stop = self.sampling.stop + self.templates.settings.stop
+        sampling = replace(self.sampling, seed=seed, stop=stop, json_schema=json_schema)
+        answer = await self.model.complete(self.templates.request(turns), sampling)
+        return replace(answer, text=answer.text.strip())
+
+
+def candidates(constitution: Constitution, tags: Sequence[str]) -> tuple[Principle, ...]:
+    """The principles that carry any of the tags (all without tags) and have a weight above 0.
+
+    Raises:
+        UsageError: None has any of them.
+    """
+    found = constitution.select(tags)
+    if not found:
+        known = sorted({tag for each in constitution.principles for tag in each.tags})
+        raise UsageError(
+            f"No principle of {constitution.name!r} with a weight above 0 has a tag of "
+            f"{', '.join(tags)}. Its tags: {', '.join(known) or 'none'}."
+        )
+    return found
+
+
+def draw_principle(constitution: Constitution, tags: Sequence[str], seed: int) -> Principle:
+    """One principle at random, in proportion to the weights. Raises as `candidates`."""
+    found = candidates(constitution, tags)
+    return random.Random(seed).choices(found, [each.weight for each in found])[0]
+
+
+def draw_principles(
+    constitution: Constitution, tags: Sequence[str], n: int, seed: int
+) -> tuple[Principle, ...]:
+    """`n` different principles at random, by weight, or all there are. Raises as `candidates`."""
+    left = list(candidates(constitution, tags))
+    rng = random.Random(seed)
+    drawn: list[Principle] = []
+    while left and len(drawn) < n:
+        index = rng.choices(range(len(left)), [each.weight for each in left])[0]
+        drawn.append(left.pop(index))
+    return tuple(drawn)

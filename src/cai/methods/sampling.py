@@ -1,0 +1,83 @@
+"""Responses of a policy to a prompt: one, or several of one or more policies."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cai.methods.roles import Speaker
+from cai.models.base import Completion, Model, Sampling, Usage
+from cai.templates import TemplateSet
+from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A response, and the name of the model that gave it."""
+
+    model: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A prompt and the responses to it, policy by policy."""
+
+    prompt: Prompt
+    samples: tuple[Sample, ...]
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.completion.usage for each in self.samples), Usage())
+
+
+async def sample(
+    model: Model,
+    prompt: str | Prompt,
+    *,
+    k: int = 4,
+    sampling: Sampling = Sampling(),
+    seed: int = 0,
+) -> Samples:
+    """`k` responses of one model: for a notebook, nothing stored. Raises ModelError."""
+    asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
+    return await sample_responses([Speaker.of(model, sampling)], asked, k, seed)
+
+
+async def sample_responses(
+    policies: Sequence[Speaker], prompt: Prompt, k: int, seed: int
+) -> Samples:
+    """`k` responses of each policy, all asked for at once.
+
+    The seed of a response depends on the run's seed, the prompt, the policy's place and the
+    response's number.
+
+    Raises:
+        ModelError: A call failed. The others are waited for.
+    """
+    asked = [
+        (place, policy, number) for place, policy in enumerate(policies) for number in range(k)
+    ]
+    results = await asyncio.gather(
+        *(
+            respond(policy, prompt, derive_seed(seed, prompt.id, "sample", place, number))
+            for place, policy, number in asked
+        ),
+        return_exceptions=True,
+    )
+    samples: list[Sample] = []
+    for (_, policy, _), result in zip(asked, results, strict=True):
+        if isinstance(result, BaseException):
+            raise result
+        samples.append(Sample(policy.model.name, result))
+    return Samples(prompt, tuple(samples))
+
+
+async def respond(speaker: Speaker, prompt: Prompt, seed: int) -> Completion:
+    """The policy's own response."""
+    return await speaker.say(respond_turns(speaker.templates, prompt), seed)
+
+
+def respond_turns(templates: TemplateSet, prompt: Prompt) -> Conversation:
+    """The prompt's conversation, its last turn as the template renders it."""
+    request = templates.render("respond", {"request": prompt.request})
+    return (*prompt.messages[:-1], Message("user", request))

@@ -1,0 +1,224 @@
+"""What a model can do, and nothing of how: the only face of a model that the methods know.
+
+When a token is an option: one letter reaches us as "A", " A", "(A" or "**A", in every room.
+
+Thoughts that a model writes before its answer, in `<think>…</think>`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from cai.errors import ModelError, UsageError
+from cai.types import Message
+
+StopReason = Literal["stop", "length", "filtered"]
+
+_MASS_NOISE = 1e-3  # by which rounded probabilities overshoot 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a completion is drawn.
+
+    `temperature` 0 is greedy. `top_k` 0 and `top_p` 1 are off. `stop` strings end the text and are
+    not part of it. `seed` alone decides the randomness of this one call: it is derived from (run
+    seed, example id, step); None lets the model choose.
+
+    `json_schema` is a JSON Schema as JSON text that the answer should follow; "" is off. It is a
+    wish: servers of conversations that know structured output grant it, all else answers freely, so
+    whoever reads the text must bear any text.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    json_schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call as the model counts them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's answer. `reasoning` is text that the model thought before it, kept apart."""
+
+    text: str
+    stop_reason: StopReason = "stop"
+    usage: Usage = Usage()
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Log-probabilities of the options in nats, normalised over the options; same order.
+
+    `mass` is the probability in [0, 1] that the model gives to all the options together before
+    that; None where nobody knows. A small one says that it would rather write something else.
+    """
+
+    logprobs: tuple[float, ...]
+    usage: Usage = Usage()
+    mass: float | None = None
+
+    @classmethod
+    def normalised(
+        cls, logprobs: Iterable[float], usage: Usage = Usage(), mass: float | None = None
+    ) -> "Choice":
+        """The choice with these log-probabilities, shifted so that probabilities add up to 1.
+
+        Raises:
+            ModelError: One of them is not a number, or all options are impossible.
+        """
+        values = tuple(logprobs)
+        total = log_sum_exp(values)
+        if not math.isfinite(total):
+            listed = ", ".join(f"{value:g}" for value in values)
+            raise ModelError(
+                f"The model gives {listed} as log-probabilities of the options, which is no "
+                "choice. It may overflow: try another data type."
+            )
+        return cls(tuple(value - total for value in values), usage, mass)
+
+
+def log_sum_exp(values: Sequence[float]) -> float:
+    """The logarithm of the sum of the exponentials, in nats; minus infinity for no values."""
+    top = max(values, default=-math.inf)
+    if math.isinf(top):
+        return top
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def mass_of(logprobs: Sequence[float]) -> float | None:
+    """The sum of the probabilities, in [0, 1]; None where they cannot be of one distribution."""
+    total = log_sum_exp(logprobs)
+    return min(math.exp(total), 1.0) if total <= math.log1p(_MASS_NOISE) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls one server, or a model in process, is to be asked at a time.
+
+    Never more than `calls`; None where it queues them itself, as a model in process does. `start`
+    is how many keep it busy, or how many to begin with where that is not known. `timeout_s` is the
+    longest that a call may take.
+    """
+
+    start: int = 64
+    calls: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    timeout_s: float | None = None
+
+
+class Model(Protocol):
+    """Answers a conversation.
+
+    `name` says model and endpoint and is part of the journal key: what answers differently is
+    named differently. `complete` raises `ModelUnavailable` for what may pass, `ContextLengthError`
+    for a request that is too long, another `ModelError` for what will not pass.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it takes conversations; a base model takes only one `text` message."""
+        ...
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion: ...
+
+    async def check(self) -> None:
+        """Finds out before a run whether the model can be used.
+
+        Raises:
+            ModelError: It cannot; the message says why.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Frees what it holds; a later call takes it anew."""
+        ...
+
+
+@runtime_checkable
+class ChoiceModel(Model, Protocol):
+    """A model that can also say how probable each of some given answers is."""
+
+    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice: ...
+
+
+@runtime_checkable
+class LimitedModel(Model, Protocol):
+    """A model that knows how much it can be asked at a time."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+
+@runtime_checkable
+class SpreadModel(Model, Protocol):
+    """A model behind one or several servers, each a model of its own that answers the same."""
+
+    @property
+    def endpoints(self) -> Sequence[Model]: ...
+
+
+_AROUND = " \t\r\n()[]{}\"'`“”‘’*_.:,▁Ġ"
+
+
+def bare(text: str) -> str:
+    """The text without the signs around it that leave an option what it is."""
+    return text.strip(_AROUND)
+
+
+def ends_bare(text: str) -> bool:
+    """Whether no sign follows: what the model writes next may then still lengthen the option."""
+    return text == text.rstrip(_AROUND)
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Finds out before a choice whether its options can be told apart in an answer.
+
+    Raises:
+        UsageError: There is none, or two are equal, or one is empty or has signs around it.
+    """
+    is_plain = all(option and option == bare(option) for option in options)
+    if not options or not is_plain or len(set(options)) < len(options):
+        raise UsageError(
+            f"The options {list(options)!r} cannot be told apart in an answer. "
+            "Give distinct letters or words without spaces or punctuation around them."
+        )
+
+
+OPENING = "<think>"
+CLOSING = "</think>"
+
+
+def split_reasoning(text: str) -> tuple[str, str]:
+    """The reasoning, without its tags, and the answer; the reasoning is empty when there is none.
+
+    Only a leading block counts: a tag later in the text is part of the answer. A block that is
+    never closed was cut short, so all of it is reasoning and the answer is empty.
+    """
+    opened = text.lstrip()
+    if not opened.startswith(OPENING):
+        return "", text
+    reasoning, _, answer = opened.removeprefix(OPENING).partition(CLOSING)
+    return reasoning.strip(), answer.lstrip()

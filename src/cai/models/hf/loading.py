@@ -1,0 +1,280 @@
+"""Where a model of the Hugging Face kind comes from, and what is said when it cannot be opened.
+
+Code that comes with a model is never run, and a folder is read without a network.
+
+Adapters of peft: folders with a few weights that are added to those of another model.
+
+A short name for what a model folder holds, so that retrained weights are another model.
+"""
+
+import hashlib
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypedDict, TypeVar, cast
+
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
+from transformers.utils import logging as transformers_logging
+
+from cai.errors import ModelError
+from cai.models.hf.tokenizer import Tokenizer
+
+_Net = TypeVar("_Net")
+_Merged = TypeVar("_Merged", covariant=True)
+_FILE = "adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFacts:
+    """What an adapter's folder says: the model it belongs to, its task, what it replaces whole."""
+
+    base: str
+    task: str
+    replaced: tuple[str, ...]
+
+
+class _Adapted(Protocol[_Merged]):
+    def merge_and_unload(self) -> _Merged: ...
+
+
+class _PeftOpener(Protocol):
+    def from_pretrained(self, model: _Net, path: str, /) -> _Adapted[_Net]: ...
+
+
+def merged(model: _Net, adapter: str) -> _Net:
+    """The model with the adapter's weights added to its own.
+
+    Raises:
+        ModelError: peft is not installed, or the folder is not an adapter's.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError(
+            f"The adapter {adapter} needs the package peft. Install it: pip install peft."
+        ) from error
+    _check(adapter)
+    opener = cast(_PeftOpener, PeftModel)
+    return opener.from_pretrained(model, adapter).merge_and_unload()
+
+
+def is_adapter(path: str) -> bool:
+    """Whether the folder holds an adapter and no model of its own."""
+    folder = Path(path)
+    return (folder / _FILE).is_file() and not (folder / "config.json").is_file()
+
+
+def read_adapter(adapter: str) -> AdapterFacts:
+    """What the folder of an adapter says of itself.
+
+    Raises:
+        ModelError: There is no such folder, or its settings cannot be read.
+    """
+    _check(adapter)
+    path = Path(adapter) / _FILE
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        base, task = str(found["base_model_name_or_path"]), str(found.get("task_type"))
+        replaced = tuple(str(name) for name in found.get("modules_to_save") or ())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path}: the settings of the adapter cannot be read ({error}). "
+            "Save the adapter again, or copy the whole folder."
+        ) from error
+    return AdapterFacts(base, task, replaced)
+
+
+def _check(adapter: str) -> None:
+    if not (Path(adapter) / _FILE).is_file():
+        raise ModelError(
+            f"{adapter}: there is no adapter_config.json in such a folder. "
+            "Give the folder in which peft saved the adapter."
+        )
+
+
+_WEIGHTS = {".safetensors", ".bin"}
+_SETTINGS = {".json", ".jinja", ".model", ".txt"}
+_EDGE_BYTES = 2**20
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits over configuration, tokenizer, chat template and weights.
+
+    Of a weights file its size, its first and its last MB count: training changes every part of it.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _WEIGHTS:
+            digest.update(f"{path.name}:{path.stat().st_size}:".encode() + _edges(path))
+        elif path.suffix in _SETTINGS:
+            digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _edges(path: Path) -> bytes:
+    with path.open("rb") as file:
+        first = file.read(_EDGE_BYTES)
+        file.seek(max(path.stat().st_size - _EDGE_BYTES, 0))
+        return first + file.read(_EDGE_BYTES)
+
+
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+_FAILURES = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,  # weights that were cut off; an Exception of no other kind
+)
+Opened = TypeVar("Opened", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model comes from and how it is put in memory."""
+
+    path: str
+    device: str = "auto"
+    dtype: str = "auto"
+    adapter: str | None = None
+    revision: str | None = None
+
+
+def on_its_base(source: Source) -> Source:
+    """Of the folder of an adapter, the model that it says it stands on, with the adapter.
+
+    Raises:
+        ModelError: What the adapter says of itself cannot be read.
+    """
+    if source.adapter is not None or not is_adapter(source.path):
+        return source
+    return replace(source, path=read_adapter(source.path).base, adapter=source.path)
+
+
+def tokenizer_folder(source: Source) -> str:
+    """Where the tokenizer of the training lies: beside an adapter, if it was saved there."""
+    own = source.adapter
+    return own if own and (Path(own) / "tokenizer_config.json").is_file() else source.path
+
+
+class Where(TypedDict):
+    """Arguments that say where files come from."""
+
+    local_files_only: bool
+    trust_remote_code: bool
+    revision: str
+
+
+class Opener(Protocol[Opened]):
+    """What is used here of the `Auto…` classes of transformers."""
+
+    def from_pretrained(self, path: str, /, **arguments: object) -> Opened: ...
+
+
+CONFIGS = cast(Opener[PreTrainedConfig], AutoConfig)
+TOKENIZERS = cast(Opener[Tokenizer], AutoTokenizer)
+
+
+def device_of(wanted: str) -> torch.device:
+    """The device of that name. Raises ModelError where it is not known or not there."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted.partition(":")[0] not in ("cpu", "cuda"):
+        raise ModelError(f"The device {wanted!r} is not known. Use auto, cpu, cuda or cuda:NUMBER.")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"The device {wanted!r} was asked for, and PyTorch sees {torch.cuda.device_count()} "
+            "CUDA devices. Use device cpu, or install a PyTorch that fits the driver."
+        )
+    return device
+
+
+def where_of(source: Source) -> Where:
+    """Arguments of every `from_pretrained`: a folder is never looked for on the hub.
+
+    Raises:
+        ModelError: There is no such folder, or it is not a model's.
+    """
+    path = source.path
+    if not Path(path).is_dir():
+        if path.startswith((".", "/", "~")) or path.count("/") > 1 or "\\" in path:
+            raise ModelError(f"{path}: there is no such folder. Check the path.")
+        is_local, revision = constants.is_offline_mode(), source.revision or "main"
+        return Where(local_files_only=is_local, trust_remote_code=False, revision=revision)
+    if source.revision is not None:
+        raise ModelError(f"{path}: a folder has no revisions. Leave the revision out.")
+    if not (Path(path) / "config.json").is_file():
+        raise ModelError(
+            f"{path}: the folder has no config.json, so it is not a transformers model. "
+            "Give a folder that save_pretrained wrote."
+        )
+    return Where(local_files_only=True, trust_remote_code=False, revision="main")
+
+
+@contextmanager
+def plain_errors(source: Source, kind: str) -> Generator[None]:
+    """Turns what the libraries raise into one sentence; `kind` is what the folder should hold."""
+    try:
+        yield
+    except _FAILURES as error:
+        reason = str(error).strip().partition("\n")[0]
+        if Path(source.path).is_dir():
+            advice = f"Check that the folder is complete and of a {kind}."
+        elif constants.is_offline_mode():
+            advice = (
+                "Hub access is off (HF_HUB_OFFLINE); download the model first, or give a folder."
+            )
+        else:
+            advice = "There is no such folder either: check the name, its access and the network."
+        raise ModelError(f"{source.path}: the model cannot be opened: {reason} {advice}") from error
+
+
+@contextmanager
+def quiet(is_local: bool) -> Generator[None]:
+    """No progress bars for a folder, which opens in seconds; a download keeps its own."""
+    is_shown = transformers_logging.is_progress_bar_enabled()
+    if not is_local or not is_shown:
+        yield
+        return
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
+
+
+def dtype_of(source: Source, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
+    """Float32 on a CPU, where it is exact and fast enough; the checkpoint's own on a GPU.
+
+    Raises:
+        ModelError: The type asked for is not known.
+    """
+    if source.dtype == "auto":
+        own = str(facts.get("dtype")).removeprefix("torch.")
+        return torch.float32 if device.type == "cpu" else _DTYPES.get(own, torch.float32)
+    if source.dtype not in _DTYPES:
+        known = ", ".join(["auto", *_DTYPES])
+        raise ModelError(f"The dtype {source.dtype!r} is not known. Use one of {known}.")
+    return _DTYPES[source.dtype]
+
+
+def name_of(source: Source, commit: str | None, dtype: torch.dtype) -> str:
+    """Says all that can change an answer."""
+    folder = Path(source.path)
+    version = f"@{fingerprint(folder)}" if folder.is_dir() else f"#{commit or source.revision}"
+    name = f"hf:{source.path}{version}"
+    if source.adapter is not None:
+        name += f"+{source.adapter}@{fingerprint(Path(source.adapter))}"
+    return name if dtype == torch.float32 else f"{name}:{str(dtype).removeprefix('torch.')}"

@@ -1,0 +1,231 @@
+"""A model behind OpenAI-compatible servers: vLLM, SGLang, llama.cpp, Ollama, TGI, hosted APIs.
+
+aiohttp and orjson directly: a call costs a fraction of the processor time of an SDK. A run spreads
+its calls over the `endpoints` itself; a call to the whole model goes to the least busy of them.
+
+The model on one OpenAI-compatible server: a failed call raises one typed error.
+
+Asking again, elsewhere, or less at a time is the engine's business.
+"""
+
+import os
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from cai.errors import ModelError, ModelUnavailable, NoLogprobs
+from cai.models.base import Choice, Completion, Limits, Sampling, check_options
+from cai.models.openai.api import OPENAI, Dialect, read_choice
+from cai.models.openai.errors import (
+    Answer,
+    complaint,
+    failure,
+    is_too_long,
+    models_shown,
+    read_key,
+    shown,
+)
+from cai.models.openai.http import Ask, read_completion, read_model_names, read_top_tokens
+from cai.models.openai.servers import Connections, Server, checked_url
+from cai.types import Message
+
+CHECK_S = 10.0
+_UNLIMITED_S = 86_400.0
+_MALFORMED = frozenset({400, 422})
+# Servers differ in whether they show probabilities before or after temperature and filters: at
+# temperature 1 without filters there is no difference.
+_CHOOSING = Sampling(temperature=1.0, max_tokens=1)
+
+
+class HttpEndpoint:
+    """The model of that name on that server. Its own name is the server's address."""
+
+    def __init__(
+        self,
+        model: str,
+        server: Server,
+        connections: Connections,
+        dialect: Dialect,
+        limits: Limits,
+        is_chat: bool,
+    ) -> None:
+        self.server = server
+        self.name = server.url.partition("://")[2]
+        self.limits = limits
+        self.is_chat = is_chat
+        self._model = model
+        self._connections = connections
+        self._dialect = dialect
+        self._timeout_s = limits.timeout_s or _UNLIMITED_S
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        ask = Ask(self._model, tuple(messages), sampling)
+        answer, _ = await self._ask(ask)
+        return read_completion(answer, ask)
+
+    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        """Log-probabilities of the options as first token of the answer.
+
+        Raises:
+            UsageError: The options are not distinct texts.
+            NoLogprobs: The server gives none, or the first token does not tell the options apart.
+        """
+        check_options(options)
+        ask = Ask(self._model, tuple(messages), _CHOOSING, wants_logprobs=True)
+        answer, dialect = await self._ask(ask)
+        tokens, usage = read_top_tokens(answer, ask, dialect.n_top)
+        return read_choice(tokens, options, f"{self._model} at {answer.url}", usage)
+
+    async def check(self) -> None:
+        """Find out before a run whether the server can be reached and has the model.
+
+        Raises:
+            ModelError: It cannot be used; the message says why.
+        """
+        try:
+            answer = await self._connections.get(self.server, "/models", CHECK_S)
+        except ModelUnavailable as error:
+            raise ModelError(str(error), error.cause) from None
+        if answer.status in (401, 403):
+            raise failure(answer)
+        listed = read_model_names(answer) if answer.status == 200 else []
+        if listed and self._model not in listed and await self._refuses():
+            raise ModelError(
+                f"{self.server.url} has no model {self._model!r}. It has {models_shown(listed)}; "
+                "name one of those."
+            )
+
+    async def close(self) -> None:
+        """Close the connections, which it shares with the other servers of its model."""
+        await self._connections.close()
+
+    async def _ask(self, ask: Ask) -> tuple[Answer, Dialect]:
+        """The server's answer, and the dialect that it understood."""
+        dialect = self._dialect
+        while True:
+            body = ask.body(dialect)
+            answer = await self._connections.post(self.server, ask.path, body, self._timeout_s)
+            if answer.status == 200:
+                return answer, dialect
+            simpler = _simpler(dialect, answer, ask)
+            if simpler is None:
+                raise await self._failure(answer, ask)
+            self._dialect = dialect = simpler
+
+    async def _failure(self, answer: Answer, ask: Ask) -> ModelError:
+        if ask.wants_logprobs and answer.status in _MALFORMED and "logprobs" in answer.text:
+            return NoLogprobs(
+                f"{answer.url} gives no log-probabilities: '{shown(complaint(answer))}'. "
+                "Serve the model with a server that does, or judge by parsed verdicts."
+            )
+        return failure(answer, await self._listed() if answer.status == 404 else ())
+
+    async def _listed(self) -> list[str]:
+        try:
+            return read_model_names(await self._connections.get(self.server, "/models", CHECK_S))
+        except ModelError:
+            return []
+
+    async def _refuses(self) -> bool:
+        """Whether an unlisted model is refused when called: some servers load one on demand."""
+        message = Message("user" if self.is_chat else "text", "Hi")
+        ask = Ask(self._model, (message,), Sampling(max_tokens=1))
+        body = ask.body(self._dialect)
+        try:
+            answer = await self._connections.post(self.server, ask.path, body, CHECK_S)
+        except ModelUnavailable:
+            return False  # it may still be loading the model
+        is_refusal = answer.status in {*_MALFORMED, 404}
+        return is_refusal and _simpler(self._dialect, answer, ask) is None
+
+
+def _simpler(dialect: Dialect, answer: Answer, ask: Ask) -> Dialect | None:
+    if answer.status not in _MALFORMED or is_too_long(answer):
+        return None
+    return dialect.after(complaint(answer), ask.sampling, ask.wants_logprobs)
+
+
+LIMITS = Limits(start=64, calls=256, timeout_s=600)
+
+_OPENAI_URL = "https://api.openai.com/v1"
+
+
+class HttpModel:
+    """The model of that name on the servers at `urls`, each usually ending in /v1.
+
+    Without URLs it is the one in the environment variable OPENAI_BASE_URL, or else the hosted
+    OpenAI API. The key is read from the variable `key_env` once, here. The `limits` are those of
+    each server; a time-out counts from having a connection to the last byte. A raw text goes to
+    /completions, a conversation to /chat/completions.
+
+    Raises:
+        UsageError: A URL is not http(s), or carries credentials.
+        ModelError: The hosted API is meant and its key is not set.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        urls: Sequence[str] = (),
+        key_env: str = "OPENAI_API_KEY",
+        limits: Limits = LIMITS,
+        is_chat: bool = True,
+    ) -> None:
+        key = read_key(key_env)
+        urls = urls or (os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL,)
+        servers = [Server(checked_url(url, key)) for url in dict.fromkeys(urls)]
+        is_hosted = any(_is_hosted(server) for server in servers)
+        if is_hosted and not key.value:
+            raise ModelError(
+                f"The environment variable {key_env} is not set, and the OpenAI API wants a key. "
+                f"Set {key_env}, or name your own server: openai:{model}@http://HOST:PORT/v1.",
+                "refused key",
+            )
+        self._model = model
+        self._connections = Connections(key, limits.calls or LIMITS.start)
+        dialect = OPENAI if is_hosted else Dialect()
+        self.endpoints = tuple(
+            HttpEndpoint(model, server, self._connections, dialect, limits, is_chat)
+            for server in servers
+        )
+        self.is_chat = is_chat
+
+    @property
+    def name(self) -> str:
+        return f"openai:{self._model}@{','.join(sorted(each.name for each in self.endpoints))}"
+
+    def __repr__(self) -> str:
+        return f"HttpModel({self.name!r})"
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return await self._least_busy.complete(messages, sampling)
+
+    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        """Log-probabilities of the options as first token of the answer.
+
+        Raises:
+            UsageError: The options are not distinct texts.
+            NoLogprobs: The server gives none, or the first token does not tell the options apart.
+        """
+        return await self._least_busy.choose(messages, options)
+
+    async def check(self) -> None:
+        """Find out before a run whether every server can be reached and has the model.
+
+        Raises:
+            ModelError: One cannot be used; the message says which and why.
+        """
+        for endpoint in self.endpoints:
+            await endpoint.check()
+
+    async def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        await self._connections.close()
+
+    @property
+    def _least_busy(self) -> HttpEndpoint:
+        return min(self.endpoints, key=lambda each: each.server.strain)
+
+
+def _is_hosted(server: Server) -> bool:
+    host = urlsplit(server.url).hostname or ""
+    return host == "openai.com" or host.endswith(".openai.com")

@@ -1,0 +1,152 @@
+"""From the name of a model to the model: `embedded`, `hf:PATH`, `openai:NAME@URL`."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from cai.errors import ModelError, UsageError
+from cai.models.base import Limits, Model
+
+SCHEMES = "embedded, hf:NAME_OR_PATH, openai:MODEL, openai:MODEL@URL[,URL…]"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A model's name taken apart: `hf:PATH?device=cpu&dtype=float32`."""
+
+    scheme: str
+    target: str = ""
+    urls: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def open_model(spec: str) -> Model:
+    """The model of that name, ready to be asked.
+
+    `embedded` ships with the package. `hf:NAME_OR_PATH` runs in process, with the options `device`,
+    `dtype`, `adapter`, `revision` and `slots` (examples in one batch). `openai:MODEL@URL[,URL…]` is
+    any OpenAI-compatible server, with the options `key` (the environment variable that holds the
+    key), `kind=base` for a model without a chat template, and the limits of each server: `timeout`
+    in seconds, `connections` at a time, `rpm` and `tpm`, requests and tokens a minute.
+
+    Raises:
+        UsageError: The name or an option is not known.
+        ModelError: The model is not there or cannot be loaded.
+    """
+    parsed = parse_spec(spec)
+    return _OPENERS[parsed.scheme](parsed)
+
+
+def parse_spec(spec: str) -> Spec:
+    """The parts of a model's name.
+
+    Raises:
+        UsageError: The scheme or an option is not known, or a part is missing.
+    """
+    named, _, query = spec.partition("?")
+    scheme, _, rest = named.partition(":")
+    if scheme == "embedded":
+        rest = "" if rest else scheme
+    if scheme not in _OPENERS or not rest:
+        near = get_close_matches(scheme, _OPENERS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near and near[0] != scheme else ""
+        raise UsageError(f"{spec!r} names no model.{hint} A model is one of: {SCHEMES}.")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name not in _OPTIONS[scheme]:
+            known = ", ".join(_OPTIONS[scheme])
+            raise UsageError(f"{spec!r}: there is no option {name!r}. Options: {known}.")
+    if scheme != "openai":
+        return Spec(scheme, rest, (), options)
+    target, at, _ = rest.partition("@http")
+    if not target:
+        raise UsageError(f"{spec!r}: an OpenAI-compatible model is written openai:MODEL@URL.")
+    urls = tuple(rest[len(target) + 1 :].split(",")) if at else ()
+    return Spec(scheme, target, urls, options)
+
+
+def embedded_folder() -> Path:
+    """The folder of the model that ships with the package; any tool that reads a Llama reads it."""
+    return Path(__file__).parent / "embedded"
+
+
+def _open_embedded(spec: Spec) -> Model:
+    weights = embedded_folder() / "model.safetensors"
+    if not weights.is_file():
+        raise ModelError(
+            f"{weights}: the embedded model is not in this installation. Install cai again, or "
+            "build the model: python -m cai.testbed.train"
+        )
+    from cai.models.hf.model import LocalModel  # heavy: torch
+
+    name = f"embedded#{hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest()}"
+    dtype = spec.options.get("dtype", "auto")
+    if dtype not in ("auto", "float32"):  # other types answer differently
+        name += f":{dtype}"
+    return LocalModel.load(
+        str(embedded_folder()),
+        device=spec.options.get("device", "auto"),
+        dtype=dtype,
+        slots=_whole(spec, "slots", 64),
+        name=name,
+    )
+
+
+def _open_local(spec: Spec) -> Model:
+    from cai.models.hf.model import LocalModel  # heavy: torch
+
+    return LocalModel.load(
+        spec.target,
+        device=spec.options.get("device", "auto"),
+        dtype=spec.options.get("dtype", "auto"),
+        adapter=spec.options.get("adapter"),
+        revision=spec.options.get("revision"),
+        slots=_whole(spec, "slots", 64),
+    )
+
+
+def _open_openai(spec: Spec) -> Model:
+    from cai.models.openai.client import HttpModel  # aiohttp
+
+    return HttpModel(
+        spec.target,
+        spec.urls,
+        key_env=spec.options.get("key", "OPENAI_API_KEY"),
+        limits=Limits(
+            start=64,
+            calls=_whole(spec, "connections", 256),
+            requests_per_minute=_whole(spec, "rpm") if "rpm" in spec.options else None,
+            tokens_per_minute=_whole(spec, "tpm") if "tpm" in spec.options else None,
+            timeout_s=_whole(spec, "timeout", 600),
+        ),
+        is_chat=_kind(spec) == "chat",
+    )
+
+
+def _kind(spec: Spec) -> str:
+    kind = spec.options.get("kind", "chat")
+    if kind not in ("chat", "base"):
+        raise UsageError(f"kind={kind} is not known; it is 'chat' or 'base'.")
+    return kind
+
+
+def _whole(spec: Spec, name: str, default: int = 1) -> int:
+    value = spec.options.get(name, str(default))
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise UsageError(f"{name}={value} is not a whole number above 0.")
+    return int(value)
+
+
+_OPENERS: Mapping[str, Callable[[Spec], Model]] = {
+    "embedded": _open_embedded,
+    "hf": _open_local,
+    "openai": _open_openai,
+}
+_OPTIONS = {
+    "embedded": ("device", "dtype", "slots"),
+    "hf": ("device", "dtype", "adapter", "revision", "slots"),
+    "openai": ("key", "kind", "timeout", "connections", "rpm", "tpm"),
+}

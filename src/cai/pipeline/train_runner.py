@@ -1,0 +1,268 @@
+"""A training of a recipe, carried out.
+
+Who plays which role of a recipe.
+"""
+
+import signal
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rich.console import Console
+
+from cai.constitution.schema import Constitution
+from cai.engine.budget import Caps, Ledger, load_prices
+from cai.engine.run_folder import RunFolder
+from cai.errors import UsageError
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.roles import Speaker
+from cai.models.base import Model, Sampling
+from cai.models.registry import open_model
+from cai.pipeline.checks import reward_models
+from cai.pipeline.order import data_of, is_trained, start_of
+from cai.pipeline.schema import Recipe
+from cai.pipeline.train_steps import KINDS, STEP_NAMES, RlTraining, Role, TrainStep
+from cai.runs.inputs import PromptSource
+from cai.runs.job import SIGNALS
+from cai.runs.options import Pace
+from cai.templates import load_templates
+from cai.training.data.load import TrainingData, load_training_data
+from cai.training.folder import TrainFolder
+from cai.training.plan import TrainPlan
+from cai.training.settings import Settings
+
+if TYPE_CHECKING:
+    from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
+    from cai.training.run import Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Which model plays which role, and through which templates; the default plays the others.
+
+    `start` is the spec of the model that trainings start from where the recipe says nothing. The
+    `jury` judges beside the judge.
+    """
+
+    default: Model
+    roles: Mapping[Role, Model]
+    templates: str | None = None
+    start: str | None = None
+    jury: tuple[Model, ...] = ()
+
+    def speaker(self, role: Role, sampling: Sampling) -> Speaker:
+        return self._speaking(self.roles.get(role, self.default), sampling)
+
+    def judges(self, sampling: Sampling) -> tuple[Speaker, ...]:
+        """The judge, and the jury after it."""
+        others = (self._speaking(model, sampling) for model in self.jury)
+        return (self.speaker("judge", sampling), *others)
+
+    def recast(self, model: Model, roles: tuple[Role, ...]) -> "Cast":
+        """The cast with that model in these roles."""
+        return replace(self, roles={**self.roles, **dict.fromkeys(roles, model)})
+
+    def _speaking(self, model: Model, sampling: Sampling) -> Speaker:
+        if self.templates is None:
+            return Speaker.of(model, sampling)
+        return Speaker(model, load_templates(self.templates), sampling)
+
+
+def cast_of(recipe: Recipe, model: str | None) -> Cast:
+    """The recipe's models, opened, but of trainings; one that is named twice is opened once.
+
+    `model` plays every role that has none.
+
+    Raises:
+        UsageError: No model is named, or the jury has one that is yet to be trained.
+        ModelError: A model is not there or cannot be loaded.
+    """
+    specs: dict[Role, str] = {
+        role: spec for role, spec in recipe.models.items() if not is_trained(spec)
+    }
+    for spec in recipe.jury:
+        if is_trained(spec):
+            raise UsageError(
+                f"The jury of the recipe {recipe.name!r} has {spec!r}, which is yet to be trained. "
+                "A policy of the recipe can be its judge; name the others of the jury as models."
+            )
+    default = model or specs.get("respond")
+    if default is None:
+        raise UsageError("Name a model with -m, or in the recipe under models: respond.")
+    named = {default, *specs.values(), *recipe.jury}
+    opened: dict[str, Model] = {spec: open_model(spec) for spec in sorted(named)}
+    by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
+    jury = tuple(opened[spec] for spec in recipe.jury)
+    start = recipe.models.get("respond", model)
+    return Cast(opened[default], by_role, recipe.templates, start, jury)
+
+
+PLACE = "settings of the training"
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """What the trainings of a recipe have in common."""
+
+    recipe: Recipe
+    source: PromptSource
+    constitution: Constitution
+    out: Path
+
+    def check(self) -> None:
+        """Finds out whether all settings can be followed.
+
+        Raises:
+            TrainingError: Some cannot.
+        """
+        from cai.pipeline.checks import check_settings  # heavy: torch, trl
+
+        for training in self.recipe.train:
+            plan = self._plan(training, None)
+            check_settings(training.trainer, plan, training.part.label_plan)
+
+    def train(self, training: TrainStep, cast: Cast, pace: Pace, console: Console) -> str:
+        """Trains, or finds that it was done before; a line about it.
+
+        Raises:
+            CaiError: As the functions of `cai.training`.
+        """
+        data = self._data(training, pace)
+        for line in data.describe():
+            console.print(line, markup=False, highlight=False)
+        with _interruptible():
+            trained = self._trained(training, data, cast, pace, console)
+        return _summary(trained)
+
+    def caps_after(self, training: TrainStep, pace: Pace) -> Caps:
+        """What the judges of its rewards left of the caps."""
+        judging = TrainFolder(self.out / training.name).judging
+        if not judging.is_dir():
+            return pace.caps
+        with RunFolder.existing(judging) as run:
+            return pace.caps.after(Ledger.of(run.database, load_prices(pace.prices)))
+
+    def _trained(
+        self, training: TrainStep, data: TrainingData, cast: Cast, pace: Pace, console: Console
+    ) -> "Trained":
+        plan, labels = self._plan(training, cast.start), training.part.label_plan
+        match training.trainer:
+            case "sft":
+                from cai.training.trainers import train_sft  # heavy: torch, trl
+
+                return train_sft(data, plan, console)
+            case "reward":
+                from cai.training.reward import train_reward  # heavy: torch, trl
+
+                return train_reward(data, plan, console, labels)
+            case "dpo":
+                from cai.training.trainers import train_dpo  # heavy: torch, trl
+
+                return train_dpo(data, plan, console, labels)
+            case "kto":
+                from cai.training.trainers import train_kto  # heavy: torch, trl
+
+                return train_kto(data, plan, console)
+            case "grpo" | "rloo":
+                from cai.training.rl import train_rl  # heavy: torch, trl
+
+                rewards = self._rewards(training, cast, pace)
+                return train_rl(training.trainer, data, plan, console, rewards)
+
+    def _plan(self, training: TrainStep, default: str | None) -> TrainPlan:
+        start = start_of(self.recipe, training)
+        model = f"hf:{self.out / start.name}" if isinstance(start, TrainStep) else start or default
+        out, given = self.out / training.name, training.part.settings
+        places = dict.fromkeys(given, f"{PLACE} {training.name}")
+        return TrainPlan(
+            model or "", out, Settings(given, places), self.recipe.seed, resumes=out.exists()
+        )
+
+    def _data(self, training: TrainStep, pace: Pace) -> TrainingData:
+        part = training.part
+        names = data_of(self.recipe, training)
+        places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
+        return load_training_data(
+            places or self.source.files,
+            KINDS[training.trainer],
+            part.mixing(self.recipe.seed).mixes,
+            selection=part.selection,
+            eval_share=part.eval_share,
+            seed=self.recipe.seed,
+            limit=None if places else pace.limit,
+            skip_bad_rows=part.skip_bad_rows,
+        )
+
+    def _rewards(self, training: TrainStep, cast: Cast, pace: Pace) -> "RewardChoice":
+        from cai.training.rewards.spec import Penalties, RewardChoice, TrainedChoice
+
+        part = training.part
+        assert isinstance(part, RlTraining)
+        trained = tuple(
+            TrainedChoice(str(self.out / model.name) if isinstance(model, TrainStep) else model, w)
+            for model, w in reward_models(self.recipe, training)
+        )
+        weights = part.penalties
+        return RewardChoice(
+            trained,
+            self._judge(part, cast),
+            self._score(part, cast),
+            Penalties(weights.length, weights.free_tokens, evasiveness=weights.evasiveness),
+            pace.caps,
+            load_prices(pace.prices),
+            pace.concurrency,
+            self.recipe.seed,
+        )
+
+    def _judge(self, part: RlTraining, cast: Cast) -> "JudgeChoice | None":
+        from cai.training.rewards.judges import GroupPlan
+        from cai.training.rewards.spec import JudgeChoice
+
+        asked = part.judge
+        if asked is None:
+            return None
+        n_principles = None if asked.principles == "all" else asked.principles
+        return JudgeChoice(
+            cast.judges(Sampling(0.0)),
+            self.constitution,
+            JudgePlan(asked.tags, n_principles, asked.rationale),
+            GroupPlan(asked.opponents),
+            asked.weight,
+            asked.apart,
+        )
+
+    def _score(self, part: RlTraining, cast: Cast) -> "ScoreChoice | None":
+        from cai.training.rewards.spec import ScoreChoice
+
+        asked = part.score
+        if asked is None:
+            return None
+        judges = cast.judges(Sampling(0.0))
+        plan = ScorePlan(tags=asked.tags)
+        return ScoreChoice(judges, self.constitution, plan, asked.weight, asked.apart)
+
+
+def _summary(trained: "Trained") -> str:
+    figures = trained.figures
+    how = f"{figures['steps']} steps in {figures['seconds']} s" if trained.is_new else "done before"
+    last = cast("Mapping[str, float]", figures.get("train") or {})
+    shown = [f"{name} {last[name]:.4g}" for name in ("loss", "reward", "kl") if name in last]
+    return ", ".join([how, *shown])
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Lets Ctrl-C and SIGTERM end a training at once: a loop that waits for it hears of neither."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, signal.default_int_handler) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

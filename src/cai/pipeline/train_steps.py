@@ -1,0 +1,221 @@
+"""The trainings of a recipe, with the words of `cai train`.
+
+What the parts of a recipe are made of.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cai.export.data_files import Kind
+from cai.export.mix_spec import Mix, Mixing
+from cai.export.selection import PairChoice, Selection
+from cai.training.plan import LabelKind, LabelPlan
+from cai.training.settings import Trainer
+
+Temperature = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Margin = Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)]
+Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(min_length=1)]
+StepName = Literal["revise", "sample", "judge", "score"]
+Role = Literal["respond", "critique", "revise", "sample", "judge"]
+
+STEP_NAMES: tuple[StepName, ...] = get_args(StepName)
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class Part(BaseModel):
+    """A mapping of a recipe's file: what is not known is refused, and nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
+
+
+class _Training(Part):
+    """What all trainings have.
+
+    `name` is the folder, by default the trainer's name. `from` is a model, or the name of a
+    training before this one; by default the last policy that was trained, else the model of
+    `respond`. `data` are steps of this recipe, run folders or files.
+    """
+
+    name: Name | None = None
+    start: Text | None = Field(default=None, alias="from")
+    data: tuple[Text, ...] = ()
+    mix: tuple[Text, ...] = ()
+    eval_share: Annotated[Share, Field(lt=1)] = 0.05
+    skip_bad_rows: Switch = False
+    settings: Mapping[str, object] = {}
+
+    def mixing(self, seed: int) -> Mixing:
+        """What is mixed in.
+
+        Raises:
+            UsageError: As `Mix.parse`.
+        """
+        return Mixing(tuple(map(Mix.parse, self.mix)), seed, self.skip_bad_rows)
+
+    @property
+    def selection(self) -> Selection:
+        return Selection()
+
+    @property
+    def label_plan(self) -> LabelPlan:
+        return LabelPlan()
+
+
+class SftTraining(_Training):
+    """As `cai train sft`, on the revisions."""
+
+    all_rounds: Switch = False
+    sft_share: Share | None = None
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(all_rounds=self.all_rounds, sft_share=self.sft_share)
+
+
+class KtoTraining(_Training):
+    """As `cai train kto`, on what was judged."""
+
+    pairs: PairChoice = "best-worst"
+    balance_length: Switch = False
+    sft_share: Share | None = None
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(
+            pairs=self.pairs, balances_length=self.balance_length, sft_share=self.sft_share
+        )
+
+
+class PairTraining(KtoTraining):
+    """As `cai train reward` and `cai train dpo`, on what was judged."""
+
+    labels: LabelKind = "soft"
+    min_margin: Annotated[Margin, Field(lt=0.5)] = 0.0
+    label_smoothing: Annotated[Margin, Field(lt=0.5)] = 0.0
+    label_temperature: Annotated[Weight, Field(gt=0)] = 1.0
+
+    @property
+    def label_plan(self) -> LabelPlan:
+        return LabelPlan(self.labels, self.min_margin, self.label_smoothing, self.label_temperature)
+
+
+class JudgeReward(Part):
+    """The recipe's judge inside the group, as `cai train grpo --judge`."""
+
+    principles: Literal["all"] | Count = "all"
+    tags: tuple[Text, ...] = ()
+    rationale: Switch = False
+    opponents: Count | None = None
+    apart: Switch = False
+    weight: Weight = 1.0
+
+
+class ScoreReward(Part):
+    """The recipe's judge scores each completion alone, as `cai train grpo --score`."""
+
+    tags: tuple[Text, ...] = ()
+    apart: Switch = False
+    weight: Weight = 1.0
+
+
+class PenaltyWeights(Part):
+    """Weights of the penalties, 0 for none; of tokens, `free_tokens` cost nothing."""
+
+    length: Weight = 0.0
+    free_tokens: Annotated[int, Field(strict=True, ge=0)] = 256
+    evasiveness: Weight = 0.0
+
+
+class RlTraining(_Training):
+    """As `cai train grpo` and `cai train rloo`, on the recipe's prompts.
+
+    `reward_models` are trainings before this one or folders, each with a weight after `*` where it
+    is not 1; where no reward is named, the last reward model that was trained.
+    """
+
+    eval_share: Annotated[Share, Field(lt=1)] = 0.0
+    reward_models: tuple[Text, ...] = ()
+    judge: JudgeReward | None = None
+    score: ScoreReward | None = None
+    penalties: PenaltyWeights = PenaltyWeights()
+
+
+AnyTraining: TypeAlias = SftTraining | PairTraining | KtoTraining | RlTraining
+
+PARTS: Mapping[Trainer, type[AnyTraining]] = {
+    "sft": SftTraining,
+    "reward": PairTraining,
+    "dpo": PairTraining,
+    "kto": KtoTraining,
+    "grpo": RlTraining,
+    "rloo": RlTraining,
+}
+KINDS: Mapping[Trainer, Kind] = {
+    "sft": "sft",
+    "reward": "preference",
+    "dpo": "preference",
+    "kto": "kto",
+    "grpo": "prompts",
+    "rloo": "prompts",
+}
+"""The rows that each trainer takes."""
+
+
+class TrainStep(Part):
+    """One item of `train`: a trainer with how it trains."""
+
+    sft: SftTraining | None = None
+    reward: PairTraining | None = None
+    dpo: PairTraining | None = None
+    kto: KtoTraining | None = None
+    grpo: RlTraining | None = None
+    rloo: RlTraining | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "TrainStep":
+        if len(self._given) != 1:
+            raise ValueError(
+                f"one of {', '.join(TRAINERS)} is wanted, such as `- sft: {{}}`, each an item of "
+                "its own"
+            )
+        return self
+
+    @property
+    def _given(self) -> list[tuple[Trainer, AnyTraining]]:
+        parts: list[tuple[Trainer, AnyTraining | None]] = [
+            ("sft", self.sft),
+            ("reward", self.reward),
+            ("dpo", self.dpo),
+            ("kto", self.kto),
+            ("grpo", self.grpo),
+            ("rloo", self.rloo),
+        ]
+        return [(trainer, part) for trainer, part in parts if part is not None]
+
+    @property
+    def trainer(self) -> Trainer:
+        return self._given[0][0]
+
+    @property
+    def part(self) -> AnyTraining:
+        return self._given[0][1]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.part.name or self.trainer
+
+    @property
+    def is_policy(self) -> bool:
+        return self.trainer != "reward"

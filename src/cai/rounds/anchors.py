@@ -1,0 +1,146 @@
+"""What is asked about a round's policy: its responses to the anchors, and judges about them.
+
+Every question goes into a run folder of the round, so that nothing is asked twice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from cai.constitution.loader import load_constitution
+from cai.constitution.schema import Constitution
+from cai.evaluation.policies.judging import Adherence, Checked, adherence_of
+from cai.evaluation.policies.matchups import Contests, Matches, verdicts_of
+from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.responses import Answers, Gathering, Prompts
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.judging.verdict import Verdict
+from cai.methods.roles import Speaker
+from cai.models.base import Model, Sampling
+from cai.models.registry import open_model
+from cai.rounds.config import START, RoundsRecipe
+from cai.rounds.splits import ANCHORS, PEOPLE, frozen_prompts
+from cai.rounds.state import Places, name_of
+from cai.runs.inputs import GroupSource
+from cai.runs.judge import Groups, JudgeJob, run_judging
+from cai.runs.score import ScoreJob, run_scoring
+from cai.runs.shared_budget import Accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Anchorage:
+    """The anchors of a series, and whoever is asked about them."""
+
+    recipe: RoundsRecipe
+    places: Places
+    accounts: Accounts
+    console: Console
+    _opened: dict[str, Model] = field(default_factory=dict[str, Model])
+
+    @property
+    def constitution(self) -> Constitution:
+        return load_constitution(
+            self.recipe.anchors.constitution or self.recipe.round.constitution or "harmless"
+        )
+
+    @property
+    def plan(self) -> JudgePlan:
+        return JudgePlan(tags=self.recipe.anchors.tags)
+
+    @property
+    def frozen_judges(self) -> tuple[str, ...]:
+        anchors, start = self.recipe.anchors, self.recipe.start
+        return tuple(start if spec == START else spec for spec in (anchors.judge, *anchors.jury))
+
+    async def answers(self, number: int, policy: str, others: Sequence[int]) -> Answers:
+        """The policy's responses, sampled, beside those of earlier rounds."""
+        anchors = self.recipe.anchors
+        sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
+        speaker = Speaker.of(self.open(policy), sampling)
+        entrants = [self._entrant(other) for other in others]
+        entrants.append(replace(self._entrant(number), speaker=speaker))
+        return await self._gathering(number).gather(entrants, self.accounts)
+
+    def contests(self, answers: Answers, number: int, parent: int) -> Contests:
+        """The round against round 0, and against the one that it started from."""
+        others = sorted({0, parent} - {number})
+        pairs = tuple((name_of(other), name_of(number)) for other in others)
+        return Contests(answers, pairs, self.recipe.seed)
+
+    async def add_matches(self, found: Matches, number: int, parent: int) -> None:
+        """Adds the round's matches by the frozen judge, once it was asked."""
+        entrants = [self._entrant(each) for each in sorted({0, parent, number})]
+        answers = await self._gathering(number).gather(entrants, self.accounts)
+        contests = self.contests(answers, number, parent)
+        folder = self.places.anchors(number) / "frozen"
+        verdicts = verdicts_of(folder) if folder.is_dir() else {}
+        for each in contests.all():
+            found.add(each.match(verdicts.get(each.id)))
+
+    async def judge(
+        self, groups: Groups, specs: Sequence[str], folder: Path, *, is_shared: bool = False
+    ) -> dict[str, Verdict]:
+        """The verdicts of these judges by the group's id.
+
+        A folder that rounds share is accounted for in the round that asks, and not in later ones.
+        """
+        self.console.print(
+            f"[bold]verdicts[/bold] of {', '.join(specs)} → {folder}", highlight=False
+        )
+        judges = self._speakers(specs)
+        job = JudgeJob(groups, self.constitution, judges, self.plan, seed=self.recipe.seed)
+        outcome = (await run_judging(folder, job, self.accounts.pace, console=self.console)).run
+        if outcome.n_calls or not is_shared:
+            self.accounts.add(outcome)
+        return verdicts_of(folder)
+
+    @property
+    def people(self) -> Groups:
+        """The pairs that people labelled."""
+        return GroupSource((str(self.places.out / ANCHORS / PEOPLE),))
+
+    async def check(self, answers: Answers, number: int) -> Adherence:
+        """What the frozen judge says of the round's responses, principle by principle."""
+        name, folder = name_of(number), self.places.anchors(number) / "adherence"
+        own = replace(answers, by_policy={name: answers.by_policy[name]})
+        self.console.print(f"[bold]adherence[/bold] → {folder}", highlight=False)
+        job = ScoreJob(
+            Checked(own),
+            self.constitution,
+            self._speakers(self.frozen_judges),
+            ScorePlan("check", self.recipe.anchors.tags),
+            seed=self.recipe.seed,
+        )
+        outcome = await run_scoring(folder, job, self.accounts.pace, console=self.console)
+        self.accounts.add(outcome.run)
+        return adherence_of(own, {self.constitution.name: folder})
+
+    def same_judges(self, one: Sequence[str], other: Sequence[str]) -> bool:
+        """Whether they are the same models, by their contents."""
+        return [self.open(spec).name for spec in one] == [self.open(spec).name for spec in other]
+
+    def open(self, spec: str) -> Model:
+        """The model, opened once."""
+        if spec not in self._opened:
+            self._opened[spec] = open_model(spec)
+        return self._opened[spec]
+
+    def forget(self) -> None:
+        """Lets go of the models of a round."""
+        self._opened.clear()
+
+    def _speakers(self, specs: Sequence[str]) -> tuple[Speaker, ...]:
+        return tuple(Speaker.of(self.open(spec), Sampling(0.0)) for spec in specs)
+
+    def _gathering(self, number: int) -> Gathering:
+        prompts = tuple(
+            Prompts(source, kind) for kind, source in frozen_prompts(self.recipe, self.places.out)
+        )
+        folder = self.places.anchors(number)
+        return Gathering(prompts, 1, self.recipe.seed, folder, self.console)
+
+    def _entrant(self, number: int) -> Entrant:
+        return Entrant(name_of(number), str(self.places.responses(number)))

@@ -1,0 +1,185 @@
+"""A series of rounds in one YAML file: what a round does, what stays frozen, and when it ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import Field, model_validator
+
+from cai.errors import UsageError
+from cai.pipeline.checks import check_steps
+from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
+from cai.pipeline.order import is_trained
+from cai.pipeline.schema import RECIPE_VERSION, Recipe
+from cai.pipeline.train_steps import AnyTraining, Count, Part, Switch, Temperature, Text, TrainStep
+from cai.types import derive_seed
+
+POLICY, START = "policy", "start"
+"""Words for models: the policy that a round starts from, and that of round 0."""
+
+_NO_ROUND = "round: Field required"
+"""What is said of a file without rounds."""
+
+_OF_SERIES = ("name", "prompts", "seed", "cai")
+
+
+class Anchors(Part):
+    """What no round changes: the judge that measures, prompts, and pairs that people labelled.
+
+    `prompts` are files, or KIND=FILE such as benign=helpful.jsonl; at most `limit` of each kind and
+    of people's pairs are taken. `constitution` and `tags` are what the frozen judge judges by and,
+    with `checks`, checks. On the first `divergence_prompts` prompts the policy is compared with
+    earlier ones token by token.
+    """
+
+    prompts: Annotated[tuple[Text, ...], Field(min_length=1)]
+    judge: Text = START
+    jury: tuple[Text, ...] = ()
+    constitution: Text | None = None
+    tags: tuple[Text, ...] = ()
+    people: tuple[Text, ...] = ()
+    checks: Switch = True
+    limit: Count = 200
+    temperature: Temperature = 1.0
+    max_tokens: Count = 512
+    divergence_prompts: Annotated[int, Field(strict=True, ge=0, le=64)] = 32
+
+
+class RoundsRecipe(Part):
+    """`rounds` times the steps of `round`, from the policy `start`.
+
+    `round` is a recipe as for `cai run`. In it, `policy` names the policy that the round starts
+    from and `start` that of round 0; a role without a model is played by `policy`. Each round takes
+    `per_round` new prompts, all of them where nothing is said. Without `rules` those of
+    `cai.rounds.rules` hold; an empty list is no rule at all.
+    """
+
+    cai: Annotated[int, Field(strict=True, ge=1, le=RECIPE_VERSION)] = RECIPE_VERSION
+    name: Text
+    description: str = ""
+    rounds: Count = 3
+    start: Text
+    prompts: Annotated[tuple[Text, ...], Field(min_length=1)]
+    per_round: Count | None = None
+    seed: Annotated[int, Field(strict=True)] = 0
+    round: Recipe
+    anchors: Anchors
+    rules: tuple[Text, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_round(cls, data: Any) -> Any:
+        """The round under the series' name."""
+        content = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        inner: object = content.get("round")
+        if not isinstance(inner, dict):
+            return cast(object, data)
+        steps = cast("dict[str, Any]", inner)
+        for name in _OF_SERIES:
+            if name in steps:
+                raise ValueError(f"round.{name} stands in the series, not in its round. Move it up")
+        return {**content, "round": {**steps, "name": content.get("name", "round")}}
+
+    def recipe_of(self, number: int, policy: str) -> Recipe:
+        """What round `number` does, from that policy."""
+        words = {POLICY: policy, START: self.start}
+        inner = self.round
+        models = {role: words.get(spec, spec) for role, spec in inner.models.items()}
+        return inner.model_copy(
+            update={
+                "models": models,
+                "jury": self.judges_after(policy)[1:],
+                "train": tuple(_started(step, words) for step in inner.train),
+                "seed": derive_seed(self.seed, "round", number),
+            }
+        )
+
+    @property
+    def policy_name(self) -> str:
+        """The name of the training whose policy is a round's.
+
+        Raises:
+            UsageError: A round trains no policy.
+        """
+        policies = [each.name for each in self.round.train if each.is_policy]
+        if not policies:
+            raise UsageError(
+                f"A round of {self.name!r} trains no policy, so that all rounds would be the same. "
+                "Give it one of sft, dpo, kto, grpo, rloo under round: train:."
+            )
+        return policies[-1]
+
+    def judges_after(self, policy: str) -> tuple[str, ...]:
+        """Who judges a round that starts from that policy, the judge first.
+
+        Each is there once: in round 1 the policy is the start, which may be of the jury too.
+        """
+        words = {POLICY: policy, START: self.start}
+        judge = self.round.models.get("judge", POLICY)
+        specs = (words.get(spec, spec) for spec in (judge, *self.round.jury))
+        return tuple(dict.fromkeys(specs))
+
+    def check(self) -> None:
+        """Finds out before a call whether a round can be done.
+
+        Raises:
+            CaiError: It cannot; the message says why.
+        """
+        _ = self.policy_name
+        for spec in self.judges_after(self.start):
+            if is_trained(spec):
+                raise UsageError(
+                    f"The judge of {self.name!r} is {spec!r}, a policy of the very round, so that "
+                    "who judges the next one could not be measured. Name policy, start or a model."
+                )
+        check_steps(self.recipe_of(1, self.start))
+
+
+def load_rounds(path: Path) -> RoundsRecipe:
+    """The series of a YAML file; files that it names may lie beside it.
+
+    Raises:
+        UsageError: It cannot be read, or breaks the schema; the message names every place.
+    """
+    try:
+        recipe = read_part(path, RoundsRecipe)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read as a series of rounds ({error.strerror}). Name a YAML file."
+        ) from error
+    except UsageError as error:
+        if f"{_NO_ROUND}." not in str(error):
+            raise
+        raise UsageError(
+            f"{path}: is no series of rounds, as it has no round. Steps that are done once are for "
+            "`cai run`; for rounds put them under round:, and name start:, prompts: and anchors:."
+        ) from None
+    folder, anchors = path.parent, recipe.anchors
+    return recipe.model_copy(
+        update={
+            "start": located_model(recipe.start, folder),
+            "prompts": tuple(located_file(each, folder) for each in recipe.prompts),
+            "round": located(recipe.round, folder),
+            "anchors": anchors.model_copy(
+                update={
+                    "judge": located_model(anchors.judge, folder),
+                    "jury": tuple(located_model(each, folder) for each in anchors.jury),
+                    "constitution": anchors.constitution
+                    and located_path(anchors.constitution, folder),
+                    "prompts": tuple(_located_kind(each, folder) for each in anchors.prompts),
+                    "people": tuple(located_file(each, folder) for each in anchors.people),
+                }
+            ),
+        }
+    )
+
+
+def _located_kind(name: str, folder: Path) -> str:
+    kind, equals, file = name.partition("=")
+    return f"{kind}={located_file(file, folder)}" if equals else located_file(name, folder)
+
+
+def _started(step: TrainStep, words: Mapping[str, str]) -> TrainStep:
+    part: AnyTraining = step.part
+    start = None if part.start is None else words.get(part.start, part.start)
+    return step.model_copy(update={step.trainer: part.model_copy(update={"start": start})})

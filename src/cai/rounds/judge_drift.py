@@ -1,0 +1,91 @@
+"""The next round's judge beside the frozen one, on the very same contests and pairs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cai.engine.run_folder import RunFolder
+from cai.evaluation.policies.matchups import Contests
+from cai.evaluation.stats.bootstrap import (
+    Estimate,
+    bootstrap,
+    share_estimate,
+    sums_by_unit,
+    unit_of,
+)
+from cai.methods.judging.ranking import Judged
+from cai.methods.judging.verdict import Verdict
+from cai.runs.records import load
+
+_POINTS = {"a": 0.0, "b": 1.0}
+"""For the second response; what names no side is one half."""
+
+_Scores = dict[str, tuple[int, float]]
+"""By contest or pair its unit and a score in [0, 1]."""
+
+
+def judge_gap(
+    contests: Contests, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
+) -> Estimate | None:
+    """How much higher the policy's win rate against round 0 is by the current judge, in [−1, 1].
+
+    None where no contest was read by both.
+    """
+    return _difference(_wins(contests, current), _wins(contests, frozen), contests.seed)
+
+
+def judges_agree(
+    contests: Contests, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
+) -> Estimate | None:
+    """Of contests with round 0 in which both favour a side, the share with the same one."""
+    one, other = _wins(contests, frozen), _wins(contests, current)
+    both = [(one[id][0], one[id][1], other[id][1]) for id in one if id in other]
+    sided = [(unit, float(a == b)) for unit, a, b in both if 0.5 not in (a, b)]
+    units = np.array([unit for unit, _ in sided], np.int64)
+    same = np.array([is_same for _, is_same in sided], np.float64)
+    return share_estimate(same, np.ones(len(same)), units, contests.seed)
+
+
+def agreement_gap(current: Path, frozen: Path, seed: int) -> Estimate | None:
+    """How much more often the current judge agrees with people, in [−1, 1]; folders are of runs.
+
+    None where no pair was read by both.
+    """
+    return _difference(_rights(current), _rights(frozen), seed)
+
+
+def _wins(contests: Contests, verdicts: Mapping[str, Verdict]) -> _Scores:
+    """By judged contest with round 0 its unit and what the later policy gets of it."""
+    found: _Scores = {}
+    for each in contests.all():
+        verdict = verdicts.get(each.id)
+        if (each.first, each.second) == contests.pairs[0] and verdict and verdict.p_a is not None:
+            found[each.id] = (each.unit, _POINTS.get(verdict.outcome, 0.5))
+    return found
+
+
+def _rights(folder: Path) -> _Scores:
+    """By pair its unit and whether the verdict is right; one half where it names no side."""
+    found: _Scores = {}
+    with RunFolder.existing(folder) as run:
+        for record in run.records("done"):
+            judged = load(Judged, record.body)
+            verdict, label = judged.contests[0].verdict, judged.group.label
+            if verdict.p_a is not None and label in _POINTS:
+                right = 1.0 - abs(_POINTS[label] - _POINTS.get(verdict.outcome, 0.5))
+                found[record.id] = (unit_of(judged.group.prompt), right)
+    return found
+
+
+def _difference(one: _Scores, other: _Scores, seed: int) -> Estimate | None:
+    """The mean of one less the other over what both have, with an interval by unit."""
+    shared = [id for id in one if id in other]
+    if not shared:
+        return None
+    units = np.array([one[id][0] for id in shared])
+    less = np.array([one[id][1] - other[id][1] for id in shared])
+    sums = sums_by_unit(units, np.column_stack((less, np.ones(len(less)))))
+    interval = bootstrap(sums, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
+    low, high = interval or (None, None)
+    return Estimate(float(less.mean()), len(less), low, high)

@@ -1,0 +1,140 @@
+"""Prompts dealt out to the rounds, and the anchors frozen: each into a file of the series' folder.
+
+What is written once is used from then on, whatever becomes of the files that it came from.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cai.data.pairs import read_pairs
+from cai.errors import UsageError
+from cai.evaluation.policies.text_metrics import ALL
+from cai.evaluation.stats.bootstrap import unit_of
+from cai.rounds.config import RoundsRecipe
+from cai.runs.inputs import PromptSource
+from cai.types import Prompt, as_dicts, derive_seed
+
+ANCHORS = "anchors"
+PEOPLE = "people.jsonl"
+
+
+def deal(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
+    """The prompts of a round: the next ones in an order drawn once, none of them an anchor's.
+
+    Raises:
+        UsageError: There are not enough for so many rounds.
+        SourceError: A file cannot be read.
+    """
+    path = out / f"round-{number}" / "prompts.jsonl"
+    if not path.exists():
+        prompts = _drawn(_for_training(recipe), recipe.seed)
+        n = recipe.per_round or len(prompts)
+        first = (number - 1) * n if recipe.per_round else 0
+        _write(path, [_row(prompt) for prompt in prompts[first : first + n]])
+    return PromptSource((str(path),), "prompt", "id")
+
+
+def check_enough(recipe: RoundsRecipe) -> None:
+    """Finds out whether every round gets its prompts.
+
+    Raises:
+        UsageError: There are too few.
+        SourceError: A file cannot be read.
+    """
+    n = len(_for_training(recipe))
+    wanted = recipe.rounds * (recipe.per_round or 0)
+    if n < wanted:
+        raise UsageError(
+            f"{recipe.rounds} rounds of {recipe.per_round} prompts take {wanted}, and "
+            f"{', '.join(recipe.prompts)} has {n} that are no anchors. Ask for fewer rounds, set "
+            f"per_round to at most {n // recipe.rounds}, or leave it out to give every round all."
+        )
+
+
+def freeze(recipe: RoundsRecipe, out: Path, *, is_begun: bool) -> None:
+    """Writes the anchors' prompts, a file for each kind, and people's pairs.
+
+    Raises:
+        UsageError: No pair that people should have labelled has a label, or a file is gone by which
+            earlier rounds were measured.
+        SourceError: A file cannot be read.
+    """
+    anchors, folder = recipe.anchors, out / ANCHORS
+    for number, (kind, file) in enumerate(kinds(anchors.prompts)):
+        path = folder / f"{kind}-{number}.jsonl"
+        if _is_missing(path, is_begun=is_begun):
+            prompts = _drawn(list(PromptSource((file,)).read()), recipe.seed)[: anchors.limit]
+            _write(path, [_row(replace(each, id=f"{kind}-{each.id}")) for each in prompts])
+    path = folder / PEOPLE
+    if anchors.people and _is_missing(path, is_begun=is_begun):
+        _write(path, _labelled(anchors.people, anchors.limit, recipe.seed))
+
+
+def _is_missing(path: Path, *, is_begun: bool) -> bool:
+    if is_begun and not path.exists():
+        raise UsageError(
+            f"{path}: is gone, and earlier rounds were measured by it: figures of new rounds could "
+            "not be compared with theirs. Put it back, or begin another series with -o."
+        )
+    return not path.exists()
+
+
+def frozen_prompts(recipe: RoundsRecipe, out: Path) -> list[tuple[str, PromptSource]]:
+    """The anchors' prompts by kind."""
+    return [
+        (kind, PromptSource((str(out / ANCHORS / f"{kind}-{number}.jsonl"),), "prompt", "id"))
+        for number, (kind, _) in enumerate(kinds(recipe.anchors.prompts))
+    ]
+
+
+def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """KIND=FILE, or a file alone, whose kind is `all`."""
+    for name in prompts:
+        kind, equals, file = name.partition("=")
+        yield (kind, file) if equals and "/" not in kind else (ALL, name)
+
+
+def _for_training(recipe: RoundsRecipe) -> list[Prompt]:
+    """What is measured on is never trained on."""
+    files = [file for _, file in kinds(recipe.anchors.prompts)]
+    kept = {unit_of(each) for file in files for each in PromptSource((file,)).read()}
+    prompts = PromptSource.together(recipe.prompts).read()
+    return [each for each in prompts if unit_of(each) not in kept]
+
+
+def _drawn(prompts: list[Prompt], seed: int) -> list[Prompt]:
+    random.Random(derive_seed(seed, "deal")).shuffle(prompts)
+    return prompts
+
+
+def _labelled(files: Sequence[str], limit: int, seed: int) -> Iterator[dict[str, object]]:
+    pairs = [pair for pair in read_pairs(files) if pair.label is not None]
+    if not pairs:
+        raise UsageError(
+            f"{', '.join(files)}: no pair says which response people prefer, so nothing can be "
+            "measured by it. Name labelled pairs under anchors: people:, or leave it out."
+        )
+    random.Random(derive_seed(seed, "people")).shuffle(pairs)
+    for number, pair in enumerate(pairs[:limit]):
+        yield {
+            "id": f"{number}",
+            "prompt": as_dicts(pair.prompt.messages),
+            "response_a": pair.response_a,
+            "response_b": pair.response_b,
+            "label": pair.label,
+        }
+
+
+def _row(prompt: Prompt) -> dict[str, object]:
+    return {"id": prompt.id, "prompt": as_dicts(prompt.messages)}
+
+
+def _write(path: Path, rows: "Iterator[dict[str, object]] | Sequence[dict[str, object]]") -> None:
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("".join(lines), "utf-8")
+    part.replace(path)

@@ -1,0 +1,175 @@
+"""What a series of rounds finds: each round's figures, as `rounds.json` keeps them.
+
+The folder of a series: where everything lies.
+
+rounds.yaml            what was asked: the same recipe goes on, another is refused
+rounds.json            every finished round's figures, and how it ended
+anchors/               prompts and people's pairs, frozen at the start
+round-K/prompts.jsonl  the prompts of the round
+round-K/steps/         its runs, files and trainings, as `cai run` makes them
+round-K/anchors/       what its policy answered, and what the judges said of it
+
+The folder of a series made ready: what was asked for, once and for all.
+
+What a reader of a series must know beside its figures, in plain sentences.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from cai.errors import UsageError
+from cai.evaluation.policies.ratings import Rating
+from cai.evaluation.policies.win_rates import WinRate
+from cai.evaluation.stats.bootstrap import Estimate
+from cai.rounds.config import POLICY, START, RoundsRecipe
+
+FILE = "rounds.json"
+
+Decision = Literal["go on", "stop", "roll back", "ask"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFound:
+    """A round and its policy; round 0 is the start, before any training.
+
+    `policy` is the model's spec, `judges` those who gave this round's labels (none in round 0).
+    `figures` are by metric, see `cai.rounds.measure`; what could not be measured is in `missing`,
+    with the reason. `adherence` is by principle. `undecided` are principles without which no
+    verdict would be another. `broken` are the rules that the round breaks, as sentences; `decision`
+    is what follows from them, and `from_round` whose policy the next round starts from. `parent` is
+    the round whose policy this one started from.
+    """
+
+    number: int
+    policy: str
+    judges: tuple[str, ...]
+    figures: Mapping[str, Estimate]
+    missing: Mapping[str, str]
+    adherence: Mapping[str, Estimate]
+    undecided: tuple[str, ...]
+    broken: tuple[str, ...]
+    decision: Decision
+    from_round: int
+    seconds: float
+    parent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Rounds so far. `best` is the number of the best round by the frozen judge, of
+    those that no rule threw out.
+
+    `metrics` says in words what each figure is. `win_rates` and `ratings` are by the frozen judge,
+    over all rounds; policies are named `round 0`, `round 1` …. `ended` is a sentence once nothing
+    more follows, else "".
+    """
+
+    name: str
+    n_rounds: int
+    frozen_judges: tuple[str, ...]
+    metrics: Mapping[str, str]
+    rounds: tuple[RoundFound, ...]
+    win_rates: tuple[WinRate, ...]
+    ratings: tuple[Rating, ...]
+    best: int
+    ended: str
+    cost_usd: float | None
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places in one series' folder."""
+
+    out: Path
+
+    def round(self, number: int) -> Path:
+        return self.out / f"round-{number}"
+
+    def steps(self, number: int) -> Path:
+        return self.round(number) / "steps"
+
+    def anchors(self, number: int) -> Path:
+        return self.round(number) / "anchors"
+
+    def responses(self, number: int) -> Path:
+        """The run of the policy's responses to the anchors' prompts."""
+        return self.anchors(number) / "responses" / name_of(number).replace(" ", "-")
+
+
+def name_of(number: int) -> str:
+    """The policy of a round, as tables name it."""
+    return f"round {number}"
+
+
+ASKED = "rounds.yaml"
+
+_MAY_CHANGE = ("description", "rounds", "rules")
+"""More rounds may be asked for, and other rules from the next round on."""
+
+
+def begin(recipe: RoundsRecipe, out: Path) -> None:
+    """Writes what is asked for, or finds that the folder is of the same series.
+
+    Raises:
+        UsageError: The folder cannot be written, or is of another series or of something else.
+    """
+    path = out / ASKED
+    asked = recipe.model_dump(mode="json", by_alias=True)
+    if path.exists():
+        _check(path, asked)
+    elif out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: is not empty, and no series of rounds. Name another with -o.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{ASKED}.part")
+        part.write_text(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True), "utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{out}: cannot be written ({error.strerror}). Name another folder with -o."
+        ) from error
+
+
+def _check(path: Path, asked: Mapping[str, Any]) -> None:
+    before = cast("dict[str, Any]", yaml.safe_load(path.read_text("utf-8")) or {})
+    changed = [
+        name
+        for name in dict.fromkeys([*before, *asked])
+        if name not in _MAY_CHANGE and before.get(name) != asked.get(name)
+    ]
+    if changed:
+        raise UsageError(
+            f"{path.parent}: is of a series with another {', '.join(changed)}. Ask for the same "
+            f"({', '.join(_MAY_CHANGE)} may change), or name another folder with -o."
+        )
+
+
+def remarks(recipe: RoundsRecipe, rounds: Sequence[RoundFound]) -> Iterator[str]:
+    """The most important first."""
+    anchors = recipe.anchors
+    frozen = (anchors.judge, *anchors.jury)
+    feedback = (recipe.round.models.get("judge", POLICY), *recipe.round.jury)
+    if set(frozen) == set(feedback):
+        yield (
+            "The judge that gives the labels is also the one that measures: what it does not see "
+            "is not measured. Freeze another judge under anchors: judge:."
+        )
+    if START in frozen or recipe.start in frozen:
+        yield (
+            "The frozen judge is the policy of round 0 as well, which may prefer its own words: "
+            "that holds against later rounds, not for them."
+        )
+    if not anchors.people:
+        yield (
+            "No pairs of people are among the anchors, so that no figure here rests on people. "
+            "Name labelled pairs under anchors: people:."
+        )
+    missing = {(name, reason) for each in rounds[1:] for name, reason in each.missing.items()}
+    for reason in sorted({reason for _, reason in missing}):
+        names = ", ".join(sorted(name for name, why in missing if why == reason))
+        yield f"Not measured in every round: {names} ({reason})."

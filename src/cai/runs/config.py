@@ -1,0 +1,197 @@
+"""What a run was told to do: all that decides its results, and nothing that does not.
+
+What decides a run, as its recipe writes it down: by name and content.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cai.constitution.schema import Constitution
+from cai.engine.run_folder import RunFolder
+from cai.errors import JournalError
+from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.judging.ranking import Pairing
+from cai.methods.revision import RevisionPlan, Role
+from cai.methods.roles import Speaker
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(_Part):
+    """Something that decides results, by name and by content."""
+
+    name: str
+    hash: str
+    version: str = ""
+
+
+class Draw(_Part):
+    """How the answers of a part are drawn; the seed of each call comes from the run's seed."""
+
+    model: str
+    templates: Named
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+
+
+class JudgeDraw(Draw):
+    """A judge, and whether its letters are read from log-probabilities."""
+
+    reads_logprobs: bool
+
+
+class Source(_Part):
+    """Where the examples came from. `hash` is over their content."""
+
+    files: tuple[str, ...]
+    column: str
+    hash: str
+
+
+class RevisionRecipe(_Part):
+    """Respond, critique, revise."""
+
+    method: Literal["revise"] = "revise"
+    source: Source
+    constitution: Named
+    plan: RevisionPlan
+    roles: dict[Role, Draw]
+    seed: int
+
+
+class SampleRecipe(_Part):
+    """`k` responses of each policy to each prompt."""
+
+    method: Literal["sample"] = "sample"
+    source: Source
+    policies: tuple[Draw, ...]
+    k: int
+    seed: int
+
+
+class JudgeRecipe(_Part):
+    """Which of several responses keeps the constitution better."""
+
+    method: Literal["judge"] = "judge"
+    source: Source
+    constitution: Named
+    judges: tuple[JudgeDraw, ...]
+    plan: JudgePlan
+    pairing: Pairing
+    seed: int
+
+
+class ScoreRecipe(_Part):
+    """How well each response keeps the constitution."""
+
+    method: Literal["score"] = "score"
+    source: Source
+    constitution: Named
+    judges: tuple[JudgeDraw, ...]
+    plan: ScorePlan
+    seed: int
+
+
+class ChoiceRecipe(_Part):
+    """Which option a policy chooses in each question of a suite."""
+
+    method: Literal["choice"] = "choice"
+    source: Source
+    policy: JudgeDraw
+    seed: int
+
+
+CHOICE = "choice"
+"""The method of the folder in which a policy's answers to the questions of a suite are kept."""
+
+REWARD = "reward"
+"""The method of the folder in which a training keeps what it asked of judges."""
+
+Recipe: TypeAlias = RevisionRecipe | SampleRecipe | JudgeRecipe | ScoreRecipe
+R = TypeVar("R", RevisionRecipe, SampleRecipe, JudgeRecipe, ScoreRecipe)
+
+_RECIPES: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
+
+
+def read_recipe(run: RunFolder) -> Recipe:
+    """What the run was told to do.
+
+    Raises:
+        JournalError: The run is of another version of cai.
+    """
+    if run.recipe.get("method") == REWARD:
+        raise JournalError(
+            f"{run.path}: holds the answers of judges that a training asked for rewards, and no "
+            "examples. See it with `cai status` and `cai cache`, or name the folder of a run."
+        )
+    if run.recipe.get("method") == CHOICE:
+        raise JournalError(
+            f"{run.path}: holds a policy's answers to the questions of a suite, and no examples. "
+            "Name the folder of another run."
+        )
+    try:
+        return _RECIPES.validate_python(dict(run.recipe), strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise JournalError(
+            f"{run.path}: run.yaml is not that of a run of this version of cai "
+            f"({where}: {first['msg']})."
+        ) from error
+
+
+def recipe_as(run: RunFolder, kind: type[R]) -> R:
+    """The recipe of a run that must be of one method.
+
+    Raises:
+        JournalError: It is of another method or of another version of cai.
+    """
+    recipe = read_recipe(run)
+    if not isinstance(recipe, kind):
+        wanted = kind.model_fields["method"].default
+        raise JournalError(
+            f"{run.path}: is a run of `cai {recipe.method}`, and one of `cai {wanted}` is needed. "
+            "Name another folder."
+        )
+    return recipe
+
+
+def described_source(files: Iterable[str], column: str, content: str) -> Source:
+    """The files by their names alone, so that a source may move; `content` is its hash."""
+    return Source(
+        files=tuple(Path(name).name for name in files),
+        column=column,
+        hash=content,
+    )
+
+
+def described_constitution(constitution: Constitution) -> Named:
+    return Named(name=constitution.name, hash=constitution.hash, version=constitution.version)
+
+
+def described_speaker(speaker: Speaker) -> Draw:
+    sampling = speaker.sampling
+    return Draw(
+        model=speaker.model.name,
+        templates=Named(name=speaker.templates.name, hash=speaker.templates.hash),
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        max_tokens=sampling.max_tokens,
+        stop=sampling.stop,
+    )
+
+
+def described_judge(judge: Judge) -> JudgeDraw:
+    return JudgeDraw(
+        **described_speaker(judge.speaker).model_dump(), reads_logprobs=judge.reads_logprobs
+    )

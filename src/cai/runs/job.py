@@ -1,0 +1,293 @@
+"""A method over many examples, into a run folder: what the jobs of every method share.
+
+A job says what is read and how one example is worked on. The runner streams the examples through
+the engine, which asks the models, and keeps what comes of each.
+
+Ctrl-C and SIGTERM: the first lets the calls in flight finish, the second ends at once.
+
+When an example is a failure, though its calls may each fail in their own way.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from platform import python_version
+from typing import Generic, TypeVar
+
+import yaml
+from rich.console import Console
+
+from cai.constitution.schema import Constitution
+from cai.engine.budget import Ledger, load_prices
+from cai.engine.engine import Engine, Scheduling
+from cai.engine.progress import Display, LastSnapshot, Progress, Teller, told
+from cai.engine.run_files import Counts, Failure, Record
+from cai.engine.run_folder import RunFolder
+from cai.engine.stream import stream
+from cai.errors import CaiError, ContextLengthError, ModelError, RunStopped
+from cai.methods.judging.multiple_choice import Answers
+from cai.methods.judging.pointwise import Scored
+from cai.methods.judging.ranking import Judged
+from cai.methods.revision import Chain
+from cai.methods.sampling import Samples
+from cai.models.base import Model, Usage
+from cai.runs.config import ChoiceRecipe, Recipe
+from cai.runs.options import Estimate, Pace, Spread, estimate
+from cai.runs.records import dump, read_done
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(RunStopped):
+    """A run that somebody stopped; what was in flight is finished and kept."""
+
+
+@contextmanager
+def stopped_by_signals(engine: Engine, console: Console) -> Generator[None]:
+    """While it is open, a signal tells the engine to end; a second one cancels this task.
+
+    Raises:
+        KeyboardInterrupt: The run was ended so.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    is_cancelled = False
+
+    def stop() -> None:
+        nonlocal is_cancelled
+        if engine.gate.closed is None:
+            n = sum(each.in_flight for each in engine.lanes())
+            console.print(
+                f"stopping: {n} calls in flight are finished and kept; once more ends at once",
+                markup=False,
+            )
+            engine.stop(Interrupted("The run was interrupted."))
+        elif task is not None:
+            is_cancelled = True
+            task.cancel()
+
+    added: list[signal.Signals] = []
+    try:
+        for each in SIGNALS:
+            with suppress(ValueError, RuntimeError, NotImplementedError):  # no main thread
+                loop.add_signal_handler(each, stop)
+                added.append(each)
+        yield
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    except asyncio.CancelledError:
+        if is_cancelled:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for each in added:
+            loop.remove_signal_handler(each)
+
+
+PACKAGES = ("cai-toolkit", "torch", "transformers")
+
+T = TypeVar("T")
+S = TypeVar("S")
+B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
+
+Through = Callable[[Model, str], Model]
+"""Gives a model in a role as the run asks it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T, S, B]):
+    """A method over a source.
+
+    `items` gives the `n_items` examples anew each time, each with an id that no other has.
+    `prepare` makes the work on one example, once the run's journal is open. `note` is told every
+    finished example of the folder, those of earlier times included; `is_flagged` only new ones.
+    """
+
+    recipe: Recipe | ChoiceRecipe
+    constitution: Constitution | None
+    source: S
+    n_items: int
+    items: Callable[[], Iterator[tuple[str, T]]]
+    body: type[B]
+    prepare: Callable[[Through], Callable[[T], Awaitable[B]]]
+    is_flagged: Callable[[B], bool]
+    note: Callable[[B], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[S]):
+    """What a run folder holds now, and what was asked this time.
+
+    `usage` has the tokens of the calls made this time, not of those that the journal answered;
+    `ledger` the accounts of the whole run. `failures` are the failed examples of the folder by
+    cause. There is an `estimate` where a sample was asked for.
+    """
+
+    counts: Counts
+    failures: Mapping[str, int]
+    n_flagged: int
+    n_calls: int
+    n_from_journal: int
+    usage: Usage
+    ledger: Ledger
+    source: S
+    estimate: Estimate | None = None
+
+
+@contextlib.asynccontextmanager
+async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
+    """Checks each model once before, and closes it after; a later call opens it anew.
+
+    Raises:
+        ModelError: A model cannot be used.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        for model in {id(model): model for model in models}.values():
+            stack.push_async_callback(model.close)
+            await model.check()
+        yield
+
+
+async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console) -> Outcome[S]:
+    """Works on every example that the folder does not hold yet, and keeps what comes of it.
+
+    Raises:
+        UsageError: There is a cap on money and a model without a price, or a cap and hedging.
+        JournalError: The folder is a run of another recipe, or cannot be used.
+        ModelError: Call after call failed.
+        RunStopped: A cap is reached.
+        KeyboardInterrupt: Somebody stopped it; what was in flight is kept.
+    """
+    pace.check()
+    prices = load_prices(pace.prices)
+    recipe = job.recipe.model_dump(mode="json")
+    with RunFolder.open(folder, recipe, _versions(), update=pace.update) as run:
+        if job.constitution is not None:
+            _keep_constitution(folder, job.constitution, is_new=pace.update)
+        spread = Spread()
+        for _, body in read_done(run, job.body):
+            spread.add(body.usage)
+            if job.note is not None:
+                job.note(body)
+        scheduling = Scheduling(pace.concurrency, pace.hedges)
+        engine = Engine(run.journal, Ledger.of(run.database, prices), pace.caps, scheduling)
+        n_total = pace.n_of(job.n_items)
+        progress = Progress(engine, n_total, _n_settled(run, pace))
+        work = _Work(run, job, pace, progress, spread)
+        with stopped_by_signals(engine, console):
+            await work.through(engine, console)
+        foretold = None
+        if pace.sample is not None:
+            n_whole = pace.whole or n_total
+            foretold = estimate(engine.gate.ledger, spread, n_whole, progress.snapshot())
+        return Outcome(
+            run.counts(),
+            run.failures(),
+            progress.flagged,
+            run.journal.calls,
+            run.journal.hits,
+            run.journal.usage,
+            engine.gate.ledger,
+            job.source,
+            foretold,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work(Generic[T, S, B]):
+    """The examples of a job on their way into a run folder."""
+
+    run: RunFolder
+    job: Job[T, S, B]
+    pace: Pace
+    progress: Progress
+    spread: Spread
+
+    async def through(self, engine: Engine, console: Console) -> None:
+        """Works on all that is to be done, by the engine, and tells how it goes."""
+        work = self.job.prepare(engine.through)
+        engine.check_caps()
+
+        async def one(item: tuple[int, str, T]) -> B:
+            position, id, example = item
+            result = await work(example)
+            await self.run.store(Record(position, id, dump(result)))
+            return result
+
+        display = Display(console)
+        tellers: list[Teller] = [self.pace.tell or display.show, LastSnapshot(self.run).keep]
+        with contextlib.closing(display):
+            async with told(self.progress, tellers):
+                results = stream(self._to_do(), one, engine)
+                async with contextlib.aclosing(results):
+                    async for (position, id, _), result in results:
+                        await self._note(position, id, result)
+
+    async def _note(self, position: int, id: str, result: B | CaiError) -> None:
+        if isinstance(result, CaiError):
+            await self.run.store(Record(position, id, "", Failure.of(result)))
+            self.progress.add_failed(result.cause)
+            return
+        self.spread.add(result.usage)
+        if self.job.note is not None:
+            self.job.note(result)
+        self.progress.add_done(self.job.is_flagged(result))
+
+    def _to_do(self) -> Iterator[tuple[int, str, T]]:
+        pace, n, index = self.pace, self.pace.n_of(self.job.n_items), 0
+        for position, (id, item) in enumerate(islice(self.job.items(), pace.limit)):
+            if not pace.part.has(position):
+                continue
+            if pace.is_sampled(index, n) and self.run.to_do(id, pace.retry_failed):
+                yield position, id, item
+            index += 1
+
+
+def _n_settled(run: RunFolder, pace: Pace) -> int:
+    """How many examples will not be done again."""
+    if pace.retry_failed:
+        return run.counts().done
+    failed = [record.error for record in run.records("failed") if record.error]
+    return run.counts().done + sum(not error.is_retryable for error in failed)
+
+
+def _keep_constitution(folder: Path, constitution: Constitution, *, is_new: bool) -> None:
+    """The constitution of the run beside it."""
+    path = folder / "constitution.yaml"
+    if is_new or not path.exists():
+        content = constitution.model_dump(mode="json", exclude_defaults=True)
+        part = folder / ".constitution.yaml.part"
+        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+        part.replace(path)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(ModuleNotFoundError):
+            versions[package] = version(package)
+    return versions
+
+
+def error_of(failures: Sequence[tuple[str, str]]) -> ModelError:
+    """The error of an example of which no call succeeded, from kind and message of each failure.
+
+    It is that of a request that is too long where all are: such an example stops no run, while a
+    row of other failures does.
+    """
+    too_long = ContextLengthError.__name__
+    others = [message for kind, message in failures if kind != too_long]
+    return ModelError(others[0]) if others else ContextLengthError(failures[0][1])

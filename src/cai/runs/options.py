@@ -1,0 +1,194 @@
+"""How a run is carried out; none of it changes a result.
+
+What a whole run will take, from the examples that are done: calls, tokens, money and time.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from cai.engine.budget import Account, Caps, Ledger
+from cai.engine.progress import Snapshot, Teller
+from cai.errors import UsageError
+from cai.models.base import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The examples whose position leaves `number` − 1 when divided by `of`.
+
+    The parts of a source share no example and together are the whole; each is a run of its own,
+    made by any machine, and an export of all their folders is that of one run over the whole.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise UsageError(
+                f"There is no part {self.number} of {self.of}. Write 1/4, 2/4, 3/4 and 4/4."
+            )
+
+    def has(self, position: int) -> bool:
+        return position % self.of == self.number - 1
+
+
+WHOLE = Part(1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What may differ between two starts of the same run.
+
+    `concurrency` is the most calls at a time to each endpoint; None leaves it to the engine, which
+    adapts. `limit` takes the first examples of the source alone, `sample` so many spread over it; a
+    later start of the same run does the others. `retry_failed` does examples again that failed for
+    a lasting cause. `update` turns a run of another recipe into this one, of which the journal
+    answers what it can. `hedges` asks the last stragglers twice. `whole` is how many examples there
+    will be where the source is itself a sample, for the estimate. `prices` is a file of prices that
+    go before the shipped ones. `tell` gets every snapshot in place of lines on the console.
+    """
+
+    concurrency: int | None = None
+    limit: int | None = None
+    sample: int | None = None
+    part: Part = WHOLE
+    retry_failed: bool = False
+    update: bool = False
+    hedges: bool = False
+    whole: int | None = None
+    caps: Caps = Caps()
+    prices: Path | None = None
+    tell: Teller | None = None
+
+    def check(self) -> None:
+        """Finds out before a run whether its parts fit together.
+
+        Raises:
+            UsageError: There is a cap, and stragglers are to be asked twice.
+        """
+        if self.hedges and self.caps != Caps():
+            raise UsageError(
+                "A cap cannot be kept where stragglers are asked twice: of the answer that comes "
+                "second nobody learns what it took. Leave one of the two out."
+            )
+
+    def n_of(self, n_items: int) -> int:
+        """How many of so many examples of a source this start is about, sampled or not."""
+        within = range(min(n_items, self.limit or n_items))
+        return len(within[self.part.number - 1 :: self.part.of])
+
+    def is_sampled(self, index: int, n: int) -> bool:
+        """Whether the example of that index among the `n` is one of the sample."""
+        if self.sample is None or self.sample >= n:
+            return True
+        return index * self.sample // n != (index - 1) * self.sample // n
+
+
+_NORMAL_95 = 1.96
+
+
+@dataclass(slots=True)
+class Spread:
+    """The tokens of each of some examples: how many there are, their mean and how they differ."""
+
+    n: int = 0
+    _sum: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, usage: Usage) -> None:
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        self.n += 1
+        self._sum += tokens
+        self._squares += tokens * tokens
+
+    @property
+    def uncertainty(self) -> float | None:
+        """Half of the 95 % interval of the mean as a share of it; None for fewer than two."""
+        if self.n < 2 or not self._sum:
+            return None
+        mean = self._sum / self.n
+        variance = max(self._squares / self.n - mean * mean, 0.0) * self.n / (self.n - 1)
+        return _NORMAL_95 * math.sqrt(variance / self.n) / mean
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEstimate:
+    """One role of a whole run; `cost_usd` None: a price is not known."""
+
+    role: str
+    model: str
+    n_calls: float
+    prompt_tokens: float
+    completion_tokens: float
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A whole run of `n_total` examples as the `n_sample` that are done foretell it.
+
+    `uncertainty` is half of the 95 % interval of the tokens, as a share of them. `seconds` is for
+    what is left to do, with as many calls in flight as the endpoints are given now.
+    """
+
+    n_sample: int
+    n_total: int
+    roles: tuple[RoleEstimate, ...]
+    uncertainty: float | None
+    seconds: float | None
+
+    @property
+    def n_calls(self) -> float:
+        return sum(each.n_calls for each in self.roles)
+
+    @property
+    def cost_usd(self) -> float | None:
+        costs = [each.cost_usd for each in self.roles]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+
+def estimate(ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot) -> Estimate | None:
+    """The estimate from what the run folder holds; None where no example is done."""
+    if not spread.n:
+        return None
+    times = n_total / spread.n
+    roles = tuple(
+        _role(ledger, role, model, account, times)
+        for (role, model), account in sorted(ledger.accounts.items())
+    )
+    seconds = _seconds(snapshot, sum(each.n_calls for each in roles), n_total - spread.n)
+    uncertainty = spread.uncertainty
+    if uncertainty is not None:  # of the part that is not known yet
+        uncertainty *= math.sqrt(max(1 - spread.n / n_total, 0.0))
+    return Estimate(spread.n, n_total, roles, uncertainty, seconds)
+
+
+def _role(ledger: Ledger, role: str, model: str, account: Account, times: float) -> RoleEstimate:
+    cost = ledger.cost_of(model, account)
+    return RoleEstimate(
+        role,
+        model,
+        account.n_calls * times,
+        account.usage.prompt_tokens * times,
+        account.usage.completion_tokens * times,
+        None if cost is None else cost * times,
+    )
+
+
+def _seconds(snapshot: Snapshot, n_calls: float, n_left: int) -> float | None:
+    """By Little's law where the seats are known; else at the pace at which the sample was done."""
+    if not snapshot.done:
+        return None
+    paced = [
+        (each.limit, each.latency_s)
+        for each in snapshot.endpoints
+        if each.limit is not None and each.latency_s is not None
+    ]
+    if len(paced) < len(snapshot.endpoints) or not paced:
+        return n_left * snapshot.elapsed_s / snapshot.done
+    per_s = sum(limit / latency_s for limit, latency_s in paced)
+    share_left = n_left / max(n_left + snapshot.done + snapshot.n_before, 1)
+    return n_calls * share_left / per_s

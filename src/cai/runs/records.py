@@ -1,0 +1,158 @@
+"""What a method made of an example as JSON, the body of a run's records, and back.
+
+Run folders of `cai sample` and `cai revise` as the source of another job.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from pydantic import TypeAdapter
+
+from cai.engine.run_files import RUN_FILE
+from cai.engine.run_folder import RunFolder
+from cai.errors import SourceError, UsageError
+from cai.methods.judging.multiple_choice import Answers
+from cai.methods.judging.pointwise import Scored
+from cai.methods.judging.ranking import Judged
+from cai.methods.judging.verdict import Candidate
+from cai.methods.revision import Chain
+from cai.methods.sampling import Samples
+from cai.runs.config import RevisionRecipe, SampleRecipe, read_recipe
+from cai.types import Prompt
+
+Body = Chain | Samples | Judged | Scored
+"""What rows can be made of; answers to the questions of a suite are figures and no rows."""
+
+B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
+
+_ADAPTERS: dict[type[Body | Answers], TypeAdapter[Body | Answers]] = {
+    kind: TypeAdapter(kind) for kind in (Chain, Samples, Judged, Scored, Answers)
+}
+
+
+def dump(body: Body | Answers) -> str:
+    """JSON without fields at their defaults; half a surrogate pair becomes U+FFFD."""
+    content = _ADAPTERS[type(body)].dump_python(body, exclude_defaults=True)
+    text = json.dumps(content, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def load(kind: type[B], text: str) -> B:
+    """The body that `dump` wrote."""
+    body = _ADAPTERS[kind].validate_json(text)
+    assert isinstance(body, kind)
+    return body
+
+
+def read_done(run: RunFolder, kind: type[B]) -> Iterator[tuple[int, B]]:
+    """The finished examples in the order of the source, with their positions."""
+    for record in run.records("done"):
+        yield record.position, load(kind, record.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """A chain, and the name of the model that revised it."""
+
+    chain: Chain
+    model: str
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.chain.prompt
+
+
+Answered: TypeAlias = Samples | Revised
+"""What a run made of a prompt."""
+
+
+def is_run(name: str) -> bool:
+    """Whether that is the folder of a run."""
+    return (Path(name) / RUN_FILE).is_file()
+
+
+def are_runs(names: Sequence[str]) -> bool:
+    """Whether the sources are the folders of runs, and not files.
+
+    Raises:
+        UsageError: Some are and some are not.
+    """
+    runs = [name for name in names if is_run(name)]
+    if runs and len(runs) < len(names):
+        raise UsageError(
+            f"{runs[0]} is a run and not all of the others are. Name runs or files, not both."
+        )
+    return bool(runs)
+
+
+def check_runs(folders: Sequence[str]) -> str:
+    """The method of all those runs: `sample` or `revise`.
+
+    Raises:
+        JournalError: A folder is no run that can be read.
+        SourceError: They are not all of one of these methods.
+    """
+    methods: dict[str, str] = {}
+    for folder in folders:
+        with RunFolder.existing(Path(folder)) as run:
+            methods[folder] = read_recipe(run).method
+    for folder, method in methods.items():
+        if method not in ("sample", "revise"):
+            raise SourceError(
+                f"{folder}: is a run of `cai {method}`, whose responses come from elsewhere. Name "
+                "a run of `cai sample` or `cai revise`."
+            )
+    if len(set(methods.values())) > 1:
+        raise SourceError(
+            "The runs are of different methods: "
+            + ", ".join(f"{folder} of `cai {method}`" for folder, method in methods.items())
+            + ". Name runs of one method."
+        )
+    return next(iter(methods.values()))
+
+
+def read_runs(folders: Sequence[str]) -> Iterator[Answered | None]:
+    """Every example in its order; None for one that failed in its run.
+
+    Raises:
+        JournalError: A folder is no run that can be read.
+        SourceError: Two runs have a prompt in common.
+    """
+    seen: dict[int, str] = {}
+    for folder in folders:
+        for found in _read_run(Path(folder)):
+            id = found.prompt.id if found else ""
+            if found and seen.setdefault(hash(id), folder) != folder:
+                raise SourceError(
+                    f"{folder}: its example {id!r} is in {seen[hash(id)]} too. Name one of the two "
+                    "runs, or sample all policies in one."
+                )
+            yield found
+
+
+def candidates_of(samples: Samples) -> list[Candidate]:
+    return [
+        Candidate(each.completion.text, each.model, each.completion.stop_reason == "length")
+        for each in samples.samples
+    ]
+
+
+def reasons(what: str, found: Mapping[str, int]) -> list[str]:
+    """Such as: not judged: 2 failed in the run, 1 unchanged. No line where there are none."""
+    listed = ", ".join(f"{n} {reason}" for reason, n in sorted(found.items()) if n)
+    return [f"{what}: {listed}"] if listed else []
+
+
+def _read_run(folder: Path) -> Iterator[Answered | None]:
+    with RunFolder.existing(folder) as run:
+        recipe = read_recipe(run)
+        for record in run.records():
+            if record.error is not None:
+                yield None
+            elif isinstance(recipe, SampleRecipe):
+                yield load(Samples, record.body)
+            elif isinstance(recipe, RevisionRecipe):
+                yield Revised(load(Chain, record.body), recipe.roles["revise"].model)

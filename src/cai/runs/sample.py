@@ -1,0 +1,94 @@
+"""Several responses to each prompt of a data set, of one or several policies."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from cai.data.prompts import SourceSummary
+from cai.errors import UsageError
+from cai.methods.roles import Speaker
+from cai.methods.sampling import Samples, sample_responses
+from cai.runs.config import SampleRecipe, described_speaker
+from cai.runs.inputs import PromptSource
+from cai.runs.job import Job, Outcome, Through, opened, run_job
+from cai.runs.options import Pace
+from cai.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class SampleJob:
+    """All that decides the result of a sampling run: `k` responses of each policy to a prompt."""
+
+    source: PromptSource
+    policies: tuple[Speaker, ...]
+    k: int = 4
+    seed: int = 0
+
+    def check(self) -> None:
+        """Finds out before a call whether the samples can differ.
+
+        Raises:
+            UsageError: They cannot; the message says why.
+        """
+        if self.k < 1 or not self.policies:
+            raise UsageError(
+                f"{self.k} responses of {len(self.policies)} policies are asked for; "
+                "both must be at least 1."
+            )
+        for policy in self.policies:
+            if self.k > 1 and policy.sampling.temperature == 0:
+                raise UsageError(
+                    f"{self.k} responses of {policy.model.name} at temperature 0 are all the same. "
+                    "Set a temperature above 0, or ask for 1 response."
+                )
+
+
+async def run_sampling(
+    folder: Path, job: SampleJob, pace: Pace = Pace(), *, console: Console
+) -> Outcome[SourceSummary]:
+    """`k` responses of each policy to every prompt of the source, into the run folder.
+
+    An example counts as flagged where a response is empty or was cut off. Otherwise as
+    `cai.runs.revise.run_revision`.
+
+    Raises:
+        UsageError: The samples could not differ.
+        SourceError: A source cannot be read, or a row is bad.
+        JournalError: The folder is a run of another recipe, or cannot be used.
+        ModelError: A model cannot be used, or call after call failed.
+    """
+    job.check()
+    summary = job.source.check()
+    run = Job(
+        recipe=SampleRecipe(
+            source=job.source.described(summary),
+            policies=tuple(described_speaker(policy) for policy in job.policies),
+            k=job.k,
+            seed=job.seed,
+        ),
+        constitution=None,
+        source=summary,
+        n_items=summary.n_prompts,
+        items=job.source.items,
+        body=Samples,
+        prepare=lambda through: _sampler(job, through),
+        is_flagged=_has_unusable,
+    )
+    async with opened([policy.model for policy in job.policies]):
+        return await run_job(folder, run, pace, console)
+
+
+def _sampler(job: SampleJob, through: Through) -> Callable[[Prompt], Awaitable[Samples]]:
+    policies = [replace(policy, model=through(policy.model, "respond")) for policy in job.policies]
+
+    async def respond(prompt: Prompt) -> Samples:
+        return await sample_responses(policies, prompt, job.k, job.seed)
+
+    return respond
+
+
+def _has_unusable(samples: Samples) -> bool:
+    said = [each.completion for each in samples.samples]
+    return any(not each.text or each.stop_reason != "stop" for each in said)

@@ -1,0 +1,157 @@
+"""Scoring over a data set: every response under every principle."""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+from cai.constitution.schema import Constitution
+from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.pointwise import (
+    Scored,
+    ScoreOutcome,
+    ScorePlan,
+    check_samples,
+    score_response,
+)
+from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
+from cai.methods.roles import Speaker, candidates
+from cai.models.base import Usage
+from cai.runs.config import ScoreRecipe, described_constitution, described_judge
+from cai.runs.inputs import Answer, ResponseSummary
+from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
+from cai.runs.judge import Asking, Trial, Verdicts, asked_through, read_judges
+from cai.runs.options import Pace
+from cai.types import derive_seed, user_prompt
+
+
+class Responses(Protocol):
+    """Where responses come from; `cai.runs.inputs` has those of files and runs."""
+
+    def check(self) -> ResponseSummary:
+        """What there is, after a pass over all of it."""
+        ...
+
+    def items(self) -> Iterator[tuple[str, Answer]]:
+        """The responses, each with an id that no other has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """All that decides the result of a scoring run."""
+
+    source: Responses
+    constitution: Constitution
+    judges: tuple[Speaker, ...]
+    plan: ScorePlan = ScorePlan()
+    verdicts: Verdicts = "auto"
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class ScoreTally:
+    """What the scores of a run folder came to; the outcomes add up to `n`."""
+
+    n: int = 0
+    outcomes: Counter[ScoreOutcome] = field(default_factory=Counter[ScoreOutcome])
+    usage: Usage = Usage()
+    _values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
+
+    def add(self, scored: Scored) -> None:
+        self.usage += scored.usage
+        for score in scored.scores:
+            self.n += 1
+            self.outcomes[score.outcome] += 1
+            sums = self._values[score.principle_id]
+            if score.value is not None:
+                sums[0] += score.value
+                sums[1] += 1
+
+    @property
+    def means(self) -> Mapping[str, float | None]:
+        """The mean value in [−1, 1] under each principle; None where nothing was scored."""
+        return {id: total / n if n else None for id, (total, n) in self._values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringOutcome:
+    """How the run went, and what its scores are."""
+
+    run: Outcome[ResponseSummary]
+    scores: ScoreTally
+
+
+async def run_scoring(
+    folder: Path, job: ScoreJob, pace: Pace = Pace(), *, console: Console
+) -> ScoringOutcome:
+    """Scores every response of the source, into the run folder; as `cai.runs.judge.run_judging`.
+
+    A response of which every score failed becomes a failed record.
+
+    Raises:
+        UsageError: The plan does not fit the judges or the constitution.
+        SourceError: A source cannot be read, a row is bad, or there is nothing to score.
+        JournalError: A folder is a run of another recipe, or cannot be used.
+        ModelError: A model cannot be used, or call after call failed.
+    """
+    candidates(job.constitution, job.plan.tags)
+    summary = job.source.check()
+    tally = ScoreTally()
+    trial = Trial(lambda judge: _question(judge, job), _how(job))
+    async with opened([judge.model for judge in job.judges]):
+        judges = await read_judges(job.judges, job.verdicts, trial, console)
+        check_samples(judges, job.plan)
+        run = Job(
+            recipe=_recipe(job, judges, summary),
+            constitution=job.constitution,
+            source=summary,
+            n_items=summary.n_responses,
+            items=job.source.items,
+            body=Scored,
+            prepare=lambda through: _scoring(job, judges, through),
+            is_flagged=lambda scored: any(each.value is None for each in scored.scores),
+            note=tally.add,
+        )
+        return ScoringOutcome(await run_job(folder, run, pace, console), tally)
+
+
+def _question(judge: Speaker, job: ScoreJob) -> Asking:
+    """A first question under the job's first principle."""
+    principle = candidates(job.constitution, job.plan.tags)[0]
+    turns_of, options = (score_turns, MARKS) if job.plan.kind == "mark" else (check_turns, YES_NO)
+    return turns_of(judge.templates, principle, user_prompt("Hello."), "Hello."), options
+
+
+def _how(job: ScoreJob) -> str:
+    n, noun = job.plan.samples, "marks" if job.plan.kind == "mark" else "answers"
+    return f"its {noun} are read from what it writes, {n} sample{'' if n == 1 else 's'} each"
+
+
+def _scoring(
+    job: ScoreJob, judges: tuple[Judge, ...], through: Through
+) -> Callable[[Answer], Awaitable[Scored]]:
+    asked = asked_through(judges, through, "score")
+
+    async def score(answer: Answer) -> Scored:
+        text, seed = answer.response.text, derive_seed(job.seed, answer.id)
+        scores = await score_response(asked, job.constitution, answer.prompt, text, job.plan, seed)
+        failed = [(each.error, each.reason) for each in scores if each.outcome == "failed"]
+        if len(failed) == len(scores):
+            raise error_of(failed)
+        return Scored(answer.prompt, text, answer.response.model, scores)
+
+    return score
+
+
+def _recipe(job: ScoreJob, judges: tuple[Judge, ...], summary: ResponseSummary) -> ScoreRecipe:
+    return ScoreRecipe(
+        source=summary.described,
+        constitution=described_constitution(job.constitution),
+        judges=tuple(described_judge(judge) for judge in judges),
+        plan=job.plan,
+        seed=job.seed,
+    )

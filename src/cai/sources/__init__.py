@@ -1,1 +1,0 @@
-"""Files and hub data sets, read into prompts. `prompts.py` is the door."""

@@ -1,0 +1,202 @@
+"""How good a judge is where the truth is known: held-out requests of the testbed.
+
+Two kinds of pairs. *Contrasted*: one response breaks a principle, the other keeps it, often with
+all else equal, and the judge is asked under that principle. *Overall*: any two responses of which
+one breaks fewer principles of the constitution, and the judge is asked under one principle drawn at
+random, or under all.
+"""
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from cai.constitution.schema import Constitution
+from cai.evaluation.stats.calibration import ece
+from cai.methods.judging.pairwise import Judge, JudgePlan, ask, compare
+from cai.methods.judging.pointwise import ScorePlan, score_response
+from cai.methods.judging.ranking import Judged
+from cai.methods.judging.requests import Question
+from cai.methods.judging.verdict import Judgement, Verdict, verdict_of
+from cai.testbed.curriculum import Pair, draw_case, draw_pair
+from cai.testbed.feedback import LabelledPair, draw_labelled
+from cai.testbed.metrics import every
+from cai.testbed.oracle import breaches, read_request, read_response
+from cai.types import Prompt, derive_seed, user_prompt
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFigure:
+    """One way of judging on `n` pairs. Shares in [0, 1]; a tie counts one half as right.
+
+    `one_order` is the accuracy of the first order alone. `ece` is the expected calibration error
+    of the probability that the right response is better. `unreadable` are left out of all others.
+    """
+
+    name: str
+    n: int
+    accuracy: float
+    one_order: float | None
+    ece: float
+    flips: float | None
+    unreadable: int
+
+    def describe(self) -> str:
+        parts = [f"{self.name:44} {self.accuracy:7.1%}", f"ECE {self.ece:.3f}"]
+        if self.one_order is not None and self.flips is not None:
+            parts += [f"one order {self.one_order:6.1%}", f"flips {self.flips:5.1%}"]
+        unread = f", {self.unreadable} unreadable" if self.unreadable else ""
+        return "  ".join(parts) + f"  of {self.n}{unread}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Single:
+    constitution: Constitution
+    prompt: Prompt
+    response: str
+    is_kept: bool
+
+
+async def judge_figures(
+    judge: Judge, constitution: Constitution, n: int, seed: int
+) -> list[JudgeFigure]:
+    """Every way of judging on `n` pairs each, and marks and checks on `n` responses.
+
+    Raises:
+        ModelUnavailable: A call failed in a way that may pass.
+    """
+    rng = random.Random(f"judgements {seed}")
+    pairs = [draw_pair(rng, constitution, is_held_out=True, is_contrasted=True) for _ in range(n)]
+    overall = list(islice(draw_labelled(random.Random(f"overall {seed}")), n))
+    plain, drawn = JudgePlan(), JudgePlan(n_principles=1)
+    thought = JudgePlan(has_rationale=True, clamp=None)
+    return [
+        await _contrasted("one letter", judge, pairs, plain, seed),
+        await _contrasted("two-step chain of thought", judge, pairs, thought, seed),
+        await _contrasted("reversed question", judge, pairs, plain, seed, is_negated=True),
+        await _overall("1 principle at random", judge, constitution, overall, drawn),
+        await _overall("all principles", judge, constitution, overall, plain),
+        await _scores("marks from 1 to 10", judge, constitution, n, seed, ScorePlan("mark")),
+        await _scores("pass or fail", judge, constitution, n, seed, ScorePlan("check")),
+    ]
+
+
+async def _contrasted(
+    name: str,
+    judge: Judge,
+    pairs: Sequence[Pair],
+    plan: JudgePlan,
+    seed: int,
+    *,
+    is_negated: bool = False,
+) -> JudgeFigure:
+    async def one(item: tuple[int, Pair]) -> Judgement:
+        number, pair = item
+        question = Question(pair.principle, is_negated=is_negated)
+        return await ask(judge, question, pair.comparison, plan, derive_seed(seed, number))
+
+    verdicts = [verdict_of([found]) for found in await every(enumerate(pairs), one)]
+    return _figure(f"contrasted, {name}", verdicts, [pair.better == "A" for pair in pairs])
+
+
+async def _overall(
+    name: str,
+    judge: Judge,
+    constitution: Constitution,
+    pairs: Sequence[LabelledPair],
+    plan: JudgePlan,
+) -> JudgeFigure:
+    async def one(item: tuple[int, LabelledPair]) -> Verdict:
+        number, pair = item
+        seed = derive_seed(number, "overall")
+        return await compare([judge], constitution, pair.comparison, plan, seed)
+
+    verdicts = await every(enumerate(pairs), one)
+    return _figure(f"overall, {name}", verdicts, [pair.is_a_better for pair in pairs])
+
+
+async def _scores(
+    name: str, judge: Judge, constitution: Constitution, n: int, seed: int, plan: ScorePlan
+) -> JudgeFigure:
+    """One response and one principle, kept half of the time; right is the sign of the score."""
+    rng = random.Random(f"scores {seed}")
+    cases: list[_Single] = []
+    for number in range(n):
+        principle = rng.choice(constitution.principles)
+        is_broken = number % 2 == 0
+        request, response = draw_case(rng, principle, is_held_out=True, is_broken=is_broken)
+        alone = constitution.model_copy(update={"principles": (principle,)})
+        prompt = user_prompt(request.text)
+        cases.append(_Single(alone, prompt, response.text(request), not is_broken))
+
+    async def one(case: _Single) -> float | None:
+        scores = await score_response(
+            [judge], case.constitution, case.prompt, case.response, plan, seed
+        )
+        return scores[0].value
+
+    found = zip(await every(cases, one), cases, strict=True)
+    read = [((value + 1) / 2, case.is_kept) for value, case in found if value is not None]
+    return JudgeFigure(
+        f"single responses, {name}", n, _accuracy(read), None, _ece(read), None, n - len(read)
+    )
+
+
+def judged_figure(name: str, judged: Iterable[Judged], ids: Collection[str]) -> JudgeFigure:
+    """How well a run's verdicts fit the truth under the principles of these ids.
+
+    Only contests count of which one response breaks fewer of them; in the others nobody is right.
+    """
+    verdicts: list[Verdict] = []
+    is_a: list[bool] = []
+    for each in judged:
+        request = read_request(each.group.prompt.request)
+        if request is None:
+            continue
+        n_broken = [
+            len(set(ids).intersection(breaches(request, read_response(request, candidate.text))))
+            for candidate in each.group.candidates
+        ]
+        for contest in each.contests:
+            if n_broken[contest.first] != n_broken[contest.second]:
+                verdicts.append(contest.verdict)
+                is_a.append(n_broken[contest.first] < n_broken[contest.second])
+    return _figure(name, verdicts, is_a)
+
+
+def _figure(name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool]) -> JudgeFigure:
+    pairs = list(zip(verdicts, is_a, strict=True))
+    read = [(found.p_a, better) for found, better in pairs if found.p_a is not None]
+    firsts = [(p, better) for found, better in pairs if (p := _first_order(found)) is not None]
+    judgements = [judgement for found in verdicts for judgement in found.judgements]
+    flips = [flip for judgement in judgements if (flip := judgement.is_flip) is not None]
+    return JudgeFigure(
+        name,
+        len(verdicts),
+        _accuracy(read),
+        _accuracy(firsts) if firsts else None,
+        _ece(read),
+        sum(flips) / len(flips) if flips else None,
+        len(verdicts) - len(read),
+    )
+
+
+def _first_order(verdict: Verdict) -> float | None:
+    """The weighted mean of the first order alone; None where a part of it could not be read."""
+    parts = [(each.there.p_a, each.weight) for each in verdict.judgements]
+    read = [(p_a, weight) for p_a, weight in parts if p_a is not None]
+    if len(read) < len(parts) or not read:
+        return None
+    return sum(p_a * weight for p_a, weight in read) / sum(weight for _, weight in read)
+
+
+def _accuracy(read: Sequence[tuple[float, bool]]) -> float:
+    points = [0.5 if p == 0.5 else float((p > 0.5) == is_a) for p, is_a in read]
+    return sum(points) / len(points) if points else float("nan")
+
+
+def _ece(read: Sequence[tuple[float, bool]]) -> float:
+    found = ece(np.array([p for p, _ in read]), np.array([is_a for _, is_a in read], dtype=bool))
+    return float("nan") if found is None else found

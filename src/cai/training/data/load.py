@@ -1,0 +1,256 @@
+"""All that a training run reads: its sources, what is mixed in, and the rows held out.
+
+A run folder, a file or a hub data set as the rows of training.
+
+A run gives the rows that `cai export` would write of it. A file is one of people's data, or what
+`cai export` wrote, read through `cai.data.tables`.
+
+Which rows are held out for evaluation.
+
+That is decided by the prompt's content: equal prompts stay together, and the same rows are held out
+whatever else is trained on.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from cai.data.scan import Digest, open_table
+from cai.data.tables import RowError
+from cai.engine.run_folder import RunFolder
+from cai.errors import TrainingError, UsageError
+from cai.export.data_files import DataFile, FileSummary, Kind
+from cai.export.dedup import distinct, unit_key
+from cai.export.export import Export
+from cai.export.mix_spec import Mix, Mixing
+from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, woven_in
+from cai.export.rows import Labelled, models_of, prompt_of
+from cai.export.selection import Selection
+from cai.export.summary import ExportSummary
+from cai.runs.records import is_run
+from cai.training.data.rows import Provenance, SourceRows, Told, TrainingRow
+from cai.types import as_dicts
+
+
+def read_units(
+    source: str | Path,
+    kind: Kind,
+    selection: Selection = Selection(),
+    *,
+    skip_bad_rows: bool = False,
+) -> SourceRows:
+    """The rows of that kind in the order of the source.
+
+    Of files the selection's split and least margin hold; its other settings are about runs.
+
+    Raises:
+        SourceError: A file cannot be read, has not the columns that are needed, or has a bad row
+            and bad rows are not skipped.
+        JournalError: A run folder is of another version of cai.
+        ExportError: The run's method has no rows of that kind, or the selection none of them.
+    """
+    if is_run(str(source)):
+        return _of_run(str(source), kind, selection)
+    selection.check(kind)
+    file = DataFile(str(source), kind, skip_bad_rows=skip_bad_rows)
+    summary = file.check()
+    left_out, told, rows = +summary.bad, Told(), list[TrainingRow]()
+    for row in file.rows(left_out):
+        reason = selection.refusal(row.unit, row.confidence, kind)
+        if reason is not None:
+            left_out[reason] += 1
+            continue
+        told.add_models(row.unit)
+        rows.append(TrainingRow(row.unit, file.name, row.confidence))
+    return SourceRows(rows, left_out, told.provenance.joined(provenance_of_file(summary)))
+
+
+def provenance_of_file(summary: FileSummary) -> Provenance:
+    """What the rows of a file say of where they come from; people made what says nothing."""
+    told = Told()
+    if not summary.is_export:
+        return Provenance(methods=("people",))
+    for _, row in open_table(summary.name).rows(["provenance"]):
+        value = None if isinstance(row, RowError) else row.get("provenance")
+        if isinstance(value, dict):
+            told.add(cast(dict[str, object], value))
+    return told.provenance
+
+
+def _of_run(source: str, kind: Kind, selection: Selection) -> SourceRows:
+    summary, told = ExportSummary(kind), Told()
+    rows: list[TrainingRow] = []
+    with RunFolder.existing(Path(source)) as run:
+        for item, unit in Export.of([run], kind, selection).units(summary):
+            told.add(item.run.provenance(item.body, models_of(unit)))
+            rows.append(TrainingRow.of_run(unit, source))
+    return SourceRows(rows, summary.dropped + summary.unwritten, told.provenance)
+
+
+Split = tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]
+
+
+def split_rows(rows: Sequence[TrainingRow], eval_share: float) -> Split:
+    """The rows to train on and those held out, each in the order that they had.
+
+    About that share of the prompts is held out; of two prompts or more at least one, and never all
+    of them. Of one prompt, and for a share of 0, nothing is.
+
+    Raises:
+        UsageError: The share is not in [0, 1).
+    """
+    if not 0 <= eval_share < 1:
+        raise UsageError(
+            f"The evaluation share is {eval_share:g}, and it must be at least 0 and below 1. "
+            "Change it."
+        )
+    places = [_place(row) for row in rows]
+    distinct = sorted(set(places))
+    if eval_share == 0 or len(distinct) < 2:
+        return tuple(rows), ()
+    end = min(max(eval_share, _above(distinct[0])), distinct[-1])
+    train = tuple(row for row, place in zip(rows, places, strict=True) if place >= end)
+    held_out = tuple(row for row, place in zip(rows, places, strict=True) if place < end)
+    return train, held_out
+
+
+def _place(row: TrainingRow) -> float:
+    """A number in [0, 1) that is the same for equal prompts; not that of the split of exports."""
+    text = json.dumps(as_dicts(prompt_of(row.unit).messages), ensure_ascii=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=6, person=b"cai-evaluation").digest()
+    return int.from_bytes(digest, "big") / 2**48
+
+
+def _above(place: float) -> float:
+    return place + 2**-48
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The rows to train on and those held out.
+
+    `counts` has the rows of both by source; `dropped` what of the sources is no row, by reason, and
+    `mixed` the same of what is mixed in. `content_hash` covers contents, labels and
+    confidences in their order.
+    """
+
+    kind: Kind
+    train: tuple[TrainingRow, ...]
+    evaluation: tuple[TrainingRow, ...]
+    counts: Mapping[str, int]
+    mixed: tuple[MixOutcome, ...]
+    dropped: Counter[str]
+    content_hash: str
+    provenance: Provenance
+
+    def describe(self) -> tuple[str, ...]:
+        """A line for each source, one for what is left out, and one for the split."""
+        mixed = {outcome.mix.file: outcome for outcome in self.mixed}
+        lines = [f"{name}: {_rows(n)}" for name, n in self.counts.items() if name not in mixed]
+        lines += [outcome.describe() for outcome in mixed.values()]
+        if self.dropped:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
+            lines.append(f"left out: {reasons}")
+        held_out = len(self.evaluation)
+        lines.append(f"{_rows(len(self.train))} to train on, {held_out} held out for evaluation")
+        return tuple(lines)
+
+
+def load_training_data(
+    sources: str | Path | Sequence[str | Path],
+    kind: Kind,
+    mix: Sequence[Mix | str] = (),
+    *,
+    selection: Selection = Selection(),
+    eval_share: float = 0.05,
+    seed: int = 0,
+    limit: int | None = None,
+    skip_bad_rows: bool = False,
+) -> TrainingData:
+    """The rows of runs and files, each content once, with the mix spread evenly among them.
+
+    `limit` keeps the first rows of these. Of the mix the seed decides which rows are drawn; which
+    are held out hangs on their prompts alone.
+
+    Raises:
+        UsageError: A mix, the share or the limit cannot be followed.
+        CaiError: As `read_units`.
+        TrainingError: No row is left.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit is {limit}, and it is a number of rows, 1 or more. Change it.")
+    mixes = tuple(each if isinstance(each, Mix) else Mix.parse(each) for each in mix)
+    mixing = Mixing(mixes, seed, skip_bad_rows)
+    mixing.check(kind)
+    names = [sources] if isinstance(sources, str | Path) else sources
+    found = [read_units(name, kind, selection, skip_bad_rows=skip_bad_rows) for name in names]
+    own, dropped = _distinct(found)
+    if not own:
+        raise TrainingError(_nothing_left(names, dropped))
+    drawn = draw(mixing, kind, own.keys(), len(own), _refusal(selection, kind))
+    others = [(each.outcome.n, _rows_of(each)) for each in drawn]
+    rows = list(woven_in(own.values(), len(own), others))[:limit]
+    train, evaluation = split_rows(rows, eval_share)
+    provenance = Provenance()
+    for each in (*(each.provenance for each in found), *map(_provenance_of, drawn)):
+        provenance = provenance.joined(each)
+    return TrainingData(
+        kind,
+        train,
+        evaluation,
+        dict(Counter(row.source for row in rows)),
+        tuple(each.outcome for each in drawn),
+        dropped,
+        _content_hash(rows),
+        provenance,
+    )
+
+
+def _distinct(found: Sequence[SourceRows]) -> tuple[dict[int, TrainingRow], Counter[str]]:
+    """The rows of all sources by their content, the first of each, and what is left out."""
+    rows = [row for each in found for row in each.rows]
+    dropped = sum((each.left_out for each in found), Counter[str]())
+    kept = set(distinct((row.unit for row in rows), (), dropped))
+    own: dict[int, TrainingRow] = {}
+    for row in rows:
+        key = unit_key(row.unit)
+        if key in kept:
+            own.setdefault(key, row)
+    return own, +dropped
+
+
+def _nothing_left(names: Sequence[str | Path], dropped: Counter[str]) -> str:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()))
+    return (
+        f"{', '.join(map(str, names)) or 'No source'}: no row is left to train on; left out: "
+        f"{reasons or 'nothing'}. Leave out less, or name another source."
+    )
+
+
+def _refusal(selection: Selection, kind: Kind) -> Refusal:
+    return lambda row: selection.refusal(row.unit, row.confidence, kind)
+
+
+def _rows_of(drawn: Drawn) -> Iterator[TrainingRow]:
+    for row in drawn.rows():
+        yield TrainingRow(row.unit, drawn.source.name, row.confidence)
+
+
+def _provenance_of(drawn: Drawn) -> Provenance:
+    return provenance_of_file(drawn.summary)
+
+
+def _content_hash(rows: Sequence[TrainingRow]) -> str:
+    digest = Digest()
+    for row in rows:
+        label = row.unit.label if isinstance(row.unit, Labelled) else None
+        digest.add(str(unit_key(row.unit)), str(label), repr(row.confidence))
+    return digest.hex
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'' if n == 1 else 's'}"

@@ -1,0 +1,68 @@
+"""Where a training runs: which of several processes this one is, and which libraries are installed.
+
+The command line reads this file before it imports anything heavy, so it must stay light itself.
+"""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from cai.errors import TrainingError
+
+LAUNCH = "CAI_LAUNCH"
+"""Set in every process of a launch: the folder where they leave their errors."""
+
+
+def is_launched() -> bool:
+    """Whether this process is one of a launch, and so does not launch again."""
+    return bool(os.environ.get(LAUNCH))
+
+
+def rank() -> int:
+    """The number of this process among all, from 0; 0 for one that is alone."""
+    return int(os.environ.get("RANK") or 0)
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes to the console and to files."""
+    return rank() == 0
+
+
+def hand_over(message: str) -> bool:
+    """Leaves an error to the process that launched this one; false where none did.
+
+    All processes of a launch find the same error in the same data, and it is said once.
+    """
+    folder = os.environ.get(LAUNCH)
+    if not folder:
+        return False
+    path = Path(folder, f"{rank():06d}")
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(message, encoding="utf-8")
+    unfinished.replace(path)
+    return True
+
+
+def handed_over(folder: Path) -> str | None:
+    """The error that the first of the processes left; None where there is none."""
+    found = sorted(path for path in folder.iterdir() if not path.suffix)
+    return found[0].read_text("utf-8") if found else None
+
+
+TRAINING = ("trl", "peft", "accelerate")
+
+
+def require(libraries: Sequence[str] = TRAINING) -> None:
+    """Finds out whether they can be imported.
+
+    Raises:
+        TrainingError: One is not installed; the message says how to install it.
+    """
+    missing = [library for library in libraries if find_spec(library) is None]
+    if not missing:
+        return
+    advice = "cai-toolkit[train]" if set(missing) <= set(TRAINING) else " ".join(missing)
+    raise TrainingError(
+        f"Training needs {' and '.join(missing)}, not installed here. Run `pip install '{advice}'`."
+    )

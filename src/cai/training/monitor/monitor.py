@@ -1,0 +1,245 @@
+"""The history of a run's figures, kept by step and as JSON lines, and the rules that it breaks.
+
+The names of all figures that are watched, and where those of the trainer come from.
+
+The rules over the figures of a training: see `cai.evaluation.rules`.
+"""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import cast
+
+from cai.errors import TrainingError
+from cai.evaluation import rules
+from cai.evaluation.policies.text_metrics import TEXT_METRICS, Batch, text_figures
+from cai.evaluation.rules import Rule, Vocabulary
+
+Figures = dict[str, float]
+"""Values by metric; a figure that could not be measured is not in it."""
+
+METRICS: Mapping[str, str] = {
+    **TEXT_METRICS,
+    "reward": "reward, mean",
+    "reward_std": "reward, standard deviation",
+    "reward_length_correlation": "Spearman's correlation of reward and length",
+    "kl": "KL divergence of the policy from the reference, nats a response",
+    "kl_start": "KL divergence of the start from the policy, nats a response of the start",
+    "entropy": "entropy of the policy, nats a token",
+}
+"""What each metric is; these are the names that rules know."""
+
+_AS_LOGGED = {
+    "entropy": "entropy",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "cut_off": "completions/clipped_ratio",
+}
+
+OF_REWARDS = ("reward", "reward_std")
+
+
+def trainer_figures(logs: Mapping[str, object]) -> Figures:
+    """The metrics among the numbers that a trainer of TRL logs at a step.
+
+    GRPO and RLOO log the KL divergence as a mean over tokens; times the mean length in tokens it is
+    in nats a response, which does not fall when a policy hides its drift in longer answers.
+    """
+    numbers = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
+    figures = {ours: numbers[theirs] for ours, theirs in _AS_LOGGED.items() if theirs in numbers}
+    if "kl" in numbers and "completions/mean_length" in numbers:
+        figures["kl"] = numbers["kl"] * numbers["completions/mean_length"]
+    return {name: value for name, value in figures.items() if value == value}
+
+
+VOCABULARY = Vocabulary(METRICS)
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule of a training that a text says. Raises UsageError, as `cai.evaluation.rules`."""
+    return rules.parse_rule(text, VOCABULARY)
+
+
+DEFAULT_RULES: tuple[Rule, ...] = tuple(
+    parse_rule(text)
+    for text in (
+        "length > 2*start for 3",
+        "length < 0.5*start for 3",
+        "empty > 0.1",
+        "cut_off > 0.5 for 3",
+        "distinct_2 < 0.5*start",
+        "self_similarity > start+0.2",
+        "boilerplate > start+0.3",
+        "refusals > start+0.3",
+        "evasive > 0.3",
+        "reward_length_correlation > 0.8 for 3",
+        "kl > 30",
+        "kl_start > 30",
+        "entropy < 0.25*start for 3",
+    )
+)
+"""Only warnings: what is wrong in one run is the aim of another."""
+
+
+FILE = "watch.jsonl"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that the figures of a step meet and did not before, with what it compares with."""
+
+    step: int
+    rule: Rule
+    value: float
+    limit: float
+
+    @property
+    def line(self) -> str:
+        """One line for people: step, value, rule, and what follows."""
+        rule = self.rule
+        limit = f", limit {self.limit:.3g}" if rule.reference else ""
+        follows = "The run stops here." if rule.then == "stop" else "A warning; the run goes on."
+        found = f"Step {self.step}: {rule.metric} is {self.value:.3g}"
+        return f"{found} (rule {rule.text!r}{limit}). {follows}"
+
+
+class Watcher:
+    """Keeps the figures of one run and says which rules they break.
+
+    Each record is appended to `watch.jsonl` in the folder as it comes; without a folder nothing is
+    written.
+    """
+
+    def __init__(self, folder: Path | None, rules: Sequence[Rule] = DEFAULT_RULES) -> None:
+        self.rules = tuple(rules)
+        self.history: list[tuple[int, Figures]] = []
+        self.broken: list[Broken] = []
+        self._path = None if folder is None else folder / FILE
+        self._values: dict[str, list[float]] = defaultdict(list)
+        self._is_writing = True
+
+    @property
+    def stop(self) -> Broken | None:
+        """The first broken rule that ends the run, if any is."""
+        return next((broken for broken in self.broken if broken.rule.then == "stop"), None)
+
+    def start(self, metric: str) -> float | None:
+        """The metric's first value in the run."""
+        values = self._values.get(metric)
+        return values[0] if values else None
+
+    def begin(self, step: int, *, is_writing: bool = True) -> None:
+        """Makes ready for a run that begins after `step`: 0 for a new one, more for a resumed one.
+
+        What the folder holds of earlier steps is read back, so that a resumed run has the same
+        start; what it holds of later ones is dropped. Of several processes only one may write; the
+        others warn of nothing either.
+        """
+        self.history.clear()
+        self.broken.clear()
+        self._values.clear()
+        self._is_writing = is_writing
+        if self._path is None:
+            return
+        kept = [entry for entry in _read(self._path) if cast(int, entry["step"]) <= step and step]
+        for entry in kept:
+            self._replay(entry)
+        if not is_writing:
+            return
+        with _written(self._path):
+            partial = self._path.with_suffix(".partial")
+            partial.write_text("".join(f"{json.dumps(entry)}\n" for entry in kept), "utf-8")
+            partial.replace(self._path)
+
+    def observe(self, step: int, batch: Batch) -> Figures:
+        """The figures of a batch of responses, noted at this step."""
+        figures = text_figures(batch)
+        self.note(step, figures)
+        return figures
+
+    def note(self, step: int, figures: Mapping[str, float]) -> list[Broken]:
+        """Keeps figures of a step; which rules they break that were kept until now.
+
+        A warning is given once, and again only after the metric was back within its limit.
+        """
+        figures = {metric: value for metric, value in figures.items() if isfinite(value)}
+        if not figures:
+            return []
+        self._keep(step, figures)
+        self._append({"step": step, **figures})
+        found = [
+            Broken(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric]))
+            for rule in self.rules
+            if rule.metric in figures and self._is_newly_broken(rule)
+        ]
+        for broken in found:
+            then = broken.rule.then
+            entry = {"step": step, "rule": broken.rule.text, "value": broken.value, "then": then}
+            self._append(entry)
+            if self._is_writing:
+                _logger.warning("%s", broken.line)
+        self.broken += found
+        return found
+
+    def _keep(self, step: int, figures: Mapping[str, float]) -> None:
+        self.history.append((step, dict(figures)))
+        for metric, value in figures.items():
+            self._values[metric].append(value)
+
+    def _is_newly_broken(self, rule: Rule) -> bool:
+        values = self._values[rule.metric]
+        return rule.holds(values) and not rule.holds(values[:-1])
+
+    def _replay(self, entry: dict[str, object]) -> None:
+        """Takes in a line written before. A rule that ended the run once does not end it again."""
+        if "rule" in entry:
+            return
+        figures = {
+            name: float(value)
+            for name, value in entry.items()
+            if name in METRICS and isinstance(value, int | float)
+        }
+        self._keep(cast(int, entry["step"]), figures)
+
+    def _append(self, entry: Mapping[str, object]) -> None:
+        if self._path is None or not self._is_writing:
+            return
+        with _written(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+@contextmanager
+def _written(path: Path) -> Generator[None]:
+    """Its folder exists, and what fails inside is one sentence."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: cannot be written ({error.strerror}). "
+            "Free space or give another output folder, then resume the run."
+        ) from error
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    """The lines of an earlier run; a last one that was cut short is left out."""
+    entries: list[dict[str, object]] = []
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    for line in lines:
+        try:
+            entry: object = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(cast(dict[str, object], entry).get("step"), int):
+            entries.append(cast(dict[str, object], entry))
+    return entries

@@ -1,0 +1,251 @@
+"""A reward model's folder → network, tokenizer and what its training says of its input.
+
+A reward model is a transformers model for sequence classification with one output, whole or as an
+adapter of peft on top of another model. Anything else is refused here, so that no reward ever comes
+from a head that was never trained.
+
+What a reward model's folder says of its training: `cai.json`, beside the weights.
+
+Other facts in the same file are kept: those here stand under the key `reward`.
+"""
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypedDict, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from cai.errors import TrainingError
+from cai.models.hf.loading import (
+    CONFIGS,
+    TOKENIZERS,
+    AdapterFacts,
+    Source,
+    device_of,
+    dtype_of,
+    is_adapter,
+    merged,
+    name_of,
+    plain_errors,
+    quiet,
+    read_adapter,
+    tokenizer_folder,
+    where_of,
+)
+from cai.models.hf.tokenizer import Tokenizer
+from cai.training.reward_model.network import Classifier, RewardNetwork
+from cai.training.reward_model.principles import RewardTemplate
+
+FILE = "cai.json"
+
+
+class NamedConstitution(BaseModel):
+    """Which constitution the labels were made with, and its principles' texts by id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    hash: str
+    principles: dict[str, str] = {}
+
+
+class RewardFacts(BaseModel):
+    """How the input of a reward model is made.
+
+    A conditioned one reads principles with every conversation, put there by `template`, the text of
+    a `reward` template; its hash is stored beside it and must be that of the text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    is_conditioned: bool = False
+    constitution: NamedConstitution | None = None
+    template: str | None = None
+    template_hash: str | None = None
+
+
+def write_facts(folder: str | Path, facts: RewardFacts) -> None:
+    """Puts the facts in the folder's `cai.json`, beside what else stands there.
+
+    Raises:
+        TrainingError: The facts say conditioned and have no template, or the file is damaged.
+    """
+    _check(Path(folder), facts)
+    content = _content(Path(folder)) | {"reward": facts.model_dump(mode="json")}
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    (Path(folder) / FILE).write_text(text, "utf-8")
+
+
+def read_facts(folder: str | Path) -> RewardFacts:
+    """The facts of that folder; those of a model that is not conditioned where it has none.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
+    found = _content(Path(folder)).get("reward")
+    if found is None:
+        return RewardFacts()
+    try:
+        facts = RewardFacts.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["reward", *map(str, first["loc"])])
+        raise TrainingError(
+            f"{Path(folder) / FILE}: {where}: {first['msg']}. Copy the file again from the "
+            "training, or train the model again."
+        ) from error
+    _check(Path(folder), facts)
+    return facts
+
+
+def _content(folder: Path) -> dict[str, object]:
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: cannot be read as JSON ({error}). Copy the file again from the training."
+        ) from error
+    if not isinstance(content, dict):
+        raise TrainingError(f"{path}: a mapping is wanted. Copy the file again from the training.")
+    return cast(dict[str, object], content)
+
+
+def _check(folder: Path, facts: RewardFacts) -> None:
+    if facts.is_conditioned != (facts.template is not None):
+        raise TrainingError(
+            f"{folder / FILE}: a conditioned reward model has a template, and no other has. "
+            "Give both or neither."
+        )
+    if facts.template is not None and facts.template_hash != RewardTemplate(facts.template).hash:
+        raise TrainingError(
+            f"{folder / FILE}: the template is not the one of the training, by its hash "
+            f"{facts.template_hash}. Put the old text back."
+        )
+
+
+_KIND = "reward model"
+_HEADS = ("score", "classifier")
+
+
+@dataclass(frozen=True, slots=True)
+class RewardCheckpoint:
+    """An opened reward model. `name` says all that can change a reward."""
+
+    name: str
+    network: RewardNetwork
+    tokenizer: Tokenizer
+    facts: RewardFacts
+
+
+class _Report(TypedDict):
+    missing_keys: Sequence[str]
+    mismatched_keys: Sequence[object]
+
+
+class _Opener(Protocol):
+    def from_pretrained(self, path: str, /, **arguments: object) -> tuple[Classifier, _Report]: ...
+
+
+_MODELS = cast(_Opener, AutoModelForSequenceClassification)
+
+
+def open_reward_checkpoint(source: Source) -> RewardCheckpoint:
+    """Reads configuration, tokenizer, weights and `cai.json`.
+
+    `source.path` may be the folder of an adapter, which says itself on which model it stands.
+
+    Raises:
+        ModelError: Something is missing or damaged.
+        TrainingError: It is no reward model, or it cannot read conversations.
+    """
+    folder = source.adapter or source.path
+    adapter: AdapterFacts | None = None
+    if source.adapter is not None or is_adapter(source.path):
+        adapter = _adapter(folder)
+        base = source.path if source.adapter is not None else adapter.base
+        source = replace(source, path=base, adapter=folder)
+    device, where = device_of(source.device), where_of(source)
+    with plain_errors(source, _KIND), quiet(is_local=Path(source.path).is_dir()):
+        config = CONFIGS.from_pretrained(source.path, **where)
+        facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
+        whole = cast(Mapping[str, object], config.to_dict())
+        if adapter is None:
+            _check_head(source.path, whole, config.num_labels)
+        dtype = dtype_of(source, facts, device)
+        tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where)
+        with _no_report():
+            model, report = _MODELS.from_pretrained(
+                source.path, num_labels=1, dtype=dtype, output_loading_info=True, **where
+            )
+        _check_weights(source.path, report, adapter)
+        if adapter is not None:
+            model = merged(model, folder)
+        context = cast(int | None, facts.get("max_position_embeddings"))
+        network = RewardNetwork(model, device, context)
+    if tokenizer.chat_template is None:
+        raise TrainingError(
+            f"{folder}: the reward model has no chat template, so it cannot read conversations. "
+            "Put the chat template it was trained with into the folder."
+        )
+    commit = cast(str | None, whole.get("_commit_hash"))
+    return RewardCheckpoint(name_of(source, commit, dtype), network, tokenizer, read_facts(folder))
+
+
+def _adapter(folder: str) -> AdapterFacts:
+    facts = read_adapter(folder)
+    if facts.task != "SEQ_CLS":
+        raise TrainingError(
+            f"{folder}: this adapter was trained for the task {facts.task}, and a reward model's "
+            "is SEQ_CLS. Give the folder that the training of a reward model wrote."
+        )
+    return facts
+
+
+def _check_head(path: str, config: Mapping[str, object], n_outputs: int | None) -> None:
+    kinds = [str(kind) for kind in cast(Sequence[object], config.get("architectures") or ())]
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        kind = ", ".join(kinds) or "a model of no named kind"
+        raise TrainingError(
+            f"{path}: this is {kind}, which has no reward head. Train a reward model from it "
+            "first, or give the folder of one."
+        )
+    if n_outputs != 1:
+        raise TrainingError(
+            f"{path}: the head has {n_outputs} outputs, and a reward model has one. Give a reward "
+            "model, not a classifier."
+        )
+
+
+def _check_weights(path: str, report: _Report, adapter: AdapterFacts | None) -> None:
+    """What the folder lacks would be random; an adapter may bring a head of its own."""
+    brought = tuple(adapter.replaced) if adapter else ()
+    lost = [
+        key
+        for key in report["missing_keys"]
+        if not (key.startswith(_HEADS) and key.partition(".")[0] in brought)
+    ]
+    if lost or report["mismatched_keys"]:
+        what = ", ".join(lost[:3]) or "weights of another shape"
+        raise TrainingError(
+            f"{path}: the weights do not make a whole reward model ({what} is missing or does not "
+            "fit). Copy the folder again, or train the model again."
+        )
+
+
+@contextmanager
+def _no_report() -> Generator[None]:
+    """No table of missing weights on the terminal: what is missing becomes an error of ours."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)

@@ -1,0 +1,122 @@
+"""The rewards of a GRPO or RLOO run opened together, as functions with their weights."""
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cai.constitution.schema import Principle
+from cai.engine.run_files import JsonValue
+from cai.methods.roles import Speaker, candidates
+from cai.runs.config import REWARD
+from cai.training.reward_model.model import RewardModel
+from cai.training.rewards.functions import TrainedReward, columns_of, score_rewards, win_rewards
+from cai.training.rewards.judge_thread import AskingRoom
+from cai.training.rewards.judges import DirectJudge, GroupJudge
+from cai.training.rewards.penalties import make_length_penalty, with_penalties
+from cai.training.rewards.spec import RewardChoice, TrainedChoice
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRewards:
+    """Reward functions with their weights, in TRL's order, and the room where judges are asked."""
+
+    functions: list[object]
+    weights: list[float]
+    room: AskingRoom | None
+
+
+@contextmanager
+def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]:
+    """The rewards, ready to be called; judges are asked through a journal in `folder`.
+
+    Raises:
+        CaiError: A reward model or a judge cannot be opened, or there is a cap and no price.
+    """
+    with ExitStack() as stack:
+        functions: list[object] = []
+        weights: list[float] = []
+        for each in choice.trained:
+            functions.append(_trained(each))
+            weights.append(each.weight)
+        room = _room(choice, folder)
+        if room is not None:
+            stack.enter_context(room)
+            _add_judged(choice, room, functions, weights)
+            _add_scored(choice, room, functions, weights)
+        penalties = choice.penalties
+        length = make_length_penalty(penalties.free_tokens, penalties.per_token)
+        functions, weights = with_penalties(
+            functions,
+            weights,
+            length=(penalties.length, length),
+            evasiveness=penalties.evasiveness,
+        )
+        yield OpenRewards(list(columns_of(functions, weights)), weights, room)
+
+
+def _trained(choice: TrainedChoice) -> TrainedReward:
+    model = RewardModel.load(choice.spec)
+    if not choice.statements:
+        model.check_statements(None)
+        return TrainedReward("reward_model", model.rewards)
+    model.check_statements(choice.statements)
+    return TrainedReward("reward_model", partial(model.rewards, statements=choice.statements))
+
+
+def _room(choice: RewardChoice, folder: Path) -> AskingRoom | None:
+    speakers = [*(choice.judge.judges if choice.judge else ())]
+    speakers += choice.score.judges if choice.score else ()
+    if choice.judge is not None and choice.judge.reference is not None:
+        speakers.append(choice.judge.reference)
+    if not speakers:
+        return None
+    recipe: dict[str, JsonValue] = {"method": REWARD, **choice.describe(), "seed": choice.seed}
+    models = [each.model for each in speakers]
+    return AskingRoom(folder, recipe, models, choice.caps, choice.prices, choice.concurrency)
+
+
+def _add_judged(
+    choice: RewardChoice, room: AskingRoom, functions: list[object], weights: list[float]
+) -> None:
+    asked = choice.judge
+    if asked is None:
+        return
+    reference = asked.reference
+    judge = GroupJudge(
+        [room.judge(each) for each in asked.judges],
+        asked.constitution,
+        asked.plan,
+        asked.group,
+        None if reference is None else _through(room, reference, "reference"),
+        choice.seed,
+    )
+    principles = candidates(asked.constitution, asked.plan.tags) if asked.apart else ()
+    functions += win_rewards(room, judge, [each.id for each in principles])
+    weights += _weights(asked.weight, principles)
+
+
+def _add_scored(
+    choice: RewardChoice, room: AskingRoom, functions: list[object], weights: list[float]
+) -> None:
+    asked = choice.score
+    if asked is None:
+        return
+    judges = [room.judge(each) for each in asked.judges]
+    judge = DirectJudge(judges, asked.constitution, asked.plan, choice.seed)
+    principles = candidates(asked.constitution, asked.plan.tags) if asked.apart else ()
+    functions += score_rewards(room, judge, [each.id for each in principles])
+    weights += _weights(asked.weight, principles)
+
+
+def _weights(whole: float, principles: Sequence[Principle]) -> list[float]:
+    """The whole weight shared out by the principles' own."""
+    if not principles:
+        return [whole]
+    total = sum(each.weight for each in principles)
+    return [whole * each.weight / total for each in principles]
+
+
+def _through(room: AskingRoom, speaker: Speaker, role: str) -> Speaker:
+    return Speaker(room.through(speaker.model, role), speaker.templates, speaker.sampling)

@@ -1,0 +1,195 @@
+"""Which rewards a GRPO or RLOO run has, as it was asked for; `opening.py` makes them.
+
+(a) trained reward models; (b) judges inside the group; (c) judges that score; each of the last two
+as one reward, or as one for each principle. Penalties come beside them.
+
+A reward model as it is named on the command line and in a recipe: `FOLDER`, or `FOLDER*0.5`.
+"""
+
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+from cai.constitution.schema import Constitution
+from cai.engine.budget import Caps, PriceList
+from cai.engine.run_files import JsonValue
+from cai.errors import TrainingError, UsageError
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.roles import Speaker, candidates
+from cai.models.hf.loading import fingerprint
+from cai.training.card import Feedback
+from cai.training.reward_model.principles import Statement
+from cai.training.rewards.judges import GroupPlan
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedChoice:
+    """A trained reward model by its folder or spec; `statements` for one that reads principles."""
+
+    spec: str
+    weight: float = 1.0
+    statements: tuple[Statement, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Says which weights the folder holds now; "" for a name on the hub."""
+        folder = Path(self.spec.removeprefix("hf:").partition("?")[0])
+        return fingerprint(folder) if folder.is_dir() else ""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeChoice:
+    """Judges in the group under a constitution.
+
+    `apart` makes each principle a reward of its own, weighted as the constitution says.
+    `reference` answers each prompt once, and completions are compared with its answer.
+    """
+
+    judges: tuple[Speaker, ...]
+    constitution: Constitution
+    plan: JudgePlan = JudgePlan()
+    group: GroupPlan = GroupPlan()
+    weight: float = 1.0
+    apart: bool = False
+    reference: Speaker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChoice:
+    """Judges that score a completion alone; `apart` as in `JudgeChoice`."""
+
+    judges: tuple[Speaker, ...]
+    constitution: Constitution
+    plan: ScorePlan = ScorePlan()
+    weight: float = 1.0
+    apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Penalties:
+    """Weights of the penalties, 0 for none; they are logged always.
+
+    A length penalty takes `per_token` for each token above `free_tokens`, at most 1.
+    """
+
+    length: float = 0.0
+    free_tokens: int = 256
+    per_token: float = 0.01
+    evasiveness: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RewardChoice:
+    """All rewards of a run, and how judges are asked."""
+
+    trained: tuple[TrainedChoice, ...] = ()
+    judge: JudgeChoice | None = None
+    score: ScoreChoice | None = None
+    penalties: Penalties = Penalties()
+    caps: Caps = Caps()
+    prices: PriceList = field(default_factory=PriceList)
+    concurrency: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Finds out before anything is loaded whether there is something to be rewarded for.
+
+        Raises:
+            TrainingError: There is no reward.
+            UsageError: A plan does not fit its constitution.
+        """
+        if not self.trained and self.judge is None and self.score is None:
+            raise TrainingError(
+                "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL, "
+                "or several of them."
+            )
+        if self.judge is not None:
+            self.judge.plan.check((), self.judge.constitution)
+            if self.judge.apart and self.judge.plan.n_principles is not None:
+                raise TrainingError(
+                    "Each principle is to be a reward of its own, and a drawn principle has none "
+                    "where another is drawn. Judge under all of them, or not apart."
+                )
+        if self.score is not None:
+            candidates(self.score.constitution, self.score.plan.tags)
+
+    def in_words(self) -> str:
+        """The rewards for people, with their weights where they are not 1."""
+        named = [(f"reward model {each.spec}", each.weight) for each in self.trained]
+        named += [("judge in the group", self.judge.weight)] if self.judge else []
+        named += [("score", self.score.weight)] if self.score else []
+        named += [("length penalty", self.penalties.length)] if self.penalties.length else []
+        if self.penalties.evasiveness:
+            named.append(("evasiveness penalty", self.penalties.evasiveness))
+        return ", ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in named)
+
+    def feedback(self) -> Feedback:
+        """The judges of the rewards and what they judge by; of reward models their cards tell."""
+        choices = [each for each in (self.judge, self.score) if each is not None]
+        if not choices:
+            return Feedback()
+        constitution = choices[0].constitution
+        principles = candidates(constitution, choices[0].plan.tags)
+        judges = {one.model.name for each in choices for one in each.judges}
+        return Feedback(
+            constitution=f"{constitution.name} {constitution.version}".strip(),
+            constitution_hash=constitution.hash,
+            principles=[each.id for each in principles],
+            judges=sorted(judges),
+        )
+
+    def describe(self) -> dict[str, JsonValue]:
+        """What decides the rewards, as JSON."""
+        found: dict[str, JsonValue] = {}
+        if self.trained:
+            found["reward_models"] = [
+                {
+                    "spec": each.spec,
+                    "weights": each.hash,
+                    "weight": each.weight,
+                    "principles": [
+                        f"{'not:' if one.is_negated else ''}{one.principle_id}"
+                        for one in each.statements
+                    ],
+                }
+                for each in self.trained
+            ]
+        for name, choice in (("judge", self.judge), ("score", self.score)):
+            if choice is not None:
+                found[name] = {
+                    "models": [each.model.name for each in choice.judges],
+                    "constitution": choice.constitution.name,
+                    "hash": choice.constitution.hash,
+                    "tags": list(choice.plan.tags),
+                    "weight": choice.weight,
+                    "apart": choice.apart,
+                    "plan": repr(choice.plan),
+                }
+        if self.judge is not None:
+            reference = self.judge.reference
+            found["opponents"] = self.judge.group.opponents
+            found["reference"] = None if reference is None else reference.model.name
+        penalties = self.penalties
+        found["penalties"] = {"length": penalties.length, "evasiveness": penalties.evasiveness}
+        if penalties.length:
+            found["free_tokens"] = penalties.free_tokens
+        return found
+
+
+def weighted(named: str) -> tuple[str, float]:
+    """The reward model's folder or name, and its weight, 1 where none is given.
+
+    Raises:
+        UsageError: What stands after the star is no number.
+    """
+    spec, star, weight = named.partition("*")
+    try:
+        number = float(weight) if star else 1.0
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number) or not spec:
+        raise UsageError(
+            f"The reward model {named!r}: {weight!r} is no weight. Write {spec or 'FOLDER'}*0.5."
+        )
+    return spec, number
