@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from server import LocalServer
-from serving import CallCai, Ended, serving
+from openai_server import LocalServer
+from reward_server import CallCai, Ended, serving
 
 from cai.cli.main import run
 

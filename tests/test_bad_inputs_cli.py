@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import LocalServer
-from serving import CallCai, Ended, spec, write_prompts
+from openai_server import LocalServer
+from reward_server import CallCai, Ended, spec, write_prompts
 
 FOLDER = Path(__file__).parents[1].parent / "shared" / "data" / "bad_inputs"
 ADAPTED = {"prompts/missing_prompt.jsonl": "accept"}

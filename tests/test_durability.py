@@ -13,7 +13,7 @@ from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from serving import start_cai, write_prompts
+from reward_server import start_cai, write_prompts
 from simulated_server import SimulatedServer, simulated, wait_until
 
 from cai.engine.run_folder import RunFolder

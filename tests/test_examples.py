@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from server import LocalServer
-from serving import MAIN
+from openai_server import LocalServer
+from reward_server import MAIN
 
 from cai.constitution.lint import check_constitution
 from cai.constitution.loader import load_constitution

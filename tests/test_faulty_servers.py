@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from serving import Ended, start_cai
+from reward_server import Ended, start_cai
 from simulated_server import RED_TEAM, SimulatedServer, needs_dialogues, simulated, wait_until
 
 from cai.run import Run

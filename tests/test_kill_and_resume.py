@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from judging_servers import both
-from server import Json, Received
-from serving import serving, spec, start_cai, told_by_request, write_prompts
+from openai_server import Json, Received
+from reward_server import serving, spec, start_cai, told_by_request, write_prompts
 from small_runs import write_rows
 
 from cai.engine.run_folder import RunFolder

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from serving import write_prompts
+from reward_server import write_prompts
 
 import cai
 from cai.errors import ExportError, JournalError, SourceError

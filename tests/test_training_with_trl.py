@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import write_prompts
+from reward_server import write_prompts
 from tiny import save_tiny_model
 
 import cai

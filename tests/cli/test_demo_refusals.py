@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from serving import CallCai
+from reward_server import CallCai
 
 from cai.models.registry import embedded_folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from serving import MAIN, CallCai
+from reward_server import MAIN, CallCai
 
 from cai.cli.main import cli
 

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from serving import CallCai, Ended
+from reward_server import CallCai, Ended
 from tiny import save_tiny_model
 from tiny_rewards import save_reward_model
 from train_files import rl_settings, settings, write_data, write_rows

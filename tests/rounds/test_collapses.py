@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from judging_servers import both, shown
-from series import run_series, write_series
-from server import Json, LocalServer, Received
-from serving import serving, spec
+from openai_server import Json, LocalServer, Received
+from reward_server import serving, spec
+from small_rounds import run_series, write_series
 
 from cai.methods.revision_flags import is_refusal
 from cai.models.registry import embedded_folder

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from reward_server import write_prompts
 from rich.console import Console
-from serving import write_prompts
 from tiny import save_tiny_model
 
 from cai.constitution.loader import load_constitution

@@ -1,0 +1,78 @@
+"""Local servers for commands that block, and what such commands are given."""
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from openai_server import Json, LocalServer, Received, Replier, Reply, chat
+
+MAIN = "from cai.cli.main import main; main()"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+CallCai = Callable[..., Ended]
+
+
+def told_by_request(received: Received) -> Json:
+    """An answer that is a function of messages and seed, as that of a real model may be."""
+    asked = json.dumps([received.body["messages"], received.body.get("seed")])
+    digest = hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()
+    return chat(f"I would keep the lamp dry: {digest}, naïve 👍.")
+
+
+@contextmanager
+def serving(reply: Replier | Reply = told_by_request) -> Generator[LocalServer]:
+    """A server in a thread of its own; it has the model `tiny`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = LocalServer(reply)
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def spec(server: LocalServer, name: str = "tiny") -> str:
+    """How the command line names the model of that server."""
+    return f"openai:{name}@{server.url}"
+
+
+def write_prompts(path: Path, n: int) -> Path:
+    """A JSONL file of n prompts with the ids request-0, request-1 …"""
+    rows = [{"id": f"request-{i}", "prompt": f"How do I mend lamp number {i}?"} for i in range(n)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def start_cai(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    """`cai` with these arguments as a process of its own, begun in that folder."""
+    source = str(Path(__file__).parents[2] / "src")
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
