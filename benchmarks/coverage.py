@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import expit
 
 from cai.evaluation.policies.matchups import Match, Matches, MatchOutcome
 from cai.evaluation.policies.ratings import POINTS, ratings
 from cai.evaluation.policies.win_rates import win_rates
 from cai.evaluation.stats.bootstrap import Estimate
-from cai.evaluation.stats.length_control import fit_curve, sigmoid
-from cai.evaluation.stats.sample_size import planned_spread
-from cai.evaluation.stats.sequential import Betting
+from cai.evaluation.stats.length_control import fit_logistic_curve
+from cai.evaluation.stats.sample_size import planned_variance
+from cai.evaluation.stats.sequential import SequentialTest
 
 N_PROMPTS = (30, 100, 400)
 RATES = (0.5, 0.7, 0.9)
@@ -52,15 +53,15 @@ class World:
         low, high = -10.0, 10.0
         for _ in range(60):
             middle = (low + high) / 2
-            is_low = float(sigmoid(middle + PULL * RATIOS).mean()) < self.rate
+            is_low = float(expit(middle + PULL * RATIOS).mean()) < self.rate
             low, high = (middle, high) if is_low else (low, middle)
         return (low + high) / 2
 
     @property
     def truths(self) -> tuple[float, float, float]:
         """Win rate, mean probability, and win rate at equal length."""
-        expected = (1 - self.ties) * sigmoid(self.start + PULL * RATIOS) + self.ties / 2
-        curve = fit_curve(RATIOS, expected)
+        expected = (1 - self.ties) * expit(self.start + PULL * RATIOS) + self.ties / 2
+        curve = fit_logistic_curve(RATIOS, expected)
         assert curve is not None, "the expected outcomes are smooth"
         rate = float(expected.mean())
         surer = sum(SURENESS) / 2
@@ -125,7 +126,7 @@ def holds(estimate: Estimate | None, truth: float) -> bool | None:
 def drawn_matches(rng: np.random.Generator, start: float, ties: float, n_prompts: int) -> Matches:
     shape = (n_prompts, N_RESPONSES)
     ratios = rng.normal(LONGER, SPREAD, shape)
-    is_won = draws_together(rng, shape) < sigmoid(start + PULL * ratios)
+    is_won = draws_together(rng, shape) < expit(start + PULL * ratios)
     is_tie = rng.random(shape) < ties
     sure = rng.uniform(*SURENESS, shape)
     matches = Matches()
@@ -217,7 +218,7 @@ def scores(rng: np.random.Generator, rate: float, ties: float) -> np.ndarray:
 
 def decided_at(alpha: float, rate: float, ties: float, time: int) -> tuple[int, str] | None:
     """After how many prompts, and for which side."""
-    test = Betting(alpha)
+    test = SequentialTest(alpha)
     for score in scores(np.random.default_rng((time, round(100 * rate))), rate, ties).tolist():
         test.add(score)
         if test.side is not None:
@@ -231,8 +232,8 @@ def fixed_size(alpha: float, rate: float, ties: float) -> str:
         return ""
     z = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(0.8)
     difference = (1 - ties) * (rate - 0.5)
-    spread = planned_spread(ties) - difference**2
-    return str(math.ceil(z**2 * spread / difference**2))
+    variance = planned_variance(ties) - difference**2
+    return str(math.ceil(z**2 * variance / difference**2))
 
 
 def peeking(times: int) -> str:

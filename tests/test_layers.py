@@ -36,9 +36,14 @@ FLOORS = {
 }
 HEAVY = {
     "accelerate", "choix", "datasets", "datasketch", "huggingface_hub", "matplotlib", "peft",
-    "pyarrow", "safetensors", "scipy", "tokenizers", "torch", "transformers", "trl",
+    "pyarrow", "safetensors", "scipy", "sklearn", "statsmodels", "tokenizers", "torch",
+    "transformers", "trl",
 }  # fmt: skip
 HEAVY_FILES = {
+    "cai.evaluation.stats.bootstrap",
+    "cai.evaluation.stats.bradley_terry",
+    "cai.evaluation.stats.calibration",
+    "cai.evaluation.stats.length_control",
     "cai.export.dedup",
     "cai.export.parquet_schema",
     "cai.models.hf.continuous_batching",
@@ -63,6 +68,7 @@ HEAVY_FILES = {
     "cai.training.lora",
     "cai.training.base_model",
     "cai.training.reward_model.checkpoint",
+    "cai.training.reward_model.evaluate",
     "cai.training.reward_model.network",
     "cai.training.soft_losses",
     "cai.training.trl",

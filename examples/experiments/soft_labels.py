@@ -8,8 +8,9 @@ Bai et al. 2022, arXiv:2212.08073, §4.1; Lee et al. 2023, arXiv:2309.00267, §2
 import numpy as np
 from experiment import POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of
+from scipy.special import expit
 
-from cai.evaluation.stats.calibration import ece, logistic
+from cai.evaluation.stats.calibration import ece
 from cai.testbed.feedback import Preference, by_truth
 from cai.testbed.metrics import draw_prompts, policy_samples
 from cai.training.plan import LabelKind, LabelPlan
@@ -74,7 +75,7 @@ def reward_figures(model: RewardModel, pairs: list[Preference]) -> Figures:
         for better, worse in zip(rewards[::2], rewards[1::2], strict=True)
         if better is not None and worse is not None
     ]
-    probabilities = np.array([logistic(each) for each in differences])
+    probabilities = expit(np.array(differences))
     gap = ece(probabilities, np.ones(len(differences), dtype=bool))
     assert gap is not None, "some pairs have a right answer"
     return {"right": float(np.mean(probabilities > 0.5)), "ece": gap}

@@ -10,7 +10,7 @@ from cai.errors import TrainingError
 from cai.export.rows import Pair
 from cai.training.data.load import TrainingData
 from cai.training.data.rows import Provenance, TrainingRow
-from cai.training.plan import LabelPlan, tempered
+from cai.training.plan import LabelPlan, apply_temperature
 from cai.types import user_prompt
 
 with warnings.catch_warnings():
@@ -33,23 +33,27 @@ def rows_of(confidences: tuple[float, ...]) -> tuple[TrainingRow, ...]:
 
 
 def test_at_temperature_one_a_probability_stays_what_it_is():
-    assert [tempered(p, 1) for p in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
+    assert [apply_temperature(p, 1) for p in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
 
 
 def test_a_temperature_divides_the_logit():
     """The logit of 0.75 is log 3: at T = ½ it is log 9, and σ of that 0.9; at 2, √3 / (1 + √3)."""
-    assert tempered(0.75, 0.5) == pytest.approx(0.9)
-    assert tempered(0.75, 2) == pytest.approx(math.sqrt(3) / (1 + math.sqrt(3)))
+    assert apply_temperature(0.75, 0.5) == pytest.approx(0.9)
+    assert apply_temperature(0.75, 2) == pytest.approx(math.sqrt(3) / (1 + math.sqrt(3)))
 
 
 @pytest.mark.parametrize("temperature", [0.25, 0.5, 3.0])
 def test_temperatures_keep_certainties_halves_and_sides(temperature: float):
-    assert tempered(0.0, temperature) == 0
-    assert tempered(1.0, temperature) == 1
-    assert tempered(0.5, temperature) == 0.5
+    assert apply_temperature(0.0, temperature) == 0
+    assert apply_temperature(1.0, temperature) == 1
+    assert apply_temperature(0.5, temperature) == 0.5
     for p in (0.1, 0.7, 0.95):
-        assert tempered(1 - p, temperature) == pytest.approx(1 - tempered(p, temperature))
-        assert tempered(tempered(p, temperature), 1 / temperature) == pytest.approx(p)
+        assert apply_temperature(1 - p, temperature) == pytest.approx(
+            1 - apply_temperature(p, temperature)
+        )
+        assert apply_temperature(
+            apply_temperature(p, temperature), 1 / temperature
+        ) == pytest.approx(p)
 
 
 def test_targets_of_each_kind():

@@ -9,7 +9,7 @@ import numpy as np
 
 from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
-from cai.evaluation.stats.bootstrap import Estimate, bootstrap, sums_by_unit, unit_of
+from cai.evaluation.stats.bootstrap import Estimate, bootstrap_interval, sums_by_unit, unit_of
 from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
 from cai.report import charts, runs
 from cai.report.examples import Best, lot
@@ -40,7 +40,7 @@ class Means:
             return None
         units, values = np.array(self.units, np.int64), np.array(self.values, np.float64)
         sums = sums_by_unit(units, np.column_stack((values, np.ones(len(values)))))
-        found = bootstrap(sums, lambda rows: rows[:, 0] / rows[:, 1], seed=0)
+        found = bootstrap_interval(sums, lambda rows: rows[:, 0] / rows[:, 1], seed=0)
         mean = float(values.mean())
         return Estimate(mean, len(values), *(found or (None, None)))
 

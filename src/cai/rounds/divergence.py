@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cai.errors import CaiError
-from cai.evaluation.stats.bootstrap import Estimate, Floats, bootstrap
+from cai.evaluation.stats.bootstrap import Estimate, Floats, bootstrap_interval
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.models.registry import parse_spec
 from cai.training.base_model import Start, open_start
@@ -85,7 +85,7 @@ def _others(spec: str, own: Start, samples: Sequence[Sampled], seed: int) -> Flo
 def _mean(sums: Floats, weights: Floats, seed: int) -> Estimate:
     """The sum over the sum of the weights, with an interval over responses."""
     rows = np.column_stack((sums, weights))
-    interval = bootstrap(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
+    interval = bootstrap_interval(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
     low, high = interval or (None, None)
     return Estimate(float(sums.sum() / weights.sum()), len(sums), low, high)
 

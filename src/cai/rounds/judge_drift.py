@@ -9,7 +9,7 @@ from cai.engine.run_folder import RunFolder
 from cai.evaluation.policies.matchups import Contests
 from cai.evaluation.stats.bootstrap import (
     Estimate,
-    bootstrap,
+    bootstrap_interval,
     share_estimate,
     sums_by_unit,
     unit_of,
@@ -86,6 +86,6 @@ def _difference(one: _Scores, other: _Scores, seed: int) -> Estimate | None:
     units = np.array([one[id][0] for id in shared])
     less = np.array([one[id][1] - other[id][1] for id in shared])
     sums = sums_by_unit(units, np.column_stack((less, np.ones(len(less)))))
-    interval = bootstrap(sums, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
+    interval = bootstrap_interval(sums, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
     low, high = interval or (None, None)
     return Estimate(float(less.mean()), len(less), low, high)

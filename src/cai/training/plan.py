@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from cai.errors import TrainingError
 from cai.evaluation.rules import Rule
-from cai.evaluation.stats.calibration import tempered
+from cai.evaluation.stats.calibration import apply_temperature
 from cai.training.monitor.monitor import DEFAULT_RULES
 
 
@@ -91,7 +91,7 @@ class LabelPlan:
 
     def target(self, probability: float) -> float:
         """The target in [0, 1] before smoothing; of a drawn label the probability of a 1."""
-        return 1.0 if self.kind == "hard" else tempered(probability, self.temperature)
+        return 1.0 if self.kind == "hard" else apply_temperature(probability, self.temperature)
 
     def describe(self) -> str:
         parts = [f"{self.kind} labels"]

@@ -9,7 +9,7 @@ from made_evaluations import evaluated, judge_by_worth, policy, worths
 from cai.evaluation.policies.judging import FIRST_LOOK
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.results import Evaluation
-from cai.evaluation.stats.sequential import Betting, share_of_error
+from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 
 STOPPING = EvaluationPlan(error_rate=0.05)
 REMARK = (
@@ -105,7 +105,7 @@ async def test_three_pairs_share_the_error_and_all_must_be_decided(tmp_path: Pat
     found = await evaluated(tmp_path / "out", entrants, n, STOPPING, judge_by_worth())
     assert [rate.n for rate in found.win_rates] == [n] * 3
     assert "between a and b: they may be equal" in found.remarks[0]
-    bet = Betting(share_of_error(0.05, 3))
+    bet = SequentialTest(bonferroni(0.05, 3))
     for _ in range(n):
         bet.add(1.0)
     low, high = bet.interval()

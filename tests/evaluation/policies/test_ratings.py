@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from cai.errors import EvaluationError
 from cai.evaluation.policies.matchups import Matches
 from cai.evaluation.policies.ratings import POINTS, Rating, ratings
-from cai.evaluation.stats.bradley_terry import Schedule, strengths, strengths_of_each
 
 TEN = [f"round {i}" for i in range(10)]
 
@@ -83,14 +82,6 @@ def test_ten_policies_have_the_ratings_of_the_library_and_of_a_direct_maximisati
 
     direct = minimize(loss, np.zeros(9), method="BFGS", options={"gtol": 1e-7}).x
     assert found[1:] == pytest.approx(direct, abs=1e-4)
-
-
-def test_many_tables_at_once_are_fitted_as_one_by_one():
-    schedule = Schedule(4, [(0, 1), (1, 2), (2, 3), (0, 3)])
-    rows = np.random.default_rng(0).integers(1, 30, (50, 8)).astype(np.float64)
-    together = strengths_of_each(schedule, rows)
-    for row, found in zip(rows, together, strict=True):
-        assert strengths(schedule.matrix(row))[1:] == pytest.approx(found, abs=1e-6)
 
 
 def test_who_never_met_the_anchor_nor_who_met_it_has_no_rating():

@@ -18,18 +18,18 @@ from cai.evaluation.stats.bootstrap import (
     share_estimate,
 )
 from cai.evaluation.stats.calibration import (
-    HIGHEST,
-    LOWEST,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     NO_SIDE,
     Bin,
     accuracy_points,
+    apply_temperature,
     brier,
     calibration_curve,
     confusion_rows,
     ece,
     ece_by_side,
     fit_temperature,
-    tempered,
 )
 from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
 
@@ -116,9 +116,9 @@ class Series:
         if not (np.abs(sided.p_a - 0.5) > _SIDELESS).any():
             return None
         found = fit_temperature(sided.p_a.tolist(), is_a.tolist())
-        if not 1.01 * LOWEST < found < 0.99 * HIGHEST:
+        if not 1.01 * MIN_TEMPERATURE < found < 0.99 * MAX_TEMPERATURE:
             return None
-        error = ece(np.array([tempered(p, found) for p in sided.p_a.tolist()]), is_a)
+        error = ece(np.array([apply_temperature(p, found) for p in sided.p_a.tolist()]), is_a)
         assert error is not None, "there are pairs"
         return Tempering(found, error)
 

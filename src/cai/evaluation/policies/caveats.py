@@ -10,7 +10,7 @@ from cai.evaluation.policies.matchups import READABLE, Matches
 from cai.evaluation.policies.plan import EvaluationPlan, Judging
 from cai.evaluation.policies.responses import Answers
 from cai.evaluation.policies.win_rates import WinRate, points, readable
-from cai.evaluation.stats.sample_size import advice, seen_spread
+from cai.evaluation.stats.sample_size import describe_sample_size, observed_variance
 from cai.runs.shared_budget import Accounts
 
 
@@ -59,15 +59,15 @@ def own_judges(answers: Answers, judging: Judging) -> Iterator[str]:
 
 def _of_size(matches: Matches, half_width: float) -> Iterator[str]:
     """About the pair whose rate is least sure."""
-    spreads: list[tuple[float, int]] = []
+    variances: list[tuple[float, int]] = []
     for first, second in matches.pairs:
         table = readable(matches.of(second, first))
-        spread = seen_spread(points(table), table.units) if len(table) else None
-        if spread:
-            spreads.append((spread, len(np.unique(table.units))))
-    if spreads:
-        spread, n_prompts = max(spreads)
-        yield advice(n_prompts, spread, half_width)
+        variance = observed_variance(points(table), table.units) if len(table) else None
+        if variance:
+            variances.append((variance, len(np.unique(table.units))))
+    if variances:
+        variance, n_prompts = max(variances)
+        yield describe_sample_size(n_prompts, variance, half_width)
 
 
 def _of_rate(rate: WinRate) -> Iterator[str]:

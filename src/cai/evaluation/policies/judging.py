@@ -30,7 +30,7 @@ from cai.evaluation.policies.responses import Answers
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate, win_rates
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate, unit_of
-from cai.evaluation.stats.sequential import Betting, share_of_error
+from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 from cai.methods.judging.pointwise import Scored, ScorePlan
 from cai.methods.judging.verdict import Candidate, Verdict
 from cai.runs.config import described_source
@@ -289,15 +289,15 @@ async def judge_until_decided(
 
 def _bets(
     contests: Contests, verdicts: Mapping[str, Verdict], n: int, error_rate: float
-) -> dict[tuple[str, str], Betting]:
+) -> dict[tuple[str, str], SequentialTest]:
     """A test for each pair; each is fed one score a prompt, in the order of the prompts."""
     scores: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in contests.all(n):
         score = _score(each.match(verdicts.get(each.id)))
         if score is not None:
             scores[each.first, each.second][each.unit].append(score)
-    alpha = share_of_error(error_rate, len(contests.pairs))
-    bets = {pair: Betting(alpha) for pair in contests.pairs}
+    alpha = bonferroni(error_rate, len(contests.pairs))
+    bets = {pair: SequentialTest(alpha) for pair in contests.pairs}
     for pair, by_unit in scores.items():
         for several in by_unit.values():
             bets[pair].add(sum(several) / len(several))
@@ -311,7 +311,7 @@ def _score(match: Match) -> float | None:
     return {"a": 0.0, "b": 1.0}.get(match.outcome, 0.5)
 
 
-def _anytime(found: WinRate, bets: Mapping[tuple[str, str], Betting]) -> WinRate:
+def _anytime(found: WinRate, bets: Mapping[tuple[str, str], SequentialTest]) -> WinRate:
     low, high = bets[found.opponent, found.policy].interval()
     return replace(_bare_all(found), rate=found.rate and replace(found.rate, low=low, high=high))
 

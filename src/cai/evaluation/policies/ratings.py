@@ -9,8 +9,13 @@ import numpy as np
 from cai.errors import EvaluationError
 from cai.evaluation.policies.matchups import Matches, MatchTable
 from cai.evaluation.policies.win_rates import points, readable
-from cai.evaluation.stats.bootstrap import Floats, Interval, bootstrap_all
-from cai.evaluation.stats.bradley_terry import Schedule, reaches, strengths, strengths_of_each
+from cai.evaluation.stats.bootstrap import Floats, Interval, bootstrap_intervals
+from cai.evaluation.stats.bradley_terry import (
+    ComparisonGraph,
+    component_of,
+    fit_strengths,
+    fit_strengths_batch,
+)
 
 POINTS = 400 / math.log(10)
 """Points of Elo in one unit of log-odds."""
@@ -40,8 +45,8 @@ def ratings(
     """One of each policy, in their order. A tie is half a win for each.
 
     The strengths are those of greatest likelihood. Where a policy would be infinitely strong or
-    weak there are none, and the prior of `Schedule.prior` is added to all, as it always is to what
-    is drawn again for the intervals.
+    weak there are none, and `ComparisonGraph.prior` is added to all, as it always is to the
+    resamples of the intervals.
 
     Raises:
         EvaluationError: The anchor is not one of the policies.
@@ -53,12 +58,12 @@ def ratings(
         )
     tables = _tables(matches, set(policies))
     connected = _connected(anchor, policies, tables)
-    schedule = Schedule(
+    graph = ComparisonGraph(
         len(connected),
         [(connected.index(a), connected.index(b)) for a, b in tables if a in connected],
     )
     met = {pair: table for pair, table in tables.items() if pair[0] in connected}
-    found = _rated(schedule, _rows(list(met.values())), seed) if met else []
+    found = _rated(graph, _rows(list(met.values())), seed) if met else []
     by_name = {anchor: (0.0, None), **dict(zip(connected[1:], found, strict=True))}
     counted = {name: sum(len(t) for pair, t in tables.items() if name in pair) for name in policies}
     return tuple(
@@ -86,7 +91,7 @@ def _connected(
     for a, b in tables:
         i, j = policies.index(a), policies.index(b)
         links[i, j] = links[j, i] = True
-    near = reaches(links)[policies.index(anchor)]
+    near = component_of(policies.index(anchor), links)
     reached = [name for name, is_near in zip(policies, near, strict=True) if is_near]
     return [anchor, *(name for name in reached if name != anchor)]
 
@@ -108,22 +113,21 @@ def _rows(tables: Sequence[MatchTable]) -> Floats:
 
 
 def _rated(
-    schedule: Schedule, rows: Floats, seed: int
+    graph: ComparisonGraph, rows: Floats, seed: int
 ) -> list[tuple[float | None, Interval | None]]:
     """The rating and the interval of each player but the first."""
 
     def figures(sums: Floats) -> Floats:
-        return POINTS * strengths_of_each(schedule, sums + schedule.prior)
+        return POINTS * fit_strengths_batch(graph, sums + graph.prior)
 
     wins = rows.sum(axis=0)
-    above = reaches(schedule.matrix(wins) > 0)
-    is_bounded = above[0] & above[:, 0]
-    prior = 0 if above.all() else schedule.prior
+    is_bounded = component_of(0, graph.win_matrix(wins) > 0)
+    prior = 0 if is_bounded.all() else graph.prior
     try:
-        values = POINTS * strengths(schedule.matrix(wins + prior))[1:]
+        values = POINTS * fit_strengths(graph.win_matrix(wins + prior))[1:]
     except (RuntimeError, ValueError):  # how the library says that it found none
-        return [(None, None)] * (schedule.n - 1)
-    intervals = bootstrap_all(rows, figures, seed)
+        return [(None, None)] * (graph.n - 1)
+    intervals = bootstrap_intervals(rows, figures, seed)
     return [
         (float(value), interval if bounded else None)
         for value, interval, bounded in zip(values, intervals, is_bounded[1:], strict=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from cai.evaluation.policies.matchups import OUTCOMES, READABLE, Matches, MatchOutcome, MatchTable
 from cai.evaluation.stats.bootstrap import Estimate, Floats, share_estimate
-from cai.evaluation.stats.length_control import length_controlled
+from cai.evaluation.stats.length_control import length_controlled_win_rate
 
 _POINTS = np.array([1.0, 0.0, 0.5, 0.5, 0.5])  # of each readable outcome, to the first policy
 
@@ -69,7 +69,7 @@ def _win_rate(policy: str, opponent: str, table: MatchTable, seed: int) -> WinRa
         outcomes=dict(zip(OUTCOMES, counts, strict=True)),
         rate=share_estimate(points(read), np.ones(len(read)), read.units, seed),
         probability=_mean_probability(read, seed),
-        length_controlled=length_controlled(read.units, points(read), read.lengths, seed),
+        length_controlled=length_controlled_win_rate(read.units, points(read), read.lengths, seed),
         longer=float(is_longer.mean()) if len(table) else None,
     )
 

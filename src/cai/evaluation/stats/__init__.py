@@ -1,0 +1,1 @@
+"""The mathematics of evaluations: intervals, tests, ratings, calibration and sample sizes."""

@@ -1,112 +1,54 @@
-"""Figures with 95 % intervals, by resampling whole prompts.
+"""Estimates with 95 % confidence intervals, by resampling whole prompts.
 
-The bootstrap of Efron 1979, Annals of Statistics 7, over clusters: what is drawn again with
-replacement are the prompts, each with all its pairs, since pairs of one prompt are not independent.
-`bca` makes the interval of what is drawn. Where all pairs are of one prompt its pairs are drawn,
-and the interval holds for that prompt alone. Numpy is imported above: only what evaluates imports
-this file.
+The bootstrap of Efron 1979, Annals of Statistics 7, over clusters: prompts are drawn with
+replacement, each with all its pairs, since pairs of one prompt are not independent. The limits are
+bias-corrected and accelerated: BCa of Efron 1987, Journal of the American Statistical Association
+82, which is right where a statistic is skewed, as a share near 1 is. For n clusters the normal
+quantile is replaced by that of Student's t on n − 1 degrees of freedom times √(n / (n − 1)), the
+expanded percentile of Hesterberg 2015, The American Statistician 69: plain percentiles are too
+narrow by that factor.
 
-The interval that resampled figures give: bias-corrected, accelerated, and widened for few units.
+`scipy.stats.bootstrap` resamples single observations, calls the statistic on the rows of every
+resample and does not expand the percentile; it has no clusters. Here a statistic is a function of
+sums, so a resample is a vector of counts times a matrix. On unclustered data the two agree, which
+a test checks.
 
-BCa of Efron 1987, Journal of the American Statistical Association 82, which is right where a figure
-is skewed, as a share near 1 is. For n units the normal quantile gives way to that of Student's t on
-n − 1 degrees times √(n / (n − 1)), the expanded percentile of Hesterberg 2015, The American
-Statistician 69: plain percentiles are too narrow by as much.
+Where all pairs are of one prompt its pairs are drawn, and the interval holds for that prompt alone.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from cai.types import Prompt, content_hash
 
-LEVEL = 0.95
-
-_NORMAL = NormalDist()
-_LEAST = 1e-4  # no quantile of 2,000 resamples further out means anything
-_MOST_BIAS = 1.0  # standard errors; more of it comes of too few distinct resamples
-_MOST_SKEW = 0.2
-
-
-def bca_interval(
-    value: float,
-    resampled: NDArray[np.float64],
-    left_out: NDArray[np.float64],
-    counts: NDArray[np.int64],
-) -> tuple[float, float]:
-    """The 95 % interval around `value`, from `resampled` figures.
-
-    `left_out` are the figures without one unit each, `counts` for how many units each stands.
-    Neither array has a nan.
-    """
-    z = expanded_quantile(int(counts.sum()))
-    bias, skew = _bias(value, resampled), _skew(left_out, counts)
-    low, high = (
-        100 * min(max(_NORMAL.cdf(_shifted(bias, skew, each)), _LEAST), 1 - _LEAST)
-        for each in (-z, z)
-    )
-    found = np.percentile(resampled, [low, high])
-    return float(found[0]), float(found[1])
-
-
-def expanded_quantile(n: int) -> float:
-    """√(n / (n − 1)) times the 97.5 % quantile of t on n − 1 degrees, from 1.96 upward.
-
-    The quantile is the series of Cornish and Fisher to the third order, whose error is below 0.01
-    from five degrees on.
-    """
-    z, v = _NORMAL.inv_cdf((1 + LEVEL) / 2), max(n - 1, 1)
-    series = (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    )
-    return series * ((v + 1) / v) ** 0.5
-
-
-def _bias(value: float, resampled: NDArray[np.float64]) -> float:
-    """The normal quantile of the share of resamples below the figure; equal ones count half."""
-    near = 1e-12 * max(1.0, abs(value))
-    below = float((resampled < value - near).mean())
-    equal = float((np.abs(resampled - value) <= near).mean())
-    share = min(max(below + equal / 2, _LEAST), 1 - _LEAST)
-    return min(max(_NORMAL.inv_cdf(share), -_MOST_BIAS), _MOST_BIAS)
-
-
-def _skew(left_out: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
-    """The acceleration: a sixth of the skewness of what each unit does to the figure."""
-    pulls = np.average(left_out, weights=counts) - left_out
-    spread = float((counts * pulls**2).sum())
-    if spread <= 0:
-        return 0.0
-    skew = float((counts * pulls**3).sum()) / (6 * spread**1.5)
-    return min(max(skew, -_MOST_SKEW), _MOST_SKEW)
-
-
-def _shifted(bias: float, skew: float, z: float) -> float:
-    return bias + (bias + z) / max(1 - skew * (bias + z), 0.1)
-
-
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
-Figure: TypeAlias = Callable[[Floats], Floats]
+Statistic: TypeAlias = Callable[[Floats], Floats]
+"""From rows of sums, one row a resample, to one number a row (or one row of numbers)."""
 Interval: TypeAlias = tuple[float, float]
 
+LEVEL = 0.95
 N_RESAMPLES = 2000
 
-_CELLS = 200_000  # of one block of resamples: what a processor keeps at hand
-_MOST_KINDS = 4000
-_NOISE = 1e-9  # resamples that differ by less are the same
+_BLOCK_CELLS = 200_000  # of the counts of one block of resamples: what a processor's cache holds
+_MAX_DISTINCT = 4000
+_TOLERANCE = 1e-9  # resamples that differ by less are the same
+_MIN_TAIL = 1e-4  # no quantile of 2,000 resamples further out means anything
+_MAX_BIAS = 1.0  # standard errors; a larger one comes of too few distinct resamples
+_MAX_ACCELERATION = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure over `n` items and its 95 % interval.
+    """A figure over `n` items and its 95 % confidence interval.
 
     The interval is None where resampling cannot tell: one pair alone, or all prompts alike.
     """
@@ -118,7 +60,7 @@ class Estimate:
 
 
 def unit_of(prompt: Prompt) -> int:
-    """A number of 48 bits that is the same for every pair of the same conversation.
+    """The sampling unit (cluster) of a prompt: 48 bits, the same for every pair of a conversation.
 
     The ids of a file of pairs often tell pairs of one prompt apart; its words do not.
     """
@@ -127,11 +69,16 @@ def unit_of(prompt: Prompt) -> int:
 
 
 def share_estimate(won: Floats, n: Floats, units: Integers, seed: int) -> Estimate | None:
-    """The sum of `won` over the sum of `n`, in [0, 1]; None where there is nothing to share.
+    """The sum of `won` over the sum of `n`, in [0, 1]; None where `n` sums to nothing.
 
-    Rows of the same unit are drawn together. A share of exactly 0 or 1 would have no interval by
-    resampling; it gets the exact bounds of Clopper and Pearson 1934, Biometrika 26, for as many
-    draws as there are units.
+    All three arrays have one entry a row; rows of the same unit are resampled together.
+
+    Example:
+        won = np.array([1.0, 0.5, 0.0, 1.0])  # wins, with a tie as one half
+        units = np.array([7, 7, 8, 9])  # four matches on three prompts
+        estimate = share_estimate(won, np.ones(4), units, seed=0)
+        assert estimate is not None
+        print(estimate.value, estimate.low, estimate.high)
     """
     total = float(n.sum())
     if total <= 0:
@@ -140,114 +87,86 @@ def share_estimate(won: Floats, n: Floats, units: Integers, seed: int) -> Estima
     kept = n > 0
     sums = sums_by_unit(units[kept], np.column_stack((won[kept], n[kept])))
     if value in (0.0, 1.0):
-        bound = ((1 - LEVEL) / 2) ** (1 / len(sums))
-        low, high = (0.0, 1 - bound) if value == 0 else (bound, 1.0)
-        return Estimate(value, round(total), low, high)
-    return _with_interval(value, round(total), bootstrap(sums, _share, seed))
+        # All resamples of a share of exactly 0 or 1 are alike, so they give no interval. The exact
+        # one of Clopper and Pearson 1934, Biometrika 26, counts a unit as one draw.
+        exact = stats.binomtest(round(value) * len(sums), len(sums)).proportion_ci(LEVEL, "exact")
+        return Estimate(value, round(total), float(exact.low), float(exact.high))
+    interval = bootstrap_interval(sums, lambda rows: rows[:, 0] / rows[:, 1], seed)
+    return Estimate(value, round(total), *(interval or (None, None)))
 
 
 def kappa_estimate(confusion: Floats, units: Integers, seed: int) -> Estimate | None:
     """Cohen's kappa of two raters over all rows; None where chance alone would agree always.
 
-    Each row is one pair's k × k table of counts, flattened: usually a single 1.
+    `confusion` has shape (n, k²): each row is one pair's k × k table of counts, flattened, usually
+    a single 1.
     """
     sums = sums_by_unit(units, confusion)
-    value = float(kappa(sums.sum(axis=0, keepdims=True))[0])
+    value = float(cohens_kappa(sums.sum(axis=0, keepdims=True))[0])
     if np.isnan(value):
         return None
-    n = round(float(confusion.sum()))
-    return _with_interval(value, n, bootstrap(sums, kappa, seed))
+    interval = bootstrap_interval(sums, cohens_kappa, seed)
+    return Estimate(value, round(float(confusion.sum())), *(interval or (None, None)))
 
 
-def kappa(tables: Floats) -> Floats:
+def cohens_kappa(tables: Floats) -> Floats:
     """Cohen's kappa of each row, a flattened k × k table; nan where chance agreement is 1.
 
-    Cohen 1960, Educational and Psychological Measurement 20: (p_o − p_e) / (1 − p_e).
+    Cohen 1960, Educational and Psychological Measurement 20: (p_o − p_e) / (1 − p_e). The libraries
+    (`statsmodels.stats.inter_rater`, `sklearn.metrics`) take one table a call, and raise or divide
+    by zero where chance agreement is 1; a bootstrap needs thousands at once.
     """
     k = round(tables.shape[1] ** 0.5)
     cube = tables.reshape(-1, k, k)
     n = cube.sum(axis=(1, 2))
     observed = np.trace(cube, axis1=1, axis2=2) / np.maximum(n, 1)
     expected = (cube.sum(axis=2) * cube.sum(axis=1)).sum(axis=1) / np.maximum(n, 1) ** 2
-    spread = 1 - expected
-    is_defined = (n > 0) & (spread > 1e-12)
-    return np.where(is_defined, (observed - expected) / np.where(is_defined, spread, 1), np.nan)
+    room = 1 - expected
+    is_defined = (n > 0) & (room > 1e-12)
+    return np.where(is_defined, (observed - expected) / np.where(is_defined, room, 1), np.nan)
 
 
-def bootstrap(
-    sums: Floats, figure: Figure, seed: int, n_resamples: int = N_RESAMPLES
+def bootstrap_interval(
+    sums: Floats, statistic: Statistic, seed: int, n_resamples: int = N_RESAMPLES
 ) -> Interval | None:
-    """The 95 % interval of a figure of summed rows, each row a unit's sums; see `bootstrap_all`."""
-    return bootstrap_all(sums, lambda rows: figure(rows)[:, None], seed, n_resamples)[0]
+    """The 95 % interval of a statistic of summed rows, each row a unit's sums.
+
+    As `bootstrap_intervals`, for a statistic that gives one number a row.
+    """
+    return bootstrap_intervals(sums, lambda rows: statistic(rows)[:, None], seed, n_resamples)[0]
 
 
-def bootstrap_all(
-    sums: Floats, figures: Figure, seed: int, n_resamples: int = N_RESAMPLES
+def bootstrap_intervals(
+    sums: Floats, statistics: Statistic, seed: int, n_resamples: int = N_RESAMPLES
 ) -> tuple[Interval | None, ...]:
-    """The 95 % intervals of several figures of the same resamples.
+    """The 95 % intervals of several statistics of the same resamples.
 
-    `figures` takes rows of sums and gives a row of figures for each. Resamples in which a figure is
-    not defined, nan, are left out for it. None where all resamples agree, or most are undefined.
+    `sums` has shape (units, m); `statistics` takes sums of shape (r, m) and gives (r, statistics).
+    Resamples in which a statistic is undefined (nan) are left out for it. An interval is None where
+    all resamples agree, or most are undefined.
     """
     rng = np.random.default_rng(seed)
-    kinds, kind_of, counts = _kinds(sums, rng)
-    total = counts.astype(np.float64) @ kinds
-    values = figures(total[None, :])[0]
-    if len(kinds) < 2:
+    distinct, row_of, counts = _distinct_rows(sums, rng)
+    total = counts.astype(np.float64) @ distinct
+    values = statistics(total[None, :])[0]
+    if len(distinct) < 2:
         return (None,) * len(values)
-    left_out = figures(total - kinds)
-    found: list[Floats] = []
-    block = max(1, _CELLS // max(len(kind_of), sums.shape[1]))
+    # Leaving out any unit with the same row gives the same value: one jackknife value a row.
+    jackknife = statistics(total - distinct)
+    blocks: list[Floats] = []
+    block = max(1, _BLOCK_CELLS // max(len(row_of), sums.shape[1]))
     for start in range(0, n_resamples, block):
-        drawn = _draws(rng, kind_of, counts, min(block, n_resamples - start))
-        found.append(figures(drawn.astype(np.float64) @ kinds))
-    resampled = np.concatenate(found)
+        drawn = _resampled_counts(rng, row_of, counts, min(block, n_resamples - start))
+        blocks.append(statistics(drawn.astype(np.float64) @ distinct))
+    resampled = np.concatenate(blocks)
     return tuple(
-        _interval(float(value), resampled[:, place], left_out[:, place], counts)
-        for place, value in enumerate(values)
+        _interval(float(value), resampled[:, column], jackknife[:, column], counts)
+        for column, value in enumerate(values)
     )
 
 
-def _kinds(sums: Floats, rng: np.random.Generator) -> tuple[Floats, Integers, Integers]:
-    """Units with equal rows are one kind: the kinds, the kind of each unit, and their counts.
-
-    Thousands of kinds are thrown together at random into as many groups as are quick to draw; a
-    group then takes the place of a unit, and the variance is the same but for chance.
-    """
-    kinds, kind_of, counts = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
-    if len(kinds) > _MOST_KINDS:
-        groups = rng.permutation(len(sums)) % _MOST_KINDS
-        return _kinds(sums_by_unit(groups, sums), rng)
-    return kinds, kind_of, counts
-
-
-def _draws(rng: np.random.Generator, kind_of: Integers, counts: Integers, size: int) -> Integers:
-    """How often each kind comes in each of `size` resamples, of shape (size, kinds).
-
-    A multinomial draw, quick for few kinds, or counting drawn units, quick for many.
-    """
-    n, n_kinds = len(kind_of), len(counts)
-    if n > 8 * n_kinds:
-        return rng.multinomial(n, counts / n, size=size)
-    drawn = kind_of[rng.integers(n, size=(size, n), dtype=np.int32)]
-    cells = drawn + n_kinds * np.arange(size)[:, None]
-    return np.bincount(cells.ravel(), minlength=size * n_kinds).reshape(size, n_kinds)
-
-
-def _interval(
-    value: float, resampled: Floats, left_out: Floats, counts: Integers
-) -> Interval | None:
-    is_left = ~np.isnan(left_out)
-    n_resamples, resampled = len(resampled), resampled[~np.isnan(resampled)]
-    if np.isnan(value) or len(resampled) < n_resamples / 2 or not is_left.any():
-        return None
-    if np.ptp(resampled) <= _NOISE * max(1.0, abs(value)):
-        return None
-    return bca_interval(value, resampled, left_out[is_left], counts[is_left])
-
-
 def sums_by_unit(units: Integers, rows: Floats) -> Floats:
-    """The rows of each unit added up; one row a unit. Of one unit alone, its rows."""
+    """The rows of each unit added up, of shape (units, m). Of one unit alone, its rows."""
     distinct, places = np.unique(units, return_inverse=True)
     if len(distinct) == 1:
         return rows
@@ -256,9 +175,93 @@ def sums_by_unit(units: Integers, rows: Floats) -> Floats:
     ).astype(np.float64)
 
 
-def _share(sums: Floats) -> Floats:
-    return sums[:, 0] / sums[:, 1]
+def _distinct_rows(sums: Floats, rng: np.random.Generator) -> tuple[Floats, Integers, Integers]:
+    """The distinct rows, which of them each unit has, and how many units have each.
+
+    Wins and losses give few distinct rows however many prompts there are, and drawing how often
+    each row comes is drawing the units. Thousands of distinct rows are put at random into as many
+    groups as are quick to draw; a group then takes the place of a unit, and the variance is the
+    same but for chance.
+    """
+    distinct, row_of, counts = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
+    if len(distinct) > _MAX_DISTINCT:
+        groups = rng.permutation(len(sums)) % _MAX_DISTINCT
+        return _distinct_rows(sums_by_unit(groups, sums), rng)
+    return distinct, row_of, counts
 
 
-def _with_interval(value: float, n: int, interval: Interval | None) -> Estimate:
-    return Estimate(value, n) if interval is None else Estimate(value, n, *interval)
+def _resampled_counts(
+    rng: np.random.Generator, row_of: Integers, counts: Integers, size: int
+) -> Integers:
+    """How often each distinct row comes in each of `size` resamples, of shape (size, distinct).
+
+    A multinomial draw is quick for few distinct rows, counting drawn units for many.
+    """
+    n, n_distinct = len(row_of), len(counts)
+    if n > 8 * n_distinct:
+        return rng.multinomial(n, counts / n, size=size)
+    drawn = row_of[rng.integers(n, size=(size, n), dtype=np.int32)]
+    # one `bincount` for all resamples: each has a range of cells to itself
+    cells = drawn + n_distinct * np.arange(size)[:, None]
+    return np.bincount(cells.ravel(), minlength=size * n_distinct).reshape(size, n_distinct)
+
+
+def _interval(
+    value: float, resampled: Floats, jackknife: Floats, counts: Integers
+) -> Interval | None:
+    is_defined = ~np.isnan(jackknife)
+    n_resamples, resampled = len(resampled), resampled[~np.isnan(resampled)]
+    if np.isnan(value) or len(resampled) < n_resamples / 2 or not is_defined.any():
+        return None
+    if np.ptp(resampled) <= _TOLERANCE * max(1.0, abs(value)):
+        return None
+    return bca_interval(value, resampled, jackknife[is_defined], counts[is_defined])
+
+
+def bca_interval(
+    value: float, resampled: Floats, jackknife: Floats, counts: Integers
+) -> tuple[float, float]:
+    """The 95 % interval around `value`, from the `resampled` values of the statistic.
+
+    `jackknife` has the values without one unit each, `counts` for how many units each stands; they
+    add up to two or more. Neither array of values has a nan.
+    """
+    z = expanded_quantile(int(counts.sum()))
+    bias = _bias_correction(value, resampled)
+    acceleration = _acceleration(jackknife, counts)
+    shifted = [
+        # the floor keeps the order of the limits, which Efron's formula loses at its pole
+        bias + (bias + each) / max(1 - acceleration * (bias + each), 0.1)
+        for each in (-z, z)
+    ]
+    tails = np.clip(stats.norm.cdf(shifted), _MIN_TAIL, 1 - _MIN_TAIL)
+    low, high = np.percentile(resampled, 100 * tails)
+    return float(low), float(high)
+
+
+def expanded_quantile(n: int) -> float:
+    """√(n / (n − 1)) times the 97.5 % quantile of t on n − 1 degrees of freedom, above 1.96.
+
+    `n` is 2 or more.
+    """
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(n / (n - 1))
+
+
+def _bias_correction(value: float, resampled: Floats) -> float:
+    """z₀, the normal quantile of the share of resamples below the value; equal ones count half."""
+    # a sum in another order differs in the last digits, and is still the same resample
+    near = 1e-12 * max(1.0, abs(value))
+    below = float((resampled < value - near).mean())
+    equal = float((np.abs(resampled - value) <= near).mean())
+    share = min(max(below + equal / 2, _MIN_TAIL), 1 - _MIN_TAIL)
+    return min(max(float(stats.norm.ppf(share)), -_MAX_BIAS), _MAX_BIAS)
+
+
+def _acceleration(jackknife: Floats, counts: Integers) -> float:
+    """A sixth of the skewness of the jackknife's influence values."""
+    influence = np.average(jackknife, weights=counts) - jackknife
+    variance = float((counts * influence**2).sum())
+    if variance <= 0:
+        return 0.0
+    acceleration = float((counts * influence**3).sum()) / (6 * variance**1.5)
+    return min(max(acceleration, -_MAX_ACCELERATION), _MAX_ACCELERATION)

@@ -1,53 +1,102 @@
-"""A logistic regression on one number, with targets anywhere in [0, 1]: Newton's method.
-
-What a win rate would be if both responses were of equal length.
+"""The win rate that a policy would have if both responses were of equal length.
 
 A logistic regression of the outcome on the logarithm of the length ratio, read off where the ratio
-is 1, as Lee et al. 2023, arXiv:2309.00267, do (their policy's 71 % became 59 %). A tie is half a
-win. The interval draws prompts again and takes one step of Newton's method from the fit to all of
-them in place of a whole fit, which needs nothing of a prompt but sums.
+is 1, as Lee et al. 2023, arXiv:2309.00267, do (their policy's 71 % became 59 %); Dubois et al.
+2024, arXiv:2404.04475, control AlpacaEval's win rate by a regression too, with more terms. A tie is
+half a win.
 
 A curve on one number is a model: what else differs between long and short responses is in it too.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from cai.evaluation.stats.bootstrap import (
     Estimate,
-    Figure,
     Floats,
     Integers,
-    bootstrap,
+    Statistic,
+    bootstrap_interval,
     sums_by_unit,
 )
 
-_RIDGE = 1e-9  # a row; keeps the step finite, moves nothing that can be seen
-_MOST_STEPS = 50
-_NEAR = 1e-10
+MIN_PROMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """σ(intercept + slope · x), the one most likely to give the targets."""
+class LogisticCurve:
+    """σ(intercept + slope · x)."""
 
     intercept: float
     slope: float
 
     def at(self, x: Floats) -> Floats:
-        return sigmoid(self.intercept + self.slope * x)
+        return expit(self.intercept + self.slope * x)
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + exp(−x)), for any x."""
-    return 0.5 * (1 + np.tanh(logits / 2))
+def length_controlled_win_rate(
+    units: Integers, points: Floats, lengths: Floats, seed: int
+) -> Estimate | None:
+    """The first policy's win rate at equal length in [0, 1], with its interval by prompt.
+
+    `units` and `points` have shape (n,), with points 1 for a win, 0 for a loss and ½ for a tie;
+    `lengths` has shape (n, 2), in characters. None where it cannot be told: fewer than
+    `MIN_PROMPTS` prompts, no length that varies, equal length outside of what was seen (one policy
+    always longer), or outcomes that are all alike or that length alone decides.
+
+    Example:
+        rng = np.random.default_rng(0)
+        lengths = rng.integers(200, 800, size=(40, 2)).astype(float)
+        points = (rng.random(40) < 0.6).astype(float)
+        print(length_controlled_win_rate(np.arange(40), points, lengths, seed=0))
+    """
+    x = np.log((lengths[:, 0] + 1) / (lengths[:, 1] + 1))
+    if len(np.unique(units)) < MIN_PROMPTS or not x.min() <= 0 <= x.max():
+        return None
+    curve = fit_logistic_curve(x, points)
+    if curve is None:
+        return None
+    terms = sums_by_unit(units, _newton_terms(curve, x, points))
+    interval = bootstrap_interval(terms, _one_step_rate(curve), seed)
+    return Estimate(float(expit(curve.intercept)), len(points), *(interval or (None, None)))
+
+
+def fit_logistic_curve(x: Floats, targets: Floats) -> LogisticCurve | None:
+    """The maximum-likelihood curve for targets in [0, 1]; None where there is none.
+
+    There is none where x does not vary or the targets are separable. A target between 0 and 1
+    counts as so much of a win and the rest of a loss.
+    """
+    if not len(x) or np.ptp(x) < 1e-12 or is_separable(x, targets):
+        return None
+    # A binomial GLM takes fractions as they are (Papke and Wooldridge 1996, Journal of Applied
+    # Econometrics 11); `Logit` and scikit-learn's classifier take whole classes only. Convergence
+    # is judged by the parameters: the deviance grows with n, and so does its rounding error.
+    model = GLM(targets, np.column_stack((np.ones(len(x)), x)), family=Binomial())
+    with warnings.catch_warnings():
+        # It warns of separation, which is excluded above, wherever the curve goes through every
+        # target; fractions allow that, as nothing but ties does.
+        warnings.simplefilter("ignore", PerfectSeparationWarning)
+        fitted = model.fit(tol=1e-10, rtol=1e-10, tol_criterion="params")
+    if not fitted.converged:
+        return None
+    return LogisticCurve(*map(float, fitted.params))
 
 
 def is_separable(x: Floats, targets: Floats) -> bool:
     """Whether one value of x parts all wins from all losses, so that no curve is the best.
 
-    A target between 0 and 1 is part of a win and part of a loss.
+    A target between 0 and 1 is part of a win and part of a loss. Albert and Anderson 1984,
+    Biometrika 71: this is when a maximum of the likelihood does not exist.
     """
     won, lost = x[targets > 0], x[targets < 1]
     if not len(won) or not len(lost):
@@ -55,81 +104,27 @@ def is_separable(x: Floats, targets: Floats) -> bool:
     return bool(lost.max() <= won.min() or won.max() <= lost.min())
 
 
-def fit_curve(x: Floats, targets: Floats) -> Curve | None:
-    """The maximum of the likelihood; None where there is none, or x does not vary.
-
-    Each target counts as so much of a win and the rest of a loss.
-    """
-    scale = float(np.sqrt((x**2).mean())) if len(x) else 0.0
-    if scale == 0 or np.ptp(x) < 1e-12 or is_separable(x, targets):
-        return None
-    rows = np.column_stack((np.ones(len(x)), x / scale))
-    weights = np.zeros(2)
-    for _ in range(_MOST_STEPS):
-        step = _step(rows, targets, weights)
-        weights = weights + step
-        if float(np.abs(step).max()) < _NEAR:
-            return Curve(float(weights[0]), float(weights[1]) / scale)
-    return None
-
-
-def _step(rows: Floats, targets: Floats, weights: Floats) -> Floats:
-    """Newton's step, halved until the likelihood grows."""
-    p = sigmoid(rows @ weights)
-    slope = rows.T @ (targets - p)
-    curvature = (rows * (p * (1 - p))[:, None]).T @ rows + _RIDGE * len(rows) * np.eye(2)
-    step = np.linalg.solve(curvature, slope).astype(np.float64)
-    before = _likelihood(rows, targets, weights)
-    while float(np.abs(step).max()) > _NEAR and (
-        _likelihood(rows, targets, weights + step) < before - 1e-12 * abs(before)
-    ):
-        step = step / 2
-    return step
-
-
-def _likelihood(rows: Floats, targets: Floats, weights: Floats) -> float:
-    logits = rows @ weights
-    return float((targets * logits - np.logaddexp(0, logits)).sum())
-
-
-LEAST_PROMPTS = 20
-
-
-def length_controlled(
-    units: Integers, points: Floats, lengths: Floats, seed: int
-) -> Estimate | None:
-    """The first policy's win rate at equal length in [0, 1], with its interval by prompt.
-
-    `lengths` has shape (n, 2). None where it cannot be told: fewer than `LEAST_PROMPTS` prompts, no
-    length that varies, equal length outside of what was seen (one policy always longer), or
-    outcomes that are all alike or that length alone decides.
-    """
-    x = np.log((lengths[:, 0] + 1) / (lengths[:, 1] + 1))
-    if len(np.unique(units)) < LEAST_PROMPTS or not x.min() <= 0 <= x.max():
-        return None
-    curve = fit_curve(x, points)
-    if curve is None:
-        return None
-    value = float(sigmoid(np.array(curve.intercept)))
-    interval = bootstrap(sums_by_unit(units, _score(curve, x, points)), _refit(curve), seed)
-    return Estimate(value, len(points), *(interval or (None, None)))
-
-
-def _score(curve: Curve, x: Floats, points: Floats) -> Floats:
-    """Of each match, the slope of the log-likelihood in both weights, and its three curvatures."""
+def _newton_terms(curve: LogisticCurve, x: Floats, points: Floats) -> Floats:
+    """Each match's gradient of the log-likelihood (2) and Fisher information (3): shape (n, 5)."""
     p = curve.at(x)
-    left, spread = points - p, p * (1 - p)
-    return np.column_stack((left, left * x, spread, spread * x, spread * x**2))
+    residual, variance = points - p, p * (1 - p)
+    return np.column_stack((residual, residual * x, variance, variance * x, variance * x**2))
 
 
-def _refit(curve: Curve) -> Figure:
-    """The win rate at equal length of each row of sums, one step from this curve."""
+def _one_step_rate(curve: LogisticCurve) -> Statistic:
+    """The win rate at equal length of each row of sums: one step of Newton's method from `curve`.
+
+    A resample is that near to the whole that one step suffices (a test compares with whole fits),
+    and a step needs nothing of a prompt but sums: 2,000 calls of a library would need its rows.
+    """
 
     def rates(sums: Floats) -> Floats:
-        left, left_x, spread, spread_x, spread_xx = sums.T
-        determinant = spread * spread_xx - spread_x**2
-        is_told = determinant > 1e-12 * np.maximum(spread * spread_xx, 1e-300)
-        step = (spread_xx * left - spread_x * left_x) / np.where(is_told, determinant, 1)
-        return np.where(is_told, sigmoid(curve.intercept + step), np.nan)
+        residual, residual_x, variance, variance_x, variance_xx = sums.T
+        determinant = variance * variance_xx - variance_x**2
+        # singular where all drawn prompts have one length ratio: not defined
+        is_regular = determinant > 1e-12 * np.maximum(variance * variance_xx, 1e-300)
+        step = variance_xx * residual - variance_x * residual_x
+        step = step / np.where(is_regular, determinant, 1)
+        return np.where(is_regular, expit(curve.intercept + step), np.nan)
 
     return rates

@@ -1,8 +1,13 @@
-"""How many prompts a win rate takes: for an interval as narrow as asked, or to see a difference.
+"""How many prompts a win rate takes: for an interval as narrow as asked, or to detect a difference.
 
-Normal approximation: the rate over n prompts has the variance `spread` / n, and 95 % of the time is
-within 1.96 deviations. A difference is seen where the interval leaves one half out, which happens
-in 80 % of evaluations when it is 1.96 + 0.84 deviations (Cohen 1988, Statistical Power Analysis).
+Normal approximation: the rate over n prompts has the variance v / n, where v is the variance of
+one prompt's result, and is within 1.96 standard errors 95 % of the time. A difference from one half
+is detected where the interval excludes it, which happens with a power of 80 % when the difference
+is 1.96 + 0.84 standard errors (Cohen 1988, Statistical Power Analysis).
+
+`statsmodels.stats.power` and `statsmodels.stats.proportion` take a proportion and so the variance
+p (1 − p), which ties and several matches a prompt make too large. The formulas are theirs
+otherwise, as tests check.
 """
 
 import math
@@ -13,16 +18,20 @@ import numpy as np
 from cai.errors import EvaluationError
 from cai.evaluation.stats.bootstrap import Floats, Integers, sums_by_unit
 
-LEAST = 10
+MIN_PROMPTS = 10
 """Prompts below which the approximation says nothing."""
 
 _Z = NormalDist().inv_cdf(0.975)
 
 
-def planned_spread(tie_share: float = 0.0) -> float:
-    """The variance of a prompt's result before there are any, with one match a prompt.
+def planned_variance(tie_share: float = 0.0) -> float:
+    """The variance of a prompt's result to plan with before there are any, in (0, ¼].
 
-    The greatest there is, at a rate of one half: ¼ of the matches that are no ties.
+    The largest there is, at a rate of one half and one match a prompt: ¼ of the matches that are
+    not ties.
+
+    Raises:
+        EvaluationError: The share of ties is not in [0, 1).
     """
     if not 0 <= tie_share < 1:
         raise EvaluationError(
@@ -31,69 +40,71 @@ def planned_spread(tie_share: float = 0.0) -> float:
     return (1 - tie_share) / 4
 
 
-def seen_spread(points: Floats, units: Integers) -> float | None:
-    """The variance of a prompt's result as it was seen; None for fewer than two prompts.
+def observed_variance(points: Floats, units: Integers) -> float | None:
+    """The variance of a prompt's result as it was observed; None for fewer than two prompts.
 
-    n times the variance of the rate over n prompts, linearised, each with all its matches: prompts
-    with more of them weigh more, and several matches of a prompt make it smaller.
+    n times the variance of the rate over n prompts, linearised as a ratio (Cochran 1977, Sampling
+    Techniques, ch. 6), each prompt with all its matches: prompts with more of them weigh more, and
+    several matches of a prompt make it smaller.
     """
     sums = sums_by_unit(units, np.column_stack((points, np.ones(len(points)))))
     n = len(np.unique(units))
     if n < 2:
         return None
     won, played = sums[:, 0], sums[:, 1]
-    left = (won - played * won.sum() / played.sum()) / played.mean()
-    return float(left @ left) / (n - 1)
+    # Residuals of a ratio add up to 0, so no mean is taken off. With one match a prompt this is the
+    # sample variance.
+    residuals = (won - played * won.sum() / played.sum()) / played.mean()
+    return float(residuals @ residuals) / (n - 1)
 
 
-def prompts_for(half_width: float, spread: float) -> int:
+def required_prompts(half_width: float, variance: float) -> int:
     """How many prompts make the 95 % interval reach `half_width` to either side; at least ten.
 
     Raises:
         EvaluationError: The half width is not between 0 and one half.
+
+    Example:
+        required_prompts(0.03, planned_variance(tie_share=0.2))  # ±3 points: 854 prompts
     """
     if not 0 < half_width < 0.5:
         raise EvaluationError(
-            f"An interval of ±{half_width} cannot be had for a win rate: "
+            f"An interval of ±{half_width} is impossible for a win rate: "
             "give a half width above 0 and below 0.5, such as 0.03 for 3 points."
         )
-    return max(LEAST, math.ceil(_Z**2 * spread / half_width**2 - 1e-9))
+    # without the last term, rounding turns an exact whole number into one more
+    return max(MIN_PROMPTS, math.ceil(_Z**2 * variance / half_width**2 - 1e-9))
 
 
-def half_width(n_prompts: int, spread: float) -> float:
+def half_width(n_prompts: int, variance: float) -> float:
     """How far the 95 % interval reaches to either side, at most one half."""
-    return min(0.5, _Z * math.sqrt(spread / n_prompts))
+    return min(0.5, _Z * math.sqrt(variance / n_prompts))
 
 
-def smallest_difference(n_prompts: int, spread: float, power: float = 0.8) -> float:
-    """The least distance from one half that is seen with this power; one half at most."""
+def minimum_detectable_difference(n_prompts: int, variance: float, power: float = 0.8) -> float:
+    """The smallest distance from one half that is detected with this power; one half at most."""
+    # the chance to be beyond the far limit, 10⁻⁶ at this power, is left out
     z = _Z + NormalDist().inv_cdf(power)
-    return min(0.5, z * math.sqrt(spread / n_prompts))
+    return min(0.5, z * math.sqrt(variance / n_prompts))
 
 
-def advice(n_prompts: int, spread: float, asked: float) -> str:
+def describe_sample_size(n_prompts: int, variance: float, asked: float) -> str:
     """In words: what so many prompts give, and how many an interval of ± `asked` takes.
 
     Raises:
-        EvaluationError: As `prompts_for`, or there are no prompts.
+        EvaluationError: As `required_prompts`, or there are no prompts.
     """
     if n_prompts < 1:
-        raise EvaluationError(
-            "No prompts, no interval: a number of prompts from 1 on is needed for advice."
-        )
-    needed, more = prompts_for(asked, spread), prompts_for(asked, spread) - n_prompts
+        raise EvaluationError("No prompts, no interval: give a number of prompts from 1 on.")
+    needed = required_prompts(asked, variance)
     rest = (
-        f"±{_points(asked)} points take about {needed:,}, {more:,} more"
-        if more > 0
-        else f"that is within the ±{_points(asked)} asked for"
+        f"±{100 * asked:.1f} points take about {needed:,}, {needed - n_prompts:,} more"
+        if needed > n_prompts
+        else f"that is within the ±{100 * asked:.1f} asked for"
     )
+    difference = minimum_detectable_difference(n_prompts, variance)
     return (
-        f"{n_prompts:,} prompts give a win rate to ±{_points(half_width(n_prompts, spread))} "
-        f"points; {rest}. A policy less than "
-        f"{_points(smallest_difference(n_prompts, spread))} points from 50% would be called "
-        "no different more often than once in five."
+        f"{n_prompts:,} prompts give a win rate to ±{100 * half_width(n_prompts, variance):.1f} "
+        f"points; {rest}. The smallest difference from 50% that is detected with a power of 80% "
+        f"is {100 * difference:.1f} points."
     )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}"

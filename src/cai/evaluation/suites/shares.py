@@ -8,7 +8,7 @@ import numpy as np
 from cai.evaluation.stats.bootstrap import (
     Estimate,
     Floats,
-    bootstrap,
+    bootstrap_interval,
     share_estimate,
     sums_by_unit,
 )
@@ -118,7 +118,7 @@ def _difference(before: Sequence[Row], after: Sequence[Row]) -> Estimate | None:
     if len(common) == 1:
         sums = sums.sum(axis=0, keepdims=True)
     value = float(_gap(sums.sum(axis=0, keepdims=True))[0])
-    low, high = bootstrap(sums, _gap, SEED) or (None, None)
+    low, high = bootstrap_interval(sums, _gap, SEED) or (None, None)
     return Estimate(value, len(common), low, high)
 
 

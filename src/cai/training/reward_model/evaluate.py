@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from scipy.special import expit
 
-from cai.evaluation.stats.calibration import logistic
 from cai.export.rows import Pair
 from cai.training.data.rows import TrainingRow
 from cai.training.reward_model.model import RewardModel
@@ -155,7 +155,7 @@ def _probabilities(
     found: tuple[list[float], list[float], list[str]] = ([], [], [])
     for row, chosen, rejected in zip(pairs, rewards[::2], rewards[1::2], strict=True):
         if chosen is not None and rejected is not None:
-            found[0].append(logistic(chosen - rejected))
+            found[0].append(float(expit(chosen - rejected)))
             found[1].append(row.confidence)
             found[2].append(row.source)
     return found

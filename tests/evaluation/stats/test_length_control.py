@@ -5,11 +5,18 @@ import math
 import numpy as np
 import pytest
 from made_matches import add_matches
+from scipy.special import expit
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 
 from cai.evaluation.policies.matchups import Matches
 from cai.evaluation.policies.win_rates import WinRate, win_rates
 from cai.evaluation.stats.bootstrap import Estimate, Floats, Integers
-from cai.evaluation.stats.length_control import fit_curve, is_separable, length_controlled, sigmoid
+from cai.evaluation.stats.length_control import (
+    fit_logistic_curve,
+    is_separable,
+    length_controlled_win_rate,
+)
 
 LONGER, SHORTER = (99, 199), (199, 99)
 
@@ -27,7 +34,7 @@ def drawn(n_prompts: int, seed: int = 0) -> tuple[Integers, Floats, Floats]:
     rng = np.random.default_rng(seed)
     units = np.repeat(np.arange(n_prompts), 2)
     x = rng.normal(0.3, 0.5, 2 * n_prompts)
-    won = rng.random(2 * n_prompts) < sigmoid(0.3 + x)
+    won = rng.random(2 * n_prompts) < expit(0.3 + x)
     lengths = np.column_stack((1000 * np.exp(x) - 1, np.full(2 * n_prompts, 999.0)))
     return units, won.astype(np.float64), lengths
 
@@ -96,12 +103,12 @@ def test_lengths_that_never_vary_tell_nothing():
 def test_the_interval_is_that_of_whole_fits():
     """One step of Newton's from the fit to all, against 600 whole fits to drawn prompts."""
     units, points, lengths = drawn(150)
-    estimate = length_controlled(units, points, lengths, seed=0)
+    estimate = length_controlled_win_rate(units, points, lengths, seed=0)
     assert estimate is not None
     x, rng, rates = np.log(lengths[:, 0] + 1) - math.log(1000), np.random.default_rng(1), []
     for _ in range(600):
         rows = (2 * rng.integers(150, size=150)[:, None] + np.arange(2)).ravel()
-        curve = fit_curve(x[rows], points[rows])
+        curve = fit_logistic_curve(x[rows], points[rows])
         assert curve is not None
         rates.append(1 / (1 + math.exp(-curve.intercept)))
     assert (estimate.low, estimate.high) == pytest.approx(
@@ -109,15 +116,48 @@ def test_the_interval_is_that_of_whole_fits():
     )
 
 
+def test_the_interval_is_near_that_of_cluster_robust_standard_errors():
+    """The sandwich estimator over prompts, on the log-odds, is another way to the same interval."""
+    units, points, lengths = drawn(400)
+    estimate = length_controlled_win_rate(units, points, lengths, seed=0)
+    assert estimate is not None
+    x = np.log(lengths[:, 0] + 1) - math.log(1000)
+    model = GLM(points, np.column_stack((np.ones(len(x)), x)), family=Binomial())
+    robust = model.fit(cov_type="cluster", cov_kwds={"groups": units})
+    expected = expit(robust.params[0] + robust.bse[0] * np.array([-1.96, 1.96]))
+    assert estimate.value == pytest.approx(float(expit(robust.params[0])))
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected), abs=0.005)
+
+
 def test_the_curve_is_where_no_other_is_more_likely():
     """The slopes of the likelihood are none: Σ (y − p) = 0 and Σ x (y − p) = 0."""
     _, points, lengths = drawn(100)
     x = np.log(lengths[:, 0] + 1) - math.log(1000)
-    curve = fit_curve(x, points)
+    points[:20] = 0.5
+    curve = fit_logistic_curve(x, points)
     assert curve is not None
     left = points - curve.at(x)
-    assert float(left.sum()) == pytest.approx(0, abs=1e-5)
-    assert float(left @ x) == pytest.approx(0, abs=1e-5)
+    assert float(left.sum()) == pytest.approx(0, abs=1e-8)
+    assert float(left @ x) == pytest.approx(0, abs=1e-8)
+
+
+def test_a_tie_is_half_a_win_and_half_a_loss():
+    """The curve is that of each match twice, a tie once as a win and once as a loss."""
+    _, points, lengths = drawn(60)
+    x = np.log(lengths[:, 0] + 1) - math.log(1000)
+    points[::5] = 0.5
+    curve = fit_logistic_curve(x, points)
+    doubled = fit_logistic_curve(np.tile(x, 2), np.concatenate((np.floor(points), np.ceil(points))))
+    assert curve is not None
+    assert doubled is not None
+    assert (curve.intercept, curve.slope) == pytest.approx((doubled.intercept, doubled.slope))
+
+
+def test_without_a_best_curve_there_is_none():
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    assert fit_logistic_curve(x, np.array([0.0, 0.0, 1.0, 1.0])) is None
+    assert fit_logistic_curve(np.ones(4), np.array([0.0, 1.0, 0.0, 1.0])) is None
+    assert fit_logistic_curve(np.array([]), np.array([])) is None
 
 
 def test_a_tie_between_wins_and_losses_is_no_separation():

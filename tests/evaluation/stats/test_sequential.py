@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from cai.errors import EvaluationError
-from cai.evaluation.stats.sequential import Betting, share_of_error
+from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 
 
-def after(scores: list[float], alpha: float = 0.05) -> Betting:
-    test = Betting(alpha)
+def after(scores: list[float], alpha: float = 0.05) -> SequentialTest:
+    test = SequentialTest(alpha)
     for score in scores:
         test.add(score)
     return test
@@ -127,7 +127,7 @@ def ends(rate: float, n: int) -> list[int]:
     """After how many scores each of 100 tests is decided, `n` at most."""
     found: list[int] = []
     for seed in range(100):
-        test = Betting()
+        test = SequentialTest()
         for score in drawn(rate, n, seed):
             test.add(score)
             if test.is_decided:
@@ -144,17 +144,17 @@ def test_a_difference_is_found_with_little_more_than_a_fixed_size_takes():
 
 
 def test_several_pairs_share_the_error():
-    assert share_of_error(0.05, 10) == pytest.approx(0.005)
-    assert share_of_error(0.05, 0) == 0.05
+    assert bonferroni(0.05, 10) == pytest.approx(0.005)
+    assert bonferroni(0.05, 0) == 0.05
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_a_score_outside_is_an_error(score: float):
     with pytest.raises(EvaluationError, match="between 0 and 1"):
-        Betting().add(score)
+        SequentialTest().add(score)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
 def test_an_error_rate_that_cannot_be_is_an_error(alpha: float):
-    with pytest.raises(EvaluationError, match="cannot be kept"):
-        Betting(alpha)
+    with pytest.raises(EvaluationError, match="error rate"):
+        SequentialTest(alpha)
