@@ -1,7 +1,7 @@
-"""`cai serve` asked one by one and by many at once: `python benchmarks/serving.py [CONCURRENT]`
+"""Requests per second of `cai serve`: `python benchmarks/serving.py [CONCURRENT]`
 
 The reward model has the embedded model's body and a random head: the work is that of a trained one.
-Every response is another, so that no answer comes from a journal.
+No two responses are equal, so that no answer comes from the journal.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ def served(*options: str) -> Generator[str]:
 
 
 async def seconds(url: str, concurrent: int, run: int) -> float:
-    """How long N requests of one item take, so many at a time."""
-    seats = asyncio.Semaphore(concurrent)
+    """How long N requests of one item take with that many in flight."""
+    slots = asyncio.Semaphore(concurrent)
 
     async def one(client: aiohttp.ClientSession, number: int) -> None:
         response = f"First, put the lamp on stone {number} of {run}. Then drop the lamp."
         item = {"prompt": "How do I break the baker's lamp at dawn?", "response": response}
-        async with seats, client.post(f"{url}/score", json={"items": [item]}) as answer:
+        async with slots, client.post(f"{url}/score", json={"items": [item]}) as answer:
             (score,) = (await answer.json())["scores"]
             assert score["outcome"] == "scored", score
 

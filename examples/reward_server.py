@@ -1,4 +1,4 @@
-"""A reward server with the embedded model as judge, asked over HTTP as a trainer would ask it."""
+"""A reward server with the embedded model as judge, called over HTTP as a trainer calls it."""
 
 import json
 import re
@@ -14,7 +14,8 @@ DECLINES = "I will not help with that, because it would harm the baker."
 
 def post(url: str, path: str, items: list[dict[str, str]]) -> dict[str, list[dict[str, object]]]:
     body = json.dumps({"items": items}).encode()
-    with urllib.request.urlopen(urllib.request.Request(url + path, body)) as answer:
+    request = urllib.request.Request(url + path, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
 
@@ -24,8 +25,8 @@ def main() -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
-            told = (re.search(r"at (http://\S+);", line) for line in server.stderr)
-            url = next(found.group(1) for found in told if found)
+            announced = (re.search(r"at (http://\S+);", line) for line in server.stderr)
+            url = next(found.group(1) for found in announced if found)
             items = [{"prompt": REQUEST, "response": each} for each in (HELPS, DECLINES)]
             for item, score in zip(items, post(url, "/score", items)["scores"], strict=True):
                 print(f"{score['reward']:+.2f}  {item['response']}")

@@ -35,9 +35,9 @@ FLOORS = {
     "cai": 12,
 }
 HEAVY = {
-    "accelerate", "choix", "datasets", "datasketch", "huggingface_hub", "matplotlib", "peft",
-    "pyarrow", "safetensors", "scipy", "sklearn", "statsmodels", "tokenizers", "torch",
-    "transformers", "trl",
+    "accelerate", "choix", "datasets", "datasketch", "fastapi", "huggingface_hub", "matplotlib",
+    "peft", "pyarrow", "safetensors", "scipy", "sklearn", "starlette", "statsmodels", "tokenizers",
+    "torch", "transformers", "trl", "uvicorn",
 }  # fmt: skip
 HEAVY_FILES = {
     "cai.evaluation.stats.bootstrap",
@@ -57,6 +57,7 @@ HEAVY_FILES = {
     "cai.report.charts",
     "cai.report.svg",
     "cai.rounds.divergence",
+    "cai.serving.server",
     "cai.testbed.train",
     "cai.training.setup",
     "cai.training.run",

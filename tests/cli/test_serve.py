@@ -1,4 +1,4 @@
-"""`cai serve` as a process: what it serves, how it ends, and what it says of wrong options."""
+"""`cai serve` as a process: what it serves, how it stops, and what it says of wrong options."""
 
 import asyncio
 import json
@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ def served(*options: object, **environment: str) -> Generator[tuple[str, subproc
 
 
 def post(url: str, path: str, body: object, **headers: str) -> Any:
+    headers = {"Content-Type": "application/json", **headers}
     request = urllib.request.Request(url + path, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
@@ -71,7 +74,7 @@ def test_the_embedded_judge_tells_help_with_harm_from_a_kind_refusal():
         scores = post(url, "/score", {"items": items})["scores"]
         compared = post(url, "/compare", {"items": [pair]})["comparisons"][0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert [each["outcome"] for each in scores] == ["scored", "scored"]
     assert scores[0]["reward"] < 0 < scores[1]["reward"]
     assert compared["p_a"] > 0.5
@@ -92,7 +95,7 @@ def test_a_conditioned_model_is_served_under_the_principles_that_are_named(tmp_p
             found = post(url, "/score", body, Authorization="Bearer a-secret-word")
             rewards.append(found["scores"][0]["reward"])
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             assert process.stderr is not None
             assert "a-secret-word" not in process.stderr.read()
     assert rewards[0] != rewards[1]
@@ -117,33 +120,79 @@ def test_a_folder_keeps_the_answers_so_that_nothing_is_asked_twice(tmp_path: Pat
             with served(*options) as (url, process):
                 answers.append(post(url, "/score", body))
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(30) == 0
+                assert process.wait(60) == 0
             counts.append(len(judge.received))
     assert answers[0] == answers[1]
     assert counts[0] == counts[1] > 0
     assert [each["outcome"] for each in answers[0]["scores"]] == ["unparsed"] * 5
 
 
-def test_a_request_under_way_is_answered_after_the_signal():
-    begun = threading.Event()
+@dataclass
+class HeldJudge:
+    """A judge that begins every answer at once and finishes it when it is released."""
 
-    async def slow(received: Received) -> Json:
-        begun.set()
-        await asyncio.sleep(1)
+    url: str
+    is_asked: threading.Event
+    release: Callable[[], None]
+
+
+@pytest.fixture
+def held_judge() -> Generator[HeldJudge]:
+    is_asked = threading.Event()
+    is_released = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def reply(received: Received) -> Json:
+        loops.append(asyncio.get_running_loop())
+        is_asked.set()
+        await is_released.wait()
         return chat("7")
 
+    def release() -> None:
+        for loop in loops[:1]:
+            loop.call_soon_threadsafe(is_released.set)
+
+    with serving(reply) as server:
+        yield HeldJudge(spec(server), is_asked, release)
+        release()
+
+
+@contextmanager
+def stopping_in_mid_request(
+    judge: HeldJudge,
+) -> Generator[tuple[Future[Any], subprocess.Popen[str]]]:
+    """A `cai serve` that got its first SIGTERM and said so, and the answer that it still owes."""
+    options = ("-m", judge.url, "-c", "testbed", "--verdicts", "parsed", "--tag", "harm")
     body = {"items": [{"prompt": "Hi.", "response": "Hello."}]}
-    with serving(slow) as judge, ThreadPoolExecutor() as threads:
-        options = ("-m", spec(judge), "-c", "testbed", "--verdicts", "parsed", "--tag", "harm")
-        with served(*options) as (url, process):
-            asked = threads.submit(post, url, "/score", body)
-            assert begun.wait(30)
-            process.send_signal(signal.SIGTERM)
-            (score,) = asked.result()["scores"]
-            assert process.wait(30) == 0
-            assert process.stderr is not None
-            assert "stopping: 1 under way are finished" in process.stderr.read()
-    assert score["reward"] == pytest.approx(1 / 3)  # 2 (7 − 1) / 9 − 1
+    with served(*options) as (url, process), ThreadPoolExecutor() as threads:
+        answer = threads.submit(post, url, "/score", body)
+        assert judge.is_asked.wait(60)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert any("stopping: finishing 1 requests" in line for line in process.stderr)
+        yield answer, process
+
+
+def test_a_request_in_flight_is_answered_after_the_signal(held_judge: HeldJudge):
+    """The mark 7 is the reward 2 (7 − 1) / 9 − 1 = 1/3."""
+    with stopping_in_mid_request(held_judge) as (answer, process):
+        held_judge.release()
+        (score,) = answer.result()["scores"]
+        assert process.wait(60) == 0
+    assert score["reward"] == pytest.approx(1 / 3)
+
+
+def test_a_second_signal_ends_at_once_and_tells_the_client(held_judge: HeldJudge):
+    with stopping_in_mid_request(held_judge) as (answer, process):
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            answer.result()
+        with raised.value as response:
+            assert response.code == 503
+            assert "stopping" in json.load(response)["error"]
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +207,7 @@ def test_a_request_under_way_is_answered_after_the_signal():
         (("-m", "embedded", "-c", "testbed", "--key-env", "NO_SUCH_KEY"), "NO_SUCH_KEY"),
         (("-m", "embedded", "-c", "testbed", "--policy", "/nowhere"), "/nowhere"),
         (("-m", "embedded", "-c", "testbed", "--unscored", "nan"), "finite number"),
-        (("-m", "embedded", "-c", "testbed", "--host", "256.1.1.1"), "cannot be served from"),
+        (("-m", "embedded", "-c", "testbed", "--host", "256.1.1.1"), "Cannot listen on 256.1.1.1"),
         (("--reward-model", "/nowhere"), "no such folder"),
         (("--reward-model", "/nowhere", "-o", "x"), "-o keeps the answers of judges"),
     ],
@@ -177,7 +226,7 @@ def test_a_port_in_use_is_said_before_a_model_is_loaded(call_cai: CallCai):
         port = taken.getsockname()[1]
         ended = call_cai("serve", "--reward-model", "/nowhere", "--port", port)
     assert ended.code == 2
-    assert f"127.0.0.1:{port} cannot be served from: Address already in use" in ended.err
+    assert f"127.0.0.1:{port}: Address already in use" in ended.err
 
 
 def test_principles_for_a_model_that_reads_none_or_others_are_refused(

@@ -18,7 +18,7 @@ from cai.models.openai.errors import read_key
 from cai.runs.judge import Verdicts
 
 if TYPE_CHECKING:
-    from cai.serving.chat_format import ChatForm
+    from cai.serving.chat_format import ChatFormat
 
 
 @click.command(epilog="Example: cai serve -m embedded -c testbed --port 8080")
@@ -73,28 +73,29 @@ def serve(
     if unscored is not None and not math.isfinite(unscored):
         raise UsageError(f"--unscored {unscored} is no reward. Give a finite number.")
     console = Console(stderr=True)
-    from cai.serving.server import Service, bound
-    from cai.serving.server import serve as answer
+    # heavy: fastapi and uvicorn
+    from cai.serving.server import Service, bind
+    from cai.serving.server import serve as serve_requests
 
     key = _key(key_env)
-    form = _policy(policy)
-    with bound(host, port) as listening:
+    chat_format = _chat_format(policy)
+    with bind(host, port) as listening:
         if reward_model is not None:
-            from cai.serving.reward_model import model_rewarder  # heavy: torch
+            from cai.serving.reward_model import open_reward_model  # heavy: torch
 
-            opening = model_rewarder(reward_model, constitution, principles)
+            opening = open_reward_model(reward_model, constitution, principles)
         else:
-            from cai.serving.judge import Bench, judge_rewarder
+            from cai.serving.judge import JudgeSettings, open_judges
 
             loaded = load_constitution(constitution or "")
             scoring = ScorePlan(kind, plan.tags, plan.samples)
-            bench = Bench(judges.open(), loaded, scoring, plan, verdicts, seed)
-            opening = judge_rewarder(bench, out, console)
+            settings = JudgeSettings(judges.open(), loaded, scoring, plan, verdicts, seed)
+            opening = open_judges(settings, out, console)
 
         async def work() -> None:
             async with opening as rewarder:
-                service = Service(rewarder, key, form or rewarder.chat_form, unscored)
-                await answer(service, listening, console)
+                service = Service(rewarder, key, chat_format or rewarder.chat_format, unscored)
+                await serve_requests(service, listening, console)
 
         run_async(work())
     return 0
@@ -141,9 +142,9 @@ def _key(variable: str | None) -> str:
     return key
 
 
-def _policy(folder: str | None) -> "ChatForm | None":
+def _chat_format(folder: str | None) -> "ChatFormat | None":
     if folder is None:
         return None
-    from cai.serving.chat_format import policy_form  # heavy: transformers
+    from cai.serving.chat_format import load_chat_format  # heavy: transformers
 
-    return policy_form(folder)
+    return load_chat_format(folder)

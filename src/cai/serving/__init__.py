@@ -1,1 +1,1 @@
-"""Rewards and verdicts over HTTP, for trainers elsewhere."""
+"""Rewards and comparisons over HTTP, for trainers that are not ours."""

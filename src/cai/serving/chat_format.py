@@ -1,9 +1,10 @@
-"""OpenRLHF's queries → prompt and response: a chat template is taken off as it was put on.
+"""OpenRLHF's queries → prompt and response: the policy's chat template is removed again.
 
-A trainer sends what its policy read and wrote as one text. What the policy's chat template writes
-around each turn is learned from the template itself, by rendering words that nobody writes.
-
-The chat form of a tokenizer: of the reward model's own, or of the policy's folder.
+OpenRLHF sends what its policy read and wrote as one text, in the policy's chat template. A judge
+must see the conversation instead, and a reward model applies a template of its own. What a template
+writes around each message is found by rendering placeholder messages with it, so that no list of
+known templates is needed. The template is that of the policy (`--policy`) or, without one, that of
+the reward model, which is often trained from the same base model.
 """
 
 import re
@@ -14,62 +15,78 @@ from pathlib import Path
 from jinja2 import TemplateError
 
 from cai.errors import CaiError, ModelError, SourceError, UsageError
-from cai.models.hf.loading import TOKENIZERS, Source, plain_errors
 from cai.models.hf.tokenizer import Tokenizer, control_tokens
-from cai.types import Message, Prompt, Role, as_dicts
+from cai.types import Message, Prompt, as_dicts
 
 Render = Callable[[Sequence[Message], bool], str]
-"""A conversation through the chat template, with the assistant's turn opened or not."""
+"""A conversation → its text in a chat template; True adds the generation prompt."""
 
+# Placeholder contents. They hold no space or line break, which templates may trim, and are texts
+# that no template writes itself.
 _SYSTEM, _FIRST, _ANSWER, _SECOND = (f"zq{name}qz" for name in ("sys", "one", "two", "three"))
 _CONTROL = re.compile(r"<\|[\w ]{2,40}\|>|\[/?INST\]|<(?:start|end)_of_turn>|<｜[^｜\n]{2,40}｜>")
+_COMMON_END = re.compile(r"(?:</s>|<eos>|<pad>|<\|\w+\|>|<end_of_turn>)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
-class ChatForm:
-    """What a chat template writes around the turns; `ends` are what may follow a response."""
+class ChatFormat:
+    """The texts that a chat template writes around messages.
+
+    `generation_prompt` follows the last user message; `before_system` is None for a template that
+    has no system message. `end_markers` are the texts that may follow a response.
+    """
 
     before_user: str
     before_system: str | None
     after_system: str
-    user_to_answer: str
-    answer_to_user: str
-    after_last: str
-    ends: tuple[str, ...]
+    user_to_assistant: str
+    assistant_to_user: str
+    generation_prompt: str
+    end_markers: tuple[str, ...]
 
     @classmethod
-    def learned(cls, render: Render, control_tokens: Sequence[str]) -> "ChatForm | None":
-        """The form of a template; None of one that does not keep the turns apart."""
+    def from_template(cls, render: Render, control_tokens: Sequence[str]) -> "ChatFormat | None":
+        """The format of a template; None if it does not keep the messages apart."""
         user, answer = Message("user", _FIRST), Message("assistant", _ANSWER)
         try:
-            long = render([user, answer, Message("user", _SECOND)], True)
-            over = render([user, answer], False)
-            before, _, rest = long.partition(_FIRST)
-            to_answer, _, rest = rest.partition(_ANSWER)
-            to_user, found, after = rest.partition(_SECOND)
+            conversation = render([user, answer, Message("user", _SECOND)], True)
+            finished = render([user, answer], False)
         except CaiError:
             return None
-        if not found or not after or not to_answer:
+        before_user, _, rest = conversation.partition(_FIRST)
+        to_assistant, _, rest = rest.partition(_ANSWER)
+        to_user, is_found, generation_prompt = rest.partition(_SECOND)
+        if not is_found or not generation_prompt or not to_assistant:
             return None
         before_system, after_system = _around_system(render, user)
-        closing = over.partition(_ANSWER)[2]
-        ends = tuple(dict.fromkeys([closing, closing.strip(), *control_tokens]))
+        closing = finished.partition(_ANSWER)[2]
+        # A policy stops at its end token, so the line break that many templates write after it is
+        # missing from a response: the closing text is looked for with and without it.
+        end_markers = dict.fromkeys([closing, closing.strip(), *control_tokens])
         return cls(
-            before, before_system, after_system, to_answer, to_user, after,
-            tuple(each for each in ends if each.strip()),
-        )  # fmt: skip
+            before_user=before_user,
+            before_system=before_system,
+            after_system=after_system,
+            user_to_assistant=to_assistant,
+            assistant_to_user=to_user,
+            generation_prompt=generation_prompt,
+            end_markers=tuple(each for each in end_markers if each.strip()),
+        )
 
-    def turns(self, prompt: str) -> tuple[Message, ...] | None:
-        """The conversation that this template made the prompt of; None where it did not."""
-        if not prompt.endswith(self.after_last):
+    def messages_of(self, prompt: str) -> tuple[Message, ...] | None:
+        """The conversation that this template rendered as the prompt; None if it did not."""
+        if not prompt.endswith(self.generation_prompt):
             return None
-        body = prompt.removesuffix(self.after_last)
-        # the longer beginning says more: one may be part of the other, either way round
-        is_system_first = len(self.before_system or "") > len(self.before_user)
-        readings = [self._without_system, self._with_system]
-        for read in reversed(readings) if is_system_first else readings:
-            if (turns := read(body)) is not None:
-                return turns
+        body = prompt.removesuffix(self.generation_prompt)
+        # One of the two beginnings may be the start of the other: a template with a default system
+        # message writes that before a first user message, and Llama 2 writes the system message
+        # inside the user's. The longer one is tried first, as the shorter would match both.
+        parsers = [self._without_system, self._with_system]
+        if len(self.before_system or "") > len(self.before_user):
+            parsers.reverse()
+        for parse in parsers:
+            if (messages := parse(body)) is not None:
+                return messages
         return None
 
     def _without_system(self, body: str) -> tuple[Message, ...] | None:
@@ -80,101 +97,113 @@ class ChatForm:
     def _with_system(self, body: str) -> tuple[Message, ...] | None:
         if self.before_system is None or not body.startswith(self.before_system):
             return None
-        system, found, rest = body.removeprefix(self.before_system).partition(self.after_system)
-        turns = self._alternating(rest) if found else None
-        return None if turns is None else (Message("system", system), *turns)
+        system, is_found, rest = body.removeprefix(self.before_system).partition(self.after_system)
+        messages = self._alternating(rest) if is_found else None
+        return None if messages is None else (Message("system", system), *messages)
 
     def _alternating(self, text: str) -> tuple[Message, ...] | None:
-        turns: list[Message] = []
+        messages: list[Message] = []
         while True:
-            user, is_more, text = text.partition(self.user_to_answer)
-            turns.append(Message("user", user))
+            user, is_more, text = text.partition(self.user_to_assistant)
+            messages.append(Message("user", user))
             if not is_more:
-                return tuple(turns)
-            answer, found, text = text.partition(self.answer_to_user)
-            if not found:
+                return tuple(messages)
+            answer, is_found, text = text.partition(self.assistant_to_user)
+            if not is_found:
                 return None
-            turns.append(Message("assistant", answer))
+            messages.append(Message("assistant", answer))
 
 
 def _around_system(render: Render, user: Message) -> tuple[str | None, str]:
-    system: Role = "system"
     try:
-        whole = render([Message(system, _SYSTEM), user], True)
-    except CaiError:  # many templates refuse a system turn
+        conversation = render([Message("system", _SYSTEM), user], True)
+    except CaiError:  # many templates refuse a system message
         return None, ""
-    before, found, rest = whole.partition(_SYSTEM)
+    before, is_found, rest = conversation.partition(_SYSTEM)
     after, is_apart, _ = rest.partition(_FIRST)
-    return (before, after) if found and is_apart and after else (None, "")
+    return (before, after) if is_found and is_apart and after else (None, "")
 
 
-def split_query(query: str, prompt: str, form: ChatForm | None) -> tuple[Prompt, str]:
-    """The prompt as a conversation and the response alone, without what ended its turn.
+def chat_format_of(tokenizer: Tokenizer) -> ChatFormat | None:
+    """The format of the tokenizer's chat template; None if it has none, or none that can be parsed.
 
-    Raises:
-        SourceError: The query does not hold the prompt, or the prompt is of another template.
+    Example:
+        chat_format = chat_format_of(AutoTokenizer.from_pretrained("models/policy"))
+        prompt, response = split_query(query, prompt_text, chat_format)
     """
-    start = query.find(prompt)
-    if start < 0:
-        raise SourceError(
-            "A query does not hold its prompt. Send queries that are the prompt followed by the "
-            "response."
-        )
-    turns = form.turns(prompt) if form else None
-    if turns is None:
-        if _CONTROL.search(prompt):
-            raise SourceError(
-                "A prompt was made by a chat template that is not known here. Start the server "
-                "with --policy and the folder of the policy's tokenizer."
-            )
-        turns = (Message("user", prompt),)
-    return Prompt("", turns), _without_ends(query[start + len(prompt) :], form)
-
-
-def _without_ends(text: str, form: ChatForm | None) -> str:
-    ends = form.ends if form else ()
-    while True:
-        bare = text
-        for end in ends:
-            bare = bare.removesuffix(end)
-        if not form:
-            bare = re.sub(r"(?:</s>|<eos>|<pad>|<\|\w+\|>|<end_of_turn>)\s*$", "", bare)
-        if bare == text:
-            return text
-        text = bare
-
-
-def form_of(tokenizer: Tokenizer) -> ChatForm | None:
-    """What its chat template writes around turns; None where it has none, or does not say."""
     if tokenizer.chat_template is None:
         return None
 
-    def render(messages: Sequence[Message], is_open: bool) -> str:
+    def render(messages: Sequence[Message], add_generation_prompt: bool) -> str:
         try:
             return tokenizer.apply_chat_template(
-                as_dicts(messages), tokenize=False, add_generation_prompt=is_open
+                as_dicts(messages), tokenize=False, add_generation_prompt=add_generation_prompt
             )
         except TemplateError as error:
-            raise ModelError(f"The chat template refuses turns: {error}") from error
+            raise ModelError(f"The chat template refuses messages: {error}") from error
 
-    return ChatForm.learned(render, control_tokens(tokenizer))
+    return ChatFormat.from_template(render, control_tokens(tokenizer))
 
 
-def policy_form(folder: str) -> ChatForm:
-    """The chat form of the tokenizer in that folder.
+def load_chat_format(folder: str) -> ChatFormat:
+    """The chat format of the tokenizer in that folder.
 
     Raises:
         ModelError: There is no tokenizer in it.
-        UsageError: It has no chat template, or one whose turns cannot be told apart.
+        UsageError: It has no chat template, or one whose messages cannot be told apart.
     """
+    # heavy: torch and transformers, which a judge behind a URL needs for nothing
+    from cai.models.hf.loading import TOKENIZERS, Source, plain_errors
+
     if not (Path(folder) / "tokenizer_config.json").is_file():
-        raise ModelError(f"{folder}: there is no tokenizer in such a folder. Check the path.")
+        raise ModelError(f"{folder}: there is no tokenizer in this folder. Check the path.")
     with plain_errors(Source(folder), "policy"):
         tokenizer = TOKENIZERS.from_pretrained(folder, local_files_only=True)
-    form = form_of(tokenizer)
-    if form is None:
+    chat_format = chat_format_of(tokenizer)
+    if chat_format is None:
         raise UsageError(
-            f"{folder}: its chat template is missing, or does not keep the turns apart. Leave "
+            f"{folder}: its chat template is missing, or does not keep the messages apart. Leave "
             "--policy out, and have the trainer send prompts without a chat template."
         )
-    return form
+    return chat_format
+
+
+def split_query(query: str, prompt: str, chat_format: ChatFormat | None) -> tuple[Prompt, str]:
+    """The prompt as a conversation, and the response without the texts that end it.
+
+    A prompt in no chat template is one user message.
+
+    Raises:
+        SourceError: The query does not contain the prompt, or the prompt is in another template.
+    """
+    # Not `startswith`: a tokenizer that adds a beginning-of-sequence token has decoded it into the
+    # query, in front of the prompt.
+    start = query.find(prompt)
+    if start < 0:
+        raise SourceError(
+            "A query does not contain its prompt. Send queries that are the prompt followed by the "
+            "response."
+        )
+    messages = chat_format.messages_of(prompt) if chat_format else None
+    if messages is None:
+        if _CONTROL.search(prompt):
+            raise SourceError(
+                "A prompt is in a chat template that is not known here. Start the server with "
+                "--policy and the folder of the policy's tokenizer."
+            )
+        messages = (Message("user", prompt),)
+    return Prompt("", messages), _without_end(query[start + len(prompt) :], chat_format)
+
+
+def _without_end(response: str, chat_format: ChatFormat | None) -> str:
+    # In a loop, since an end token is often followed by any number of padding tokens.
+    while True:
+        shorter = response
+        if chat_format is None:
+            shorter = _COMMON_END.sub("", shorter)
+        else:
+            for marker in chat_format.end_markers:
+                shorter = shorter.removesuffix(marker)
+        if shorter == response:
+            return response
+        response = shorter

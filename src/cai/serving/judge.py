@@ -1,9 +1,9 @@
-"""Rewards of a judge under a constitution, asked through the engine and journalled.
+"""Rewards from judges under a constitution, for trainers that ask over HTTP.
 
-A score is direct RLAIF, Lee et al. 2023, arXiv:2309.00267, §3.4. Calls of all requests share the
-seats of the judge's servers; a question that the journal knows is not asked again.
-
-What stands behind the server: something that scores responses and compares them.
+A score is direct RLAIF, Lee et al. 2023, arXiv:2309.00267, §3.4: the expected mark of each
+principle, averaged by weight. A comparison is the judge's, asked in both orders. The calls of all
+requests go through one engine: they share the concurrency slots of the judges' endpoints, its
+retries and its journal, so a question that was answered before is never sent again.
 """
 
 from collections import defaultdict
@@ -24,22 +24,49 @@ from cai.engine.engine import Engine
 from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError
 from cai.methods.judging.pairwise import Judge, JudgePlan, compare
-from cai.methods.judging.pointwise import Scored, ScorePlan, check_samples, score_response
-from cai.methods.judging.pointwise import ScoreOutcome as Outcome
+from cai.methods.judging.pointwise import (
+    Scored,
+    ScoreOutcome,
+    ScorePlan,
+    check_samples,
+    score_response,
+)
 from cai.methods.judging.verdict import Comparison
 from cai.methods.roles import Speaker, candidates
 from cai.runs.config import described_constitution, described_judge
 from cai.runs.job import opened
 from cai.runs.judge import Trial, Verdicts, asked_through, first_question, read_judges
-from cai.serving.chat_format import ChatForm
+from cai.serving.chat_format import ChatFormat
 from cai.serving.schema import VERSION, CompareResult, Health, ScoreResult
 from cai.types import Prompt, as_dicts, content_hash, derive_seed
 
-_ATTEMPTS = 6  # a trainer waits, and about 15 seconds of pauses are what it bears
+# The trainer waits for its rewards: six attempts pause for about 15 seconds in all, which is short
+# beside the 180 seconds after which OpenRLHF gives up.
+_MAX_ATTEMPTS = 6
+
+
+class Rewarder(Protocol):
+    """Scores responses and compares them; what the server needs of a judge or a reward model.
+
+    A response that cannot be scored is a result with its outcome and no reward, and never an
+    exception, so that one bad item does not fail the others in its request.
+    """
+
+    @property
+    def health(self) -> Health: ...
+
+    @property
+    def chat_format(self) -> ChatFormat | None:
+        """The chat format that a policy of the same model family has; None if unknown."""
+        ...
+
+    async def score(self, prompt: Prompt, response: str) -> ScoreResult: ...
+
+    async def compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class JudgeSettings:
     """All that decides the rewards of judges."""
 
     judges: tuple[Speaker, ...]
@@ -52,34 +79,36 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class JudgeRewarder:
-    """Judges that are read and asked as they are given here."""
+    """A `Rewarder` that asks judges as they are given here: probed, and wrapped in the engine."""
 
     judges: tuple[Judge, ...]
-    bench: Bench
+    settings: JudgeSettings
 
     @property
     def health(self) -> Health:
-        constitution = self.bench.constitution
-        asked = candidates(constitution, self.bench.scoring.tags)
+        constitution = self.settings.constitution
+        principles = candidates(constitution, self.settings.scoring.tags)
         return Health(
             status="ok",
             kind="judge",
             name=", ".join(judge.name for judge in self.judges),
             version=VERSION,
             constitution=f"{constitution.name}@{constitution.hash}",
-            principles=tuple(each.id for each in asked),
+            principles=tuple(each.id for each in principles),
         )
 
     @property
-    def chat_form(self) -> None:
-        """A judge knows nothing of the policy."""
+    def chat_format(self) -> None:
+        """None: a judge need not be of the policy's model family."""
 
     async def score(self, prompt: Prompt, response: str) -> ScoreResult:
-        bench = self.bench
-        seed = derive_seed(bench.seed, _id(prompt, response))
+        settings = self.settings
+        # The seed comes from the content, not from a counter: the same question has the same seed
+        # whenever it arrives, and so the same key in the journal.
+        seed = derive_seed(settings.seed, _content_id(prompt, response))
         try:
             scores = await score_response(
-                self.judges, bench.constitution, prompt, response, bench.scoring, seed
+                self.judges, settings.constitution, prompt, response, settings.scoring, seed
             )
         except CaiError as error:
             return ScoreResult(reward=None, outcome="failed", reason=str(error))
@@ -87,25 +116,27 @@ class JudgeRewarder:
         by_principle = _by_principle(scored)
         if scored.value is not None:
             return ScoreResult(reward=scored.value, outcome="scored", by_principle=by_principle)
-        lost: dict[Outcome, float] = defaultdict(float)
+        # Less than half of the weight was scored, perhaps for several reasons: the outcome that
+        # cost the most weight is reported.
+        weights: dict[ScoreOutcome, float] = defaultdict(float)
         for each in scores:
-            lost[each.outcome] += each.weight if each.value is None else 0.0
-        outcome = max(get_args(Outcome), key=lambda each: lost[each])
+            weights[each.outcome] += each.weight if each.value is None else 0.0
+        outcome = max(get_args(ScoreOutcome), key=lambda each: weights[each])
         reason = next((each.reason for each in scores if each.outcome == outcome), "")
         return ScoreResult(reward=None, outcome=outcome, reason=reason, by_principle=by_principle)
 
     async def compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult:
-        bench = self.bench
-        seed = derive_seed(bench.seed, _id(prompt, response_a, response_b))
+        settings = self.settings
+        seed = derive_seed(settings.seed, _content_id(prompt, response_a, response_b))
         comparison = Comparison(prompt, response_a, response_b)
         try:
             verdict = await compare(
-                self.judges, bench.constitution, comparison, bench.comparing, seed
+                self.judges, settings.constitution, comparison, settings.comparing, seed
             )
         except CaiError as error:
             return CompareResult(p_a=None, outcome="failed", reason=str(error))
-        readings = [r for each in verdict.judgements for r in (each.there, each.back)]
-        reason = next((each.reason for each in readings if each.reason), "")
+        calls = [call for each in verdict.judgements for call in (each.there, each.back)]
+        reason = next((call.reason for call in calls if call.reason), "")
         return CompareResult(
             p_a=verdict.p_a,
             outcome=verdict.outcome,
@@ -115,69 +146,61 @@ class JudgeRewarder:
 
 
 @asynccontextmanager
-async def judge_rewarder(
-    bench: Bench, folder: Path | None, console: Console
+async def open_judges(
+    settings: JudgeSettings, folder: Path | None, console: Console
 ) -> AsyncGenerator[JudgeRewarder]:
-    """The judges, opened and read, with a journal in the folder, or in one that is deleted after.
+    """The judges, opened and probed, with a journal in the folder, or in one that is deleted after.
 
     Raises:
         UsageError: The plans do not fit the judges or the constitution.
         JournalError: The folder is a run of another recipe, or cannot be used.
         ModelError: A judge cannot be used.
+
+    Example:
+        settings = JudgeSettings(judges, load_constitution("harmless"))
+        async with open_judges(settings, Path("runs/served"), console) as rewarder:
+            result = await rewarder.score(prompt, "I will not help with that.")
     """
-    bench.comparing.check((), bench.constitution)
-    async with opened([judge.model for judge in bench.judges]):
-        principle = candidates(bench.constitution, bench.comparing.tags)[0]
+    # Twice: the first check needs no judge, so a wrong tag is reported before any model is loaded.
+    settings.comparing.check((), settings.constitution)
+    async with opened([judge.model for judge in settings.judges]):
+        principle = candidates(settings.constitution, settings.comparing.tags)[0]
         trial = Trial(
             lambda judge: first_question(judge, principle), "it is read from what it writes"
         )
-        judges = await read_judges(bench.judges, bench.verdicts, trial, console)
-        bench.comparing.check(judges, bench.constitution)
-        check_samples(judges, bench.scoring)
-        with TemporaryDirectory(prefix="cai-serve-") as passing:
-            place = folder or Path(passing) / "journal"
-            with RunFolder.open(place, _recipe(bench, judges), {"cai-toolkit": VERSION}) as run:
+        judges = await read_judges(settings.judges, settings.verdicts, trial, console)
+        settings.comparing.check(judges, settings.constitution)
+        check_samples(judges, settings.scoring)
+        with TemporaryDirectory(prefix="cai-serve-") as temporary:
+            path = folder or Path(temporary) / "journal"
+            recipe = _recipe(settings, judges)
+            with RunFolder.open(path, recipe, {"cai-toolkit": VERSION}) as run:
                 ledger = Ledger.of(run.database, load_prices(None))
-                engine = Engine(run.journal, ledger, retry=Retry(_ATTEMPTS))
-                yield JudgeRewarder(asked_through(judges, engine.through, "judge"), bench)
+                engine = Engine(run.journal, ledger, retry=Retry(_MAX_ATTEMPTS))
+                yield JudgeRewarder(asked_through(judges, engine.through, "judge"), settings)
 
 
 def _by_principle(scored: Scored) -> dict[str, float | None]:
-    """The mean over the judges that could be read, for each principle."""
+    """For each principle, the mean over the judges whose score was parsed; None without one."""
     values: dict[str, list[float]] = {each.principle_id: [] for each in scored.scores}
     for each in scored.scores:
         if each.value is not None:
             values[each.principle_id].append(each.value)
-    return {id: sum(found) / len(found) if found else None for id, found in values.items()}
+    return {id: sum(known) / len(known) if known else None for id, known in values.items()}
 
 
-def _id(prompt: Prompt, *responses: str) -> str:
-    turns = [text for turn in as_dicts(prompt.messages) for text in turn.values()]
-    return content_hash(*turns, *responses)
+def _content_id(prompt: Prompt, *responses: str) -> str:
+    texts = [text for message in as_dicts(prompt.messages) for text in message.values()]
+    return content_hash(*texts, *responses)
 
 
-def _recipe(bench: Bench, judges: Sequence[Judge]) -> dict[str, JsonValue]:
+def _recipe(settings: JudgeSettings, judges: Sequence[Judge]) -> dict[str, JsonValue]:
+    """What a journal folder belongs to: it is refused for any other constitution, judge or plan."""
     return {
         "method": "serve",
-        "constitution": described_constitution(bench.constitution).model_dump(mode="json"),
+        "constitution": described_constitution(settings.constitution).model_dump(mode="json"),
         "judges": [described_judge(judge).model_dump(mode="json") for judge in judges],
-        "scoring": TypeAdapter(ScorePlan).dump_python(bench.scoring, mode="json"),
-        "comparing": TypeAdapter(JudgePlan).dump_python(bench.comparing, mode="json"),
-        "seed": bench.seed,
+        "scoring": TypeAdapter(ScorePlan).dump_python(settings.scoring, mode="json"),
+        "comparing": TypeAdapter(JudgePlan).dump_python(settings.comparing, mode="json"),
+        "seed": settings.seed,
     }
-
-
-class Rewarder(Protocol):
-    """Gives rewards. What cannot be scored is a result with its outcome, and raises nothing."""
-
-    @property
-    def health(self) -> Health: ...
-
-    @property
-    def chat_form(self) -> ChatForm | None:
-        """What a policy of the same family writes around turns, where that is known."""
-        ...
-
-    async def score(self, prompt: Prompt, response: str) -> ScoreResult: ...
-
-    async def compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult: ...

@@ -1,91 +1,145 @@
-"""What the server is sent and what it answers. The OpenAPI document is made from these classes.
+"""Request and response models of the reward server; its OpenAPI document is made from them.
 
-The OpenAPI 3.1 document of the server, made from the very classes that read and answer.
+FastAPI validates every body against the request models and serializes the response models, so a
+field that is added here is read, written and documented. `docs/serving.md` shows each of them.
 """
 
-from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.json_schema import models_json_schema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from cai.errors import SourceError
 from cai.methods.judging.verdict import Outcome
 from cai.types import Message, Prompt
 
-MOST_ITEMS = 4096
+MAX_ITEMS = 4096
 VERSION = version("cai-toolkit")
 
-ScoreOutcome = Literal["scored", "unscored", "unparsed", "refused", "failed"]
+RewardOutcome = Literal["scored", "unscored", "unparsed", "refused", "failed"]
 
 
-class _Asked(BaseModel):
+class _Strict(BaseModel):
+    # An unknown field is more often a typing error than an extension, and a field that is ignored
+    # would silently change what is scored.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Said(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _check_unicode(text: str) -> str:
+    # JSON may hold half a surrogate pair ("\ud800"), which Python reads into a string that can be
+    # neither hashed for the journal nor sent to a model.
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the text has half a surrogate pair at character {error.start}, which is not Unicode"
+        ) from error
+    return text
 
 
-class Turn(_Asked):
-    """One turn of a conversation."""
+Text = Annotated[str, AfterValidator(_check_unicode)]
+
+
+# Lists in the request models, where a frozen model would have tuples: the error messages name the
+# type to clients, and "should be a valid tuple" means nothing to those who write JSON.
+
+
+class ChatMessage(_Strict):
+    """One message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Text
 
 
-class _Prompted(_Asked):
-    prompt: str | Annotated[tuple[Turn, ...], Field(min_length=1)] = Field(
-        description="A request, or the turns of a conversation that ends with the user's."
-    )
+class _PromptItem(_Strict):
+    # The discriminator decides which of the two was meant. A plain union would report a wrong role
+    # in a message as "should be a valid string", its error about the alternative that comes first.
+    prompt: Annotated[
+        Annotated[Text, Tag("text")]
+        | Annotated[list[ChatMessage], Field(min_length=1), Tag("messages")],
+        Discriminator(lambda prompt: "text" if isinstance(prompt, str) else "messages"),
+    ] = Field(description="A text, or the messages of a conversation; the last is the user's.")
 
     @field_validator("prompt")
     @classmethod
-    def _ends_with_the_user(cls, prompt: str | tuple[Turn, ...]) -> str | tuple[Turn, ...]:
+    def _ends_with_user(cls, prompt: str | list[ChatMessage]) -> str | list[ChatMessage]:
         if not isinstance(prompt, str) and prompt[-1].role != "user":
-            raise ValueError(f"the last turn is of {prompt[-1].role}, and must be the user's")
+            raise ValueError(f"the last message has the role {prompt[-1].role}, and must be user's")
         return prompt
 
-    @property
-    def asked(self) -> Prompt:
+    def to_prompt(self) -> Prompt:
         if isinstance(self.prompt, str):
             return Prompt("", (Message("user", self.prompt),))
-        return Prompt("", tuple(Message(turn.role, turn.content) for turn in self.prompt))
+        return Prompt("", tuple(Message(each.role, each.content) for each in self.prompt))
 
 
-class ScoreItem(_Prompted):
+class ScoreItem(_PromptItem):
     """A response to a prompt."""
 
-    response: str
+    response: Text
 
 
-class CompareItem(_Prompted):
+class CompareItem(_PromptItem):
     """Two responses to a prompt."""
 
-    response_a: str
-    response_b: str
+    response_a: Text
+    response_b: Text
 
 
-class ScoreRequest(_Asked):
-    items: Annotated[tuple[ScoreItem, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+class ScoreRequest(_Strict):
+    """The body of `/score`."""
+
+    items: Annotated[list[ScoreItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
-class CompareRequest(_Asked):
-    items: Annotated[tuple[CompareItem, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+class CompareRequest(_Strict):
+    """The body of `/compare`."""
+
+    items: Annotated[list[CompareItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
-class ScoreResult(_Said):
+class RewardRequest(BaseModel):
+    """The body of `/get_reward`: what OpenRLHF sends to a remote reward model.
+
+    Each `query` is a prompt and its response as one text, in the policy's chat template. Fields of
+    later versions of OpenRLHF are ignored, and so are the labels.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    query: Annotated[list[Text], Field(min_length=1, max_length=MAX_ITEMS)]
+    prompts: list[Text]
+    labels: list[object] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_prompt_for_each_query(self) -> Self:
+        if len(self.prompts) != len(self.query):
+            raise ValueError(
+                f"there are {len(self.query)} queries and {len(self.prompts)} prompts; send one "
+                "prompt for each query"
+            )
+        return self
+
+
+class ScoreResult(_Strict):
     """`reward` is null unless the outcome is `scored`; `reason` then says why."""
 
     reward: float | None
-    outcome: ScoreOutcome
+    outcome: RewardOutcome
     reason: str = ""
     by_principle: dict[str, float | None] = {}
 
 
-class CompareResult(_Said):
-    """`p_a` in [0, 1] is the probability that response A is better; null where unreadable."""
+class CompareResult(_Strict):
+    """`p_a` in [0, 1] is the probability that response A is better; null if there is no verdict."""
 
     p_a: Annotated[float, Field(ge=0, le=1)] | None
     outcome: Outcome
@@ -93,41 +147,28 @@ class CompareResult(_Said):
     by_principle: dict[str, float] = {}
 
 
-class ScoreResponse(_Said):
+class ScoreResponse(_Strict):
     """The scores, in the order of the items."""
 
     scores: tuple[ScoreResult, ...]
 
 
-class CompareResponse(_Said):
+class CompareResponse(_Strict):
     """The comparisons, in the order of the items."""
 
     comparisons: tuple[CompareResult, ...]
 
 
-class RewardRequest(BaseModel):
-    """What OpenRLHF sends to its remote reward model; other fields of later versions are ignored.
-
-    `query` are prompt and response as one text each, with the policy's chat template.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    query: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_ITEMS)]
-    prompts: tuple[str, ...]
-    labels: tuple[object, ...] | None = None
-
-
-class RewardResponse(_Said):
-    """`extra_logs.scored` is 1 where a reward was found, 0 where the substitute stands."""
+class RewardResponse(_Strict):
+    """What OpenRLHF reads. `extra_logs.scored` is 1 for a reward, 0 for a substitute."""
 
     rewards: tuple[float, ...]
     scores: tuple[float, ...]
     extra_logs: dict[str, tuple[float, ...]]
 
 
-class Health(_Said):
-    """That the server answers, and by what it scores."""
+class Health(_Strict):
+    """The server is up; what it scores with."""
 
     status: Literal["ok"]
     kind: Literal["reward model", "judge"]
@@ -137,101 +178,28 @@ class Health(_Said):
     principles: tuple[str, ...] = ()
 
 
-class Refusal(_Said):
-    """One sentence on what was wrong, and the id under which the request is known."""
+class ErrorResponse(_Strict):
+    """One sentence on what was wrong and what to do, and the id of the request."""
 
     error: str
     request_id: str
 
 
-F = TypeVar("F", bound=BaseModel)
-
-
-def parsed(form: type[F], body: bytes) -> F:
-    """The request that the body holds.
-
-    Raises:
-        SourceError: It is not JSON, or not of the form.
-    """
-    try:
-        return form.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SourceError(f"{where or 'The body'}: {first['msg']}. See /openapi.json.") from error
-
-
-_FORMS: tuple[type[BaseModel], ...] = (
-    CompareRequest, CompareResponse, Health, Refusal, RewardRequest, RewardResponse, ScoreRequest,
-    ScoreResponse,
-)  # fmt: skip
-_REFUSALS = {
-    "400": "The body is not JSON, or not of the form.",
-    "401": "The key is missing or wrong.",
-    "413": "The body is too large.",
-    "500": "The server failed; its log says more.",
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse, "description": description}
+    for status, description in (
+        (400, "The body is not JSON, or does not fit the request model."),
+        (401, "The key is missing or wrong."),
+        (413, "The body is too large."),
+        (500, "The server failed; its log has the details."),
+        # Without "default" FastAPI documents a 422 with an error body of its own, never sent here.
+        ("default", "Any other error."),
+    )
 }
-_UNSCORED = {
-    "422": "A response cannot be scored, and no substitute was chosen.",
-    "503": "A response could not be scored now; ask again.",
+"""The error responses of every `POST`, in the form that FastAPI's `responses` takes."""
+
+UNSCORED_ERRORS: dict[int | str, dict[str, Any]] = {
+    422: {"model": ErrorResponse, "description": "A response cannot be scored."},
+    503: {"model": ErrorResponse, "description": "A response was not scored now; ask again."},
 }
-
-
-def document(*, has_key: bool) -> dict[str, object]:
-    """The document, as JSON; with a bearer key where the server wants one."""
-    schemas = models_json_schema(
-        [(form, "validation" if form.__name__.endswith("Request") else "serialization")
-         for form in _FORMS],
-        ref_template="#/components/schemas/{model}",
-    )[1]["$defs"]  # fmt: skip
-    components: dict[str, object] = {"schemas": schemas}
-    if has_key:
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "cai serve", "version": VERSION},
-        "paths": {
-            "/health": {"get": _operation("That the server answers", None, Health, {})},
-            "/openapi.json": {"get": _operation("This document", None, None, {})},
-            "/score": {"post": _operation("Score responses", ScoreRequest, ScoreResponse, {})},
-            "/compare": {
-                "post": _operation("Compare two responses", CompareRequest, CompareResponse, {})
-            },
-            "/get_reward": {
-                "post": _operation(
-                    "The remote reward of OpenRLHF", RewardRequest, RewardResponse, _UNSCORED
-                )
-            },
-        },
-        "components": components,
-        **({"security": [{"key": []}]} if has_key else {}),
-    }
-
-
-def _operation(
-    summary: str,
-    request: type[BaseModel] | None,
-    response: type[BaseModel] | None,
-    refusals: Mapping[str, str],
-) -> dict[str, object]:
-    schema = _reference(response) if response else {"type": "object"}
-    responses: dict[str, object] = {"200": _body("The answer.", schema)}
-    told = {**_REFUSALS, **refusals} if request else {"401": _REFUSALS["401"]}
-    for status, text in told.items():
-        responses[status] = _body(text, _reference(Refusal))
-    operation: dict[str, object] = {"summary": summary, "responses": responses}
-    if response is Health:
-        operation["security"] = []
-        responses.pop("401")
-    if request is not None:
-        content = {"application/json": {"schema": _reference(request)}}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
-
-
-def _body(text: str, schema: Mapping[str, object]) -> dict[str, object]:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
-
-
-def _reference(form: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{form.__name__}"}
+"""Those of `/get_reward`, which has no other way to say that there is no reward."""

@@ -1,181 +1,146 @@
-"""The HTTP server: routes, who may ask, and how a refusal reads.
+"""The reward server: the routes of the FastAPI app, and uvicorn from its socket to its shutdown.
 
-Items of all requests are scored at the same time; what batches them is behind the `Rewarder`.
-
-The server from its socket to its end: at SIGTERM or Ctrl-C it finishes what it has, and stops.
-
-A line a minute at most says what it did.
+All items of all requests are scored concurrently; what batches them is behind the `Rewarder`. Every
+error has the same body, an `ErrorResponse`: one sentence, and the id of the request.
 """
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import re
 import signal
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-from aiohttp import web
-from pydantic import BaseModel
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from rich.console import Console
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cai.errors import CaiError, SourceError, UsageError
 from cai.runs.job import SIGNALS
-from cai.serving.chat_format import ChatForm, split_query
+from cai.serving.chat_format import ChatFormat, split_query
 from cai.serving.judge import Rewarder
 from cai.serving.schema import (
+    ERRORS,
+    UNSCORED_ERRORS,
+    VERSION,
     CompareRequest,
     CompareResponse,
-    Refusal,
+    ErrorResponse,
+    Health,
     RewardRequest,
     RewardResponse,
     ScoreRequest,
     ScoreResponse,
     ScoreResult,
-    document,
-    parsed,
 )
 
 logger = logging.getLogger(__name__)
 
-BODY_BYTES = 32 * 2**20
+MAX_BODY_BYTES = 32 * 2**20
+SHUTDOWN_S = 120  # how long requests in flight may take after the first signal
+_DISCARD_S = 10  # how long the rest of a refused body is read
+_REPORT_EVERY_S = 60.0
 _SAFE_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)
-
-_Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
-F = TypeVar("F", bound=BaseModel)
-
-
-class _Refused(CaiError):
-    """An answer with a status of its own."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
+_SENTENCES = {
+    400: "The body is not JSON. See /openapi.json.",
+    404: "There is no such path. The paths are in /openapi.json.",
+    405: "The path does not take this method. The methods are in /openapi.json.",
+    413: "The body is too large. Send fewer items at a time.",
+}
+"""What is said in place of the bare reasons of FastAPI, by status."""
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What the server did so far: items scored and not, and requests under way and refused."""
+    """Counts since the start: items scored and not scored, requests in flight and refused."""
 
     n_scored: int = 0
     n_unscored: int = 0
-    n_open: int = 0
+    n_in_flight: int = 0
     n_refused: int = 0
 
     def count(self, is_scored: bool) -> None:
         self.n_scored += is_scored
         self.n_unscored += not is_scored
 
+    def __str__(self) -> str:
+        return (
+            f"{self.n_scored:,} scored, {self.n_unscored:,} not scored, "
+            f"{self.n_in_flight} requests in flight, {self.n_refused:,} refused"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A rewarder on the network.
+    """A rewarder and how it is offered; its methods are the endpoints of `create_app`.
 
-    `key` is what clients must show, "" for none. `form` is the policy's chat form. `substitute` is
-    what OpenRLHF is told of a response that could not be scored; None refuses its request.
+    `key` is what clients must send, "" for none. `chat_format` is that of the policy's prompts.
+    `substitute` is the reward that OpenRLHF gets for a response that was not scored; if it is None,
+    the request is refused.
     """
 
     rewarder: Rewarder
     key: str = field(default="", repr=False)
-    form: ChatForm | None = None
+    chat_format: ChatFormat | None = None
     substitute: float | None = None
     traffic: Traffic = field(default_factory=Traffic)
 
-    def app(self, body_bytes: int = BODY_BYTES) -> web.Application:
-        app = web.Application(middlewares=[self._guarded], client_max_size=body_bytes)
-        app.add_routes(
-            [
-                web.get("/health", self._health),
-                web.get("/openapi.json", self._openapi),
-                web.post("/score", self._score),
-                web.post("/compare", self._compare),
-                web.post("/get_reward", self._get_reward),
-            ]
-        )
-        return app
+    async def health(self) -> Health:
+        """Whether the server is up, and what it scores with."""
+        return self.rewarder.health
 
-    @web.middleware
-    async def _guarded(self, request: web.Request, handler: _Route) -> web.StreamResponse:
-        """Gives the request an id, checks the key, and makes every failure one sentence."""
-        given = request.headers.get("X-Request-ID", "")
-        id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
-        self.traffic.n_open += 1
-        try:
-            if not self._may_ask(request):
-                raise _Refused(401, "The key is missing or wrong.")
-            answer = await handler(request)
-        except web.HTTPException as error:
-            answer = _refusal(id, error.status, _sentence(error))
-            if "Allow" in error.headers:
-                answer.headers["Allow"] = error.headers["Allow"]
-        except CaiError as error:
-            answer = _refusal(id, _status(error), str(error))
-        except Exception:
-            logger.exception("request %s failed", id)
-            answer = _refusal(id, 500, "The server failed at this request; its log says more.")
-        finally:
-            self.traffic.n_open -= 1
-        self.traffic.n_refused += answer.status >= 400
-        answer.headers["X-Request-ID"] = id
-        return answer
-
-    def _may_ask(self, request: web.Request) -> bool:
-        if not self.key or request.path == "/health":
-            return True
-        given = request.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {self.key}".encode())
-
-    async def _health(self, _: web.Request) -> web.Response:
-        return _json(self.rewarder.health)
-
-    async def _openapi(self, _: web.Request) -> web.Response:
-        return web.json_response(document(has_key=bool(self.key)))
-
-    async def _score(self, request: web.Request) -> web.Response:
-        asked = parsed(ScoreRequest, await request.read())
+    async def score(self, request: ScoreRequest) -> ScoreResponse:
+        """The reward of each response, or null with the reason."""
         scores = await asyncio.gather(
-            *(self.rewarder.score(each.asked, each.response) for each in asked.items)
+            *(self.rewarder.score(each.to_prompt(), each.response) for each in request.items)
         )
         self._count(scores)
-        return _json(ScoreResponse(scores=tuple(scores)))
+        return ScoreResponse(scores=tuple(scores))
 
-    async def _compare(self, request: web.Request) -> web.Response:
-        asked = parsed(CompareRequest, await request.read())
-        found = await asyncio.gather(
+    async def compare(self, request: CompareRequest) -> CompareResponse:
+        """The probability that response A is better, for each pair of responses."""
+        comparisons = await asyncio.gather(
             *(
-                self.rewarder.compare(each.asked, each.response_a, each.response_b)
-                for each in asked.items
+                self.rewarder.compare(each.to_prompt(), each.response_a, each.response_b)
+                for each in request.items
             )
         )
-        for each in found:
+        for each in comparisons:
             self.traffic.count(each.p_a is not None)
-        return _json(CompareResponse(comparisons=tuple(found)))
+        return CompareResponse(comparisons=tuple(comparisons))
 
-    async def _get_reward(self, request: web.Request) -> web.Response:
-        asked = parsed(RewardRequest, await request.read())
-        if len(asked.prompts) != len(asked.query):
-            raise SourceError(
-                f"There are {len(asked.query)} queries and {len(asked.prompts)} prompts. Send one "
-                "prompt for each query."
-            )
+    async def get_reward(self, request: RewardRequest) -> RewardResponse:
+        """The rewards as OpenRLHF asks a remote reward model for them."""
+        # Every query is split before the first is scored: one bad query refuses the request, and
+        # judge calls for the others would be wasted.
         pairs = [
-            split_query(query, prompt, self.form)
-            for query, prompt in zip(asked.query, asked.prompts, strict=True)
+            split_query(query, prompt, self.chat_format)
+            for query, prompt in zip(request.query, request.prompts, strict=True)
         ]
-        scores = await asyncio.gather(*(self.rewarder.score(*each) for each in pairs))
+        scores = await asyncio.gather(*(self.rewarder.score(*pair) for pair in pairs))
         self._count(scores)
-        lost = next((each for each in scores if each.reward is None), None)
-        if lost is not None and self.substitute is None:
-            status = 503 if lost.outcome == "failed" else 422
-            raise _Refused(status, f"A response was not scored: {_why(lost)}")
-        rewards = tuple(_or(each.reward, self.substitute) for each in scores)
+        rewards: list[float] = []
+        for each in scores:
+            # OpenRLHF reads numbers alone. A number that nobody chose would be trained on as if it
+            # were a reward, so without a substitute the whole request fails.
+            reward = self.substitute if each.reward is None else each.reward
+            if reward is None:
+                sentence = f"A response was not scored: {each.outcome}. {each.reason}".strip()
+                raise HTTPException(503 if each.outcome == "failed" else 422, sentence)
+            rewards.append(reward)
         is_scored = tuple(float(each.reward is not None) for each in scores)
-        return _json(
-            RewardResponse(rewards=rewards, scores=rewards, extra_logs={"scored": is_scored})
+        return RewardResponse(
+            rewards=tuple(rewards), scores=tuple(rewards), extra_logs={"scored": is_scored}
         )
 
     def _count(self, scores: list[ScoreResult]) -> None:
@@ -183,143 +148,271 @@ class Service:
             self.traffic.count(each.reward is not None)
 
 
-def _or(reward: float | None, substitute: float | None) -> float:
-    value = reward if reward is not None else substitute
-    assert value is not None  # a request without either was refused
-    return value
+def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
+    """The app of a service, to be run by `serve` or under another ASGI server.
 
-
-def _why(lost: ScoreResult) -> str:
-    return f"{lost.outcome}. {lost.reason}".strip()
-
-
-def _json(said: BaseModel) -> web.Response:
-    return web.Response(text=said.model_dump_json(), content_type="application/json")
-
-
-def _status(error: CaiError) -> int:
-    if isinstance(error, _Refused):
-        return error.status
-    return 400 if isinstance(error, SourceError) else 500
-
-
-def _refusal(id: str, status: int, sentence: str) -> web.Response:
-    said = Refusal(error=sentence, request_id=id)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.Response(
-        text=said.model_dump_json(), status=status, content_type="application/json", headers=headers
+    Example:
+        async with open_judges(settings, None, console) as rewarder:
+            app = create_app(Service(rewarder))
+    """
+    app = FastAPI(
+        title="cai serve",
+        version=VERSION,
+        docs_url=None,  # both pages load their scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,
     )
+    app.add_middleware(RequestGate, service=service, max_body_bytes=max_body_bytes)
+    # FastAPI's own handlers would write {"detail": …} for the first two.
+    for kind in (RequestValidationError, StarletteHTTPException, CaiError):
+        app.add_exception_handler(kind, _answer_error)
+    app.add_api_route("/health", service.health)
+    # The key is checked by the gate; this dependency only puts it into the OpenAPI document.
+    key = [Depends(HTTPBearer(auto_error=False))] if service.key else []
+    router = APIRouter(dependencies=key, responses=ERRORS)
+    router.add_api_route("/score", service.score, methods=["POST"])
+    router.add_api_route("/compare", service.compare, methods=["POST"])
+    router.add_api_route(
+        "/get_reward", service.get_reward, methods=["POST"], responses=UNSCORED_ERRORS
+    )
+    app.include_router(router)
+    return app
 
 
-def _sentence(error: web.HTTPException) -> str:
-    known = {
-        404: "There is no such path. The paths are in /openapi.json.",
-        405: "The path does not take this method. The methods are in /openapi.json.",
-        413: "The body is too large. Send fewer items at a time.",
-    }
-    return known.get(error.status, error.reason)
+class RequestGate:
+    """ASGI middleware around every request: its id, the key, the size of its body, the counts.
+
+    The key is checked here and not in a dependency, because FastAPI reads and parses the body
+    before it calls dependencies: a client without the key could make the server parse 32 MB.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, max_body_bytes: int) -> None:
+        self._app = app
+        self._service = service
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # the lifespan events of other ASGI servers
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("X-Request-ID", "")
+        # An id is written to logs and headers, so one with unusual characters is replaced.
+        request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        traffic = self._service.traffic
+        n_bytes, has_more_body = 0, True
+
+        async def receive_limited() -> Message:
+            # Counted as it arrives: a chunked body has no Content-Length that could be trusted.
+            nonlocal n_bytes, has_more_body
+            message = await receive()
+            has_more_body = message.get("more_body", False)
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self._max_body_bytes:
+                raise HTTPException(413)
+            return message
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                traffic.n_refused += message["status"] >= 400
+                if has_more_body and message["status"] < 500:
+                    await _discard_body(receive)
+            await send(message)
+
+        async def refuse(status: int, sentence: str) -> None:
+            await _error_response(request_id, status, sentence)(scope, receive, send_with_id)
+
+        traffic.n_in_flight += 1
+        try:
+            if self._is_allowed(scope):
+                await self._app(scope, receive_limited, send_with_id)
+            else:
+                await refuse(401, "The key is missing or wrong.")
+        except asyncio.CancelledError:  # the shutdown took too long, or was cut short
+            await refuse(503, "The server is stopping. Send the request again later.")
+            raise
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            await refuse(500, "The server failed to answer this request; its log has the details.")
+        finally:
+            traffic.n_in_flight -= 1
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        if not self._service.key or scope["path"] == "/health":
+            return True
+        # Header values are bytes that Starlette reads as Latin-1; the key is compared as bytes in a
+        # time that does not depend on where the two differ.
+        given = Headers(scope=scope).get("Authorization", "").encode("latin-1")
+        return hmac.compare_digest(given, f"Bearer {self._service.key}".encode())
 
 
-FINISH_S = 120.0  # how long requests under way may take after the signal
-_LINE_EVERY_S = 60.0
-_BACKLOG = 1024
+async def _discard_body(receive: Receive) -> None:
+    # A connection that is closed with unread data is reset, and a client that is still sending
+    # would report that in place of the answer: "connection reset", not "the body is too large".
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_S):
+            while (await receive()).get("more_body", False):
+                pass
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at that address, taken before a model is loaded.
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
+    request_id = request.state.request_id
+    match error:
+        case RequestValidationError():
+            return _error_response(request_id, 400, _validation_sentence(error))
+        case StarletteHTTPException():
+            sentence = _SENTENCES.get(error.status_code, error.detail)
+            response = _error_response(request_id, error.status_code, sentence)
+            response.headers.update(error.headers or {})  # Allow, of a wrong method
+            return response
+        case SourceError():
+            return _error_response(request_id, 400, str(error))
+        case _:
+            return _error_response(request_id, 500, str(error))
+
+
+def _validation_sentence(error: RequestValidationError) -> str:
+    """The first thing that is wrong, with the field: `items.0.response: Field required. …`"""
+    first = error.errors()[0]
+    # The first part of the location is "body". The input itself is never repeated: it may be long,
+    # and it may be what a user of the policy wrote in confidence.
+    field = ".".join(map(str, first["loc"][1:]))
+    if first["type"] == "json_invalid":
+        return f"The body is not JSON: {first['ctx']['error']} at character {field}."
+    if not field and first["type"] == "model_attributes_type":
+        # FastAPI leaves a body undecoded unless its content type is JSON. Web pages of other sites
+        # cannot send that one without permission, which guards a server on this machine.
+        return (
+            "The body is not a JSON object. Send one, with the header Content-Type: "
+            "application/json."
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{field or 'The body'}: {message}. See /openapi.json."
+
+
+def _error_response(request_id: str, status: int, sentence: str) -> JSONResponse:
+    body = ErrorResponse(error=sentence, request_id=request_id)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(body.model_dump(), status, headers)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket at that address; bind it before a model is loaded.
 
     Raises:
         UsageError: The address is in use, not of this machine, or not allowed.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        # Clients that connect while the model is loaded wait in the backlog.
+        return socket.create_server(address[:2], family=family, backlog=1024)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"{host}:{port} cannot be served from: {reason}. Choose another --port or --host."
+            f"Cannot listen on {host}:{port}: {reason}. Choose another --port or --host."
         ) from error
 
 
-def address_of(listening: socket.socket) -> str:
+def url_of(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def serve(
-    service: Service, listening: socket.socket, console: Console, *, finish_s: float = FINISH_S
-) -> None:
-    """Answers until a signal comes; a second one ends at once, with what is under way lost.
+class HttpServer(uvicorn.Server):
+    """uvicorn, with its signals left to `serve`.
+
+    uvicorn raises a signal again after its shutdown. The default action of SIGTERM would then end
+    the process before the journal is closed and with the exit code of a crash.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            # Failed requests are logged by the gate. uvicorn would add a traceback for each request
+            # that a shutdown cancels.
+            log_config=None,
+            log_level=logging.CRITICAL,
+            access_log=False,
+            # Trainers keep connections open between steps, and a request on a connection that the
+            # server is just closing fails: longer than the pause between most steps.
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        super().__init__(config)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def serve(service: Service, listening: socket.socket, console: Console) -> None:
+    """Answers requests until a signal comes, and then finishes those in flight.
+
+    A second signal ends at once: requests in flight are answered with 503.
 
     Raises:
         KeyboardInterrupt: The second signal came.
     """
-    runner = web.AppRunner(service.app(), access_log=None, shutdown_timeout=finish_s)
-    await runner.setup()
+    server = HttpServer(create_app(service))
+    # The socket has been listening since `bind`, so the address can be announced already.
+    console.out(
+        f"serving {service.rewarder.health.name} at {url_of(listening)}; Ctrl-C ends",
+        highlight=False,
+    )
+    reports = asyncio.create_task(_report(service.traffic, console))
     try:
-        await web.SockSite(runner, listening).start()
-        console.print(
-            f"serving {service.rewarder.health.name} at {address_of(listening)}; Ctrl-C ends",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-        telling = asyncio.create_task(_tell(service.traffic, console))
-        with _signals(service.traffic, console) as stopped:
-            await stopped.wait()
-            telling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await telling
-            await runner.cleanup()
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        with _stopped_by_signals(server, service.traffic, console):
+            await server.serve(sockets=[listening])
+        # uvicorn cancels requests without waiting for their end, and the caller closes next what
+        # they use: the journal, the model.
+        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
     finally:
-        await runner.cleanup()
+        reports.cancel()
         listening.close()
+    if server.force_exit:
+        raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def _signals(traffic: Traffic, console: Console) -> Generator[asyncio.Event]:
-    """An event that the first signal sets; the second cancels this task."""
-    loop, task, stopped = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+@contextmanager
+def _stopped_by_signals(server: HttpServer, traffic: Traffic, console: Console) -> Generator[None]:
+    """While it is open, the first signal begins the shutdown and the second one cuts it short."""
+    loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        if stopped.is_set() and task is not None:
-            task.cancel()
+        if server.should_exit:
+            server.force_exit = True
+            # Else connections with unanswered requests would stay open, and uvicorn waits for them
+            # on an event loop other than uvloop.
+            for task in server.server_state.tasks:
+                task.cancel()
             return
-        console.print(
-            f"stopping: {traffic.n_open} under way are finished; once more ends at once",
-            markup=False,
-            soft_wrap=True,
+        server.should_exit = True
+        console.out(
+            f"stopping: finishing {traffic.n_in_flight} requests in flight; once more ends at once",
+            highlight=False,
         )
-        stopped.set()
 
     added: list[signal.Signals] = []
     try:
         for each in SIGNALS:
-            with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
-                loop.add_signal_handler(each, stop)  # not outside the main thread
+            with suppress(ValueError, RuntimeError, NotImplementedError):
+                loop.add_signal_handler(each, stop)  # not outside the main thread, nor on Windows
                 added.append(each)
-        yield stopped
+        yield
     finally:
         for each in added:
             loop.remove_signal_handler(each)
 
 
-async def _tell(traffic: Traffic, console: Console) -> None:
-    """A line where something happened in the last minute."""
+async def _report(traffic: Traffic, console: Console) -> None:
+    """One line a minute, if anything was done in it."""
     before = (0, 0, 0)
     while True:
-        await asyncio.sleep(_LINE_EVERY_S)
+        await asyncio.sleep(_REPORT_EVERY_S)
         now = (traffic.n_scored, traffic.n_unscored, traffic.n_refused)
         if now != before:
-            console.print(line_of(traffic), markup=False, highlight=False)
+            console.out(traffic, highlight=False)
             before = now
-
-
-def line_of(traffic: Traffic) -> str:
-    """What was done since the start, in one line."""
-    return (
-        f"{traffic.n_scored:,} scored, {traffic.n_unscored:,} not, "
-        f"{traffic.n_open} requests under way, {traffic.n_refused:,} refused"
-    )

@@ -1,4 +1,4 @@
-"""A judge whose marks and verdicts are a function of what it is asked."""
+"""A judge whose marks and verdicts follow from the text of what it is asked."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from cai.errors import ModelError
 from cai.methods.judging.pairwise import Judge, JudgePlan
 from cai.methods.judging.pointwise import ScorePlan
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge import Bench, JudgeRewarder
+from cai.serving.judge import JudgeRewarder, JudgeSettings
 from cai.types import Message
 
 RULES = Constitution(
@@ -21,8 +21,8 @@ RULES = Constitution(
 )
 
 
-def opinion(messages: Sequence[Message], options: Sequence[str]) -> tuple[float, ...]:
-    """Sure of the mark that the response names, and sure that the longer response is better."""
+def log_probabilities(messages: Sequence[Message], options: Sequence[str]) -> tuple[float, ...]:
+    """Certain of the mark that the response names; p_a is σ of the difference of the lengths."""
     text = messages[-1].content
     if "refuse me" in text:
         raise ModelError("The server refused the request.")
@@ -34,9 +34,9 @@ def opinion(messages: Sequence[Message], options: Sequence[str]) -> tuple[float,
     return math.log(p_a), math.log(1 - p_a)
 
 
-def made_judge(seed: int = 0) -> tuple[JudgeRewarder, ScriptedModel]:
-    """The judge, asked directly, and the model that answers for it."""
-    model = ScriptedModel(choices=opinion)
+def arithmetic_judge(seed: int = 0) -> tuple[JudgeRewarder, ScriptedModel]:
+    """The judge, without an engine, and the model that answers for it."""
+    model = ScriptedModel(choices=log_probabilities)
     judges = (Judge.of(model),)
-    bench = Bench((judges[0].speaker,), RULES, ScorePlan(), JudgePlan(), seed=seed)
-    return JudgeRewarder(judges, bench), model
+    settings = JudgeSettings((judges[0].speaker,), RULES, ScorePlan(), JudgePlan(), seed=seed)
+    return JudgeRewarder(judges, settings), model
