@@ -15,11 +15,12 @@ from rich.table import Table
 from cai.cli.options.judge_options import JudgeChoice, judging_if_named
 from cai.cli.options.run_options import as_json, echo_json, paced
 from cai.cli.options.source_options import over_groups, show_source
-from cai.cli.tables import decimal, kappa, named, percent, plain_table, printable, share
+from cai.cli.tables import named, plain_table, printable
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
+from cai.evaluation.format import decimal, kappa, percent, share
 from cai.evaluation.judge.agreement import AgreementReport
 from cai.evaluation.judge.agreement import agreement as agreement_of
 from cai.evaluation.judge.calibration_plot import check_plot_path, draw_calibration

@@ -11,8 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.tables import decimal, named, percent, percent_interval, plain_table, share
+from cai.cli.tables import named, plain_table
 from cai.engine.run_folder import RunFolder
+from cai.evaluation.format import decimal, percent, percent_interval, share
 from cai.evaluation.judge.audit import AuditReport
 from cai.evaluation.judge.audit import audit as audit_judged
 from cai.evaluation.judge.length_bias import WinShare

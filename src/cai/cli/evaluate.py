@@ -20,9 +20,10 @@ from cai.cli.cost_table import estimate_line, estimate_table
 from cai.cli.options.judge_options import JudgeChoice, check_both_named, judging_if_named
 from cai.cli.options.model_options import sampling_of
 from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
-from cai.cli.tables import NONE, Row, brief_share, named, plain_table, policy_tables, printable
+from cai.cli.tables import NONE, Row, named, plain_table, policy_tables, printable
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
+from cai.evaluation.format import brief_share
 from cai.evaluation.policies.dry_run import Estimates
 from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
 from cai.evaluation.policies.evaluate import evaluate_policies

@@ -1,10 +1,7 @@
-"""Tables for 80 columns: a dash stands for what has no figure.
+"""Tables for terminals of 80 columns, and text of files and models made safe for a terminal.
 
-Text of files and models made safe for a terminal.
-
-A row a figure and a column a policy, in as many tables as eighty columns take.
-
-Figures with their intervals, as text in tables.
+A dash stands for a figure that is unknown. Figures themselves are written by
+`cai.evaluation.format`; this file stays light, as every command imports it.
 """
 
 import re
@@ -14,8 +11,6 @@ from typing import TypeAlias
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
-
-from cai.evaluation.stats.bootstrap import Estimate
 
 # Control characters move the cursor or change colours, marks of direction reorder what is read, and
 # lone surrogates cannot be written at all. Newline and tab stay.
@@ -73,44 +68,3 @@ def policy_tables(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Table]:
             table.add_row(named(said), *cells[start:end])
         yield table
         start = end
-
-
-def percent(value: float | None) -> str:
-    return NONE if value is None else f"{value:.1%}"
-
-
-def decimal(value: float | None, places: int = 3) -> str:
-    return NONE if value is None else f"{value:.{places}f}"
-
-
-def percent_interval(estimate: Estimate | None) -> str:
-    """The bounds in percent, "71.2–80.0"."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return NONE
-    return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
-
-
-def share(estimate: Estimate | None) -> str:
-    """A share with its interval, "75.5% (71.2–80.0)"."""
-    if estimate is None:
-        return NONE
-    bounds = percent_interval(estimate)
-    return percent(estimate.value) + (f" ({bounds})" if bounds != NONE else "")
-
-
-def kappa(estimate: Estimate | None) -> str:
-    """Kappa with its interval, "0.51 (0.42–0.60)"."""
-    if estimate is None:
-        return NONE
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
-
-
-def brief_share(estimate: Estimate | None) -> str:
-    """A share with its interval in whole points, "64.2% (58–70)"."""
-    if estimate is None:
-        return NONE
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.1%}"
-    return f"{estimate.value:.1%} ({100 * estimate.low:.0f}–{100 * estimate.high:.0f})"
