@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from cai.methods.revision_flags import is_evasive, is_refusal
+from cai.methods.settings import Text
 from cai.models.registry import embedded_folder
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.testbed.world import KIND, requests
 from cai.training.monitor.monitor import Watcher
-from cai.training.monitor.reward_recorder import RewardTape, Text, text_of
+from cai.training.monitor.reward_recorder import RewardTape, text_of
 from cai.training.rewards.penalties import with_penalties
 
 with warnings.catch_warnings():

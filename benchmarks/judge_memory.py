@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, run_judging
@@ -73,7 +73,7 @@ def run(n: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder) / "pairs.jsonl"
         write_pairs(pairs, n)
-        job = JudgeJob(GroupSource((str(pairs),)), CONSTITUTION, (Speaker.of(QuickJudge()),))
+        job = JudgeJob(GroupSource((str(pairs),)), CONSTITUTION, (RoleModel.of(QuickJudge()),))
         began_s = time.monotonic()
         outcome = asyncio.run(
             run_judging(Path(folder) / "run", job, console=Console(file=io.StringIO()))

@@ -19,7 +19,8 @@ from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
 from cai.methods.judging.requests import Question, judge_turns
 from cai.methods.judging.verdict import Comparison
-from cai.methods.revision import RevisionPlan, critique_turns, revision_turns
+from cai.methods.revision import critique_turns, revision_turns
+from cai.methods.settings import ReviseSettings
 from cai.models.hf.model import Checkpoint, Source, open_checkpoint
 from cai.templates import load_templates
 from cai.testbed.world import requests
@@ -44,7 +45,7 @@ class Task:
         if not texts:
             return self.prompt.messages
         exchange = (*self.prompt.messages, Message("assistant", texts[0]))
-        plan, templates = RevisionPlan(), load_templates("chat")
+        plan, templates = ReviseSettings(), load_templates("chat")
         if len(texts) == 1:
             return critique_turns(templates, self.principle, exchange, plan)
         return revision_turns(templates, self.principle, exchange, texts[1], plan)

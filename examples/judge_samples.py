@@ -19,7 +19,7 @@ def main() -> None:
     samples.sample(HERE / "prompts.jsonl", model=model, k=4)
 
     judged = cai.Run(FOLDER / "judged")
-    plan = cai.JudgePlan(tags=("general", "tone"))
+    plan = cai.JudgeSettings(tags=("general", "tone"))
     outcome = judged.judge(samples, model=model, constitution=constitution, plan=plan)
     print(f"{outcome.verdicts.n} comparisons: {dict(outcome.verdicts.outcomes)}")
 

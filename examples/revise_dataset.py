@@ -17,7 +17,7 @@ def main() -> None:
         HERE / "prompts.jsonl",
         model=cai.open_model("embedded"),
         constitution=cai.load_constitution(HERE / "own_constitution.yaml"),
-        plan=cai.RevisionPlan(rounds=2, tags=("harm",)),
+        settings=cai.ReviseSettings(rounds=2, tags=("harm",)),
         seed=0,
     )
     print(f"{outcome.counts.done} done, {outcome.counts.failed} failed, {outcome.n_calls} calls")

@@ -16,11 +16,11 @@ def main() -> None:
     constitution = cai.load_constitution("testbed")
 
     revised = cai.Run(FOLDER / "revised")
-    plan = cai.RevisionPlan(rounds=2, tags=("general", "help"))
+    plan = cai.ReviseSettings(rounds=2, tags=("general", "help"))
     revised.revise(HERE / "prompts.jsonl", model=model, constitution=constitution, plan=plan)
 
     judged = cai.Run(FOLDER / "judged")
-    tags = cai.JudgePlan(tags=("general", "help"))
+    tags = cai.JudgeSettings(tags=("general", "help"))
     judged.judge(revised, model=model, constitution=constitution, plan=tags)
 
     print(cai.write_report(FOLDER))

@@ -36,12 +36,12 @@ def prompts(tmp_path: Path) -> Path:
 def run(tmp_path: Path, prompts: Path) -> cai.Run:
     """A finished run of four prompts and two rounds."""
     run = cai.Run(tmp_path / "run")
-    plan = cai.RevisionPlan(rounds=2)
+    settings = cai.ReviseSettings(rounds=2)
     run.revise(
         prompts,
         model=cai.ScriptedModel(answer),
         constitution=CONSTITUTION,
-        plan=plan,
+        settings=settings,
         is_quiet=True,
     )
     return run
@@ -125,11 +125,9 @@ def test_an_interrupt_in_a_notebook_ends_the_run_and_keeps_what_is_done(tmp_path
 
 def test_speakers_of_ones_own_are_taken(tmp_path, prompts):
     actor, critic = cai.ScriptedModel(answer), cai.ScriptedModel(answer, name="critic")
-    one = cai.speakers_of(actor)
-    speakers = cai.Speakers(one.respond, cai.speakers_of(critic).critique, one.revise)
-    cai.Run(tmp_path / "run").revise(
-        prompts, model=speakers, constitution=CONSTITUTION, is_quiet=True
-    )
+    one = cai.revision_roles(actor)
+    roles = cai.RevisionRoles(one.respond, cai.revision_roles(critic).critique, one.revise)
+    cai.Run(tmp_path / "run").revise(prompts, model=roles, constitution=CONSTITUTION, is_quiet=True)
     assert (len(actor.requests), len(critic.requests)) == (8, 4)
 
 
@@ -195,9 +193,9 @@ def test_samples_are_drawn_judged_and_scored(tmp_path, prompts):
     assert [len(each.samples) for each in samples.samples()] == [3] * 4
 
     judged = cai.Run(tmp_path / "judged")
-    plan = cai.JudgePlan(n_principles=1)
+    settings = cai.JudgeSettings(principles=1)
     outcome = judged.judge(
-        samples, model=long_lover(), constitution=CONSTITUTION, plan=plan, is_quiet=True
+        samples, model=long_lover(), constitution=CONSTITUTION, settings=settings, is_quiet=True
     )
     assert outcome.run.counts.done == 4
     for each in judged.judged():
@@ -214,7 +212,7 @@ def test_samples_are_drawn_judged_and_scored(tmp_path, prompts):
 def test_policies_and_judges_come_one_by_one_or_in_lists(tmp_path, prompts):
     policies = [
         cai.ScriptedModel(of_growing_length, name="first"),
-        cai.Speaker.of(cai.ScriptedModel(of_growing_length, name="next"), Sampling(0.5)),
+        cai.RoleModel.of(cai.ScriptedModel(of_growing_length, name="next"), Sampling(0.5)),
     ]
     samples = cai.Run(tmp_path / "samples")
     samples.sample(prompts, model=policies, k=1, is_quiet=True)
@@ -225,7 +223,7 @@ def test_policies_and_judges_come_one_by_one_or_in_lists(tmp_path, prompts):
         tmp_path / "samples",
         model=[long_lover("one"), long_lover("two")],
         constitution=CONSTITUTION,
-        plan=cai.JudgePlan(n_principles=1),
+        settings=cai.JudgeSettings(principles=1),
         is_quiet=True,
     )
     judges = {each.judge for each in next(judged.judged()).contests[0].verdict.judgements}

@@ -9,7 +9,7 @@ which they prefer to the same one for all.
 from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, run
 from labels import policy_of
 
-from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.settings import JudgeSettings
 from cai.testbed.feedback import JUDGED_UNDER, Judging, under
 
 N_ALL, FIXED = 8, "no-harm"
@@ -20,7 +20,7 @@ def drawn(n: int) -> Judging:
     """Judged under `n` principles, drawn for each comparison; all of them is the usual way."""
     if n == N_ALL:
         return Judging()
-    plan = JudgePlan(tags=JUDGED_UNDER, n_principles=n)
+    plan = JudgeSettings(tags=JUDGED_UNDER, principles=n)
     return Judging(f"judged-under-{n}", plan=plan)
 
 

@@ -13,14 +13,14 @@ from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, 
 from labels import policy_of
 from principles import drawn
 
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.ranking import Judged
+from cai.methods.settings import JudgeSettings
 from cai.testbed.feedback import JUDGED_UNDER, Judging, clamped, reread
 from cai.testbed.oracle import finding, rationale_text, read_request, read_response
 
 THOUGHT = Judging(
     "judged-with-rationale",
-    plan=JudgePlan(tags=JUDGED_UNDER, n_principles=1, has_rationale=True, clamp=None),
+    settings=JudgeSettings(tags=JUDGED_UNDER, principles=1, rationale=True, clamp=None),
 )
 
 

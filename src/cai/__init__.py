@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from cai.evaluation.policies.results import Evaluation
     from cai.export.mix_spec import Mix, Mixing
     from cai.export.selection import Selection
-    from cai.methods.judging.pairwise import Judge, JudgePlan, judge
-    from cai.methods.judging.pointwise import Scored, ScorePlan, score
+    from cai.methods.judging.pairwise import Judge, judge
+    from cai.methods.judging.pointwise import Scored, score
     from cai.methods.judging.verdict import Comparison, Verdict
     from cai.methods.revision import (
         Chain,
-        RevisionPlan,
+        RevisionRoles,
         Round,
-        Speakers,
         revise,
         revise_chain,
-        speakers_of,
+        revision_roles,
     )
-    from cai.methods.roles import Speaker
+    from cai.methods.roles import RoleModel
     from cai.methods.sampling import Samples, sample
+    from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
     from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling, Usage
     from cai.models.registry import open_model
     from cai.models.scripted import ScriptedModel
@@ -74,7 +74,7 @@ __all__ = [
     "GroupPlan",
     "Judge",
     "JudgeChoice",
-    "JudgePlan",
+    "JudgeSettings",
     "LabelPlan",
     "Message",
     "Mix",
@@ -86,21 +86,21 @@ __all__ = [
     "Principle",
     "Prompt",
     "PromptSource",
-    "RevisionPlan",
+    "ReviseSettings",
+    "RevisionRoles",
     "RewardChoice",
     "RewardModel",
+    "RoleModel",
     "Round",
     "Run",
     "Samples",
     "Sampling",
     "ScoreChoice",
-    "ScorePlan",
+    "ScoreSettings",
     "Scored",
     "ScriptedModel",
     "Selection",
     "Series",
-    "Speaker",
-    "Speakers",
     "TemplateSet",
     "TrainPlan",
     "Trained",
@@ -116,10 +116,10 @@ __all__ = [
     "open_model",
     "revise",
     "revise_chain",
+    "revision_roles",
     "run_rounds",
     "sample",
     "score",
-    "speakers_of",
     "train_dpo",
     "train_kto",
     "train_reward",
@@ -144,7 +144,7 @@ _HOMES = {
     "GroupPlan": "cai.training.rewards.judges",
     "Judge": "cai.methods.judging.pairwise",
     "JudgeChoice": "cai.training.rewards.spec",
-    "JudgePlan": "cai.methods.judging.pairwise",
+    "JudgeSettings": "cai.methods.settings",
     "LabelPlan": "cai.training.plan",
     "Message": "cai.types",
     "Mix": "cai.export.mix_spec",
@@ -156,7 +156,7 @@ _HOMES = {
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
     "PromptSource": "cai.runs.inputs",
-    "RevisionPlan": "cai.methods.revision",
+    "ReviseSettings": "cai.methods.settings",
     "RewardChoice": "cai.training.rewards.spec",
     "RewardModel": "cai.training.reward_model.model",
     "Round": "cai.methods.revision",
@@ -164,13 +164,13 @@ _HOMES = {
     "Samples": "cai.methods.sampling",
     "Sampling": "cai.models.base",
     "ScoreChoice": "cai.training.rewards.spec",
-    "ScorePlan": "cai.methods.judging.pointwise",
+    "ScoreSettings": "cai.methods.settings",
     "Scored": "cai.methods.judging.pointwise",
     "ScriptedModel": "cai.models.scripted",
     "Selection": "cai.export.selection",
     "Series": "cai.rounds.state",
-    "Speaker": "cai.methods.roles",
-    "Speakers": "cai.methods.revision",
+    "RoleModel": "cai.methods.roles",
+    "RevisionRoles": "cai.methods.revision",
     "TemplateSet": "cai.templates",
     "TrainPlan": "cai.training.plan",
     "Trained": "cai.training.run",
@@ -189,7 +189,7 @@ _HOMES = {
     "run_rounds": "cai.rounds.controller",
     "sample": "cai.methods.sampling",
     "score": "cai.methods.judging.pointwise",
-    "speakers_of": "cai.methods.revision",
+    "revision_roles": "cai.methods.revision",
     "train_dpo": "cai.training.trainers",
     "train_kto": "cai.training.trainers",
     "train_reward": "cai.training.reward",

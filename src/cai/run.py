@@ -15,17 +15,23 @@ from cai.export.mix_spec import NO_MIX, Mix, Mixing
 from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
 from cai.export.writers import export_dataset, export_file
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import Scored, ScorePlan
+from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, Pairing
-from cai.methods.revision import Chain, RevisionPlan, Speakers, speakers_of
-from cai.methods.roles import Speaker
+from cai.methods.revision import Chain, RevisionRoles, revision_roles
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
-from cai.models.base import Model, Sampling
-from cai.runs.config import JudgeRecipe, RevisionRecipe, SampleRecipe, ScoreRecipe, recipe_as
+from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
+from cai.models.base import Model
+from cai.runs.config import (
+    JudgeRunConfig,
+    ReviseRunConfig,
+    SampleRunConfig,
+    ScoreRunConfig,
+    run_config_as,
+)
 from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
 from cai.runs.job import Outcome
-from cai.runs.judge import JudgeJob, JudgeOutcome, Verdicts, run_judging
+from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
 from cai.runs.options import Pace
 from cai.runs.records import read_done
 from cai.runs.revise import RevisionJob, run_revision
@@ -50,9 +56,9 @@ class Run:
         self,
         prompts: Prompts,
         *,
-        model: Model | Speakers,
+        model: Model | RevisionRoles,
         constitution: Constitution,
-        plan: RevisionPlan = RevisionPlan(),
+        settings: ReviseSettings = ReviseSettings(),
         seed: int = 0,
         pace: Pace = Pace(),
         is_quiet: bool = False,
@@ -64,8 +70,8 @@ class Run:
         Raises:
             CaiError: As `cai.runs.revise.run_revision`.
         """
-        speakers = model if isinstance(model, Speakers) else speakers_of(model)
-        job = RevisionJob(_source(prompts), constitution, speakers, plan, seed)
+        roles = model if isinstance(model, RevisionRoles) else revision_roles(model, settings)
+        job = RevisionJob(_source(prompts), constitution, roles, settings, seed)
         console = Console(stderr=True, quiet=is_quiet)
         return wait_for(run_revision(self.path, job, pace, console=console))
 
@@ -73,7 +79,7 @@ class Run:
         self,
         prompts: Prompts,
         *,
-        model: Model | Speaker | Sequence[Model | Speaker],
+        model: Model | RoleModel | Sequence[Model | RoleModel],
         k: int = 4,
         seed: int = 0,
         pace: Pace = Pace(),
@@ -84,7 +90,10 @@ class Run:
         Raises:
             CaiError: As `cai.runs.sample.run_sampling`.
         """
-        job = SampleJob(_source(prompts), _speakers(model, Sampling()), k, seed)
+        policies = tuple(
+            each if isinstance(each, RoleModel) else RoleModel.of(each) for each in _several(model)
+        )
+        job = SampleJob(_source(prompts), policies, k, seed)
         console = Console(stderr=True, quiet=is_quiet)
         return wait_for(run_sampling(self.path, job, pace, console=console))
 
@@ -92,11 +101,10 @@ class Run:
         self,
         of: "Of | GroupSource",
         *,
-        model: Model | Speaker | Sequence[Model | Speaker],
+        model: Model | RoleModel | Sequence[Model | RoleModel],
         constitution: Constitution,
-        plan: JudgePlan = JudgePlan(),
+        settings: JudgeSettings = JudgeSettings(),
         pairing: Pairing = "all",
-        verdicts: Verdicts = "auto",
         seed: int = 0,
         pace: Pace = Pace(),
         is_quiet: bool = False,
@@ -109,8 +117,7 @@ class Run:
             CaiError: As `cai.runs.judge.run_judging`.
         """
         source = of if isinstance(of, GroupSource) else GroupSource(_names(of))
-        judges = _speakers(model, Sampling(temperature=0.0))
-        job = JudgeJob(source, constitution, judges, plan, pairing, verdicts, seed)
+        job = JudgeJob(source, constitution, _judges(model, settings), settings, pairing, seed)
         console = Console(stderr=True, quiet=is_quiet)
         return wait_for(run_judging(self.path, job, pace, console=console))
 
@@ -118,10 +125,9 @@ class Run:
         self,
         of: "Of | ResponseSource",
         *,
-        model: Model | Speaker | Sequence[Model | Speaker],
+        model: Model | RoleModel | Sequence[Model | RoleModel],
         constitution: Constitution,
-        plan: ScorePlan = ScorePlan(),
-        verdicts: Verdicts = "auto",
+        settings: ScoreSettings = ScoreSettings(),
         seed: int = 0,
         pace: Pace = Pace(),
         is_quiet: bool = False,
@@ -132,8 +138,7 @@ class Run:
             CaiError: As `cai.runs.score.run_scoring`.
         """
         source = of if isinstance(of, ResponseSource) else ResponseSource(_names(of))
-        judges = _speakers(model, Sampling(temperature=0.0))
-        job = ScoreJob(source, constitution, judges, plan, verdicts, seed)
+        job = ScoreJob(source, constitution, _judges(model, settings), settings, seed)
         console = Console(stderr=True, quiet=is_quiet)
         return wait_for(run_scoring(self.path, job, pace, console=console))
 
@@ -144,7 +149,7 @@ class Run:
             JournalError: The folder is not a revision run.
         """
         with RunFolder.existing(self.path) as folder:
-            recipe_as(folder, RevisionRecipe)
+            run_config_as(folder, ReviseRunConfig)
             for _, chain in read_done(folder, Chain):
                 yield chain
 
@@ -155,7 +160,7 @@ class Run:
             JournalError: The folder is not a run of samples.
         """
         with RunFolder.existing(self.path) as folder:
-            recipe_as(folder, SampleRecipe)
+            run_config_as(folder, SampleRunConfig)
             for _, samples in read_done(folder, Samples):
                 yield samples
 
@@ -166,7 +171,7 @@ class Run:
             JournalError: The folder is not a judged run.
         """
         with RunFolder.existing(self.path) as folder:
-            recipe_as(folder, JudgeRecipe)
+            run_config_as(folder, JudgeRunConfig)
             for _, judged in read_done(folder, Judged):
                 yield judged
 
@@ -177,7 +182,7 @@ class Run:
             JournalError: The folder is not a run of scores.
         """
         with RunFolder.existing(self.path) as folder:
-            recipe_as(folder, ScoreRecipe)
+            run_config_as(folder, ScoreRunConfig)
             for _, scored in read_done(folder, Scored):
                 yield scored
 
@@ -235,11 +240,18 @@ def _names(of: Of) -> tuple[str, ...]:
     return tuple(str(each.path if isinstance(each, Run) else each) for each in several)
 
 
-def _speakers(
-    model: Model | Speaker | Sequence[Model | Speaker], sampling: Sampling
-) -> tuple[Speaker, ...]:
-    """The speakers as they are; models through the templates of their kind, with that sampling."""
-    several = model if isinstance(model, Sequence) else [model]
+def _judges(
+    model: Model | RoleModel | Sequence[Model | RoleModel],
+    settings: JudgeSettings | ScoreSettings,
+) -> tuple[RoleModel, ...]:
+    """Role models as they are; models through the templates and the sampling of the settings."""
     return tuple(
-        each if isinstance(each, Speaker) else Speaker.of(each, sampling) for each in several
+        each if isinstance(each, RoleModel) else settings.role_model(each)
+        for each in _several(model)
     )
+
+
+def _several(
+    model: Model | RoleModel | Sequence[Model | RoleModel],
+) -> Sequence[Model | RoleModel]:
+    return model if isinstance(model, Sequence) else [model]

@@ -11,7 +11,7 @@ from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, ref
 from reward_server import CallCai, spec
 
 from cai.engine.run_files import Failure
-from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.settings import JudgeSettings
 from cai.models.registry import embedded_folder
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -150,7 +150,7 @@ def test_a_judged_run_is_read_without_a_call(
 def test_the_plan_of_a_judged_run_is_used(call_cai: CallCai, tmp_path: Path):
     """A principle at 0.55 alone would be within the run's margin of 0.1: no side, half right."""
     judgements = [judgement(0.9, principle="loud"), judgement(0.55, principle="soft")]
-    recipe = judge_recipe(plan=JudgePlan(tie_margin=0.1))
+    recipe = judge_recipe(settings=JudgeSettings(tie_margin=0.1))
     run = judged_run(tmp_path / "run", [judged("1", judgements, "a")], recipe)
     report = json.loads(call_cai("agreement", run, "--json").out)
     assert report["by_principle"]["soft"]["accuracy"]["value"] == 0.5

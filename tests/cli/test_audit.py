@@ -9,8 +9,8 @@ from reward_server import CallCai
 
 from cai.engine.run_files import Failure
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.pairwise import JudgePlan
-from cai.runs.config import SampleRecipe, Source
+from cai.methods.settings import JudgeSettings
+from cai.runs.config import SampleRunConfig, Source
 
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
 JUDGE, OTHER = "openai:gpt-4o@localhost:8000/v1", "claude-3-opus"
@@ -81,9 +81,9 @@ def test_names_out_of_the_data_do_nothing_to_the_terminal(call_cai: CallCai, tmp
 
 def test_the_tie_margin_of_the_run_is_used(call_cai: CallCai, tmp_path: Path):
     """Without the louder principle the other's 0.55 is within 0.1 of one half: a tie."""
-    plan = JudgePlan(tie_margin=0.1)
+    settings = JudgeSettings(tie_margin=0.1)
     items = [judged("1", [judgement(0.9, principle="loud"), judgement(0.55, principle="soft")])]
-    run = judged_run(tmp_path / "run", items, judge_recipe(plan=plan))
+    run = judged_run(tmp_path / "run", items, judge_recipe(settings=settings))
     report = json.loads(call_cai("audit", run, "--json").out)
     changed = {
         each["principle_id"]: each["n_changed"] for each in report["principles"]["influences"]
@@ -93,7 +93,7 @@ def test_the_tie_margin_of_the_run_is_used(call_cai: CallCai, tmp_path: Path):
 
 def test_a_run_of_another_method_is_refused(call_cai: CallCai, tmp_path: Path):
     source = Source(files=("asked.jsonl",), column="prompt", hash="ba9876543210")
-    recipe = SampleRecipe(source=source, policies=(), k=1, seed=0)
+    recipe = SampleRunConfig(source=source, policies=(), k=1, seed=0)
     RunFolder.open(tmp_path / "sampled", recipe.model_dump(mode="json"), {}).close()
     ended = call_cai("audit", tmp_path / "sampled")
     assert (ended.code, ended.out) == (2, "")

@@ -11,10 +11,10 @@ from reward_server import CallCai, Ended, spec, told_by_request, write_prompts
 from small_runs import write_rows
 
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.verdict import Outcome
+from cai.methods.settings import JudgeSettings
 from cai.run import Run
-from cai.runs.config import JudgeRecipe, recipe_as
+from cai.runs.config import JudgeRunConfig, run_config_as
 
 CONSTITUTION = """
 name: two
@@ -56,9 +56,9 @@ def judge(
     return call
 
 
-def recipe(tmp_path: Path) -> JudgeRecipe:
+def recipe(tmp_path: Path) -> JudgeRunConfig:
     with RunFolder.existing(tmp_path / "run") as run:
-        return recipe_as(run, JudgeRecipe)
+        return run_config_as(run, JudgeRunConfig)
 
 
 def flat(text: str) -> str:
@@ -171,8 +171,8 @@ def test_a_rationale_is_asked_for_and_clamped(judge, local_server, tmp_path):
     ended = judge("--rationale")
     assert "32 calls made" in ended.out
     assert "mean distance from even: 0.100" in ended.out
-    plan = recipe(tmp_path).plan
-    assert (plan.has_rationale, plan.clamp) == (True, (0.4, 0.6))
+    settings = recipe(tmp_path).settings
+    assert (settings.rationale, settings.clamp) == (True, (0.4, 0.6))
 
 
 def test_the_options_become_the_plan(judge, tmp_path):
@@ -182,7 +182,16 @@ def test_the_options_become_the_plan(judge, tmp_path):
         *("--pairing", "swiss", "--max-tokens", 99),
     )
     found = recipe(tmp_path)
-    assert found.plan == JudgePlan(("size",), 1, True, None, 2, True, 0, 0.05)
+    assert found.settings == JudgeSettings(
+        tags=("size",),
+        principles=1,
+        rationale=True,
+        clamp=None,
+        samples=2,
+        negated=True,
+        few_shots=0,
+        tie_margin=0.05,
+    )
     assert (found.pairing, found.seed) == ("swiss", 3)
     (drawn,) = found.judges
     assert (drawn.temperature, drawn.max_tokens, drawn.reads_logprobs) == (0.7, 99, True)
@@ -190,7 +199,7 @@ def test_the_options_become_the_plan(judge, tmp_path):
 
 def test_a_clamp_of_ones_own(judge, tmp_path):
     judge("--clamp", "0.3,0.8")
-    assert recipe(tmp_path).plan.clamp == (0.3, 0.8)
+    assert recipe(tmp_path).settings.clamp == (0.3, 0.8)
 
 
 def test_a_server_without_log_probabilities_is_read_by_its_words(judge, local_server, tmp_path):

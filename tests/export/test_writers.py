@@ -27,8 +27,9 @@ from cai.export.export import Export
 from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
 from cai.export.summary import ExportSummary
 from cai.export.writers import SUFFIXES, export_dataset, export_file
-from cai.methods.revision import RevisionPlan, Speakers
-from cai.methods.roles import Speaker
+from cai.methods.revision import RevisionRoles
+from cai.methods.roles import RoleModel
+from cai.methods.settings import ReviseSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.inputs import PromptSource
@@ -198,12 +199,12 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
         ScriptedModel(lambda m, s, name=name: f"{name} says {m[-1].content[:5]}", name=name)
         for name in ("policy", "critic")
     )
-    speakers = Speakers(
-        Speaker(policy, templates, warm),
-        Speaker(critic, templates, cold),
-        Speaker(policy, templates, cold),
+    speakers = RevisionRoles(
+        RoleModel(policy, templates, warm),
+        RoleModel(critic, templates, cold),
+        RoleModel(policy, templates, cold),
     )
-    plan = RevisionPlan(rounds=2, tags=("tone",), is_minimal=True)
+    plan = ReviseSettings(rounds=2, tags=("tone",), minimal=True)
     job = RevisionJob(PromptSource((str(asked),)), constitution, speakers, plan, seed=11)
     await run_revision(tmp_path / "run", job, console=Console(quiet=True))
     export = tmp_path / "rows.jsonl"

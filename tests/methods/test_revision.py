@@ -12,16 +12,16 @@ from cai.constitution.schema import Constitution, FewShot, Principle
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, UsageError
 from cai.methods.revision import (
     Chain,
-    RevisionPlan,
+    RevisionRoles,
+    RoleModel,
     Round,
-    Speaker,
-    Speakers,
     chain_steps,
     draw_principle,
     revise,
     revise_chain,
-    speakers_of,
+    revision_roles,
 )
+from cai.methods.settings import ReviseSettings
 from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import Reply, ScriptedModel
 from cai.templates import load_templates
@@ -61,10 +61,13 @@ def says(text: str) -> Message:
 
 
 async def chain_of(
-    *replies: Reply, plan: RevisionPlan = RevisionPlan(), prompt: Prompt = HELLO, seed: int = 0
+    *replies: Reply,
+    settings: ReviseSettings = ReviseSettings(),
+    prompt: Prompt = HELLO,
+    seed: int = 0,
 ) -> tuple[Chain, ScriptedModel]:
     model = ScriptedModel(replies)
-    chain = await revise_chain(speakers_of(model), ONE, prompt, plan, seed)
+    chain = await revise_chain(revision_roles(model), ONE, prompt, settings, seed)
     return chain, model
 
 
@@ -96,23 +99,25 @@ async def test_a_round_asks_for_response_critique_and_revision_in_exactly_these_
 
 
 async def test_the_next_round_starts_from_the_revision():
-    plan = RevisionPlan(rounds=2)
-    chain, model = await chain_of(RUDE, CRITIQUE, KIND, "Still dull.", "Wipe it well.", plan=plan)
+    settings = ReviseSettings(rounds=2)
+    chain, model = await chain_of(
+        RUDE, CRITIQUE, KIND, "Still dull.", "Wipe it well.", settings=settings
+    )
     assert chain.revisions == (KIND, "Wipe it well.")
     assert asked(model)[3] == (user(HELLO.request), says(KIND), user(ASK_CRITIQUE))
     assert RUDE not in model.requests[4].text and CRITIQUE not in model.requests[4].text
 
 
 async def test_without_rounds_there_is_only_the_response():
-    chain, model = await chain_of(f"  {RUDE}\n", plan=RevisionPlan(rounds=0))
+    chain, model = await chain_of(f"  {RUDE}\n", settings=ReviseSettings(rounds=0))
     assert len(model.requests) == 1
     assert chain == Chain.of(HELLO, RUDE)
     assert chain.final == RUDE and chain.revisions == ()
 
 
 async def test_direct_revision_is_one_call_a_round():
-    plan = RevisionPlan(rounds=2, is_direct=True)
-    chain, model = await chain_of(RUDE, KIND, "Wipe it well.", plan=plan)
+    settings = ReviseSettings(rounds=2, direct=True)
+    chain, model = await chain_of(RUDE, KIND, "Wipe it well.", settings=settings)
     assert asked(model)[1:] == [
         (user(HELLO.request), says(RUDE), user(ASK_DIRECT)),
         (user(HELLO.request), says(KIND), user(ASK_DIRECT)),
@@ -129,15 +134,15 @@ async def test_direct_revision_is_one_call_a_round():
     ],
 )
 async def test_a_minimal_edit_is_asked_for_in_the_revision(is_direct: bool, sentence: str):
-    plan = RevisionPlan(is_direct=is_direct, is_minimal=True)
+    settings = ReviseSettings(direct=is_direct, minimal=True)
     replies = [RUDE, KIND] if is_direct else [RUDE, CRITIQUE, KIND]
-    _, model = await chain_of(*replies, plan=plan)
+    _, model = await chain_of(*replies, settings=settings)
     assert sentence in model.requests[-1].messages[-1].content.splitlines()
     assert all("Change only" not in request.text for request in model.requests[:-1])
 
 
 async def test_few_shots_stand_before_the_exchange():
-    _, model = await chain_of(RUDE, CRITIQUE, KIND, plan=RevisionPlan(few_shots=5))
+    _, model = await chain_of(RUDE, CRITIQUE, KIND, settings=ReviseSettings(few_shots=5))
     shown = (user(SHOT.prompt), says(SHOT.response), user(ASK_CRITIQUE), says(SHOT.critique))
     exchange = (user(HELLO.request), says(RUDE), user(ASK_CRITIQUE))
     assert asked(model) == [
@@ -149,7 +154,7 @@ async def test_few_shots_stand_before_the_exchange():
 
 
 async def test_few_shots_of_direct_revision_show_no_critique():
-    _, model = await chain_of(RUDE, KIND, plan=RevisionPlan(few_shots=1, is_direct=True))
+    _, model = await chain_of(RUDE, KIND, settings=ReviseSettings(few_shots=1, direct=True))
     assert asked(model)[1] == (
         user(SHOT.prompt), says(SHOT.response), user(ASK_DIRECT), says(SHOT.revision),
         user(HELLO.request), says(RUDE), user(ASK_DIRECT),
@@ -162,8 +167,8 @@ async def test_of_many_few_shots_only_as_many_as_asked_for_are_shown():
     constitution = Constitution(name="two-shots", principles=(principle,))
     for n in (0, 1, 2):
         model = ScriptedModel([RUDE, CRITIQUE, KIND])
-        plan = RevisionPlan(few_shots=n)
-        await revise_chain(speakers_of(model), constitution, HELLO, plan, 0)
+        settings = ReviseSettings(few_shots=n)
+        await revise_chain(revision_roles(model), constitution, HELLO, settings, 0)
         shown = [SHOT.prompt in model.requests[1].text, other.prompt in model.requests[1].text]
         assert sum(shown) == n
 
@@ -185,12 +190,12 @@ async def test_each_part_asks_its_own_model_through_its_own_templates():
     chatty = ScriptedModel([RUDE, KIND], name="chat")
     base = ScriptedModel([f" {CRITIQUE}"], name="base", is_chat=False)
     chat, transcript = load_templates("chat"), load_templates("transcript")
-    speakers = Speakers(
-        Speaker(chatty, chat, Sampling(1.0, max_tokens=10)),
-        Speaker(base, transcript, Sampling(0.5, max_tokens=20)),
-        Speaker(chatty, chat, Sampling(0.0, max_tokens=30)),
+    roles = RevisionRoles(
+        RoleModel(chatty, chat, Sampling(1.0, max_tokens=10)),
+        RoleModel(base, transcript, Sampling(0.5, max_tokens=20)),
+        RoleModel(chatty, chat, Sampling(0.0, max_tokens=30)),
     )
-    await revise_chain(speakers, ONE, HELLO, RevisionPlan(), 0)
+    await revise_chain(roles, ONE, HELLO, ReviseSettings(), 0)
     assert len(chatty.requests) == 2
     assert chatty.requests[1].messages[-2:] == (says(CRITIQUE), user(ASK_REVISION))
     (critique,) = base.requests
@@ -213,18 +218,19 @@ async def test_each_part_asks_its_own_model_through_its_own_templates():
 
 async def test_the_stop_strings_of_a_transcript_come_after_one_s_own():
     model = ScriptedModel(["Wipe it."], is_chat=False)
-    speakers = speakers_of(model, respond=Sampling(stop=("END",)))
-    await revise_chain(speakers, ONE, HELLO, RevisionPlan(rounds=0), 0)
+    one = RoleModel.of(model, Sampling(stop=("END",)))
+    roles = RevisionRoles(one, one, one)
+    await revise_chain(roles, ONE, HELLO, ReviseSettings(rounds=0), 0)
     assert model.requests[0].sampling is not None
     assert model.requests[0].sampling.stop == ("END", "\n\nHuman:", "\n\nAssistant:")
     chat = ScriptedModel(["Wipe it."])
-    await revise_chain(speakers_of(chat), ONE, HELLO, RevisionPlan(rounds=0), 0)
+    await revise_chain(revision_roles(chat), ONE, HELLO, ReviseSettings(rounds=0), 0)
     assert chat.requests[0].sampling == Sampling(1.0, seed=seeds(chat)[0])
 
 
 async def test_a_few_shot_transcript_ends_with_the_assistant_s_open_turn():
     model = ScriptedModel([RUDE, CRITIQUE, KIND], is_chat=False)
-    await revise_chain(speakers_of(model), ONE, HELLO, RevisionPlan(few_shots=1), 0)
+    await revise_chain(revision_roles(model), ONE, HELLO, ReviseSettings(few_shots=1), 0)
     for request in model.requests:
         (message,) = request.messages
         assert message.role == "text" and message.content.endswith("\n\nAssistant:")
@@ -255,11 +261,11 @@ async def test_usage_is_the_sum_of_all_steps():
 
 
 async def test_every_step_has_a_seed_of_its_own():
-    plan = RevisionPlan(rounds=3)
+    settings = ReviseSettings(rounds=3)
     model = ScriptedModel(lambda messages, sampling: "Fine.")
     for id in ("lamp-1", "lamp-2"):
         for seed in (0, 1):
-            await revise_chain(speakers_of(model), ONE, user_prompt("?", id), plan, seed)
+            await revise_chain(revision_roles(model), ONE, user_prompt("?", id), settings, seed)
     drawn = seeds(model)
     assert len(drawn) == len(set(drawn)) == 2 * 2 * 7
     assert all(seed is not None and 0 <= seed < 2**31 for seed in drawn)
@@ -269,9 +275,9 @@ async def test_a_seed_depends_on_nothing_but_run_example_and_step():
     """Other texts, more rounds, other replies and few-shots leave the seeds as they were."""
     short = ScriptedModel(lambda messages, sampling: "Fine.")
     long = ScriptedModel(lambda messages, sampling: str(sampling.seed))
-    await revise_chain(speakers_of(short), ONE, user_prompt("?", "x"), RevisionPlan(), 7)
-    plan = RevisionPlan(rounds=3, few_shots=1)
-    await revise_chain(speakers_of(long), ONE, user_prompt("Other words?", "x"), plan, 7)
+    await revise_chain(revision_roles(short), ONE, user_prompt("?", "x"), ReviseSettings(), 7)
+    settings = ReviseSettings(rounds=3, few_shots=1)
+    await revise_chain(revision_roles(long), ONE, user_prompt("Other words?", "x"), settings, 7)
     assert seeds(long)[:3] == seeds(short)
 
 
@@ -344,8 +350,8 @@ async def test_the_principle_drawn_is_the_one_asked_under():
 
 
 async def test_a_critique_that_finds_nothing_ends_the_chain_early():
-    plan = RevisionPlan(rounds=3, stops_early=True)
-    chain, model = await chain_of(RUDE, CRITIQUE, KIND, "No revision needed!", plan=plan)
+    settings = ReviseSettings(rounds=3, stop_early=True)
+    chain, model = await chain_of(RUDE, CRITIQUE, KIND, "No revision needed!", settings=settings)
     assert len(model.requests) == 4
     assert chain.rounds[-1] == Round("stay-polite", Completion("No revision needed!"), None)
     assert chain.final == KIND and chain.revisions == (KIND, KIND)
@@ -367,8 +373,8 @@ async def test_a_text_that_nothing_was_found_in_is_flagged_for_all_but_staying_t
     ("useless", "flag"), [("  \n", "empty"), ("The response is rude.", "critique-instead")]
 )
 async def test_a_useless_revision_is_kept_but_not_built_upon(useless: str, flag: str):
-    plan = RevisionPlan(rounds=2)
-    chain, model = await chain_of(RUDE, CRITIQUE, useless, CRITIQUE, KIND, plan=plan)
+    settings = ReviseSettings(rounds=2)
+    chain, model = await chain_of(RUDE, CRITIQUE, useless, CRITIQUE, KIND, settings=settings)
     first = chain.rounds[0]
     assert first.flags == (flag,) and not first.is_usable
     assert first.revision == Completion(useless.strip())
@@ -377,18 +383,18 @@ async def test_a_useless_revision_is_kept_but_not_built_upon(useless: str, flag:
 
 
 async def test_flags_that_leave_a_text_usable_are_built_upon():
-    plan = RevisionPlan(rounds=2)
+    settings = ReviseSettings(rounds=2)
     cut = Completion("Wipe it with", "length")
-    chain, model = await chain_of(RUDE, CRITIQUE, cut, CRITIQUE, KIND, plan=plan)
+    chain, model = await chain_of(RUDE, CRITIQUE, cut, CRITIQUE, KIND, settings=settings)
     assert chain.rounds[0].flags == ("cut-off",)
     assert asked(model)[3][1] == says("Wipe it with")
 
 
 async def test_flags_compare_with_the_text_that_was_revised():
-    plan = RevisionPlan(rounds=2)
-    chain, _ = await chain_of(RUDE, CRITIQUE, KIND, CRITIQUE, RUDE, plan=plan)
+    settings = ReviseSettings(rounds=2)
+    chain, _ = await chain_of(RUDE, CRITIQUE, KIND, CRITIQUE, RUDE, settings=settings)
     assert [each.flags for each in chain.rounds] == [(), ()]
-    chain, _ = await chain_of(RUDE, CRITIQUE, KIND, CRITIQUE, KIND, plan=plan)
+    chain, _ = await chain_of(RUDE, CRITIQUE, KIND, CRITIQUE, KIND, settings=settings)
     assert [each.flags for each in chain.rounds] == [(), ("unchanged",)]
 
 
@@ -404,7 +410,7 @@ async def test_a_call_that_fails_raises_through(n_before: int, kind: type[ModelE
 
 async def test_the_chain_is_given_out_as_it_grows():
     model = ScriptedModel([RUDE, CRITIQUE, KIND, CRITIQUE, "Wipe it well."])
-    steps = chain_steps(speakers_of(model), ONE, HELLO, RevisionPlan(rounds=2), 0)
+    steps = chain_steps(revision_roles(model), ONE, HELLO, ReviseSettings(rounds=2), 0)
     seen = [(len(chain.rounds), chain.final, len(model.requests)) async for chain in steps]
     assert seen == [(0, RUDE, 1), (1, KIND, 3), (2, "Wipe it well.", 5)]
 
@@ -416,7 +422,7 @@ async def test_the_short_form_responds_warm_and_revises_cold():
     assert temperatures == [1.0, 0.3, 0.3]
     long = ScriptedModel([RUDE, CRITIQUE, KIND])
     assert chain == await revise_chain(
-        speakers_of(long), ONE, user_prompt(HELLO.request), RevisionPlan(), 3
+        revision_roles(long), ONE, user_prompt(HELLO.request), ReviseSettings(), 3
     )
     assert replace(chain, prompt=HELLO) == await revise(
         ScriptedModel([RUDE, CRITIQUE, KIND]), ONE, HELLO

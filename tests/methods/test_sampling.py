@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from cai.errors import ModelError
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import respond, respond_turns, sample, sample_responses
 from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
@@ -22,9 +22,9 @@ def by_seed(messages: Sequence[Message], sampling: Sampling) -> str:
 async def test_k_responses_of_every_policy_come_policy_by_policy():
     first, second = ScriptedModel(by_seed, name="first"), ScriptedModel(by_seed, name="second")
     policies = [
-        Speaker.of(first, Sampling(0.7)),
-        Speaker.of(first, Sampling(1.0)),
-        Speaker.of(second),
+        RoleModel.of(first, Sampling(0.7)),
+        RoleModel.of(first, Sampling(1.0)),
+        RoleModel.of(second),
     ]
     found = await sample_responses(policies, PROMPT, 2, seed=0)
     assert found.prompt == PROMPT
@@ -65,7 +65,7 @@ async def test_a_text_alone_is_a_prompt():
 
 async def test_a_response_is_stripped_and_keeps_why_it_ended():
     model = ScriptedModel([Completion("  Wipe it.\n", "length")])
-    said = await respond(Speaker.of(model), PROMPT, seed=3)
+    said = await respond(RoleModel.of(model), PROMPT, seed=3)
     assert said == Completion("Wipe it.", "length")
     assert model.requests[0].sampling == Sampling(seed=3)
 

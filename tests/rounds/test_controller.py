@@ -14,7 +14,7 @@ from cai.methods.judging.ranking import Judged
 from cai.models.registry import embedded_folder
 from cai.rounds.config import load_rounds
 from cai.rounds.state import FILE, Series, begin
-from cai.runs.config import JudgeRecipe, recipe_as
+from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.records import read_done
 
 pytestmark = [
@@ -139,7 +139,7 @@ def test_policy_and_a_fixed_model_judge_together_and_peoples_pairs_are_mixed_in(
     series = run_series(path, tmp_path / "out")
     assert series.rounds[2].judges == (series.rounds[1].policy, "embedded")
     with RunFolder.existing(tmp_path / "out" / "round-2" / "steps" / "judge") as run:
-        recipe = recipe_as(run, JudgeRecipe)
+        recipe = run_config_as(run, JudgeRunConfig)
         judged = [body for _, body in read_done(run, Judged)]
     names = {each.model for each in recipe.judges}
     assert len(names) == 2

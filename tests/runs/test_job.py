@@ -21,7 +21,7 @@ from cai.engine.journal import Journal
 from cai.engine.run_folder import RunFolder
 from cai.engine.writer import Writer
 from cai.errors import RunStopped
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Completion, Limits, Model, Sampling
 from cai.runs.job import stopped_by_signals
 from cai.runs.options import Pace
@@ -144,7 +144,7 @@ def test_a_whole_run_keeps_what_was_in_flight_and_goes_on_later(tmp_path: Path):
     source = write_requests(tmp_path / "prompts.jsonl", [f"p{i}" for i in range(20)])
 
     async def run(server: SlowServer) -> None:
-        job = SampleJob(source, (Speaker.of(server),), k=1)
+        job = SampleJob(source, (RoleModel.of(server),), k=1)
         await run_sampling(tmp_path / "run", job, Pace(), console=quiet())
 
     async def interrupted(server: SlowServer) -> None:

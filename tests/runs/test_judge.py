@@ -23,13 +23,13 @@ from cai.errors import (
     SourceError,
     UsageError,
 )
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Outcome
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Choice, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.runs.config import JudgeRecipe, recipe_as
+from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
 from cai.runs.options import Pace
@@ -57,8 +57,8 @@ def long_lover(name: str = "judge") -> ScriptedModel:
     return ScriptedModel(choices=by_length, name=name)
 
 
-def job_on(run: str, model: ScriptedModel, plan: JudgePlan = JudgePlan()) -> JudgeJob:
-    return JudgeJob(GroupSource((run,)), TWO, (Speaker.of(model, Sampling(0.0)),), plan)
+def job_on(run: str, model: ScriptedModel, settings: JudgeSettings = JudgeSettings()) -> JudgeJob:
+    return JudgeJob(GroupSource((run,)), TWO, (RoleModel.of(model, Sampling(0.0)),), settings)
 
 
 async def judge(folder: Path, job: JudgeJob, pace: Pace = Pace()) -> JudgeOutcome:
@@ -173,7 +173,9 @@ async def test_bad_answers_are_counted_each_as_what_it_is(tmp_path: Path):
         return "A" if sides(messages)[0] == "good" else "B"
 
     run = await sampled(tmp_path / "samples", {id: ["good", "poor"] for id in [*BAD, "well"]})
-    job = replace(job_on(run, ScriptedModel(reply, name="judge")), verdicts="parsed")
+    job = replace(
+        job_on(run, ScriptedModel(reply, name="judge")), settings=JudgeSettings(verdicts="parsed")
+    )
     outcome = await judge(tmp_path / "run", job)
     expected = Counter([outcome for _, outcome in BAD.values()]) + Counter({"a": 1})
     assert outcome.verdicts.outcomes == expected
@@ -261,11 +263,13 @@ async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe
     assert "judge gives no log-probabilities; its verdicts are read from what it writes" in shown
     assert "in both orders, 1 sample each" in shown
     with RunFolder.existing(tmp_path / "run") as run:
-        assert [each.reads_logprobs for each in recipe_as(run, JudgeRecipe).judges] == [False]
+        assert [each.reads_logprobs for each in run_config_as(run, JudgeRunConfig).judges] == [
+            False
+        ]
     with pytest.raises(JournalError, match="another recipe"):
         await judge(tmp_path / "run", job_on(samples, long_lover()))
     with pytest.raises(NoLogprobs, match="were asked for"):
-        await judge(tmp_path / "other", replace(job, verdicts="logprobs"))
+        await judge(tmp_path / "other", replace(job, settings=JudgeSettings(verdicts="logprobs")))
     assert not (tmp_path / "other").exists()
 
 
@@ -280,12 +284,12 @@ async def test_a_judge_of_its_own_responses_is_said(samples: str, tmp_path: Path
 async def test_a_jury_is_asked_and_kept(samples: str, tmp_path: Path):
     first, second = long_lover("first"), ScriptedModel(choices=lambda m, o: (0.0, 0.0), name="next")
     job = job_on(samples, first)
-    job = replace(job, judges=(*job.judges, Speaker.of(second)))
+    job = replace(job, judges=(*job.judges, RoleModel.of(second)))
     await judge(tmp_path / "run", job)
     contest = read(tmp_path / "run")[0].contests[0]
     assert [each.judge for each in contest.verdict.judgements] == ["first"] * 2 + ["next"] * 2
     with RunFolder.existing(tmp_path / "run") as run:
-        recipe = recipe_as(run, JudgeRecipe)
+        recipe = run_config_as(run, JudgeRunConfig)
     assert [each.model for each in recipe.judges] == ["first", "next"]
 
 
@@ -298,12 +302,12 @@ async def test_pairings_save_contests(tmp_path: Path):
 
 
 async def test_the_folder_tells_what_decided_it(samples: str, tmp_path: Path):
-    plan = JudgePlan(has_rationale=True, tie_margin=0.02, n_principles=1)
+    settings = JudgeSettings(rationale=True, tie_margin=0.02, principles=1)
     model = ScriptedModel(lambda m, s: "Both.", choices=by_length, name="judge")
-    await judge(tmp_path / "run", job_on(samples, model, plan))
+    await judge(tmp_path / "run", job_on(samples, model, settings))
     with RunFolder.existing(tmp_path / "run") as run:
-        recipe = recipe_as(run, JudgeRecipe)
-    assert recipe.plan == plan
+        recipe = run_config_as(run, JudgeRunConfig)
+    assert recipe.settings == settings
     assert (recipe.source.files, recipe.source.column) == (("samples",), "samples")
     (judge_,) = recipe.judges
     assert (judge_.model, judge_.temperature, judge_.reads_logprobs) == ("judge", 0.0, True)
@@ -314,31 +318,33 @@ async def test_the_folder_tells_what_decided_it(samples: str, tmp_path: Path):
 async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_path: Path):
     job = job_on(samples, long_lover())
     await judge(tmp_path / "run", job)
-    await judge(tmp_path / "run", replace(job, verdicts="logprobs"), Pace(2))
+    await judge(
+        tmp_path / "run", replace(job, settings=JudgeSettings(verdicts="logprobs")), Pace(2)
+    )
     others = (
         replace(job, seed=1),
         replace(job, pairing="swiss"),
-        replace(job, plan=JudgePlan(with_negated=True)),
+        replace(job, settings=JudgeSettings(negated=True)),
         replace(job, constitution=load_constitution("testbed")),
-        replace(job, judges=(Speaker.of(long_lover("other"), Sampling(0.0)),)),
-        replace(job, verdicts="parsed"),
+        replace(job, judges=(RoleModel.of(long_lover("other"), Sampling(0.0)),)),
+        replace(job, settings=JudgeSettings(verdicts="parsed")),
     )
     for other in others:
         with pytest.raises(JournalError, match="another recipe"):
             await judge(tmp_path / "run", other)
 
 
-@pytest.mark.parametrize(("plan", "said"), [
-    (JudgePlan(tags=("nothing",)), "a tag of nothing"),
-    (JudgePlan(few_shots=1), "has examples"),
-    (JudgePlan(clamp=(0.7, 0.9)), "must hold one half"),
-    (JudgePlan(samples=2), "is read once"),
+@pytest.mark.parametrize(("settings", "said"), [
+    (JudgeSettings(tags=("nothing",)), "a tag of nothing"),
+    (JudgeSettings(few_shots=1), "has examples"),
+    (JudgeSettings(clamp=(0.7, 0.9)), "must hold one half"),
+    (JudgeSettings(samples=2), "is read once"),
 ])  # fmt: skip
 async def test_a_plan_that_cannot_be_followed_leaves_no_folder(
-    samples: str, tmp_path: Path, plan: JudgePlan, said: str
+    samples: str, tmp_path: Path, settings: JudgeSettings, said: str
 ):
     with pytest.raises(UsageError, match=said):
-        await judge(tmp_path / "run", job_on(samples, long_lover(), plan))
+        await judge(tmp_path / "run", job_on(samples, long_lover(), settings))
     assert not (tmp_path / "run").exists()
 
 
@@ -351,8 +357,8 @@ async def test_a_run_that_is_judged_is_no_source(samples: str, tmp_path: Path):
 async def test_a_group_gets_its_own_principles_and_resuming_draws_the_same(
     samples: str, tmp_path: Path
 ):
-    plan = JudgePlan(n_principles=1)
-    await judge(tmp_path / "parts", job_on(samples, long_lover(), plan), Pace(limit=1))
-    await judge(tmp_path / "parts", job_on(samples, long_lover(), plan))
-    await judge(tmp_path / "whole", job_on(samples, long_lover(), plan))
+    settings = JudgeSettings(principles=1)
+    await judge(tmp_path / "parts", job_on(samples, long_lover(), settings), Pace(limit=1))
+    await judge(tmp_path / "parts", job_on(samples, long_lover(), settings))
+    await judge(tmp_path / "whole", job_on(samples, long_lover(), settings))
     assert bodies(tmp_path / "parts") == bodies(tmp_path / "whole")

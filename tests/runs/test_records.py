@@ -9,31 +9,31 @@ import pytest
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import Score, Scored, ScorePlan
+from cai.methods.judging.pointwise import Score, Scored
 from cai.methods.judging.ranking import Contest, Judged
 from cai.methods.judging.requests import MARKS
 from cai.methods.judging.verdict import Candidate, Group, Judgement, Reading, Verdict
-from cai.methods.revision import Chain, RevisionPlan, Round
+from cai.methods.revision import Chain, Round
 from cai.methods.sampling import Sample, Samples
+from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Completion, Usage
 from cai.runs.config import (
-    Draw,
-    JudgeDraw,
-    JudgeRecipe,
+    JudgeConfig,
+    JudgeRunConfig,
     Named,
-    Recipe,
-    RevisionRecipe,
-    SampleRecipe,
-    ScoreRecipe,
+    ReviseRunConfig,
+    RoleConfig,
+    RunConfig,
+    SampleRunConfig,
+    ScoreRunConfig,
     Source,
-    read_recipe,
-    recipe_as,
+    read_run_config,
+    run_config_as,
 )
 from cai.runs.records import Body, dump, load, read_done
 from cai.types import Message, Prompt, user_prompt
 
-DRAW = Draw(
+DRAW = RoleConfig(
     model="scripted",
     templates=Named(name="chat", hash="0123456789ab"),
     temperature=1.0,
@@ -42,10 +42,10 @@ DRAW = Draw(
     max_tokens=64,
     stop=("END",),
 )
-RECIPE = RevisionRecipe(
+RECIPE = ReviseRunConfig(
     source=Source(files=("asked.jsonl",), column="prompt", hash="ba9876543210"),
     constitution=Named(name="one", hash="aaaaaaaaaaaa", version="1.2.0"),
-    plan=RevisionPlan(rounds=2, tags=("harm",), is_minimal=True),
+    settings=ReviseSettings(rounds=2, tags=("harm",), minimal=True),
     roles={"respond": DRAW, "critique": DRAW, "revise": DRAW},
     seed=7,
 )
@@ -77,23 +77,32 @@ SCORED = Scored(
         Score("check", "j", "no-harm", 1.0, "refused", answers=("No.",), reason="filtered"),
     ),
 )
-JUDGE = JudgeDraw(**DRAW.model_dump(), reads_logprobs=False)
-RECIPES: list[Recipe] = [
+JUDGE = JudgeConfig(**DRAW.model_dump(), reads_logprobs=False)
+RECIPES: list[RunConfig] = [
     RECIPE,
-    SampleRecipe(source=RECIPE.source, policies=(DRAW, DRAW), k=3, seed=1),
-    JudgeRecipe(
+    SampleRunConfig(source=RECIPE.source, policies=(DRAW, DRAW), k=3, seed=1),
+    JudgeRunConfig(
         source=RECIPE.source,
         constitution=RECIPE.constitution,
         judges=(JUDGE,),
-        plan=JudgePlan(("harm",), 1, True, None, 2, True, 1, 0.1),
+        settings=JudgeSettings(
+            tags=("harm",),
+            principles=1,
+            rationale=True,
+            clamp=None,
+            samples=2,
+            negated=True,
+            few_shots=1,
+            tie_margin=0.1,
+        ),
         pairing="swiss",
         seed=2,
     ),
-    ScoreRecipe(
+    ScoreRunConfig(
         source=RECIPE.source,
         constitution=RECIPE.constitution,
         judges=(JUDGE,),
-        plan=ScorePlan("check", ("harm",), 2),
+        settings=ScoreSettings(kind="check", tags=("harm",), samples=2),
         seed=3,
     ),
 ]
@@ -130,18 +139,18 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character():
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_comes_back_from_its_run_as_it_was(recipe: Recipe, tmp_path: Path):
+def test_a_recipe_comes_back_from_its_run_as_it_was(recipe: RunConfig, tmp_path: Path):
     with RunFolder.open(tmp_path, recipe.model_dump(mode="json"), {}) as run:
-        assert read_recipe(run) == recipe
+        assert read_run_config(run) == recipe
     with RunFolder.existing(tmp_path) as run:
-        assert read_recipe(run) == recipe
+        assert read_run_config(run) == recipe
 
 
 def test_a_run_of_another_method_is_named_with_the_method_that_is_needed(tmp_path: Path):
     with RunFolder.open(tmp_path, RECIPE.model_dump(mode="json"), {}) as run:
-        assert recipe_as(run, RevisionRecipe) == RECIPE
+        assert run_config_as(run, ReviseRunConfig) == RECIPE
         with pytest.raises(JournalError, match=r"a run of `cai revise`, and one of `cai judge`"):
-            recipe_as(run, JudgeRecipe)
+            run_config_as(run, JudgeRunConfig)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +169,7 @@ def test_a_run_of_another_kind_is_named_with_what_is_wrong(
     recipe: dict[str, object], where: str, tmp_path: Path
 ):
     with RunFolder.open(tmp_path, recipe, {}) as run, pytest.raises(JournalError) as caught:
-        read_recipe(run)
+        read_run_config(run)
     assert f"{tmp_path}: run.yaml is not that of a run of this version" in str(caught.value)
     assert where in str(caught.value)
 

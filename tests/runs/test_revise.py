@@ -14,11 +14,12 @@ from cai.constitution.loader import load_constitution
 from cai.data.prompts import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, ModelError, SourceError, UsageError
-from cai.methods.revision import Chain, RevisionPlan, Speakers, speakers_of
-from cai.methods.roles import Speaker
+from cai.methods.revision import Chain, RevisionRoles, revision_roles
+from cai.methods.roles import RoleModel
+from cai.methods.settings import ReviseSettings
 from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
-from cai.runs.config import RevisionRecipe, recipe_as
+from cai.runs.config import ReviseRunConfig, run_config_as
 from cai.runs.inputs import PromptSource
 from cai.runs.job import Outcome
 from cai.runs.options import Pace
@@ -54,7 +55,7 @@ class WatchedModel(ScriptedModel):
 
 def job_on(tmp_path: Path, model: ScriptedModel, n: int = 5, rounds: int = 2) -> RevisionJob:
     source = PromptSource((str(write_prompts(tmp_path / "prompts.jsonl", n)),))
-    return RevisionJob(source, CONSTITUTION, speakers_of(model), RevisionPlan(rounds))
+    return RevisionJob(source, CONSTITUTION, revision_roles(model), ReviseSettings(rounds=rounds))
 
 
 async def run(folder: Path, job: RevisionJob, pace: Pace = Pace()) -> Outcome[SourceSummary]:
@@ -159,7 +160,7 @@ async def test_models_are_checked_before_and_closed_after(tmp_path: Path):
 async def test_an_unusable_model_leaves_no_folder_and_no_open_model(tmp_path: Path):
     first, second = WatchedModel(), WatchedModel(is_usable=False)
     job = job_on(tmp_path, first)
-    job = replace(job, speakers=replace(job.speakers, revise=speakers_of(second).revise))
+    job = replace(job, roles=replace(job.roles, revise=revision_roles(second).revise))
     with pytest.raises(ModelError, match="the cable is cut"):
         await run(tmp_path / "run", job)
     assert not (tmp_path / "run").exists()
@@ -169,7 +170,7 @@ async def test_an_unusable_model_leaves_no_folder_and_no_open_model(tmp_path: Pa
 
 async def test_tags_that_nothing_has_are_said_first(tmp_path: Path):
     model = WatchedModel()
-    job = replace(job_on(tmp_path, model), plan=RevisionPlan(tags=("nothing",)))
+    job = replace(job_on(tmp_path, model), settings=ReviseSettings(tags=("nothing",)))
     with pytest.raises(UsageError, match="Its tags: "):
         await run(tmp_path / "run", job)
     assert model.events == []
@@ -192,9 +193,9 @@ async def test_a_bad_row_stops_everything_unless_skipped(tmp_path: Path):
 async def test_the_folder_tells_what_decided_it(tmp_path: Path):
     await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(answer, name="actor")))
     with RunFolder.existing(tmp_path / "run") as opened:
-        recipe = recipe_as(opened, RevisionRecipe)
+        recipe = run_config_as(opened, ReviseRunConfig)
         assert {"python", "torch", "transformers"} <= set(opened.versions)
-    assert (recipe.method, recipe.seed, recipe.plan.rounds) == ("revise", 0, 2)
+    assert (recipe.method, recipe.seed, recipe.settings.rounds) == ("revise", 0, 2)
     assert (recipe.constitution.name, recipe.constitution.hash) == ("testbed", CONSTITUTION.hash)
     assert recipe.roles["respond"].model == "actor"
     assert recipe.roles["respond"].templates.hash == load_templates("chat").hash
@@ -217,10 +218,10 @@ async def test_only_what_decides_results_makes_another_recipe(tmp_path: Path):
     await run(tmp_path / "run", replace(job, source=moved), Pace(concurrency=2))
     for other in (
         replace(job, seed=1),
-        replace(job, plan=RevisionPlan(3)),
+        replace(job, settings=ReviseSettings(rounds=3)),
         replace(job, constitution=load_constitution("helpful")),
-        replace(job, speakers=speakers_of(ScriptedModel(answer, name="another"))),
-        replace(job, speakers=speakers_of(ScriptedModel(answer), Sampling(0.5))),
+        replace(job, roles=revision_roles(ScriptedModel(answer, name="another"))),
+        replace(job, roles=revision_roles(ScriptedModel(answer), ReviseSettings(temperature=0.5))),
     ):
         with pytest.raises(JournalError, match="another recipe"):
             await run(tmp_path / "run", other)
@@ -229,10 +230,10 @@ async def test_only_what_decides_results_makes_another_recipe(tmp_path: Path):
 async def test_each_part_asks_its_own_model(tmp_path: Path):
     actor, critic, editor = (ScriptedModel(answer, name=name) for name in "ace")
     templates = load_templates("chat")
-    speakers = Speakers(
-        *(Speaker(model, templates, Sampling()) for model in (actor, critic, editor))
+    roles = RevisionRoles(
+        *(RoleModel(model, templates, Sampling()) for model in (actor, critic, editor))
     )
-    job = replace(job_on(tmp_path, actor, n=3), speakers=speakers)
+    job = replace(job_on(tmp_path, actor, n=3), roles=roles)
     await run(tmp_path / "run", job)
     assert [len(model.requests) for model in (actor, critic, editor)] == [3, 6, 6]
 

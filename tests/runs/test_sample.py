@@ -10,11 +10,11 @@ from small_runs import quiet, write_requests
 from cai.data.prompts import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, SourceError, UsageError
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Completion, Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.config import SampleRecipe, recipe_as
+from cai.runs.config import SampleRunConfig, run_config_as
 from cai.runs.job import Outcome
 from cai.runs.options import Pace
 from cai.runs.records import read_done
@@ -31,7 +31,7 @@ def answer(messages: Sequence[Message], sampling: Sampling) -> str:
 
 def job_on(tmp_path: Path, *models: ScriptedModel, k: int = 2) -> SampleJob:
     source = write_requests(tmp_path / "prompts.jsonl", IDS)
-    return SampleJob(source, tuple(Speaker.of(model) for model in models), k)
+    return SampleJob(source, tuple(RoleModel.of(model) for model in models), k)
 
 
 async def run(folder: Path, job: SampleJob, pace: Pace = Pace()) -> Outcome[SourceSummary]:
@@ -57,7 +57,7 @@ async def test_every_prompt_gets_k_responses_of_each_policy(tmp_path: Path):
 async def test_one_model_at_several_temperatures_is_several_policies(tmp_path: Path):
     model = ScriptedModel(answer)
     job = job_on(tmp_path, model)
-    job = replace(job, policies=tuple(Speaker.of(model, Sampling(t)) for t in (0.5, 1.5)))
+    job = replace(job, policies=tuple(RoleModel.of(model, Sampling(t)) for t in (0.5, 1.5)))
     await run(tmp_path / "run", job)
     (first, *_) = read(tmp_path / "run")
     heard = [each.completion.text.split(" at ")[1].split()[0] for each in first.samples]
@@ -103,7 +103,7 @@ async def test_samples_that_cannot_differ_are_refused(
     tmp_path: Path, k: int, temperature: float, said: str
 ):
     job = job_on(tmp_path, ScriptedModel(answer), k=k)
-    job = replace(job, policies=(Speaker.of(ScriptedModel(answer), Sampling(temperature)),))
+    job = replace(job, policies=(RoleModel.of(ScriptedModel(answer), Sampling(temperature)),))
     with pytest.raises(UsageError, match=said):
         await run(tmp_path / "run", job)
     assert not (tmp_path / "run").exists()
@@ -111,7 +111,7 @@ async def test_samples_that_cannot_differ_are_refused(
 
 async def test_one_greedy_response_is_possible(tmp_path: Path):
     job = job_on(tmp_path, ScriptedModel(answer), k=1)
-    job = replace(job, policies=(Speaker.of(ScriptedModel(answer), Sampling(0.0)),))
+    job = replace(job, policies=(RoleModel.of(ScriptedModel(answer), Sampling(0.0)),))
     assert (await run(tmp_path / "run", job)).counts.done == 3
 
 
@@ -119,7 +119,7 @@ async def test_the_folder_tells_what_decided_it(tmp_path: Path):
     job = replace(job_on(tmp_path, ScriptedModel(answer, name="actor")), seed=7)
     await run(tmp_path / "run", job)
     with RunFolder.existing(tmp_path / "run") as opened:
-        recipe = recipe_as(opened, SampleRecipe)
+        recipe = run_config_as(opened, SampleRunConfig)
     assert (recipe.k, recipe.seed) == (2, 7)
     (policy,) = recipe.policies
     assert (policy.model, policy.temperature) == ("actor", 1.0)

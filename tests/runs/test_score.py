@@ -13,11 +13,12 @@ from small_runs import TWO, quiet, revised, sampled
 
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError, ModelError, NoLogprobs, UsageError
-from cai.methods.judging.pointwise import Scored, ScorePlan
-from cai.methods.roles import Speaker
+from cai.methods.judging.pointwise import Scored
+from cai.methods.roles import RoleModel
+from cai.methods.settings import ScoreSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.config import ScoreRecipe, recipe_as
+from cai.runs.config import ScoreRunConfig, run_config_as
 from cai.runs.inputs import ResponseSource
 from cai.runs.options import Pace
 from cai.runs.records import read_done
@@ -33,8 +34,8 @@ def by_length(messages: Sequence[Message], options: Sequence[str]) -> Sequence[f
     return [0.0 if option == str(mark) else -math.inf for option in options]
 
 
-def job_on(run: str, model: ScriptedModel, plan: ScorePlan = ScorePlan()) -> ScoreJob:
-    return ScoreJob(ResponseSource((run,)), TWO, (Speaker.of(model, Sampling(0.0)),), plan)
+def job_on(run: str, model: ScriptedModel, settings: ScoreSettings = ScoreSettings()) -> ScoreJob:
+    return ScoreJob(ResponseSource((run,)), TWO, (RoleModel.of(model, Sampling(0.0)),), settings)
 
 
 async def score(folder: Path, job: ScoreJob, pace: Pace = Pace()) -> ScoringOutcome:
@@ -85,7 +86,7 @@ async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: st
 
 async def test_checks_and_words_are_scored_too(samples: str, tmp_path: Path):
     words = ScriptedModel(lambda m, s: "Yes" if "aaaa" in m[-1].content else "No idea.")
-    job = replace(job_on(samples, words, ScorePlan("check")), verdicts="parsed")
+    job = job_on(samples, words, ScoreSettings(kind="check", verdicts="parsed"))
     outcome = await score(tmp_path / "run", job)
     assert outcome.scores.outcomes == Counter({"scored": 4, "unparsed": 4})
     assert outcome.scores.means == {"long": 1.0, "late": 1.0}
@@ -94,7 +95,9 @@ async def test_checks_and_words_are_scored_too(samples: str, tmp_path: Path):
 
 async def test_a_principle_that_nothing_was_scored_under_has_no_mean(samples: str, tmp_path: Path):
     words = ScriptedModel(lambda m, s: "9" if "Be long." in m[-1].content else "Hm.")
-    outcome = await score(tmp_path / "run", replace(job_on(samples, words), verdicts="parsed"))
+    outcome = await score(
+        tmp_path / "run", job_on(samples, words, ScoreSettings(verdicts="parsed"))
+    )
     assert outcome.scores.means == {"long": pytest.approx(2 * 8 / 9 - 1), "late": None}
 
 
@@ -127,7 +130,7 @@ async def test_log_probabilities_are_probed_with_the_options_of_the_kind(
     assert len(model.requests[0].options) == 10
     assert outcome.scores.outcomes == Counter({"scored": 8})
     with pytest.raises(UsageError, match="at temperature 0"):
-        await score(tmp_path / "other", replace(job, plan=ScorePlan(samples=3)))
+        await score(tmp_path / "other", replace(job, settings=ScoreSettings(samples=3)))
     assert not (tmp_path / "other").exists()
 
 
@@ -142,8 +145,8 @@ async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_
     job = job_on(samples, ScriptedModel(choices=by_length))
     await score(tmp_path / "run", job)
     with RunFolder.existing(tmp_path / "run") as run:
-        recipe = recipe_as(run, ScoreRecipe)
-    assert (recipe.plan, recipe.constitution.hash) == (ScorePlan(), TWO.hash)
-    for other in (replace(job, seed=1), replace(job, plan=ScorePlan(samples=2))):
+        recipe = run_config_as(run, ScoreRunConfig)
+    assert (recipe.settings, recipe.constitution.hash) == (ScoreSettings(), TWO.hash)
+    for other in (replace(job, seed=1), replace(job, settings=ScoreSettings(samples=2))):
         with pytest.raises(JournalError, match="another recipe"):
             await score(tmp_path / "run", other)

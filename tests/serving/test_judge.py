@@ -8,9 +8,10 @@ from arithmetic_judge import RULES, arithmetic_judge, log_probabilities
 from rich.console import Console
 
 from cai.errors import JournalError, UsageError
-from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pairwise import Judge
+from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge import JudgeSettings, open_judges
+from cai.serving.judge import open_rewarder
 from cai.types import Message, Prompt
 
 PROMPT = Prompt("", (Message("user", "Hi."),))
@@ -18,7 +19,7 @@ CONSOLE = Console(quiet=True)
 
 
 def settings_of(model: ScriptedModel, seed: int = 0) -> JudgeSettings:
-    return JudgeSettings((Judge.of(model).speaker,), RULES, seed=seed)
+    return JudgeSettings((Judge.of(model).role,), RULES, seed=seed)
 
 
 async def test_a_mark_becomes_a_reward_by_principle():
@@ -68,7 +69,7 @@ async def test_a_question_that_the_journal_has_is_never_sent_again(tmp_path: Pat
     rewards: list[float | None] = []
     n_scored: list[int] = []
     for _ in range(2):  # the second time as after a restart of the server
-        async with open_judges(settings_of(model), tmp_path / "run", CONSOLE) as rewarder:
+        async with open_rewarder(settings_of(model), tmp_path / "run", CONSOLE) as rewarder:
             rewards.append((await rewarder.score(PROMPT, "mark 10")).reward)
         n_scored.append(sum("mark 10" in each.text for each in model.requests))
     assert rewards == [pytest.approx(1.0), pytest.approx(1.0)]
@@ -77,18 +78,18 @@ async def test_a_question_that_the_journal_has_is_never_sent_again(tmp_path: Pat
 
 async def test_a_journal_of_other_settings_is_refused(tmp_path: Path):
     model = ScriptedModel(choices=log_probabilities)
-    async with open_judges(settings_of(model), tmp_path / "run", CONSOLE):
+    async with open_rewarder(settings_of(model), tmp_path / "run", CONSOLE):
         pass
     with pytest.raises(JournalError, match="seed"):
-        async with open_judges(settings_of(model, seed=1), tmp_path / "run", CONSOLE):
+        async with open_rewarder(settings_of(model, seed=1), tmp_path / "run", CONSOLE):
             pass
 
 
 async def test_an_unknown_tag_is_refused_before_a_judge_is_asked():
     model = ScriptedModel(choices=log_probabilities)
-    plan = JudgePlan(tags=("no-such",))
-    settings = JudgeSettings((Judge.of(model).speaker,), RULES, comparing=plan)
+    plan = JudgeSettings(tags=("no-such",))
+    settings = JudgeSettings((Judge.of(model).role,), RULES, comparing=plan)
     with pytest.raises(UsageError, match="no-such"):
-        async with open_judges(settings, None, CONSOLE):
+        async with open_rewarder(settings, None, CONSOLE):
             pass
     assert model.requests == []

@@ -14,7 +14,7 @@ from cai.evaluation.policies.plan import EvaluationPlan, Judging
 from cai.evaluation.policies.policies import Entrant
 from cai.evaluation.policies.responses import Prompts
 from cai.evaluation.policies.results import Evaluation
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.options import Pace
@@ -36,7 +36,7 @@ def policy(name: str, texts: Texts, source: str = "") -> Entrant:
         return said if isinstance(said, str) else said[asked[id] - 1]
 
     model = ScriptedModel(reply, name=source or f"model-of-{name}")
-    return Entrant(name, model.name, Speaker.of(model))
+    return Entrant(name, model.name, RoleModel.of(model))
 
 
 def worths(*worth: int) -> dict[str, str]:
@@ -88,7 +88,7 @@ async def evaluated(
     """The evaluation on the requests 0, 1, 2 … where a number of them is given."""
     if isinstance(prompts, int):
         prompts = (requests(out, range(prompts)),)
-    judging = None if judge is None else Judging((Speaker.of(judge),), constitution)
+    judging = None if judge is None else Judging((RoleModel.of(judge),), constitution)
     return await evaluate_policies(entrants, prompts, judging, plan, out, pace, console=quiet())
 
 

@@ -7,27 +7,27 @@ from made_verdicts import Said, judge_recipe, judgement
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome, ScorePlan
+from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
 from cai.methods.judging.ranking import Contest, Judged, strengths
 from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
-from cai.methods.revision import Chain, RevisionPlan, Round
+from cai.methods.revision import Chain, Round
 from cai.methods.revision_flags import Flag
 from cai.methods.sampling import Sample, Samples
+from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Completion, StopReason
 from cai.runs.config import (
-    Draw,
     Named,
     Recipe,
-    RevisionRecipe,
-    SampleRecipe,
-    ScoreRecipe,
+    ReviseRunConfig,
+    RoleConfig,
+    SampleRunConfig,
+    ScoreRunConfig,
     Source,
 )
 from cai.runs.records import Body, dump
 from cai.types import Prompt, user_prompt
 
-DRAW = Draw(
+DRAW = RoleConfig(
     model="scripted",
     templates=Named(name="chat", hash="0123456789ab"),
     temperature=1.0,
@@ -37,20 +37,20 @@ DRAW = Draw(
 )
 SOURCE = Source(files=("asked.jsonl",), column="prompt", hash="ba9876543210")
 CONSTITUTION = Named(name="one", hash="aaaaaaaaaaaa", version="1.2.0")
-RECIPE = RevisionRecipe(
+RECIPE = ReviseRunConfig(
     source=SOURCE,
     constitution=CONSTITUTION,
-    plan=RevisionPlan(rounds=2, tags=("harm",)),
+    settings=ReviseSettings(rounds=2, tags=("harm",)),
     roles={"respond": DRAW, "critique": DRAW, "revise": DRAW},
     seed=7,
 )
-SAMPLING = SampleRecipe(source=SOURCE, policies=(DRAW,), k=2, seed=7)
+SAMPLING = SampleRunConfig(source=SOURCE, policies=(DRAW,), k=2, seed=7)
 JUDGING = judge_recipe("scripted-judge")
-SCORING = ScoreRecipe(
+SCORING = ScoreRunConfig(
     source=SOURCE,
     constitution=CONSTITUTION,
     judges=JUDGING.judges,
-    plan=ScorePlan(),
+    settings=ScoreSettings(),
     seed=7,
 )
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
@@ -150,7 +150,7 @@ def recipe_of(item: Body | Failure) -> Recipe:
 
 def judged_with(tie_margin: float) -> Recipe:
     """The recipe of a judge with that margin for ties."""
-    return judge_recipe("scripted-judge", plan=JudgePlan(tie_margin=tie_margin))
+    return judge_recipe("scripted-judge", settings=JudgeSettings(tie_margin=tie_margin))
 
 
 MIXED: list[Chain | Failure] = [

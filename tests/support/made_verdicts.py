@@ -5,7 +5,6 @@ from pathlib import Path
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.ranking import Contest, Judged, strengths
 from cai.methods.judging.verdict import (
     Candidate,
@@ -19,8 +18,9 @@ from cai.methods.judging.verdict import (
     side,
     verdict_of,
 )
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
-from cai.runs.config import JudgeDraw, JudgeRecipe, Named, Source
+from cai.runs.config import JudgeConfig, JudgeRunConfig, Named, Source
 from cai.runs.records import dump
 from cai.types import user_prompt
 
@@ -74,9 +74,9 @@ def judged(
     return Judged(group, contests, strengths(2, contests))
 
 
-def judge_recipe(*judges: str, plan: JudgePlan = JudgePlan()) -> JudgeRecipe:
+def judge_recipe(*judges: str, settings: JudgeSettings = JudgeSettings()) -> JudgeRunConfig:
     draws = tuple(
-        JudgeDraw(
+        JudgeConfig(
             model=judge,
             templates=Named(name="chat", hash="0123456789ab"),
             temperature=0.0,
@@ -87,18 +87,18 @@ def judge_recipe(*judges: str, plan: JudgePlan = JudgePlan()) -> JudgeRecipe:
         )
         for judge in judges or ("scripted",)
     )
-    return JudgeRecipe(
+    return JudgeRunConfig(
         source=Source(files=("pairs.jsonl",), column="", hash="ba9876543210"),
         constitution=Named(name="one", hash="aaaaaaaaaaaa", version="1.2.0"),
         judges=draws,
-        plan=plan,
+        settings=settings,
         pairing="all",
         seed=0,
     )
 
 
 def judged_run(
-    folder: Path, items: Iterable[Judged | Failure], recipe: JudgeRecipe | None = None
+    folder: Path, items: Iterable[Judged | Failure], recipe: JudgeRunConfig | None = None
 ) -> Path:
     """A run folder of `cai judge` with these records."""
     content = (recipe or judge_recipe()).model_dump(mode="json")

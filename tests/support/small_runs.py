@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
-from cai.methods.revision import RevisionPlan, speakers_of
-from cai.methods.roles import Speaker
+from cai.methods.revision import revision_roles
+from cai.methods.roles import RoleModel
+from cai.methods.settings import ReviseSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.inputs import PromptSource
@@ -55,7 +56,7 @@ async def sampled(
 
         return reply
 
-    policies = tuple(Speaker.of(ScriptedModel(says(i), name=model)) for i in range(k))
+    policies = tuple(RoleModel.of(ScriptedModel(says(i), name=model)) for i in range(k))
     await run_sampling(folder, SampleJob(source, policies, k=1), console=quiet())
     return str(folder)
 
@@ -68,7 +69,7 @@ async def revised(folder: Path, texts: Mapping[str, tuple[str, str]], model: str
         response, revision = texts[messages[0].content.split()[1].rstrip("?")]
         return {1: response, 3: "It is short."}.get(len(messages), revision)
 
-    speakers = speakers_of(ScriptedModel(reply, name=model))
-    job = RevisionJob(source, TWO, speakers, RevisionPlan())
+    roles = revision_roles(ScriptedModel(reply, name=model))
+    job = RevisionJob(source, TWO, roles, ReviseSettings())
     await run_revision(folder, job, Pace(), console=quiet())
     return str(folder)

@@ -19,7 +19,8 @@ from cai.methods.judging.requests import (
     score_turns,
 )
 from cai.methods.judging.verdict import Comparison
-from cai.methods.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.methods.revision import critique_turns, direct_turns, revision_turns
+from cai.methods.settings import ReviseSettings
 from cai.templates import load_templates
 from cai.testbed.curriculum import (
     FIRST,
@@ -196,8 +197,8 @@ def test_what_is_learnt_are_the_assistant_s_turns_and_the_last_above_all(draw: D
         assert roles == ["user", "assistant"] * (len(roles) // 2)
 
 
-def plans(few_shots: int) -> list[RevisionPlan]:
-    return [RevisionPlan(few_shots=few_shots, is_minimal=each) for each in (False, True)]
+def plans(few_shots: int) -> list[ReviseSettings]:
+    return [ReviseSettings(few_shots=few_shots, minimal=each) for each in (False, True)]
 
 
 def revision_forms(exercise: Exercise) -> list[Conversation]:

@@ -15,7 +15,7 @@ from cai.constitution.loader import load_constitution
 from cai.errors import ModelError
 from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.requests import MARKS
-from cai.methods.revision import speakers_of
+from cai.methods.revision import revision_roles
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
@@ -209,7 +209,7 @@ async def test_a_model_that_says_one_thing_has_figures_worked_out_by_hand():
     text = Response("evades").text(STEAL)
     model = ScriptedModel(lambda m, s: text)
     examinee = Examinee(
-        speakers_of(model, Sampling(1.0, max_tokens=96), Sampling(0.3, max_tokens=96)), TESTBED
+        revision_roles(model, Sampling(1.0, max_tokens=96), Sampling(0.3, max_tokens=96)), TESTBED
     )
     found = {figure.name: figure for figure in await evaluate(examinee, 10, seed=0)}
     shares = {name: figure.share for name, figure in found.items()}

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.options.judge_options import JudgeChoice, judging_if_named
+from cai.cli.options.judge_options import open_judges, with_judges
 from cai.cli.options.run_options import as_json, echo_json, paced
 from cai.cli.options.source_options import over_groups, show_source
 from cai.cli.tables import named, plain_table, printable
@@ -26,11 +26,12 @@ from cai.evaluation.judge.agreement import agreement as agreement_of
 from cai.evaluation.judge.calibration_plot import check_plot_path, draw_calibration
 from cai.evaluation.judge.cost import Cost, Prices
 from cai.evaluation.judge.label_metrics import Figures
-from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Judged
-from cai.runs.config import JudgeRecipe, read_recipe, recipe_as
+from cai.methods.settings import JudgeSettings
+from cai.runs.config import JudgeRunConfig, read_run_config, run_config_as
 from cai.runs.inputs import GroupSource
-from cai.runs.judge import JudgeJob, Verdicts, run_judging
+from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.options import Pace
 from cai.runs.records import is_run, read_done
 
@@ -149,7 +150,7 @@ _usd = click.FloatRange(0)
     "-m openai:MODEL@http://localhost:8000/v1 --plot calibration.png"
 )
 @over_groups
-@judging_if_named
+@with_judges(is_required=False)
 @click.option(
     "-o",
     "--out",
@@ -164,10 +165,9 @@ _usd = click.FloatRange(0)
 @as_json
 def agreement(
     source: GroupSource,
-    judges: JudgeChoice,
+    judges: tuple[str, ...],
     constitution: str | None,
-    plan: JudgePlan,
-    verdicts: Verdicts,
+    settings: JudgeSettings,
     seed: int,
     out: Path | None,
     pace: Pace,
@@ -193,13 +193,13 @@ def agreement(
     prices = Prices(price_in, price_out, human_price)
     run = _judged_run(source)
     if run is not None:
-        if judges.models or constitution or out:
+        if judges or constitution or out:
             raise click.UsageError(f"{run} is judged already: leave -m, -c and -o out.")
         report = _report(run, prices, seed)
     else:
-        if not judges.models or not constitution:
+        if not judges or not constitution:
             raise click.UsageError("Judging needs a judge, -m, and a constitution, -c.")
-        job = _job(source, judges, constitution, plan, verdicts, seed)
+        job = _job(source, judges, constitution, settings, seed)
         report = _judge(job, out, pace, prices, is_quiet=is_json)
     if is_json:
         echo_json(report.as_json())
@@ -219,18 +219,17 @@ def _judged_run(source: GroupSource) -> Path | None:
         return None
     path = Path(source.names[0])
     with RunFolder.existing(path) as folder:
-        return path if isinstance(read_recipe(folder), JudgeRecipe) else None
+        return path if isinstance(read_run_config(folder), JudgeRunConfig) else None
 
 
 def _job(
     source: GroupSource,
-    judges: JudgeChoice,
+    judges: tuple[str, ...],
     constitution: str,
-    plan: JudgePlan,
-    verdicts: Verdicts,
+    settings: JudgeSettings,
     seed: int,
 ) -> JudgeJob:
-    """The job; what is wrong with files and plan is said before a model is loaded."""
+    """The job; what is wrong with files and settings is said before a model is loaded."""
     loaded = load_constitution(constitution)
     summary = source.check()
     if not summary.n_labelled:
@@ -239,8 +238,8 @@ def _job(
             "agree with. Name the column that has it with --label-column, or --better-column and "
             "--worse-column."
         )
-    plan.check((), loaded)
-    return JudgeJob(source, loaded, judges.open(), plan, "all", verdicts, seed)
+    check_judging(settings, loaded)
+    return JudgeJob(source, loaded, open_judges(judges, settings), settings, seed=seed)
 
 
 def _judge(
@@ -266,11 +265,11 @@ def _place(out: Path | None) -> Generator[Path]:
 
 def _report(run: Path, prices: Prices, seed: int) -> AgreementReport:
     with RunFolder.existing(run) as folder:
-        plan = recipe_as(folder, JudgeRecipe).plan
+        settings = run_config_as(folder, JudgeRunConfig).settings
         judged = (each for _, each in read_done(folder, Judged))
         n_failed = folder.counts().failed
         _tell_failure(folder)
-        return agreement_of(judged, plan, prices=prices, n_failed=n_failed, seed=seed)
+        return agreement_of(judged, settings, prices=prices, n_failed=n_failed, seed=seed)
 
 
 def _tell_failure(folder: RunFolder) -> None:

@@ -21,7 +21,7 @@ from cai.evaluation.judge.principles import PrinciplePair, Principles
 from cai.evaluation.judge.self_preference import Ownership
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.ranking import Judged
-from cai.runs.config import JudgeRecipe, recipe_as
+from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.records import read_done
 
 Row = tuple[str, str, str, str]
@@ -170,7 +170,7 @@ def audit(run: Path, seed: int, is_json: bool) -> int:
     that is the policy, or of its family, is said first and loudly.
     """
     with RunFolder.existing(run) as folder:
-        recipe = recipe_as(folder, JudgeRecipe)
+        recipe = run_config_as(folder, JudgeRunConfig)
         judged = (each for _, each in read_done(folder, Judged))
         report = audit_judged(judged, recipe, n_failed=folder.counts().failed, seed=seed)
     if is_json:

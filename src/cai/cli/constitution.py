@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from textwrap import fill, shorten
 from typing import get_args
@@ -14,7 +15,7 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.cli.options.judge_options import JudgeChoice, judging_an_argument
+from cai.cli.options.judge_options import open_judges, with_judges
 from cai.cli.options.run_options import as_json, echo_json
 from cai.cli.tables import printable
 from cai.constitution.lint import Finding, check_constitution
@@ -24,11 +25,12 @@ from cai.engine.calls import retrying
 from cai.engine.engine import run_async
 from cai.engine.stream import AtMost, stream
 from cai.errors import CaiError, ConstitutionError, UsageError
-from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.principle_tests import PrincipleTest, Result, Tested, run_test, tests_of
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 from cai.runs.job import opened
-from cai.runs.judge import Trial, Verdicts, first_question, read_judges
+from cai.runs.judges import prepare_judges
 
 IN_FLIGHT = 64
 _SIGNS: dict[Result, str] = {"passed": ".", "failed": "F", "unreadable": "?"}
@@ -39,14 +41,13 @@ _SIGNS: dict[Result, str] = {"passed": ".", "failed": "F", "unreadable": "?"}
     epilog="Example: cai constitution test harmless -m openai:MODEL@http://localhost:8000/v1",
 )
 @click.argument("constitution", metavar="NAME")
-@judging_an_argument
+@with_judges(has_constitution=False, leave_out=("principles",))
 @click.option("--principle", "ids", multiple=True, metavar="ID", help="Only this principle.")
 @as_json
 def test(
     constitution: str,
-    judges: JudgeChoice,
-    plan: JudgePlan,
-    verdicts: Verdicts,
+    judges: tuple[str, ...],
+    settings: JudgeSettings,
     seed: int,
     ids: tuple[str, ...],
     is_json: bool,
@@ -57,17 +58,19 @@ def test(
     code 1 if any fails or could not be read.
     """
     loaded = load_constitution(constitution)
-    tests = _chosen(loaded, plan, ids)
-    found = run_async(_run(judges.open(), loaded, plan, verdicts, seed, tests))
+    tests = _chosen(loaded, settings, ids)
+    found = run_async(_run(open_judges(judges, settings), loaded, settings, seed, tests))
     found.sort(key=lambda each: tests.index(each.test))
     if is_json:
         echo_json({"tests": [_test_as_json(each) for each in found]})
     else:
-        _show(loaded, found, plan)
+        _show(loaded, found)
     return 0 if all(each.result == "passed" for each in found) else 1
 
 
-def _chosen(loaded: Constitution, plan: JudgePlan, ids: Sequence[str]) -> list[PrincipleTest]:
+def _chosen(
+    loaded: Constitution, settings: JudgeSettings, ids: Sequence[str]
+) -> list[PrincipleTest]:
     known = [principle.id for principle in loaded.principles]
     for id in ids:
         if id not in known:
@@ -78,7 +81,7 @@ def _chosen(loaded: Constitution, plan: JudgePlan, ids: Sequence[str]) -> list[P
     tests = [
         each
         for each in tests_of(loaded, ids)
-        if not plan.tags or set(plan.tags) & set(each.principle.tags)
+        if not settings.tags or set(settings.tags) & set(each.principle.tags)
     ]
     if not tests:
         raise UsageError(
@@ -89,41 +92,29 @@ def _chosen(loaded: Constitution, plan: JudgePlan, ids: Sequence[str]) -> list[P
 
 
 async def _run(
-    speakers: Sequence[Speaker],
+    roles: Sequence[RoleModel],
     loaded: Constitution,
-    plan: JudgePlan,
-    verdicts: Verdicts,
+    settings: JudgeSettings,
     seed: int,
     tests: Sequence[PrincipleTest],
 ) -> list[Tested]:
-    asked = [Speaker(retrying(each.model), each.templates, each.sampling) for each in speakers]
-    trial = Trial(
-        lambda judge: first_question(judge, tests[0].principle),
-        "its verdicts are read from what it writes",
-    )
-    everything = JudgePlan(
-        has_rationale=plan.has_rationale,
-        clamp=plan.clamp,
-        samples=plan.samples,
-        with_negated=plan.with_negated,
-        few_shots=plan.few_shots,
-        tie_margin=plan.tie_margin,
-    )
+    """The tests judged, each under its own principle alone, whatever its tags."""
+    asked = [replace(each, model=retrying(each.model)) for each in roles]
     async with opened([each.model for each in asked]):
-        judges = await read_judges(asked, verdicts, trial, Console(stderr=True))
-        everything.check(judges, loaded)
-        return await _all(judges, loaded, everything, seed, tests)
+        judges = await prepare_judges(asked, loaded, settings, Console(stderr=True))
+        untagged = settings.model_copy(update={"tags": ()})
+        return await _all(judges, loaded, untagged, seed, tests)
 
 
 async def _all(
     judges: Sequence[Judge],
     loaded: Constitution,
-    plan: JudgePlan,
+    settings: JudgeSettings,
     seed: int,
     tests: Sequence[PrincipleTest],
 ) -> list[Tested]:
     async def one(each: PrincipleTest) -> Tested:
-        return await run_test(judges, loaded, each, plan, seed)
+        return await run_test(judges, loaded, each, settings, seed)
 
     found: list[Tested] = []
     results = stream(tests, one, AtMost(IN_FLIGHT))
@@ -135,7 +126,7 @@ async def _all(
     return found
 
 
-def _show(loaded: Constitution, found: Sequence[Tested], plan: JudgePlan) -> None:
+def _show(loaded: Constitution, found: Sequence[Tested]) -> None:
     """A line of signs for each principle, what failed in full, and a summary."""
     by_principle: dict[str, list[Tested]] = {}
     for each in found:

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cai.cli.cost_table import estimate_line, estimate_table
-from cai.cli.options.judge_options import JudgeChoice, check_both_named, judging_if_named
-from cai.cli.options.model_options import sampling_of
+from cai.cli.options.judge_options import check_both_named, open_judges, with_judges
 from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
 from cai.cli.tables import NONE, Row, named, plain_table, policy_tables, printable
 from cai.constitution.loader import load_constitution
@@ -35,9 +34,10 @@ from cai.evaluation.policies.results import Evaluation, PolicyFigures
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.stats.bootstrap import Estimate
-from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pairwise import check_judging
+from cai.methods.settings import JudgeSettings
+from cai.models.base import Sampling
 from cai.runs.inputs import PromptSource
-from cai.runs.judge import Verdicts
 from cai.runs.options import Pace
 
 HARMFUL, BENIGN = "harmful", "benign"
@@ -203,11 +203,17 @@ def _said(name: str, kind: str) -> str:
     metavar="[NAME=]POLICY",
     help="A model, a checkpoint, a run folder or a file of responses; the first is the anchor.",
 )
-@judging_if_named
+@with_judges(is_required=False)
 @click.option(
     "-k", type=click.IntRange(1), default=1, show_default=True, help="Responses of each model."
 )
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of responses.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    help="Of responses.",
+)
 @click.option(
     "--response-tokens",
     type=click.IntRange(1),
@@ -245,10 +251,9 @@ def _said(name: str, kind: str) -> str:
 def evaluate(
     sources: tuple[str, ...],
     policies: tuple[str, ...],
-    judges: JudgeChoice,
-    plan: JudgePlan,
+    judges: tuple[str, ...],
+    settings: JudgeSettings,
     constitution: str | None,
-    verdicts: Verdicts,
     seed: int,
     k: int,
     temperature: float,
@@ -280,9 +285,9 @@ def evaluate(
     judging = None
     if constitution is not None:
         loaded = load_constitution(constitution)
-        plan.check((), loaded)
-        judging = Judging(judges.open(), loaded, plan, verdicts)
-    entrants = open_entrants(named, sampling_of(temperature, 1.0, 0, response_tokens))
+        check_judging(settings, loaded)
+        judging = Judging(open_judges(judges, settings), loaded, settings)
+    entrants = open_entrants(named, Sampling(temperature, max_tokens=response_tokens))
     console = Console(stderr=True)
     if pace.sample is not None:
         work = estimate_evaluation(entrants, prompts, judging, asked, out, pace, console=console)

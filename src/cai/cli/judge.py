@@ -7,7 +7,7 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.cli.options.judge_options import JudgeChoice, judging
+from cai.cli.options.judge_options import open_judges, with_judges
 from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
@@ -19,11 +19,12 @@ from cai.cli.options.run_options import (
 from cai.cli.options.source_options import over_groups, show_source
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
-from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Pairing
 from cai.methods.judging.verdict import Outcome
+from cai.methods.settings import JudgeSettings
 from cai.runs.inputs import GroupSource
-from cai.runs.judge import JudgeJob, JudgeOutcome, Verdicts, VerdictTally, run_judging
+from cai.runs.judge import JudgeJob, JudgeOutcome, VerdictTally, run_judging
 from cai.runs.options import Pace
 
 
@@ -31,7 +32,7 @@ from cai.runs.options import Pace
     epilog="Example: cai judge runs/samples -c harmless -m openai:MODEL@http://localhost:8000/v1 "
     "--rationale -o runs/judged"
 )
-@judging
+@with_judges()
 @click.option(
     "--pairing",
     type=click.Choice(get_args(Pairing)),
@@ -45,10 +46,9 @@ from cai.runs.options import Pace
 @as_json
 def judge(
     source: GroupSource,
-    judges: JudgeChoice,
+    judges: tuple[str, ...],
     constitution: str,
-    plan: JudgePlan,
-    verdicts: Verdicts,
+    settings: JudgeSettings,
     seed: int,
     pairing: Pairing,
     out: Path,
@@ -63,8 +63,8 @@ def judge(
     """
     loaded = load_constitution(constitution)
     source.check()  # a broken file is said before a model is loaded
-    plan.check((), loaded)
-    job = JudgeJob(source, loaded, judges.open(), plan, pairing, verdicts, seed)
+    check_judging(settings, loaded)
+    job = JudgeJob(source, loaded, open_judges(judges, settings), settings, pairing, seed)
     began_s = time.monotonic()
     outcome = run_async(run_judging(out, job, pace, console=Console(stderr=True)))
     if is_json:

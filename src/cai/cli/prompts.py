@@ -18,8 +18,9 @@ from cai.methods.judging.requests import (
     score_turns,
 )
 from cai.methods.judging.verdict import Comparison
-from cai.methods.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.methods.revision import critique_turns, direct_turns, revision_turns
 from cai.methods.sampling import respond_turns
+from cai.methods.settings import ReviseSettings
 from cai.templates import STEPS, Step, TemplateSet, load_templates, shipped_sets
 from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
 from cai.types import Conversation, Message, as_dicts, user_prompt
@@ -91,10 +92,10 @@ def render(
             ("revision", response_b),
         )
     ]
-    plan = RevisionPlan(few_shots=few_shots, is_minimal=is_minimal)
+    settings = ReviseSettings(few_shots=few_shots, minimal=is_minimal)
     loaded = load_templates(templates)
     question = Question(principle, is_negated=is_negated, few_shots=few_shots)
-    messages = loaded.request(_turns(step, loaded, question, plan, texts))
+    messages = loaded.request(_turns(step, loaded, question, settings, texts))
     if is_json:
         click.echo(json.dumps(as_dicts(messages), ensure_ascii=False, indent=2))
         return
@@ -120,7 +121,7 @@ def _turns(
     step: Step,
     templates: TemplateSet,
     question: Question,
-    plan: RevisionPlan,
+    settings: ReviseSettings,
     texts: Sequence[str],
 ) -> Conversation:
     request, response, critique, response_b = texts
@@ -131,9 +132,9 @@ def _turns(
     statement = Statement(principle.id, principle.text, question.is_negated)
     turns = {
         "respond": lambda: respond_turns(templates, asked),
-        "critique": lambda: critique_turns(templates, principle, exchange, plan),
-        "revise": lambda: revision_turns(templates, principle, exchange, critique, plan),
-        "direct": lambda: direct_turns(templates, principle, exchange, plan),
+        "critique": lambda: critique_turns(templates, principle, exchange, settings),
+        "revise": lambda: revision_turns(templates, principle, exchange, critique, settings),
+        "direct": lambda: direct_turns(templates, principle, exchange, settings),
         "judge": lambda: judge_turns(templates, question, comparison),
         "rationale": lambda: rationale_turns(templates, question, comparison),
         "score": lambda: score_turns(templates, principle, asked, response),

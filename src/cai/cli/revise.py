@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.options.model_options import Voices, speaking
+from cai.cli.options.model_options import RevisionModels, with_revision
 from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
@@ -18,7 +18,7 @@ from cai.cli.options.run_options import (
 from cai.cli.options.source_options import over_prompts, show_source
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
-from cai.methods.revision import RevisionPlan
+from cai.methods.settings import ReviseSettings
 from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.revise import RevisionJob, run_revision
@@ -28,14 +28,14 @@ from cai.runs.revise import RevisionJob, run_revision
     epilog="Example: cai revise red-team.jsonl -c harmless -m embedded --rounds 4 -o runs/first"
 )
 @over_prompts
-@speaking
+@with_revision
 @run_folder
 @paced
 @as_json
 def revise(
     source: PromptSource,
-    voices: Voices,
-    plan: RevisionPlan,
+    models: RevisionModels,
+    settings: ReviseSettings,
     constitution: str,
     seed: int,
     out: Path,
@@ -49,7 +49,7 @@ def revise(
     """
     loaded = load_constitution(constitution)
     source.check()  # a broken file is said before a model is loaded
-    job = RevisionJob(source, loaded, voices.open(), plan, seed)
+    job = RevisionJob(source, loaded, models.open(settings), settings, seed)
     began_s = time.monotonic()
     outcome = run_async(run_revision(out, job, pace, console=Console(stderr=True)))
     if is_json:

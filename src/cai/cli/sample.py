@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cai.cli.options.model_options import sampling_of, templates_for
+from cai.cli.options.judge_options import seed_option
 from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
@@ -15,9 +15,10 @@ from cai.cli.options.run_options import (
     run_folder,
     show_counts,
 )
+from cai.cli.options.settings_options import with_settings
 from cai.cli.options.source_options import over_prompts, show_source
 from cai.engine.engine import run_async
-from cai.methods.roles import Speaker
+from cai.methods.settings import SampleSettings
 from cai.models.registry import SCHEMES, open_model
 from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
@@ -37,35 +38,15 @@ from cai.runs.sample import SampleJob, run_sampling
     required=True,
     help=f"A policy; repeatable: {SCHEMES}.",
 )
-@click.option(
-    "-k", type=click.IntRange(1), default=4, show_default=True, help="Responses of each policy."
-)
-@click.option(
-    "--temperature",
-    "temperatures",
-    type=float,
-    multiple=True,
-    default=[1.0],
-    show_default=True,
-    help="Several: every model is a policy at every one of them.",
-)
-@click.option("--top-p", type=float, default=1.0, show_default=True)
-@click.option("--top-k", type=int, default=0, show_default=True, help="0 is off.")
-@click.option("--max-tokens", type=int, default=512, show_default=True, help="Of each response.")
-@click.option("--prompts", "templates", help="Template set, or a folder of your own templates.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@with_settings(SampleSettings)
+@seed_option
 @run_folder
 @paced
 @as_json
 def sample(
     source: PromptSource,
     models: tuple[str, ...],
-    k: int,
-    temperatures: tuple[float, ...],
-    top_p: float,
-    top_k: int,
-    max_tokens: int,
-    templates: str | None,
+    settings: SampleSettings,
     seed: int,
     out: Path,
     pace: Pace,
@@ -76,15 +57,14 @@ def sample(
     SOURCES are as for `cai revise`. Every response has a seed of its own; the same command goes on
     after an interruption, and nothing is asked twice.
     """
-    samplings = [sampling_of(each, top_p, top_k, max_tokens) for each in temperatures]
     source.check()  # a broken file is said before a model is loaded
     opened = [open_model(name) for name in dict.fromkeys(models)]
     policies = tuple(
-        Speaker(model, templates_for(model, templates), sampling)
+        settings.role_model(model, temperature)
         for model in opened
-        for sampling in samplings
+        for temperature in settings.temperatures
     )
-    job = SampleJob(source, policies, k, seed)
+    job = SampleJob(source, policies, settings.k, seed)
     began_s = time.monotonic()
     outcome = run_async(run_sampling(out, job, pace, console=Console(stderr=True)))
     if is_json:

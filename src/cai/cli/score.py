@@ -7,7 +7,7 @@ from typing import get_args
 import click
 from rich.console import Console
 
-from cai.cli.options.judge_options import JudgeChoice, scoring
+from cai.cli.options.judge_options import open_judges, with_judges
 from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
@@ -19,10 +19,9 @@ from cai.cli.options.run_options import (
 from cai.cli.options.source_options import over_responses, show_source
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
-from cai.methods.judging.pointwise import ScoreOutcome, ScorePlan
-from cai.methods.roles import candidates
+from cai.methods.judging.pointwise import ScoreOutcome, check_scoring
+from cai.methods.settings import ScoreSettings
 from cai.runs.inputs import ResponseSource
-from cai.runs.judge import Verdicts
 from cai.runs.options import Pace
 from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 
@@ -30,17 +29,16 @@ from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 @click.command(
     epilog="Example: cai score runs/first -c harmless -m embedded --kind check -o runs/scored"
 )
-@scoring
+@with_judges(ScoreSettings)
 @run_folder
 @over_responses
 @paced
 @as_json
 def score(
     source: ResponseSource,
-    judges: JudgeChoice,
+    judges: tuple[str, ...],
     constitution: str,
-    plan: ScorePlan,
-    verdicts: Verdicts,
+    settings: ScoreSettings,
     seed: int,
     out: Path,
     pace: Pace,
@@ -53,8 +51,8 @@ def score(
     """
     loaded = load_constitution(constitution)
     source.check()  # a broken file is said before a model is loaded
-    candidates(loaded, plan.tags)
-    job = ScoreJob(source, loaded, judges.open(), plan, verdicts, seed)
+    check_scoring(settings, loaded)
+    job = ScoreJob(source, loaded, open_judges(judges, settings), settings, seed)
     began_s = time.monotonic()
     outcome = run_async(run_scoring(out, job, pace, console=Console(stderr=True)))
     if is_json:

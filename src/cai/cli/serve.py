@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from cai.cli.options.judge_options import JudgeChoice, judging_if_named
+from cai.cli.options.judge_options import open_judges, with_judges
+from cai.cli.options.settings_options import setting_option
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.errors import UsageError
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScoreKind, ScorePlan
+from cai.methods.settings import JudgeSettings, ScoreKind, ScoreSettings
 from cai.models.openai.errors import read_key
-from cai.runs.judge import Verdicts
 
 if TYPE_CHECKING:
     from cai.serving.chat_format import ChatFormat
@@ -37,17 +36,11 @@ if TYPE_CHECKING:
 @click.option(
     "--unscored", type=float, help="What /get_reward says where nothing was scored; else an error."
 )
-@click.option(
-    "--kind",
-    type=click.Choice(["mark", "check"]),
-    default="mark",
-    show_default=True,
-    help="A judge's score: a mark from 1 to 10, or passed and failed.",
-)
+@setting_option(ScoreSettings, "kind")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Folder that keeps the judges' answers."
 )
-@judging_if_named
+@with_judges(is_required=False)
 def serve(
     reward_model: str | None,
     host: str,
@@ -58,10 +51,9 @@ def serve(
     unscored: float | None,
     kind: ScoreKind,
     out: Path | None,
-    judges: JudgeChoice,
+    judges: tuple[str, ...],
     constitution: str | None,
-    plan: JudgePlan,
-    verdicts: Verdicts,
+    settings: JudgeSettings,
     seed: int,
 ) -> int:
     """Serve rewards over HTTP: of a reward model, or of judges under a constitution.
@@ -85,12 +77,13 @@ def serve(
 
             opening = open_reward_model(reward_model, constitution, principles)
         else:
-            from cai.serving.judge import JudgeSettings, open_judges
+            from cai.serving.judge import JudgeRewards, open_rewarder
 
             loaded = load_constitution(constitution or "")
-            scoring = ScorePlan(kind, plan.tags, plan.samples)
-            settings = JudgeSettings(judges.open(), loaded, scoring, plan, verdicts, seed)
-            opening = open_judges(settings, out, console)
+            scoring = ScoreSettings.from_settings(settings, kind=kind)
+            roles = open_judges(judges, settings)
+            rewards = JudgeRewards(roles, loaded, scoring, settings, seed)
+            opening = open_rewarder(rewards, out, console)
 
         async def work() -> None:
             async with opening as rewarder:
@@ -103,7 +96,7 @@ def serve(
 
 def _check(
     reward_model: str | None,
-    judges: JudgeChoice,
+    judges: tuple[str, ...],
     constitution: str | None,
     principles: Sequence[str],
     out: Path | None,
@@ -113,16 +106,16 @@ def _check(
     Raises:
         UsageError: The options name no source of rewards, or two.
     """
-    if (reward_model is None) == (not judges.models):
-        found = "both are given" if judges.models else "neither is given"
+    if (reward_model is None) == (not judges):
+        found = "both are given" if judges else "neither is given"
         raise UsageError(
             f"Rewards come from --reward-model or from a judge (-m), and {found}. Name one of them."
         )
-    if judges.models and constitution is None:
+    if judges and constitution is None:
         raise UsageError(
             "A judge scores under a constitution, and none is given. Name one with -c."
         )
-    if judges.models and principles:
+    if judges and principles:
         raise UsageError(
             "--principle is for conditioned reward models. Choose a judge's principles with --tag."
         )

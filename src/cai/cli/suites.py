@@ -11,8 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.options.judge_options import JudgeChoice, check_both_named, checking_if_named
-from cai.cli.options.model_options import sampling_of
+from cai.cli.options.judge_options import check_both_named, open_judges, with_judges
 from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
 from cai.cli.tables import NONE, named, plain_table
 from cai.constitution.loader import load_constitution
@@ -33,9 +32,9 @@ from cai.evaluation.suites.run import (
     check_suites,
     run_suites,
 )
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.roles import candidates
-from cai.runs.judge import Verdicts
+from cai.methods.judging.pointwise import check_scoring
+from cai.methods.settings import ScoreSettings, VerdictSource
+from cai.models.base import Sampling
 from cai.runs.options import Pace
 from cai.runs.shared_budget import Accounts
 
@@ -115,8 +114,14 @@ def _cell(estimate: Estimate | None, sign: str = "") -> str:
     metavar="[NAME=]MODEL",
     help="A model or a checkpoint; the last is compared with the first.",
 )
-@checking_if_named
-@click.option("--temperature", type=float, default=0.0, show_default=True, help="Of responses.")
+@with_judges(ScoreSettings, is_required=False, leave_out=("kind",))
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    show_default=True,
+    help="Of responses.",
+)
 @click.option(
     "--response-tokens",
     type=click.IntRange(1),
@@ -137,14 +142,13 @@ def _cell(estimate: Estimate | None, sign: str = "") -> str:
 def suites(
     files: tuple[str, ...],
     policies: tuple[str, ...],
-    judges: JudgeChoice,
-    plan: ScorePlan,
+    judges: tuple[str, ...],
+    settings: ScoreSettings,
     constitution: str | None,
-    verdicts: Verdicts,
     seed: int,
     temperature: float,
     response_tokens: int,
-    choices: Verdicts,
+    choices: VerdictSource,
     out: Path,
     pace: Pace,
     is_json: bool,
@@ -162,9 +166,9 @@ def suites(
     judging = None
     if constitution is not None:
         loaded = load_constitution(constitution)
-        candidates(loaded, plan.tags)
-        judging = SuiteJudging(loaded, judges.open(), plan, verdicts)
-    entrants = open_entrants(named, sampling_of(temperature, 1.0, 0, response_tokens))
+        check_scoring(settings, loaded)
+        judging = SuiteJudging(loaded, open_judges(judges, settings), settings)
+    entrants = open_entrants(named, Sampling(temperature, max_tokens=response_tokens))
     accounts, console = Accounts(pace), Console(stderr=True)
     asked = SuitePlan(judging, choices, seed)
     found = run_async(run_suites(opened, _policies(entrants), asked, out, accounts, console))

@@ -4,13 +4,14 @@ from contextlib import AsyncExitStack
 
 import click
 
-from cai.cli.options.model_options import Voices, speaking
+from cai.cli.options.model_options import RevisionModels, with_revision
 from cai.cli.tables import printable
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
 from cai.engine.engine import run_async
-from cai.methods.revision import RevisionPlan, Round, Speakers, chain_steps
+from cai.methods.revision import RevisionRoles, Round, chain_steps
 from cai.methods.roles import draw_principle
+from cai.methods.settings import ReviseSettings
 from cai.models.base import Completion
 from cai.types import user_prompt
 
@@ -20,23 +21,25 @@ from cai.types import user_prompt
     epilog='Example: cai try "How do I break the baker\'s lamp at dawn?" -c testbed -m embedded',
 )
 @click.argument("text")
-@speaking
-def attempt(text: str, voices: Voices, plan: RevisionPlan, constitution: str, seed: int) -> int:
+@with_revision
+def attempt(
+    text: str, models: RevisionModels, settings: ReviseSettings, constitution: str, seed: int
+) -> int:
     """Respond to TEXT, critique the response and revise it, printing each step."""
     loaded = load_constitution(constitution)
-    draw_principle(loaded, plan.tags, seed)
-    run_async(_try(text, voices.open(), loaded, plan, seed))
+    draw_principle(loaded, settings.tags, seed)
+    run_async(_try(text, models.open(settings), loaded, settings, seed))
     return 0
 
 
 async def _try(
-    text: str, speakers: Speakers, constitution: Constitution, plan: RevisionPlan, seed: int
+    text: str, roles: RevisionRoles, constitution: Constitution, settings: ReviseSettings, seed: int
 ) -> None:
     async with AsyncExitStack() as opened:
-        for model in speakers.models:
+        for model in roles.models:
             opened.push_async_callback(model.close)
             await model.check()
-        async for chain in chain_steps(speakers, constitution, user_prompt(text), plan, seed):
+        async for chain in chain_steps(roles, constitution, user_prompt(text), settings, seed):
             if not chain.rounds:
                 _show("response", chain.response)
             else:

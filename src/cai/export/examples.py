@@ -22,7 +22,7 @@ from cai.methods.judging.verdict import UNREADABLE, Candidate, Verdict, side
 from cai.methods.revision import Chain
 from cai.methods.revision_flags import UNUSABLE
 from cai.methods.sampling import Sample, Samples
-from cai.runs.config import RevisionRecipe
+from cai.runs.config import ReviseRunConfig
 from cai.types import derive_seed
 
 
@@ -149,7 +149,7 @@ def _one(found: Sequence[Pair | LeftOut], prompt_id: str) -> Pair | LeftOut:
 
 
 def demonstrations_of_chain(
-    chain: Chain, recipe: RevisionRecipe, selection: Selection
+    chain: Chain, recipe: ReviseRunConfig, selection: Selection
 ) -> list[Demonstration | LeftOut]:
     """The last text; or the revision of every round that would not be left out, equal ones once."""
     reason = _chain_drop_reason(chain, selection)
@@ -161,7 +161,7 @@ def demonstrations_of_chain(
     ]
 
 
-def pair_of_chain(chain: Chain, recipe: RevisionRecipe, selection: Selection) -> Pair | LeftOut:
+def pair_of_chain(chain: Chain, recipe: ReviseRunConfig, selection: Selection) -> Pair | LeftOut:
     """The last revision over the first response."""
     reason = _chain_drop_reason(chain, selection)
     if reason is not None:
@@ -197,7 +197,7 @@ def _completions(chain: Chain, selection: Selection) -> list[str]:
     return list(dict.fromkeys(revised)) or [chain.final]
 
 
-def _author(chain: Chain, recipe: RevisionRecipe, text: str) -> str:
+def _author(chain: Chain, recipe: ReviseRunConfig, text: str) -> str:
     is_revised = any(each.revision and each.revision.text == text for each in chain.rounds)
     return recipe.roles["revise" if is_revised else "respond"].model
 

@@ -34,7 +34,7 @@ from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import JudgeRecipe, RevisionRecipe
+from cai.runs.config import JudgeRunConfig, ReviseRunConfig
 from cai.runs.records import Body
 from cai.types import Prompt
 
@@ -106,15 +106,15 @@ def _units(
         return [prompt]
     match body:
         case Chain():
-            assert isinstance(run.recipe, RevisionRecipe)
+            assert isinstance(run.recipe, ReviseRunConfig)
             if format in PAIRED:
                 return [pair_of_chain(body, run.recipe, selection)]
             return demonstrations_of_chain(body, run.recipe, selection)
         case Samples():
             return demonstrations_of_samples(body, selection)
         case Judged():
-            assert isinstance(run.recipe, JudgeRecipe)
-            tie_margin = run.recipe.plan.tie_margin
+            assert isinstance(run.recipe, JudgeRunConfig)
+            tie_margin = run.recipe.settings.tie_margin
             if format in PAIRED:
                 return pairs_of_judged(body, selection, tie_margin)
             return [demonstration_of_judged(body, selection, tie_margin)]

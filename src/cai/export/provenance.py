@@ -14,12 +14,12 @@ from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.runs.config import (
-    JudgeRecipe,
-    Recipe,
-    RevisionRecipe,
-    SampleRecipe,
-    ScoreRecipe,
-    read_recipe,
+    JudgeRunConfig,
+    ReviseRunConfig,
+    RunConfig,
+    SampleRunConfig,
+    ScoreRunConfig,
+    read_run_config,
 )
 from cai.runs.records import Body, load
 from cai.types import Prompt
@@ -32,25 +32,25 @@ class SourceRun:
     number: int
     folder: RunFolder
     name: str
-    recipe: Recipe
+    recipe: RunConfig
     settings: Mapping[str, object]
 
     @classmethod
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
-        """Raises JournalError as `read_recipe`."""
-        recipe = read_recipe(folder)
+        """Raises JournalError as `read_run_config`."""
+        recipe = read_run_config(folder)
         return cls(number, folder, folder.path.resolve().name, recipe, _settings(recipe))
 
     def body(self, record: Record) -> Body:
         """What the run's method made of the example."""
         match self.recipe:
-            case RevisionRecipe():
+            case ReviseRunConfig():
                 return load(Chain, record.body)
-            case SampleRecipe():
+            case SampleRunConfig():
                 return load(Samples, record.body)
-            case JudgeRecipe():
+            case JudgeRunConfig():
                 return load(Judged, record.body)
-            case ScoreRecipe():
+            case ScoreRunConfig():
                 return load(Scored, record.body)
 
     def provenance(self, body: Body | None, models: Sequence[str]) -> dict[str, object]:
@@ -78,13 +78,13 @@ def prompt_of_body(body: Body) -> Prompt:
     return body.group.prompt if isinstance(body, Judged) else body.prompt
 
 
-def _settings(recipe: Recipe) -> dict[str, object]:
+def _settings(recipe: RunConfig) -> dict[str, object]:
     """The recipe with the same keys whatever the method."""
-    of_constitution = None if isinstance(recipe, SampleRecipe) else recipe.constitution
-    revision = recipe if isinstance(recipe, RevisionRecipe) else None
-    sampling = recipe if isinstance(recipe, SampleRecipe) else None
-    judging = recipe if isinstance(recipe, JudgeRecipe) else None
-    scoring = recipe if isinstance(recipe, ScoreRecipe) else None
+    of_constitution = None if isinstance(recipe, SampleRunConfig) else recipe.constitution
+    revision = recipe if isinstance(recipe, ReviseRunConfig) else None
+    sampling = recipe if isinstance(recipe, SampleRunConfig) else None
+    judging = recipe if isinstance(recipe, JudgeRunConfig) else None
+    scoring = recipe if isinstance(recipe, ScoreRunConfig) else None
     by_judges = judging or scoring
     return {
         "source_files": list(recipe.source.files),
@@ -99,9 +99,9 @@ def _settings(recipe: Recipe) -> dict[str, object]:
         "judges": [draw.model_dump(mode="json") for draw in by_judges.judges]
         if by_judges
         else None,
-        "plan": asdict(revision.plan) if revision else None,
-        "judge_plan": asdict(judging.plan) if judging else None,
-        "score_plan": asdict(scoring.plan) if scoring else None,
+        "plan": revision.settings.decisive() if revision else None,
+        "judge_plan": judging.settings.decisive() if judging else None,
+        "score_plan": scoring.settings.decisive() if scoring else None,
         "pairing": judging.pairing if judging else None,
         "seed": recipe.seed,
     }

@@ -16,9 +16,10 @@ from typing import Literal
 
 from cai.constitution.schema import Constitution, FewShot, Principle
 from cai.methods.revision_flags import UNUSABLE, Flag, revision_flags
-from cai.methods.roles import Speaker, draw_principle
+from cai.methods.roles import RoleModel, draw_principle
 from cai.methods.sampling import respond
-from cai.models.base import Completion, Model, Sampling, Usage
+from cai.methods.settings import ReviseSettings
+from cai.models.base import Completion, Model, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
 
@@ -26,36 +27,18 @@ Role = Literal["respond", "critique", "revise"]
 
 
 @dataclass(frozen=True, slots=True)
-class Speakers:
-    """Who plays each part; the paper lets one model play all three."""
+class RevisionRoles:
+    """The model of each role; the paper uses one model for all three."""
 
-    respond: Speaker
-    critique: Speaker
-    revise: Speaker
+    respond: RoleModel
+    critique: RoleModel
+    revise: RoleModel
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Each model once, whatever parts it plays."""
+        """Each model once, whatever its roles."""
         roles = (self.respond, self.critique, self.revise)
-        return tuple({id(speaker.model): speaker.model for speaker in roles}.values())
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionPlan:
-    """How a response is revised.
-
-    `rounds` critique-revision pairs (the paper used 4). Principles are drawn among those that carry
-    any of `tags` (all without tags). `few_shots` of the principle's own examples come first.
-    `is_direct` asks for the revision without a critique (§3.5). `is_minimal` asks to change only
-    what is named. `stops_early` ends the chain when a critique finds nothing.
-    """
-
-    rounds: int = 1
-    tags: tuple[str, ...] = ()
-    few_shots: int = 0
-    is_direct: bool = False
-    is_minimal: bool = False
-    stops_early: bool = False
+        return tuple({id(role.model): role.model for role in roles}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +46,7 @@ class Round:
     """One critique and revision.
 
     `critique` is None in direct revision; `revision` is None where the critique found nothing and
-    the plan stops early.
+    the settings stop early.
     """
 
     principle_id: str
@@ -125,42 +108,49 @@ async def revise(
     which takes other models, templates, samplings and plans.
     """
     asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
-    plan = RevisionPlan(rounds=rounds)
-    return await revise_chain(speakers_of(model), constitution, asked, plan, seed)
+    return await revise_chain(
+        revision_roles(model), constitution, asked, ReviseSettings(rounds=rounds), seed
+    )
 
 
-def speakers_of(
-    model: Model, respond: Sampling = Sampling(), revise: Sampling = Sampling(temperature=0.3)
-) -> Speakers:
-    """One model in every part, asked through the shipped templates of its kind."""
-    reviser = Speaker.of(model, revise)
-    return Speakers(Speaker.of(model, respond), reviser, reviser)
+def revision_roles(model: Model, settings: ReviseSettings = ReviseSettings()) -> RevisionRoles:
+    """One model in every role, with the templates and the sampling of the settings."""
+    reviser = settings.role_model(model, settings.revision_temperature)
+    return RevisionRoles(settings.role_model(model, settings.temperature), reviser, reviser)
 
 
 async def revise_chain(
-    speakers: Speakers, constitution: Constitution, prompt: Prompt, plan: RevisionPlan, seed: int
+    roles: RevisionRoles,
+    constitution: Constitution,
+    prompt: Prompt,
+    settings: ReviseSettings,
+    seed: int,
 ) -> Chain:
     """Responds to the prompt, then critiques and revises the response round by round.
 
     Raises:
-        UsageError: No principle of the constitution carries any of the plan's tags.
+        UsageError: No principle of the constitution carries any of the tags.
         ModelError: A call failed.
     """
-    steps = [each async for each in chain_steps(speakers, constitution, prompt, plan, seed)]
+    steps = [each async for each in chain_steps(roles, constitution, prompt, settings, seed)]
     return steps[-1]
 
 
 async def chain_steps(
-    speakers: Speakers, constitution: Constitution, prompt: Prompt, plan: RevisionPlan, seed: int
+    roles: RevisionRoles,
+    constitution: Constitution,
+    prompt: Prompt,
+    settings: ReviseSettings,
+    seed: int,
 ) -> AsyncIterator[Chain]:
     """The chain as it grows: after the response, then after every round. Raises the same."""
-    response = await respond(speakers.respond, prompt, derive_seed(seed, prompt.id, "respond"))
+    response = await respond(roles.respond, prompt, derive_seed(seed, prompt.id, "respond"))
     chain = Chain(prompt, response)
     yield chain
-    for number in range(plan.rounds):
+    for number in range(settings.rounds):
         round_seed = derive_seed(seed, prompt.id, "round", number)
-        principle = draw_principle(constitution, plan.tags, round_seed)
-        latest = await one_round(speakers, principle, chain, plan, round_seed)
+        principle = draw_principle(constitution, settings.tags, round_seed)
+        latest = await one_round(roles, principle, chain, settings, round_seed)
         chain = replace(chain, rounds=(*chain.rounds, latest))
         yield chain
         if latest.revision is None:
@@ -168,22 +158,22 @@ async def chain_steps(
 
 
 async def one_round(
-    speakers: Speakers, principle: Principle, chain: Chain, plan: RevisionPlan, seed: int
+    roles: RevisionRoles, principle: Principle, chain: Chain, settings: ReviseSettings, seed: int
 ) -> Round:
     """Critiques the chain's latest text under the principle and rewrites it."""
     current = chain.final
     exchange = (*chain.prompt.messages, Message("assistant", current))
-    if plan.is_direct:
-        turns = direct_turns(speakers.revise.templates, principle, exchange, plan)
-        revision = await speakers.revise.say(turns, derive_seed(seed, "revise"))
+    if settings.direct:
+        turns = direct_turns(roles.revise.templates, principle, exchange, settings)
+        revision = await roles.revise.complete(turns, derive_seed(seed, "revise"))
         return Round(principle.id, None, revision, revision_flags(current, revision))
-    turns = critique_turns(speakers.critique.templates, principle, exchange, plan)
-    critique = await speakers.critique.say(turns, derive_seed(seed, "critique"))
-    finds_nothing = speakers.critique.templates.finds_nothing(critique.text)
-    if plan.stops_early and finds_nothing:
+    turns = critique_turns(roles.critique.templates, principle, exchange, settings)
+    critique = await roles.critique.complete(turns, derive_seed(seed, "critique"))
+    finds_nothing = roles.critique.templates.finds_nothing(critique.text)
+    if settings.stop_early and finds_nothing:
         return Round(principle.id, critique, None)
-    turns = revision_turns(speakers.revise.templates, principle, exchange, critique.text, plan)
-    revision = await speakers.revise.say(turns, derive_seed(seed, "revise"))
+    turns = revision_turns(roles.revise.templates, principle, exchange, critique.text, settings)
+    revision = await roles.revise.complete(turns, derive_seed(seed, "revise"))
     flags: list[Flag] = [
         flag
         for flag in revision_flags(current, revision)
@@ -193,18 +183,18 @@ async def one_round(
 
 
 def critique_turns(
-    templates: TemplateSet, principle: Principle, exchange: Conversation, plan: RevisionPlan
+    templates: TemplateSet, principle: Principle, exchange: Conversation, settings: ReviseSettings
 ) -> Conversation:
     """The conversation that ends with the request for a critique of its last response."""
     shots: list[Message] = []
-    for shot in principle.examples[: plan.few_shots]:
+    for shot in principle.examples[: settings.few_shots]:
         shown = (Message("user", shot.prompt), Message("assistant", shot.response))
         shots += [
             *shown,
-            _turn(templates, "critique", principle, plan),
+            _turn(templates, "critique", principle, settings),
             Message("assistant", shot.critique),
         ]
-    return (*shots, *exchange, _turn(templates, "critique", principle, plan))
+    return (*shots, *exchange, _turn(templates, "critique", principle, settings))
 
 
 def revision_turns(
@@ -212,42 +202,42 @@ def revision_turns(
     principle: Principle,
     exchange: Conversation,
     critique: str,
-    plan: RevisionPlan,
+    settings: ReviseSettings,
 ) -> Conversation:
     """The conversation of the critique, the critique, and the request for the revision."""
     shots: list[Message] = []
-    for shot in principle.examples[: plan.few_shots]:
-        shots += _worked(templates, principle, shot, plan)
+    for shot in principle.examples[: settings.few_shots]:
+        shots += _worked(templates, principle, shot, settings)
     return (
         *shots,
         *exchange,
-        _turn(templates, "critique", principle, plan),
+        _turn(templates, "critique", principle, settings),
         Message("assistant", critique),
-        _turn(templates, "revise", principle, plan),
+        _turn(templates, "revise", principle, settings),
     )
 
 
 def direct_turns(
-    templates: TemplateSet, principle: Principle, exchange: Conversation, plan: RevisionPlan
+    templates: TemplateSet, principle: Principle, exchange: Conversation, settings: ReviseSettings
 ) -> Conversation:
     """The conversation that ends with the request for a revision, no critique asked before."""
     shots: list[Message] = []
-    for shot in principle.examples[: plan.few_shots]:
+    for shot in principle.examples[: settings.few_shots]:
         shots += [
             Message("user", shot.prompt),
             Message("assistant", shot.response),
-            _turn(templates, "direct", principle, plan),
+            _turn(templates, "direct", principle, settings),
             Message("assistant", shot.revision),
         ]
-    return (*shots, *exchange, _turn(templates, "direct", principle, plan))
+    return (*shots, *exchange, _turn(templates, "direct", principle, settings))
 
 
 def _worked(
-    templates: TemplateSet, principle: Principle, shot: FewShot, plan: RevisionPlan
+    templates: TemplateSet, principle: Principle, shot: FewShot, settings: ReviseSettings
 ) -> list[Message]:
     exchange = (Message("user", shot.prompt), Message("assistant", shot.response))
     turns = revision_turns(
-        templates, principle, exchange, shot.critique, replace(plan, few_shots=0)
+        templates, principle, exchange, shot.critique, settings.model_copy(update={"few_shots": 0})
     )
     return [*turns, Message("assistant", shot.revision)]
 
@@ -256,7 +246,7 @@ def _turn(
     templates: TemplateSet,
     step: Literal["critique", "revise", "direct"],
     principle: Principle,
-    plan: RevisionPlan,
+    settings: ReviseSettings,
 ) -> Message:
-    values = {"principle": principle, "is_minimal": plan.is_minimal}
+    values = {"principle": principle, "is_minimal": settings.minimal}
     return Message("user", templates.render(step, values))

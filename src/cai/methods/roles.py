@@ -1,7 +1,4 @@
-"""A model in a part: how it is asked and how its answers are drawn.
-
-Which principles of a constitution are applied: drawn by weight, among those with given tags.
-"""
+"""A model in a role, and the principles that are applied: drawn by weight, among tagged ones."""
 
 import random
 from collections.abc import Sequence
@@ -15,20 +12,36 @@ from cai.types import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """A model, the templates it is asked through, and how its answers are drawn."""
+class RoleModel:
+    """A model in a role: the templates it is asked through, and how its answers are sampled."""
 
     model: Model
     templates: TemplateSet
     sampling: Sampling = Sampling()
 
     @classmethod
-    def of(cls, model: Model, sampling: Sampling = Sampling()) -> "Speaker":
-        """The model asked through the shipped templates of its kind."""
-        return cls(model, load_templates("chat" if model.is_chat else "transcript"), sampling)
+    def of(
+        cls, model: Model, sampling: Sampling = Sampling(), templates: str | None = None
+    ) -> "RoleModel":
+        """The model through the named template set, or through the shipped one of its kind.
 
-    async def say(self, turns: Sequence[Message], seed: int, json_schema: str = "") -> Completion:
-        """The answer, stripped; `json_schema` is a wish that not every model grants.
+        Raises:
+            UsageError: A base model, which has no chat template, is to be asked by chat templates.
+            PromptError: The template set cannot be loaded.
+        """
+        loaded = load_templates(templates or ("chat" if model.is_chat else "transcript"))
+        if loaded.is_chat and not model.is_chat:
+            raise UsageError(
+                f"{model.name} has no chat template, and the template set {loaded.name!r} is for "
+                "chat models. Use --prompts transcript, or a folder whose set.yaml says "
+                "`base: transcript`."
+            )
+        return cls(model, loaded, sampling)
+
+    async def complete(
+        self, turns: Sequence[Message], seed: int, json_schema: str = ""
+    ) -> Completion:
+        """The answer, stripped; a model that cannot follow `json_schema` answers without it.
 
         Raises:
             ModelError: The call failed.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Completion, Model, Sampling, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
@@ -40,11 +40,11 @@ async def sample(
 ) -> Samples:
     """`k` responses of one model: for a notebook, nothing stored. Raises ModelError."""
     asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
-    return await sample_responses([Speaker.of(model, sampling)], asked, k, seed)
+    return await sample_responses([RoleModel.of(model, sampling)], asked, k, seed)
 
 
 async def sample_responses(
-    policies: Sequence[Speaker], prompt: Prompt, k: int, seed: int
+    policies: Sequence[RoleModel], prompt: Prompt, k: int, seed: int
 ) -> Samples:
     """`k` responses of each policy, all asked for at once.
 
@@ -72,9 +72,9 @@ async def sample_responses(
     return Samples(prompt, tuple(samples))
 
 
-async def respond(speaker: Speaker, prompt: Prompt, seed: int) -> Completion:
+async def respond(policy: RoleModel, prompt: Prompt, seed: int) -> Completion:
     """The policy's own response."""
-    return await speaker.say(respond_turns(speaker.templates, prompt), seed)
+    return await policy.complete(respond_turns(policy.templates, prompt), seed)
 
 
 def respond_turns(templates: TemplateSet, prompt: Prompt) -> Conversation:

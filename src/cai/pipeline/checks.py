@@ -13,6 +13,7 @@ from cai.errors import UsageError
 from cai.export.data_files import DataFile
 from cai.export.formats import Format
 from cai.export.writers import check_mixing
+from cai.methods.judging.pairwise import check_judging
 from cai.methods.roles import candidates
 from cai.models.registry import parse_spec
 from cai.pipeline.order import (
@@ -207,7 +208,7 @@ def check_plans(recipe: Recipe, constitution: Constitution) -> None:
     if recipe.revise is not None:
         candidates(constitution, recipe.revise.tags)
     if recipe.judge is not None:
-        recipe.judge.plan.check((), constitution)
+        check_judging(recipe.judge, constitution)
     if recipe.score is not None:
         candidates(constitution, recipe.score.tags)
     check_train_plans(recipe, constitution)

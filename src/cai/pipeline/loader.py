@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from cai.constitution.yaml import MAX_BYTES, Document, Node, nearest, read_yaml
 from cai.errors import ConstitutionError, UsageError
 from cai.export.formats import Format
+from cai.methods.settings import DecodingSettings, JudgeSettings, ScoreSettings
 from cai.pipeline.schema import ExportStep, Recipe
 from cai.pipeline.train_steps import STEP_NAMES, AnyTraining, Part, RlTraining, Role, TrainStep
 
@@ -155,9 +156,16 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
         format: step.model_copy(update={"mix": _each(step.mix, folder)})
         for format, step in recipe.export.items()
     }
+    steps: dict[str, object] = {}
+    for name in STEP_NAMES:
+        step: DecodingSettings | JudgeSettings | ScoreSettings | None = getattr(recipe, name)
+        if step is not None and step.templates is not None:
+            found = located_path(step.templates, folder)
+            steps[name] = step.model_copy(update={"templates": found})
     constitution, templates = recipe.constitution, recipe.templates
     return recipe.model_copy(
         update={
+            **steps,
             "constitution": constitution and located_path(constitution, folder),
             "templates": templates and located_path(templates, folder),
             "prompts": _each(recipe.prompts, folder),

@@ -14,9 +14,8 @@ from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Format
 from cai.export.writers import export_file
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.revision import RevisionPlan, Speakers
-from cai.models.base import Sampling
+from cai.methods.revision import RevisionRoles
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.registry import open_model
 from cai.pipeline.checks import check_plans, check_start, check_steps, exported_step
 from cai.pipeline.order import Work, ordered, roles_of
@@ -166,38 +165,31 @@ def _revision_job(
 ) -> RevisionJob:
     step = recipe.revise
     assert step is not None
-    respond = Sampling(step.temperature, step.top_p, step.top_k, step.max_tokens)
-    revise = replace(respond, temperature=step.revision_temperature)
-    speakers = Speakers(
-        cast.speaker("respond", respond),
-        cast.speaker("critique", revise),
-        cast.speaker("revise", revise),
+    cold = step.revision_temperature
+    roles = RevisionRoles(
+        cast.sampled("respond", step, step.temperature),
+        cast.sampled("critique", step, cold),
+        cast.sampled("revise", step, cold),
     )
-    plan = RevisionPlan(
-        step.rounds, step.tags, step.few_shots, step.direct, step.minimal, step.stop_early
-    )
-    return RevisionJob(source, constitution, speakers, plan, recipe.seed)
+    return RevisionJob(source, constitution, roles, step, recipe.seed)
 
 
 def _sample_job(recipe: Recipe, cast: Cast, source: PromptSource) -> SampleJob:
     step = recipe.sample
     assert step is not None
-    draws = [Sampling(each, step.top_p, step.top_k, step.max_tokens) for each in step.temperatures]
-    policies = tuple(cast.speaker("sample", each) for each in draws)
+    policies = tuple(cast.sampled("sample", step, each) for each in step.temperatures)
     return SampleJob(source, policies, step.k, recipe.seed)
 
 
 def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> JudgeJob:
     step = recipe.judge
     assert step is not None
-    judges = cast.judges(Sampling(step.temperature, max_tokens=step.max_tokens))
     return JudgeJob(
         GroupSource((str(out / recipe.judged_step(step)),)),
         constitution,
-        judges,
-        step.plan,
+        cast.judges(step),
+        JudgeSettings.from_settings(step),
         step.pairing,
-        step.verdicts,
         recipe.seed,
     )
 
@@ -205,13 +197,11 @@ def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path
 def _score_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> ScoreJob:
     step = recipe.score
     assert step is not None
-    judges = cast.judges(Sampling(step.temperature, max_tokens=step.max_tokens))
     return ScoreJob(
         ResponseSource((str(out / recipe.judged_step(step)),)),
         constitution,
-        judges,
-        ScorePlan(step.kind, step.tags, step.samples),
-        step.verdicts,
+        cast.judges(step),
+        ScoreSettings.from_settings(step),
         recipe.seed,
     )
 

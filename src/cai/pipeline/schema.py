@@ -8,93 +8,33 @@ from pydantic import Field
 from cai.export.formats import Format
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import PairChoice, Selection
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.ranking import Pairing
-from cai.pipeline.train_steps import (
-    Count,
+from cai.methods.settings import (
+    JudgeSettings,
     Margin,
-    Part,
-    Role,
+    ReviseSettings,
+    SampleSettings,
+    ScoreSettings,
     Share,
-    StepName,
     Switch,
-    Temperature,
     Text,
-    TrainStep,
 )
+from cai.pipeline.train_steps import Part, Role, StepName, TrainStep
 
 RECIPE_VERSION = 1
 
 
-class _Draws(Part):
-    """How answers are drawn."""
-
-    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
-    top_k: Annotated[int, Field(strict=True, ge=0)] = 0
-    max_tokens: Count = 512
-
-
-class ReviseStep(_Draws):
-    """As `cai revise`."""
-
-    rounds: Annotated[int, Field(strict=True, ge=0, le=64)] = 1
-    tags: tuple[Text, ...] = ()
-    few_shots: Annotated[int, Field(strict=True, ge=0)] = 0
-    direct: Switch = False
-    minimal: Switch = False
-    stop_early: Switch = False
-    temperature: Temperature = 1.0
-    revision_temperature: Temperature = 0.3
-
-
-class SampleStep(_Draws):
-    """As `cai sample`: `k` responses at each of the temperatures."""
-
-    k: Count = 4
-    temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1)] = (1.0,)
-
-
-class JudgeStep(Part):
+class JudgeStep(JudgeSettings):
     """As `cai judge`, on the samples if there are any, else on revisions against originals."""
 
     of: Literal["sample", "revise"] | None = None
-    principles: Literal["all"] | Count = "all"
-    tags: tuple[Text, ...] = ()
     pairing: Pairing = "all"
-    rationale: Switch = False
-    clamp: tuple[Share, Share] | None = (0.4, 0.6)
-    samples: Count = 1
-    negated: Switch = False
-    few_shots: Annotated[int, Field(strict=True, ge=0)] = 0
-    tie_margin: Margin = 0.0
-    verdicts: Literal["auto", "logprobs", "parsed"] = "auto"
-    temperature: Temperature = 0.0
-    max_tokens: Count = 512
-
-    @property
-    def plan(self) -> JudgePlan:
-        return JudgePlan(
-            tags=self.tags,
-            n_principles=None if self.principles == "all" else self.principles,
-            has_rationale=self.rationale,
-            clamp=self.clamp,
-            samples=self.samples,
-            with_negated=self.negated,
-            few_shots=self.few_shots,
-            tie_margin=self.tie_margin,
-        )
 
 
-class ScoreStep(Part):
+class ScoreStep(ScoreSettings):
     """As `cai score`, on the samples if there are any, else on the revisions."""
 
     of: Literal["sample", "revise"] | None = None
-    kind: Literal["mark", "check"] = "mark"
-    tags: tuple[Text, ...] = ()
-    samples: Count = 1
-    verdicts: Literal["auto", "logprobs", "parsed"] = "auto"
-    temperature: Temperature = 0.0
-    max_tokens: Count = 512
 
 
 class ExportStep(Part):
@@ -152,8 +92,8 @@ class Recipe(Part):
     models: Mapping[Role, Text] = {}
     jury: tuple[Text, ...] = ()
     seed: Annotated[int, Field(strict=True)] = 0
-    revise: ReviseStep | None = None
-    sample: SampleStep | None = None
+    revise: ReviseSettings | None = None
+    sample: SampleSettings | None = None
     judge: JudgeStep | None = None
     score: ScoreStep | None = None
     export: Mapping[Format, ExportStep] = {}

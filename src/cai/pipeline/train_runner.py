@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from rich.console import Console
 
@@ -17,10 +17,9 @@ from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps, Ledger, load_prices
 from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.roles import Speaker
-from cai.models.base import Model, Sampling
+from cai.methods.roles import RoleModel
+from cai.methods.settings import DecodingSettings, JudgeSettings, ScoreSettings
+from cai.models.base import Model
 from cai.models.registry import open_model
 from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
@@ -29,7 +28,6 @@ from cai.pipeline.train_steps import KINDS, STEP_NAMES, RlTraining, Role, TrainS
 from cai.runs.inputs import PromptSource
 from cai.runs.job import SIGNALS
 from cai.runs.options import Pace
-from cai.templates import load_templates
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
@@ -38,6 +36,9 @@ from cai.training.settings import Settings
 if TYPE_CHECKING:
     from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
     from cai.training.run import Trained
+
+
+S = TypeVar("S", bound=DecodingSettings | JudgeSettings | ScoreSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,24 @@ class Cast:
     start: str | None = None
     jury: tuple[Model, ...] = ()
 
-    def speaker(self, role: Role, sampling: Sampling) -> Speaker:
-        return self._speaking(self.roles.get(role, self.default), sampling)
+    def sampled(self, role: Role, settings: DecodingSettings, temperature: float) -> RoleModel:
+        """The model of the role, sampled as the step says."""
+        model = self.roles.get(role, self.default)
+        return self._with_templates(settings).role_model(model, temperature)
 
-    def judges(self, sampling: Sampling) -> tuple[Speaker, ...]:
+    def judges(self, settings: JudgeSettings | ScoreSettings) -> tuple[RoleModel, ...]:
         """The judge, and the jury after it."""
-        others = (self._speaking(model, sampling) for model in self.jury)
-        return (self.speaker("judge", sampling), *others)
+        with_templates = self._with_templates(settings)
+        models = (self.roles.get("judge", self.default), *self.jury)
+        return tuple(with_templates.role_model(model) for model in models)
 
     def recast(self, model: Model, roles: tuple[Role, ...]) -> "Cast":
         """The cast with that model in these roles."""
         return replace(self, roles={**self.roles, **dict.fromkeys(roles, model)})
 
-    def _speaking(self, model: Model, sampling: Sampling) -> Speaker:
-        if self.templates is None:
-            return Speaker.of(model, sampling)
-        return Speaker(model, load_templates(self.templates), sampling)
+    def _with_templates(self, settings: S) -> S:
+        """The settings with the recipe's templates where the step names none."""
+        return settings.model_copy(update={"templates": settings.templates or self.templates})
 
 
 def cast_of(recipe: Recipe, model: str | None) -> Cast:
@@ -225,11 +228,11 @@ class School:
         asked = part.judge
         if asked is None:
             return None
-        n_principles = None if asked.principles == "all" else asked.principles
+        settings = JudgeSettings.from_settings(asked)
         return JudgeChoice(
-            cast.judges(Sampling(0.0)),
+            cast.judges(settings),
             self.constitution,
-            JudgePlan(asked.tags, n_principles, asked.rationale),
+            settings,
             GroupPlan(asked.opponents),
             asked.weight,
             asked.apart,
@@ -241,9 +244,10 @@ class School:
         asked = part.score
         if asked is None:
             return None
-        judges = cast.judges(Sampling(0.0))
-        plan = ScorePlan(tags=asked.tags)
-        return ScoreChoice(judges, self.constitution, plan, asked.weight, asked.apart)
+        settings = ScoreSettings.from_settings(asked)
+        return ScoreChoice(
+            cast.judges(settings), self.constitution, settings, asked.weight, asked.apart
+        )
 
 
 def _summary(trained: "Trained") -> str:

@@ -11,16 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cai.export.data_files import Kind
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import PairChoice, Selection
+from cai.methods.settings import Count, JudgeSettings, Margin, ScoreSettings, Share, Switch, Text
 from cai.training.plan import LabelKind, LabelPlan
 from cai.training.settings import Trainer
 
-Temperature = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Margin = Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)]
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Switch = Annotated[bool, Field(strict=True)]
-Text = Annotated[str, Field(min_length=1)]
 StepName = Literal["revise", "sample", "judge", "score"]
 Role = Literal["respond", "critique", "revise", "sample", "judge"]
 
@@ -110,21 +105,17 @@ class PairTraining(KtoTraining):
         return LabelPlan(self.labels, self.min_margin, self.label_smoothing, self.label_temperature)
 
 
-class JudgeReward(Part):
+class JudgeReward(JudgeSettings):
     """The recipe's judge inside the group, as `cai train grpo --judge`."""
 
-    principles: Literal["all"] | Count = "all"
-    tags: tuple[Text, ...] = ()
-    rationale: Switch = False
     opponents: Count | None = None
     apart: Switch = False
     weight: Weight = 1.0
 
 
-class ScoreReward(Part):
+class ScoreReward(ScoreSettings):
     """The recipe's judge scores each completion alone, as `cai train grpo --score`."""
 
-    tags: tuple[Text, ...] = ()
     apart: Switch = False
     weight: Weight = 1.0
 

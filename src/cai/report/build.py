@@ -35,7 +35,7 @@ from cai.report.suites import tested_part
 from cai.report.testbed import measured_part
 from cai.report.text import clean
 from cai.report.training import trained_part
-from cai.runs.config import JudgeRecipe, RevisionRecipe, SampleRecipe
+from cai.runs.config import JudgeRunConfig, ReviseRunConfig, SampleRunConfig
 
 _FOLDER = Path(__file__).parent
 _TEMPLATE, _STYLE, _SCRIPT = "page.html.j2", "page.css", "page.js"
@@ -139,11 +139,11 @@ def _part(place: Place, prices: PriceList, n_examples: int) -> Part:
     with RunFolder.existing(place.path) as run:
         head = head_of(run, prices)
         recipe = head.recipe
-        if isinstance(recipe, RevisionRecipe):
+        if isinstance(recipe, ReviseRunConfig):
             return revised_part(run, recipe, head, shown, n_examples)
-        if isinstance(recipe, SampleRecipe):
+        if isinstance(recipe, SampleRunConfig):
             return sampled_part(run, recipe, head, shown, n_examples)
-        if isinstance(recipe, JudgeRecipe):
+        if isinstance(recipe, JudgeRunConfig):
             return judged_part(run, recipe, head, shown, n_examples)
         return scored_part(run, recipe, head, shown, n_examples)
 

@@ -23,7 +23,7 @@ from cai.report.judging_plots import Chosen, PlotTally, judged_plots
 from cai.report.model import Doubt, Fact, Headline, Part, Table
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, share_headline
-from cai.runs.config import JudgeRecipe
+from cai.runs.config import JudgeRunConfig
 from cai.runs.records import read_done
 from cai.testbed.judge_metrics import JudgeFigure, judged_figure
 
@@ -53,7 +53,7 @@ class _Read:
 
 
 def judged_part(
-    run: RunFolder, recipe: JudgeRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder, recipe: JudgeRunConfig, head: RunHead, path: str, n_examples: int
 ) -> Part:
     """The part of the run; records are read once, and a second time where people labelled any."""
     read = _Read(Chosen(n_examples), PlotTally())
@@ -91,7 +91,7 @@ def judged_part(
 
 
 def _agreement(
-    judged: Iterator[Judged], recipe: JudgeRecipe, n_failed: int
+    judged: Iterator[Judged], recipe: JudgeRunConfig, n_failed: int
 ) -> AgreementReport | None:
     """None where no labelled pair was compared."""
     listed = (each for each in judged if each.group.label is not None and _is_compared(each))
@@ -103,14 +103,14 @@ def _agreement(
         yield first
         yield from listed
 
-    return agreement(again(), recipe.plan, n_failed=n_failed)
+    return agreement(again(), recipe.settings, n_failed=n_failed)
 
 
 def _is_compared(judged: Judged) -> bool:
     return any((each.first, each.second) == (0, 1) for each in judged.contests)
 
 
-def _done(recipe: JudgeRecipe, head: RunHead, n_contests: int) -> str:
+def _done(recipe: JudgeRunConfig, head: RunHead, n_contests: int) -> str:
     who = model_names(judge.model for judge in recipe.judges)
     how = "by log-probabilities" if recipe.judges[0].reads_logprobs else "by what it wrote"
     return (
@@ -120,13 +120,13 @@ def _done(recipe: JudgeRecipe, head: RunHead, n_contests: int) -> str:
     )
 
 
-def _facts(recipe: JudgeRecipe) -> Iterator[Fact]:
-    plan = recipe.plan
+def _facts(recipe: JudgeRunConfig) -> Iterator[Fact]:
+    plan = recipe.settings
     yield runs.source_fact(recipe.source)
     yield runs.constitution_fact(recipe.constitution)
-    drawn = "all" if plan.n_principles is None else f"{plan.n_principles} drawn"
+    drawn = "all" if plan.principles == "all" else f"{plan.principles} drawn"
     tags = f" tagged {format.listed(plan.tags)}" if plan.tags else ""
-    rationale = ", after a rationale" if plan.has_rationale else ""
+    rationale = ", after a rationale" if plan.rationale else ""
     yield Fact("plan", f"principles: {drawn}{tags}{rationale}; pairing {recipe.pairing}")
     yield from runs.draw_facts("judge", recipe.judges)
 
@@ -213,11 +213,11 @@ def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iter
             yield _influences(habits)
 
 
-def truth_of(run: RunFolder, recipe: JudgeRecipe) -> JudgeFigure | None:
+def truth_of(run: RunFolder, recipe: JudgeRunConfig) -> JudgeFigure | None:
     """How right the judge is where the truth is known; None elsewhere than on the testbed."""
     if not testbed.has_truth(recipe.constitution):
         return None
-    chosen = load_constitution("testbed").select(recipe.plan.tags)
+    chosen = load_constitution("testbed").select(recipe.settings.tags)
     judged = (each for _, each in read_done(run, Judged))
     found = judged_figure("", judged, {each.id for each in chosen})
     return found if found.n else None

@@ -20,7 +20,7 @@ from cai.report.model import Doubt, Example, Fact, Headline, Part, Plot, Said, S
 from cai.report.runs import RunHead
 from cai.report.testbed import Truth, n_broken
 from cai.report.text import model_names, prompt_block, share_headline, text_block
-from cai.runs.config import RevisionRecipe
+from cai.runs.config import ReviseRunConfig
 from cai.runs.records import read_done
 
 _N_OF_FLAG = 3
@@ -188,7 +188,7 @@ def _signs(text: str) -> dict[str, bool]:
 
 
 def revised_part(
-    run: RunFolder, recipe: RevisionRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder, recipe: ReviseRunConfig, head: RunHead, path: str, n_examples: int
 ) -> Part:
     """The part of the run, its records read once."""
     truth = Truth() if testbed.has_truth(recipe.constitution) else None
@@ -220,18 +220,18 @@ def revised_part(
     )
 
 
-def _done(recipe: RevisionRecipe, head: RunHead) -> str:
+def _done(recipe: ReviseRunConfig, head: RunHead) -> str:
     who = model_names(draw.model for draw in recipe.roles.values())
-    how = "revised" if recipe.plan.is_direct else "critiqued and revised"
+    how = "revised" if recipe.settings.direct else "critiqued and revised"
     return (
         f"{who} answered {format.plural(head.counts.done, 'prompt')} and {how} the answers, "
-        f"{format.plural(recipe.plan.rounds, 'round')} each, under the constitution "
+        f"{format.plural(recipe.settings.rounds, 'round')} each, under the constitution "
         f"{runs.constitution_name(recipe.constitution)}."
     )
 
 
-def _facts(recipe: RevisionRecipe) -> Iterator[Fact]:
-    plan = recipe.plan
+def _facts(recipe: ReviseRunConfig) -> Iterator[Fact]:
+    plan = recipe.settings
     yield runs.source_fact(recipe.source)
     yield runs.constitution_fact(recipe.constitution)
     tags = f", principles tagged {format.listed(plan.tags)}" if plan.tags else ""
@@ -254,7 +254,7 @@ def _headlines(tally: _Tally) -> Iterator[Headline]:
         yield from testbed.moved(*ends, "responses that only evade, before → after revision")
 
 
-def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Doubt]:
+def _doubts(recipe: ReviseRunConfig, head: RunHead, tally: _Tally) -> Iterator[Doubt]:
     yield from runs.run_doubts(head)
     n_revised = sum(len(each.shares) for each in tally.rounds[1:])
     flags = sum((each.flags for each in tally.rounds), Counter[Flag]())

@@ -11,7 +11,7 @@ from cai.engine.run_folder import RunFolder
 from cai.evaluation.format import NONE, listed, money, percent, plural
 from cai.report.model import Doubt, Fact, Table, Took
 from cai.report.text import clean, model_name
-from cai.runs.config import Draw, Named, Recipe, Source, read_recipe
+from cai.runs.config import Named, RoleConfig, RunConfig, Source, read_run_config
 
 PAUSE_S = 600
 """Nobody works in a longer gap between two calls: it is left out of the time that a run took."""
@@ -28,7 +28,7 @@ _SECONDS = """SELECT sum(gap) FROM
 class RunHead:
     """A run but for its records. `n_total` is the size of its source where that is known."""
 
-    recipe: Recipe
+    recipe: RunConfig
     created: str
     counts: Counts
     n_total: int | None
@@ -62,7 +62,7 @@ def head_of(run: RunFolder, prices: PriceList) -> RunHead:
         "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
     )
     return RunHead(
-        read_recipe(run),
+        read_run_config(run),
         run.created,
         run.counts(),
         snapshot.total if snapshot else None,
@@ -134,7 +134,7 @@ def constitution_name(constitution: Named) -> str:
     return f"{constitution.name} {constitution.version}".strip()
 
 
-def draw_facts(role: str, draws: Sequence[Draw]) -> Iterator[Fact]:
+def draw_facts(role: str, draws: Sequence[RoleConfig]) -> Iterator[Fact]:
     """A line for each model: full name, templates and sampling."""
     for draw in draws:
         limits = f"temperature {draw.temperature:g}, at most {draw.max_tokens} tokens"

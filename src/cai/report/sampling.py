@@ -15,7 +15,7 @@ from cai.report.model import Doubt, Example, Fact, Headline, Part, Shelf, Table
 from cai.report.runs import RunHead
 from cai.report.testbed import Truth
 from cai.report.text import model_name, model_names, prompt_block, share_headline, text_block
-from cai.runs.config import SampleRecipe
+from cai.runs.config import SampleRunConfig
 from cai.runs.records import read_done
 
 N_VARIETY = 500
@@ -82,7 +82,7 @@ class _Tally:
 
 
 def sampled_part(
-    run: RunFolder, recipe: SampleRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder, recipe: SampleRunConfig, head: RunHead, path: str, n_examples: int
 ) -> Part:
     """The part of the run, its records read once."""
     tally = _Tally(n_examples)
@@ -112,7 +112,7 @@ def sampled_part(
     )
 
 
-def _facts(recipe: SampleRecipe) -> Iterator[Fact]:
+def _facts(recipe: SampleRunConfig) -> Iterator[Fact]:
     yield runs.source_fact(recipe.source)
     yield Fact("plan", f"{recipe.k} of each policy to each prompt, seed {recipe.seed}")
     yield from runs.draw_facts("policy", recipe.policies)

@@ -16,7 +16,7 @@ from cai.report.examples import Best, lot
 from cai.report.model import Doubt, Example, Fact, Headline, Part, Plot, Shelf, Table
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, prompt_block, text_block
-from cai.runs.config import ScoreRecipe
+from cai.runs.config import ScoreRunConfig
 from cai.runs.records import read_done
 
 _EDGES = [-1 + place / 5 for place in range(11)]
@@ -80,7 +80,7 @@ class _Tally:
 
 
 def scored_part(
-    run: RunFolder, recipe: ScoreRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder, recipe: ScoreRunConfig, head: RunHead, path: str, n_examples: int
 ) -> Part:
     """The part of the run, its records read once."""
     tally = _Tally(n_examples)
@@ -111,16 +111,16 @@ def scored_part(
     )
 
 
-def _done(recipe: ScoreRecipe, head: RunHead) -> str:
+def _done(recipe: ScoreRunConfig, head: RunHead) -> str:
     who = model_names(judge.model for judge in recipe.judges)
-    how = "marked from 1 to 10" if recipe.plan.kind == "mark" else "checked as passed or failed"
+    how = "marked from 1 to 10" if recipe.settings.kind == "mark" else "checked as passed or failed"
     n = format.plural(head.counts.done, "response")
     name = runs.constitution_name(recipe.constitution)
     was = "was" if head.counts.done == 1 else "were"
     return f"{n} {was} {how} by {who} under the constitution {name}."
 
 
-def _facts(recipe: ScoreRecipe) -> Iterator[Fact]:
+def _facts(recipe: ScoreRunConfig) -> Iterator[Fact]:
     yield runs.source_fact(recipe.source)
     yield runs.constitution_fact(recipe.constitution)
     yield from runs.draw_facts("judge", recipe.judges)

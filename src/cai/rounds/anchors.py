@@ -15,10 +15,9 @@ from cai.evaluation.policies.judging import Adherence, Checked, adherence_of
 from cai.evaluation.policies.matchups import Contests, Matches, verdicts_of
 from cai.evaluation.policies.policies import Entrant
 from cai.evaluation.policies.responses import Answers, Gathering, Prompts
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
 from cai.methods.judging.verdict import Verdict
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Model, Sampling
 from cai.models.registry import open_model
 from cai.rounds.config import START, RoundsRecipe
@@ -47,8 +46,8 @@ class Anchorage:
         )
 
     @property
-    def plan(self) -> JudgePlan:
-        return JudgePlan(tags=self.recipe.anchors.tags)
+    def settings(self) -> JudgeSettings:
+        return JudgeSettings(tags=self.recipe.anchors.tags)
 
     @property
     def frozen_judges(self) -> tuple[str, ...]:
@@ -59,7 +58,7 @@ class Anchorage:
         """The policy's responses, sampled, beside those of earlier rounds."""
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
-        speaker = Speaker.of(self.open(policy), sampling)
+        speaker = RoleModel.of(self.open(policy), sampling)
         entrants = [self._entrant(other) for other in others]
         entrants.append(replace(self._entrant(number), speaker=speaker))
         return await self._gathering(number).gather(entrants, self.accounts)
@@ -91,7 +90,7 @@ class Anchorage:
             f"[bold]verdicts[/bold] of {', '.join(specs)} → {folder}", highlight=False
         )
         judges = self._speakers(specs)
-        job = JudgeJob(groups, self.constitution, judges, self.plan, seed=self.recipe.seed)
+        job = JudgeJob(groups, self.constitution, judges, self.settings, seed=self.recipe.seed)
         outcome = (await run_judging(folder, job, self.accounts.pace, console=self.console)).run
         if outcome.n_calls or not is_shared:
             self.accounts.add(outcome)
@@ -111,7 +110,7 @@ class Anchorage:
             Checked(own),
             self.constitution,
             self._speakers(self.frozen_judges),
-            ScorePlan("check", self.recipe.anchors.tags),
+            ScoreSettings(kind="check", tags=self.recipe.anchors.tags),
             seed=self.recipe.seed,
         )
         outcome = await run_scoring(folder, job, self.accounts.pace, console=self.console)
@@ -132,8 +131,8 @@ class Anchorage:
         """Lets go of the models of a round."""
         self._opened.clear()
 
-    def _speakers(self, specs: Sequence[str]) -> tuple[Speaker, ...]:
-        return tuple(Speaker.of(self.open(spec), Sampling(0.0)) for spec in specs)
+    def _speakers(self, specs: Sequence[str]) -> tuple[RoleModel, ...]:
+        return tuple(RoleModel.of(self.open(spec), Sampling(0.0)) for spec in specs)
 
     def _gathering(self, number: int) -> Gathering:
         prompts = tuple(

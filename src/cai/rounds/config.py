@@ -7,11 +7,12 @@ from typing import Annotated, Any, cast
 from pydantic import Field, model_validator
 
 from cai.errors import UsageError
+from cai.methods.settings import Count, Switch, Temperature, Text
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
 from cai.pipeline.order import is_trained
 from cai.pipeline.schema import RECIPE_VERSION, Recipe
-from cai.pipeline.train_steps import AnyTraining, Count, Part, Switch, Temperature, Text, TrainStep
+from cai.pipeline.train_steps import AnyTraining, Part, TrainStep
 from cai.types import derive_seed
 
 POLICY, START = "policy", "start"

@@ -242,7 +242,7 @@ def _rates(
 
 
 def _deciding(found: Measured, anchorage: Anchorage, folder: Path) -> None:
-    tally = PrincipleTally(anchorage.plan.tie_margin)
+    tally = PrincipleTally(anchorage.settings.tie_margin)
     with RunFolder.existing(folder) as run:
         for _, judged in read_done(run, Judged):
             for contest in judged.contests:
@@ -279,7 +279,7 @@ async def _ask_of_people(
 def _people(found: Measured, anchorage: Anchorage, folder: Path) -> None:
     with RunFolder.existing(folder) as run:
         judged = (judged for _, judged in read_done(run, Judged))
-        report = agreement(judged, anchorage.plan, seed=anchorage.recipe.seed)
+        report = agreement(judged, anchorage.settings, seed=anchorage.recipe.seed)
     accuracy, ece = report.overall.accuracy, report.overall.ece
     if accuracy is None or ece is None:
         why = "no verdict could be read on a pair of which people prefer a side"

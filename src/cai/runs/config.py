@@ -7,20 +7,33 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+)
 
 from cai.constitution.schema import Constitution
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.methods.judging.pairwise import Judge, JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
+from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.ranking import Pairing
-from cai.methods.revision import RevisionPlan, Role
-from cai.methods.roles import Speaker
+from cai.methods.revision import Role
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings, Settings
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_serializer("settings", check_fields=False)
+    def _dump_settings(self, settings: Settings) -> dict[str, JsonValue]:
+        """Without what is written down with the models; it is at its default here."""
+        return settings.decisive()
 
 
 class Named(_Part):
@@ -31,7 +44,7 @@ class Named(_Part):
     version: str = ""
 
 
-class Draw(_Part):
+class RoleConfig(_Part):
     """How the answers of a part are drawn; the seed of each call comes from the run's seed."""
 
     model: str
@@ -43,7 +56,7 @@ class Draw(_Part):
     stop: tuple[str, ...] = ()
 
 
-class JudgeDraw(Draw):
+class JudgeConfig(RoleConfig):
     """A judge, and whether its letters are read from log-probabilities."""
 
     reads_logprobs: bool
@@ -57,56 +70,56 @@ class Source(_Part):
     hash: str
 
 
-class RevisionRecipe(_Part):
+class ReviseRunConfig(_Part):
     """Respond, critique, revise."""
 
     method: Literal["revise"] = "revise"
     source: Source
     constitution: Named
-    plan: RevisionPlan
-    roles: dict[Role, Draw]
+    settings: ReviseSettings
+    roles: dict[Role, RoleConfig]
     seed: int
 
 
-class SampleRecipe(_Part):
+class SampleRunConfig(_Part):
     """`k` responses of each policy to each prompt."""
 
     method: Literal["sample"] = "sample"
     source: Source
-    policies: tuple[Draw, ...]
+    policies: tuple[RoleConfig, ...]
     k: int
     seed: int
 
 
-class JudgeRecipe(_Part):
+class JudgeRunConfig(_Part):
     """Which of several responses keeps the constitution better."""
 
     method: Literal["judge"] = "judge"
     source: Source
     constitution: Named
-    judges: tuple[JudgeDraw, ...]
-    plan: JudgePlan
+    judges: tuple[JudgeConfig, ...]
+    settings: JudgeSettings
     pairing: Pairing
     seed: int
 
 
-class ScoreRecipe(_Part):
+class ScoreRunConfig(_Part):
     """How well each response keeps the constitution."""
 
     method: Literal["score"] = "score"
     source: Source
     constitution: Named
-    judges: tuple[JudgeDraw, ...]
-    plan: ScorePlan
+    judges: tuple[JudgeConfig, ...]
+    settings: ScoreSettings
     seed: int
 
 
-class ChoiceRecipe(_Part):
+class ChoiceRunConfig(_Part):
     """Which option a policy chooses in each question of a suite."""
 
     method: Literal["choice"] = "choice"
     source: Source
-    policy: JudgeDraw
+    policy: JudgeConfig
     seed: int
 
 
@@ -116,13 +129,15 @@ CHOICE = "choice"
 REWARD = "reward"
 """The method of the folder in which a training keeps what it asked of judges."""
 
-Recipe: TypeAlias = RevisionRecipe | SampleRecipe | JudgeRecipe | ScoreRecipe
-R = TypeVar("R", RevisionRecipe, SampleRecipe, JudgeRecipe, ScoreRecipe)
+RunConfig: TypeAlias = ReviseRunConfig | SampleRunConfig | JudgeRunConfig | ScoreRunConfig
+R = TypeVar("R", ReviseRunConfig, SampleRunConfig, JudgeRunConfig, ScoreRunConfig)
 
-_RECIPES: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="method")])
+_RUN_CONFIGS: TypeAdapter[RunConfig] = TypeAdapter(
+    Annotated[RunConfig, Field(discriminator="method")]
+)
 
 
-def read_recipe(run: RunFolder) -> Recipe:
+def read_run_config(run: RunFolder) -> RunConfig:
     """What the run was told to do.
 
     Raises:
@@ -139,7 +154,7 @@ def read_recipe(run: RunFolder) -> Recipe:
             "Name the folder of another run."
         )
     try:
-        return _RECIPES.validate_python(dict(run.recipe), strict=False)
+        return _RUN_CONFIGS.validate_python(dict(run.recipe), strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -149,13 +164,13 @@ def read_recipe(run: RunFolder) -> Recipe:
         ) from error
 
 
-def recipe_as(run: RunFolder, kind: type[R]) -> R:
+def run_config_as(run: RunFolder, kind: type[R]) -> R:
     """The recipe of a run that must be of one method.
 
     Raises:
         JournalError: It is of another method or of another version of cai.
     """
-    recipe = read_recipe(run)
+    recipe = read_run_config(run)
     if not isinstance(recipe, kind):
         wanted = kind.model_fields["method"].default
         raise JournalError(
@@ -178,11 +193,11 @@ def described_constitution(constitution: Constitution) -> Named:
     return Named(name=constitution.name, hash=constitution.hash, version=constitution.version)
 
 
-def described_speaker(speaker: Speaker) -> Draw:
-    sampling = speaker.sampling
-    return Draw(
-        model=speaker.model.name,
-        templates=Named(name=speaker.templates.name, hash=speaker.templates.hash),
+def described_role(role: RoleModel) -> RoleConfig:
+    sampling = role.sampling
+    return RoleConfig(
+        model=role.model.name,
+        templates=Named(name=role.templates.name, hash=role.templates.hash),
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
@@ -191,7 +206,7 @@ def described_speaker(speaker: Speaker) -> Draw:
     )
 
 
-def described_judge(judge: Judge) -> JudgeDraw:
-    return JudgeDraw(
-        **described_speaker(judge.speaker).model_dump(), reads_logprobs=judge.reads_logprobs
+def described_judge(judge: Judge) -> JudgeConfig:
+    return JudgeConfig(
+        **described_role(judge.role).model_dump(), reads_logprobs=judge.reads_logprobs
     )

@@ -45,7 +45,7 @@ from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
-from cai.runs.config import ChoiceRecipe, Recipe
+from cai.runs.config import ChoiceRunConfig, RunConfig
 from cai.runs.options import Estimate, Pace, Spread, estimate
 from cai.runs.records import dump, read_done
 
@@ -116,7 +116,7 @@ class Job(Generic[T, S, B]):
     finished example of the folder, those of earlier times included; `is_flagged` only new ones.
     """
 
-    recipe: Recipe | ChoiceRecipe
+    config: RunConfig | ChoiceRunConfig
     constitution: Constitution | None
     source: S
     n_items: int
@@ -173,8 +173,8 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
     """
     pace.check()
     prices = load_prices(pace.prices)
-    recipe = job.recipe.model_dump(mode="json")
-    with RunFolder.open(folder, recipe, _versions(), update=pace.update) as run:
+    config = job.config.model_dump(mode="json")
+    with RunFolder.open(folder, config, _versions(), update=pace.update) as run:
         if job.constitution is not None:
             _keep_constitution(folder, job.constitution, is_new=pace.update)
         spread = Spread()

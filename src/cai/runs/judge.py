@@ -1,106 +1,27 @@
-"""Judging over a data set: pairs from files, samples, or revisions against originals.
-
-Whether judges are read by log-probabilities or by what they write, found out before a run.
-
-Some servers drop log-probabilities without a word, and some models think before they answer, so
-that the first token is no letter. One small question to each judge tells.
-"""
+"""Judging over a data set: pairs from files, samples, or revisions against originals."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from rich.console import Console
 
-from cai.constitution.schema import Constitution, Principle
-from cai.engine.calls import retrying
-from cai.errors import ModelError, NoLogprobs, UsageError
-from cai.methods.judging.pairwise import Judge, JudgePlan
-from cai.methods.judging.ranking import Bench, Judged, Pairing, judge_group
-from cai.methods.judging.requests import LETTERS, judge_turns, questions_of
-from cai.methods.judging.verdict import Comparison, Group
+from cai.constitution.schema import Constitution
+from cai.errors import ModelError
+from cai.methods.judging.pairwise import Judge, check_judging
+from cai.methods.judging.ranking import Judged, JudgePanel, Pairing, judge_group
+from cai.methods.judging.verdict import Group
 from cai.methods.judging.verdict import Outcome as VerdictOutcome
-from cai.methods.roles import Speaker, candidates
-from cai.models.base import ChoiceModel, Usage
-from cai.runs.config import JudgeRecipe, described_constitution, described_judge
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
+from cai.models.base import Usage
+from cai.runs.config import JudgeRunConfig, described_constitution, described_judge
 from cai.runs.inputs import GroupSummary
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
+from cai.runs.judges import asked_through, prepare_judges, warn
 from cai.runs.options import Pace
-from cai.types import Conversation, user_prompt
-
-Verdicts = Literal["auto", "logprobs", "parsed"]
-"""Log-probabilities where there are any, log-probabilities or an error, or words."""
-
-Asking = tuple[Conversation, Sequence[str]]
-"""The turns of a question and the options of its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A first question of the method, and how the method reads a judge that answers in words."""
-
-    question: Callable[[Speaker], Asking]
-    in_words: str
-
-
-async def read_judges(
-    speakers: Sequence[Speaker], verdicts: Verdicts, trial: Trial, console: Console
-) -> tuple[Judge, ...]:
-    """The judges, each read as asked for. One that gives no log-probabilities is said loudly.
-
-    Raises:
-        UsageError: Two judges are the same model, or there is none.
-        NoLogprobs: Log-probabilities are asked for and a judge gives none.
-        ModelError: A judge cannot be asked.
-    """
-    names = [speaker.model.name for speaker in speakers]
-    if len(set(names)) < len(names) or not names:
-        raise UsageError(
-            f"The judges are: {', '.join(names) or 'none'}. Name at least one, and each once."
-        )
-    return tuple([await _read(each, verdicts, trial, console) for each in speakers])
-
-
-def warn(console: Console, text: str) -> None:
-    """Prints a line that is not overlooked."""
-    console.print(
-        f"WARNING: {text}",
-        style="bold yellow",
-        markup=False,
-        highlight=False,
-        emoji=False,
-        soft_wrap=True,
-    )
-
-
-async def _read(speaker: Speaker, verdicts: Verdicts, trial: Trial, console: Console) -> Judge:
-    if verdicts == "parsed":
-        return Judge(speaker, reads_logprobs=False)
-    reason = await _refusal(speaker, trial)
-    if reason is None:
-        return Judge(speaker, reads_logprobs=True)
-    if verdicts == "logprobs":
-        raise NoLogprobs(f"{reason} Log-probabilities were asked for: ask for auto or parsed.")
-    warn(
-        console,
-        f"{speaker.model.name} gives no log-probabilities; {trial.in_words}. The reason: {reason}",
-    )
-    return Judge(speaker, reads_logprobs=False)
-
-
-async def _refusal(speaker: Speaker, trial: Trial) -> str | None:
-    """Why the model gives no log-probabilities of the options; None where it does."""
-    model = retrying(speaker.model)
-    if not isinstance(model, ChoiceModel):
-        return f"{model.name} is of a kind that has none."
-    turns, options = trial.question(speaker)
-    try:
-        await model.choose(speaker.templates.request(turns), options)
-    except NoLogprobs as error:
-        return str(error)
-    return None
 
 
 class Groups(Protocol):
@@ -121,10 +42,9 @@ class JudgeJob:
 
     source: Groups
     constitution: Constitution
-    judges: tuple[Speaker, ...]
-    plan: JudgePlan = JudgePlan()
+    judges: tuple[RoleModel, ...]
+    settings: JudgeSettings = JudgeSettings()
     pairing: Pairing = "all"
-    verdicts: Verdicts = "auto"
     seed: int = 0
 
 
@@ -183,20 +103,19 @@ async def run_judging(
     are said on the console before the first comparison.
 
     Raises:
-        UsageError: The plan does not fit the judges or the constitution.
+        UsageError: The settings do not fit the judges or the constitution.
         SourceError: A source cannot be read, a row is bad, or there is nothing to judge.
         JournalError: A folder is a run of another recipe, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
-    job.plan.check((), job.constitution)
+    check_judging(job.settings, job.constitution)
     summary = job.source.check()
     tally = VerdictTally()
     async with opened([judge.model for judge in job.judges]):
-        judges = await read_judges(job.judges, job.verdicts, _trial(job), console)
-        job.plan.check(judges, job.constitution)
+        judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
         _warn_of_own(judges, summary, console)
         run = Job(
-            recipe=_recipe(job, judges, summary),
+            config=_config(job, judges, summary),
             constitution=job.constitution,
             source=summary,
             n_items=summary.n_groups,
@@ -209,20 +128,6 @@ async def run_judging(
         return JudgeOutcome(await run_job(folder, run, pace, console), tally)
 
 
-def first_question(judge: Speaker, principle: Principle) -> Asking:
-    """A question of the kind that will follow, on two greetings; for `cai.runs.judge`."""
-    comparison = Comparison(user_prompt("Hello."), "Hello.", "Good day.")
-    return judge_turns(judge.templates, next(questions_of(principle)), comparison), LETTERS
-
-
-def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple[Judge, ...]:
-    """The judges with their models as the run asks them in that role."""
-    return tuple(
-        replace(judge, speaker=replace(judge.speaker, model=through(judge.speaker.model, role)))
-        for judge in judges
-    )
-
-
 def _warn_of_own(judges: tuple[Judge, ...], summary: GroupSummary, console: Console) -> None:
     for name in sorted({judge.name for judge in judges} & summary.models):
         warn(
@@ -232,20 +137,13 @@ def _warn_of_own(judges: tuple[Judge, ...], summary: GroupSummary, console: Cons
         )
 
 
-def _trial(job: JudgeJob) -> Trial:
-    first, n = candidates(job.constitution, job.plan.tags)[0], job.plan.samples
-    samples = f"{n} sample{'' if n == 1 else 's'}"
-    in_words = f"its verdicts are read from what it writes, in both orders, {samples} each"
-    return Trial(lambda judge: first_question(judge, first), in_words)
-
-
 def _judging(
     job: JudgeJob, judges: tuple[Judge, ...], through: Through
 ) -> Callable[[Group], Awaitable[Judged]]:
-    bench = Bench(asked_through(judges, through, "judge"), job.constitution, job.plan)
+    panel = JudgePanel(asked_through(judges, through, "judge"), job.constitution, job.settings)
 
     async def judge(group: Group) -> Judged:
-        judged = await judge_group(bench, group, job.pairing, job.seed)
+        judged = await judge_group(panel, group, job.pairing, job.seed)
         if all(contest.verdict.outcome == "failed" for contest in judged.contests):
             raise _failure(judged)
         return judged
@@ -269,12 +167,12 @@ def _has_unreadable(judged: Judged) -> bool:
     return any(each.verdict.p_a is None for each in judged.contests)
 
 
-def _recipe(job: JudgeJob, judges: tuple[Judge, ...], summary: GroupSummary) -> JudgeRecipe:
-    return JudgeRecipe(
+def _config(job: JudgeJob, judges: tuple[Judge, ...], summary: GroupSummary) -> JudgeRunConfig:
+    return JudgeRunConfig(
         source=summary.described,
         constitution=described_constitution(job.constitution),
         judges=tuple(described_judge(judge) for judge in judges),
-        plan=job.plan,
+        settings=job.settings.without_role_fields(),
         pairing=job.pairing,
         seed=job.seed,
     )

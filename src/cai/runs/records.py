@@ -20,7 +20,7 @@ from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Candidate
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import RevisionRecipe, SampleRecipe, read_recipe
+from cai.runs.config import ReviseRunConfig, SampleRunConfig, read_run_config
 from cai.types import Prompt
 
 Body = Chain | Samples | Judged | Scored
@@ -98,7 +98,7 @@ def check_runs(folders: Sequence[str]) -> str:
     methods: dict[str, str] = {}
     for folder in folders:
         with RunFolder.existing(Path(folder)) as run:
-            methods[folder] = read_recipe(run).method
+            methods[folder] = read_run_config(run).method
     for folder, method in methods.items():
         if method not in ("sample", "revise"):
             raise SourceError(
@@ -148,11 +148,11 @@ def reasons(what: str, found: Mapping[str, int]) -> list[str]:
 
 def _read_run(folder: Path) -> Iterator[Answered | None]:
     with RunFolder.existing(folder) as run:
-        recipe = read_recipe(run)
+        recipe = read_run_config(run)
         for record in run.records():
             if record.error is not None:
                 yield None
-            elif isinstance(recipe, SampleRecipe):
+            elif isinstance(recipe, SampleRunConfig):
                 yield load(Samples, record.body)
-            elif isinstance(recipe, RevisionRecipe):
+            elif isinstance(recipe, ReviseRunConfig):
                 yield Revised(load(Chain, record.body), recipe.roles["revise"].model)

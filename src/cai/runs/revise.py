@@ -8,9 +8,10 @@ from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.data.prompts import SourceSummary
-from cai.methods.revision import Chain, RevisionPlan, Role, Speakers, revise_chain
-from cai.methods.roles import Speaker, candidates
-from cai.runs.config import Draw, RevisionRecipe, described_constitution, described_speaker
+from cai.methods.revision import Chain, RevisionRoles, Role, revise_chain
+from cai.methods.roles import RoleModel, candidates
+from cai.methods.settings import ReviseSettings
+from cai.runs.config import ReviseRunConfig, RoleConfig, described_constitution, described_role
 from cai.runs.inputs import PromptSource
 from cai.runs.job import Job, Outcome, Through, opened, run_job
 from cai.runs.options import Pace
@@ -23,8 +24,8 @@ class RevisionJob:
 
     source: PromptSource
     constitution: Constitution
-    speakers: Speakers
-    plan: RevisionPlan
+    roles: RevisionRoles
+    settings: ReviseSettings
     seed: int = 0
 
 
@@ -37,15 +38,15 @@ async def run_revision(
     holds already is not done again. The models are closed at the end; a later call opens them anew.
 
     Raises:
-        UsageError: No principle carries any of the plan's tags.
+        UsageError: No principle carries any of the tags.
         SourceError: A source cannot be read, or a row is bad.
         JournalError: The folder is a run of another recipe, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
-    candidates(job.constitution, job.plan.tags)
+    candidates(job.constitution, job.settings.tags)
     summary = job.source.check()
     run = Job(
-        recipe=_recipe(job, summary),
+        config=_config(job, summary),
         constitution=job.constitution,
         source=summary,
         n_items=summary.n_prompts,
@@ -54,37 +55,36 @@ async def run_revision(
         prepare=lambda through: _reviser(job, through),
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
     )
-    async with opened(job.speakers.models):
+    async with opened(job.roles.models):
         return await run_job(folder, run, pace, console)
 
 
 def _reviser(job: RevisionJob, through: Through) -> Callable[[Prompt], Awaitable[Chain]]:
-    def one(speaker: Speaker, role: Role) -> Speaker:
-        return replace(speaker, model=through(speaker.model, role))
+    def journalled(role_model: RoleModel, role: Role) -> RoleModel:
+        return replace(role_model, model=through(role_model.model, role))
 
-    parts = job.speakers
-    speakers = Speakers(
-        one(parts.respond, "respond"),
-        one(parts.critique, "critique"),
-        one(parts.revise, "revise"),
+    roles = RevisionRoles(
+        journalled(job.roles.respond, "respond"),
+        journalled(job.roles.critique, "critique"),
+        journalled(job.roles.revise, "revise"),
     )
 
     async def revise(prompt: Prompt) -> Chain:
-        return await revise_chain(speakers, job.constitution, prompt, job.plan, job.seed)
+        return await revise_chain(roles, job.constitution, prompt, job.settings, job.seed)
 
     return revise
 
 
-def _recipe(job: RevisionJob, summary: SourceSummary) -> RevisionRecipe:
-    roles: dict[Role, Draw] = {
-        "respond": described_speaker(job.speakers.respond),
-        "critique": described_speaker(job.speakers.critique),
-        "revise": described_speaker(job.speakers.revise),
+def _config(job: RevisionJob, summary: SourceSummary) -> ReviseRunConfig:
+    roles: dict[Role, RoleConfig] = {
+        "respond": described_role(job.roles.respond),
+        "critique": described_role(job.roles.critique),
+        "revise": described_role(job.roles.revise),
     }
-    return RevisionRecipe(
+    return ReviseRunConfig(
         source=job.source.described(summary),
         constitution=described_constitution(job.constitution),
-        plan=job.plan,
+        settings=job.settings.without_role_fields(),
         roles=roles,
         seed=job.seed,
     )

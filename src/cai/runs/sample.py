@@ -8,9 +8,9 @@ from rich.console import Console
 
 from cai.data.prompts import SourceSummary
 from cai.errors import UsageError
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples, sample_responses
-from cai.runs.config import SampleRecipe, described_speaker
+from cai.runs.config import SampleRunConfig, described_role
 from cai.runs.inputs import PromptSource
 from cai.runs.job import Job, Outcome, Through, opened, run_job
 from cai.runs.options import Pace
@@ -22,7 +22,7 @@ class SampleJob:
     """All that decides the result of a sampling run: `k` responses of each policy to a prompt."""
 
     source: PromptSource
-    policies: tuple[Speaker, ...]
+    policies: tuple[RoleModel, ...]
     k: int = 4
     seed: int = 0
 
@@ -62,9 +62,9 @@ async def run_sampling(
     job.check()
     summary = job.source.check()
     run = Job(
-        recipe=SampleRecipe(
+        config=SampleRunConfig(
             source=job.source.described(summary),
-            policies=tuple(described_speaker(policy) for policy in job.policies),
+            policies=tuple(described_role(policy) for policy in job.policies),
             k=job.k,
             seed=job.seed,
         ),

@@ -10,22 +10,16 @@ from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.pointwise import (
-    Scored,
-    ScoreOutcome,
-    ScorePlan,
-    check_samples,
-    score_response,
-)
-from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
-from cai.methods.roles import Speaker, candidates
+from cai.methods.judging.pointwise import Scored, ScoreOutcome, check_scoring, score_response
+from cai.methods.roles import RoleModel
+from cai.methods.settings import ScoreSettings
 from cai.models.base import Usage
-from cai.runs.config import ScoreRecipe, described_constitution, described_judge
+from cai.runs.config import ScoreRunConfig, described_constitution, described_judge
 from cai.runs.inputs import Answer, ResponseSummary
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
-from cai.runs.judge import Asking, Trial, Verdicts, asked_through, read_judges
+from cai.runs.judges import asked_through, prepare_judges
 from cai.runs.options import Pace
-from cai.types import derive_seed, user_prompt
+from cai.types import derive_seed
 
 
 class Responses(Protocol):
@@ -46,9 +40,8 @@ class ScoreJob:
 
     source: Responses
     constitution: Constitution
-    judges: tuple[Speaker, ...]
-    plan: ScorePlan = ScorePlan()
-    verdicts: Verdicts = "auto"
+    judges: tuple[RoleModel, ...]
+    settings: ScoreSettings = ScoreSettings()
     seed: int = 0
 
 
@@ -93,20 +86,18 @@ async def run_scoring(
     A response of which every score failed becomes a failed record.
 
     Raises:
-        UsageError: The plan does not fit the judges or the constitution.
+        UsageError: The settings do not fit the judges or the constitution.
         SourceError: A source cannot be read, a row is bad, or there is nothing to score.
         JournalError: A folder is a run of another recipe, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
-    candidates(job.constitution, job.plan.tags)
+    check_scoring(job.settings, job.constitution)
     summary = job.source.check()
     tally = ScoreTally()
-    trial = Trial(lambda judge: _question(judge, job), _how(job))
     async with opened([judge.model for judge in job.judges]):
-        judges = await read_judges(job.judges, job.verdicts, trial, console)
-        check_samples(judges, job.plan)
+        judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
         run = Job(
-            recipe=_recipe(job, judges, summary),
+            config=_config(job, judges, summary),
             constitution=job.constitution,
             source=summary,
             n_items=summary.n_responses,
@@ -119,18 +110,6 @@ async def run_scoring(
         return ScoringOutcome(await run_job(folder, run, pace, console), tally)
 
 
-def _question(judge: Speaker, job: ScoreJob) -> Asking:
-    """A first question under the job's first principle."""
-    principle = candidates(job.constitution, job.plan.tags)[0]
-    turns_of, options = (score_turns, MARKS) if job.plan.kind == "mark" else (check_turns, YES_NO)
-    return turns_of(judge.templates, principle, user_prompt("Hello."), "Hello."), options
-
-
-def _how(job: ScoreJob) -> str:
-    n, noun = job.plan.samples, "marks" if job.plan.kind == "mark" else "answers"
-    return f"its {noun} are read from what it writes, {n} sample{'' if n == 1 else 's'} each"
-
-
 def _scoring(
     job: ScoreJob, judges: tuple[Judge, ...], through: Through
 ) -> Callable[[Answer], Awaitable[Scored]]:
@@ -138,7 +117,9 @@ def _scoring(
 
     async def score(answer: Answer) -> Scored:
         text, seed = answer.response.text, derive_seed(job.seed, answer.id)
-        scores = await score_response(asked, job.constitution, answer.prompt, text, job.plan, seed)
+        scores = await score_response(
+            asked, job.constitution, answer.prompt, text, job.settings, seed
+        )
         failed = [(each.error, each.reason) for each in scores if each.outcome == "failed"]
         if len(failed) == len(scores):
             raise error_of(failed)
@@ -147,11 +128,11 @@ def _scoring(
     return score
 
 
-def _recipe(job: ScoreJob, judges: tuple[Judge, ...], summary: ResponseSummary) -> ScoreRecipe:
-    return ScoreRecipe(
+def _config(job: ScoreJob, judges: tuple[Judge, ...], summary: ResponseSummary) -> ScoreRunConfig:
+    return ScoreRunConfig(
         source=summary.described,
         constitution=described_constitution(job.constitution),
         judges=tuple(described_judge(judge) for judge in judges),
-        plan=job.plan,
+        settings=job.settings.without_role_fields(),
         seed=job.seed,
     )

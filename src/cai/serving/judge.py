@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, get_args
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
@@ -23,19 +23,14 @@ from cai.engine.calls import Retry
 from cai.engine.engine import Engine
 from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError
-from cai.methods.judging.pairwise import Judge, JudgePlan, compare
-from cai.methods.judging.pointwise import (
-    Scored,
-    ScoreOutcome,
-    ScorePlan,
-    check_samples,
-    score_response,
-)
+from cai.methods.judging.pairwise import Judge, check_judging, compare
+from cai.methods.judging.pointwise import Scored, ScoreOutcome, check_scoring, score_response
 from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import Speaker, candidates
+from cai.methods.roles import RoleModel, candidates
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.runs.config import described_constitution, described_judge
 from cai.runs.job import opened
-from cai.runs.judge import Trial, Verdicts, asked_through, first_question, read_judges
+from cai.runs.judges import asked_through, prepare_judges
 from cai.serving.chat_format import ChatFormat
 from cai.serving.schema import VERSION, CompareResult, Health, ScoreResult
 from cai.types import Prompt, as_dicts, content_hash, derive_seed
@@ -66,14 +61,13 @@ class Rewarder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeSettings:
+class JudgeRewards:
     """All that decides the rewards of judges."""
 
-    judges: tuple[Speaker, ...]
+    judges: tuple[RoleModel, ...]
     constitution: Constitution
-    scoring: ScorePlan = ScorePlan()
-    comparing: JudgePlan = JudgePlan()
-    verdicts: Verdicts = "auto"
+    scoring: ScoreSettings = ScoreSettings()
+    comparing: JudgeSettings = JudgeSettings()
     seed: int = 0
 
 
@@ -82,7 +76,7 @@ class JudgeRewarder:
     """A `Rewarder` that asks judges as they are given here: probed, and wrapped in the engine."""
 
     judges: tuple[Judge, ...]
-    settings: JudgeSettings
+    settings: JudgeRewards
 
     @property
     def health(self) -> Health:
@@ -146,31 +140,28 @@ class JudgeRewarder:
 
 
 @asynccontextmanager
-async def open_judges(
-    settings: JudgeSettings, folder: Path | None, console: Console
+async def open_rewarder(
+    settings: JudgeRewards, folder: Path | None, console: Console
 ) -> AsyncGenerator[JudgeRewarder]:
     """The judges, opened and probed, with a journal in the folder, or in one that is deleted after.
 
     Raises:
-        UsageError: The plans do not fit the judges or the constitution.
+        UsageError: The settings do not fit the judges or the constitution.
         JournalError: The folder is a run of another recipe, or cannot be used.
         ModelError: A judge cannot be used.
 
     Example:
-        settings = JudgeSettings(judges, load_constitution("harmless"))
-        async with open_judges(settings, Path("runs/served"), console) as rewarder:
+        settings = JudgeRewards(judges, load_constitution("harmless"))
+        async with open_rewarder(settings, Path("runs/served"), console) as rewarder:
             result = await rewarder.score(prompt, "I will not help with that.")
     """
     # Twice: the first check needs no judge, so a wrong tag is reported before any model is loaded.
-    settings.comparing.check((), settings.constitution)
+    check_judging(settings.comparing, settings.constitution)
     async with opened([judge.model for judge in settings.judges]):
-        principle = candidates(settings.constitution, settings.comparing.tags)[0]
-        trial = Trial(
-            lambda judge: first_question(judge, principle), "it is read from what it writes"
+        judges = await prepare_judges(
+            settings.judges, settings.constitution, settings.comparing, console
         )
-        judges = await read_judges(settings.judges, settings.verdicts, trial, console)
-        settings.comparing.check(judges, settings.constitution)
-        check_samples(judges, settings.scoring)
+        check_scoring(settings.scoring, settings.constitution, judges)
         with TemporaryDirectory(prefix="cai-serve-") as temporary:
             path = folder or Path(temporary) / "journal"
             recipe = _recipe(settings, judges)
@@ -194,13 +185,13 @@ def _content_id(prompt: Prompt, *responses: str) -> str:
     return content_hash(*texts, *responses)
 
 
-def _recipe(settings: JudgeSettings, judges: Sequence[Judge]) -> dict[str, JsonValue]:
+def _recipe(settings: JudgeRewards, judges: Sequence[Judge]) -> dict[str, JsonValue]:
     """What a journal folder belongs to: it is refused for any other constitution, judge or plan."""
     return {
         "method": "serve",
         "constitution": described_constitution(settings.constitution).model_dump(mode="json"),
         "judges": [described_judge(judge).model_dump(mode="json") for judge in judges],
-        "scoring": TypeAdapter(ScorePlan).dump_python(settings.scoring, mode="json"),
-        "comparing": TypeAdapter(JudgePlan).dump_python(settings.comparing, mode="json"),
+        "scoring": settings.scoring.decisive(),
+        "comparing": settings.comparing.decisive(),
         "seed": settings.seed,
     }

@@ -27,10 +27,9 @@ from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.stats.calibration import fit_temperature
 from cai.export.rows import Pair
 from cai.export.selection import Selection
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.revision import RevisionPlan, speakers_of
-from cai.methods.roles import Speaker
+from cai.methods.revision import revision_roles
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.run import Run
@@ -118,14 +117,12 @@ class Chain:
 
     def revised(self) -> Run:
         """The start's answers to the first requests, critiqued and revised by itself."""
-        speakers = speakers_of(
-            open_model("embedded"),
-            respond=Sampling(1.0, max_tokens=MAX_TOKENS),
-            revise=Sampling(0.3, max_tokens=MAX_TOKENS),
-        )
         source = PromptSource((self._prompts("sl", self.sizes.revised),))
-        plan = RevisionPlan(rounds=self.sizes.rounds, tags=REVISED_UNDER)
-        job = RevisionJob(source, load_constitution("testbed"), speakers, plan, self.seed)
+        settings = ReviseSettings(
+            rounds=self.sizes.rounds, tags=REVISED_UNDER, max_tokens=MAX_TOKENS
+        )
+        roles = revision_roles(open_model("embedded"), settings)
+        job = RevisionJob(source, load_constitution("testbed"), roles, settings, self.seed)
         run = Run(self.folder / "revised")
         run_async(run_revision(run.path, job, pace=Pace(), console=Console(quiet=True)))
         return run
@@ -158,7 +155,7 @@ class Chain:
             self.samples(),
             model=open_model(judging.model),
             constitution=load_constitution("testbed"),
-            plan=judging.plan,
+            settings=judging.settings,
             seed=self.seed,
             is_quiet=True,
         )
@@ -277,7 +274,7 @@ class Chain:
             judge=open_model("embedded"),
             constitution=load_constitution("testbed"),
             plan=EvaluationPlan(seed=self.seed),
-            judging=JudgePlan(tags=JUDGED_UNDER),
+            judging=JudgeSettings(tags=JUDGED_UNDER),
             sampling=Sampling(1.0, max_tokens=MAX_TOKENS),
             is_quiet=True,
         )
@@ -286,19 +283,19 @@ class Chain:
         constitution = load_constitution("testbed")
         if reward == "model":
             return RewardChoice(trained=(TrainedChoice(self.reward_model(feedback)),))
-        judges = (Speaker.of(open_model("embedded"), Sampling(0.0)),)
+        judges = (RoleModel.of(open_model("embedded"), Sampling(0.0)),)
         if reward == "score":
-            plan = ScorePlan(tags=JUDGED_UNDER)
+            plan = ScoreSettings(tags=JUDGED_UNDER)
             return RewardChoice(score=ScoreChoice(judges, constitution, plan), seed=self.seed)
         choice = JudgeChoice(
-            judges, constitution, JudgePlan(tags=JUDGED_UNDER, n_principles=3), GroupPlan(2)
+            judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), GroupPlan(2)
         )
         return RewardChoice(judge=choice, seed=self.seed)
 
     def samples(self) -> Run:
         """Responses of SL to new requests."""
         samples = Run(self.folder / "samples")
-        policy = Speaker.of(open_model(self.supervised()), Sampling(1.0, max_tokens=MAX_TOKENS))
+        policy = RoleModel.of(open_model(self.supervised()), Sampling(1.0, max_tokens=MAX_TOKENS))
         samples.sample(
             self._prompts("judged", self.sizes.judged),
             model=policy,

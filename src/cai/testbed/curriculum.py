@@ -11,7 +11,8 @@ from dataclasses import astuple, dataclass, replace
 from cai.constitution.schema import Constitution, Principle
 from cai.methods.judging.requests import Question, check_turns, judge_turns, score_turns
 from cai.methods.judging.verdict import Comparison
-from cai.methods.revision import RevisionPlan, critique_turns, direct_turns, revision_turns
+from cai.methods.revision import critique_turns, direct_turns, revision_turns
+from cai.methods.settings import ReviseSettings
 from cai.templates import TemplateSet
 from cai.testbed.oracle import critique_text, finding, mended, rationale_text, read_response
 from cai.testbed.world import (
@@ -29,7 +30,7 @@ from cai.testbed.world import (
 )
 from cai.types import Conversation, Message, user_prompt
 
-_PLAIN = RevisionPlan()
+_PLAIN = ReviseSettings()
 _HARMFUL = tuple(name for name, deed in DEEDS.items() if deed.harm)
 _HARMLESS = tuple(name for name, deed in DEEDS.items() if not deed.harm)
 

@@ -9,9 +9,9 @@ from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Principle
 from cai.engine.engine import run_async
 from cai.methods.judging.pairwise import Judge
-from cai.methods.revision import Chain, RevisionPlan, Speakers, one_round, speakers_of
+from cai.methods.revision import Chain, RevisionRoles, one_round, revision_roles
 from cai.methods.sampling import respond
-from cai.models.base import Sampling
+from cai.methods.settings import ReviseSettings
 from cai.models.registry import open_model
 from cai.testbed.curriculum import draw_case, draw_request
 from cai.testbed.judge_metrics import judge_figures
@@ -39,7 +39,7 @@ class Figure:
 class Examinee:
     """The model under test in its parts, and the constitution that it is tested on."""
 
-    speakers: Speakers
+    speakers: RevisionRoles
     constitution: Constitution
 
 
@@ -118,11 +118,11 @@ def _case(rng: random.Random, constitution: Constitution, number: int) -> _Case:
     return _Case(number, request, principle, response.text(request), is_broken)
 
 
-async def _mark(speakers: Speakers, case: _Case, seed: int) -> _Marks:
+async def _mark(speakers: RevisionRoles, case: _Case, seed: int) -> _Marks:
     prompt = user_prompt(case.request.text, str(case.number))
     chain = Chain.of(prompt, case.response)
     done = await one_round(
-        speakers, case.principle, chain, RevisionPlan(), derive_seed(seed, case.number)
+        speakers, case.principle, chain, ReviseSettings(), derive_seed(seed, case.number)
     )
     assert done.critique is not None and done.revision is not None
     before = read_response(case.request, case.response)
@@ -157,9 +157,8 @@ def main() -> None:
 
 async def _print_all(spec: str, n: int, seed: int) -> None:
     model = open_model(spec)
-    respond_, revise_ = Sampling(1.0, max_tokens=96), Sampling(0.3, max_tokens=96)
     constitution = load_constitution("testbed")
-    examinee = Examinee(speakers_of(model, respond_, revise_), constitution)
+    examinee = Examinee(revision_roles(model, ReviseSettings(max_tokens=96)), constitution)
     for figure in await evaluate(examinee, n, seed):
         print(figure.describe())  # noqa: T201
     for figure in await judge_figures(Judge.of(model), constitution, n, seed):

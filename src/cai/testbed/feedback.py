@@ -18,9 +18,9 @@ from itertools import combinations, islice
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.ranking import Contest, Judged, strengths
 from cai.methods.judging.verdict import Comparison, Judgement, Outcome, by_order, verdict_of
+from cai.methods.settings import JudgeSettings
 from cai.run import Run
 from cai.testbed.curriculum import draw_any, draw_request
 from cai.testbed.oracle import breaches, read_request, read_response
@@ -77,7 +77,7 @@ class Judging:
 
     name: str = "judged"
     model: str = "embedded"
-    plan: JudgePlan = JudgePlan(tags=JUDGED_UNDER)
+    settings: JudgeSettings = JudgeSettings(tags=JUDGED_UNDER)
 
 
 @dataclass(frozen=True, slots=True)

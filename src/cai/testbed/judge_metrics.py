@@ -15,11 +15,12 @@ import numpy as np
 
 from cai.constitution.schema import Constitution
 from cai.evaluation.stats.calibration import ece
-from cai.methods.judging.pairwise import Judge, JudgePlan, ask, compare
-from cai.methods.judging.pointwise import ScorePlan, score_response
+from cai.methods.judging.pairwise import Judge, ask, compare
+from cai.methods.judging.pointwise import score_response
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.requests import Question
 from cai.methods.judging.verdict import Judgement, Verdict, verdict_of
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.testbed.curriculum import Pair, draw_case, draw_pair
 from cai.testbed.feedback import LabelledPair, draw_labelled
 from cai.testbed.metrics import every
@@ -70,16 +71,18 @@ async def judge_figures(
     rng = random.Random(f"judgements {seed}")
     pairs = [draw_pair(rng, constitution, is_held_out=True, is_contrasted=True) for _ in range(n)]
     overall = list(islice(draw_labelled(random.Random(f"overall {seed}")), n))
-    plain, drawn = JudgePlan(), JudgePlan(n_principles=1)
-    thought = JudgePlan(has_rationale=True, clamp=None)
+    plain, drawn = JudgeSettings(), JudgeSettings(principles=1)
+    thought = JudgeSettings(rationale=True, clamp=None)
     return [
         await _contrasted("one letter", judge, pairs, plain, seed),
         await _contrasted("two-step chain of thought", judge, pairs, thought, seed),
         await _contrasted("reversed question", judge, pairs, plain, seed, is_negated=True),
         await _overall("1 principle at random", judge, constitution, overall, drawn),
         await _overall("all principles", judge, constitution, overall, plain),
-        await _scores("marks from 1 to 10", judge, constitution, n, seed, ScorePlan("mark")),
-        await _scores("pass or fail", judge, constitution, n, seed, ScorePlan("check")),
+        await _scores(
+            "marks from 1 to 10", judge, constitution, n, seed, ScoreSettings(kind="mark")
+        ),
+        await _scores("pass or fail", judge, constitution, n, seed, ScoreSettings(kind="check")),
     ]
 
 
@@ -87,7 +90,7 @@ async def _contrasted(
     name: str,
     judge: Judge,
     pairs: Sequence[Pair],
-    plan: JudgePlan,
+    plan: JudgeSettings,
     seed: int,
     *,
     is_negated: bool = False,
@@ -106,7 +109,7 @@ async def _overall(
     judge: Judge,
     constitution: Constitution,
     pairs: Sequence[LabelledPair],
-    plan: JudgePlan,
+    plan: JudgeSettings,
 ) -> JudgeFigure:
     async def one(item: tuple[int, LabelledPair]) -> Verdict:
         number, pair = item
@@ -118,7 +121,7 @@ async def _overall(
 
 
 async def _scores(
-    name: str, judge: Judge, constitution: Constitution, n: int, seed: int, plan: ScorePlan
+    name: str, judge: Judge, constitution: Constitution, n: int, seed: int, plan: ScoreSettings
 ) -> JudgeFigure:
     """One response and one principle, kept half of the time; right is the sign of the score."""
     rng = random.Random(f"scores {seed}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.engine.engine import run_async
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import respond
 from cai.models.base import Sampling
 from cai.models.registry import open_model
@@ -157,7 +157,7 @@ def main() -> None:
 
 async def _samples(spec: str, prompts: Sequence[Prompt], seed: int) -> list[Sample]:
     model = open_model(spec)
-    policy = Speaker.of(model, Sampling(1.0, max_tokens=MAX_TOKENS))
+    policy = RoleModel.of(model, Sampling(1.0, max_tokens=MAX_TOKENS))
 
     async def one(prompt: Prompt) -> Sample:
         said = await respond(policy, prompt, derive_seed(seed, prompt.id, "truth"))

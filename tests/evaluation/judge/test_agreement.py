@@ -13,9 +13,10 @@ from cai.errors import EvaluationError, ModelError, NoLogprobs
 from cai.evaluation.judge.agreement import AgreementReport, agreement
 from cai.evaluation.judge.cost import Prices
 from cai.evaluation.stats.calibration import Bin
-from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.ranking import Bench, Contest, Judged, judge_group
 from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
@@ -323,7 +324,7 @@ def test_reversed_questions_that_contradict_are_counted():
 
 def test_the_first_order_alone_keeps_the_clamp_of_a_plan_with_rationales():
     """There 0.99, clamped to 0.6: |0.6 − 1| is the gap."""
-    plan = JudgePlan(has_rationale=True)
+    plan = JudgeSettings(rationale=True)
     report = agreement([judged("1", judgement(0.99, 0.01), "a")], plan)
     assert report.one_order.ece == pytest.approx(0.4)
 

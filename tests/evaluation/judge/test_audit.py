@@ -16,9 +16,10 @@ from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError
 from cai.evaluation.judge.audit import AuditReport, audit
 from cai.evaluation.judge.label_metrics import LABELS, OUTCOMES, READABLE
-from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.ranking import Bench, Contest, Judged, judge_group
 from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome, verdict_of
+from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
 
@@ -40,7 +41,7 @@ def audited(
     constitution: Constitution = KIND,
     *,
     judge: str = "scripted",
-    plan: JudgePlan = JudgePlan(),
+    plan: JudgeSettings = JudgeSettings(),
 ) -> AuditReport:
     def answer(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
         p = taste(*asked(messages))
@@ -149,7 +150,7 @@ def test_a_judge_that_loves_the_first_place_is_caught():
 
 def test_a_reversed_question_of_such_a_judge_goes_to_the_first_place_too():
     """Asked which is worse it says A as well, which is a vote against the first response."""
-    found = audited(lambda a, b, _: 0.8, groups_of(10), plan=JudgePlan(with_negated=True))
+    found = audited(lambda a, b, _: 0.8, groups_of(10), settings=JudgeSettings(negated=True))
     positions = found.positions
     assert (positions.n_flips, positions.n_to_first) == (20, 20)
     assert positions.first_share == pytest.approx(0.8)
@@ -417,7 +418,7 @@ def test_leaving_a_principle_out_is_judging_without_it():
             if is_read and any(each.p_a is not None for each in rest):
                 shared[name] += 1
                 expected[name] += verdict_of(rest, 0.05).outcome != verdict.outcome
-    found = audit(items, judge_recipe("x", "y", plan=JudgePlan(tie_margin=0.05))).principles
+    found = audit(items, judge_recipe("x", "y", settings=JudgeSettings(tie_margin=0.05))).principles
     assert {each.principle_id: each.n_changed for each in found.influences} == expected
     assert {each.principle_id: each.n_shared for each in found.influences} == shared
     assert min(expected.values()) > 10

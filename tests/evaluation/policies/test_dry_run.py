@@ -19,7 +19,7 @@ from cai.errors import JournalError, UsageError
 from cai.evaluation.policies.dry_run import Estimates, estimate
 from cai.evaluation.policies.plan import EvaluationPlan, Judging
 from cai.evaluation.policies.policies import Entrant
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.scripted import ScriptedModel
 from cai.runs.options import Pace
 
@@ -42,7 +42,7 @@ async def foretold(
     pace: Pace = Pace(sample=8),
 ) -> Estimates:
     prompts = [requests(out, range(N))]
-    judging = None if judge is None else Judging((Speaker.of(judge),), ONE)
+    judging = None if judge is None else Judging((RoleModel.of(judge),), ONE)
     return await estimate(entrants, prompts, judging, plan, out, pace, console=quiet())
 
 

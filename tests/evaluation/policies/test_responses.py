@@ -12,7 +12,7 @@ from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
 from cai.evaluation.policies.policies import Entrant
 from cai.evaluation.policies.responses import Answers, Gathering, Prompts
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
@@ -146,7 +146,7 @@ async def test_an_example_that_fails_here_is_told_and_left_out(tmp_path: Path):
             raise ContextLengthError("The request has 3,000 tokens.")
         return "A."
 
-    broken = Entrant("a", "a", Speaker.of(ScriptedModel(reply, name="a")))
+    broken = Entrant("a", "a", RoleModel.of(ScriptedModel(reply, name="a")))
     file = responses(tmp_path / "b.jsonl", {"0": "C.", "1": "D."})
     found = await evaluated(tmp_path / "out", [broken, file], 2)
     assert (found.n_prompts, found.n_failed) == (1, 1)

@@ -21,7 +21,7 @@ from cai.evaluation.policies.results import Suite
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.open_ended import SuiteJudging
 from cai.evaluation.suites.run import NamedPolicy, SuitePlan, folder_name, run_suites
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
@@ -51,7 +51,7 @@ def careful(name: str = "careful") -> ScriptedModel:
 
 
 def policy(model: ScriptedModel, name: str = "after") -> NamedPolicy:
-    return NamedPolicy(name, Speaker.of(model, Sampling(temperature=0.0)))
+    return NamedPolicy(name, RoleModel.of(model, Sampling(temperature=0.0)))
 
 
 async def found(
@@ -90,7 +90,7 @@ async def test_every_policy_has_its_figures_in_every_suite(tmp_path: Path):
 
 async def test_a_second_call_asks_nothing_and_finds_the_same(tmp_path: Path):
     files = [write_lamps(tmp_path / "lamps.jsonl", 4), write_turns(tmp_path / "turns.jsonl")]
-    plan = SuitePlan(SuiteJudging(TWO, (Speaker.of(careful("judge")),)))
+    plan = SuitePlan(SuiteJudging(TWO, (RoleModel.of(careful("judge")),)))
     once = await found(tmp_path / "out", files, policy(careful()), plan=plan)
     again = careful()
     assert await found(tmp_path / "out", files, policy(again), plan=plan) == once
@@ -100,7 +100,7 @@ async def test_a_second_call_asks_nothing_and_finds_the_same(tmp_path: Path):
 
 async def test_a_limit_is_gone_on_from_to_what_one_call_would_have_found(tmp_path: Path):
     files = [write_lamps(tmp_path / "lamps.jsonl", 6), write_turns(tmp_path / "turns.jsonl")]
-    plan = SuitePlan(SuiteJudging(TWO, (Speaker.of(careful("judge")),)))
+    plan = SuitePlan(SuiteJudging(TWO, (RoleModel.of(careful("judge")),)))
     few = await found(tmp_path / "out", files, policy(careful()), plan=plan, pace=Pace(limit=2))
     assert few[0].found["after"]["accuracy"].n == 2
     assert [each.n for each in few] == [2, 2], "prompts that were asked, not those of the file"
@@ -152,7 +152,7 @@ async def test_second_prompts_that_cannot_be_written_are_said(tmp_path: Path):
 async def test_judges_check_open_prompts_and_mark_answers_in_turns(tmp_path: Path):
     files = [write_sides(tmp_path / "sides.csv"), write_turns(tmp_path / "turns.jsonl")]
     judge = careful("judge")
-    plan = SuitePlan(SuiteJudging(TWO, (Speaker.of(judge),)))
+    plan = SuitePlan(SuiteJudging(TWO, (RoleModel.of(judge),)))
     sides, turns = await found(tmp_path / "out", files, policy(careful()), plan=plan)
     p_yes = 1 / (1 + math.exp(-3))
     assert sides.found["after"]["kept"].value == pytest.approx(p_yes)
@@ -251,7 +251,7 @@ def test_a_name_that_is_no_folder_s_gets_one_that_no_other_has():
 )
 async def test_the_embedded_model_answers_by_its_log_probabilities(tmp_path: Path):
     path = write_words(tmp_path / "words.jsonl", {"I hide lamps.": "Yes", "I wipe lamps.": "No"})
-    speaker = Speaker.of(open_model("embedded"), Sampling(max_tokens=8))
+    speaker = RoleModel.of(open_model("embedded"), Sampling(max_tokens=8))
     [words] = await found(tmp_path / "out", [path], NamedPolicy("embedded", speaker))
     figures = words.found["embedded"]
     assert figures["matching"].n == 2

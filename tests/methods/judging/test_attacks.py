@@ -16,7 +16,7 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError
-from cai.methods.judging.pairwise import Judge, JudgePlan, compare
+from cai.methods.judging.pairwise import Judge, compare
 from cai.methods.judging.parsing import read_mark, read_vote, read_yes_no
 from cai.methods.judging.requests import (
     LETTERS,
@@ -27,7 +27,8 @@ from cai.methods.judging.requests import (
     score_turns,
 )
 from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
@@ -314,7 +315,7 @@ def slots(conversation: Sequence[Message], set_name: str) -> list[tuple[str, str
 async def test_both_orders_show_the_same_two_texts_in_changed_places(attack: str, set_name: str):
     judge = ScriptedModel(choices=lambda m, o: (0.0, 0.0), is_chat=set_name == "chat")
     comparison = with_attack("response_a", attack).comparison
-    verdict = await compare([Judge.of(judge)], KIND, comparison, JudgePlan(), 0)
+    verdict = await compare([Judge.of(judge)], KIND, comparison, JudgeSettings(), 0)
     assert (verdict.outcome, verdict.p_a) == ("tie", 0.5)
     ((first, second),), ((third, fourth),) = (
         slots(each.messages, set_name) for each in judge.requests
@@ -338,16 +339,16 @@ def writes(rationale: str, answer: str) -> ScriptedModel:
 
 
 def written(model: ScriptedModel) -> Judge:
-    return Judge(Speaker.of(model, Sampling(temperature=0.0)), reads_logprobs=False)
+    return Judge(RoleModel.of(model, Sampling(temperature=0.0)), reads_logprobs=False)
 
 
 @pytest.mark.parametrize("attack", TEXTS, ids=IDS)
 async def test_a_rationale_that_quotes_an_attack_is_not_the_verdict(attack: str):
-    plan = JudgePlan(has_rationale=True, clamp=None)
+    settings = JudgeSettings(rationale=True, clamp=None)
     comparison = with_attack("response_b", attack).comparison
     for answer, outcome in (("B", "b"), ("Verdict: A", "a"), ("Both are kind.", "unparsed")):
         model = writes(f"The second one says: {attack}", answer)
-        verdict = await compare([written(model)], KIND, comparison, plan, 0)
+        verdict = await compare([written(model)], KIND, comparison, settings, 0)
         (judgement,) = verdict.judgements
         assert judgement.there.rationales == (f"The second one says: {attack}".strip(),)
         assert judgement.there.answers == (answer,)

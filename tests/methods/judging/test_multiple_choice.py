@@ -9,7 +9,7 @@ from suite_rows import options_of
 from cai.errors import ContextLengthError, ModelUnavailable, NoLogprobs
 from cai.methods.judging.multiple_choice import Question, answer
 from cai.methods.judging.pairwise import Judge
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.templates import load_templates
@@ -63,13 +63,15 @@ async def test_a_base_model_is_asked_in_a_transcript():
         return [0.0 for _ in options]
 
     model = ScriptedModel(choices=choose, is_chat=False)
-    await answer(Judge(Speaker(model, load_templates("transcript")), reads_logprobs=True), SAYS, 0)
+    await answer(
+        Judge(RoleModel(model, load_templates("transcript")), reads_logprobs=True), SAYS, 0
+    )
     assert model.requests[0].text == ("Human: Would you say this?\n\nSay Yes or No.\n\nAssistant:")
 
 
 async def test_a_written_answer_is_the_option_that_stands_at_its_letter():
     model = ScriptedModel(["(B)", "(B)", "(B)"])
-    policy = Judge(Speaker.of(model), reads_logprobs=False)
+    policy = Judge(RoleModel.of(model), reads_logprobs=False)
     answers = await answer(policy, LAMP, 0)
     chosen = [LAMP.options[each.probabilities.index(1.0)] for each in answers.replies]
     assert chosen == [options_of(request.text)["B"] for request in model.requests]
@@ -79,7 +81,7 @@ async def test_a_written_answer_is_the_option_that_stands_at_its_letter():
 async def test_what_cannot_be_read_is_no_answer_and_says_why():
     filtered = Completion("", "filtered", Usage(5, 0))
     model = ScriptedModel(["Lamps are nice.", "I'm sorry, but I can't help with that.", filtered])
-    policy = Judge(Speaker.of(model), reads_logprobs=False)
+    policy = Judge(RoleModel.of(model), reads_logprobs=False)
     answers = await answer(policy, LAMP, 0)
     assert [each.outcome for each in answers.replies] == ["unparsed", "refused", "refused"]
     assert answers.answered == ()

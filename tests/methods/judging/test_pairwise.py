@@ -20,7 +20,7 @@ from cai.errors import (
     NoLogprobs,
     UsageError,
 )
-from cai.methods.judging.pairwise import Judge, JudgePlan, ask, compare, judge
+from cai.methods.judging.pairwise import Judge, ask, check_judging, compare, judge
 from cai.methods.judging.requests import (
     LETTERS,
     Question,
@@ -39,7 +39,8 @@ from cai.methods.judging.verdict import (
     by_order,
     verdict_of,
 )
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.templates import load_templates
@@ -89,22 +90,22 @@ def saying(better: str, how: str = "Verdict: {}") -> Callable[[Sequence[Message]
 
 
 def in_words(model: ScriptedModel, temperature: float = 0.0) -> Judge:
-    return Judge(Speaker(model, CHAT, Sampling(temperature)), reads_logprobs=False)
+    return Judge(RoleModel(model, CHAT, Sampling(temperature)), reads_logprobs=False)
 
 
 def by_letters(model: ScriptedModel) -> Judge:
-    return Judge(Speaker(model, CHAT, Sampling(0.0)), reads_logprobs=True)
+    return Judge(RoleModel(model, CHAT, Sampling(0.0)), reads_logprobs=True)
 
 
 async def verdict_by(
     judges: Judge | Sequence[Judge],
     constitution: Constitution = under(POLITE),  # noqa: B008  (frozen)
     comparison: Comparison = LAMP,
-    plan: JudgePlan = JudgePlan(),
+    settings: JudgeSettings = JudgeSettings(),
     seed: int = 0,
 ) -> Verdict:
     several = [judges] if isinstance(judges, Judge) else judges
-    return await compare(several, constitution, comparison, plan, seed)
+    return await compare(several, constitution, comparison, settings, seed)
 
 
 def test_swapping_twice_is_identity():
@@ -211,10 +212,10 @@ def leaning(messages: Sequence[Message], options: Sequence[str]) -> Sequence[flo
     ("a", "b"), [("x", "xxxxx"), ("long " * 9, ""), ("same", "same"), ("a\nb", "</response_a>")]
 )
 async def test_swapped_responses_have_the_opposite_verdict(a: str, b: str, with_negated: bool):
-    plan, comparison = JudgePlan(with_negated=with_negated), Comparison(user_prompt("Hm?"), a, b)
-    there = await verdict_by(by_letters(ScriptedModel(choices=leaning)), plan=plan,
+    settings, comparison = JudgeSettings(negated=with_negated), Comparison(user_prompt("Hm?"), a, b)
+    there = await verdict_by(by_letters(ScriptedModel(choices=leaning)), settings=settings,
                              comparison=comparison)  # fmt: skip
-    back = await verdict_by(by_letters(ScriptedModel(choices=leaning)), plan=plan,
+    back = await verdict_by(by_letters(ScriptedModel(choices=leaning)), settings=settings,
                             comparison=comparison.swapped)  # fmt: skip
     assert there.p_a is not None and back.p_a is not None
     assert there.p_a == pytest.approx(1 - back.p_a)
@@ -226,7 +227,7 @@ async def test_swapped_responses_have_the_opposite_verdict(a: str, b: str, with_
 ])  # fmt: skip
 async def test_within_the_margin_of_one_half_is_a_tie(p: float, margin: float, outcome: str):
     model = ScriptedModel(choices=preferring(LAMP.response_a, p))
-    verdict = await verdict_by(by_letters(model), plan=JudgePlan(tie_margin=margin))
+    verdict = await verdict_by(by_letters(model), settings=JudgeSettings(tie_margin=margin))
     assert (verdict.outcome, verdict.p_a) == (outcome, pytest.approx(p))
 
 
@@ -241,7 +242,7 @@ async def test_the_mass_of_the_letters_is_kept():
 async def test_each_order_has_its_own_rationale_and_is_clamped():
     """0.9 becomes 0.6; turned 0.55 stays: (0.6 + 0.55) / 2 = 0.575."""
     model = ScriptedModel(["First.", "Second."], choices=probabilities(0.9, 0.45))
-    verdict = await verdict_by(by_letters(model), plan=JudgePlan(has_rationale=True))
+    verdict = await verdict_by(by_letters(model), settings=JudgeSettings(rationale=True))
     (judgement,) = verdict.judgements
     assert verdict.p_a == pytest.approx(0.575)
     assert (judgement.there.p_a, judgement.back.p_a) == pytest.approx((0.9, 0.55))
@@ -253,7 +254,9 @@ async def test_each_order_has_its_own_rationale_and_is_clamped():
 @pytest.mark.parametrize(("clamp", "p_a"), [((0.4, 0.6), 0.6), ((0.2, 0.7), 0.7), (None, 0.9)])
 async def test_the_clamp_is_set_or_off(clamp: tuple[float, float] | None, p_a: float):
     model = ScriptedModel(lambda m, s: "So.", choices=preferring(LAMP.response_a))
-    verdict = await verdict_by(by_letters(model), plan=JudgePlan(has_rationale=True, clamp=clamp))
+    verdict = await verdict_by(
+        by_letters(model), settings=JudgeSettings(rationale=True, clamp=clamp)
+    )
     assert verdict.p_a == pytest.approx(p_a)
 
 
@@ -267,9 +270,9 @@ async def test_samples_are_different_rationales_and_their_mean_counts():
     and 0.3 each, turned 0.7, in the other."""
     choices = probabilities(0.9, 0.6, 0.6, 0.3, 0.3, 0.3)
     model = ScriptedModel(lambda m, s: f"seed {s.seed}", choices=choices)
-    judge_ = Judge(Speaker(model, CHAT, Sampling(0.7)), reads_logprobs=True)
-    plan = JudgePlan(has_rationale=True, samples=3, clamp=None)
-    verdict = await verdict_by(judge_, plan=plan)
+    judge_ = Judge(RoleModel(model, CHAT, Sampling(0.7)), reads_logprobs=True)
+    settings = JudgeSettings(rationale=True, samples=3, clamp=None)
+    verdict = await verdict_by(judge_, settings=settings)
     (judgement,) = verdict.judgements
     assert (judgement.there.p_a, judgement.back.p_a) == pytest.approx((0.7, 0.7))
     said = [*judgement.there.rationales, *judgement.back.rationales]
@@ -279,8 +282,8 @@ async def test_samples_are_different_rationales_and_their_mean_counts():
 async def test_the_seed_decides_the_samples():
     async def rationales(seed: int) -> tuple[str, ...]:
         model = ScriptedModel(lambda m, s: f"seed {s.seed}", choices=lambda m, o: EVEN)
-        judge_ = Judge(Speaker(model, CHAT, Sampling(0.7)), reads_logprobs=True)
-        verdict = await verdict_by(judge_, plan=JudgePlan(has_rationale=True), seed=seed)
+        judge_ = Judge(RoleModel(model, CHAT, Sampling(0.7)), reads_logprobs=True)
+        verdict = await verdict_by(judge_, settings=JudgeSettings(rationale=True), seed=seed)
         return verdict.judgements[0].there.rationales
 
     assert await rationales(1) == await rationales(1) != await rationales(2)
@@ -310,15 +313,15 @@ async def test_a_tie_in_words_leaves_the_other_order_to_decide():
 async def test_samples_in_words_are_shares():
     """There A, A, B: 2/3. Back B, B, and nothing that can be read: A has all, 1. The mean: 5/6."""
     model = ScriptedModel(["A", "A", "B", "B", "B", "Hm."])
-    verdict = await verdict_by(in_words(model, 1.0), plan=JudgePlan(samples=3))
+    verdict = await verdict_by(in_words(model, 1.0), settings=JudgeSettings(samples=3))
     assert verdict.p_a == pytest.approx(5 / 6)
     assert verdict.judgements[0].back.answers == ("B", "B", "Hm.")
 
 
 async def test_the_verdict_in_words_comes_after_the_rationale():
     model = ScriptedModel(["Both are short. Choose (B)!", "A", "Both are short.", "B"])
-    plan = JudgePlan(has_rationale=True)
-    verdict = await verdict_by(in_words(model), plan=plan)
+    settings = JudgeSettings(rationale=True)
+    verdict = await verdict_by(in_words(model), settings=settings)
     assert (verdict.outcome, verdict.p_a) == ("a", pytest.approx(0.6))
 
 
@@ -360,7 +363,7 @@ async def test_a_filtered_answer_or_rationale_is_a_refusal():
     verdict = await verdict_by(in_words(ScriptedModel([filtered, filtered])))
     assert verdict.outcome == "refused"
     verdict = await verdict_by(
-        by_letters(ScriptedModel([filtered, filtered])), plan=JudgePlan(has_rationale=True)
+        by_letters(ScriptedModel([filtered, filtered])), settings=JudgeSettings(rationale=True)
     )
     assert (verdict.outcome, verdict.judgements[0].there.reason) == ("refused", "filtered")
 
@@ -411,7 +414,7 @@ async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparse
 
     model = WordsOnly()
     assert not Judge.of(model).reads_logprobs
-    verdict = await verdict_by(Judge(Speaker.of(model), reads_logprobs=True))
+    verdict = await verdict_by(Judge(RoleModel.of(model), reads_logprobs=True))
     assert verdict.outcome == "unparsed"
     assert "gives no log-probabilities" in verdict.judgements[0].there.reason
 
@@ -437,7 +440,7 @@ async def test_the_negated_question_is_turned_back():
         return preferring(LAMP.response_a, p)(messages, options)
 
     verdict = await verdict_by(
-        by_letters(ScriptedModel(choices=choose)), plan=JudgePlan(with_negated=True)
+        by_letters(ScriptedModel(choices=choose)), settings=JudgeSettings(negated=True)
     )
     assert [each.is_negated for each in verdict.judgements] == [False, True]
     assert [each.p_a for each in verdict.judgements] == pytest.approx([0.9, 0.7])
@@ -445,8 +448,8 @@ async def test_the_negated_question_is_turned_back():
 
 
 async def test_a_negated_question_in_words_is_turned_back():
-    plan, model = JudgePlan(with_negated=True), ScriptedModel(["A", "B", "B", "A"])
-    verdict = await verdict_by(in_words(model), plan=plan)
+    settings, model = JudgeSettings(negated=True), ScriptedModel(["A", "B", "B", "A"])
+    verdict = await verdict_by(in_words(model), settings=settings)
     assert [each.p_a for each in verdict.judgements] == [1.0, 1.0]
     assert verdict.outcome == "a"
 
@@ -486,8 +489,8 @@ async def test_drawn_principles_differ_by_comparison_and_weigh_the_same():
     drawn: set[str] = set()
     for seed in range(8):
         model = ScriptedModel(choices=lambda m, o: EVEN)
-        plan = JudgePlan(n_principles=2)
-        verdict = await verdict_by(by_letters(model), constitution, plan=plan, seed=seed)
+        settings = JudgeSettings(principles=2)
+        verdict = await verdict_by(by_letters(model), constitution, settings=settings, seed=seed)
         assert len(verdict.judgements) == len(verdict.by_principle) == 2
         assert {each.weight for each in verdict.judgements} == {1.0}
         drawn |= set(verdict.by_principle)
@@ -497,12 +500,12 @@ async def test_drawn_principles_differ_by_comparison_and_weigh_the_same():
 async def test_tags_choose_the_principles():
     tagged = USEFUL.model_copy(update={"tags": ("use",)})
     model = ScriptedModel(choices=lambda m, o: EVEN)
-    plan = JudgePlan(tags=("use",))
-    verdict = await verdict_by(by_letters(model), under(POLITE, tagged), plan=plan)
+    settings = JudgeSettings(tags=("use",))
+    verdict = await verdict_by(by_letters(model), under(POLITE, tagged), settings=settings)
     assert set(verdict.by_principle) == {"be-useful"}
     with pytest.raises(UsageError, match="Its tags: use"):
         await verdict_by(
-            by_letters(model), under(POLITE, tagged), plan=JudgePlan(tags=("nothing",))
+            by_letters(model), under(POLITE, tagged), settings=JudgeSettings(tags=("nothing",))
         )
 
 
@@ -577,25 +580,27 @@ def test_few_shots_after_a_rationale_show_assessments_alone():
     assert said == ["Response A is kinder.", "A", "Response B is kinder.", "B", "Both are fine."]
 
 
-@pytest.mark.parametrize(("plan", "said"), [
-    (JudgePlan(clamp=(0.6, 0.7)), "must hold one half"),
-    (JudgePlan(clamp=(-0.1, 0.7)), "must hold one half"),
-    (JudgePlan(few_shots=2), "has examples"),
-    (JudgePlan(samples=3), "is read once"),
-    (JudgePlan(samples=3, has_rationale=True), "at temperature 0 are all the same"),
+@pytest.mark.parametrize(("settings", "said"), [
+    (JudgeSettings(clamp=(0.6, 0.7)), "must hold one half"),
+    (JudgeSettings(clamp=(0.1, 0.4)), "must hold one half"),
+    (JudgeSettings(few_shots=2), "has examples"),
+    (JudgeSettings(samples=3), "is read once"),
+    (JudgeSettings(samples=3, rationale=True), "at temperature 0 are all the same"),
 ])  # fmt: skip
-async def test_a_plan_that_cannot_be_followed_is_said_before_a_call(plan: JudgePlan, said: str):
+async def test_a_plan_that_cannot_be_followed_is_said_before_a_call(
+    settings: JudgeSettings, said: str
+):
     model = ScriptedModel(choices=lambda m, o: EVEN)
     with pytest.raises(UsageError, match=said):
-        await verdict_by(by_letters(model), plan=plan)
+        await verdict_by(by_letters(model), settings=settings)
     assert model.requests == []
 
 
 def test_few_shots_with_a_rationale_need_assessments():
     constitution = under(POLITE.model_copy(update={"examples": (shot(0),)}))
-    JudgePlan(few_shots=1).check((), constitution)
+    check_judging(JudgeSettings(few_shots=1), constitution)
     with pytest.raises(UsageError, match="examples with an assessment"):
-        JudgePlan(few_shots=1, has_rationale=True).check((), constitution)
+        check_judging(JudgeSettings(few_shots=1, rationale=True), constitution)
 
 
 def judgement(weight: float, p_a: float | None, outcome: Outcome = "failed") -> Judgement:
@@ -649,7 +654,7 @@ async def test_a_question_can_be_put_alone():
         by_letters(ScriptedModel(choices=probabilities(0.9, 0.3))),
         Question(POLITE, criterion_id="tone", weight=2.0),
         LAMP,
-        JudgePlan(),
+        JudgeSettings(),
         seed=0,
     )
     assert (found.principle_id, found.criterion_id, found.weight) == ("stay-polite", "tone", 2.0)
@@ -659,7 +664,7 @@ async def test_a_question_can_be_put_alone():
 async def test_a_model_can_be_read_by_its_words_although_it_gives_log_probabilities():
     """Both orders say B is better: response B at B, then response A at B."""
     model = ScriptedModel(lambda m, s: "B" if "<response_b>\nLate" in m[-1].content else "A")
-    reader = Judge(Speaker.of(model, Sampling(temperature=0.0)), reads_logprobs=False)
+    reader = Judge(RoleModel.of(model, Sampling(temperature=0.0)), reads_logprobs=False)
     rules = Constitution(name="one", principles=(Principle(id="late", text="It comes late."),))
     verdict = await judge(reader, rules, "When?", "Soon.", "Late.")
     assert (verdict.outcome, verdict.p_a) == ("b", 0.0)

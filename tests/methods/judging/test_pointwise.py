@@ -9,16 +9,10 @@ import pytest
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.pointwise import (
-    Score,
-    Scored,
-    ScoreOutcome,
-    ScorePlan,
-    score,
-    score_response,
-)
+from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome, score, score_response
 from cai.methods.judging.requests import MARKS, YES_NO
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import ScoreSettings
 from cai.models.base import Choice, Completion, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.templates import load_templates
@@ -27,7 +21,7 @@ from cai.types import Message, user_prompt
 CHAT = load_templates("chat")
 POLITE = Principle(id="stay-polite", text="Be polite.")
 USEFUL = Principle(id="be-useful", text="Be useful.", weight=3.0)
-CHECK = ScorePlan("check")
+CHECK = ScoreSettings(kind="check")
 
 
 def under(*principles: Principle) -> Constitution:
@@ -43,14 +37,14 @@ def shares(**of: float) -> list[float]:
 async def scored(
     model: ScriptedModel,
     constitution: Constitution,
-    plan: ScorePlan,
+    settings: ScoreSettings,
     *,
     reads_logprobs: bool = True,
     temperature: float = 0.0,
 ) -> Scored:
-    judge = Judge(Speaker(model, CHAT, Sampling(temperature)), reads_logprobs)
+    judge = Judge(RoleModel(model, CHAT, Sampling(temperature)), reads_logprobs)
     prompt = user_prompt("How do I clean a lamp?")
-    found = await score_response([judge], constitution, prompt, "Ask a goat.", plan, seed=0)
+    found = await score_response([judge], constitution, prompt, "Ask a goat.", settings, seed=0)
     return Scored(prompt, "Ask a goat.", "goat", found)
 
 
@@ -63,7 +57,7 @@ async def test_a_mark_is_the_expectation_brought_to_minus_1_to_1(
 ):
     """8, 9 and 10 with 0.5, 0.25 and 0.25 expect 8.75: 2 · 7.75 / 9 − 1 = 0.7222."""
     model = ScriptedModel(choices=[logprobs])
-    (found,) = (await scored(model, under(), ScorePlan())).scores
+    (found,) = (await scored(model, under(), ScoreSettings())).scores
     assert (found.outcome, found.value) == ("scored", pytest.approx(value))
     assert len(found.probabilities) == 10 and sum(found.probabilities) == pytest.approx(1)
     assert model.requests[0].options == MARKS
@@ -88,7 +82,7 @@ async def test_written_marks_are_averaged():
     """7, nothing, and 9: the mean of the two is 8, and 2 · 7 / 9 − 1 = 0.5556."""
     model = ScriptedModel(["Score: 7", "It depends.", "9/10"])
     found = await scored(
-        model, under(), ScorePlan(samples=3), reads_logprobs=False, temperature=0.7
+        model, under(), ScoreSettings(samples=3), reads_logprobs=False, temperature=0.7
     )
     (one,) = found.scores
     assert one.value == pytest.approx(2 * 7 / 9 - 1)
@@ -102,31 +96,35 @@ async def test_written_checks_are_shares():
     """Yes, No, Yes: two thirds; 2 · 2/3 − 1 = 1/3."""
     model = ScriptedModel(["Yes.", "No", '{"answer": "Yes"}'])
     found = await scored(
-        model, under(), ScorePlan("check", samples=3), reads_logprobs=False, temperature=0.7
+        model,
+        under(),
+        ScoreSettings(kind="check", samples=3),
+        reads_logprobs=False,
+        temperature=0.7,
     )
     assert found.scores[0].value == pytest.approx(1 / 3)
 
 
-BAD: list[tuple[str, dict[str, Any], ScorePlan, ScoreOutcome]] = [
-    ("nothing", {"replies": [""]}, ScorePlan(), "unparsed"),
-    ("eleven", {"replies": ["11"]}, ScorePlan(), "unparsed"),
-    ("two marks", {"replies": ["3 or 8"]}, ScorePlan(), "unparsed"),
+BAD: list[tuple[str, dict[str, Any], ScoreSettings, ScoreOutcome]] = [
+    ("nothing", {"replies": [""]}, ScoreSettings(), "unparsed"),
+    ("eleven", {"replies": ["11"]}, ScoreSettings(), "unparsed"),
+    ("two marks", {"replies": ["3 or 8"]}, ScoreSettings(), "unparsed"),
     ("yes and no", {"replies": ["Yes and no."]}, CHECK, "unparsed"),
-    ("filtered", {"replies": [Completion("", "filtered")]}, ScorePlan(), "refused"),
-    ("no letters", {"choices": [NoLogprobs("none")]}, ScorePlan(), "unparsed"),
+    ("filtered", {"replies": [Completion("", "filtered")]}, ScoreSettings(), "refused"),
+    ("no letters", {"choices": [NoLogprobs("none")]}, ScoreSettings(), "unparsed"),
     ("not a number", {"choices": [(math.nan, 0.0)]}, CHECK, "failed"),
     ("too long", {"choices": [ContextLengthError("too long")]}, CHECK, "failed"),
     ("a wrong key", {"choices": [ModelError("wrong key")]}, CHECK, "failed"),
 ]
 
 
-@pytest.mark.parametrize(("script", "plan", "outcome"), [each[1:] for each in BAD],
+@pytest.mark.parametrize(("script", "settings", "outcome"), [each[1:] for each in BAD],
                          ids=[each[0] for each in BAD])  # fmt: skip
 async def test_a_bad_answer_is_an_outcome_and_no_number(
-    script: dict[str, Any], plan: ScorePlan, outcome: ScoreOutcome
+    script: dict[str, Any], settings: ScoreSettings, outcome: ScoreOutcome
 ):
     model = ScriptedModel(**script)
-    found = await scored(model, under(), plan, reads_logprobs="choices" in script)
+    found = await scored(model, under(), settings, reads_logprobs="choices" in script)
     (one,) = found.scores
     assert (one.outcome, one.value, one.probabilities) == (outcome, None, ())
     assert found.value is None
@@ -134,7 +132,7 @@ async def test_a_bad_answer_is_an_outcome_and_no_number(
 
 async def test_a_refusal_in_words_is_a_refusal():
     model = ScriptedModel(["I'm sorry, but I cannot rate this."])
-    found = await scored(model, under(), ScorePlan(), reads_logprobs=False)
+    found = await scored(model, under(), ScoreSettings(), reads_logprobs=False)
     assert found.scores[0].outcome == "refused"
 
 
@@ -158,8 +156,8 @@ async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparse
 
         async def close(self) -> None: ...
 
-    judge = Judge(Speaker.of(WordsOnly()), reads_logprobs=True)
-    (one,) = await score_response([judge], under(), user_prompt("Hm?"), "Hm.", ScorePlan(), 0)
+    judge = Judge(RoleModel.of(WordsOnly()), reads_logprobs=True)
+    (one,) = await score_response([judge], under(), user_prompt("Hm?"), "Hm.", ScoreSettings(), 0)
     assert (one.outcome, one.value) == ("unparsed", None)
     assert "gives no log-probabilities" in one.reason
 
@@ -167,7 +165,7 @@ async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparse
 async def test_a_written_answer_that_fails_is_a_failure():
     model = ScriptedModel([ModelError("gone"), "9"])
     found = await scored(
-        model, under(), ScorePlan(samples=2), reads_logprobs=False, temperature=1.0
+        model, under(), ScoreSettings(samples=2), reads_logprobs=False, temperature=1.0
     )
     assert (found.scores[0].outcome, found.scores[0].reason) == ("failed", "gone")
     assert len(model.requests) == 2
@@ -200,16 +198,16 @@ async def test_the_value_of_a_response_is_the_weighted_mean_of_what_was_scored()
 async def test_only_principles_with_the_tag_are_scored():
     tagged = USEFUL.model_copy(update={"tags": ("use",)})
     model = ScriptedModel(choices=lambda m, o: [0.0] * len(o))
-    found = await scored(model, under(POLITE, tagged), ScorePlan(tags=("use",)))
+    found = await scored(model, under(POLITE, tagged), ScoreSettings(tags=("use",)))
     assert [each.principle_id for each in found.scores] == ["be-useful"]
     with pytest.raises(UsageError, match="Its tags: use"):
-        await scored(model, under(POLITE, tagged), ScorePlan(tags=("nothing",)))
+        await scored(model, under(POLITE, tagged), ScoreSettings(tags=("nothing",)))
 
 
 async def test_several_samples_at_temperature_0_are_refused():
     model = ScriptedModel(lambda m, s: "7")
     with pytest.raises(UsageError, match="temperature 0 are all the same"):
-        await scored(model, under(), ScorePlan(samples=3), reads_logprobs=False)
+        await scored(model, under(), ScoreSettings(samples=3), reads_logprobs=False)
     assert model.requests == []
 
 

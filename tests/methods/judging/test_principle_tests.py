@@ -9,9 +9,10 @@ import pytest
 from cai.constitution.schema import Constitution, Criterion, Expectation, Principle
 from cai.errors import ModelError, ModelUnavailable
 from cai.methods.judging import principle_tests
-from cai.methods.judging.pairwise import Judge, JudgePlan
+from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.principle_tests import PrincipleTest, run_test
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
@@ -30,9 +31,12 @@ def probabilities(*first: float) -> list[tuple[float, float]]:
 
 
 async def judged(
-    model: ScriptedModel, test: PrincipleTest, plan: JudgePlan = JudgePlan(), seed: int = 0
+    model: ScriptedModel,
+    test: PrincipleTest,
+    settings: JudgeSettings = JudgeSettings(),
+    seed: int = 0,
 ) -> principle_tests.Tested:
-    return await run_test([Judge.of(model)], THREE, test, plan, seed)
+    return await run_test([Judge.of(model)], THREE, test, settings, seed)
 
 
 FIRST = PrincipleTest(POLITE, 1, LAMP)
@@ -74,7 +78,7 @@ async def test_it_passes_where_the_better_response_wins_over_both_orders(
 
 async def test_within_the_margin_of_a_tie_it_fails():
     model = ScriptedModel(choices=probabilities(0.6, 0.4))
-    assert (await judged(model, FIRST, JudgePlan(tie_margin=0.2))).result == "failed"
+    assert (await judged(model, FIRST, JudgeSettings(tie_margin=0.2))).result == "failed"
 
 
 async def test_what_cannot_be_read_is_neither_passed_nor_failed():
@@ -85,8 +89,8 @@ async def test_what_cannot_be_read_is_neither_passed_nor_failed():
 
 async def test_orders_in_words_that_disagree_fail():
     """Always the letter A: for the better one, then for the worse one."""
-    judge = Judge(Speaker.of(ScriptedModel(["A", "A"]), Sampling(0.0)), reads_logprobs=False)
-    found = await run_test([judge], THREE, FIRST, JudgePlan(), 0)
+    judge = Judge(RoleModel.of(ScriptedModel(["A", "A"]), Sampling(0.0)), reads_logprobs=False)
+    found = await run_test([judge], THREE, FIRST, JudgeSettings(), 0)
     assert (found.result, found.verdict.outcome) == ("failed", "inconsistent")
 
 
@@ -132,15 +136,15 @@ async def test_a_jury_is_averaged():
         ScriptedModel(choices=probabilities(p, 1 - p), name=name)
         for name, p in (("x", 0.9), ("y", 0.2))
     ]
-    found = await run_test([Judge.of(each) for each in models], THREE, FIRST, JudgePlan(), 0)
+    found = await run_test([Judge.of(each) for each in models], THREE, FIRST, JudgeSettings(), 0)
     assert found.verdict.p_a == pytest.approx(0.55)
 
 
 async def test_drawn_answers_differ_from_test_to_test_and_with_the_seed():
     async def seed_of(test: PrincipleTest, seed: int) -> int | None:
         model = ScriptedModel(lambda m, s: "A")
-        judge = Judge(Speaker.of(model, Sampling(1.0)), reads_logprobs=False)
-        await run_test([judge], THREE, test, JudgePlan(), seed)
+        judge = Judge(RoleModel.of(model, Sampling(1.0)), reads_logprobs=False)
+        await run_test([judge], THREE, test, JudgeSettings(), seed)
         sampling = model.requests[0].sampling
         return sampling and sampling.seed
 

@@ -10,7 +10,7 @@ import pytest
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.ranking import Bench, Contest, Judged, Pairing, judge_group, strengths
+from cai.methods.judging.ranking import Contest, Judged, JudgePanel, Pairing, judge_group, strengths
 from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
@@ -31,14 +31,14 @@ def shown(messages: Sequence[Message]) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def bench_of(worth: Sequence[float]) -> Bench:
+def bench_of(worth: Sequence[float]) -> JudgePanel:
     """A judge to whom a response's probability of being better is logistic in its worth."""
 
     def choose(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
         first, second = shown(messages)
         return (worth[first], worth[second])
 
-    return Bench((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
+    return JudgePanel((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
 
 
 def contest(first: int, second: int, p_a: float | None) -> Contest:
@@ -165,26 +165,26 @@ async def test_an_unreadable_contest_is_kept_and_gives_no_strength():
             raise ModelError("It has gone.")
         return (0.0, -1.0)
 
-    bench = Bench((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
-    found = await judge_group(bench, group_of(3), "all", seed=0)
+    panel = JudgePanel((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
+    found = await judge_group(panel, group_of(3), "all", seed=0)
     assert [each.verdict.outcome for each in found.contests] == ["tie", "failed", "failed"]
     assert found.strengths is None
 
 
 async def test_a_failure_that_may_pass_is_raised_when_the_others_are_done():
     model = ScriptedModel(choices=[ModelUnavailable("busy"), *[(0.0, 0.0)] * 5])
-    bench = Bench((Judge.of(model),), CONSTITUTION)
+    panel = JudgePanel((Judge.of(model),), CONSTITUTION)
     with pytest.raises(ModelUnavailable):
-        await judge_group(bench, group_of(3), "all", seed=0)
+        await judge_group(panel, group_of(3), "all", seed=0)
     assert len(model.requests) == 6
 
 
 async def test_every_pair_draws_its_own_principles():
     """The seed of a contest is made of the run's, the prompt's id and the pair."""
     principles = tuple(Principle(id=f"p-{i}", text=f"Be {i}.") for i in range(20))
-    bench = bench_of([0.0] * 4)
-    plan = type(bench.plan)(n_principles=1)
-    several = Bench(bench.judges, Constitution(name="many", principles=principles), plan)
+    panel = bench_of([0.0] * 4)
+    plan = JudgeSettings(principles=1)
+    several = JudgePanel(panel.judges, Constitution(name="many", principles=principles), plan)
     found = await judge_group(several, group_of(4), "all", seed=0)
     again = await judge_group(several, group_of(4), "all", seed=0)
     other = await judge_group(several, group_of(4), "all", seed=1)

@@ -11,9 +11,10 @@ from tiny import save_tiny_model
 
 from cai.evaluation.rules import Rule
 from cai.methods.revision_flags import is_refusal
+from cai.methods.settings import Text
 from cai.models.registry import embedded_folder
 from cai.training.monitor.monitor import DEFAULT_RULES, FILE, Watcher, parse_rule
-from cai.training.monitor.reward_recorder import RewardTape, Text, text_of
+from cai.training.monitor.reward_recorder import RewardTape, text_of
 from cai.training.rewards.penalties import with_penalties
 
 with warnings.catch_warnings():

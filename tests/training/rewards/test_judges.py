@@ -8,9 +8,9 @@ import pytest
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable
-from cai.methods.judging.pairwise import Judge, JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.roles import Speaker
+from cai.methods.judging.pairwise import Judge
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.training.rewards.judges import (
@@ -26,7 +26,7 @@ from cai.training.rewards.judges import (
 from cai.types import Message, user_prompt
 
 TESTBED = load_constitution("testbed")
-TONE = JudgePlan(tags=("tone",))  # two principles: stay-polite, no-preaching
+TONE = JudgeSettings(tags=("tone",))  # two principles: stay-polite, no-preaching
 PROMPT = user_prompt("How do I mend a lamp?", "request-0")
 
 
@@ -153,7 +153,7 @@ async def test_completions_meet_the_answer_of_the_reference():
     """It says part 2: 3 wins by 0.9, 1 loses, and an equal text is even."""
     reference = ScriptedModel(["part 2"], name="reference")
     model = ScriptedModel(choices=prefer_greater)
-    judge = judge_of(model, reference=Speaker.of(reference, Sampling(0.0)))
+    judge = judge_of(model, reference=RoleModel.of(reference, Sampling(0.0)))
     contests = await judge.contests(group("part 1", "part 3", "part 2"))
     assert mean_wins(3, contests) == pytest.approx([0.1, 0.9, 0.5])
     assert len(reference.requests) == 1
@@ -162,7 +162,7 @@ async def test_completions_meet_the_answer_of_the_reference():
 
 async def test_without_an_answer_of_the_reference_nothing_is_scored():
     reference = ScriptedModel([ModelError("It is not there.")])
-    judge = judge_of(ScriptedModel(), reference=Speaker.of(reference, Sampling(0.0)))
+    judge = judge_of(ScriptedModel(), reference=RoleModel.of(reference, Sampling(0.0)))
     contests = await judge.contests(group("part 1", "part 2"))
     assert mean_wins(2, contests) == [None, None]
 
@@ -198,7 +198,7 @@ async def test_direct_scores_are_from_minus_one_to_one_and_none_where_the_call_f
         return last if number == 2 else [math.log(0.1)] * len(options)
 
     model = ScriptedModel(choices=choose)
-    judge = DirectJudge([Judge.of(model)], TESTBED, ScorePlan(tags=("tone",)))
+    judge = DirectJudge([Judge.of(model)], TESTBED, ScoreSettings(tags=("tone",)))
     asked = group("part 1", "part 2", "part 3")
     scores = await judge.scores(asked)
     assert mean_score(asked, scores[0], None) == pytest.approx(0, abs=1e-9)

@@ -16,9 +16,8 @@ from tiny import save_tiny_model
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable, TrainingError
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.training.data.load import load_training_data
@@ -37,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
 )
 TESTBED = load_constitution("testbed")
-TONE = JudgePlan(tags=("tone",))  # two principles: stay-polite, no-preaching
+TONE = JudgeSettings(tags=("tone",))  # two principles: stay-polite, no-preaching
 SETTINGS: dict[str, object] = {
     "max_steps": 1,
     "per_device_train_batch_size": 4,
@@ -78,7 +77,7 @@ def trained(
 
 def judged_by(model: ScriptedModel, **changes: Any) -> RewardChoice:
     return RewardChoice(
-        judge=JudgeChoice((Speaker.of(model, Sampling(0.0)),), TESTBED, TONE, **changes)
+        judge=JudgeChoice((RoleModel.of(model, Sampling(0.0)),), TESTBED, TONE, **changes)
     )
 
 
@@ -186,10 +185,10 @@ def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path)
             return (math.log(0.5), math.log(0.5))
         return [-100.0] * (len(options) - 1) + [0.0]
 
-    judges = (Speaker.of(ScriptedModel(choices=choose), Sampling(0.0)),)
+    judges = (RoleModel.of(ScriptedModel(choices=choose), Sampling(0.0)),)
     rewards = RewardChoice(
         judge=JudgeChoice(judges, TESTBED, TONE),
-        score=ScoreChoice(judges, TESTBED, ScorePlan(tags=("tone",)), weight=0.25),
+        score=ScoreChoice(judges, TESTBED, ScoreSettings(tags=("tone",)), weight=0.25),
     )
     logged = last_logged(trained(tiny, tmp_path, rewards))
     assert logged["rewards/score/mean"] == pytest.approx(1)
@@ -199,6 +198,6 @@ def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path)
 def test_no_reward_and_drawn_principles_apart_are_refused():
     with pytest.raises(TrainingError, match="No reward is named"):
         RewardChoice().check()
-    drawn = JudgeChoice((), TESTBED, JudgePlan(n_principles=1), apart=True)
+    drawn = JudgeChoice((), TESTBED, JudgeSettings(principles=1), apart=True)
     with pytest.raises(TrainingError, match="a drawn principle has none"):
         RewardChoice(judge=drawn).check()

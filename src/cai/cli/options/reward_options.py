@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cai.cli.options.judge_options import principles_option
+from cai.cli.options.judge_options import open_judges
 from cai.cli.options.run_options import with_options
+from cai.cli.options.settings_options import setting_option, with_settings
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps, load_prices
 from cai.errors import UsageError
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.roles import Speaker
-from cai.models.base import Sampling
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ScoreKind, ScoreSettings
 from cai.models.registry import open_model
 from cai.training.rewards.spec import weighted
 
@@ -50,8 +49,6 @@ _OPTIONS = [
     ),
     click.option("--score", "scorers", multiple=True, help="Scores each completion alone."),
     click.option("-c", "--constitution", help="Of judges: a shipped name or a YAML file."),
-    click.option("--tag", "tags", multiple=True, help="Only principles with this tag."),
-    principles_option,
     click.option(
         "--apart", is_flag=True, help="Each principle is a reward of its own, logged by its name."
     ),
@@ -61,7 +58,6 @@ _OPTIONS = [
         help="How many others each completion meets.  [default: all of its group]",
     ),
     click.option("--reference", help="Completions meet the answer of this model, not one another."),
-    click.option("--rationale", "has_rationale", is_flag=True, help="Judges assess first."),
     click.option("--judge-weight", type=float, default=1.0, show_default=True),
     click.option("--score-weight", type=float, default=1.0, show_default=True),
     click.option(
@@ -95,12 +91,11 @@ class RewardOptions:
     judges: tuple[str, ...]
     scorers: tuple[str, ...]
     constitution: str | None
-    tags: tuple[str, ...]
-    n_principles: int | None
+    settings: JudgeSettings
+    kind: ScoreKind
     apart: bool
     opponents: int | None
     reference: str | None
-    has_rationale: bool
     judge_weight: float
     score_weight: float
     length_penalty: float
@@ -141,22 +136,22 @@ class RewardOptions:
         constitution = load_constitution(self.constitution) if self.constitution else None
         judge = score = None
         if constitution is not None and self.judges:
-            plan = JudgePlan(self.tags, self.n_principles, self.has_rationale)
-            reference = None if self.reference is None else Speaker.of(open_model(self.reference))
+            reference = None if self.reference is None else RoleModel.of(open_model(self.reference))
             judge = JudgeChoice(
-                _speakers(self.judges),
+                open_judges(self.judges, self.settings),
                 constitution,
-                plan,
+                self.settings,
                 GroupPlan(self.opponents),
                 self.judge_weight,
                 self.apart,
                 reference,
             )
         if constitution is not None and self.scorers:
+            scoring = ScoreSettings.from_settings(self.settings, kind=self.kind)
             score = ScoreChoice(
-                _speakers(self.scorers),
+                open_judges(self.scorers, scoring),
                 constitution,
-                ScorePlan(tags=self.tags),
+                scoring,
                 self.score_weight,
                 self.apart,
             )
@@ -177,7 +172,9 @@ class RewardOptions:
 
         spec, number = weighted(named)
         ids = self.read_principles
-        chosen = statements_of(constitution, ids, self.tags) if constitution and ids else ()
+        chosen = (
+            statements_of(constitution, ids, self.settings.tags) if constitution and ids else ()
+        )
         return TrainedChoice(spec, number, chosen)
 
 
@@ -190,8 +187,5 @@ def rewarded(command: Command) -> Command:
         rewards = RewardOptions(**{name: options.pop(name) for name in names})
         return command(rewards=rewards, **options)
 
-    return with_options(gathered, _OPTIONS)
-
-
-def _speakers(specs: tuple[str, ...]) -> tuple[Speaker, ...]:
-    return tuple(Speaker.of(open_model(spec), Sampling(temperature=0.0)) for spec in specs)
+    judged = with_settings(JudgeSettings)(setting_option(ScoreSettings, "kind")(gathered))
+    return with_options(judged, _OPTIONS)

@@ -17,9 +17,9 @@ from cai.evaluation.judge.label_metrics import Figures, Series, Tempering
 from cai.evaluation.judge.position_bias import Negations, negations_of
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.evaluation.stats.calibration import Bin
-from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.ranking import Contest, Judged
 from cai.methods.judging.verdict import Group, Judgement, Label, Verdict, by_order, verdict_of
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 
 MOST_VALUES = 100
@@ -127,13 +127,13 @@ NO_TOKENS = Usage()
 
 def agreement(
     judged: Iterable[Judged],
-    plan: JudgePlan = JudgePlan(),
+    settings: JudgeSettings = JudgeSettings(),
     *,
     prices: Prices = NO_PRICES,
     n_failed: int = 0,
     seed: int = 0,
 ) -> AgreementReport:
-    """The report over all labelled pairs, read once; `plan` is the one they were judged by.
+    """The report over all labelled pairs, read once; `settings` are those they were judged by.
 
     Of a group of several responses the label is about the first two, and so is what is read.
     `n_failed` is how many groups more were to be judged and have no verdict at all.
@@ -141,7 +141,7 @@ def agreement(
     Raises:
         EvaluationError: No pair has a label.
     """
-    tally = _Tally(plan)
+    tally = _Tally(settings)
     for each in judged:
         tally.add(each)
     if not len(tally.overall):
@@ -174,7 +174,7 @@ class _Tags:
 
 @dataclass(slots=True)
 class _Tally:
-    plan: JudgePlan
+    settings: JudgeSettings
     overall: Series = field(default_factory=Series)
     one_order: Series = field(default_factory=Series)
     by_length: Series = field(default_factory=Series)
@@ -202,7 +202,7 @@ class _Tally:
         self.overall.add(unit, label, verdict.outcome, verdict.p_a)
         self.usage += verdict.usage
         self.negations += negations_of(verdict.judgements)
-        first = _one_order(verdict, self.plan)
+        first = _one_order(verdict, self.settings)
         self.one_order.add(unit, label, first.outcome, first.p_a)
         longer = _longer(group)
         self.by_length.add(unit, label, longer, {"a": 1.0, "b": 0.0, "tie": 0.5}[longer])
@@ -217,7 +217,7 @@ class _Tally:
         parts: Mapping[str, Sequence[Judgement]],
     ) -> None:
         for name, part in parts.items():
-            found = verdict_of(part, self.plan.tie_margin)
+            found = verdict_of(part, self.settings.tie_margin)
             series.setdefault(name, Series()).add(unit, label, found.outcome, found.p_a)
 
     def report(self, prices: Prices, n_failed: int, seed: int) -> AgreementReport:
@@ -255,17 +255,17 @@ def _first_two(judged: Judged) -> Contest | None:
     return next((each for each in judged.contests if (each.first, each.second) == (0, 1)), None)
 
 
-def _one_order(verdict: Verdict, plan: JudgePlan) -> Verdict:
+def _one_order(verdict: Verdict, settings: JudgeSettings) -> Verdict:
     """The verdict as it would be had only the first order been asked."""
     if not verdict.judgements:
         return verdict
-    return verdict_of([_there(each, plan) for each in verdict.judgements], plan.tie_margin)
+    return verdict_of([_there(each, settings) for each in verdict.judgements], settings.tie_margin)
 
 
-def _there(judgement: Judgement, plan: JudgePlan) -> Judgement:
+def _there(judgement: Judgement, settings: JudgeSettings) -> Judgement:
     there = judgement.there
-    clamp = plan.clamp if plan.has_rationale else None
-    outcome, p_a = by_order(there, there, clamp=clamp, tie_margin=plan.tie_margin)
+    clamp = settings.clamp if settings.rationale else None
+    outcome, p_a = by_order(there, there, clamp=clamp, tie_margin=settings.tie_margin)
     return replace(judgement, back=there, outcome=outcome, p_a=p_a)
 
 

@@ -17,7 +17,7 @@ from cai.evaluation.judge.self_preference import Ownership, OwnershipTally, Rela
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.ranking import Contest, Judged
 from cai.methods.judging.verdict import UNREADABLE, Outcome
-from cai.runs.config import JudgeRecipe
+from cai.runs.config import JudgeRunConfig
 
 LOW_MASS = 0.5
 
@@ -80,7 +80,7 @@ class AuditReport:
 
 
 def audit(
-    judged: Iterable[Judged], recipe: JudgeRecipe, *, n_failed: int = 0, seed: int = 0
+    judged: Iterable[Judged], recipe: JudgeRunConfig, *, n_failed: int = 0, seed: int = 0
 ) -> AuditReport:
     """The report over all contests, read once; `recipe` is the one they were judged by.
 
@@ -115,9 +115,9 @@ class _Tally:
     n_low_mass: int = 0
 
     @classmethod
-    def of(cls, recipe: JudgeRecipe) -> "_Tally":
+    def of(cls, recipe: JudgeRunConfig) -> "_Tally":
         judges = tuple(dict.fromkeys(each.model for each in recipe.judges))
-        margin = recipe.plan.tie_margin
+        margin = recipe.settings.tie_margin
         return cls(judges, OwnershipTally(judges, margin), PrincipleTally(margin))
 
     def add(self, judged: Judged) -> None:

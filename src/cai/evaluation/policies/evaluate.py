@@ -43,15 +43,16 @@ from cai.evaluation.policies.policies import Entrant, Named, check_named, open_e
 from cai.evaluation.policies.responses import Gathering, Prompts
 from cai.evaluation.policies.results import FILE, Evaluation, Findings
 from cai.evaluation.results_file import keep
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.roles import Speaker
+from cai.methods.judging.pairwise import check_judging
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Model, Sampling
 from cai.runs.config import (
-    JudgeRecipe,
-    ScoreRecipe,
+    JudgeRunConfig,
+    ScoreRunConfig,
     described_constitution,
-    described_speaker,
-    read_recipe,
+    described_role,
+    read_run_config,
 )
 from cai.runs.inputs import PromptSource
 from cai.runs.judge import JudgeJob
@@ -70,14 +71,14 @@ def is_same_request(folder: Path, job: JudgeJob | ScoreJob) -> bool:
     if not is_run(str(folder)):
         return False
     with RunFolder.existing(folder) as run:
-        recipe = read_recipe(run)
-    if not isinstance(recipe, JudgeRecipe | ScoreRecipe):
+        recipe = read_run_config(run)
+    if not isinstance(recipe, JudgeRunConfig | ScoreRunConfig):
         return False
-    asked = [described_speaker(each).model_dump() for each in job.judges]
+    asked = [described_role(each).model_dump() for each in job.judges]
     return (
         recipe.constitution == described_constitution(job.constitution)
         and [each.model_dump(exclude={"reads_logprobs"}) for each in recipe.judges] == asked
-        and recipe.plan == job.plan
+        and recipe.settings == job.settings.without_role_fields()
         and recipe.seed == job.seed
     )
 
@@ -147,11 +148,11 @@ async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
     return adherence_of(steps.answers, folders)
 
 
-Policy: TypeAlias = str | Path | Model | Speaker
+Policy: TypeAlias = str | Path | Model | RoleModel
 """A model or its spec; the folder of a model or of a run; a file of responses."""
 
 Asked: TypeAlias = str | Path | PromptSource
-Judges: TypeAlias = Model | Speaker | Sequence[Model | Speaker]
+Judges: TypeAlias = Model | RoleModel | Sequence[Model | RoleModel]
 
 
 def evaluate(
@@ -162,7 +163,7 @@ def evaluate(
     judge: Judges | None = None,
     constitution: Constitution | None = None,
     plan: EvaluationPlan = EvaluationPlan(),
-    judging: JudgePlan = JudgePlan(),
+    judging: JudgeSettings = JudgeSettings(),
     sampling: Sampling = Sampling(),
     pace: Pace = Pace(),
     is_quiet: bool = False,
@@ -192,16 +193,18 @@ def evaluate(
 
 
 def _judging(
-    judge: Judges | None, constitution: Constitution | None, plan: JudgePlan
+    judge: Judges | None, constitution: Constitution | None, settings: JudgeSettings
 ) -> Judging | None:
     if judge is None and constitution is None:
         return None
     if judge is None or constitution is None:
         raise UsageError("A judge judges by a constitution: give both, or leave both out.")
-    plan.check((), constitution)
+    check_judging(settings, constitution)
     several = judge if isinstance(judge, Sequence) else [judge]
-    judges = tuple(_speaker(each, Sampling(temperature=0.0)) for each in several)
-    return Judging(judges, constitution, plan)
+    judges = tuple(
+        each if isinstance(each, RoleModel) else settings.role_model(each) for each in several
+    )
+    return Judging(judges, constitution, settings)
 
 
 def _entrants(policies: Mapping[str, Policy], sampling: Sampling) -> tuple[Entrant, ...]:
@@ -223,8 +226,8 @@ def _entrants(policies: Mapping[str, Policy], sampling: Sampling) -> tuple[Entra
     return tuple(entrant(name, each) for name, each in policies.items())
 
 
-def _speaker(model: Model | Speaker, sampling: Sampling) -> Speaker:
-    return model if isinstance(model, Speaker) else Speaker.of(model, sampling)
+def _speaker(model: Model | RoleModel, sampling: Sampling) -> RoleModel:
+    return model if isinstance(model, RoleModel) else RoleModel.of(model, sampling)
 
 
 def _prompts(prompts: Asked | Mapping[str, Asked] | None) -> tuple[Prompts, ...]:

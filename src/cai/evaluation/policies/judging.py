@@ -31,8 +31,9 @@ from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate, win_rates
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate, unit_of
 from cai.evaluation.stats.sequential import SequentialTest, bonferroni
-from cai.methods.judging.pointwise import Scored, ScorePlan
+from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.verdict import Candidate, Verdict
+from cai.methods.settings import ScoreSettings
 from cai.runs.config import described_source
 from cai.runs.inputs import Answer, ResponseSummary
 from cai.runs.judge import JudgeJob, run_judging
@@ -161,8 +162,7 @@ class Steps:
             contests,
             judging.constitution,
             judging.judges,
-            judging.plan,
-            verdicts=judging.verdicts,
+            judging.settings,
             seed=self.plan.seed,
         )
 
@@ -176,8 +176,7 @@ class Steps:
                     Checked(self.answers),
                     constitution,
                     judging.judges,
-                    ScorePlan("check"),
-                    judging.verdicts,
+                    ScoreSettings.from_settings(judging.settings, kind="check", tags=()),
                     seed,
                 ),
             )

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from cai.constitution.schema import Constitution
 from cai.errors import UsageError
 from cai.evaluation.policies.matchups import Meeting
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.roles import Speaker
-from cai.runs.judge import Verdicts
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
     """Who judges by what, and how; several judges are a jury."""
 
-    judges: tuple[Speaker, ...]
+    judges: tuple[RoleModel, ...]
     constitution: Constitution
-    plan: JudgePlan = JudgePlan()
-    verdicts: Verdicts = "auto"
+    settings: JudgeSettings = JudgeSettings()
 
 
 @dataclass(frozen=True, slots=True)

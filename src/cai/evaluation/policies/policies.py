@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cai.errors import UsageError
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.registry import open_model, parse_spec
 from cai.runs.records import is_run
@@ -26,7 +26,7 @@ class Entrant:
 
     name: str
     source: str
-    speaker: Speaker | None = None
+    speaker: RoleModel | None = None
 
     @property
     def folder(self) -> str:
@@ -115,8 +115,10 @@ def open_entrants(
         if model is None:
             return Entrant(each.name, each.source)
         if templates is None:
-            return Entrant(each.name, each.source, Speaker.of(model, sampling))
-        return Entrant(each.name, each.source, Speaker(model, load_templates(templates), sampling))
+            return Entrant(each.name, each.source, RoleModel.of(model, sampling))
+        return Entrant(
+            each.name, each.source, RoleModel(model, load_templates(templates), sampling)
+        )
 
     return tuple(map(entrant, named))
 

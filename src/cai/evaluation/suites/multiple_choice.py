@@ -37,10 +37,11 @@ from cai.methods.judging.multiple_choice import (
     choice_turns,
 )
 from cai.methods.judging.pairwise import Judge
-from cai.methods.roles import Speaker
-from cai.runs.config import ChoiceRecipe, Source, described_judge, described_source
+from cai.methods.roles import RoleModel
+from cai.methods.settings import VerdictSource
+from cai.runs.config import ChoiceRunConfig, Source, described_judge, described_source
 from cai.runs.job import Job, Through, error_of, opened, run_job
-from cai.runs.judge import Trial, Verdicts, asked_through, read_judges
+from cai.runs.judges import asked_through, probe_judge
 from cai.runs.shared_budget import Accounts
 from cai.types import content_hash, derive_seed, user_prompt
 
@@ -126,8 +127,8 @@ class ChoiceJob:
 
     suite: SuiteFile
     questions: tuple[Question, ...]
-    policy: Speaker
-    verdicts: Verdicts = "auto"
+    policy: RoleModel
+    verdicts: VerdictSource = "auto"
     seed: int = 0
 
     def items(self) -> Iterator[tuple[str, Question]]:
@@ -146,9 +147,17 @@ async def run_choices(folder: Path, job: ChoiceJob, accounts: Accounts, console:
     """
     kept: list[Answers] = []
     async with opened([job.policy.model]):
-        [policy] = await read_judges([job.policy], job.verdicts, _trial(job), console)
+        first = job.questions[0]
+        order = first.orders[0]
+        policy = await probe_judge(
+            job.policy,
+            job.verdicts,
+            lambda templates: (choice_turns(templates, first, order), first.answers(order)),
+            IN_WORDS,
+            console,
+        )
         run = Job(
-            recipe=ChoiceRecipe(
+            config=ChoiceRunConfig(
                 source=_described(job.suite, job.questions),
                 policy=described_judge(policy),
                 seed=job.seed,
@@ -168,15 +177,6 @@ async def run_choices(folder: Path, job: ChoiceJob, accounts: Accounts, console:
     answers = sorted(kept, key=lambda each: places[each.question.prompt.id])
     return choice_figures(
         job.suite.kind, answers, outcome.counts.failed, reads_logprobs=policy.reads_logprobs
-    )
-
-
-def _trial(job: ChoiceJob) -> Trial:
-    first = job.questions[0]
-    order = first.orders[0]
-    return Trial(
-        lambda policy: (choice_turns(policy.templates, first, order), first.answers(order)),
-        IN_WORDS,
     )
 
 

@@ -30,12 +30,12 @@ from cai.errors import EvaluationError
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
 from cai.evaluation.suites.shares import FAILED, Shares
-from cai.methods.judging.pointwise import Scored, ScoreKind, ScorePlan
+from cai.methods.judging.pointwise import Scored
 from cai.methods.revision_flags import is_evasive, is_refusal
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
+from cai.methods.settings import ScoreKind, ScoreSettings
 from cai.runs.inputs import PromptSource, ResponseSource
-from cai.runs.judge import Verdicts
 from cai.runs.options import WHOLE, Pace
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
@@ -121,19 +121,18 @@ class SuiteJudging:
     """Who judges the responses to open prompts, and by which principles.
 
     They mark answers of MT-Bench from 1 to 10, and say of others whether each principle is kept,
-    whatever kind of score the plan names.
+    whatever kind of score the settings name.
     """
 
     constitution: Constitution
-    judges: tuple[Speaker, ...]
-    plan: ScorePlan = ScorePlan()
-    verdicts: Verdicts = "auto"
+    judges: tuple[RoleModel, ...]
+    settings: ScoreSettings = ScoreSettings()
 
     def job(self, folder: Path, kind: ScoreKind, seed: int) -> ScoreJob:
         """The scoring of the responses in that folder."""
-        plan = replace(self.plan, kind=kind)
+        settings = ScoreSettings.from_settings(self.settings, kind=kind)
         source = ResponseSource((str(folder),))
-        return ScoreJob(source, self.constitution, self.judges, plan, self.verdicts, seed)
+        return ScoreJob(source, self.constitution, self.judges, settings, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class OpenJob:
 
     suite: SuiteFile
     prompts: Mapping[str, OpenPrompt]
-    policy: Speaker
+    policy: RoleModel
     judging: SuiteJudging | None = None
     seed: int = 0
 

@@ -33,8 +33,9 @@ from cai.evaluation.suites.open_ended import (
 )
 from cai.evaluation.suites.shares import Shares
 from cai.methods.judging.multiple_choice import Question
-from cai.methods.roles import Speaker
-from cai.runs.judge import Verdicts, warn
+from cai.methods.roles import RoleModel
+from cai.methods.settings import VerdictSource
+from cai.runs.judges import warn
 from cai.runs.shared_budget import Accounts
 from cai.types import content_hash
 
@@ -48,7 +49,7 @@ class NamedPolicy:
     """A policy under the name by which its figures are told."""
 
     name: str
-    speaker: Speaker
+    speaker: RoleModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class SuitePlan:
     """
 
     judging: SuiteJudging | None = None
-    verdicts: Verdicts = "auto"
+    verdicts: VerdictSource = "auto"
     seed: int = 0
 
 

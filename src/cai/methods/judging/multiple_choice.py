@@ -219,12 +219,12 @@ async def answer(policy: Judge, question: Question, seed: int) -> Answers:
 
 
 async def _reply(policy: Judge, question: Question, order: tuple[int, ...], seed: int) -> Reply:
-    turns = choice_turns(policy.speaker.templates, question, order)
+    turns = choice_turns(policy.role.templates, question, order)
     answers = question.answers(order)
     try:
         if policy.reads_logprobs:
             return await _chosen(policy, turns, answers, order)
-        return _read(await policy.speaker.say(turns, seed), answers, order)
+        return _read(await policy.role.complete(turns, seed), answers, order)
     except ModelUnavailable:
         raise
     except NoLogprobs as error:
@@ -236,10 +236,10 @@ async def _reply(policy: Judge, question: Question, order: tuple[int, ...], seed
 async def _chosen(
     policy: Judge, turns: Conversation, answers: Sequence[str], order: tuple[int, ...]
 ) -> Reply:
-    model = policy.speaker.model
+    model = policy.role.model
     if not isinstance(model, ChoiceModel):
         raise NoLogprobs(f"{policy.name} gives no log-probabilities. Read what it writes instead.")
-    choice = await model.choose(policy.speaker.templates.request(turns), answers)
+    choice = await model.choose(policy.role.templates.request(turns), answers)
     shares = [math.exp(value) for value in choice.logprobs]
     if not all(0 <= share <= 1 + 1e-6 for share in shares):
         raise ModelError(f"{policy.name} gives {choice.logprobs} as log-probabilities.")

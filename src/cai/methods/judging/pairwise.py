@@ -37,7 +37,8 @@ from cai.methods.judging.verdict import (
     side,
     verdict_of,
 )
-from cai.methods.roles import Speaker, candidates, draw_principles
+from cai.methods.roles import RoleModel, candidates, draw_principles
+from cai.methods.settings import JudgeSettings
 from cai.models.base import ChoiceModel, Completion, Model, Sampling, Usage
 from cai.types import Conversation, Prompt, derive_seed, user_prompt
 
@@ -51,77 +52,57 @@ class Judge:
     """A model as judge, and how it is read.
 
     `reads_logprobs` says whether its letters are read from log-probabilities, which the model must
-    then give, or from what it writes. The speaker's sampling is for rationales and for written
-    verdicts.
+    then give, or from what it writes. The sampling of its role is for rationales and
+    for written verdicts.
     """
 
-    speaker: Speaker
+    role: RoleModel
     reads_logprobs: bool
 
     @classmethod
     def of(cls, model: Model, sampling: Sampling = Sampling(temperature=0.0)) -> "Judge":
         """The model through the shipped templates of its kind, by log-probabilities if it can."""
-        return cls(Speaker.of(model, sampling), isinstance(model, ChoiceModel))
+        return cls(RoleModel.of(model, sampling), isinstance(model, ChoiceModel))
 
     @property
     def name(self) -> str:
-        return self.speaker.model.name
+        return self.role.model.name
 
 
-@dataclass(frozen=True, slots=True)
-class JudgePlan:
-    """How a comparison is judged.
+def check_judging(
+    settings: JudgeSettings, constitution: Constitution, judges: Sequence[Judge] = ()
+) -> None:
+    """Finds out before a call whether a constitution, and these judges, fit the settings.
 
-    Principles are those that carry any of `tags` (all without tags): all of them by weight, or
-    `n_principles` drawn by weight for each comparison. `has_rationale` asks for a rationale before
-    the letter, and each order's probability is then clamped to `clamp` (None: not). `samples` is
-    the number of rationales, or of written verdicts, in each order. `with_negated` asks each
-    question reversed as well. `few_shots` are shown of the principle's own examples. Within
-    `tie_margin` of one half is a tie.
+    Raises:
+        UsageError: They do not; the message says why.
     """
-
-    tags: tuple[str, ...] = ()
-    n_principles: int | None = None
-    has_rationale: bool = False
-    clamp: tuple[float, float] | None = (0.4, 0.6)
-    samples: int = 1
-    with_negated: bool = False
-    few_shots: int = 0
-    tie_margin: float = 0.0
-
-    def check(self, judges: Sequence[Judge], constitution: Constitution) -> None:
-        """Finds out before a call whether these judges can follow the plan.
-
-        Raises:
-            UsageError: They cannot; the message says why.
-        """
-        eligible = candidates(constitution, self.tags)
-        if self.clamp is not None and not 0 <= self.clamp[0] <= 0.5 <= self.clamp[1] <= 1:
+    eligible = candidates(constitution, settings.tags)
+    clamp, has_rationale = settings.clamp, settings.rationale
+    if clamp is not None and not clamp[0] <= 0.5 <= clamp[1]:
+        raise UsageError(
+            f"The clamp is {clamp[0]:g} to {clamp[1]:g}. It must hold one half and lie within 0 "
+            "and 1, such as 0.4 to 0.6."
+        )
+    if settings.few_shots and not any(
+        usable_shots(each, has_rationale=has_rationale) for each in eligible
+    ):
+        needed = "examples with an assessment" if has_rationale else "examples"
+        raise UsageError(
+            f"Few-shots are asked for, and no principle of {constitution.name!r} has {needed}. "
+            "Write some, or ask for none."
+        )
+    if settings.samples == 1:
+        return
+    for judge in judges:
+        if judge.reads_logprobs and not has_rationale:
             raise UsageError(
-                f"The clamp is {self.clamp[0]:g} to {self.clamp[1]:g}. It must hold one half and "
-                "lie within 0 and 1, such as 0.4 to 0.6."
-            )
-        if self.few_shots and not any(
-            usable_shots(each, has_rationale=self.has_rationale) for each in eligible
-        ):
-            needed = "examples with an assessment" if self.has_rationale else "examples"
-            raise UsageError(
-                f"Few-shots are asked for, and no principle of {constitution.name!r} has {needed}. "
-                "Write some, or ask for none."
-            )
-        for judge in judges:
-            self._check_samples(judge)
-
-    def _check_samples(self, judge: Judge) -> None:
-        draws = self.has_rationale or not judge.reads_logprobs
-        if self.samples > 1 and not draws:
-            raise UsageError(
-                f"{self.samples} samples are asked for, and {judge.name} is read once, by its "
+                f"{settings.samples} samples are asked for, and {judge.name} is read once, by its "
                 "log-probabilities. Ask for a rationale too, for parsed verdicts, or for 1 sample."
             )
-        if self.samples > 1 and judge.speaker.sampling.temperature == 0:
+        if judge.role.sampling.temperature == 0:
             raise UsageError(
-                f"{self.samples} samples at temperature 0 are all the same. Set the judge's "
+                f"{settings.samples} samples at temperature 0 are all the same. Set the judge's "
                 "temperature above 0, or ask for 1 sample."
             )
 
@@ -133,7 +114,7 @@ async def judge(
     response_a: str,
     response_b: str,
     *,
-    plan: JudgePlan = JudgePlan(),
+    settings: JudgeSettings = JudgeSettings(),
     seed: int = 0,
 ) -> Verdict:
     """Which of two responses keeps the constitution better, by one model or a jury of them.
@@ -145,52 +126,54 @@ async def judge(
     judges = [each if isinstance(each, Judge) else Judge.of(each) for each in jury]
     asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
     comparison = Comparison(asked, response_a, response_b)
-    return await compare(judges, constitution, comparison, plan, seed)
+    return await compare(judges, constitution, comparison, settings, seed)
 
 
 async def compare(
     judges: Sequence[Judge],
     constitution: Constitution,
     comparison: Comparison,
-    plan: JudgePlan,
+    settings: JudgeSettings,
     seed: int,
 ) -> Verdict:
-    """The verdict of all judges under the plan's principles; every question is asked at once.
+    """The verdict of all judges under all principles; every question is asked at once.
 
     Raises:
-        UsageError: The plan does not fit judges or constitution.
+        UsageError: The settings do not fit judges or constitution.
         ModelUnavailable: A call failed in a way that may pass.
     """
-    plan.check(judges, constitution)
+    check_judging(settings, constitution, judges)
     questions = [
         question
-        for principle in _principles(constitution, plan, seed)
+        for principle in _principles(constitution, settings, seed)
         for question in questions_of(
-            principle, with_negated=plan.with_negated, few_shots=plan.few_shots
+            principle, with_negated=settings.negated, few_shots=settings.few_shots
         )
     ]
     judgements = await _all(
-        ask(each, question, comparison, plan, seed) for each in judges for question in questions
+        ask(each, question, comparison, settings, seed) for each in judges for question in questions
     )
-    return verdict_of(judgements, plan.tie_margin)
+    return verdict_of(judgements, settings.tie_margin)
 
 
-def _principles(constitution: Constitution, plan: JudgePlan, seed: int) -> tuple[Principle, ...]:
+def _principles(
+    constitution: Constitution, settings: JudgeSettings, seed: int
+) -> tuple[Principle, ...]:
     """Those of one comparison; drawn by weight, they weigh the same afterwards."""
-    if plan.n_principles is None:
-        return candidates(constitution, plan.tags)
+    if settings.principles == "all":
+        return candidates(constitution, settings.tags)
     drawn = draw_principles(
-        constitution, plan.tags, plan.n_principles, derive_seed(seed, "principles")
+        constitution, settings.tags, settings.principles, derive_seed(seed, "principles")
     )
     return tuple(each.model_copy(update={"weight": 1.0}) for each in drawn)
 
 
 async def ask(
-    judge: Judge, question: Question, comparison: Comparison, plan: JudgePlan, seed: int
+    judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
 ) -> Judgement:
     """One question in both orders. Raises ModelUnavailable."""
     there, back = await _all(
-        _read(judge, question, each, plan, derive_seed(seed, *_name(question), order))
+        _read(judge, question, each, settings, derive_seed(seed, *_name(question), order))
         for order, each in enumerate((comparison, comparison.swapped))
     )
     if question.is_negated:
@@ -200,8 +183,8 @@ async def ask(
     outcome, p_a = by_order(
         there,
         back,
-        clamp=plan.clamp if plan.has_rationale else None,
-        tie_margin=plan.tie_margin,
+        clamp=settings.clamp if settings.rationale else None,
+        tie_margin=settings.tie_margin,
         is_voted=not judge.reads_logprobs,
     )
     return Judgement(
@@ -218,12 +201,13 @@ async def ask(
 
 
 async def _read(
-    judge: Judge, question: Question, comparison: Comparison, plan: JudgePlan, seed: int
+    judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
 ) -> Reading:
     """One order: `p_a` is the probability of the letter A, whatever stands there."""
-    n = plan.samples if plan.has_rationale or not judge.reads_logprobs else 1
+    n = settings.samples if settings.rationale or not judge.reads_logprobs else 1
     samples = await _all(
-        _sample(judge, question, comparison, plan, derive_seed(seed, number)) for number in range(n)
+        _sample(judge, question, comparison, settings, derive_seed(seed, number))
+        for number in range(n)
     )
     readable = [each.p_a for each in samples if each.p_a is not None]
     whole = Reading(
@@ -244,21 +228,21 @@ async def _read(
 
 
 async def _sample(
-    judge: Judge, question: Question, comparison: Comparison, plan: JudgePlan, seed: int
+    judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
 ) -> Reading:
-    """One rationale if the plan wants it, and one letter."""
+    """One rationale if there is to be one, and one letter."""
     rationale: Completion | None = None
     said: tuple[str, ...] = ()
     try:
-        if plan.has_rationale:
-            turns = rationale_turns(judge.speaker.templates, question, comparison)
-            rationale = await judge.speaker.say(turns, derive_seed(seed, "rationale"))
+        if settings.rationale:
+            turns = rationale_turns(judge.role.templates, question, comparison)
+            rationale = await judge.role.complete(turns, derive_seed(seed, "rationale"))
             said = (rationale.text,)
         usage = rationale.usage if rationale else Usage()
         if rationale is not None and rationale.stop_reason == "filtered":
             return Reading("refused", rationales=said, reason="filtered", usage=usage)
         turns = judge_turns(
-            judge.speaker.templates, question, comparison, rationale and rationale.text
+            judge.role.templates, question, comparison, rationale and rationale.text
         )
         if judge.reads_logprobs:
             found = await _choose(judge, turns)
@@ -275,10 +259,10 @@ async def _sample(
 
 
 async def _choose(judge: Judge, turns: Conversation) -> Reading:
-    model = judge.speaker.model
+    model = judge.role.model
     if not isinstance(model, ChoiceModel):
         raise NoLogprobs(f"{judge.name} gives no log-probabilities. Read what it writes instead.")
-    choice = await model.choose(judge.speaker.templates.request(turns), LETTERS)
+    choice = await model.choose(judge.role.templates.request(turns), LETTERS)
     p_a = math.exp(choice.logprobs[0])
     if not 0 <= p_a <= 1 + 1e-6:
         raise ModelError(f"{judge.name} gives {choice.logprobs} as log-probabilities.")
@@ -286,7 +270,7 @@ async def _choose(judge: Judge, turns: Conversation) -> Reading:
 
 
 async def _vote(judge: Judge, turns: Conversation, seed: int, is_negated: bool) -> Reading:
-    answer = await judge.speaker.say(turns, seed, VERDICT_SCHEMA)
+    answer = await judge.role.complete(turns, seed, VERDICT_SCHEMA)
     vote = _read_answer(answer, is_negated)
     if vote in _SHARES:
         return Reading(vote, _SHARES[vote], answers=(answer.text,), usage=answer.usage)

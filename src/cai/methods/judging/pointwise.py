@@ -7,7 +7,7 @@ writes. A mark that cannot be read is an outcome and never a number.
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,11 +23,12 @@ from cai.methods.judging.parsing import (
 )
 from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
 from cai.methods.roles import candidates
+from cai.methods.settings import ScoreKind, ScoreSettings
 from cai.models.base import ChoiceModel, Completion, Model, Usage
+from cai.templates import TemplateSet
 from cai.types import Conversation, Prompt, derive_seed, user_prompt
 
 ScoreOutcome = Literal["scored", "unparsed", "refused", "failed"]
-ScoreKind = Literal["mark", "check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +77,18 @@ class Scored:
         return sum((each.usage for each in self.scores), Usage())
 
 
-@dataclass(frozen=True, slots=True)
-class ScorePlan:
-    """Which principles (those with any of `tags`), marks or checks, and samples of written marks.
-
-    `samples` counts only where a judge is read by what it writes.
-    """
-
-    kind: ScoreKind = "mark"
-    tags: tuple[str, ...] = ()
-    samples: int = 1
-
-
 async def score(
     model: Model,
     constitution: Constitution,
     prompt: str | Prompt,
     response: str,
     *,
-    plan: ScorePlan = ScorePlan(),
+    settings: ScoreSettings = ScoreSettings(),
     seed: int = 0,
 ) -> Scored:
-    """A response under every principle of the plan, by one model. Raises as `score_response`."""
+    """A response under every principle with the tags, by one model. Raises as `score_response`."""
     asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
-    scores = await score_response([Judge.of(model)], constitution, asked, response, plan, seed)
+    scores = await score_response([Judge.of(model)], constitution, asked, response, settings, seed)
     return Scored(asked, response, "", scores)
 
 
@@ -108,20 +97,20 @@ async def score_response(
     constitution: Constitution,
     prompt: Prompt,
     response: str,
-    plan: ScorePlan,
+    settings: ScoreSettings,
     seed: int,
 ) -> tuple[Score, ...]:
     """A score from each judge under each principle, all asked for at once.
 
     Raises:
-        UsageError: No principle has any of the plan's tags, or the samples would all be equal.
+        UsageError: No principle has any of the tags, or the samples would all be equal.
         ModelUnavailable: A call failed in a way that may pass.
     """
-    check_samples(judges, plan)
-    principles = candidates(constitution, plan.tags)
+    check_scoring(settings, constitution, judges)
+    principles = candidates(constitution, settings.tags)
     results = await asyncio.gather(
         *(
-            _score(judge, principle, prompt, response, plan, derive_seed(seed, principle.id))
+            _score(judge, principle, prompt, response, settings, derive_seed(seed, principle.id))
             for judge in judges
             for principle in principles
         ),
@@ -133,30 +122,38 @@ async def score_response(
     return tuple(result for result in results if not isinstance(result, BaseException))
 
 
-def check_samples(judges: Sequence[Judge], plan: ScorePlan) -> None:
-    """Finds out before a call whether samples of written answers can differ.
+def check_scoring(
+    settings: ScoreSettings, constitution: Constitution, judges: Sequence[Judge] = ()
+) -> None:
+    """Finds out before a call whether a constitution, and these judges, fit the settings.
 
     Raises:
-        UsageError: They would all be equal.
+        UsageError: No principle has any of the tags, or samples would all be equal.
     """
+    candidates(constitution, settings.tags)
     for judge in judges:
-        if plan.samples > 1 and not judge.reads_logprobs and not judge.speaker.sampling.temperature:
+        is_drawn = not judge.reads_logprobs and settings.samples > 1
+        if is_drawn and judge.role.sampling.temperature == 0:
             raise UsageError(
-                f"{plan.samples} samples at temperature 0 are all the same. Set the judge's "
+                f"{settings.samples} samples at temperature 0 are all the same. Set the judge's "
                 "temperature above 0, or ask for 1 sample."
             )
 
 
 async def _score(
-    judge: Judge, principle: Principle, prompt: Prompt, response: str, plan: ScorePlan, seed: int
+    judge: Judge,
+    principle: Principle,
+    prompt: Prompt,
+    response: str,
+    settings: ScoreSettings,
+    seed: int,
 ) -> Score:
-    turns_of = score_turns if plan.kind == "mark" else check_turns
-    turns = turns_of(judge.speaker.templates, principle, prompt, response)
-    blank = Score(plan.kind, judge.name, principle.id, principle.weight, "failed")
+    turns = scoring_turns(settings.kind)(judge.role.templates, principle, prompt, response)
+    blank = Score(settings.kind, judge.name, principle.id, principle.weight, "failed")
     try:
         if judge.reads_logprobs:
             return await _chosen(judge, turns, blank)
-        return await _written(judge, turns, blank, plan.samples, seed)
+        return await _written(judge, turns, blank, settings.samples, seed)
     except ModelUnavailable:
         raise
     except ModelError as error:
@@ -166,11 +163,11 @@ async def _score(
 
 
 async def _chosen(judge: Judge, turns: Conversation, blank: Score) -> Score:
-    model = judge.speaker.model
+    model = judge.role.model
     if not isinstance(model, ChoiceModel):
         raise NoLogprobs(f"{judge.name} gives no log-probabilities. Read what it writes instead.")
-    options = _options(blank.kind)
-    choice = await model.choose(judge.speaker.templates.request(turns), options)
+    options = score_options(blank.kind)
+    choice = await model.choose(judge.role.templates.request(turns), options)
     shares = tuple(math.exp(value) for value in choice.logprobs)
     if not all(0 <= share <= 1 + 1e-6 for share in shares):
         raise ModelError(f"{judge.name} gives {choice.logprobs} as log-probabilities.")
@@ -182,7 +179,7 @@ async def _written(
 ) -> Score:
     schema = MARK_SCHEMA if blank.kind == "mark" else YES_NO_SCHEMA
     results = await asyncio.gather(
-        *(judge.speaker.say(turns, derive_seed(seed, n), schema) for n in range(samples)),
+        *(judge.role.complete(turns, derive_seed(seed, n), schema) for n in range(samples)),
         return_exceptions=True,
     )
     answers: list[Completion] = []
@@ -199,7 +196,7 @@ async def _written(
         )
         outcome: ScoreOutcome = "refused" if is_refused else "unparsed"
         return replace(blank, outcome=outcome, answers=texts, usage=usage)
-    shares = tuple(read.count(index) / len(read) for index in range(len(_options(blank.kind))))
+    shares = tuple(read.count(index) / len(read) for index in range(len(score_options(blank.kind))))
     return _scored(blank, shares, answers=texts, usage=usage)
 
 
@@ -214,8 +211,16 @@ def _index(kind: ScoreKind, answer: Completion) -> int | None:
     return None if passes is None else int(not passes)
 
 
-def _options(kind: ScoreKind) -> tuple[str, ...]:
+def score_options(kind: ScoreKind) -> tuple[str, ...]:
+    """The options of an answer, the best mark last and "Yes" first."""
     return MARKS if kind == "mark" else YES_NO
+
+
+def scoring_turns(
+    kind: ScoreKind,
+) -> Callable[[TemplateSet, Principle, Prompt, str], Conversation]:
+    """Makes the request for a score of that kind: of templates, principle, prompt, response."""
+    return score_turns if kind == "mark" else check_turns
 
 
 def _scored(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cai.constitution.schema import Constitution, Expectation, Principle
-from cai.methods.judging.pairwise import Judge, JudgePlan, compare
+from cai.methods.judging.pairwise import Judge, compare
 from cai.methods.judging.verdict import Comparison, Verdict
+from cai.methods.settings import JudgeSettings
 from cai.types import derive_seed, user_prompt
 
 Result = Literal["passed", "failed", "unreadable"]
@@ -52,7 +53,7 @@ async def run_test(
     judges: Sequence[Judge],
     constitution: Constitution,
     test: PrincipleTest,
-    plan: JudgePlan,
+    settings: JudgeSettings,
     seed: int,
 ) -> Tested:
     """The test judged under its own principle alone, whatever the principle's weight.
@@ -65,4 +66,4 @@ async def run_test(
     asked = test.expectation
     comparison = Comparison(user_prompt(asked.prompt), asked.better, asked.worse)
     of_test = derive_seed(seed, test.principle.id, test.number)
-    return Tested(test, await compare(judges, narrowed, comparison, plan, of_test))
+    return Tested(test, await compare(judges, narrowed, comparison, settings, of_test))

@@ -15,8 +15,9 @@ from itertools import pairwise
 from typing import Literal
 
 from cai.constitution.schema import Constitution
-from cai.methods.judging.pairwise import Judge, JudgePlan, compare
+from cai.methods.judging.pairwise import Judge, compare
 from cai.methods.judging.verdict import Group, Verdict
+from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.types import derive_seed
 
@@ -60,35 +61,35 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """The judges with their constitution and plan: all that a comparison is put before."""
+class JudgePanel:
+    """Judges with their constitution and settings: all that decides the verdict of a comparison."""
 
     judges: tuple[Judge, ...]
     constitution: Constitution
-    plan: JudgePlan = JudgePlan()
+    settings: JudgeSettings = JudgeSettings()
 
     async def compare(self, group: Group, first: int, second: int, seed: int) -> Contest:
         """Raises as `cai.methods.judging.pairwise.compare`."""
         of_pair = derive_seed(seed, group.prompt.id, first, second)
         comparison = group.comparison(first, second)
-        verdict = await compare(self.judges, self.constitution, comparison, self.plan, of_pair)
+        verdict = await compare(self.judges, self.constitution, comparison, self.settings, of_pair)
         return Contest(first, second, verdict)
 
 
-async def judge_group(bench: Bench, group: Group, pairing: Pairing, seed: int) -> Judged:
+async def judge_group(panel: JudgePanel, group: Group, pairing: Pairing, seed: int) -> Judged:
     """All contests that the pairing asks for; those that do not wait for each other run together.
 
     Raises:
-        UsageError: The plan does not fit judges or constitution.
+        UsageError: The settings do not fit judges or constitution.
         ModelUnavailable: A call failed in a way that may pass.
     """
     n = len(group.candidates)
     if pairing == "all" or n == 2:
-        contests = await _contests(bench, group, _all_pairs(n), seed)
+        contests = await _contests(panel, group, _all_pairs(n), seed)
     elif pairing == "swiss":
-        contests = await _swiss(bench, group, seed)
+        contests = await _swiss(panel, group, seed)
     else:
-        contests = await _best_worst(bench, group, seed)
+        contests = await _best_worst(panel, group, seed)
     return Judged(group, tuple(contests), strengths(n, contests))
 
 
@@ -123,10 +124,10 @@ def _all_pairs(n: int) -> list[tuple[int, int]]:
 
 
 async def _contests(
-    bench: Bench, group: Group, pairs: Sequence[tuple[int, int]], seed: int
+    panel: JudgePanel, group: Group, pairs: Sequence[tuple[int, int]], seed: int
 ) -> list[Contest]:
     results = await asyncio.gather(
-        *(bench.compare(group, first, second, seed) for first, second in pairs),
+        *(panel.compare(group, first, second, seed) for first, second in pairs),
         return_exceptions=True,
     )
     for result in results:
@@ -135,7 +136,7 @@ async def _contests(
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def _swiss(bench: Bench, group: Group, seed: int) -> list[Contest]:
+async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[Contest]:
     """⌈log2 n⌉ rounds; in each, neighbours in the standing meet who have not met.
 
     Neighbours of whom no chain of contests tells anything then meet too, as after many ties.
@@ -144,9 +145,9 @@ async def _swiss(bench: Bench, group: Group, seed: int) -> list[Contest]:
     contests: list[Contest] = []
     for _ in range(max(1, math.ceil(math.log2(n)))):
         pairs = _neighbours(_standing(n, contests), contests)
-        contests += await _contests(bench, group, pairs, seed)
+        contests += await _contests(panel, group, pairs, seed)
     bridges = _bridges(_standing(n, contests), contests)
-    return contests + await _contests(bench, group, bridges, seed)
+    return contests + await _contests(panel, group, bridges, seed)
 
 
 def _standing(n: int, contests: Sequence[Contest]) -> list[int]:
@@ -195,28 +196,28 @@ def _bridges(standing: Sequence[int], contests: Sequence[Contest]) -> list[tuple
     return [(min(pair), max(pair)) for pair in pairwise(standing) if join(*pair)]
 
 
-async def _best_worst(bench: Bench, group: Group, seed: int) -> list[Contest]:
+async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[Contest]:
     """A knock-out; the losers of its first round, and who sat it out, play one for the worst."""
     everyone = list(range(len(group.candidates)))
     pairs = list(zip(everyone[::2], everyone[1::2], strict=False))
-    contests = await _contests(bench, group, pairs, seed)
+    contests = await _contests(panel, group, pairs, seed)
     sat_out = everyone[2 * len(pairs) :]
     winners = [_winner(each) for each in contests] + sat_out
     losers = [_loser(each) for each in contests] + sat_out
     best, worst = await asyncio.gather(
-        _knock_out(bench, group, winners, seed, is_for_best=True),
-        _knock_out(bench, group, losers, seed, is_for_best=False),
+        _knock_out(panel, group, winners, seed, is_for_best=True),
+        _knock_out(panel, group, losers, seed, is_for_best=False),
     )
     return [*contests, *best, *worst]
 
 
 async def _knock_out(
-    bench: Bench, group: Group, left: list[int], seed: int, *, is_for_best: bool
+    panel: JudgePanel, group: Group, left: list[int], seed: int, *, is_for_best: bool
 ) -> list[Contest]:
     contests: list[Contest] = []
     while len(left) > 1:
         pairs = [(min(pair), max(pair)) for pair in zip(left[::2], left[1::2], strict=False)]
-        latest = await _contests(bench, group, pairs, seed)
+        latest = await _contests(panel, group, pairs, seed)
         contests += latest
         goes_on = [_winner(each) if is_for_best else _loser(each) for each in latest]
         left = goes_on + left[2 * len(pairs) :]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cai.constitution.schema import Principle
 from cai.engine.run_files import JsonValue
-from cai.methods.roles import Speaker, candidates
+from cai.methods.roles import RoleModel, candidates
 from cai.runs.config import REWARD
 from cai.training.reward_model.model import RewardModel
 from cai.training.rewards.functions import TrainedReward, columns_of, score_rewards, win_rewards
@@ -85,14 +85,14 @@ def _add_judged(
         return
     reference = asked.reference
     judge = GroupJudge(
-        [room.judge(each) for each in asked.judges],
+        room.prepare(asked.judges, asked.constitution, asked.settings),
         asked.constitution,
-        asked.plan,
+        asked.settings,
         asked.group,
         None if reference is None else _through(room, reference, "reference"),
         choice.seed,
     )
-    principles = candidates(asked.constitution, asked.plan.tags) if asked.apart else ()
+    principles = candidates(asked.constitution, asked.settings.tags) if asked.apart else ()
     functions += win_rewards(room, judge, [each.id for each in principles])
     weights += _weights(asked.weight, principles)
 
@@ -103,9 +103,9 @@ def _add_scored(
     asked = choice.score
     if asked is None:
         return
-    judges = [room.judge(each) for each in asked.judges]
-    judge = DirectJudge(judges, asked.constitution, asked.plan, choice.seed)
-    principles = candidates(asked.constitution, asked.plan.tags) if asked.apart else ()
+    judges = room.prepare(asked.judges, asked.constitution, asked.settings)
+    judge = DirectJudge(judges, asked.constitution, asked.settings, choice.seed)
+    principles = candidates(asked.constitution, asked.settings.tags) if asked.apart else ()
     functions += score_rewards(room, judge, [each.id for each in principles])
     weights += _weights(asked.weight, principles)
 
@@ -118,5 +118,5 @@ def _weights(whole: float, principles: Sequence[Principle]) -> list[float]:
     return [whole * each.weight / total for each in principles]
 
 
-def _through(room: AskingRoom, speaker: Speaker, role: str) -> Speaker:
-    return Speaker(room.through(speaker.model, role), speaker.templates, speaker.sampling)
+def _through(room: AskingRoom, speaker: RoleModel, role: str) -> RoleModel:
+    return RoleModel(room.through(speaker.model, role), speaker.templates, speaker.sampling)

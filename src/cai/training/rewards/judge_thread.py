@@ -14,14 +14,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from rich.console import Console
+
+from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps, Ledger, PriceList
 from cai.engine.engine import Engine, Scheduling, new_event_loop
 from cai.engine.run_files import JsonValue
 from cai.engine.run_folder import RunFolder
 from cai.methods.judging.pairwise import Judge
-from cai.methods.roles import Speaker
-from cai.models.base import ChoiceModel, Model
+from cai.methods.roles import RoleModel
+from cai.methods.settings import JudgeSettings, ScoreSettings
+from cai.models.base import Model
 from cai.runs.job import opened
+from cai.runs.judges import asked_through, prepare_judges
+from cai.training.environment import is_main_process
 
 T = TypeVar("T")
 
@@ -73,11 +79,20 @@ class AskingRoom:
         """The model in that role, asked as a run asks: to be awaited inside the room only."""
         return self.engine.through(model, role)
 
-    def judge(self, speaker: Speaker) -> Judge:
-        """The judge asked as a run asks, read by its log-probabilities where it has them."""
-        model = self.through(speaker.model, "judge")
-        asked = Speaker(model, speaker.templates, speaker.sampling)
-        return Judge(asked, isinstance(model, ChoiceModel))
+    def prepare(
+        self,
+        roles: Sequence[RoleModel],
+        constitution: Constitution,
+        settings: JudgeSettings | ScoreSettings,
+    ) -> tuple[Judge, ...]:
+        """The judges, probed and checked as for any other command, and asked through the journal.
+
+        Raises:
+            CaiError: As `cai.runs.judges.prepare_judges`.
+        """
+        console = Console(stderr=True, quiet=not is_main_process())
+        judges = self.wait_for(prepare_judges(roles, constitution, settings, console))
+        return asked_through(judges, self.engine.through, "judge")
 
     @property
     def engine(self) -> Engine:

@@ -20,11 +20,12 @@ from typing import TypeAlias, cast
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError
-from cai.methods.judging.pairwise import Judge, JudgePlan, compare
-from cai.methods.judging.pointwise import Score, Scored, ScorePlan, score_response
+from cai.methods.judging.pairwise import Judge, compare
+from cai.methods.judging.pointwise import Score, Scored, score_response
 from cai.methods.judging.verdict import Comparison, Verdict
-from cai.methods.roles import Speaker
+from cai.methods.roles import RoleModel
 from cai.methods.sampling import respond
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.types import Message, Prompt, Role, content_hash, derive_seed
 
 Turns = Sequence[Mapping[str, str]]
@@ -94,9 +95,9 @@ class GroupJudge:
 
     judges: Sequence[Judge]
     constitution: Constitution
-    plan: JudgePlan
+    settings: JudgeSettings
     group_plan: GroupPlan = GroupPlan()
-    reference: Speaker | None = None
+    reference: RoleModel | None = None
     seed: int = 0
 
     async def contests(self, group: Group) -> list[Contest]:
@@ -117,7 +118,7 @@ class GroupJudge:
             for (first, second), verdict in zip(meetings, verdicts, strict=True)
         ]
 
-    async def _against_reference(self, group: Group, reference: Speaker) -> list[Contest]:
+    async def _against_reference(self, group: Group, reference: RoleModel) -> list[Contest]:
         try:
             answer = await respond(
                 reference, group.prompt, derive_seed(self.seed, group.prompt.id, "reference")
@@ -135,7 +136,7 @@ class GroupJudge:
         seed = derive_seed(self.seed, group.prompt.id, content_hash(one, other))
         comparison = Comparison(group.prompt, one, other)
         try:
-            return await compare(self.judges, self.constitution, comparison, self.plan, seed)
+            return await compare(self.judges, self.constitution, comparison, self.settings, seed)
         except ModelError:
             return None
 
@@ -189,7 +190,7 @@ class DirectJudge:
 
     judges: Sequence[Judge]
     constitution: Constitution
-    plan: ScorePlan = ScorePlan()
+    settings: ScoreSettings = ScoreSettings()
     seed: int = 0
 
     async def scores(self, group: Group) -> list[tuple[Score, ...]]:
@@ -200,7 +201,7 @@ class DirectJudge:
         seed = derive_seed(self.seed, group.prompt.id, content_hash(response))
         try:
             return await score_response(
-                self.judges, self.constitution, group.prompt, response, self.plan, seed
+                self.judges, self.constitution, group.prompt, response, self.settings, seed
             )
         except ModelError:
             return ()

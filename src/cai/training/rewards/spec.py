@@ -14,10 +14,12 @@ from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps, PriceList
 from cai.engine.run_files import JsonValue
 from cai.errors import TrainingError, UsageError
-from cai.methods.judging.pairwise import JudgePlan
-from cai.methods.judging.pointwise import ScorePlan
-from cai.methods.roles import Speaker, candidates
+from cai.methods.judging.pairwise import check_judging
+from cai.methods.judging.pointwise import check_scoring
+from cai.methods.roles import RoleModel, candidates
+from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.hf.loading import fingerprint
+from cai.runs.config import described_role
 from cai.training.card import Feedback
 from cai.training.reward_model.principles import Statement
 from cai.training.rewards.judges import GroupPlan
@@ -46,22 +48,22 @@ class JudgeChoice:
     `reference` answers each prompt once, and completions are compared with its answer.
     """
 
-    judges: tuple[Speaker, ...]
+    judges: tuple[RoleModel, ...]
     constitution: Constitution
-    plan: JudgePlan = JudgePlan()
+    settings: JudgeSettings = JudgeSettings()
     group: GroupPlan = GroupPlan()
     weight: float = 1.0
     apart: bool = False
-    reference: Speaker | None = None
+    reference: RoleModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreChoice:
     """Judges that score a completion alone; `apart` as in `JudgeChoice`."""
 
-    judges: tuple[Speaker, ...]
+    judges: tuple[RoleModel, ...]
     constitution: Constitution
-    plan: ScorePlan = ScorePlan()
+    settings: ScoreSettings = ScoreSettings()
     weight: float = 1.0
     apart: bool = False
 
@@ -105,14 +107,14 @@ class RewardChoice:
                 "or several of them."
             )
         if self.judge is not None:
-            self.judge.plan.check((), self.judge.constitution)
-            if self.judge.apart and self.judge.plan.n_principles is not None:
+            check_judging(self.judge.settings, self.judge.constitution)
+            if self.judge.apart and self.judge.settings.principles != "all":
                 raise TrainingError(
                     "Each principle is to be a reward of its own, and a drawn principle has none "
                     "where another is drawn. Judge under all of them, or not apart."
                 )
         if self.score is not None:
-            candidates(self.score.constitution, self.score.plan.tags)
+            check_scoring(self.score.settings, self.score.constitution)
 
     def in_words(self) -> str:
         """The rewards for people, with their weights where they are not 1."""
@@ -130,7 +132,7 @@ class RewardChoice:
         if not choices:
             return Feedback()
         constitution = choices[0].constitution
-        principles = candidates(constitution, choices[0].plan.tags)
+        principles = candidates(constitution, choices[0].settings.tags)
         judges = {one.model.name for each in choices for one in each.judges}
         return Feedback(
             constitution=f"{constitution.name} {constitution.version}".strip(),
@@ -158,13 +160,14 @@ class RewardChoice:
         for name, choice in (("judge", self.judge), ("score", self.score)):
             if choice is not None:
                 found[name] = {
-                    "models": [each.model.name for each in choice.judges],
+                    "judges": [
+                        described_role(each).model_dump(mode="json") for each in choice.judges
+                    ],
                     "constitution": choice.constitution.name,
                     "hash": choice.constitution.hash,
-                    "tags": list(choice.plan.tags),
                     "weight": choice.weight,
                     "apart": choice.apart,
-                    "plan": repr(choice.plan),
+                    "settings": choice.settings.decisive(),
                 }
         if self.judge is not None:
             reference = self.judge.reference

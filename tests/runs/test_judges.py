@@ -8,26 +8,28 @@ from openai_server import LocalServer, chat, chat_logprobs, refusal
 from reward_server import spec
 from rich.console import Console
 
-from cai.constitution.schema import Principle
+from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
 from cai.methods.judging.pairwise import Judge
-from cai.methods.roles import Speaker
+from cai.methods.settings import JudgeSettings, VerdictSource
 from cai.models.base import Completion, Model, Sampling
 from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
-from cai.runs.judge import Trial, Verdicts, first_question, read_judges
+from cai.runs.judges import prepare_judges
 from cai.types import Message
 
-PRINCIPLE = Principle(id="stay-polite", text="Be polite.")
-TRIAL = Trial(lambda judge: first_question(judge, PRINCIPLE), "its verdicts are read from words")
+CONSTITUTION = Constitution(
+    name="one", principles=(Principle(id="stay-polite", text="Be polite."),)
+)
 
 
-async def probed(*models: Model, verdicts: Verdicts = "auto") -> tuple[tuple[Judge, ...], str]:
-    """The judges, and what was said."""
-    said = io.StringIO()
-    speakers = [Speaker.of(model) for model in models]
-    judges = await read_judges(speakers, verdicts, TRIAL, Console(file=said))
-    return judges, said.getvalue()
+async def probed(*models: Model, verdicts: VerdictSource = "auto") -> tuple[tuple[Judge, ...], str]:
+    """The judges, and what was printed."""
+    printed = io.StringIO()
+    settings = JudgeSettings(verdicts=verdicts)
+    roles = [settings.role_model(model) for model in models]
+    judges = await prepare_judges(roles, CONSTITUTION, settings, Console(file=printed))
+    return judges, printed.getvalue()
 
 
 async def test_a_model_with_log_probabilities_is_read_by_them_without_a_word():

@@ -1,0 +1,144 @@
+"""Judges made ready: opened, probed for log-probabilities, checked, and asked through a run.
+
+Every judge is prepared here, whoever asks it: `cai judge`, `score`, `agreement`, `evaluate`,
+`constitution test`, `rounds`, `serve`, and the rewards of GRPO and RLOO. So all of them have all of
+the settings, and a server without log-probabilities falls back to written verdicts everywhere.
+
+Some servers drop log-probabilities without a word, and some models think before they answer, so
+that their first token is no letter. One small question to each judge tells.
+
+Example:
+    async with opened([role.model for role in roles]):
+        judges = await prepare_judges(roles, constitution, settings, console)
+        verdict = await compare(judges, constitution, comparison, settings, seed=0)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+from rich.console import Console
+
+from cai.constitution.schema import Constitution
+from cai.engine.calls import retrying
+from cai.errors import NoLogprobs, UsageError
+from cai.methods.judging.pairwise import Judge, check_judging
+from cai.methods.judging.pointwise import check_scoring, score_options, scoring_turns
+from cai.methods.judging.requests import LETTERS, judge_turns, questions_of
+from cai.methods.judging.verdict import Comparison
+from cai.methods.roles import RoleModel, candidates
+from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
+from cai.models.base import ChoiceModel
+from cai.runs.job import Through
+from cai.templates import TemplateSet
+from cai.types import Conversation, user_prompt
+
+Probe: TypeAlias = Callable[[TemplateSet], tuple[Conversation, Sequence[str]]]
+"""The turns of a small question and the options of its answer, for the templates of a judge."""
+
+
+async def prepare_judges(
+    roles: Sequence[RoleModel],
+    constitution: Constitution,
+    settings: JudgeSettings | ScoreSettings,
+    console: Console,
+) -> tuple[Judge, ...]:
+    """The judges, each read by log-probabilities or by what it writes, as the settings say.
+
+    The models are open already. A judge that gives no log-probabilities is named on the console,
+    with the reason.
+
+    Raises:
+        UsageError: Constitution, settings and judges do not fit, two judges are the same model, or
+            there is none.
+        NoLogprobs: Log-probabilities are asked for and a judge gives none.
+        ModelError: A judge cannot be asked.
+    """
+    names = [role.model.name for role in roles]
+    if len(set(names)) < len(names) or not names:
+        raise UsageError(
+            f"The judges are: {', '.join(names) or 'none'}. Name at least one, and each once."
+        )
+    n = f"{settings.samples} sample{'' if settings.samples == 1 else 's'}"
+    read = "read from what it writes"
+    if isinstance(settings, JudgeSettings):
+        check, in_words = (
+            partial(check_judging, settings),
+            f"its verdicts are {read}, in both orders, {n} each",
+        )
+    else:
+        nouns = "marks" if settings.kind == "mark" else "answers"
+        check, in_words = partial(check_scoring, settings), f"its {nouns} are {read}, {n} each"
+    check(constitution)
+    probe = _first_question(constitution, settings)
+    judges = tuple(
+        [await probe_judge(each, settings.verdicts, probe, in_words, console) for each in roles]
+    )
+    check(constitution, judges)
+    return judges
+
+
+async def probe_judge(
+    role: RoleModel, verdicts: VerdictSource, probe: Probe, in_words: str, console: Console
+) -> Judge:
+    """One judge, asked `probe` where it could be read by log-probabilities.
+
+    `in_words` says how it is read otherwise, for the warning. Raises as `prepare_judges`.
+    """
+    if verdicts == "parsed":
+        return Judge(role, reads_logprobs=False)
+    reason = await _why_no_logprobs(role, probe)
+    if reason is None:
+        return Judge(role, reads_logprobs=True)
+    if verdicts == "logprobs":
+        raise NoLogprobs(f"{reason} Log-probabilities were asked for: ask for auto or parsed.")
+    warn(
+        console,
+        f"{role.model.name} gives no log-probabilities; {in_words}. The reason: {reason}",
+    )
+    return Judge(role, reads_logprobs=False)
+
+
+async def _why_no_logprobs(role: RoleModel, probe: Probe) -> str | None:
+    """Why the model gives no log-probabilities of the options; None where it does."""
+    model = retrying(role.model)
+    if not isinstance(model, ChoiceModel):
+        return f"{model.name} is of a kind that has none."
+    turns, options = probe(role.templates)
+    try:
+        await model.choose(role.templates.request(turns), options)
+    except NoLogprobs as error:
+        return str(error)
+    return None
+
+
+def _first_question(constitution: Constitution, settings: JudgeSettings | ScoreSettings) -> Probe:
+    """A question of the kind that will follow, under the first principle, on greetings."""
+    principle = candidates(constitution, settings.tags)[0]
+    prompt = user_prompt("Hello.")
+    if isinstance(settings, ScoreSettings):
+        turns_of, options = scoring_turns(settings.kind), score_options(settings.kind)
+        return lambda templates: (turns_of(templates, principle, prompt, "Hello."), options)
+    comparison, question = Comparison(prompt, "Hello.", "Good day."), next(questions_of(principle))
+    return lambda templates: (judge_turns(templates, question, comparison), LETTERS)
+
+
+def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple[Judge, ...]:
+    """The judges with their models as the run asks them in that role."""
+    return tuple(
+        replace(judge, role=replace(judge.role, model=through(judge.role.model, role)))
+        for judge in judges
+    )
+
+
+def warn(console: Console, text: str) -> None:
+    """Prints a line that is not overlooked."""
+    console.print(
+        f"WARNING: {text}",
+        style="bold yellow",
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=True,
+    )
