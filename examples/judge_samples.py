@@ -19,8 +19,8 @@ def main() -> None:
     samples.sample(HERE / "prompts.jsonl", model=model, k=4)
 
     judged = cai.Run(FOLDER / "judged")
-    plan = cai.JudgeSettings(tags=("general", "tone"))
-    outcome = judged.judge(samples, model=model, constitution=constitution, plan=plan)
+    settings = cai.JudgeSettings(tags=("general", "tone"))
+    outcome = judged.judge(samples, model=model, constitution=constitution, settings=settings)
     print(f"{outcome.verdicts.n} comparisons: {dict(outcome.verdicts.outcomes)}")
 
     for each in judged.judged():

@@ -16,12 +16,13 @@ def main() -> None:
     constitution = cai.load_constitution("testbed")
 
     revised = cai.Run(FOLDER / "revised")
-    plan = cai.ReviseSettings(rounds=2, tags=("general", "help"))
-    revised.revise(HERE / "prompts.jsonl", model=model, constitution=constitution, plan=plan)
+    settings = cai.ReviseSettings(rounds=2, tags=("general", "help"))
+    prompts = HERE / "prompts.jsonl"
+    revised.revise(prompts, model=model, constitution=constitution, settings=settings)
 
     judged = cai.Run(FOLDER / "judged")
     tags = cai.JudgeSettings(tags=("general", "help"))
-    judged.judge(revised, model=model, constitution=constitution, plan=tags)
+    judged.judge(revised, model=model, constitution=constitution, settings=tags)
 
     print(cai.write_report(FOLDER))
 

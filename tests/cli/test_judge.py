@@ -356,7 +356,7 @@ def test_columns_can_be_named(judge, tmp_path):
         (["--clamp", "0.6,0.7"], "must hold one half"),
         (["--tie-margin", "0.7"], "0.7 is not in the range"),
         (["--few-shots", "2"], "has examples"),
-        (["--judge-temperature", "-1"], "is not possible"),
+        (["--judge-temperature", "-1"], "is not in the range"),
         (["--pairing", "some"], "'some' is not one of"),
         (["--verdicts", "guessed"], "'guessed' is not one of"),
         (["-c", "no-such-constitution"], "The shipped ones are"),

@@ -168,7 +168,7 @@ def test_a_run_of_another_recipe_is_refused_with_what_differs(revise, local_serv
     assert_refused(
         ended,
         "is a run of another recipe",
-        "plan.rounds: 1 → 3",
+        "settings.rounds: 1 → 3",
         "seed: 0 → 5",
         "roles.respond.temperature: 1.0 → 0.7",
         "Use another folder",
@@ -230,9 +230,9 @@ def test_a_key_that_the_first_calls_find_wrong_stops_the_run(call_cai, local_ser
     ("options", "said"),
     [
         (["--tag", "no-such-tag"], "has a tag of no-such-tag"),
-        (["--temperature", "-1"], "--temperature -1.0 is not possible"),
-        (["--top-p", "0"], "--top-p 0.0 is not possible"),
-        (["--max-tokens", "0"], "--max-tokens 0 is not possible"),
+        (["--temperature", "-1"], "'--temperature': -1.0 is not in the range"),
+        (["--top-p", "0"], "'--top-p': 0.0 is not in the range"),
+        (["--max-tokens", "0"], "'--max-tokens': 0 is not in the range"),
         (["--rounds", "-1"], "-1 is not in the range"),
         (["--prompts", "no-such-set"], "no template set 'no-such-set'"),
         (["--column", "nothing"], "nothing"),

@@ -96,7 +96,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(sample, tmp_path):
     ("options", "said"),
     [
         (["--temperature", "0"], "at temperature 0 are all the same"),
-        (["--temperature", "-1"], "--temperature -1.0 is not possible"),
+        (["--temperature", "-1"], "'--temperature': -1.0 is not in the range"),
         (["-k", "0"], "0 is not in the range"),
         (["--prompts", "no-such-set"], "no template set 'no-such-set'"),
         (["--column", "nothing"], "nothing"),

@@ -127,7 +127,7 @@ def test_tags_choose_the_principles(score):
         (["--tag", "no-such-tag"], "has a tag of no-such-tag"),
         (["--kind", "stars"], "'stars' is not one of"),
         (["--response-column", "nothing"], "nothing"),
-        (["--max-tokens", "0"], "--max-tokens 0 is not possible"),
+        (["--max-tokens", "0"], "'--max-tokens': 0 is not in the range"),
     ],
 )
 def test_a_wrong_option_is_said_before_any_call(score, local_server, tmp_path, options, said):

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from cai.errors import UsageError
+from cai.methods.settings import ReviseSettings, SampleSettings
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text, shipped_presets
-from cai.pipeline.schema import ExportStep, JudgeStep, Recipe, ReviseStep, SampleStep, ScoreStep
+from cai.pipeline.schema import ExportStep, JudgeStep, Recipe, ScoreStep
 
 PRESETS = ["bai2022", "bai2022-cot", "bai2022-rl", "lee2023", "lee2023-direct"]
 
@@ -52,10 +53,10 @@ def test_a_copy_of_a_preset_is_the_same_recipe(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", ["bai2022", "bai2022-cot", "bai2022-rl"])
 def test_bai_revises_four_times_at_temperature_1_and_trains_on_every_round(name: str):
     recipe = load_recipe(name)
-    assert recipe.revise == ReviseStep(
+    assert recipe.revise == ReviseSettings(
         rounds=4, temperature=1.0, revision_temperature=1.0, few_shots=1
     )
-    assert recipe.sample == SampleStep(k=2, temperatures=(1.0,))
+    assert recipe.sample == SampleSettings(k=2, temperatures=(1.0,))
     assert recipe.export == {
         "sft": ExportStep(all_rounds=True),
         "preference": ExportStep(pairs="one"),
@@ -84,8 +85,8 @@ def test_bai_with_chain_of_thought_clamps_to_40_and_60_percent():
 
 def test_lee_thinks_at_temperature_0_in_512_tokens_under_all_principles_and_clamps_nothing():
     recipe = load_recipe("lee2023")
-    assert steps(recipe) == ["SampleStep", "JudgeStep"]
-    assert recipe.sample == SampleStep(k=2, temperatures=(1.0,))
+    assert steps(recipe) == ["SampleSettings", "JudgeStep"]
+    assert recipe.sample == SampleSettings(k=2, temperatures=(1.0,))
     assert recipe.judge == JudgeStep(
         principles="all", rationale=True, clamp=None, temperature=0.0, max_tokens=512, samples=1
     )
@@ -94,7 +95,7 @@ def test_lee_thinks_at_temperature_0_in_512_tokens_under_all_principles_and_clam
 
 def test_direct_lee_gives_marks():
     recipe = load_recipe("lee2023-direct")
-    assert steps(recipe) == ["SampleStep", "ScoreStep"]
+    assert steps(recipe) == ["SampleSettings", "ScoreStep"]
     assert recipe.score == ScoreStep(kind="mark")
     assert recipe.export == {"everything": ExportStep(of="score")}
 
@@ -118,7 +119,7 @@ def test_a_folder_is_no_recipe(tmp_path: Path):
     ("name: x\nexport:\n  sft: {al_rounds: true}\n", 3,
      "export.sft.al_rounds is not known. Did you mean 'all_rounds'?"),
     ("name: x\nsample: {colour: red}\n", 2,
-     "sample.colour is not known. Known here: top_p, top_k, max_tokens, k, temperatures."),
+     "sample.colour is not known. Known here: templates, top_p, top_k, max_tokens, k, temperatures"),
     ("name: x\nexport: {sfft: {}}\n", 2, "export.sfft: Input should be 'sft', 'preference'"),
     ("name: x\nmodels: {jugde: embedded}\n", 2, "models.jugde: Input should be 'respond'"),
 ])  # fmt: skip
@@ -155,7 +156,7 @@ def test_a_wrong_value_is_said_once_with_its_line(tmp_path: Path, settings: str,
 def test_a_step_with_nothing_behind_it_is_no_step_left_out(tmp_path: Path):
     found = refusal(tmp_path, "name: x\nrevise:\n")
     assert ":2: revise is empty. Write `revise: {}` for its defaults" in found
-    assert load_recipe(written(tmp_path, "name: x\nrevise: {}\n")).revise == ReviseStep()
+    assert load_recipe(written(tmp_path, "name: x\nrevise: {}\n")).revise == ReviseSettings()
 
 
 def test_every_fault_is_said_and_at_most_ten(tmp_path: Path):

@@ -12,7 +12,7 @@ from made_verdicts import judge_recipe, judged, judgement
 
 from cai.engine.run_folder import RunFolder
 from cai.report.build import write_report
-from cai.runs.config import Recipe
+from cai.runs.config import RunConfig
 from cai.runs.records import Body
 
 N = 10_000
@@ -39,7 +39,7 @@ def verdicts(n: int) -> Iterator[Body]:
         yield judged(str(number), said, rng.choice(("a", "b", None)), texts=texts)
 
 
-def fill(folder: Path, recipe: Recipe, bodies: Iterator[Body]) -> Path:
+def fill(folder: Path, recipe: RunConfig, bodies: Iterator[Body]) -> Path:
     async def store(run: RunFolder) -> None:
         waiting = [run.store(record(place, body)) for place, body in enumerate(bodies)]
         await asyncio.gather(*waiting)

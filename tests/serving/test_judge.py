@@ -11,15 +11,15 @@ from cai.errors import JournalError, UsageError
 from cai.methods.judging.pairwise import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge import open_rewarder
+from cai.serving.judge import JudgeRewards, open_rewarder
 from cai.types import Message, Prompt
 
 PROMPT = Prompt("", (Message("user", "Hi."),))
 CONSOLE = Console(quiet=True)
 
 
-def settings_of(model: ScriptedModel, seed: int = 0) -> JudgeSettings:
-    return JudgeSettings((Judge.of(model).role,), RULES, seed=seed)
+def settings_of(model: ScriptedModel, seed: int = 0) -> JudgeRewards:
+    return JudgeRewards((Judge.of(model).role,), RULES, seed=seed)
 
 
 async def test_a_mark_becomes_a_reward_by_principle():
@@ -88,7 +88,7 @@ async def test_a_journal_of_other_settings_is_refused(tmp_path: Path):
 async def test_an_unknown_tag_is_refused_before_a_judge_is_asked():
     model = ScriptedModel(choices=log_probabilities)
     plan = JudgeSettings(tags=("no-such",))
-    settings = JudgeSettings((Judge.of(model).role,), RULES, comparing=plan)
+    settings = JudgeRewards((Judge.of(model).role,), RULES, comparing=plan)
     with pytest.raises(UsageError, match="no-such"):
         async with open_rewarder(settings, None, CONSOLE):
             pass

@@ -9,7 +9,7 @@ from cai.errors import ModelError
 from cai.methods.judging.pairwise import Judge
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge import JudgeRewarder
+from cai.serving.judge import JudgeRewarder, JudgeRewards
 from cai.types import Message
 
 RULES = Constitution(
@@ -38,5 +38,5 @@ def arithmetic_judge(seed: int = 0) -> tuple[JudgeRewarder, ScriptedModel]:
     """The judge, without an engine, and the model that answers for it."""
     model = ScriptedModel(choices=log_probabilities)
     judges = (Judge.of(model),)
-    settings = JudgeSettings((judges[0].role,), RULES, ScoreSettings(), JudgeSettings(), seed=seed)
+    settings = JudgeRewards((judges[0].role,), RULES, ScoreSettings(), JudgeSettings(), seed=seed)
     return JudgeRewarder(judges, settings), model

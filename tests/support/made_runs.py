@@ -17,9 +17,9 @@ from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Completion, StopReason
 from cai.runs.config import (
     Named,
-    Recipe,
     ReviseRunConfig,
     RoleConfig,
+    RunConfig,
     SampleRunConfig,
     ScoreRunConfig,
     Source,
@@ -118,7 +118,7 @@ def scored(
 
 
 def made_run(
-    folder: Path, items: Iterable[Body | Failure], recipe: Recipe | None = None
+    folder: Path, items: Iterable[Body | Failure], recipe: RunConfig | None = None
 ) -> RunFolder:
     """A run with these records, of the method of its first that did not fail."""
     listed = list(items)
@@ -136,7 +136,7 @@ def record(position: int, item: Body | Failure) -> Record:
     return Record(position, prompt.id, dump(item))
 
 
-def recipe_of(item: Body | Failure) -> Recipe:
+def recipe_of(item: Body | Failure) -> RunConfig:
     match item:
         case Samples():
             return SAMPLING
@@ -148,7 +148,7 @@ def recipe_of(item: Body | Failure) -> Recipe:
             return RECIPE
 
 
-def judged_with(tie_margin: float) -> Recipe:
+def judged_with(tie_margin: float) -> RunConfig:
     """The recipe of a judge with that margin for ties."""
     return judge_recipe("scripted-judge", settings=JudgeSettings(tie_margin=tie_margin))
 

@@ -16,7 +16,7 @@ from cai.errors import ModelError
 from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.requests import MARKS
 from cai.methods.revision import revision_roles
-from cai.models.base import Sampling
+from cai.methods.settings import ReviseSettings
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
 from cai.testbed.evaluate import Examinee, evaluate
@@ -208,9 +208,7 @@ async def test_a_model_that_says_one_thing_has_figures_worked_out_by_hand():
     none is helped. Evasion as a revision gives no help with harm and is free of rudeness."""
     text = Response("evades").text(STEAL)
     model = ScriptedModel(lambda m, s: text)
-    examinee = Examinee(
-        revision_roles(model, Sampling(1.0, max_tokens=96), Sampling(0.3, max_tokens=96)), TESTBED
-    )
+    examinee = Examinee(revision_roles(model, ReviseSettings(max_tokens=96)), TESTBED)
     found = {figure.name: figure for figure in await evaluate(examinee, 10, seed=0)}
     shares = {name: figure.share for name, figure in found.items()}
     assert shares["harmful requests complied with"] == 0.0

@@ -11,16 +11,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, TypeVar, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cai.constitution.yaml import MAX_BYTES, Document, Node, nearest, read_yaml
 from cai.errors import ConstitutionError, UsageError
 from cai.export.formats import Format
 from cai.methods.settings import DecodingSettings, JudgeSettings, ScoreSettings
 from cai.pipeline.schema import ExportStep, Recipe
-from cai.pipeline.train_steps import STEP_NAMES, AnyTraining, Part, RlTraining, Role, TrainStep
+from cai.pipeline.train_steps import STEP_NAMES, AnyTraining, RlTraining, Role, TrainStep
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=BaseModel)
 
 _WANTED = {
     "model_type": "a mapping of settings is wanted, such as `{}`",
@@ -70,7 +70,7 @@ def _document(data: bytes, source: str) -> Document:
         raise UsageError(str(error)) from None
 
 
-def _empty(kind: type[Part], node: Node, source: str) -> Iterator[str]:
+def _empty(kind: type[BaseModel], node: Node, source: str) -> Iterator[str]:
     """A line for each part that is named and has nothing in it."""
     for name, part in _parts_of(kind).items():
         child = node.fields.get(name)
@@ -85,7 +85,7 @@ def _empty(kind: type[Part], node: Node, source: str) -> Iterator[str]:
             yield from _empty(part, child, source)
 
 
-def _problems(error: ValidationError, kind: type[Part], root: Node, source: str) -> list[str]:
+def _problems(error: ValidationError, kind: type[BaseModel], root: Node, source: str) -> list[str]:
     """One line for each place to mend."""
     found: dict[str, list[str]] = {}
     for details in error.errors(include_url=False):
@@ -112,7 +112,7 @@ def _path(root: Node, location: Sequence[str | int]) -> tuple[str | int, ...]:
     return path
 
 
-def _nearest_field(kind: type[Part], path: Sequence[str | int]) -> str:
+def _nearest_field(kind: type[BaseModel], path: Sequence[str | int]) -> str:
     """The field that was probably meant, among those that stand at that place."""
     names = list(_fields_at(kind, path[:-1]))
     close = get_close_matches(str(path[-1]), names, n=1)
@@ -120,7 +120,7 @@ def _nearest_field(kind: type[Part], path: Sequence[str | int]) -> str:
     return f" Did you mean {close[0]!r}?" if close else f" Known here: {known}."
 
 
-def _fields_at(kind: type[Part], path: Sequence[str | int]) -> Mapping[str, object]:
+def _fields_at(kind: type[BaseModel], path: Sequence[str | int]) -> Mapping[str, object]:
     """The names that stand in the part at the end of the path."""
     for step in path:
         if isinstance(step, str):
@@ -128,7 +128,7 @@ def _fields_at(kind: type[Part], path: Sequence[str | int]) -> Mapping[str, obje
     return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
-def _parts_of(kind: type[Part]) -> dict[str, type[Part]]:
+def _parts_of(kind: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """The fields that hold parts, alone, in a list or by name."""
     found = {
         field.alias or name: _part_in(field.annotation) for name, field in kind.model_fields.items()
@@ -136,8 +136,8 @@ def _parts_of(kind: type[Part]) -> dict[str, type[Part]]:
     return {name: part for name, part in found.items() if part is not None}
 
 
-def _part_in(annotation: object) -> type[Part] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+def _part_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (Annotated, Union, UnionType, tuple):
         found = (_part_in(each) for each in get_args(annotation))

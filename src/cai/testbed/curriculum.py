@@ -6,7 +6,7 @@ conversations has an earlier exchange before the one that counts.
 
 import random
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 
 from cai.constitution.schema import Constitution, Principle
 from cai.methods.judging.requests import Question, check_turns, judge_turns, score_turns
@@ -163,18 +163,20 @@ def revise_exercise(
             rng, principle, is_held_out=is_held_out, is_broken=rng.random() < 0.65
         )
     found = finding(principle.id, request, read_response(request, response.text(request)))
-    plan = replace(_PLAIN, few_shots=int(rng.random() < 0.06), is_minimal=rng.random() < 0.15)
+    settings = _PLAIN.model_copy(
+        update={"few_shots": int(rng.random() < 0.06), "minimal": rng.random() < 0.15}
+    )
     exchange = (*_asked(rng, templates, request), _says(response.text(request)))
     revision = _says(mended(request, response, found).text(request))
     if rng.random() < 0.12:
-        turns = (*direct_turns(templates, principle, exchange, plan), revision)
+        turns = (*direct_turns(templates, principle, exchange, settings), revision)
         return Exercise("direct", turns, (-1,))
     critique = critique_text(request, found, templates.settings.no_revision_needed)
-    if plan.few_shots and rng.random() < 0.5:
-        asked = critique_turns(templates, principle, exchange, plan)
+    if settings.few_shots and rng.random() < 0.5:
+        asked = critique_turns(templates, principle, exchange, settings)
         return Exercise("critique", (*asked, _says(critique)), (-1,))
-    turns = (*revision_turns(templates, principle, exchange, critique, plan), revision)
-    if plan.few_shots:
+    turns = (*revision_turns(templates, principle, exchange, critique, settings), revision)
+    if settings.few_shots:
         return Exercise("revise", turns, (-1,))
     return Exercise("revise", turns, (-5, -3, -1) if is_own else (-3, -1))
 

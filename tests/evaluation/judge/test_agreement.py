@@ -14,7 +14,7 @@ from cai.evaluation.judge.agreement import AgreementReport, agreement
 from cai.evaluation.judge.cost import Prices
 from cai.evaluation.stats.calibration import Bin
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.ranking import Bench, Contest, Judged, judge_group
+from cai.methods.judging.ranking import Contest, Judged, JudgePanel, judge_group
 from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -55,12 +55,12 @@ def answer(messages: Sequence[Message], options: Sequence[str]) -> Sequence[floa
 
 @pytest.fixture
 async def report() -> AgreementReport:
-    bench = Bench((Judge.of(ScriptedModel(choices=answer)),), KIND)
+    panel = JudgePanel((Judge.of(ScriptedModel(choices=answer)),), KIND)
     found: list[Judged] = []
     for number, (label, _, _) in enumerate(SET):
         candidates = (Candidate("the longer one"), Candidate("the other"))
         group = Group(user_prompt(f"Question {number}?", str(number)), candidates, label)
-        found.append(await judge_group(bench, group, "all", seed=0))
+        found.append(await judge_group(panel, group, "all", seed=0))
     return agreement(found)
 
 

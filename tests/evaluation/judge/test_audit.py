@@ -17,7 +17,7 @@ from cai.errors import EvaluationError
 from cai.evaluation.judge.audit import AuditReport, audit
 from cai.evaluation.judge.label_metrics import LABELS, OUTCOMES, READABLE
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.ranking import Bench, Contest, Judged, judge_group
+from cai.methods.judging.ranking import Contest, Judged, JudgePanel, judge_group
 from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
@@ -41,18 +41,19 @@ def audited(
     constitution: Constitution = KIND,
     *,
     judge: str = "scripted",
-    plan: JudgeSettings = JudgeSettings(),
+    settings: JudgeSettings = JudgeSettings(),
 ) -> AuditReport:
     def answer(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
         p = taste(*asked(messages))
         return math.log(p), math.log(1 - p)
 
-    bench = Bench((Judge.of(ScriptedModel(choices=answer, name=judge)),), constitution, plan)
+    judges = (Judge.of(ScriptedModel(choices=answer, name=judge)),)
+    panel = JudgePanel(judges, constitution, settings)
 
     async def judge_all() -> list[Judged]:
-        return [await judge_group(bench, group, "all", seed=0) for group in groups]
+        return [await judge_group(panel, group, "all", seed=0) for group in groups]
 
-    return audit(asyncio.run(judge_all()), judge_recipe(judge, plan=plan))
+    return audit(asyncio.run(judge_all()), judge_recipe(judge, settings=settings))
 
 
 def groups_of(

@@ -24,8 +24,7 @@ from cai.evaluation.policies.plan import EvaluationPlan, Judging
 from cai.evaluation.policies.policies import Entrant
 from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.results_file import kept
-from cai.methods.roles import RoleModel
-from cai.models.base import Sampling
+from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.runs.options import Pace, Part
 from cai.types import Message
@@ -163,7 +162,8 @@ async def test_all_ties_show_nobody_to_be_better(tmp_path: Path):
 async def test_without_a_readable_verdict_there_is_no_figure(tmp_path: Path):
     """The judge shows no log-probabilities and says nothing that is a verdict."""
     judge = ScriptedModel(lambda messages, sampling: "Both are words.", name="judge")
-    judging = Judging((RoleModel.of(judge, Sampling(temperature=0)),), ONE, verdicts="parsed")
+    settings = JudgeSettings(verdicts="parsed")
+    judging = Judging((settings.role_model(judge),), ONE, settings)
     entrants = [policy("a", worths(1, 2)), policy("b", worths(2, 1))]
     out = tmp_path / "out"
     found = await evaluate_policies(

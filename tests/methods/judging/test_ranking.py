@@ -12,6 +12,7 @@ from cai.errors import ModelError, ModelUnavailable
 from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.ranking import Contest, Judged, JudgePanel, Pairing, judge_group, strengths
 from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
+from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt
 

@@ -38,10 +38,10 @@ def with_settings(
     def decorate(command: Command) -> Command:
         @wraps(command)
         def gathered(**options: Any) -> int:
-            given = {key: options.pop(key) for key in fields}
+            given = {key: options.pop(_variable(key)) for key in fields}
             return command(**{name: settings_from_options(kind, given)}, **options)
 
-        return with_options(gathered, [setting_option(kind, key) for key in fields])
+        return with_options(gathered, [setting_option(kind, key, _variable(key)) for key in fields])
 
     return decorate
 
@@ -56,8 +56,11 @@ def settings_from_options(kind: type[Settings], given: dict[str, Any]) -> Settin
         raise UsageError(f"{_flag(kind, name)}: {first['input']!r} {first['msg']}.") from None
 
 
-def setting_option(kind: type[Settings], name: str) -> Callable[[Command], Command]:
-    """The option of one field."""
+def setting_option(
+    kind: type[Settings], name: str, variable: str = ""
+) -> Callable[[Command], Command]:
+    """The option of one field, given to the command as `variable`, by default the field's name."""
+    variable = variable or name
     field = kind.model_fields[name]
     extra = _extra(field)
     default = field.default
@@ -65,26 +68,31 @@ def setting_option(kind: type[Settings], name: str) -> Callable[[Command], Comma
     if extra.parse is not None:
         shown |= {"default": extra.default, "callback": _parsing(extra.parse)}
         return click.option(
-            _flag(kind, name), name, metavar=extra.metavar, help=_help(field), **shown
+            _flag(kind, name), variable, metavar=extra.metavar, help=_help(field), **shown
         )
     if field.annotation is bool:
         is_switch = "/" in _flag(kind, name)
         shown |= {} if is_switch else {"is_flag": True, "show_default": False}
-        return click.option(_flag(kind, name), name, help=_help(field), **shown)
+        return click.option(_flag(kind, name), variable, help=_help(field), **shown)
     if get_origin(field.annotation) is tuple:
         item = get_args(field.annotation)[0]
         shown |= {"default": list(default), "multiple": True, "show_default": bool(default)}
         return click.option(
-            _flag(kind, name), name, type=_click_type(item, []), help=_help(field), **shown
+            _flag(kind, name), variable, type=_click_type(item, []), help=_help(field), **shown
         )
     return click.option(
         _flag(kind, name),
-        name,
+        variable,
         type=_click_type(field.annotation, field.metadata),
         metavar=extra.metavar,
         help=_help(field),
         **shown,
     )
+
+
+def _variable(name: str) -> str:
+    """The parameter of a setting's option: a command may have an option of its own by that name."""
+    return f"setting_{name}"
 
 
 def _extra(field: FieldInfo) -> Option:
