@@ -16,7 +16,7 @@ from reward_server import write_prompts
 import cai
 from cai.errors import ExportError, JournalError, SourceError
 from cai.models.base import Sampling
-from cai.runs.inputs import PromptSource
+from cai.data.prompts import PromptSource
 from cai.runs.options import Pace
 from cai.types import Message
 

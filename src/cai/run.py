@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.data.prompts import SourceSummary
+from cai.data.prompts import PromptSource
+from cai.data.source import SourceSummary
 from cai.engine.engine import wait_for
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Columns, Format
@@ -23,7 +24,7 @@ from cai.methods.roles import Speaker
 from cai.methods.sampling import Samples
 from cai.models.base import Model, Sampling
 from cai.runs.config import JudgeRecipe, RevisionRecipe, SampleRecipe, ScoreRecipe, recipe_as
-from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
+from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, Verdicts, run_judging
 from cai.runs.options import Pace

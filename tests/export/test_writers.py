@@ -31,7 +31,7 @@ from cai.methods.revision import RevisionPlan, Speakers
 from cai.methods.roles import Speaker
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.inputs import PromptSource
+from cai.data.prompts import PromptSource
 from cai.runs.revise import RevisionJob, run_revision
 from cai.templates import load_templates
 

@@ -23,7 +23,7 @@ from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import Cast
 from cai.pipeline.train_steps import ROLES, Role, StepName
 from cai.run import Run
-from cai.runs.inputs import PromptSource
+from cai.data.prompts import PromptSource
 from cai.runs.options import Pace
 from cai.types import Message
 

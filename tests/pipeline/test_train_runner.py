@@ -17,7 +17,7 @@ from cai.pipeline.loader import preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import Cast
-from cai.runs.inputs import PromptSource
+from cai.data.prompts import PromptSource
 from cai.runs.options import Pace
 
 pytestmark = pytest.mark.skipif(

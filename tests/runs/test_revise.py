@@ -19,7 +19,7 @@ from cai.methods.roles import Speaker
 from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import RevisionRecipe, recipe_as
-from cai.runs.inputs import PromptSource
+from cai.data.prompts import PromptSource
 from cai.runs.job import Outcome
 from cai.runs.options import Pace
 from cai.runs.records import read_done

@@ -8,8 +8,8 @@ import pytest
 
 from cai.errors import TrainingError
 from cai.export.rows import Pair
-from cai.training.data.load import TrainingData
-from cai.training.data.rows import Provenance, TrainingRow
+from cai.training.data.load import TrainingData, TrainingRow
+from cai.export.provenance import Provenance
 from cai.training.plan import LabelPlan, tempered
 from cai.types import user_prompt
 

@@ -22,6 +22,7 @@ from cai.cli.options.model_options import sampling_of
 from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
 from cai.cli.tables import NONE, Row, brief_share, named, plain_table, policy_tables, printable
 from cai.constitution.loader import load_constitution
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.evaluation.policies.dry_run import Estimates
 from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
@@ -35,7 +36,6 @@ from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.pairwise import JudgePlan
-from cai.runs.inputs import PromptSource
 from cai.runs.judge import Verdicts
 from cai.runs.options import Pace
 

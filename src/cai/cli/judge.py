@@ -62,9 +62,9 @@ def judge(
     response_b, output_1 and output_2, and other forms, found by their columns.
     """
     loaded = load_constitution(constitution)
-    source.check()  # a broken file is said before a model is loaded
+    checked = source.check()  # a broken file is said before a model is loaded
     plan.check((), loaded)
-    job = JudgeJob(source, loaded, judges.open(), plan, pairing, verdicts, seed)
+    job = JudgeJob(checked, loaded, judges.open(), plan, pairing, verdicts, seed)
     began_s = time.monotonic()
     outcome = run_async(run_judging(out, job, pace, console=Console(stderr=True)))
     if is_json:

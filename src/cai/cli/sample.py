@@ -16,10 +16,10 @@ from cai.cli.options.run_options import (
     show_counts,
 )
 from cai.cli.options.source_options import over_prompts, show_source
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.methods.roles import Speaker
 from cai.models.registry import SCHEMES, open_model
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.sample import SampleJob, run_sampling
 
@@ -77,14 +77,14 @@ def sample(
     after an interruption, and nothing is asked twice.
     """
     samplings = [sampling_of(each, top_p, top_k, max_tokens) for each in temperatures]
-    source.check()  # a broken file is said before a model is loaded
+    checked = source.check()  # a broken file is said before a model is loaded
     opened = [open_model(name) for name in dict.fromkeys(models)]
     policies = tuple(
         Speaker(model, templates_for(model, templates), sampling)
         for model in opened
         for sampling in samplings
     )
-    job = SampleJob(source, policies, k, seed)
+    job = SampleJob(checked, policies, k, seed)
     began_s = time.monotonic()
     outcome = run_async(run_sampling(out, job, pace, console=Console(stderr=True)))
     if is_json:

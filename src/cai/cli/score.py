@@ -52,9 +52,9 @@ def score(
     or files with a prompt and a response in each row.
     """
     loaded = load_constitution(constitution)
-    source.check()  # a broken file is said before a model is loaded
+    checked = source.check()  # a broken file is said before a model is loaded
     candidates(loaded, plan.tags)
-    job = ScoreJob(source, loaded, judges.open(), plan, verdicts, seed)
+    job = ScoreJob(checked, loaded, judges.open(), plan, verdicts, seed)
     began_s = time.monotonic()
     outcome = run_async(run_scoring(out, job, pace, console=Console(stderr=True)))
     if is_json:

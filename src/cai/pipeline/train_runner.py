@@ -26,7 +26,6 @@ from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_steps import KINDS, STEP_NAMES, RlTraining, Role, TrainStep
-from cai.runs.inputs import PromptSource
 from cai.runs.job import SIGNALS
 from cai.runs.options import Pace
 from cai.templates import load_templates
@@ -109,7 +108,7 @@ class School:
     """What the trainings of a recipe have in common."""
 
     recipe: Recipe
-    source: PromptSource
+    prompts: tuple[str, ...]
     constitution: Constitution
     out: Path
 
@@ -187,7 +186,7 @@ class School:
         names = data_of(self.recipe, training)
         places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
         return load_training_data(
-            places or self.source.files,
+            places or self.prompts,
             KINDS[training.trainer],
             part.mixing(self.recipe.seed).mixes,
             selection=part.selection,

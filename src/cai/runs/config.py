@@ -3,13 +3,13 @@
 What decides a run, as its recipe writes it down: by name and content.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cai.constitution.schema import Constitution
+from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.methods.judging.pairwise import Judge, JudgePlan
@@ -165,12 +165,12 @@ def recipe_as(run: RunFolder, kind: type[R]) -> R:
     return recipe
 
 
-def described_source(files: Iterable[str], column: str, content: str) -> Source:
-    """The files by their names alone, so that a source may move; `content` is its hash."""
+def described_source(summary: SourceSummary) -> Source:
+    """The files by their names alone, so that a source may move."""
     return Source(
-        files=tuple(Path(name).name for name in files),
-        column=column,
-        hash=content,
+        files=tuple(Path(name).name for name in summary.names),
+        column=summary.column,
+        hash=summary.content_hash,
     )
 
 

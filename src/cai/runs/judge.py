@@ -7,14 +7,15 @@ that the first token is no letter. One small question to each judge tells.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
+from cai.data.source import ItemSource, SourceSummary
 from cai.engine.calls import retrying
 from cai.errors import ModelError, NoLogprobs, UsageError
 from cai.methods.judging.pairwise import Judge, JudgePlan
@@ -24,8 +25,12 @@ from cai.methods.judging.verdict import Comparison, Group
 from cai.methods.judging.verdict import Outcome as VerdictOutcome
 from cai.methods.roles import Speaker, candidates
 from cai.models.base import ChoiceModel, Usage
-from cai.runs.config import JudgeRecipe, described_constitution, described_judge
-from cai.runs.inputs import GroupSummary
+from cai.runs.config import (
+    JudgeRecipe,
+    described_constitution,
+    described_judge,
+    described_source,
+)
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
 from cai.runs.options import Pace
 from cai.types import Conversation, user_prompt
@@ -103,23 +108,11 @@ async def _refusal(speaker: Speaker, trial: Trial) -> str | None:
     return None
 
 
-class Groups(Protocol):
-    """Where groups come from; `cai.runs.inputs` has those of files and runs."""
-
-    def check(self) -> GroupSummary:
-        """What there is, after a pass over all of it."""
-        ...
-
-    def items(self) -> Iterator[tuple[str, Group]]:
-        """The groups, each with an id that no other has."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class JudgeJob:
     """All that decides the result of a judging run; several `judges` are a jury."""
 
-    source: Groups
+    source: ItemSource[Group]
     constitution: Constitution
     judges: tuple[Speaker, ...]
     plan: JudgePlan = JudgePlan()
@@ -169,7 +162,7 @@ class VerdictTally:
 class JudgeOutcome:
     """How the run went, and what its verdicts are."""
 
-    run: Outcome[GroupSummary]
+    run: Outcome[SourceSummary]
     verdicts: VerdictTally
 
 
@@ -189,7 +182,8 @@ async def run_judging(
         ModelError: A model cannot be used, or call after call failed.
     """
     job.plan.check((), job.constitution)
-    summary = job.source.check()
+    checked = job.source.check()
+    summary = checked.summary
     tally = VerdictTally()
     async with opened([judge.model for judge in job.judges]):
         judges = await read_judges(job.judges, job.verdicts, _trial(job), console)
@@ -199,8 +193,8 @@ async def run_judging(
             recipe=_recipe(job, judges, summary),
             constitution=job.constitution,
             source=summary,
-            n_items=summary.n_groups,
-            items=job.source.items,
+            n_items=summary.n_items,
+            items=checked.items,
             body=Judged,
             prepare=lambda through: _judging(job, judges, through),
             is_flagged=_has_unreadable,
@@ -223,7 +217,7 @@ def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple
     )
 
 
-def _warn_of_own(judges: tuple[Judge, ...], summary: GroupSummary, console: Console) -> None:
+def _warn_of_own(judges: tuple[Judge, ...], summary: SourceSummary, console: Console) -> None:
     for name in sorted({judge.name for judge in judges} & summary.models):
         warn(
             console,
@@ -269,9 +263,9 @@ def _has_unreadable(judged: Judged) -> bool:
     return any(each.verdict.p_a is None for each in judged.contests)
 
 
-def _recipe(job: JudgeJob, judges: tuple[Judge, ...], summary: GroupSummary) -> JudgeRecipe:
+def _recipe(job: JudgeJob, judges: tuple[Judge, ...], summary: SourceSummary) -> JudgeRecipe:
     return JudgeRecipe(
-        source=summary.described,
+        source=described_source(summary),
         constitution=described_constitution(job.constitution),
         judges=tuple(described_judge(judge) for judge in judges),
         plan=job.plan,

@@ -7,11 +7,16 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.data.prompts import SourceSummary
+from cai.data.source import ItemSource, SourceSummary
 from cai.methods.revision import Chain, RevisionPlan, Role, Speakers, revise_chain
 from cai.methods.roles import Speaker, candidates
-from cai.runs.config import Draw, RevisionRecipe, described_constitution, described_speaker
-from cai.runs.inputs import PromptSource
+from cai.runs.config import (
+    Draw,
+    RevisionRecipe,
+    described_constitution,
+    described_source,
+    described_speaker,
+)
 from cai.runs.job import Job, Outcome, Through, opened, run_job
 from cai.runs.options import Pace
 from cai.types import Prompt
@@ -21,7 +26,7 @@ from cai.types import Prompt
 class RevisionJob:
     """All that decides the result of a revision run."""
 
-    source: PromptSource
+    source: ItemSource[Prompt]
     constitution: Constitution
     speakers: Speakers
     plan: RevisionPlan
@@ -43,13 +48,13 @@ async def run_revision(
         ModelError: A model cannot be used, or call after call failed.
     """
     candidates(job.constitution, job.plan.tags)
-    summary = job.source.check()
+    checked = job.source.check()
     run = Job(
-        recipe=_recipe(job, summary),
+        recipe=_recipe(job, checked.summary),
         constitution=job.constitution,
-        source=summary,
-        n_items=summary.n_prompts,
-        items=job.source.items,
+        source=checked.summary,
+        n_items=checked.summary.n_items,
+        items=checked.items,
         body=Chain,
         prepare=lambda through: _reviser(job, through),
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
@@ -82,7 +87,7 @@ def _recipe(job: RevisionJob, summary: SourceSummary) -> RevisionRecipe:
         "revise": described_speaker(job.speakers.revise),
     }
     return RevisionRecipe(
-        source=job.source.described(summary),
+        source=described_source(summary),
         constitution=described_constitution(job.constitution),
         plan=job.plan,
         roles=roles,

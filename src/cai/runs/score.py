@@ -1,14 +1,14 @@
 """Scoring over a data set: every response under every principle."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
+from cai.data.source import ItemSource, SourceSummary
 from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.pointwise import (
     Scored,
@@ -20,31 +20,24 @@ from cai.methods.judging.pointwise import (
 from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
 from cai.methods.roles import Speaker, candidates
 from cai.models.base import Usage
-from cai.runs.config import ScoreRecipe, described_constitution, described_judge
-from cai.runs.inputs import Answer, ResponseSummary
+from cai.runs.config import (
+    ScoreRecipe,
+    described_constitution,
+    described_judge,
+    described_source,
+)
+from cai.runs.inputs import ResponseItem
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
 from cai.runs.judge import Asking, Trial, Verdicts, asked_through, read_judges
 from cai.runs.options import Pace
 from cai.types import derive_seed, user_prompt
 
 
-class Responses(Protocol):
-    """Where responses come from; `cai.runs.inputs` has those of files and runs."""
-
-    def check(self) -> ResponseSummary:
-        """What there is, after a pass over all of it."""
-        ...
-
-    def items(self) -> Iterator[tuple[str, Answer]]:
-        """The responses, each with an id that no other has."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
     """All that decides the result of a scoring run."""
 
-    source: Responses
+    source: ItemSource[ResponseItem]
     constitution: Constitution
     judges: tuple[Speaker, ...]
     plan: ScorePlan = ScorePlan()
@@ -81,7 +74,7 @@ class ScoreTally:
 class ScoringOutcome:
     """How the run went, and what its scores are."""
 
-    run: Outcome[ResponseSummary]
+    run: Outcome[SourceSummary]
     scores: ScoreTally
 
 
@@ -99,7 +92,8 @@ async def run_scoring(
         ModelError: A model cannot be used, or call after call failed.
     """
     candidates(job.constitution, job.plan.tags)
-    summary = job.source.check()
+    checked = job.source.check()
+    summary = checked.summary
     tally = ScoreTally()
     trial = Trial(lambda judge: _question(judge, job), _how(job))
     async with opened([judge.model for judge in job.judges]):
@@ -109,8 +103,8 @@ async def run_scoring(
             recipe=_recipe(job, judges, summary),
             constitution=job.constitution,
             source=summary,
-            n_items=summary.n_responses,
-            items=job.source.items,
+            n_items=summary.n_items,
+            items=checked.items,
             body=Scored,
             prepare=lambda through: _scoring(job, judges, through),
             is_flagged=lambda scored: any(each.value is None for each in scored.scores),
@@ -133,10 +127,10 @@ def _how(job: ScoreJob) -> str:
 
 def _scoring(
     job: ScoreJob, judges: tuple[Judge, ...], through: Through
-) -> Callable[[Answer], Awaitable[Scored]]:
+) -> Callable[[ResponseItem], Awaitable[Scored]]:
     asked = asked_through(judges, through, "score")
 
-    async def score(answer: Answer) -> Scored:
+    async def score(answer: ResponseItem) -> Scored:
         text, seed = answer.response.text, derive_seed(job.seed, answer.id)
         scores = await score_response(asked, job.constitution, answer.prompt, text, job.plan, seed)
         failed = [(each.error, each.reason) for each in scores if each.outcome == "failed"]
@@ -147,9 +141,9 @@ def _scoring(
     return score
 
 
-def _recipe(job: ScoreJob, judges: tuple[Judge, ...], summary: ResponseSummary) -> ScoreRecipe:
+def _recipe(job: ScoreJob, judges: tuple[Judge, ...], summary: SourceSummary) -> ScoreRecipe:
     return ScoreRecipe(
-        source=summary.described,
+        source=described_source(summary),
         constitution=described_constitution(job.constitution),
         judges=tuple(described_judge(judge) for judge in judges),
         plan=job.plan,

@@ -16,7 +16,7 @@ from cai.methods.roles import Speaker
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.inputs import PromptSource
+from cai.data.prompts import PromptSource
 from cai.runs.options import Pace
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.shared_budget import Accounts

@@ -16,7 +16,7 @@ from cai.export.rows import Demonstration, Labelled, Pair
 from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.training.data.load import TrainingData, load_training_data
-from cai.training.data.rows import ConstitutionName
+from cai.export.provenance import ConstitutionName
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 BAD_PREFERENCES = SHARED / "bad_inputs" / "preferences"
