@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
+from cai.data.prompts import PromptSource
 from cai.methods.revision import RevisionPlan, speakers_of
 from cai.methods.roles import Speaker
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.data.prompts import PromptSource
 from cai.runs.options import Pace
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling

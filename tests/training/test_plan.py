@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from cai.errors import TrainingError
+from cai.export.provenance import Provenance
 from cai.export.rows import Pair
 from cai.training.data.load import TrainingData, TrainingRow
-from cai.export.provenance import Provenance
 from cai.training.plan import LabelPlan, tempered
 from cai.types import user_prompt
 

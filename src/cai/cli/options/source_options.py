@@ -15,7 +15,6 @@ from cai.data.responses import ResponseOptions
 from cai.data.source import BadRow
 from cai.runs.inputs import GroupSource, ResponseSource
 
-
 Command = Callable[..., int]
 
 
