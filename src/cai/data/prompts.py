@@ -8,7 +8,7 @@ for prompt in source.read():        # or without a check before
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from cai.data.columns import (
@@ -37,7 +37,7 @@ _FORM_NOTES: dict[Form, str] = {
 
 PROMPTS: ItemKind[Prompt] = ItemKind(
     noun="prompt",
-    with_id=lambda prompt, id: replace(prompt, id=id),
+    with_id=lambda prompt, id: Prompt(id, prompt.messages, prompt.origin),
     id_of=lambda prompt: prompt.id,
     id_texts=lambda prompt: texts_of(prompt.messages),
 )

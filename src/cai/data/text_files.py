@@ -19,23 +19,10 @@ from typing import BinaryIO, cast
 from cai.data.tables import HEAD_ROWS, NumberedRows, Row, RowError, Table
 from cai.errors import SourceError
 
-
-def parse_json(text: str) -> object:
-    """The value.
-
-    Raises:
-        RowError: It is not JSON, names a key twice in one object, or is nested too deeply.
-    """
-    try:
-        return cast(object, json.loads(text, object_pairs_hook=_object))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column" if error.lineno > 1 else "column"
-        message = error.msg.removesuffix(" at")
-        raise RowError(f"is not JSON: {message} at {where} {error.colno}") from None
-    except RecursionError:
-        raise RowError("is nested too deeply to be a prompt") from None
-    except ValueError as error:
-        raise RowError(f"is not JSON that can be read: {error}") from None
+MAX_LINE_BYTES = 64 * 2**20
+TEXT_COLUMN = "text"
+_JSON_OPENINGS = (b'{"', b"[{", b'["')
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _object(pairs: list[tuple[str, object]]) -> Row:
@@ -49,10 +36,26 @@ def _object(pairs: list[tuple[str, object]]) -> Row:
     return row
 
 
-MAX_LINE_BYTES = 64 * 2**20
-TEXT_COLUMN = "text"
-_JSON_OPENINGS = (b'{"', b"[{", b'["')
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# json.loads with a hook would make a decoder for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def parse_json(text: str) -> object:
+    """The value.
+
+    Raises:
+        RowError: It is not JSON, names a key twice in one object, or is nested too deeply.
+    """
+    try:
+        return cast(object, _DECODER.decode(text))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column" if error.lineno > 1 else "column"
+        message = error.msg.removesuffix(" at")
+        raise RowError(f"is not JSON: {message} at {where} {error.colno}") from None
+    except RecursionError:
+        raise RowError("is nested too deeply to be a prompt") from None
+    except ValueError as error:
+        raise RowError(f"is not JSON that can be read: {error}") from None
 
 
 class LineFile:
