@@ -379,14 +379,6 @@ def test_of_many_bad_rows_the_first_are_kept(tmp_path: Path):
     assert (summary.n_bad, len(summary.bad_rows)) == (30, BAD_ROWS_KEPT)
 
 
-def test_a_source_without_a_pair_is_an_error_even_when_skipping(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", {**GOOD, "chosen": " "})
-    with pytest.raises(SourceError, match=r"no row is a pair; the first: .*a\.jsonl:1"):
-        pairs_in(path, skip_bad_rows=True).check()
-    with pytest.raises(SourceError, match="No source of pairs"):
-        pairs_in([]).check()
-
-
 def test_columns_that_could_be_several_pairs_are_ambiguous(tmp_path: Path):
     both = {**GOOD, "response_a": "x", "response_b": "y"}
     with pytest.raises(SourceError, match="could be in 'chosen' and 'rejected', or 'response_a'"):

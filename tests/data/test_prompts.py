@@ -98,12 +98,6 @@ def test_skipped_rows_are_counted_and_the_first_are_kept(tmp_path: Path):
     assert [prompt.request for prompt in prompts_in(path, skip_bad_rows=True).read()] == ["x", "z"]
 
 
-def test_a_source_without_one_good_row_is_an_error_even_when_skipping(tmp_path: Path):
-    path = write_rows(tmp_path / "a.jsonl", [{"prompt": 1}, {"prompt": []}])
-    with pytest.raises(SourceError, match=r"no row is a prompt; the first: .*a\.jsonl:1"):
-        prompts_in(path, skip_bad_rows=True).check()
-
-
 def test_the_summary_says_what_was_found(tmp_path: Path):
     dialogue = "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: Bye.\n\nAssistant: Bye."
     path = write_rows(tmp_path / "a.jsonl", [{"chosen": dialogue, "rejected": dialogue}])
@@ -135,11 +129,6 @@ def test_each_part_is_counted_under_its_own_name(tmp_path: Path):
         (str(first), 1, "JSONL"),
         (str(second), 2, "text"),
     ]
-
-
-def test_no_source_at_all_is_an_error():
-    with pytest.raises(SourceError, match="No source"):
-        prompts_in([]).check()
 
 
 def test_reading_streams_in_little_memory(tmp_path: Path):

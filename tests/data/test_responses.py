@@ -144,14 +144,6 @@ def test_a_bad_row_stops_the_reading_or_is_counted_by_kind(
     assert len(list(responses_in(path, skip_bad_rows=True).read())) == 1
 
 
-def test_a_source_without_a_response_is_an_error_even_when_skipping(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", {**GOOD, "response": ""})
-    with pytest.raises(SourceError, match="no row is a response"):
-        responses_in(path, skip_bad_rows=True).check()
-    with pytest.raises(SourceError, match="No source of responses"):
-        responses_in([]).check()
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -5,12 +5,13 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from sources import pairs_in, prompts_in, responses_in
 
-from cai.data.source import Digest, FileSource, ItemKind, RowReader
+from cai.data.source import Digest, FileSource, ItemKind, ItemSource, RowReader
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError
 from cai.types import content_hash
@@ -87,11 +88,25 @@ def test_skipped_bad_rows_are_counted_by_kind_and_every_file_by_its_own_items(tm
     ]
 
 
-def test_a_source_without_one_item_is_an_error_that_tells_the_first_bad_row(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("sources", "noun", "row"),
+    [
+        (prompts_in, "prompt", {"prompt": " "}),
+        (pairs_in, "pair", {"prompt": "x", "chosen": " ", "rejected": "y"}),
+        (responses_in, "response", {"prompt": "x", "response": ""}),
+    ],
+)
+def test_a_source_without_one_item_is_an_error_even_when_skipping(
+    tmp_path: Path, sources: Callable[..., ItemSource[object]], noun: str, row: dict[str, str]
+):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row) + "\n")
     with pytest.raises(
-        SourceError, match=r"no row is a word; the first: .*0\.jsonl:1: has no word"
+        SourceError, match=rf"no row is a {noun}; the first: .*a\.jsonl:1: '\w+' is"
     ):
-        words_in(tmp_path, ["", ""], skip_bad_rows=True).check()
+        sources(path, skip_bad_rows=True).check()
+    with pytest.raises(SourceError, match=f"No source of {noun}s is named"):
+        sources([]).check()
 
 
 def test_a_digest_is_over_the_hash_of_every_content_in_its_order():

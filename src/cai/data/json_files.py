@@ -44,14 +44,15 @@ class JsonFile:
     def table(self) -> Table:
         """The keys of all rows as columns."""
         path, columns = self._path, tuple(dict.fromkeys(name for row in self._rows for name in row))
-        open = partial(JsonFile, path)
-        return Table(str(path), "JSON", columns, self.rows, open, only_column=self._only_column)
+        reopen = partial(JsonFile, path)
+        return Table(str(path), "JSON", columns, self.rows, reopen, only_column=self._only_column)
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
         """Whole rows, whatever the columns."""
         yield from enumerate(self._rows)
 
     def close(self) -> None:
+        # A `Table` outlives its file, and its rows must not: they are as large as the file.
         self._rows = []
 
 

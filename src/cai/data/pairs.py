@@ -1,5 +1,6 @@
 """Pairs of responses out of files and hub data sets, with the labels of people where there are any.
 
+Example:
     checked = pair_files(("pairs.jsonl",)).check()
     print(checked.summary.describe())      # columns, and how often A, B and ties are labelled
     for id, pair in checked.items():

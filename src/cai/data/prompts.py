@@ -4,6 +4,7 @@ source = PromptSource(("red-team.jsonl",), column="question")
 checked = source.check()            # SourceError names the first bad row
 print(checked.summary.describe())   # red-team.jsonl: 500 prompts from column 'question' (texts)
 for prompt in source.read():        # or without a check before
+Example:
     print(prompt.id, prompt.request)
 """
 

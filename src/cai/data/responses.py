@@ -1,5 +1,6 @@
 """Single responses out of files and hub data sets, with the labels of people where there are any.
 
+Example:
     checked = response_files(("said.jsonl",)).check()
     for id, response in checked.items():
         print(response.prompt.request, response.text, response.label)
@@ -174,6 +175,7 @@ def _select_columns(table: Table, options: ResponseOptions) -> _ResponseColumns:
     response = options.response_column or only_one(
         table, table.columns, _RESPONSES, "--response-column", "response"
     )
+    # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
     name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
     if name is None:
         raise unknown_columns(

@@ -1,5 +1,6 @@
 """One reader for prompts, pairs and responses: one pass over the files to check, one to work.
 
+Example:
     checked = PromptSource(("red-team.jsonl",)).check()    # reads every row, keeps counts alone
     print(checked.summary.describe())
     for id, prompt in checked.items():                     # reads the rows a second time
@@ -188,12 +189,15 @@ class FileSource(Generic[T]):
         scan, digest = _Scan[T](self.skip_bad_rows), Digest()
         labels, models = Counter[LabelValue](), set[str]()
         parts, tables = list[_Part[T]](), list[TableSummary]()
+        # One file is open at a time: a source may be a thousand shards, and a process may not open
+        # as many. So a wrong column of a later file is found after the rows of those before it.
         for part in self._parts():
             kind, found = part.reader.kind, Counter[LabelValue]()
             for item in scan.items(part):
                 found[kind.label(item)] += 1
                 models.update(filter(None, kind.models(item)))
                 digest.add(kind.id_of(item), *kind.id_texts(item), *kind.other_texts(item))
+            # Still inside the open file: labels that can be read in two ways are looked at again.
             part.reader.check_labels(found)
             labels += found
             parts.append(part)
@@ -220,6 +224,8 @@ class FileSource(Generic[T]):
         """The items without a check before: one pass, streamed. Raises as `check`."""
         return (item for _, item in self._items(self._parts()))
 
+    # Ids and contradictions are worked out in both passes: an id that is made from the content
+    # depends on the rows before it, and to keep a million ids between the passes costs more.
     def _items(self, parts: "Iterable[_Part[T]]") -> Iterator[tuple[str, T]]:
         scan = _Scan[T](self.skip_bad_rows)
         for part in parts:
@@ -287,7 +293,7 @@ class _Scan(Generic[T]):
             SourceError: It cannot be read, or a row is bad and bad rows are not skipped.
         """
         table = part.table
-        self._tables.append(table)
+        self._tables.append(table)  # positions of ids are told by the number of the table
         for number, row in table.rows(part.reader.columns):
             try:
                 if isinstance(row, RowError):
@@ -303,6 +309,7 @@ class _Scan(Generic[T]):
         kind, items = reader.kind, reader.parse(row, origin)
         preferences = [found for item in items if (found := kind.preference(item)) is not None]
         for key, side in preferences:
+            # The lowest bit is the side, the others the position of the row that prefers it.
             known = self._preferences.get(key)
             if known is not None and known & 1 != side:
                 raise RowError(

@@ -1,6 +1,7 @@
 """A source as numbered rows: the one form that every file format and hub data set is brought to.
 
 with open_table("red-team.jsonl") as table:     # cai.data.formats: detects format and columns
+Example:
     head = table.head(["prompt"])
     for number, row in table.rows(["prompt"]):  # from the first row again, in the same open file
         print(table.origin(number), row)

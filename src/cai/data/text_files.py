@@ -118,8 +118,8 @@ class JsonlFile:
         if not columns:
             problem = problem or f"{path}: holds no rows with anything in them"
             raise SourceError(f"{problem}. Each line needs one JSON object; mend the file.")
-        open = partial(JsonlFile, path)
-        return Table(str(path), "JSONL", tuple(columns), self.rows, open, by_line=True)
+        reopen = partial(JsonlFile, path)
+        return Table(str(path), "JSONL", tuple(columns), self.rows, reopen, by_line=True)
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
         """Whole rows, whatever the columns."""
@@ -150,13 +150,13 @@ class TextFile:
                 )
             if line.strip():
                 break
-        open = partial(TextFile, path)
+        reopen = partial(TextFile, path)
         return Table(
             str(path),
             "text",
             (TEXT_COLUMN,),
             self.rows,
-            open,
+            reopen,
             by_line=True,
             only_column=TEXT_COLUMN,
         )
@@ -193,8 +193,8 @@ class CsvFile:
         """
         columns = tuple(name for name in self._header(self._records()) if name)
         format = "CSV" if self._delimiter == "," else "TSV"
-        open = partial(CsvFile, self._path)
-        return Table(str(self._path), format, columns, self.rows, open, by_line=True)
+        reopen = partial(CsvFile, self._path)
+        return Table(str(self._path), format, columns, self.rows, reopen, by_line=True)
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
         """Whole rows; one that has not as many fields as the header is an error."""

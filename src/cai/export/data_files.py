@@ -1,5 +1,6 @@
 """Files and hub data sets as units: people's data, and what `cai export` wrote.
 
+Example:
     file = DataFile("preference.jsonl", "preference").check()
     for row in file.rows(left_out := Counter()):
         print(row.unit, row.confidence)

@@ -1,5 +1,6 @@
 """The inputs of a judging or scoring run: files of people, or the folders of earlier runs.
 
+Example:
     source = GroupSource(("runs/samples",))     # or ("pairs.jsonl",)
     checked = source.check()                    # SourceError where there is nothing to judge
     print(checked.summary.describe())

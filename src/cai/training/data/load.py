@@ -1,14 +1,15 @@
 """All that a training run reads: its sources, what is mixed in, and the rows held out.
 
-A run folder, a file or a hub data set as the rows of training.
+Example:
+    data = load_training_data(["runs/judged"], "preference", ["helpful.jsonl:weight=0.3"])
+    print(data.describe())
+    for row in data.train:
+        print(row.unit, row.source, row.confidence)
 
-A run gives the rows that `cai export` would write of it. A file is one of people's data, or what
-`cai export` wrote, read through `cai.data.tables`.
-
-Which rows are held out for evaluation.
-
-That is decided by the prompt's content: equal prompts stay together, and the same rows are held out
-whatever else is trained on.
+A run folder gives the rows that `cai export` would write of it. A file, or a hub data set, is one
+of people's data, or what `cai export` wrote. Which rows are held out for evaluation is decided by
+the prompt's content: equal prompts stay together, and the same rows are held out whatever else is
+trained on.
 """
 
 import hashlib
