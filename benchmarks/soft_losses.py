@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cai.training.data.rows import TrainingRow
+
 from cai.export.rows import Pair
 from cai.testbed.feedback import draw_labelled
 from cai.training.base_model import open_start
 from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
-from cai.training.data.rows import TrainingRow
 from cai.training.data.trl_tables import table_of
 from cai.training.folder import TrainFolder
 from cai.training.plan import LabelPlan

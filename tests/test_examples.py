@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from openai_server import LocalServer
 from reward_server import MAIN
+from sources import prompts_in
 
 from cai.constitution.lint import check_constitution
 from cai.constitution.loader import load_constitution
-from cai.data.prompts import check_prompts, read_prompts
 from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.results_file import kept
 from cai.models.registry import embedded_folder
@@ -174,7 +174,7 @@ def test_the_suites_are_put_to_the_policy_and_judged(tmp_path: Path):
 
 def test_the_sides_are_the_prompts_of_the_testbed_with_what_is_known_of_them():
     lines = (EXAMPLES / "suite_sides.csv").read_text("utf-8").splitlines()[1:]
-    asked = {prompt.id: prompt.request for prompt in read_prompts(EXAMPLES / "prompts.jsonl")}
+    asked = {prompt.id: prompt.request for prompt in prompts_in(EXAMPLES / "prompts.jsonl").read()}
     for line in lines:
         id, text, _, side = line.split(",")
         request = read_request(text)
@@ -213,8 +213,8 @@ def test_the_own_prompts_override_the_critique_alone():
 
 def test_the_prompts_are_held_out_requests_of_the_testbed_of_both_kinds():
     path = EXAMPLES / "prompts.jsonl"
-    requests = [read_request(prompt.request) for prompt in read_prompts(path)]
-    assert check_prompts(path).n_prompts == 12
+    requests = [read_request(prompt.request) for prompt in prompts_in(path).read()]
+    assert prompts_in(path).check().summary.n_items == 12
     assert all(request is not None and request.is_held_out for request in requests)
     assert sum(request.harm is not None for request in requests if request) == 7
 

@@ -14,9 +14,9 @@ from datasets import Dataset
 from reward_server import write_prompts
 
 import cai
+from cai.data.prompts import PromptSource
 from cai.errors import ExportError, JournalError, SourceError
 from cai.models.base import Sampling
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.types import Message
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cai.constitution.loader import load_constitution
     from cai.constitution.schema import Constitution, Principle
+    from cai.data.prompts import PromptSource
     from cai.engine.budget import Caps
     from cai.errors import CaiError
     from cai.evaluation.policies.evaluate import evaluate
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from cai.rounds.controller import run_rounds
     from cai.rounds.state import Series
     from cai.run import Run
-    from cai.runs.inputs import PromptSource
     from cai.runs.options import Pace, Part
     from cai.templates import TemplateSet, load_templates
     from cai.training.data.load import TrainingData, load_training_data
@@ -155,7 +155,7 @@ _HOMES = {
     "Penalties": "cai.training.rewards.spec",
     "Principle": "cai.constitution.schema",
     "Prompt": "cai.types",
-    "PromptSource": "cai.runs.inputs",
+    "PromptSource": "cai.data.prompts",
     "ReviseSettings": "cai.methods.settings",
     "RewardChoice": "cai.training.rewards.spec",
     "RewardModel": "cai.training.reward_model.model",

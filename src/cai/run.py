@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.data.prompts import SourceSummary
+from cai.data.prompts import PromptSource
+from cai.data.source import SourceSummary
 from cai.engine.engine import wait_for
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Columns, Format
@@ -29,7 +30,7 @@ from cai.runs.config import (
     ScoreRunConfig,
     run_config_as,
 )
-from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
+from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
 from cai.runs.options import Pace

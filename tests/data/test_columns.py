@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from sources import prompts_in
 
-from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
 
 ROLES = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
@@ -33,71 +33,71 @@ def write(path: Path, *rows: object) -> Path:
 )
 def test_a_known_column_is_found(tmp_path: Path, column: str, value: object):
     path = write(tmp_path / "a.jsonl", {"other": "z", column: value})
-    assert check_prompts(path).parts[0].selection.column == column
-    assert [prompt.request for prompt in read_prompts(path)] == ["x"]
+    assert prompts_in(path).check().summary.column == column
+    assert [prompt.request for prompt in prompts_in(path).read()] == ["x"]
 
 
 def test_prompt_wins_over_the_dialogues_beside_it(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"messages": ROLES, "chosen": ROLES, "prompt": "p"})
-    assert check_prompts(path).parts[0].selection.column == "prompt"
+    assert prompts_in(path).check().summary.column == "prompt"
 
 
 @pytest.mark.parametrize("column", ["BehaviorID", "prompt_id", "uid", "question_id", "id"])
 def test_a_known_id_column_is_found(tmp_path: Path, column: str):
     path = write(tmp_path / "a.jsonl", {"prompt": "x", column: "k1"})
-    assert [prompt.id for prompt in read_prompts(path)] == ["k1"]
+    assert [prompt.id for prompt in prompts_in(path).read()] == ["k1"]
 
 
 def test_named_columns_are_taken(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"prompt": "x", "id": "1", "attack": "y", "key": "k"})
-    [prompt] = read_prompts(path, column="attack", id_column="key")
+    [prompt] = prompts_in(path, column="attack", id_column="key").read()
     assert (prompt.id, prompt.request) == ("k", "y")
 
 
 def test_a_named_column_that_is_missing_lists_those_found_and_the_nearest(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"id": "1", "question": "x"})
     with pytest.raises(SourceError, match=r"no column 'prompt'\. Columns found: 'id', 'question'"):
-        check_prompts(path, column="prompt")
+        prompts_in(path, column="prompt").check()
     with pytest.raises(SourceError, match=r"Did you mean 'question'\?"):
-        check_prompts(path, column="questions")
+        prompts_in(path, column="questions").check()
     with pytest.raises(SourceError, match="no column 'ids'"):
-        check_prompts(path, id_column="ids")
+        prompts_in(path, id_column="ids").check()
 
 
 def test_no_known_column_lists_those_found_and_says_how_to_name_one(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"seed": 1, "attack": "x"})
     with pytest.raises(SourceError, match=r"Columns found: 'seed', 'attack'\. .* --column NAME"):
-        check_prompts(path)
+        prompts_in(path).check()
 
 
 def test_two_columns_that_could_be_the_prompt_are_ambiguous(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"goal": "x", "question": "y"})
     with pytest.raises(SourceError, match=r"any of 'question', 'goal'\. Say which with --column"):
-        check_prompts(path)
+        prompts_in(path).check()
 
 
 def test_a_column_of_a_later_row_is_found_too(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"note": "x"}, {"prompt": "y"})
     with pytest.raises(SourceError, match=r"a\.jsonl:1: has no 'prompt', only 'note'"):
-        check_prompts(path)
+        prompts_in(path).check()
 
 
 def test_alpaca_input_is_put_behind_the_instruction(tmp_path: Path):
     rows = [{"instruction": "Sum up.", "input": "A text."}, {"instruction": "Go.", "input": ""}]
     path = write(tmp_path / "a.jsonl", *rows, {"instruction": "Hm.", "input": None})
-    requests = [prompt.request for prompt in read_prompts(path)]
+    requests = [prompt.request for prompt in prompts_in(path).read()]
     assert requests == ["Sum up.\n\nA text.", "Go.", "Hm."]
-    assert check_prompts(path).describe().endswith("(texts, joined with 'input')")
+    assert prompts_in(path).check().summary.describe().endswith("(texts, joined with 'input')")
 
 
 def test_harmbench_context_is_put_before_the_behavior(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("Behavior,ContextString,BehaviorID\nDo it.,A context.,k1\nGo.,,k2\n")
-    requests = [(prompt.id, prompt.request) for prompt in read_prompts(path)]
+    requests = [(prompt.id, prompt.request) for prompt in prompts_in(path).read()]
     assert requests == [("k1", "A context.\n\n---\n\nDo it."), ("k2", "Go.")]
 
 
 def test_a_companion_that_is_no_text_is_a_bad_row(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"instruction": "Sum up.", "input": 5})
     with pytest.raises(SourceError, match="'input' is a number"):
-        check_prompts(path)
+        prompts_in(path).check()

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sources import prompts_in
 
 from cai.data import json_files, text_files
-from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
 
 TEXTS = [
@@ -42,14 +42,14 @@ FORMATS: dict[str, Callable[[list[str]], str]] = {
 
 
 def requests(path: Path) -> list[str]:
-    return [prompt.request for prompt in read_prompts(path)]
+    return [prompt.request for prompt in prompts_in(path).read()]
 
 
 def refused(path: Path, data: str | bytes) -> str:
     """The message about a file of that content."""
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     with pytest.raises(SourceError) as caught:
-        check_prompts(path)
+        prompts_in(path).check()
     assert str(caught.value).startswith(str(path))
     return str(caught.value).removeprefix(str(path))
 
@@ -78,7 +78,7 @@ def test_a_text_file_is_one_prompt_a_line_with_its_spaces(tmp_path: Path):
     path = tmp_path / "a.txt"
     path.write_bytes(" One \u2028 still one \n\n   \nTwo".encode())
     assert requests(path) == [" One \u2028 still one ", "Two"]
-    assert [prompt.origin for prompt in read_prompts(path)] == [f"{path}:1", f"{path}:4"]
+    assert [prompt.origin for prompt in prompts_in(path).read()] == [f"{path}:1", f"{path}:4"]
 
 
 @pytest.mark.parametrize("text", ['[\n{"a": 1}\n]', '{"prompt": "x"}\n', '\n{\n"a": 1}'])
@@ -104,7 +104,7 @@ def test_the_shapes_of_json_files(tmp_path: Path, document: object, expected: li
     path = tmp_path / "a.json"
     path.write_text(json.dumps(document))
     assert requests(path) == expected
-    assert next(read_prompts(path)).origin == f"{path}[0]"
+    assert next(prompts_in(path).read()).origin == f"{path}[0]"
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_a_broken_line_is_named_and_can_be_skipped(tmp_path: Path, line: str, re
     message = refused(path, f'{{"prompt": "x"}}\n{line}\n{{"prompt": "y"}}\n')
     assert message.startswith(reason)
     assert message.endswith(". Mend the row, or pass --skip-bad-rows.")
-    summary = check_prompts(path, skip_bad_rows=True)
-    assert (summary.n_prompts, summary.n_bad) == (2, 1)
+    summary = prompts_in(path, skip_bad_rows=True).check().summary
+    assert (summary.n_items, summary.n_bad) == (2, 1)
 
 
 def test_a_file_of_broken_lines_names_the_first_problem(tmp_path: Path):
@@ -196,9 +196,9 @@ def test_a_broken_table_is_named_by_the_line_where_its_row_starts(
 def test_csv_goes_on_behind_a_bad_row(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text('id,prompt\n1,x\n2,"y"z\n3,w\n4,a,b\n5,"v\nv"\n6,u\n')
-    summary = check_prompts(path, skip_bad_rows=True)
+    summary = prompts_in(path, skip_bad_rows=True).check().summary
     assert [row.origin for row in summary.bad_rows] == [f"{path}:3", f"{path}:5"]
-    prompts = list(read_prompts(path, skip_bad_rows=True))
+    prompts = list(prompts_in(path, skip_bad_rows=True).read())
     assert [(prompt.id, prompt.request) for prompt in prompts] == [
         ("1", "x"),
         ("3", "w"),
@@ -211,7 +211,7 @@ def test_csv_goes_on_behind_a_bad_row(tmp_path: Path):
 def test_an_exported_index_without_a_name_is_let_be(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text(",prompt\n0,x\n")
-    assert check_prompts(path).parts[0].columns == ("prompt",)
+    assert prompts_in(path).check().summary.tables[0].columns == ("prompt",)
 
 
 def test_a_field_of_a_megabyte_is_read(tmp_path: Path):
@@ -252,13 +252,13 @@ def test_an_empty_file_is_an_error_packed_too(tmp_path: Path, name: str):
 
 def test_what_is_no_readable_file_is_said_plainly(tmp_path: Path):
     with pytest.raises(SourceError, match=r"is a folder\. Name the files in it"):
-        check_prompts(tmp_path)
+        prompts_in(tmp_path).check()
     with pytest.raises(SourceError, match="no such file"):
-        check_prompts(tmp_path / "none.jsonl")
+        prompts_in(tmp_path / "none.jsonl").check()
     with pytest.raises(SourceError, match="not a regular file"):
-        check_prompts("/dev/null")
+        prompts_in("/dev/null").check()
     with pytest.raises(SourceError, match="the name is not UTF-8"):
-        check_prompts("a\udcff.jsonl")
+        prompts_in("a\udcff.jsonl").check()
     assert "'.md' does not tell a format" in refused(tmp_path / "a.md", "x")
     assert "'no ending' does not tell a format" in refused(tmp_path / "a", "x")
     assert "gunzip" in refused(tmp_path / "a.parquet.gz", "x")

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from sources import pairs_in
 
 from cai.data.pair_columns import PairOptions
-from cai.data.pairs import check_pairs, read_pairs
 from cai.errors import SourceError, UsageError
 
 SIDES = {"prompt": "q", "text_a": "x", "text_b": "y"}
@@ -24,9 +24,9 @@ def labels(
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     chosen = options.get("label_values")
-    pairs = read_pairs(
+    pairs = pairs_in(
         path, PairOptions(label_values=chosen if isinstance(chosen, tuple) else None)
-    )
+    ).read()
     return [(pair.label, pair.label_confidence) for pair in pairs]
 
 
@@ -67,9 +67,9 @@ def test_zero_without_a_two_is_noticed_in_a_sorted_file_too(tmp_path: Path):
     """The first 50 labels are all 1, so that only the whole file shows that 2 never comes."""
     labels(tmp_path, SIDES, "label", *[1] * 60, *[0] * 60)
     with pytest.raises(SourceError, match="0 could be the first response or a tie"):
-        check_pairs(tmp_path / "a.jsonl")
+        pairs_in(tmp_path / "a.jsonl").check()
     labels(tmp_path, SIDES, "label", *["a"] * 60, *["tie"] * 60)
-    assert check_pairs(tmp_path / "a.jsonl").labels == {"a": 60, "tie": 60}
+    assert pairs_in(tmp_path / "a.jsonl").check().summary.labels == {"a": 60, "tie": 60}
 
 
 def test_columns_that_count_from_zero_have_labels_that_do(tmp_path: Path):
@@ -98,14 +98,14 @@ def test_what_is_no_label_is_a_bad_row(tmp_path: Path, value: object):
         labels(tmp_path, SIDES, "label", 1, value)
     assert "is needed. Mend the row" in str(caught.value)
     path = tmp_path / "a.jsonl"
-    assert check_pairs(path, skip_bad_rows=True).bad_kinds == {"wrong label": 1}
+    assert pairs_in(path, skip_bad_rows=True).check().summary.bad_kinds == {"wrong label": 1}
 
 
 def test_not_a_number_is_no_label(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompt": "q", "text_a": "x", "text_b": "y", "label": NaN}\n')
     with pytest.raises(SourceError, match="'label' is nan"):
-        check_pairs(path)
+        pairs_in(path).check()
 
 
 def test_label_values_are_the_only_labels_beside_tie(tmp_path: Path):
@@ -128,7 +128,7 @@ def test_label_values_are_two_or_three(tmp_path: Path, values: tuple[str, ...]):
 def confidences(tmp_path: Path, *rows: dict[str, object]) -> list[float]:
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return [pair.label_confidence for pair in read_pairs(path)]
+    return [pair.label_confidence for pair in pairs_in(path).read()]
 
 
 def test_a_column_says_how_sure_the_label_is(tmp_path: Path):
@@ -138,7 +138,10 @@ def test_a_column_says_how_sure_the_label_is(tmp_path: Path):
     ) == [0.9, 0.5, 1.0]
     ranked = {"prompt": "q", "chosen": "x", "rejected": "y", "label_confidence": 0.7}
     assert confidences(tmp_path, ranked) == [0.7]
-    assert "confidence in 'label_confidence'" in check_pairs(tmp_path / "a.jsonl").describe()
+    assert (
+        "confidence in 'label_confidence'"
+        in pairs_in(tmp_path / "a.jsonl").check().summary.describe()
+    )
 
 
 def test_a_probability_of_the_chosen_side_is_its_confidence_and_below_one_half_turns_the_label(
@@ -151,7 +154,7 @@ def test_a_probability_of_the_chosen_side_is_its_confidence_and_below_one_half_t
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     found: list[tuple[str | None, float, bool]] = []
-    for pair in read_pairs(path):
+    for pair in pairs_in(path).read():
         better = {"a": pair.response_a, "b": pair.response_b}.get(pair.label or "")
         found.append((better, pair.label_confidence, pair.has_confidence))
     assert found == [("x", 0.75, True), ("y", 0.75, True), (None, 1.0, True), ("x", 1.0, False)]

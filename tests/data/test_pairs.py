@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet as parquet
 import pytest
+from sources import pairs_in
 
 from cai.data.pair_columns import PairOptions
-from cai.data.pair_rows import Pair
-from cai.data.pairs import check_pairs, read_pairs
-from cai.data.rows import BAD_ROWS_KEPT
+from cai.data.pairs import LabelledPair
+from cai.data.source import BAD_ROWS_KEPT
 from cai.errors import SourceError, UsageError
 from cai.types import Message, Prompt
 
@@ -28,15 +28,15 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-def better(pair: Pair) -> tuple[str, str]:
+def better(pair: LabelledPair) -> tuple[str, str]:
     """The better response and the other one."""
     assert pair.label in ("a", "b")
     sides = (pair.response_a, pair.response_b)
     return sides if pair.label == "a" else (sides[1], sides[0])
 
 
-def only(path: Path, **options: str) -> Pair:
-    [pair] = read_pairs(path, PairOptions(**options))
+def only(path: Path, **options: str) -> LabelledPair:
+    [pair] = pairs_in(path, PairOptions(**options)).read()
     return pair
 
 
@@ -101,7 +101,7 @@ def test_without_a_label_column_a_pair_has_no_label(tmp_path: Path):
     row = {"prompt": "Hello?", "response_a": "Good day.", "response_b": "What?"}
     path = write(tmp_path / "a.jsonl", row)
     assert only(path).label is None
-    summary = check_pairs(path)
+    summary = pairs_in(path).check().summary
     assert (summary.labels, summary.n_labelled) == ({None: 1}, 0)
     assert "no column with labels" in summary.describe()
 
@@ -110,7 +110,7 @@ def test_the_better_response_is_a_about_half_of_the_time(tmp_path: Path):
     """Of 1,000 fair coins, 500 ± 63 is four standard deviations: sqrt(1000) / 2 = 15.8."""
     rows = [{"prompt": f"{n}?", "chosen": "Yes.", "rejected": "No."} for n in range(1000)]
     path = write(tmp_path / "a.jsonl", *rows)
-    labels = check_pairs(path).labels
+    labels = pairs_in(path).check().summary.labels
     assert abs(labels["a"] - 500) < 63
     assert labels["a"] + labels["b"] == 1000
 
@@ -124,19 +124,21 @@ def test_which_response_is_a_does_not_depend_on_which_one_is_better(tmp_path: Pa
 
 
 def test_swapping_a_pair_twice_gives_the_pair():
-    pair = Pair(Prompt("1", (Message("user", "x"),)), "yes", "no", "a", 0.8, "m", "n", {"k": "v"})
-    assert pair.swapped == Pair(pair.prompt, "no", "yes", "b", 0.8, "n", "m", {"k": "v"})
+    pair = LabelledPair(
+        Prompt("1", (Message("user", "x"),)), "yes", "no", "a", 0.8, "m", "n", {"k": "v"}
+    )
+    assert pair.swapped == LabelledPair(pair.prompt, "no", "yes", "b", 0.8, "n", "m", {"k": "v"})
     assert pair.swapped.swapped == pair
 
 
 def test_every_right_answer_is_paired_with_every_wrong_one(tmp_path: Path):
     row = {"prompt": "2 + 2?", "corrects": ["4", "four"], "incorrects": ["3", "5", "22"], "id": "k"}
     path = write(tmp_path / "a.jsonl", row)
-    pairs = list(read_pairs(path))
+    pairs = list(pairs_in(path).read())
     right, wrong = ("4", "four"), ("3", "5", "22")
     assert [better(pair) for pair in pairs] == [(good, bad) for good in right for bad in wrong]
     assert [pair.prompt.id for pair in pairs] == [f"k.{n}" for n in range(1, 7)]
-    derived = [pair.prompt.id for pair in read_pairs(path, PairOptions(id_column=""))]
+    derived = [pair.prompt.id for pair in pairs_in(path, PairOptions(id_column="")).read()]
     assert len(set(derived)) == 6
 
 
@@ -157,7 +159,7 @@ def test_a_response_that_repeats_the_prompt_or_imitates_turns_stays_as_it_is(tmp
         {**GOOD, "chosen": "Hello? Good day."},
         {**GOOD, "rejected": imitation},
     )
-    assert [better(pair) for pair in read_pairs(path)] == [
+    assert [better(pair) for pair in pairs_in(path).read()] == [
         ("Hello? Good day.", "What?"),
         ("Good day.", imitation),
     ]
@@ -171,11 +173,11 @@ def test_the_instruction_is_joined_with_its_input(tmp_path: Path):
 def test_one_prompt_can_stand_for_all_rows(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"text_a": "x", "text_b": "y", "preferred": "b"})
     with pytest.raises(SourceError, match="no column is known to hold the prompts") as caught:
-        check_pairs(path)
+        pairs_in(path).check()
     assert "--prompt-column NAME" in str(caught.value)
     assert "--prompt-text TEXT" in str(caught.value)
     assert only(path, prompt_text="Write.").prompt.request == "Write."
-    summary = check_pairs(path, PairOptions(prompt_text="Write."))
+    summary = pairs_in(path, PairOptions(prompt_text="Write.")).check().summary
     assert "from 'text_a' and 'text_b', one prompt for all" in summary.describe()
 
 
@@ -200,7 +202,7 @@ def test_the_judged_turn_of_a_conversation_is_the_last_one_read(tmp_path: Path):
     assert (pair.label, pair.model_a, pair.model_b) == ("tie", "m", "n")
     for turn, reason in ((2, "do not share a prompt"), (0, "'turn' is 0"), ("1", "'turn' is '1'")):
         with pytest.raises(SourceError, match=reason):
-            check_pairs(write(tmp_path / "b.jsonl", {**row, "turn": turn}))
+            pairs_in(write(tmp_path / "b.jsonl", {**row, "turn": turn})).check()
 
 
 def test_an_answer_on_one_side_only_cannot_be_paired(tmp_path: Path):
@@ -208,7 +210,7 @@ def test_an_answer_on_one_side_only_cannot_be_paired(tmp_path: Path):
     for bad, reason in (([], "is an empty list"), ([" "], r"\[0\]' is blank"), ("5", "is a text")):
         path = write(tmp_path / "a.jsonl", row, {**row, "incorrects": bad})
         with pytest.raises(SourceError, match=f":2: 'incorrects.*{reason}"):
-            check_pairs(path)
+            pairs_in(path).check()
 
 
 def test_parquet_gives_the_same_pairs_as_jsonl(tmp_path: Path):
@@ -218,9 +220,9 @@ def test_parquet_gives_the_same_pairs_as_jsonl(tmp_path: Path):
     ]
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     jsonl = write(tmp_path / "a.jsonl", *rows)
-    found = check_pairs(tmp_path / "a.parquet")
-    assert found.content_hash == check_pairs(jsonl).content_hash
-    assert found.parts[0].selection.columns == ("chosen", "rejected", "subset")
+    found = pairs_in(tmp_path / "a.parquet").check().summary
+    assert found.content_hash == pairs_in(jsonl).check().summary.content_hash
+    assert found.tables[0].columns == ("chosen", "rejected", "subset", "other")
 
 
 def test_models_and_tags_are_kept(tmp_path: Path):
@@ -231,7 +233,7 @@ def test_models_and_tags_are_kept(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", row)
     pair = only(path)
     assert (pair.model_a, pair.model_b, pair.tags) == ("m", "n", {"dataset": "koala"})
-    assert check_pairs(path).models == {"m", "n"}
+    assert pairs_in(path).check().summary.models == {"m", "n"}
 
 
 def test_the_models_of_a_ranked_pair_stay_with_their_responses(tmp_path: Path):
@@ -239,7 +241,7 @@ def test_the_models_of_a_ranked_pair_stay_with_their_responses(tmp_path: Path):
         {"prompt": f"{n}?", "chosen": "x", "rejected": "y", "chosen_model": "m"} for n in range(9)
     ]
     path = write(tmp_path / "a.jsonl", *[{**row, "rejected_model": "n"} for row in rows])
-    pairs = list(read_pairs(path))
+    pairs = list(pairs_in(path).read())
     assert {pair.label for pair in pairs} == {"a", "b"}
     for pair in pairs:
         assert {pair.response_a: pair.model_a, pair.response_b: pair.model_b} == {
@@ -258,33 +260,33 @@ def test_named_tags_are_taken_and_must_be_short(tmp_path: Path):
     row = {**GOOD, "lang": "en", "level": 3, "subset": "s"}
     bare = {**GOOD, "lang": None, "level": True}
     path = write(tmp_path / "a.jsonl", row, bare, {**GOOD, "lang": "x" * 101, "level": 4})
-    pairs = read_pairs(path, PairOptions(tag_columns=("lang", "level")))
+    pairs = pairs_in(path, PairOptions(tag_columns=("lang", "level"))).read()
     assert next(pairs).tags == {"lang": "en", "level": "3"}
     assert next(pairs).tags == {"level": "true"}
     with pytest.raises(SourceError, match=r"a\.jsonl:3: 'lang' is no tag"):
         next(pairs)
     with pytest.raises(SourceError, match="no column 'laugh'"):
-        check_pairs(path, PairOptions(tag_columns=("laugh",)))
+        pairs_in(path, PairOptions(tag_columns=("laugh",))).check()
 
 
 def test_an_id_is_that_of_the_row_or_made_of_the_content(tmp_path: Path):
     given = only(write(tmp_path / "a.jsonl", {**GOOD, "pair_id": 7}))
     assert given.prompt.id == "7"
     again = {**GOOD, "note": "a second annotator"}
-    ids = [pair.prompt.id for pair in read_pairs(write(tmp_path / "b.jsonl", GOOD, again))]
+    ids = [pair.prompt.id for pair in pairs_in(write(tmp_path / "b.jsonl", GOOD, again)).read()]
     assert ids == [ids[0], f"{ids[0]}-2"]
     assert len(ids[0]) == 12
 
 
 def test_the_id_of_a_question_is_not_that_of_a_pair(tmp_path: Path):
     rows = [{**GOOD, "question_id": 1, "prompt_id": "p"}, {**GOOD, "rejected": "No."}]
-    assert check_pairs(write(tmp_path / "a.jsonl", *rows)).n_pairs == 2
+    assert pairs_in(write(tmp_path / "a.jsonl", *rows)).check().summary.n_items == 2
 
 
 def test_an_id_that_is_taken_names_both_places(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {**GOOD, "id": 1}, {**GOOD, "id": 1, "chosen": "Hi."})
     with pytest.raises(SourceError, match=r"a\.jsonl:2: the id '1' is already that of .*:1"):
-        check_pairs(path)
+        pairs_in(path).check()
 
 
 def dialogues(chosen: str, rejected: str) -> dict[str, str]:
@@ -321,26 +323,26 @@ def test_a_bad_row_stops_the_reading_or_is_counted_by_kind(
 ):
     path = write(tmp_path / "a.jsonl", good, bad)
     with pytest.raises(SourceError) as caught:
-        check_pairs(path)
+        pairs_in(path).check()
     assert str(caught.value).startswith(f"{path}:2: ")
     assert reason in str(caught.value)
     assert str(caught.value).endswith("Mend the row, or pass --skip-bad-rows.")
-    summary = check_pairs(path, skip_bad_rows=True)
-    assert (summary.n_pairs, summary.n_bad, dict(summary.bad_kinds)) == (1, 1, {kind: 1})
+    summary = pairs_in(path, skip_bad_rows=True).check().summary
+    assert (summary.n_items, summary.n_bad, dict(summary.bad_kinds)) == (1, 1, {kind: 1})
     assert summary.bad_rows[0].origin == f"{path}:2"
     assert summary.describe().endswith(f"\n1 row skipped: 1 {kind}")
-    assert len(list(read_pairs(path, skip_bad_rows=True))) == 1
+    assert len(list(pairs_in(path, skip_bad_rows=True).read())) == 1
 
 
 def test_a_third_response_is_refused(tmp_path: Path):
     row = {"prompt": "Hello?", "response_a": "x", "response_b": "y"}
     path = write(tmp_path / "a.jsonl", {**row, "response_c": ""}, {**row, "response_c": "z"})
     with pytest.raises(SourceError, match=r":2: 'response_c' holds a third response beside"):
-        check_pairs(path)
-    assert check_pairs(path, skip_bad_rows=True).bad_kinds == {"third option": 1}
+        pairs_in(path).check()
+    assert pairs_in(path, skip_bad_rows=True).check().summary.bad_kinds == {"third option": 1}
     numbered = {"prompt": "Hello?", "response_0": "x", "response_1": "y", "response_2": "z"}
     with pytest.raises(SourceError, match="'response_2' holds a third response beside"):
-        check_pairs(write(tmp_path / "b.jsonl", numbered))
+        pairs_in(write(tmp_path / "b.jsonl", numbered)).check()
 
 
 def test_opposite_labels_of_one_pair_are_told_with_both_places(tmp_path: Path):
@@ -355,11 +357,11 @@ def test_opposite_labels_of_one_pair_are_told_with_both_places(tmp_path: Path):
         {**row, "prompt": "Bye?", "label": "b"},
     )
     with pytest.raises(SourceError) as caught:
-        check_pairs(path)
+        pairs_in(path).check()
     assert f"{path}:5: prefers the other one of two responses" in str(caught.value)
     assert f"than {path}:1." in str(caught.value)
-    summary = check_pairs(path, skip_bad_rows=True)
-    assert (summary.n_pairs, summary.bad_kinds) == (5, {"contradiction": 1})
+    summary = pairs_in(path, skip_bad_rows=True).check().summary
+    assert (summary.n_items, summary.bad_kinds) == (5, {"contradiction": 1})
     assert summary.labels == {"a": 2, "tie": 1, "b": 2}
 
 
@@ -368,44 +370,36 @@ def test_a_bad_row_takes_no_id_and_has_no_opinion(tmp_path: Path):
     turned = {"prompt": "Hello?", "chosen": "What?", "rejected": "Good day.", "id": "1"}
     path = write(tmp_path / "a.jsonl", {**turned, "kind": "x" * 101}, {**GOOD, "id": "1"})
     options = PairOptions(tag_columns=("kind",))
-    assert check_pairs(path, options, skip_bad_rows=True).n_pairs == 1
+    assert pairs_in(path, options, skip_bad_rows=True).check().summary.n_items == 1
 
 
 def test_of_many_bad_rows_the_first_are_kept(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", GOOD, *[{**GOOD, "chosen": " "}] * 30)
-    summary = check_pairs(path, skip_bad_rows=True)
+    summary = pairs_in(path, skip_bad_rows=True).check().summary
     assert (summary.n_bad, len(summary.bad_rows)) == (30, BAD_ROWS_KEPT)
-
-
-def test_a_source_without_a_pair_is_an_error_even_when_skipping(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", {**GOOD, "chosen": " "})
-    with pytest.raises(SourceError, match=r"no row is a pair; the first: .*a\.jsonl:1"):
-        check_pairs(path, skip_bad_rows=True)
-    with pytest.raises(SourceError, match="No source of pairs"):
-        check_pairs([])
 
 
 def test_columns_that_could_be_several_pairs_are_ambiguous(tmp_path: Path):
     both = {**GOOD, "response_a": "x", "response_b": "y"}
     with pytest.raises(SourceError, match="could be in 'chosen' and 'rejected', or 'response_a'"):
-        check_pairs(write(tmp_path / "a.jsonl", both))
+        pairs_in(write(tmp_path / "a.jsonl", both)).check()
     labels = {"prompt": "q", "text_a": "x", "text_b": "y", "label": "a", "winner": "b"}
     path = write(tmp_path / "b.jsonl", labels)
     with pytest.raises(SourceError, match=r"label could be in any of .* with --label-column label"):
-        check_pairs(path)
+        pairs_in(path).check()
     assert only(path, label_column="winner").label == "b"
     prompts = {"question": "q", "goal": "g", "chosen": "x", "rejected": "y"}
     with pytest.raises(SourceError, match="Say which with --prompt-column question"):
-        check_pairs(write(tmp_path / "c.jsonl", prompts))
+        pairs_in(write(tmp_path / "c.jsonl", prompts)).check()
 
 
 def test_columns_that_are_not_known_are_listed(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"prompt": "q", "good": "x", "bad": "y"})
     with pytest.raises(SourceError, match="Columns found: 'prompt', 'good', 'bad'") as caught:
-        check_pairs(path)
+        pairs_in(path).check()
     assert "--a-column and --b-column" in str(caught.value)
     with pytest.raises(SourceError, match=r"no column 'best'"):
-        check_pairs(path, PairOptions(better_column="best", worse_column="bad"))
+        pairs_in(path, PairOptions(better_column="best", worse_column="bad")).check()
 
 
 @pytest.mark.parametrize(
@@ -424,7 +418,7 @@ def test_options_that_do_not_go_together_are_refused(
     tmp_path: Path, options: PairOptions, option: str
 ):
     with pytest.raises(UsageError, match=option):
-        check_pairs(write(tmp_path / "a.jsonl", GOOD), options)
+        pairs_in(write(tmp_path / "a.jsonl", GOOD), options).check()
 
 
 def test_a_prompt_for_dialogues_that_hold_theirs_is_refused(tmp_path: Path):
@@ -432,28 +426,28 @@ def test_a_prompt_for_dialogues_that_hold_theirs_is_refused(tmp_path: Path):
     assert only(path).prompt.request == "A"
     for option in ({"prompt_text": "x"}, {"prompt_column": "prompt"}):
         with pytest.raises(UsageError, match="hold their prompts"):
-            check_pairs(path, PairOptions(**option))
+            pairs_in(path, PairOptions(**option)).check()
 
 
 def test_a_prompt_that_ends_in_an_answer_is_no_prompt(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {**GOOD, "prompt": [USER, GOOD_TURN]})
     with pytest.raises(SourceError, match="'prompt' ends in a turn of the assistant"):
-        check_pairs(path)
+        pairs_in(path).check()
 
 
 def test_lists_without_a_prompt_anywhere_are_refused(tmp_path: Path):
     whole = {"chosen": [USER, GOOD_TURN], "rejected": [USER, BAD_TURN]}
     path = write(tmp_path / "a.jsonl", whole, {"chosen": [GOOD_TURN], "rejected": [BAD_TURN]})
     with pytest.raises(SourceError, match=r":2: has no prompt"):
-        check_pairs(path)
+        pairs_in(path).check()
     with pytest.raises(SourceError, match=r":2: 'chosen' is an empty list"):
-        check_pairs(write(tmp_path / "b.jsonl", whole, {**whole, "chosen": []}))
+        pairs_in(write(tmp_path / "b.jsonl", whole, {**whole, "chosen": []})).check()
 
 
 def test_the_summary_says_what_was_found(tmp_path: Path):
     row = {"prompt": "q", "response_a": "x", "response_b": "y", "label": 1, "subset": "s"}
     path = write(tmp_path / "a.jsonl", row, {**row, "prompt": "r", "label": None})
-    assert check_pairs(path).describe() == (
+    assert pairs_in(path).check().summary.describe() == (
         f"{path}: 2 pairs from 'response_a' and 'response_b', prompts in 'prompt', "
         "labels in 'label', tags in 'subset'\n"
         "labels: 1 A is better, 1 no label"
@@ -462,19 +456,19 @@ def test_the_summary_says_what_was_found(tmp_path: Path):
 
 def test_the_hash_names_what_is_read_and_not_the_file(tmp_path: Path):
     row = {"prompt": "q", "response_a": "x", "response_b": "y", "label": "a"}
-    first = check_pairs(write(tmp_path / "a.jsonl", row)).content_hash
+    first = pairs_in(write(tmp_path / "a.jsonl", row)).check().summary.content_hash
     (tmp_path / "b.csv").write_text("note,prompt,response_a,response_b,label\n1,q,x,y,a\n")
-    assert check_pairs(tmp_path / "b.csv").content_hash == first
+    assert pairs_in(tmp_path / "b.csv").check().summary.content_hash == first
     for changed in ({"label": "b"}, {"response_b": "z"}, {"prompt": "r"}, {"subset": "s"}):
         other = write(tmp_path / "c.jsonl", {**row, **changed})
-        assert check_pairs(other).content_hash != first
+        assert pairs_in(other).check().summary.content_hash != first
 
 
-def test_several_sources_are_read_as_one_and_a_limit_ends_them(tmp_path: Path):
+def test_several_sources_are_read_as_one(tmp_path: Path):
     first = write(tmp_path / "a.jsonl", GOOD)
-    second = write(tmp_path / "b.jsonl", {"input": "q", "output_1": "x", "output_2": "y"}, {})
-    summary = check_pairs([first, second], limit=2)
-    assert [part.n_pairs for part in summary.parts] == [1, 1]
+    second = write(tmp_path / "b.jsonl", {"input": "q", "output_1": "x", "output_2": "y"})
+    summary = pairs_in([first, second]).check().summary
+    assert [part.n_items for part in summary.tables] == [1, 1]
     assert summary.describe().count("\n") == 2
 
 
@@ -486,7 +480,7 @@ def test_pairs_stream_in_little_memory(tmp_path: Path):
             row = {"prompt": f"{number}?", "chosen": "word " * 2000, "rejected": "term " * 2000}
             file.write(json.dumps(row) + "\n")
     tracemalloc.start()
-    assert sum(1 for _ in read_pairs(path)) == 2000
+    assert sum(1 for _ in pairs_in(path).read()) == 2000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert path.stat().st_size > 40e6

@@ -2,13 +2,12 @@
 
 import json
 import tracemalloc
-from itertools import islice
 from pathlib import Path
 
 import pytest
+from sources import prompts_in
 
-from cai.data.prompts import check_prompts, read_prompts
-from cai.data.rows import BAD_ROWS_KEPT, BadRow
+from cai.data.source import BAD_ROWS_KEPT, BadRow
 from cai.errors import SourceError
 from cai.types import Message
 
@@ -19,13 +18,13 @@ def write_rows(path: Path, rows: list[object]) -> Path:
 
 
 def texts(path: Path, **options: str) -> list[str]:
-    return [prompt.request for prompt in read_prompts(path, **options)]
+    return [prompt.request for prompt in prompts_in(path, **options).read()]
 
 
 def test_a_prompt_knows_its_id_its_text_and_its_line(tmp_path: Path):
     path = tmp_path / "red.jsonl"
     path.write_text('\n{"id": "a", "prompt": "One."}\n  \n{"id": 7, "prompt": "Two."}\n')
-    first, second = read_prompts(path)
+    first, second = prompts_in(path).read()
     assert (first.id, first.messages, first.origin) == (
         "a",
         (Message("user", "One."),),
@@ -37,17 +36,17 @@ def test_a_prompt_knows_its_id_its_text_and_its_line(tmp_path: Path):
 def test_derived_ids_survive_reordering_and_repeats_are_numbered(tmp_path: Path):
     forward = write_rows(tmp_path / "a.jsonl", [{"prompt": text} for text in "xyxzx"])
     backward = write_rows(tmp_path / "b.jsonl", [{"prompt": text} for text in "xzxyx"])
-    ids = [prompt.id for prompt in read_prompts(forward)]
+    ids = [prompt.id for prompt in prompts_in(forward).read()]
     assert len(ids[0]) == 12
     assert [ids[0], ids[2], ids[4]] == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
-    assert sorted(ids) == sorted(prompt.id for prompt in read_prompts(backward))
+    assert sorted(ids) == sorted(prompt.id for prompt in prompts_in(backward).read())
 
 
 def test_a_derived_id_never_takes_one_that_a_file_gives(tmp_path: Path):
     plain = write_rows(tmp_path / "plain.jsonl", [{"prompt": "x"}, {"prompt": "x"}])
-    derived = next(read_prompts(plain)).id
+    derived = next(prompts_in(plain).read()).id
     given = write_rows(tmp_path / "given.jsonl", [{"id": f"{derived}-2", "prompt": "y"}])
-    ids = [prompt.id for prompt in read_prompts([given, plain])]
+    ids = [prompt.id for prompt in prompts_in([given, plain]).read()]
     assert ids == [f"{derived}-2", derived, f"{derived}-3"]
 
 
@@ -57,7 +56,7 @@ def test_the_same_id_in_two_files_is_an_error_that_names_both_places(tmp_path: P
     )
     second = write_rows(tmp_path / "b.jsonl", [{"id": 1, "prompt": "y"}])
     with pytest.raises(SourceError, match="'1' is already that of") as caught:
-        check_prompts([first, second])
+        prompts_in([first, second]).check()
     assert f"{second}:1: " in str(caught.value)
     assert f"{first}:2" in str(caught.value)
 
@@ -66,25 +65,24 @@ def test_an_empty_id_column_derives_the_ids(tmp_path: Path):
     path = write_rows(
         tmp_path / "a.jsonl", [{"id": "1", "prompt": "x"}, {"id": "1", "prompt": "y"}]
     )
-    assert check_prompts(path, id_column="").n_prompts == 2
-    assert check_prompts(path, id_column="").parts[0].selection.id_column is None
+    assert prompts_in(path, id_column="").check().summary.n_items == 2
 
 
 @pytest.mark.parametrize("bad", [None, True, 1.5, "", "  ", [1]])
 def test_an_id_is_a_text_or_an_integer(tmp_path: Path, bad: object):
     path = write_rows(tmp_path / "a.jsonl", [{"id": bad, "prompt": "x"}])
     with pytest.raises(SourceError, match=r"a\.jsonl:1: 'id' is "):
-        check_prompts(path)
+        prompts_in(path).check()
 
 
 def test_a_bad_row_stops_with_its_place_and_what_to_do(tmp_path: Path):
     path = write_rows(tmp_path / "a.jsonl", [{"prompt": "x"}, {"prompt": None}])
     with pytest.raises(SourceError) as caught:
-        check_prompts(path)
+        prompts_in(path).check()
     assert str(caught.value) == (
         f"{path}:2: 'prompt' is null, and a text is needed. Mend the row, or pass --skip-bad-rows."
     )
-    prompts = read_prompts(path)
+    prompts = prompts_in(path).read()
     assert next(prompts).request == "x"
     with pytest.raises(SourceError, match="'prompt' is null"):
         next(prompts)
@@ -93,61 +91,44 @@ def test_a_bad_row_stops_with_its_place_and_what_to_do(tmp_path: Path):
 def test_skipped_rows_are_counted_and_the_first_are_kept(tmp_path: Path):
     rows: list[object] = [{"prompt": "x"}, *[{"prompt": " "}] * 30, {"text": "y"}, {"prompt": "z"}]
     path = write_rows(tmp_path / "a.jsonl", rows)
-    summary = check_prompts(path, skip_bad_rows=True)
-    assert (summary.n_prompts, summary.n_bad, len(summary.bad_rows)) == (2, 31, BAD_ROWS_KEPT)
+    summary = prompts_in(path, skip_bad_rows=True).check().summary
+    assert (summary.n_items, summary.n_bad, len(summary.bad_rows)) == (2, 31, BAD_ROWS_KEPT)
     assert summary.bad_rows[0] == BadRow(f"{path}:2", "'prompt' is blank", "blank")
-    assert summary.describe().endswith("\n31 rows skipped")
-    assert [prompt.request for prompt in read_prompts(path, skip_bad_rows=True)] == ["x", "z"]
-
-
-def test_a_source_without_one_good_row_is_an_error_even_when_skipping(tmp_path: Path):
-    path = write_rows(tmp_path / "a.jsonl", [{"prompt": 1}, {"prompt": []}])
-    with pytest.raises(SourceError, match=r"no row is a prompt; the first: .*a\.jsonl:1"):
-        check_prompts(path, skip_bad_rows=True)
+    assert summary.describe().endswith("\n31 rows skipped: 30 blank, 1 missing")
+    assert [prompt.request for prompt in prompts_in(path, skip_bad_rows=True).read()] == ["x", "z"]
 
 
 def test_the_summary_says_what_was_found(tmp_path: Path):
     dialogue = "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: Bye.\n\nAssistant: Bye."
     path = write_rows(tmp_path / "a.jsonl", [{"chosen": dialogue, "rejected": dialogue}])
-    summary = check_prompts(path)
+    summary = prompts_in(path).check().summary
     assert summary.describe() == (
         f"{path}: 1 prompt from column 'chosen' (hh-rlhf dialogues, last answer split off)"
     )
-    assert summary.parts[0].columns == ("chosen", "rejected")
-    assert summary.parts[0].format == "JSONL"
+    assert summary.tables[0].columns == ("chosen", "rejected")
+    assert summary.tables[0].format == "JSONL"
 
 
 def test_the_hash_names_the_prompts_and_not_the_file(tmp_path: Path):
     rows: list[object] = [{"prompt": "x"}, {"prompt": "y"}]
-    jsonl = check_prompts(write_rows(tmp_path / "a.jsonl", rows))
+    jsonl = prompts_in(write_rows(tmp_path / "a.jsonl", rows)).check().summary
     (tmp_path / "b.csv").write_text("note,prompt\n1,x\n2,y\n")
-    csv = check_prompts(tmp_path / "b.csv")
-    moved = check_prompts(write_rows(tmp_path / "c.jsonl", rows[::-1]))
+    csv = prompts_in(tmp_path / "b.csv").check().summary
+    moved = prompts_in(write_rows(tmp_path / "c.jsonl", rows[::-1])).check().summary
     assert jsonl.content_hash == csv.content_hash
     assert len(jsonl.content_hash) == 12
     assert jsonl.content_hash != moved.content_hash
-
-
-def test_a_limit_stops_the_check_before_later_rows(tmp_path: Path):
-    path = write_rows(tmp_path / "a.jsonl", [{"prompt": "x"}, {"prompt": "y"}, {"prompt": None}])
-    assert check_prompts(path, limit=2).n_prompts == 2
-    assert len(list(islice(read_prompts(path), 2))) == 2
 
 
 def test_each_part_is_counted_under_its_own_name(tmp_path: Path):
     first = write_rows(tmp_path / "a.jsonl", [{"prompt": "x"}])
     second = tmp_path / "b.txt"
     second.write_text("y\nz\n")
-    parts = check_prompts([str(first), second]).parts
-    assert [(part.name, part.n_prompts, part.format) for part in parts] == [
+    parts = prompts_in([str(first), second]).check().summary.tables
+    assert [(part.name, part.n_items, part.format) for part in parts] == [
         (str(first), 1, "JSONL"),
         (str(second), 2, "text"),
     ]
-
-
-def test_no_source_at_all_is_an_error():
-    with pytest.raises(SourceError, match="No source"):
-        check_prompts([])
 
 
 def test_reading_streams_in_little_memory(tmp_path: Path):
@@ -157,7 +138,7 @@ def test_reading_streams_in_little_memory(tmp_path: Path):
         for number in range(2000):
             file.write(json.dumps({"prompt": f"{number} " + "word " * 4000}) + "\n")
     tracemalloc.start()
-    assert sum(1 for _ in read_prompts(path)) == 2000
+    assert sum(1 for _ in prompts_in(path).read()) == 2000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert path.stat().st_size > 40e6

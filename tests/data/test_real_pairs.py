@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sources import pairs_in, responses_in
 
 from cai.data.pair_columns import PairOptions
-from cai.data.pairs import check_pairs, read_pairs
-from cai.data.response_columns import ResponseOptions
-from cai.data.responses import check_responses, read_responses
+from cai.data.responses import ResponseOptions
 from cai.errors import SourceError
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -56,13 +55,13 @@ def test_a_file_of_better_and_worse_is_read_whole(
     options = SYCOPHANCY if "sycophancy" in name else PairOptions()
     if bad_kinds:
         with pytest.raises(SourceError, match="--skip-bad-rows"):
-            check_pairs(path, options)
-    summary = check_pairs(path, options, skip_bad_rows=True)
-    assert (summary.n_pairs, summary.bad_kinds) == (n_pairs, bad_kinds)
+            pairs_in(path, options).check()
+    summary = pairs_in(path, options, skip_bad_rows=True).check().summary
+    assert (summary.n_items, summary.bad_kinds) == (n_pairs, bad_kinds)
     assert set(summary.labels) == {"a", "b"}
     # Five standard deviations of as many fair coins: one file in two million falls further.
     assert abs(summary.labels["a"] - n_pairs / 2) < 5 * (n_pairs**0.5 / 2)
-    pairs = list(read_pairs(path, options, skip_bad_rows=True))
+    pairs = list(pairs_in(path, options, skip_bad_rows=True).read())
     assert len({pair.prompt.id for pair in pairs}) == n_pairs
 
 
@@ -83,10 +82,10 @@ def test_a_file_with_labels_is_read_whole(
     name: str, labels: dict[str, int], bad_kinds: dict[str, int]
 ):
     path = data_file(name)
-    summary = check_pairs(path, skip_bad_rows=True)
+    summary = pairs_in(path, skip_bad_rows=True).check().summary
     assert (summary.labels, summary.bad_kinds) == (labels, bad_kinds)
     rows = rows_of(path)
-    for pair in read_pairs(path, skip_bad_rows=True):
+    for pair in pairs_in(path, skip_bad_rows=True).read():
         row = rows[int(pair.prompt.origin.rpartition("[")[2].removesuffix("]"))]
         assert (pair.response_a, pair.response_b) == (row["output_1"], row["output_2"])
         assert pair.prompt.request == row.get("input", row.get("instruction"))
@@ -97,7 +96,7 @@ def test_hh_rlhf_pairs_are_put_together_again():
     path = data_file("hh-rlhf/harmless-base.test.even.jsonl")
     rows = rows_of(path)
     speakers = {"user": "Human", "assistant": "Assistant"}
-    for pair in read_pairs(path, skip_bad_rows=True):
+    for pair in pairs_in(path, skip_bad_rows=True).read():
         row = rows[int(pair.prompt.origin.rpartition(":")[2]) - 1]
         prompt = "".join(f"\n\n{speakers[m.role]}: {m.content}" for m in pair.prompt.messages)
         better, worse = pair.response_a, pair.response_b
@@ -109,7 +108,7 @@ def test_hh_rlhf_pairs_are_put_together_again():
 
 def test_nine_options_are_eight_pairs_a_row():
     path = data_file(f"{PAPER}/evals/HarmfulnessClassification.even.jsonl")
-    pairs = list(read_pairs(path))
+    pairs = list(pairs_in(path).read())
     rows = rows_of(path)
     assert len(pairs) == 8 * len(rows)
     for place, pair in enumerate(pairs):
@@ -121,13 +120,13 @@ def test_nine_options_are_eight_pairs_a_row():
 
 def test_few_shot_prompts_are_conversations():
     path = data_file(f"{PAPER}/prompts/RLMadisonFewShotPrompts.json")
-    for pair, row in zip(read_pairs(path), rows_of(path), strict=True):
+    for pair, row in zip(pairs_in(path).read(), rows_of(path), strict=True):
         assert row["prompt"] == f"\n\nHuman: {pair.prompt.request}\n\nAssistant:"
 
 
 def test_tags_and_models_of_annotations_are_kept():
     path = data_file("alpaca-eval/alpaca-7b.gpt4_annotations.even.json")
-    pairs = list(read_pairs(path, skip_bad_rows=True))
+    pairs = list(pairs_in(path, skip_bad_rows=True).read())
     assert {(pair.model_a, pair.model_b) for pair in pairs} == {("text_davinci_003", "alpaca-7b")}
     assert {pair.tags["dataset"] for pair in pairs} == {
         *("helpful_base", "koala", "oasst", "selfinstruct", "vicuna")
@@ -137,9 +136,9 @@ def test_tags_and_models_of_annotations_are_kept():
 def test_pairs_without_prompts_are_read_under_one_prompt():
     path = data_file("constitutions/icai/synthetic_data_aligned_vqvtb.csv")
     with pytest.raises(SourceError, match="no column is known to hold the prompts"):
-        check_pairs(path)
-    summary = check_pairs(path, PairOptions(prompt_text="Write a text."))
-    assert (summary.n_pairs, summary.labels) == (30, {"a": 8, "b": 22})
+        pairs_in(path).check()
+    summary = pairs_in(path, PairOptions(prompt_text="Write a text.")).check().summary
+    assert (summary.n_items, summary.labels) == (30, {"a": 8, "b": 22})
 
 
 def manifest() -> list[dict[str, str]]:
@@ -153,7 +152,7 @@ def test_every_broken_pair_file_is_refused_and_no_other():
     for row in rows:
         assert row["expected"] == "error"
         with pytest.raises(SourceError):
-            check_pairs(data_file(f"bad_inputs/{row['file']}"))
+            pairs_in(data_file(f"bad_inputs/{row['file']}")).check()
 
 
 @pytest.mark.parametrize(
@@ -175,13 +174,13 @@ def test_a_broken_pair_file_is_told_by_line_and_reason(
     """Where `kinds` is None no row is left when the bad ones are passed over."""
     path = data_file(f"bad_inputs/preferences/{name}.jsonl")
     with pytest.raises(SourceError) as caught:
-        check_pairs(path)
+        pairs_in(path).check()
     assert str(caught.value).startswith(f"{path}{reason}")
     if kinds is not None:
-        assert check_pairs(path, skip_bad_rows=True).bad_kinds == kinds
+        assert pairs_in(path, skip_bad_rows=True).check().summary.bad_kinds == kinds
         return
     with pytest.raises(SourceError, match="no row is a pair"):
-        check_pairs(path, skip_bad_rows=True)
+        pairs_in(path, skip_bad_rows=True).check()
 
 
 @pytest.mark.parametrize(
@@ -211,9 +210,9 @@ def test_published_responses_are_read_with_their_labels(
 ):
     path = data_file(name)
     chosen = options or ResponseOptions()
-    summary = check_responses(path, chosen)
+    summary = responses_in(path, chosen).check().summary
     assert (summary.labels, summary.n_bad) == (labels, 0)
-    responses = list(read_responses(path, chosen))
+    responses = list(responses_in(path, chosen).read())
     assert len({response.prompt.id for response in responses}) == sum(labels.values())
 
 
@@ -221,7 +220,7 @@ def test_labels_of_responses_stand_with_their_responses():
     path = data_file("xstest/completions_mistralinstruct.even.csv")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    for response, row in zip(read_responses(path), rows, strict=True):
+    for response, row in zip(responses_in(path).read(), rows, strict=True):
         assert (response.prompt.id, response.prompt.request) == (row["id"], row["prompt"])
         assert (response.text, response.label) == (row["completion"], row["final_label"])
         assert response.tags == {"type": row["type"]}

@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sources import prompts_in
 
-from cai.data.prompts import check_prompts, read_prompts
 from cai.errors import SourceError
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -45,10 +45,10 @@ def data_file(name: str) -> Path:
 )
 def test_a_published_data_set_is_read_whole(name: str, n_prompts: int, column: str):
     path = data_file(name)
-    summary = check_prompts(path)
-    prompts = list(read_prompts(path))
-    assert (summary.n_prompts, summary.n_bad, len(prompts)) == (n_prompts, 0, n_prompts)
-    assert summary.parts[0].selection.column == column
+    summary = prompts_in(path).check().summary
+    prompts = list(prompts_in(path).read())
+    assert (summary.n_items, summary.n_bad, len(prompts)) == (n_prompts, 0, n_prompts)
+    assert summary.column == column
     assert all(prompt.messages[-1].role == "user" for prompt in prompts)
     assert len({prompt.id for prompt in prompts}) == n_prompts
 
@@ -58,7 +58,7 @@ def test_hh_rlhf_dialogues_lose_their_last_answer_and_nothing_else():
     dialogues = [json.loads(line)["chosen"] for line in path.read_text().split("\n") if line]
     speakers = {"user": "Human", "assistant": "Assistant"}
     n_whole = 0
-    for prompt, dialogue in zip(read_prompts(path), dialogues, strict=True):
+    for prompt, dialogue in zip(prompts_in(path).read(), dialogues, strict=True):
         again = "".join(f"\n\n{speakers[turn.role]}: {turn.content}" for turn in prompt.messages)
         assert dialogue.startswith(again)
         n_whole += dialogue.rsplit("\n\nAssistant: ", 1)[0] == again
@@ -71,14 +71,14 @@ def test_mt_bench_gives_first_turns():
     path = data_file("mt-bench/mt_bench_question.jsonl")
     rows = [json.loads(line) for line in path.read_text().split("\n") if line]
     expected = [(str(row["question_id"]), row["turns"][0]) for row in rows]
-    assert [(prompt.id, prompt.request) for prompt in read_prompts(path)] == expected
+    assert [(prompt.id, prompt.request) for prompt in prompts_in(path).read()] == expected
 
 
 def test_harmbench_contexts_stand_before_the_behaviour():
     path = data_file("harmbench/harmbench_behaviors_text_val.csv")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    for prompt, row in zip(read_prompts(path), rows, strict=True):
+    for prompt, row in zip(prompts_in(path).read(), rows, strict=True):
         assert prompt.id == row["BehaviorID"]
         assert prompt.request.endswith(row["Behavior"])
         assert prompt.request.startswith(row["ContextString"] or row["Behavior"])
@@ -88,8 +88,8 @@ def test_harmbench_contexts_stand_before_the_behaviour():
 def test_many_data_sets_are_read_as_one():
     names = ["advbench/harmful_behaviors.even.csv", "red-instruct/catqa_english.json"]
     paths = [data_file(name) for name in names]
-    assert check_prompts(paths).n_prompts == 810
-    assert len({prompt.id for prompt in read_prompts(paths)}) == 810
+    assert prompts_in(paths).check().summary.n_items == 810
+    assert len({prompt.id for prompt in prompts_in(paths).read()}) == 810
 
 
 # The manifest wants an error of missing_prompt.jsonl; its column `question` is one that is found
@@ -108,10 +108,10 @@ def test_every_accepted_file_is_accepted_and_every_other_refused():
     for row in rows:
         path = data_file(f"bad_inputs/{row['file']}")
         if row["expected"] == "accept" or row["file"] == ADAPTED:
-            assert check_prompts(path).n_bad == 0, row["file"]
+            assert prompts_in(path).check().summary.n_bad == 0, row["file"]
         else:
             with pytest.raises(SourceError):
-                check_prompts(path)
+                prompts_in(path).check()
 
 
 @pytest.mark.parametrize(
@@ -130,22 +130,22 @@ def test_every_accepted_file_is_accepted_and_every_other_refused():
 def test_a_broken_file_is_told_by_line_and_reason(name: str, reason: str):
     path = data_file(f"bad_inputs/prompts/{name}")
     with pytest.raises(SourceError) as caught:
-        check_prompts(path)
+        prompts_in(path).check()
     assert str(caught.value).startswith(f"{path}{reason}")
 
 
 def test_a_missing_column_lists_the_columns_found():
     path = data_file("bad_inputs/prompts/missing_prompt.jsonl")
     with pytest.raises(SourceError, match=r"no column 'prompt'\. Columns found: 'id', 'question'"):
-        check_prompts(path, column="prompt")
+        prompts_in(path, column="prompt").check()
 
 
 def test_blank_lines_count_and_odd_texts_arrive_unchanged():
     blank = data_file("bad_inputs/prompts/ok_blank_lines.jsonl")
-    assert [prompt.origin.rpartition(":")[2] for prompt in read_prompts(blank)] == ["2", "5"]
+    assert [prompt.origin.rpartition(":")[2] for prompt in prompts_in(blank).read()] == ["2", "5"]
     for name in ("ok_emoji_rtl_zalgo", "ok_special_tokens", "ok_nul_and_control"):
         path = data_file(f"bad_inputs/prompts/{name}.jsonl")
         rows = [json.loads(line) for line in path.read_text().split("\n") if line]
-        prompts = list(read_prompts(path))
+        prompts = list(prompts_in(path).read())
         assert [prompt.request for prompt in prompts] == [row["prompt"] for row in rows]
         assert all(len(prompt.messages) == 1 for prompt in prompts)

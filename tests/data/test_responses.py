@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from sources import responses_in
 
-from cai.data.response_columns import ResponseOptions
-from cai.data.responses import Response, check_responses, read_responses
+from cai.data.responses import LabelledResponse, ResponseOptions
 from cai.errors import SourceError
 from cai.types import Message
 
@@ -22,8 +22,8 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-def only(path: Path, **options: str) -> Response:
-    [response] = read_responses(path, ResponseOptions(**options))
+def only(path: Path, **options: str) -> LabelledResponse:
+    [response] = responses_in(path, ResponseOptions(**options)).read()
     return response
 
 
@@ -76,7 +76,7 @@ def test_models_and_tags_are_kept(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {**GOOD, "model": "m", "category": "c"})
     response = only(path)
     assert (response.model, response.tags) == ("m", {"category": "c"})
-    assert check_responses(path).models == {"m"}
+    assert responses_in(path).check().summary.models == {"m"}
 
 
 @pytest.mark.parametrize(
@@ -90,21 +90,21 @@ def test_a_label_is_kept_as_it_is_said(tmp_path: Path, value: object, label: str
     path = write(tmp_path / "a.jsonl", {**GOOD, "label": value})
     found = only(path).label
     assert (type(found), found) == (type(label), label)
-    assert check_responses(path).labels == {label: 1}
+    assert responses_in(path).check().summary.labels == {label: 1}
 
 
 def test_ids_are_given_or_of_prompt_and_response(tmp_path: Path):
     other = {**GOOD, "response": "Hi."}
     path = write(tmp_path / "a.jsonl", GOOD, other, GOOD)
-    ids = [response.prompt.id for response in read_responses(path)]
+    ids = [response.prompt.id for response in responses_in(path).read()]
     assert ids == [ids[0], ids[1], f"{ids[0]}-2"]
     assert ids[0] != ids[1]
     twice = write(tmp_path / "b.jsonl", {**GOOD, "id": 1}, {**other, "id": 1})
     with pytest.raises(SourceError, match=r"the id '1' is already that of .*b\.jsonl:1"):
-        check_responses(twice)
-    assert check_responses(twice, ResponseOptions(id_column="")).n_responses == 2
+        responses_in(twice).check()
+    assert responses_in(twice, ResponseOptions(id_column="")).check().summary.n_items == 2
     samples = write(tmp_path / "c.jsonl", {**GOOD, "prompt_id": 1}, {**other, "prompt_id": 1})
-    assert check_responses(samples).n_responses == 2
+    assert responses_in(samples).check().summary.n_items == 2
 
 
 @pytest.mark.parametrize(
@@ -133,23 +133,15 @@ def test_a_bad_row_stops_the_reading_or_is_counted_by_kind(
 ):
     path = write(tmp_path / "a.jsonl", good, bad)
     with pytest.raises(SourceError) as caught:
-        check_responses(path)
+        responses_in(path).check()
     assert str(caught.value).startswith(f"{path}:2: ")
     assert reason in str(caught.value)
     with pytest.raises(SourceError, match="--skip-bad-rows"):
-        list(read_responses(path))
-    summary = check_responses(path, skip_bad_rows=True)
-    assert (summary.n_responses, dict(summary.bad_kinds)) == (1, {kind: 1})
+        list(responses_in(path).read())
+    summary = responses_in(path, skip_bad_rows=True).check().summary
+    assert (summary.n_items, dict(summary.bad_kinds)) == (1, {kind: 1})
     assert summary.describe().endswith(f"\n1 row skipped: 1 {kind}")
-    assert len(list(read_responses(path, skip_bad_rows=True))) == 1
-
-
-def test_a_source_without_a_response_is_an_error_even_when_skipping(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", {**GOOD, "response": ""})
-    with pytest.raises(SourceError, match="no row is a prompt with a response"):
-        check_responses(path, skip_bad_rows=True)
-    with pytest.raises(SourceError, match="No source of responses"):
-        check_responses([])
+    assert len(list(responses_in(path, skip_bad_rows=True).read())) == 1
 
 
 @pytest.mark.parametrize(
@@ -165,31 +157,27 @@ def test_columns_that_are_unknown_or_ambiguous_are_named(
     tmp_path: Path, row: dict[str, object], message: str
 ):
     with pytest.raises(SourceError) as caught:
-        check_responses(write(tmp_path / "a.jsonl", row))
+        responses_in(write(tmp_path / "a.jsonl", row)).check()
     assert message in str(caught.value)
 
 
 def test_a_column_that_is_not_there_is_told(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", GOOD)
     with pytest.raises(SourceError, match=r"no column 'respons'.*Did you mean 'response'\?"):
-        check_responses(path, ResponseOptions(response_column="respons"))
+        responses_in(path, ResponseOptions(response_column="respons")).check()
 
 
 def test_the_summary_and_its_hash_say_what_was_read(tmp_path: Path):
     row = {**GOOD, "label": True, "type": "t"}
     path = write(tmp_path / "a.jsonl", row)
-    summary = check_responses(path)
+    summary = responses_in(path).check().summary
     assert summary.describe() == (
         f"{path}: 1 response from 'response', prompts in 'prompt', labels in 'label', "
         "tags in 'type'"
     )
     for changed in ({"label": "True"}, {"response": "Hi."}, {"type": "u"}, {"model": "m"}):
-        other = check_responses(write(tmp_path / "b.jsonl", {**row, **changed}))
+        other = responses_in(write(tmp_path / "b.jsonl", {**row, **changed})).check().summary
         assert other.content_hash != summary.content_hash
-    dialogue = check_responses(write(tmp_path / "c.jsonl", {"messages": [USER, ASSISTANT]}))
-    assert "1 response, the last turns of the dialogues in 'messages'" in dialogue.describe()
-
-
-def test_a_limit_stops_the_check_before_later_rows(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", GOOD, {**GOOD, "response": None})
-    assert check_responses(path, limit=1).n_responses == 1
+    dialogue = responses_in(write(tmp_path / "c.jsonl", {"messages": [USER, ASSISTANT]})).check()
+    described = dialogue.summary.describe()
+    assert "1 response, the last turns of the dialogues in 'messages'" in described

@@ -21,6 +21,7 @@ from made_runs import (
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
+from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
 from cai.export.export import Export
@@ -32,7 +33,6 @@ from cai.methods.roles import RoleModel
 from cai.methods.settings import ReviseSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.inputs import PromptSource
 from cai.runs.revise import RevisionJob, run_revision
 from cai.templates import load_templates
 

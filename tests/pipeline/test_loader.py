@@ -119,7 +119,7 @@ def test_a_folder_is_no_recipe(tmp_path: Path):
     ("name: x\nexport:\n  sft: {al_rounds: true}\n", 3,
      "export.sft.al_rounds is not known. Did you mean 'all_rounds'?"),
     ("name: x\nsample: {colour: red}\n", 2,
-     "sample.colour is not known. Known here: templates, top_p, top_k, max_tokens, k, temperatures"),
+     "sample.colour is not known. Known here: templates, top_p, top_k, max_tokens, k,"),
     ("name: x\nexport: {sfft: {}}\n", 2, "export.sfft: Input should be 'sft', 'preference'"),
     ("name: x\nmodels: {jugde: embedded}\n", 2, "models.jugde: Input should be 'respond'"),
 ])  # fmt: skip

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 from small_runs import quiet, write_requests, write_rows
 
+from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
@@ -23,7 +24,6 @@ from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import Cast
 from cai.pipeline.train_steps import ROLES, Role, StepName
 from cai.run import Run
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.types import Message
 

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 from safetensors.torch import load_file
 
+from cai.data.prompts import PromptSource
 from cai.engine.budget import Caps
 from cai.errors import CaiError, TrainingError
 from cai.models.registry import embedded_folder, open_model
@@ -17,7 +18,6 @@ from cai.pipeline.loader import preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import Cast
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 
 pytestmark = pytest.mark.skipif(

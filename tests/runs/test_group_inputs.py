@@ -14,14 +14,14 @@ from cai.runs.inputs import GroupSource
 
 
 def groups(source: GroupSource) -> dict[str, Group]:
-    return dict(source.items())
+    return dict(source.check().items())
 
 
 async def test_samples_are_groups_of_their_responses(tmp_path: Path):
     run = await sampled(tmp_path / "run", {"one": ["a", "b", "c"], "two": ["d", "e", "f"]})
     source = GroupSource((run,))
-    summary = source.check()
-    assert (summary.n_groups, summary.n_labelled, summary.models) == (2, 0, {"actor"})
+    summary = source.check().summary
+    assert (summary.n_items, summary.n_labelled, summary.models) == (2, 0, {"actor"})
     assert (summary.skipped, summary.left_out) == ({}, {})
     assert summary.describe() == f"{run}: 2 groups of samples"
     found = groups(source)
@@ -44,14 +44,16 @@ async def test_empty_and_equal_responses_are_left_out_and_counted(tmp_path: Path
         },
     )
     source = GroupSource((run,))
-    summary = source.check()
-    assert {id: [each.text for each in group.candidates] for id, group in source.items()} == {
+    summary = source.check().summary
+    assert {
+        id: [each.text for each in group.candidates] for id, group in source.check().items()
+    } == {
         "whole": ["a", "b", "c"],
         "twice": ["a", "b"],
     }
     assert summary.skipped == {"all equal": 1, "equal sides": 2, "fewer than two responses": 1}
     assert summary.left_out == {"equal to another": 1}
-    assert summary.n_groups + sum(summary.skipped.values()) == 6
+    assert summary.n_items + sum(summary.skipped.values()) == 6
     assert summary.describe().splitlines()[1:] == [
         "not judged: 1 all equal, 2 equal sides, 1 fewer than two responses",
         "responses left out: 1 equal to another",
@@ -61,7 +63,7 @@ async def test_empty_and_equal_responses_are_left_out_and_counted(tmp_path: Path
 async def test_an_empty_response_of_several_is_left_out(tmp_path: Path):
     run = await sampled(tmp_path / "run", {"one": ["a", " ", "c"]})
     source = GroupSource((run,))
-    assert source.check().left_out == {"empty": 1}
+    assert source.check().summary.left_out == {"empty": 1}
     assert len(groups(source)["one"].candidates) == 2
 
 
@@ -80,7 +82,7 @@ async def test_revisions_are_judged_against_their_originals(tmp_path: Path):
     with RunFolder.open(Path(run), recipe, {}) as folder:
         folder.add(Record(9, "failed", "", Failure("ModelError", "It has gone.", False)))
     source = GroupSource((run,))
-    summary = source.check()
+    summary = source.check().summary
     found = groups(source)
     assert list(found) == ["kept"]
     assert found["kept"].candidates == (
@@ -100,7 +102,7 @@ async def test_several_runs_of_one_method_go_together(tmp_path: Path):
     first = await sampled(tmp_path / "first", {"one": ["a", "b"]}, "first")
     second = await sampled(tmp_path / "second", {"two": ["a", "b"]}, "second")
     source = GroupSource((first, second))
-    assert source.check().models == {"first", "second"}
+    assert source.check().summary.models == {"first", "second"}
     assert list(groups(source)) == ["one", "two"]
 
 
@@ -152,11 +154,10 @@ def test_pair_files_are_groups_of_two_with_labels_models_and_tags(tmp_path: Path
         pair("2", label="tie", model_a="x", model_b="z", category="use", confidence=1.0),
     ]
     source = GroupSource((str(write_rows(tmp_path / "pairs.jsonl", rows)),))
-    summary = source.check()
-    assert (summary.n_groups, summary.n_labelled) == (2, 2)
+    summary = source.check().summary
+    assert (summary.n_items, summary.n_labelled) == (2, 2)
     assert summary.models == {"x", "y", "z"}
-    assert summary.described.column == "response_a/response_b"
-    assert summary.described.files == ("pairs.jsonl",)
+    assert summary.column == "response_a/response_b"
     first = groups(source)["1"]
     assert first.candidates == (Candidate("a 1", "x"), Candidate("b 1", "y"))
     assert (first.label, first.label_confidence) == ("a", 0.75)
@@ -169,8 +170,8 @@ def test_bad_pairs_stop_unless_they_are_skipped(tmp_path: Path):
     with pytest.raises(SourceError, match=r"pairs\.jsonl:2: .*--skip-bad-rows"):
         GroupSource(names).check()
     source = GroupSource(names, skip_bad_rows=True)
-    summary = source.check()
-    assert (summary.n_groups, summary.n_bad) == (1, 2)
+    summary = source.check().summary
+    assert (summary.n_items, summary.n_bad) == (1, 2)
     assert [row.origin.rpartition(":")[2] for row in summary.bad_rows] == ["2", "3"]
     assert list(groups(source)) == ["1"]
 
@@ -179,7 +180,7 @@ def test_columns_can_be_named(tmp_path: Path):
     rows = [{"q": "Hm?", "good": "x", "bad": "y"}]
     options = PairOptions(prompt_column="q", better_column="good", worse_column="bad")
     source = GroupSource((str(write_rows(tmp_path / "pairs.jsonl", rows)),), options)
-    assert source.check().n_labelled == 1
+    assert source.check().summary.n_labelled == 1
     (group,) = groups(source).values()
     better = group.candidates[0 if group.label == "a" else 1]
     assert better.text == "x"
@@ -195,6 +196,6 @@ async def test_the_hash_covers_what_is_judged(tmp_path: Path):
         "other model": await sampled(tmp_path / "5", {"one": ["a", "b"]}, "other"),
         "other id": await sampled(tmp_path / "6", {"two": ["a", "b"]}),
     }
-    hashes = {name: GroupSource((run,)).check().described.hash for name, run in runs.items()}
+    hashes = {name: GroupSource((run,)).check().summary.content_hash for name, run in runs.items()}
     assert hashes["as it is"] == hashes["again"]
     assert len(set(hashes.values())) == 5

@@ -137,7 +137,7 @@ async def test_concurrency_changes_nothing(samples: str, tmp_path: Path):
 async def test_a_revision_run_is_judged_against_its_originals(tmp_path: Path):
     run = await revised(tmp_path / "revised", {"one": ("Do.", "Better not."), "two": ("No.", "No")})
     outcome = await judge(tmp_path / "run", job_on(run, long_lover()))
-    assert outcome.run.source.n_groups == 2
+    assert outcome.run.source.n_items == 2
     first, second = read(tmp_path / "run")
     assert [each.text for each in first.group.candidates] == ["Do.", "Better not."]
     assert (first.contests[0].verdict.outcome, second.contests[0].verdict.outcome) == ("b", "a")

@@ -11,7 +11,8 @@ from reward_server import write_prompts
 from rich.console import Console
 
 from cai.constitution.loader import load_constitution
-from cai.data.prompts import SourceSummary
+from cai.data.prompts import PromptSource
+from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, ModelError, SourceError, UsageError
 from cai.methods.revision import Chain, RevisionRoles, revision_roles
@@ -20,7 +21,6 @@ from cai.methods.settings import ReviseSettings
 from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import ReviseRunConfig, run_config_as
-from cai.runs.inputs import PromptSource
 from cai.runs.job import Outcome
 from cai.runs.options import Pace
 from cai.runs.records import read_done
@@ -72,7 +72,7 @@ async def test_every_prompt_becomes_a_record_in_its_place(tmp_path: Path):
     outcome = await run(tmp_path / "run", job_on(tmp_path, model))
     assert (outcome.counts.done, outcome.counts.failed) == (5, 0)
     assert (outcome.n_calls, outcome.n_from_journal) == (25, 0)
-    assert outcome.source.n_prompts == 5
+    assert outcome.source.n_items == 5
     assert outcome.usage == Usage()
     with RunFolder.existing(tmp_path / "run") as opened:
         chains = dict(read_done(opened, Chain))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_runs import quiet, write_requests
 
-from cai.data.prompts import SourceSummary
+from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import ContextLengthError, JournalError, SourceError, UsageError
 from cai.methods.roles import RoleModel

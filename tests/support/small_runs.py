@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
+from cai.data.prompts import PromptSource
 from cai.methods.revision import revision_roles
 from cai.methods.roles import RoleModel
 from cai.methods.settings import ReviseSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling

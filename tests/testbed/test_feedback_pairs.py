@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from sources import pairs_in
 
-from cai.data.pairs import read_pairs
 from cai.testbed.feedback import draw_labelled, write_pairs
 from cai.testbed.metrics import IN_FLIGHT, every
 from cai.testbed.oracle import breaches, read_request, read_response
@@ -58,7 +58,7 @@ def test_every_row_is_labelled_with_the_truth_and_read_as_a_comparison():
         request = read_request(row["prompt"])
         assert request is not None
         assert row["category"] == ("harmful" if request.harm else "harmless")
-    groups = list(read_pairs([SHIPPED]))
+    groups = list(pairs_in([SHIPPED]).read())
     assert [group.label for group in groups] == [row["label"] for row in rows]
 
 

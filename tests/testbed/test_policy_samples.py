@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cai.data.prompts import read_prompts
+from sources import prompts_in
+
 from cai.testbed.chain import write_prompts
 from cai.testbed.metrics import Sample, describe, draw_prompts, rates
 from cai.testbed.oracle import read_request
@@ -32,7 +33,7 @@ def test_the_written_file_is_one_of_prompts_and_another_seed_gives_others(tmp_pa
     write_prompts(other, 50, 2, is_held_out=True)
     for path, seed, held_out in ((one, 1, False), (other, 2, True)):
         drawn = draw_prompts(50, seed, is_held_out=held_out)
-        read = [(each.id, each.request) for each in read_prompts(str(path))]
+        read = [(each.id, each.request) for each in prompts_in(str(path)).read()]
         assert read == [(each.id, each.request) for each in drawn]
 
 

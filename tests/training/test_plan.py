@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from cai.errors import TrainingError
+from cai.export.provenance import Provenance
 from cai.export.rows import Pair
-from cai.training.data.load import TrainingData
-from cai.training.data.rows import Provenance, TrainingRow
+from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.plan import LabelPlan, apply_temperature
 from cai.types import user_prompt
 

@@ -231,15 +231,15 @@ def _job(
 ) -> JudgeJob:
     """The job; what is wrong with files and settings is said before a model is loaded."""
     loaded = load_constitution(constitution)
-    summary = source.check()
-    if not summary.n_labelled:
+    checked = source.check()
+    if not checked.summary.n_labelled:
         raise EvaluationError(
-            f"{', '.join(source.names)}: none of {summary.n_groups} pairs has a label of people to "
-            "agree with. Name the column that has it with --label-column, or --better-column and "
-            "--worse-column."
+            f"{', '.join(source.names)}: none of {checked.summary.n_items} pairs has a label of "
+            "people to agree with. Name the column that has it with --label-column, or "
+            "--better-column and --worse-column."
         )
     check_judging(settings, loaded)
-    return JudgeJob(source, loaded, open_judges(judges, settings), settings, seed=seed)
+    return JudgeJob(checked, loaded, open_judges(judges, settings), settings, seed=seed)
 
 
 def _judge(

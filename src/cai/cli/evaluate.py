@@ -21,6 +21,7 @@ from cai.cli.options.judge_options import check_both_named, open_judges, with_ju
 from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
 from cai.cli.tables import NONE, Row, named, plain_table, policy_tables, printable
 from cai.constitution.loader import load_constitution
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.evaluation.format import brief_share
 from cai.evaluation.policies.dry_run import Estimates
@@ -37,7 +38,6 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Sampling
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 
 HARMFUL, BENIGN = "harmful", "benign"

@@ -62,9 +62,9 @@ def judge(
     response_b, output_1 and output_2, and other forms, found by their columns.
     """
     loaded = load_constitution(constitution)
-    source.check()  # a broken file is said before a model is loaded
+    checked = source.check()  # a broken file is said before a model is loaded
     check_judging(settings, loaded)
-    job = JudgeJob(source, loaded, open_judges(judges, settings), settings, pairing, seed)
+    job = JudgeJob(checked, loaded, open_judges(judges, settings), settings, pairing, seed)
     began_s = time.monotonic()
     outcome = run_async(run_judging(out, job, pace, console=Console(stderr=True)))
     if is_json:

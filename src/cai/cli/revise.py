@@ -17,9 +17,9 @@ from cai.cli.options.run_options import (
 )
 from cai.cli.options.source_options import over_prompts, show_source
 from cai.constitution.loader import load_constitution
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.methods.settings import ReviseSettings
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.revise import RevisionJob, run_revision
 
@@ -48,8 +48,8 @@ def revise(
     same command goes on after an interruption; nothing is asked twice.
     """
     loaded = load_constitution(constitution)
-    source.check()  # a broken file is said before a model is loaded
-    job = RevisionJob(source, loaded, models.open(settings), settings, seed)
+    checked = source.check()  # a broken file is said before a model is loaded
+    job = RevisionJob(checked, loaded, models.open(settings), settings, seed)
     began_s = time.monotonic()
     outcome = run_async(run_revision(out, job, pace, console=Console(stderr=True)))
     if is_json:

@@ -9,6 +9,7 @@ from rich.console import Console
 from cai.cli.cost_table import estimate_line, estimate_table
 from cai.cli.options.run_options import as_json, echo_json, paced
 from cai.cli.tables import printable
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.errors import UsageError
 from cai.models.registry import SCHEMES
@@ -18,7 +19,6 @@ from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import cast_of
 from cai.pipeline.train_steps import ROLES, Role
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.training.environment import require
 
@@ -67,8 +67,9 @@ def run(
     if loaded.train:
         require()
     check_steps(loaded)
-    source = PromptSource(_prompts(loaded, prompts))
-    source.check()  # a broken file is said before a model is loaded
+    source = PromptSource(
+        _prompts(loaded, prompts)
+    ).check()  # a broken file is said before a model is loaded
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
     cast = cast_of(loaded, model)

@@ -17,10 +17,10 @@ from cai.cli.options.run_options import (
 )
 from cai.cli.options.settings_options import with_settings
 from cai.cli.options.source_options import over_prompts, show_source
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.methods.settings import SampleSettings
 from cai.models.registry import SCHEMES, open_model
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.sample import SampleJob, run_sampling
 
@@ -57,14 +57,14 @@ def sample(
     SOURCES are as for `cai revise`. Every response has a seed of its own; the same command goes on
     after an interruption, and nothing is asked twice.
     """
-    source.check()  # a broken file is said before a model is loaded
+    checked = source.check()  # a broken file is said before a model is loaded
     opened = [open_model(name) for name in dict.fromkeys(models)]
     policies = tuple(
         settings.role_model(model, temperature)
         for model in opened
         for temperature in settings.temperatures
     )
-    job = SampleJob(source, policies, settings.k, seed)
+    job = SampleJob(checked, policies, settings.k, seed)
     began_s = time.monotonic()
     outcome = run_async(run_sampling(out, job, pace, console=Console(stderr=True)))
     if is_json:

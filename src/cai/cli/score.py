@@ -50,9 +50,9 @@ def score(
     or files with a prompt and a response in each row.
     """
     loaded = load_constitution(constitution)
-    source.check()  # a broken file is said before a model is loaded
+    checked = source.check()  # a broken file is said before a model is loaded
     check_scoring(settings, loaded)
-    job = ScoreJob(source, loaded, open_judges(judges, settings), settings, seed)
+    job = ScoreJob(checked, loaded, open_judges(judges, settings), settings, seed)
     began_s = time.monotonic()
     outcome = run_async(run_scoring(out, job, pace, console=Console(stderr=True)))
     if is_json:

@@ -1,19 +1,22 @@
-"""Which columns hold the prompt and its id: named by the user, or found by the names in use.
+"""Columns by their names: those of prompts, ids and tags, as every kind of item has them.
 
 Names are found whatever their case. The second column of Alpaca (`input`) and of HarmBench
-(`ContextString`) belongs to the prompt and is joined to it.
-
-The prompt of a row: the conversation in one column, joined with its companion's text.
-
-The tags of a row: short texts in columns such as `subset` or `category`, to count results by.
+(`ContextString`) belongs to the prompt and is joined to it. Tags are short texts in columns such as
+`subset` or `category`, to count results by.
 """
 
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cai.data.conversations import Form, column_form, last_spoken, read_text, read_turns, up_to_user
-from cai.data.rows import head_rows
+from cai.data.conversations import (
+    Form,
+    column_form,
+    last_spoken,
+    read_text,
+    read_turns,
+    up_to_user,
+)
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UnknownColumns
 from cai.types import Conversation, Message
@@ -29,10 +32,6 @@ _PROMPT_COLUMNS = (
     ("text", "texts"),
     ("input", "inputs"),
 )
-_ID_COLUMNS = (
-    *("id", "prompt_id", "uid", "uuid", "question_id", "behaviorid", "behavior_id"),
-    *("conversation_id", "conversation_hash", "example_id"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +46,6 @@ class Companion:
         """Both texts as one."""
         first, second = (other, text) if self.is_before else (text, other)
         return f"{first}{self.separator}{second}"
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The columns that are read of a source, and the form in which the first has prompts.
-
-    Without `id_column`, ids come from the content.
-    """
-
-    column: str
-    id_column: str | None
-    companion: Companion | None
-    form: Form
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column that is read, each once."""
-        companion = [self.companion.column] if self.companion else []
-        return tuple(dict.fromkeys([self.column, *filter(None, [self.id_column]), *companion]))
-
-
-def select_columns(table: Table, column: str | None, id_column: str | None) -> Selection:
-    """The columns of that name, or else those found; `id_column` "" says to derive the ids.
-
-    Raises:
-        SourceError: A named column is not there, or none or several could hold the prompt.
-    """
-    check_named(table, {"--column": column, "--id-column": id_column})
-    prompt = column or table.only_column or _find_prompt(table)
-    found_id = find_id_column(table, id_column, _ID_COLUMNS, exclude=[prompt])
-    form = column_form(prompt, [row.get(prompt) for row in head_rows(table, [prompt])])
-    return Selection(prompt, found_id, find_companion(table.columns, prompt), form)
 
 
 def check_named(table: Table, named: Mapping[str, str | None]) -> None:
@@ -130,22 +97,12 @@ def only_one(
     return found[0] if found else None
 
 
-def _find_prompt(table: Table) -> str:
-    column = find_prompt_column(table, (), "--column")
-    if column is None:
-        raise UnknownColumns(
-            f"{table.name}: no column is known to hold prompts. "
-            f"Columns found: {listed(table.columns)}. Say which with --column NAME."
-        )
-    return column
-
-
 def matching(columns: Sequence[str], known: Sequence[str]) -> list[str]:
     """The columns that are known, in the order in which they are known."""
     return [name for wanted in known for name in columns if name.casefold() == wanted]
 
 
-def find_companion(columns: Sequence[str], column: str) -> Companion | None:
+def _find_companion(columns: Sequence[str], column: str) -> Companion | None:
     """The column that is joined to a prompt column of that name."""
     kind = column.casefold()
     if kind in ("instruction", "instructions"):
@@ -155,6 +112,13 @@ def find_companion(columns: Sequence[str], column: str) -> Companion | None:
         found = matching(columns, ("contextstring",))
         return Companion(found[0], True, "\n\n---\n\n") if found else None
     return None
+
+
+def unknown_columns(table: Table, what: str, advice: str) -> UnknownColumns:
+    """The error where no column is known to hold that."""
+    return UnknownColumns(
+        f"{table.name}: no {what}. Columns found: {listed(table.columns)}. {advice}"
+    )
 
 
 def _missing(table: Table, name: str, option: str) -> str:
@@ -216,6 +180,12 @@ class PromptColumn:
             return messages
         joined = self.companion.join(messages[-1].content, text)
         return (*messages[:-1], Message("user", joined))
+
+
+def prompt_column(table: Table, name: str, head: Sequence[Row]) -> PromptColumn:
+    """How the column of that name is read, from its values in the first rows."""
+    form = column_form(name, [row.get(name) for row in head])
+    return PromptColumn(name, _find_companion(table.columns, name), form)
 
 
 def cell(row: Row, column: str) -> object:

@@ -268,3 +268,8 @@ def last_spoken(turns: Sequence[Message]) -> str:
 def opening(turns: Sequence[Message]) -> str:
     """The role of the first turn behind any system turn; "" where there is none."""
     return next((turn.role for turn in turns if turn.role != "system"), "")
+
+
+def texts_of(messages: Conversation) -> list[str]:
+    """Roles and contents in turn: what a conversation's hash is made of."""
+    return [text for message in messages for text in (message.role, message.content)]

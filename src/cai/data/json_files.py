@@ -6,7 +6,8 @@
 - categories: objects inside objects, down to lists of texts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard, cast
 
@@ -18,29 +19,41 @@ MAX_JSON_BYTES = 512 * 2**20
 _MAX_CATEGORY_DEPTH = 10
 
 
-def open_json(path: Path) -> Table:
-    """The file's rows; it stays in memory as long as the table does.
+class JsonFile:
+    """A file that is read as a whole when it is opened; its rows are in memory until it closes."""
 
-    Raises:
-        SourceError: It is not JSON, or in none of the shapes.
-    """
-    try:
-        document = parse_json(decode(read_bytes(path, MAX_JSON_BYTES)))
-    except RowError as error:
-        raise SourceError(
-            f"{path}: {error}. Mend the file; one object a line belongs in a file named .jsonl."
-        ) from None
-    elements, column = _elements(document, path)
-    if not elements:
-        raise SourceError(f"{path}: holds an empty list. Give a file with at least one prompt.")
-    rows = [_row(element, column) for element in elements]
+    def __init__(self, path: Path) -> None:
+        """Reads the file.
 
-    def numbered(_: object) -> NumberedRows:
-        return enumerate(iter(rows))
+        Raises:
+            SourceError: It is not JSON, or in none of the shapes.
+        """
+        try:
+            document = parse_json(decode(read_bytes(path, MAX_JSON_BYTES)))
+        except RowError as error:
+            raise SourceError(
+                f"{path}: {error}. Mend the file; one object a line belongs in a file named .jsonl."
+            ) from None
+        elements, column = _elements(document, path)
+        if not elements:
+            raise SourceError(f"{path}: holds an empty list. Give a file with at least one prompt.")
+        self._path = path
+        self._only_column = "" if isinstance(elements[0], dict) else column
+        self._rows = [_row(element, column) for element in elements]
 
-    columns = tuple(dict.fromkeys(name for row in rows for name in row))
-    only_column = "" if isinstance(elements[0], dict) else column
-    return Table(str(path), "JSON", columns, numbered, only_column=only_column)
+    def table(self) -> Table:
+        """The keys of all rows as columns."""
+        path, columns = self._path, tuple(dict.fromkeys(name for row in self._rows for name in row))
+        reopen = partial(JsonFile, path)
+        return Table(str(path), "JSON", columns, self.rows, reopen, only_column=self._only_column)
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Whole rows, whatever the columns."""
+        yield from enumerate(self._rows)
+
+    def close(self) -> None:
+        # A `Table` outlives its file, and its rows must not: they are as large as the file.
+        self._rows = []
 
 
 def _elements(document: object, path: Path) -> tuple[list[object], str]:

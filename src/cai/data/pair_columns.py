@@ -6,12 +6,8 @@ the label, if there is one (`output_1`, `output_2`, `preference`). `lists`: ever
 responses is better than every one of the wrong ones (`corrects`, `incorrects`).
 
 What two columns hold is decided once, from the first rows, as it is for prompts: texts, message
-lists, or hh-rlhf transcripts. Dialogues hold their prompt themselves.
-
-Where the prompt of a pair stands: in a column, in one text for all rows, or in the dialogues.
-
-Like the form of a prompt column, the form of the two sides is decided once, from the first rows:
-where prompts have a column of their own, one response that imitates turn markers stays a response.
+lists, or hh-rlhf transcripts. Where prompts have a column of their own, one response that imitates
+turn markers stays a response. Dialogues hold their prompt themselves.
 """
 
 from collections.abc import Sequence
@@ -22,83 +18,24 @@ from cai.data.columns import (
     PromptColumn,
     TagColumns,
     check_named,
-    find_companion,
     find_id_column,
     find_prompt_column,
     find_tag_columns,
-    listed,
     matching,
     only_one,
+    prompt_column,
+    unknown_columns,
 )
 from cai.data.conversations import (
     Form,
-    column_form,
     is_message_list,
     is_transcript,
     opening,
     read_turns,
 )
 from cai.data.pair_labels import ConfidenceColumn, LabelColumn, is_confidence, label_column
-from cai.data.rows import head_rows
 from cai.data.tables import Row, RowError, Table
 from cai.errors import UnknownColumns, UsageError
-
-
-def find_prompt(
-    table: Table,
-    sides: tuple[str, str],
-    head: Sequence[Row],
-    *,
-    column: str | None,
-    text: str | None,
-) -> tuple[PromptColumn | str | None, Form]:
-    """The prompt's column, or its text, or None where the sides hold it; and the sides' form.
-
-    Raises:
-        UsageError: The user gives a prompt, and the sides are dialogues with one.
-        SourceError: Nothing holds the prompts, or several columns could.
-    """
-    values = [row[side] for row in head for side in sides if row.get(side) is not None]
-    form = _form(values)
-    if form == "transcript" or (form == "messages" and all(map(_begins_with_user, values))):
-        if column is not None or text is not None:
-            option = "--prompt-text" if column is None else "--prompt-column"
-            raise UsageError(
-                f"{option}: the dialogues of {table.name} hold their prompts. Leave it out."
-            )
-        return None, form
-    if text is not None:
-        return text, form
-    found = column or find_prompt_column(table, sides, "--prompt-column")
-    if found is not None:
-        prompts = column_form(found, [row.get(found) for row in head])
-        return PromptColumn(found, find_companion(table.columns, found), prompts), form
-    if any(map(is_transcript, values)):
-        return None, "transcript"
-    if any(map(_begins_with_user, values)):
-        return None, form
-    raise UnknownColumns(
-        f"{table.name}: no column is known to hold the prompts. "
-        f"Columns found: {listed(table.columns)}. Say which with --prompt-column NAME, or give one "
-        "prompt for all rows with --prompt-text TEXT."
-    )
-
-
-def _form(values: Sequence[object]) -> Form:
-    if any(map(is_message_list, values)):
-        return "messages"
-    said = [value for value in values if not isinstance(value, str) or value.strip()]
-    return "transcript" if said and all(map(is_transcript, said)) else "text"
-
-
-def _begins_with_user(value: object) -> bool:
-    """Whether it is a message list whose first turn, after a system turn, is the user's."""
-    try:
-        turns = read_turns("messages", value, "messages")
-    except RowError:
-        return False
-    return opening(turns) == "user"
-
 
 Layout = Literal["ranked", "sides", "lists"]
 
@@ -235,9 +172,9 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
             "--id-column": options.id_column,
         },
     )
-    head = head_rows(table, table.columns)
+    head = table.head(table.columns)
     layout, first, second = _find_sides(table, options)
-    prompt, form = find_prompt(
+    prompt, form = _find_prompt(
         table, (first, second), head, column=options.prompt_column, text=options.prompt_text
     )
     label = _find_label(table, options, layout, (first, second), head)
@@ -270,9 +207,8 @@ def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
         if pair and pair[0] not in {second for _, _, second in found}:
             found.append((layout, *pair))
     if not found:
-        raise UnknownColumns(
-            f"{table.name}: no two columns are known to hold the responses of a pair. "
-            f"Columns found: {listed(table.columns)}. {_NAME_THEM}"
+        raise unknown_columns(
+            table, "two columns are known to hold the responses of a pair", _NAME_THEM
         )
     if len(found) > 1:
         pairs = ", or ".join(f"{first!r} and {second!r}" for _, first, second in found)
@@ -294,6 +230,62 @@ def _find_third(table: Table, first: str, second: str) -> str | None:
     if ending is None or first[:-1] != second[:-1]:
         return None
     return next(iter(matching(table.columns, [first[:-1].casefold() + ending])), None)
+
+
+def _find_prompt(
+    table: Table,
+    sides: tuple[str, str],
+    head: Sequence[Row],
+    *,
+    column: str | None,
+    text: str | None,
+) -> tuple[PromptColumn | str | None, Form]:
+    """The prompt's column, or its text, or None where the sides hold it; and the sides' form.
+
+    Raises:
+        UsageError: The user gives a prompt, and the sides are dialogues with one.
+        SourceError: Nothing holds the prompts, or several columns could.
+    """
+    values = [row[side] for row in head for side in sides if row.get(side) is not None]
+    form = _form(values)
+    if form == "transcript" or (form == "messages" and all(map(_begins_with_user, values))):
+        if column is not None or text is not None:
+            option = "--prompt-text" if column is None else "--prompt-column"
+            raise UsageError(
+                f"{option}: the dialogues of {table.name} hold their prompts. Leave it out."
+            )
+        return None, form
+    if text is not None:
+        return text, form
+    found = column or find_prompt_column(table, sides, "--prompt-column")
+    if found is not None:
+        return prompt_column(table, found, head), form
+    if any(map(is_transcript, values)):
+        return None, "transcript"
+    if any(map(_begins_with_user, values)):
+        return None, form
+    raise unknown_columns(
+        table,
+        "column is known to hold the prompts",
+        "Say which with --prompt-column NAME, or give one prompt for all rows with --prompt-text "
+        "TEXT.",
+    )
+
+
+def _form(values: Sequence[object]) -> Form:
+    if any(map(is_message_list, values)):
+        return "messages"
+    said = [value for value in values if not isinstance(value, str) or value.strip()]
+    return "transcript" if said and all(map(is_transcript, said)) else "text"
+
+
+def _begins_with_user(value: object) -> bool:
+    """Whether it is a message list whose first turn, after a system turn, is the user's."""
+    try:
+        turns = read_turns("messages", value, "messages")
+    except RowError:
+        return False
+    return opening(turns) == "user"
 
 
 def _find_label(

@@ -1,244 +1,302 @@
-"""Pairs of responses out of files and hub data sets: `check_pairs` first, then `read_pairs`.
+"""Pairs of responses out of files and hub data sets, with the labels of people where there are any.
 
-As with prompts, checking reads everything once before anything is paid for, and reading streams.
-Of pairs already read, the ids and the labels are kept as hashes: two rows that label the same
-responses to the same prompt in opposite ways contradict each other, and the later one is a bad row.
+Example:
+    checked = pair_files(("pairs.jsonl",)).check()
+    print(checked.summary.describe())      # columns, and how often A, B and ties are labelled
+    for id, pair in checked.items():
+        print(pair.prompt.request, pair.label)
 
-An id is that of the row, or else twelve digits of prompt and responses. A row of several pairs
-numbers them behind its own id: `17.1`, `17.2`.
+A row of right and wrong responses gives a pair for each right and each wrong one; an id of the row
+then numbers them: `17.1`, `17.2`. Where a source tells the better response by its column, as
+`chosen` and `rejected` do, which one becomes A is told by a hash of the prompt and both responses.
+So the better one is A about as often as B: a judge that always says A gets half of them right, and
+not all.
 
-Pairs that contradict each other: the same responses to the same prompt, labelled both ways.
-
-Of every labelled pair two numbers are kept, a hash and its place with the opinion, so that a source
-of any size is read in one pass. A tie contradicts nothing, and agreeing labels are no fault.
+Two rows that label the same responses to the same prompt in opposite ways contradict each other,
+and the later one is a bad row.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 
-from cai.data.columns import PromptColumn, listed
-from cai.data.pair_columns import PairOptions, PairSelection, select_pair_columns
+from cai.data.columns import PromptColumn, cell, listed
+from cai.data.conversations import (
+    opening,
+    read_answer,
+    read_list,
+    read_text,
+    read_turns,
+    split_answer,
+    texts_of,
+)
+from cai.data.pair_columns import PairOptions, PairSelection, Sides, select_pair_columns
 from cai.data.pair_labels import Label
-from cai.data.pair_rows import Pair, pairs_of_row
-from cai.data.rows import BadRow, BadRows, Ids, Sources, describe_kinds, origin_of, texts_of
-from cai.data.scan import Digest, Part, Pass, Reader, open_parts, scan
-from cai.data.tables import FaultKind, Row, RowError, Table
-
-
-class Opinions:
-    """Which of two responses is the better one, of all pairs so far that say so."""
-
-    def __init__(self, tables: Sequence[Table]) -> None:
-        self._tables = tables
-        self._kept: dict[int, int] = {}
-
-    def check(self, pairs: Sequence[Pair]) -> None:
-        """Nothing, where no earlier row has the opposite opinion of the same pair.
-
-        Raises:
-            RowError: One has.
-        """
-        for pair in pairs:
-            kept = self._kept.get(_key(pair))
-            if kept is None or pair.label not in ("a", "b") or kept & 1 == _side(pair):
-                continue
-            raise RowError(
-                "prefers the other one of two responses to the same prompt than "
-                f"{origin_of(self._tables, kept >> 1)}",
-                "contradiction",
-            )
-
-    def keep(self, pairs: Sequence[Pair], place: int) -> None:
-        for pair in pairs:
-            if pair.label in ("a", "b"):
-                self._kept.setdefault(_key(pair), place << 1 | _side(pair))
-
-
-def _key(pair: Pair) -> int:
-    """A hash of prompt and responses, whichever response is A."""
-    sides = sorted((pair.response_a, pair.response_b))
-    return hash((*texts_of(pair.prompt.messages), *sides))
-
-
-def _side(pair: Pair) -> int:
-    """Which response is the better one, 0 or 1 in the order of their texts."""
-    better, worse = pair.response_a, pair.response_b
-    if pair.label == "b":
-        better, worse = worse, better
-    return int(better > worse)
+from cai.data.source import FileSource, ItemKind, LabelValue, RowReader
+from cai.data.tables import Row, RowError, Table
+from cai.types import Conversation, Message, Prompt, content_hash
 
 
 @dataclass(frozen=True, slots=True)
-class PairPart:
-    """What one file or data set holds, and how it is read."""
+class LabelledPair:
+    """Two responses to one prompt, and what people say of them: nothing where `label` is None.
 
-    name: str
-    format: str
-    columns: tuple[str, ...]
-    selection: PairSelection
-    n_pairs: int
-
-    def describe(self) -> str:
-        """Such as: 90 pairs from 'chosen' (better) and 'rejected', prompts in 'question'."""
-        selection, sides = self.selection, self.selection.sides
-        is_ranked = sides.layout != "sides"
-        better = " (better)" if is_ranked else ""
-        n = f"{self.n_pairs} pair{'' if self.n_pairs == 1 else 's'}"
-        lines = [f"{n} from {sides.first!r}{better} and {sides.second!r}", self._prompt()]
-        if not is_ranked:
-            label = selection.label
-            lines.append(f"labels in {label.column!r}" if label else "no column with labels")
-        if selection.confidence:
-            lines.append(f"confidence in {selection.confidence.column!r}")
-        if selection.tags.columns:
-            lines.append(f"tags in {listed(selection.tags.columns)}")
-        return ", ".join(lines)
-
-    def _prompt(self) -> str:
-        match self.selection.prompt:
-            case PromptColumn() as column:
-                return f"prompts in {' and '.join(map(repr, column.columns))}"
-            case str():
-                return "one prompt for all"
-            case None:
-                return "dialogues that share a prompt"
-
-
-@dataclass(frozen=True, slots=True)
-class PairSummary:
-    """What a full pass found. Of the bad rows, all are counted by kind and the first few kept.
-
-    `labels` counts pairs; its key is None for those without a label. `content_hash` covers all that
-    a pair is read as, in the order of the pairs.
+    `label_confidence` in [0.5, 1] is how sure they are, and `has_confidence` whether the row itself
+    says so; a model is "" where nobody knows it.
     """
 
-    parts: tuple[PairPart, ...]
-    n_pairs: int
-    labels: Mapping[Label | None, int]
-    models: frozenset[str]
-    n_bad: int
-    bad_kinds: Mapping[FaultKind, int]
-    bad_rows: tuple[BadRow, ...]
-    content_hash: str
+    prompt: Prompt
+    response_a: str
+    response_b: str
+    label: Label | None = None
+    label_confidence: float = 1.0
+    model_a: str = ""
+    model_b: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    has_confidence: bool = False
 
     @property
-    def n_labelled(self) -> int:
-        return self.n_pairs - self.labels.get(None, 0)
+    def texts(self) -> list[str]:
+        """What is judged, without the label: an id that is made from the content is of these."""
+        return [*texts_of(self.prompt.messages), "", self.response_a, self.response_b]
 
-    def describe(self) -> str:
-        """One line a part, one for the labels, and one for the rows that are passed over."""
-        lines = [f"{part.name}: {part.describe()}" for part in self.parts]
-        names: tuple[tuple[Label | None, str], ...] = (
-            ("a", "A is better"),
-            ("b", "B is better"),
-            ("tie", "tie"),
-            (None, "no label"),
+    @property
+    def swapped(self) -> "LabelledPair":
+        """The same pair and the same opinion, with A and B exchanged."""
+        return replace(
+            self,
+            response_a=self.response_b,
+            response_b=self.response_a,
+            label=_OTHER[self.label] if self.label else None,
+            model_a=self.model_b,
+            model_b=self.model_a,
         )
-        counts = [f"{self.labels[key]} {name}" for key, name in names if self.labels.get(key)]
-        lines.append(f"labels: {', '.join(counts)}")
-        if self.n_bad:
-            lines.append(describe_kinds(self.bad_kinds))
-        return "\n".join(lines)
 
 
-def check_pairs(
-    sources: Sources,
-    options: PairOptions = PairOptions(),
-    *,
-    skip_bad_rows: bool = False,
-    limit: int | None = None,
-) -> PairSummary:
-    """What the sources hold, after reading them to the end, or to the first `limit` pairs.
-
-    Ids are unique over all sources together.
-
-    Raises:
-        UsageError: The options do not go together.
-        SourceError: A source cannot be read, none of its rows is a pair, or a row is bad and bad
-            rows are not skipped.
-    """
-    parts = _open_parts(sources, options)
-    found, digest = Pass(parts, BadRows(skip_bad_rows)), Digest()
-    labels: Counter[tuple[int, Label | None]] = Counter()
-    models: set[str] = set()
-    for index, pair in found.over(_reader(parts), "pair", limit):
-        labels[index, pair.label] += 1
-        models.update(filter(None, (pair.model_a, pair.model_b)))
-        digest.add(*_hashed(pair))
-    for index, part in enumerate(parts):
-        if labels[index, "tie"] and not labels[index, "b"]:
-            _check_numbers(part)
-    bad = found.bad_rows
-    return PairSummary(
-        parts=found.summaries(PairPart),
-        n_pairs=found.n,
-        labels=_by_label(labels),
-        models=frozenset(models),
-        n_bad=bad.n,
-        bad_kinds=dict(bad.kinds),
-        bad_rows=tuple(bad.first),
-        content_hash=digest.hex,
-    )
+_OTHER: dict[Label, Label] = {"a": "b", "b": "a", "tie": "tie"}
 
 
-def read_pairs(
-    sources: Sources, options: PairOptions = PairOptions(), *, skip_bad_rows: bool = False
-) -> Iterator[Pair]:
-    """The pairs in the order of the sources, streamed. Options as for `check_pairs`.
-
-    Raises:
-        UsageError: The options do not go together.
-        SourceError: A source cannot be read, or a row is bad and bad rows are not skipped.
-    """
-    parts = _open_parts(sources, options)
-    for _, pair in scan(parts, _reader(parts), BadRows(skip_bad_rows)):
-        yield pair
-
-
-def _open_parts(sources: Sources, options: PairOptions) -> list[Part[PairSelection]]:
-    options.check()
-    return open_parts(sources, "pairs", lambda table: select_pair_columns(table, options))
-
-
-def _reader(parts: Sequence[Part[PairSelection]]) -> Reader[PairSelection, Pair]:
-    tables = [part.table for part in parts]
-    ids, opinions = Ids(tables), Opinions(tables)
-
-    def read(selection: PairSelection, row: Row, origin: str, place: int) -> list[Pair]:
-        pairs = pairs_of_row(selection, row, origin)
-        opinions.check(pairs)
-        names = ids.name(row, selection.id_column, [pair.texts for pair in pairs], place)
-        opinions.keep(pairs, place)
-        return [
-            replace(pair, prompt=replace(pair.prompt, id=name))
-            for pair, name in zip(pairs, names, strict=True)
-        ]
-
-    return read
-
-
-def _check_numbers(part: Part[PairSelection]) -> None:
-    """Nothing, where a label of 0 can be read in one way only; tells by all rows, not a head.
-
-    Raises:
-        SourceError: There are 0 and 1 and never a 2, as when a file is sorted by its labels.
-    """
-    label = part.selection.label
-    if label is not None:
-        rows = part.table.rows([label.column])
-        label.check_numbers(part.table, (row for _, row in rows if not isinstance(row, RowError)))
-
-
-def _by_label(counts: Mapping[tuple[int, Label | None], int]) -> dict[Label | None, int]:
-    labels: Counter[Label | None] = Counter()
-    for (_, label), count in counts.items():
-        labels[label] += count
-    return {label: count for label, count in labels.items() if count}
-
-
-def _hashed(pair: Pair) -> Iterator[str]:
-    yield from (pair.prompt.id, *pair.texts)
+def _other_texts(pair: LabelledPair) -> Iterator[str]:
+    """What a run on the pair depends on beside prompt and responses."""
     yield from (pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b)
     for name in sorted(pair.tags):
         yield from (name, pair.tags[name])
+
+
+def _preference(pair: LabelledPair) -> tuple[int, int] | None:
+    """A hash of prompt and responses, whichever is A, and the better one's index when sorted."""
+    if pair.label not in ("a", "b"):
+        return None
+    sides = sorted((pair.response_a, pair.response_b))
+    better = pair.response_a if pair.label == "a" else pair.response_b
+    return hash((*texts_of(pair.prompt.messages), *sides)), int(better != sides[0])
+
+
+PAIRS: ItemKind[LabelledPair] = ItemKind(
+    noun="pair",
+    with_id=lambda pair, id: replace(pair, prompt=replace(pair.prompt, id=id)),
+    id_of=lambda pair: pair.prompt.id,
+    id_texts=lambda pair: pair.texts,
+    other_texts=_other_texts,
+    label=lambda pair: pair.label,
+    label_names={"a": "A is better", "b": "B is better", "tie": "tie", None: "no label"},
+    models=lambda pair: (pair.model_a, pair.model_b),
+    preference=_preference,
+)
+
+
+def pair_files(
+    names: tuple[str, ...], options: PairOptions = PairOptions(), *, skip_bad_rows: bool = False
+) -> FileSource[LabelledPair]:
+    """Files or hub data sets of pairs, read as the options say."""
+    return FileSource(names, "pairs", partial(select_pairs, options=options), skip_bad_rows)
+
+
+def select_pairs(table: Table, options: PairOptions) -> RowReader[LabelledPair]:
+    """The columns that are named, or else those found.
+
+    Raises:
+        UsageError: The options do not go together.
+        SourceError: A named column is not there, or none or several could hold what is needed.
+    """
+    selection = select_pair_columns(table, options)
+
+    def check_labels(labels: Mapping[LabelValue, int]) -> None:
+        """That a label of 0 can be read in one way only; by all rows, as a file may be sorted."""
+        label = selection.label
+        if label is not None and labels.get("tie") and not labels.get("b"):
+            rows = (row for _, row in table.rows([label.column]))
+            label.check_numbers(table, (row for row in rows if not isinstance(row, RowError)))
+
+    return RowReader(
+        kind=PAIRS,
+        columns=selection.columns,
+        id_column=selection.id_column,
+        parse=partial(_pairs_of_row, selection),
+        column=f"{selection.sides.first}/{selection.sides.second}",
+        description=_description(selection),
+        check_labels=check_labels,
+    )
+
+
+def _description(selection: PairSelection) -> str:
+    """Such as: from 'chosen' (better) and 'rejected', prompts in 'question'."""
+    sides, label = selection.sides, selection.label
+    is_ranked = sides.layout != "sides"
+    parts = [f" from {sides.first!r}{' (better)' if is_ranked else ''} and {sides.second!r}"]
+    match selection.prompt:
+        case PromptColumn() as column:
+            parts.append(f"prompts in {' and '.join(map(repr, column.columns))}")
+        case str():
+            parts.append("one prompt for all")
+        case None:
+            parts.append("dialogues that share a prompt")
+    if not is_ranked:
+        parts.append(f"labels in {label.column!r}" if label else "no column with labels")
+    if selection.confidence:
+        parts.append(f"confidence in {selection.confidence.column!r}")
+    if selection.tags.columns:
+        parts.append(f"tags in {listed(selection.tags.columns)}")
+    return ", ".join(parts)
+
+
+def _pairs_of_row(selection: PairSelection, row: Row, origin: str) -> list[LabelledPair]:
+    """The pairs of a row, as yet without an id.
+
+    Raises:
+        RowError: Something is missing or wrong, or the sides are equal.
+    """
+    _refuse_third(selection.sides, row)
+    label, confidence = _label(selection, row)
+    model_a, model_b = _models(selection, row)
+    tags = selection.tags.read(row)
+    pairs = [
+        LabelledPair(
+            Prompt("", messages, origin),
+            a,
+            b,
+            label,
+            1.0 if confidence is None else confidence,
+            model_a,
+            model_b,
+            tags,
+            confidence is not None,
+        )
+        for messages, a, b in _contents(selection, row)
+    ]
+    for pair in pairs:
+        if pair.response_a.strip() == pair.response_b.strip():
+            raise RowError(
+                f"{selection.sides.first!r} and {selection.sides.second!r} are equal, so that "
+                "neither is better",
+                "equal sides",
+            )
+    return (
+        pairs if selection.sides.layout == "sides" else [_with_hashed_sides(pair) for pair in pairs]
+    )
+
+
+def _with_hashed_sides(pair: LabelledPair) -> LabelledPair:
+    """The pair with A and B by the parity of its content; which one is better has no part in it."""
+    texts = sorted((pair.response_a, pair.response_b))
+    is_odd = int(content_hash("sides", *texts_of(pair.prompt.messages), *texts), 16) % 2
+    return pair if texts[is_odd] == pair.response_a else pair.swapped
+
+
+def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | None]:
+    """The label of the responses in the order of their columns, and how sure the row says it is.
+
+    The first is the better ranked, unless the row gives that a probability below one half.
+    """
+    said = selection.confidence.read(row) if selection.confidence else None
+    if selection.sides.layout == "sides":
+        label, confidence = selection.label.read(row) if selection.label else (None, 1.0)
+        # A label between two numbers says itself how sure it is.
+        return label, confidence if confidence < 1.0 else said
+    if said is None or said > 0.5 or not _is_probability(selection):
+        return "a", said
+    return ("tie", 1.0) if said == 0.5 else ("b", 1 - said)
+
+
+def _is_probability(selection: PairSelection) -> bool:
+    """Whether what is said may be below one half, and the better column thereby the worse one."""
+    return selection.confidence is not None and selection.confidence.least == 0.0
+
+
+def _models(selection: PairSelection, row: Row) -> tuple[str, str]:
+    if selection.models is None:
+        return "", ""
+    values = [(row.get(column), column) for column in selection.models]
+    first, second = ("" if value is None else read_text(value, name) for value, name in values)
+    return first, second
+
+
+def _refuse_third(sides: Sides, row: Row) -> None:
+    value = row.get(sides.third) if sides.third else None
+    if value is not None and value != [] and not (isinstance(value, str) and not value.strip()):
+        raise RowError(
+            f"{sides.third!r} holds a third response beside {sides.first!r} and {sides.second!r}, "
+            "and a pair has two",
+            "third option",
+        )
+
+
+def _contents(selection: PairSelection, row: Row) -> Iterator[tuple[Conversation, str, str]]:
+    """Prompt, first and second response of each pair."""
+    sides = selection.sides
+    if sides.layout == "lists":
+        messages = _prompt(selection, row)
+        for first, second in product(_options(row, sides.first), _options(row, sides.second)):
+            yield messages, first, second
+    elif sides.form == "text":
+        first, second = (read_answer(cell(row, side), side) for side in (sides.first, sides.second))
+        yield _prompt(selection, row), first, second
+    else:
+        yield _split(selection, row)
+
+
+def _options(row: Row, column: str) -> list[str]:
+    options = read_list(cell(row, column), column, "texts")
+    if not options:
+        raise RowError(f"{column!r} is an empty list, and a response is needed", "missing")
+    return [read_answer(option, f"{column}[{index}]") for index, option in enumerate(options)]
+
+
+def _prompt(selection: PairSelection, row: Row) -> Conversation:
+    match selection.prompt:
+        case str(text):
+            return (Message("user", text),)
+        case PromptColumn() as column:
+            return column.whole(row)
+        case None:
+            raise RowError("has no prompt, and its responses begin with an answer", "missing")
+
+
+def _split(selection: PairSelection, row: Row) -> tuple[Conversation, str, str]:
+    """What two dialogues share, and the last turn of each."""
+    sides = selection.sides
+    first, second = (_turns(selection, row, side) for side in (sides.first, sides.second))
+    if first[:-1] != second[:-1]:
+        raise RowError("the two dialogues do not share a prompt", "no shared prompt")
+    messages, response = split_answer(sides.form, first, sides.first)
+    return messages, response, split_answer(sides.form, second, sides.second)[1]
+
+
+def _turns(selection: PairSelection, row: Row, side: str) -> Conversation:
+    """All turns of a dialogue; where it begins with an answer, behind those of the prompt."""
+    turns = read_turns(selection.sides.form, cell(row, side), side)
+    if not turns:
+        raise RowError(f"{side!r} is an empty list, and a response is needed", "missing")
+    if opening(turns) == "assistant":
+        turns = (*_prompt(selection, row), *turns)
+    return turns if selection.sides.turn is None else _cut(turns, row, selection.sides.turn)
+
+
+def _cut(turns: Conversation, row: Row, column: str) -> Conversation:
+    """The turns up to the n-th answer, where the row says that the first n were compared."""
+    n = cell(row, column)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise RowError(f"{column!r} is {n!r:.60}, and a number of turns is needed", "malformed")
+    ends = [number for number, turn in enumerate(turns, 1) if turn.role == "assistant"]
+    return turns[: ends[n - 1]] if n <= len(ends) else turns

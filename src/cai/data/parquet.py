@@ -6,7 +6,7 @@ so that what each gives is cast once, where it is called.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
@@ -49,26 +49,33 @@ class _Stream(Protocol):
     def __iter__(self) -> Iterator[Row]: ...
 
 
-def open_parquet(path: Path) -> Table:
-    """The file's rows, a few hundred in memory at a time.
+class ParquetTable:
+    """A Parquet file, of which a few hundred rows are in memory at a time."""
 
-    Raises:
-        SourceError: It is not Parquet, is damaged, or names a column twice.
-    """
-    with closing(_open_parquet_file(path)) as file:
-        columns = tuple(file.schema_arrow.names)
-    if len(set(columns)) < len(columns):
-        raise SourceError(
-            f"{path}: names a column twice ({', '.join(columns)}). Write it with distinct names."
-        )
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = _open_parquet_file(path)
+        self.close = self._file.close
 
-    def rows(columns: Sequence[str]) -> NumberedRows:
-        with closing(_open_parquet_file(path)) as file:
-            batches = file.iter_batches(_ROWS_AT_ONCE, columns=list(columns))
-            values = (row for batch in batches for row in batch.to_pylist())
-            yield from enumerate(_guarded(str(path), values))
+    def table(self) -> Table:
+        """The columns of the footer.
 
-    return Table(str(path), "Parquet", columns, rows)
+        Raises:
+            SourceError: A column is named twice.
+        """
+        path, columns = self._path, tuple(self._file.schema_arrow.names)
+        if len(set(columns)) < len(columns):
+            raise SourceError(
+                f"{path}: names a column twice ({', '.join(columns)}). Write it with distinct "
+                "names."
+            )
+        return Table(str(path), "Parquet", columns, self.rows, partial(ParquetTable, path))
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Those columns alone: the others are not even decoded."""
+        batches = self._file.iter_batches(_ROWS_AT_ONCE, columns=list(columns))
+        values = (row for batch in batches for row in batch.to_pylist())
+        return enumerate(_guarded(str(self._path), values))
 
 
 def _open_parquet_file(path: Path) -> _ParquetFile:
@@ -80,28 +87,47 @@ def _open_parquet_file(path: Path) -> _ParquetFile:
         raise _unreadable(str(path), error) from error
 
 
-def open_hub(source: str) -> Table:
-    """The rows of `hub:owner/name[:config][@split]`, streamed.
+class HubDataset:
+    """The rows of `hub:owner/name[:config][@split]`, streamed anew each time they are read."""
 
-    Raises:
-        SourceError: The spec cannot be read, the data set cannot be reached, or it has several
-            splits and none is named.
-    """
-    spec = _HUB_SPEC.fullmatch(source)
-    if spec is None:
-        raise SourceError(
-            f"{source}: is not a hub data set. Write hub:owner/name, with :config and @split "
-            "behind it where they are needed."
-        )
-    splits = _hub_splits(source, spec["name"], spec["config"])
-    split = spec["split"] or (next(iter(splits)) if len(splits) == 1 else "")
-    if split not in splits:
-        found = f"has no split {split!r}" if split else "has several splits"
+    def __init__(self, source: str) -> None:
+        """Asks the hub for the data set's splits.
+
+        Raises:
+            SourceError: The spec cannot be read, the data set cannot be reached, or it has several
+                splits and none is named.
+        """
+        spec = _HUB_SPEC.fullmatch(source)
+        if spec is None:
+            raise SourceError(
+                f"{source}: is not a hub data set. Write hub:owner/name, with :config and @split "
+                "behind it where they are needed."
+            )
+        splits = _hub_splits(source, spec["name"], spec["config"])
+        split = spec["split"] or (next(iter(splits)) if len(splits) == 1 else "")
         bare = source.partition("@")[0]
-        raise SourceError(
-            f"{source}: {found}. Name one of: {', '.join(f'{bare}@{name}' for name in splits)}."
-        )
-    return _stream_table(f"{source.partition('@')[0]}@{split}", splits[split])
+        if split not in splits:
+            found = f"has no split {split!r}" if split else "has several splits"
+            raise SourceError(
+                f"{source}: {found}. Name one of: {', '.join(f'{bare}@{name}' for name in splits)}."
+            )
+        self._name = f"{bare}@{split}"
+        self._stream = splits[split]
+
+    def table(self) -> Table:
+        """The columns that the data set names, or else those of its first row."""
+        columns = self._stream.column_names
+        if columns is None:
+            columns = list(next(_guarded(self._name, self._stream), Row()))
+        # Opened again, it is the same stream: the hub is not asked for the splits once more.
+        return Table(self._name, "hub data set", tuple(columns), self.rows, lambda: self)
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Those columns alone."""
+        return enumerate(_guarded(self._name, self._stream.select_columns(list(columns))))
+
+    def close(self) -> None:
+        """Nothing is open between two reads."""
 
 
 def _hub_splits(source: str, name: str, config: str | None) -> Mapping[str, _Stream]:
@@ -113,19 +139,6 @@ def _hub_splits(source: str, name: str, config: str | None) -> Mapping[str, _Str
         return load(name, config, streaming=True)
     except (*_FAILURES, DatasetsError) as error:
         raise _unreadable(source, error) from error
-
-
-def _stream_table(name: str, stream: _Stream) -> Table:
-    columns = stream.column_names
-    if columns is None:
-        first = next(_guarded(name, stream), Row())
-        columns = list(first)
-
-    def rows(columns: Sequence[str]) -> NumberedRows:
-        selected = stream.select_columns(list(columns))
-        return enumerate(_guarded(name, selected))
-
-    return Table(name, "hub data set", tuple(columns), rows)
 
 
 def _guarded(name: str, items: Iterable[_Item]) -> Iterator[_Item]:

@@ -1,22 +1,33 @@
-"""Prompts out of files and hub data sets: `check_prompts` first, then `read_prompts`.
+"""Prompts out of files and hub data sets.
 
-Checking reads everything once before anything is paid for, so that a broken row at the end of a
-file is found at the start of a run. Reading streams; of rows already read, only the ids are kept.
-
-A prompt's id is that of its row, or else twelve digits of its content, which stay the same when
-rows are moved or others come and go. The second and third prompt of one content get `-2`, `-3`.
+source = PromptSource(("red-team.jsonl",), column="question")
+checked = source.check()            # SourceError names the first bad row
+print(checked.summary.describe())   # red-team.jsonl: 500 prompts from column 'question' (texts)
+for prompt in source.read():        # or without a check before
+Example:
+    print(prompt.id, prompt.request)
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from cai.data.columns import PromptColumn, Selection, select_columns
-from cai.data.conversations import Form
-from cai.data.rows import BadRow, BadRows, Ids, Sources, texts_of
-from cai.data.scan import Digest, Part, Pass, Reader, open_parts, scan
-from cai.data.tables import Row
+from cai.data.columns import (
+    check_named,
+    find_id_column,
+    find_prompt_column,
+    prompt_column,
+    unknown_columns,
+)
+from cai.data.conversations import Form, texts_of
+from cai.data.source import CheckedSource, FileSource, ItemKind, RowReader
+from cai.data.tables import Row, Table
 from cai.types import Prompt
 
+_ID_COLUMNS = (
+    *("id", "prompt_id", "uid", "uuid", "question_id", "behaviorid", "behavior_id"),
+    *("conversation_id", "conversation_hash", "example_id"),
+)
 _FORM_NOTES: dict[Form, str] = {
     "text": "texts",
     "messages": "conversations up to the last user turn",
@@ -25,101 +36,76 @@ _FORM_NOTES: dict[Form, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PartSummary:
-    """What one file or data set holds, and how it is read."""
-
-    name: str
-    format: str
-    columns: tuple[str, ...]
-    selection: Selection
-    n_prompts: int
-
-    def describe(self) -> str:
-        """Such as: 500 prompts from column 'chosen' (hh-rlhf dialogues, last answer split off)."""
-        selection = self.selection
-        companion = selection.companion
-        joined = f", joined with {companion.column!r}" if companion else ""
-        count = f"{self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}"
-        return f"{count} from column {selection.column!r} ({_FORM_NOTES[selection.form]}{joined})"
+PROMPTS: ItemKind[Prompt] = ItemKind(
+    noun="prompt",
+    with_id=lambda prompt, id: Prompt(id, prompt.messages, prompt.origin),
+    id_of=lambda prompt: prompt.id,
+    id_texts=lambda prompt: texts_of(prompt.messages),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSummary:
-    """What a full pass found. Of the bad rows, all are counted and the first few kept.
+class PromptSource:
+    """Files or hub data sets, and how they are read.
 
-    `content_hash` covers ids and messages in their order; nothing else there can change a run.
+    `column` and `id_column` name columns that are else found; `id_column` "" makes the ids from the
+    content. Answers behind the user's last turn are left out.
     """
 
-    parts: tuple[PartSummary, ...]
-    n_prompts: int
-    n_bad: int
-    bad_rows: tuple[BadRow, ...]
-    content_hash: str
+    files: tuple[str, ...]
+    column: str | None = None
+    id_column: str | None = None
+    skip_bad_rows: bool = False
 
-    def describe(self) -> str:
-        """One line a part, and one for the rows that are passed over."""
-        lines = [f"{part.name}: {part.describe()}" for part in self.parts]
-        if self.n_bad:
-            lines.append(f"{self.n_bad} row{'' if self.n_bad == 1 else 's'} skipped")
-        return "\n".join(lines)
+    @classmethod
+    def together(cls, files: Sequence[str]) -> "PromptSource":
+        """All of these files; of several the ids are made from the content, as theirs may clash."""
+        return cls(tuple(files), id_column=None if len(files) == 1 else "")
+
+    def check(self) -> CheckedSource[Prompt]:
+        """What the files hold, after reading them to the end.
+
+        Raises:
+            SourceError: A file cannot be read, none of its rows is a prompt, or a row is bad and
+                bad rows are not skipped.
+        """
+        return self._source.check()
+
+    def read(self) -> Iterator[Prompt]:
+        """The prompts in their order, streamed, without a check before. Raises as `check`."""
+        return self._source.read()
+
+    @property
+    def _source(self) -> FileSource[Prompt]:
+        select = partial(select_prompts, column=self.column, id_column=self.id_column)
+        return FileSource(self.files, "prompts", select, self.skip_bad_rows)
 
 
-def check_prompts(
-    sources: Sources,
-    *,
-    column: str | None = None,
-    id_column: str | None = None,
-    skip_bad_rows: bool = False,
-    limit: int | None = None,
-) -> SourceSummary:
-    """What the sources hold, after reading them to the end, or to the first `limit` prompts.
-
-    `column` and `id_column` name columns that are else found; `id_column` "" ignores the ids of the
-    source. Ids are unique over all sources together.
+def select_prompts(table: Table, column: str | None, id_column: str | None) -> RowReader[Prompt]:
+    """The columns of that name, or else those found; `id_column` "" says to derive the ids.
 
     Raises:
-        SourceError: A source cannot be read, none of its rows is a prompt, or a row is bad and bad
-            rows are not skipped.
+        SourceError: A named column is not there, or none or several could hold the prompt.
     """
-    parts = _open_parts(sources, column, id_column)
-    found, digest = Pass(parts, BadRows(skip_bad_rows)), Digest()
-    for _, prompt in found.over(_reader(parts), "prompt", limit):
-        digest.add(prompt.id, *texts_of(prompt.messages))
-    bad = found.bad_rows
-    return SourceSummary(found.summaries(PartSummary), found.n, bad.n, tuple(bad.first), digest.hex)
+    check_named(table, {"--column": column, "--id-column": id_column})
+    name = column or table.only_column or find_prompt_column(table, (), "--column")
+    if name is None:
+        raise unknown_columns(
+            table, "column is known to hold prompts", "Say which with --column NAME."
+        )
+    prompts = prompt_column(table, name, table.head([name]))
+    ids = find_id_column(table, id_column, _ID_COLUMNS, exclude=[name])
 
+    def parse(row: Row, origin: str) -> list[Prompt]:
+        return [Prompt("", prompts.up_to_user(row), origin)]
 
-def read_prompts(
-    sources: Sources,
-    *,
-    column: str | None = None,
-    id_column: str | None = None,
-    skip_bad_rows: bool = False,
-) -> Iterator[Prompt]:
-    """The prompts in the order of the sources, streamed. Options as for `check_prompts`.
-
-    Raises:
-        SourceError: A source cannot be read, or a row is bad and bad rows are not skipped.
-    """
-    parts = _open_parts(sources, column, id_column)
-    for _, prompt in scan(parts, _reader(parts), BadRows(skip_bad_rows)):
-        yield prompt
-
-
-def _open_parts(
-    sources: Sources, column: str | None, id_column: str | None
-) -> list[Part[Selection]]:
-    return open_parts(sources, "prompts", lambda table: select_columns(table, column, id_column))
-
-
-def _reader(parts: Sequence[Part[Selection]]) -> Reader[Selection, Prompt]:
-    ids = Ids([part.table for part in parts])
-
-    def read(selection: Selection, row: Row, origin: str, place: int) -> list[Prompt]:
-        column = PromptColumn(selection.column, selection.companion, selection.form)
-        messages = column.up_to_user(row)
-        [id] = ids.name(row, selection.id_column, [texts_of(messages)], place)
-        return [Prompt(id, messages, origin)]
-
-    return read
+    companion = prompts.companion
+    joined = f", joined with {companion.column!r}" if companion else ""
+    return RowReader(
+        kind=PROMPTS,
+        columns=tuple(dict.fromkeys([*prompts.columns, *([ids] if ids else [])])),
+        id_column=ids,
+        parse=parse,
+        column=name,
+        description=f" from column {name!r} ({_FORM_NOTES[prompts.form]}{joined})",
+    )

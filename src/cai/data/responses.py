@@ -1,28 +1,68 @@
-"""Single responses out of files and hub data sets: `check_responses`, then `read_responses`.
+"""Single responses out of files and hub data sets, with the labels of people where there are any.
+
+Example:
+    checked = response_files(("said.jsonl",)).check()
+    for id, response in checked.items():
+        print(response.prompt.request, response.text, response.label)
 
 A row has a prompt in one column and the response in another, or a whole dialogue, of which the last
 turn is the response. What people say of a response is kept as they say it: a text or a boolean.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from cai.data.columns import cell, listed
-from cai.data.conversations import opening, read_answer, read_text, read_turns, split_answer
-from cai.data.response_columns import (
-    ResponseOptions,
-    ResponseSelection,
-    select_response_columns,
+from cai.data.columns import (
+    PromptColumn,
+    TagColumns,
+    cell,
+    check_named,
+    find_id_column,
+    find_prompt_column,
+    find_tag_columns,
+    listed,
+    matching,
+    only_one,
+    prompt_column,
+    unknown_columns,
 )
-from cai.data.rows import BadRow, BadRows, Ids, Sources, describe_kinds, texts_of
-from cai.data.scan import Digest, Part, Pass, Reader, open_parts, scan
-from cai.data.tables import FaultKind, Row, RowError
+from cai.data.conversations import (
+    is_message_list,
+    opening,
+    read_answer,
+    read_text,
+    read_turns,
+    split_answer,
+    texts_of,
+)
+from cai.data.source import FileSource, ItemKind, RowReader
+from cai.data.tables import Row, RowError, Table
 from cai.types import Conversation, Prompt
+
+_RESPONSES = ("response", "completion", "answer", "output", "generation")
+_LABELS = ("label", "final_label")
+_MODELS = ("response_model", "model", "generator")
+# Ids of the response: one prompt can have several, so that its id is none.
+_IDS = ("id", "response_id", "uid", "uuid", "example_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ResponseOptions:
+    """What the user says of a source of responses; all else is found.
+
+    `id_column` "" makes the ids from the content.
+    """
+
+    prompt_column: str | None = None
+    response_column: str | None = None
+    label_column: str | None = None
+    id_column: str | None = None
+    tag_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledResponse:
     """A response to a prompt, and what is known of it; the prompt's id is the response's own."""
 
     prompt: Prompt
@@ -32,136 +72,166 @@ class Response:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsePart:
-    """What one file or data set holds, and how it is read."""
-
-    name: str
-    format: str
-    columns: tuple[str, ...]
-    selection: ResponseSelection
-    n_responses: int
-
-    def describe(self) -> str:
-        """Such as: 225 responses from 'completion', prompts in 'prompt', labels in 'label'."""
-        selection = self.selection
-        n = f"{self.n_responses} response{'' if self.n_responses == 1 else 's'}"
-        prompts = " and ".join(map(repr, selection.prompt.columns))
-        parts = [f"{n} from {selection.response!r}", f"prompts in {prompts}"]
-        if selection.response is None:
-            parts = [f"{n}, the last turns of the dialogues in {prompts}"]
-        parts += [f"labels in {selection.label!r}"] if selection.label else []
-        parts += [f"tags in {listed(selection.tags.columns)}"] if selection.tags.columns else []
-        return ", ".join(parts)
+def _other_texts(response: LabelledResponse) -> Iterator[str]:
+    """What a run on the response depends on beside prompt and text."""
+    label = response.label
+    yield from (response.model, "" if label is None else f"{type(label).__name__}:{label}")
+    for name in sorted(response.tags):
+        yield from (name, response.tags[name])
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseSummary:
-    """What a full pass found. Of the bad rows, all are counted by kind and the first few kept.
-
-    `labels` counts responses by their label; its key is None for those without one.
-    `content_hash` covers all that a response is read as, in the order of the responses.
-    """
-
-    parts: tuple[ResponsePart, ...]
-    n_responses: int
-    labels: Mapping[str | bool | None, int]
-    models: frozenset[str]
-    n_bad: int
-    bad_kinds: Mapping[FaultKind, int]
-    bad_rows: tuple[BadRow, ...]
-    content_hash: str
-
-    def describe(self) -> str:
-        """One line a part, and one for the rows that are passed over."""
-        lines = [f"{part.name}: {part.describe()}" for part in self.parts]
-        return "\n".join([*lines, *([describe_kinds(self.bad_kinds)] if self.n_bad else [])])
+RESPONSES: ItemKind[LabelledResponse] = ItemKind(
+    noun="response",
+    with_id=lambda response, id: replace(response, prompt=replace(response.prompt, id=id)),
+    id_of=lambda response: response.prompt.id,
+    id_texts=lambda response: [*texts_of(response.prompt.messages), "", response.text],
+    other_texts=_other_texts,
+    label=lambda response: response.label,
+    models=lambda response: (response.model,),
+)
 
 
-def check_responses(
-    sources: Sources,
+def response_files(
+    names: tuple[str, ...],
     options: ResponseOptions = ResponseOptions(),
     *,
     skip_bad_rows: bool = False,
-    limit: int | None = None,
-) -> ResponseSummary:
-    """What the sources hold, after reading them to the end, or to the first `limit` responses.
+) -> FileSource[LabelledResponse]:
+    """Files or hub data sets of responses, read as the options say."""
+    return FileSource(names, "responses", partial(select_responses, options=options), skip_bad_rows)
 
-    Ids are unique over all sources together.
+
+def select_responses(table: Table, options: ResponseOptions) -> RowReader[LabelledResponse]:
+    """The columns that are named, or else those found.
 
     Raises:
-        SourceError: A source cannot be read, none of its rows is a response, or a row is bad and
-            bad rows are not skipped.
+        SourceError: A named column is not there, or none or several could hold what is needed.
     """
-    parts = _open_parts(sources, options)
-    found, digest = Pass(parts, BadRows(skip_bad_rows)), Digest()
-    labels: Counter[str | bool | None] = Counter()
-    models: set[str] = set()
-    for _, response in found.over(_reader(parts), "prompt with a response", limit):
-        labels[response.label] += 1
-        models.update(filter(None, [response.model]))
-        digest.add(*_hashed(response))
-    bad = found.bad_rows
-    return ResponseSummary(
-        parts=found.summaries(ResponsePart),
-        n_responses=found.n,
-        labels=dict(labels),
-        models=frozenset(models),
-        n_bad=bad.n,
-        bad_kinds=dict(bad.kinds),
-        bad_rows=tuple(bad.first),
-        content_hash=digest.hex,
+    selection = _select_columns(table, options)
+    return RowReader(
+        kind=RESPONSES,
+        columns=selection.columns,
+        id_column=selection.id_column,
+        parse=partial(_responses_of_row, selection),
+        column="responses",
+        description=selection.description,
     )
 
 
-def read_responses(
-    sources: Sources, options: ResponseOptions = ResponseOptions(), *, skip_bad_rows: bool = False
-) -> Iterator[Response]:
-    """The responses in the order of the sources, streamed. Options as for `check_responses`.
+def has_response(table: Table) -> bool:
+    """Whether one of its columns is known to hold responses."""
+    return bool(matching(table.columns, _RESPONSES))
+
+
+def has_label(table: Table) -> bool:
+    """Whether one of its columns is known to hold what people say of a response."""
+    return bool(matching(table.columns, _LABELS))
+
+
+@dataclass(frozen=True, slots=True)
+class _ResponseColumns:
+    """How a source is read; without `response` the prompt's column has dialogues, answer and all.
+
+    `has_lists` where responses are message lists.
+    """
+
+    prompt: PromptColumn
+    response: str | None
+    has_lists: bool
+    label: str | None
+    model: str | None
+    id_column: str | None
+    tags: TagColumns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is read, each once."""
+        single = filter(None, (self.response, self.label, self.model, self.id_column))
+        return tuple(dict.fromkeys([*self.prompt.columns, *single, *self.tags.columns]))
+
+    @property
+    def description(self) -> str:
+        """Such as: from 'completion', prompts in 'prompt', labels in 'label'."""
+        prompts = " and ".join(map(repr, self.prompt.columns))
+        parts = [f" from {self.response!r}", f"prompts in {prompts}"]
+        if self.response is None:
+            parts = [f", the last turns of the dialogues in {prompts}"]
+        parts += [f"labels in {self.label!r}"] if self.label else []
+        parts += [f"tags in {listed(self.tags.columns)}"] if self.tags.columns else []
+        return ", ".join(parts)
+
+
+def _select_columns(table: Table, options: ResponseOptions) -> _ResponseColumns:
+    check_named(
+        table,
+        {
+            "--prompt-column": options.prompt_column,
+            "--response-column": options.response_column,
+            "--label-column": options.label_column,
+            "--id-column": options.id_column,
+        },
+    )
+    head = table.head(table.columns)
+    response = options.response_column or only_one(
+        table, table.columns, _RESPONSES, "--response-column", "response"
+    )
+    # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
+    name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
+    if name is None:
+        raise unknown_columns(
+            table,
+            "column is known to hold the prompts",
+            "Say which with --prompt-column NAME.",
+        )
+    prompt = prompt_column(table, name, head)
+    if response is None and prompt.form not in ("messages", "transcript"):
+        raise unknown_columns(
+            table,
+            "column is known to hold the responses",
+            "Say which with --response-column NAME.",
+        )
+    label = options.label_column or only_one(
+        table, table.columns, _LABELS, "--label-column", "label"
+    )
+    columns = _ResponseColumns(
+        prompt=prompt,
+        response=response,
+        has_lists=response is not None and any(is_message_list(row.get(response)) for row in head),
+        label=label,
+        model=next(iter(matching(table.columns, _MODELS)), None),
+        id_column=find_id_column(table, options.id_column, _IDS, [response or "", name]),
+        tags=TagColumns(),
+    )
+    tags = find_tag_columns(table, options.tag_columns, columns.columns, head)
+    return replace(columns, tags=tags)
+
+
+def _responses_of_row(columns: _ResponseColumns, row: Row, origin: str) -> list[LabelledResponse]:
+    """The one response of a row, as yet without an id.
 
     Raises:
-        SourceError: A source cannot be read, or a row is bad and bad rows are not skipped.
+        RowError: Something is missing or wrong.
     """
-    parts = _open_parts(sources, options)
-    for _, response in scan(parts, _reader(parts), BadRows(skip_bad_rows)):
-        yield response
+    messages, text = _contents(columns, row)
+    model = row.get(columns.model) if columns.model else None
+    return [
+        LabelledResponse(
+            Prompt("", messages, origin),
+            text,
+            "" if model is None else read_text(model, columns.model or ""),
+            _label(row, columns.label) if columns.label else None,
+            columns.tags.read(row),
+        )
+    ]
 
 
-def _open_parts(sources: Sources, options: ResponseOptions) -> list[Part[ResponseSelection]]:
-    return open_parts(sources, "responses", lambda table: select_response_columns(table, options))
-
-
-def _reader(parts: Sequence[Part[ResponseSelection]]) -> Reader[ResponseSelection, Response]:
-    ids = Ids([part.table for part in parts])
-
-    def read(selection: ResponseSelection, row: Row, origin: str, place: int) -> list[Response]:
-        response = _read_row(selection, row, origin)
-        [id] = ids.name(row, selection.id_column, [_texts(response)], place)
-        return [replace(response, prompt=replace(response.prompt, id=id))]
-
-    return read
-
-
-def _read_row(selection: ResponseSelection, row: Row, origin: str) -> Response:
-    """The response, as yet without an id."""
-    messages, text = _contents(selection, row)
-    model = row.get(selection.model) if selection.model else None
-    return Response(
-        Prompt("", messages, origin),
-        text,
-        "" if model is None else read_text(model, selection.model or ""),
-        _label(row, selection.label) if selection.label else None,
-        selection.tags.read(row),
-    )
-
-
-def _contents(selection: ResponseSelection, row: Row) -> tuple[Conversation, str]:
-    prompt, response = selection.prompt, selection.response
+def _contents(columns: _ResponseColumns, row: Row) -> tuple[Conversation, str]:
+    prompt, response = columns.prompt, columns.response
     if response is None:
         turns = read_turns(prompt.form, cell(row, prompt.column), prompt.column)
         return split_answer(prompt.form, turns, prompt.column)
     value = cell(row, response)
-    if not selection.has_lists:
+    if not columns.has_lists:
         return prompt.whole(row), read_answer(value, response)
     turns = read_turns("messages", value, response)
     if opening(turns) == "assistant":
@@ -181,16 +251,3 @@ def _label(row: Row, column: str) -> str | bool | None:
             "wrong label",
         )
     return read_text(value, column).strip() or None
-
-
-def _texts(response: Response) -> list[str]:
-    """What an id is made of."""
-    return [*texts_of(response.prompt.messages), "", response.text]
-
-
-def _hashed(response: Response) -> Iterator[str]:
-    label = response.label
-    yield from (response.prompt.id, *_texts(response), response.model)
-    yield "" if label is None else f"{type(label).__name__}:{label}"
-    for name in sorted(response.tags):
-        yield from (name, response.tags[name])

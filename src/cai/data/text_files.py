@@ -10,7 +10,8 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,23 +19,10 @@ from typing import BinaryIO, cast
 from cai.data.tables import HEAD_ROWS, NumberedRows, Row, RowError, Table
 from cai.errors import SourceError
 
-
-def parse_json(text: str) -> object:
-    """The value.
-
-    Raises:
-        RowError: It is not JSON, names a key twice in one object, or is nested too deeply.
-    """
-    try:
-        return cast(object, json.loads(text, object_pairs_hook=_object))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column" if error.lineno > 1 else "column"
-        message = error.msg.removesuffix(" at")
-        raise RowError(f"is not JSON: {message} at {where} {error.colno}") from None
-    except RecursionError:
-        raise RowError("is nested too deeply to be a prompt") from None
-    except ValueError as error:
-        raise RowError(f"is not JSON that can be read: {error}") from None
+MAX_LINE_BYTES = 64 * 2**20
+TEXT_COLUMN = "text"
+_JSON_OPENINGS = (b'{"', b"[{", b'["')
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _object(pairs: list[tuple[str, object]]) -> Row:
@@ -48,67 +36,222 @@ def _object(pairs: list[tuple[str, object]]) -> Row:
     return row
 
 
-MAX_LINE_BYTES = 64 * 2**20
-TEXT_COLUMN = "text"
-_JSON_OPENINGS = (b'{"', b"[{", b'["')
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# json.loads with a hook would make a decoder for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def open_jsonl(path: Path) -> Table:
-    """One JSON object a line; blank lines are counted and passed over.
+def parse_json(text: str) -> object:
+    """The value.
 
     Raises:
-        SourceError: None of the first rows can be read.
+        RowError: It is not JSON, names a key twice in one object, or is nested too deeply.
     """
-    columns: dict[str, None] = {}
-    problem = ""
-    for number, row in islice(_jsonl_rows(path), HEAD_ROWS):
-        if isinstance(row, RowError):
-            problem = problem or f"{path}:{number}: {row}"
-        else:
-            columns.update(dict.fromkeys(row))
-    if not columns:
-        problem = problem or f"{path}: holds no rows with anything in them"
-        raise SourceError(f"{problem}. Each line needs one JSON object; mend the file.")
-    return Table(str(path), "JSONL", tuple(columns), lambda _: _jsonl_rows(path), by_line=True)
+    try:
+        return cast(object, _DECODER.decode(text))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column" if error.lineno > 1 else "column"
+        message = error.msg.removesuffix(" at")
+        raise RowError(f"is not JSON: {message} at {where} {error.colno}") from None
+    except RecursionError:
+        raise RowError("is nested too deeply to be a prompt") from None
+    except ValueError as error:
+        raise RowError(f"is not JSON that can be read: {error}") from None
 
 
-def open_text(path: Path) -> Table:
-    """One prompt a line, kept with all its spaces; blank lines are counted and passed over.
+class LineFile:
+    """An open file of lines, read from its start as often as needed without opening it again."""
 
-    Raises:
-        SourceError: The first line is JSON, whose brackets and keys would become prompts.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream = _open_bytes(path)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Each line with its number, counted from 1, and its line end.
+
+        Raises:
+            SourceError: The file is damaged or empty, or a line is longer than `MAX_LINE_BYTES`.
+        """
+        # A gzipped file can be rewound too: it is then unpacked from the start again.
+        self._stream.seek(0)
+        number = 0
+        while True:
+            number += 1
+            try:
+                line = self._stream.readline(MAX_LINE_BYTES + 1)
+            except (OSError, EOFError, zlib.error) as error:
+                raise SourceError(_broken(Path(f"{self._path}:{number}"), error)) from error
+            if len(line) > MAX_LINE_BYTES:
+                raise SourceError(
+                    f"{self._path}:{number}: the line is longer than {MAX_LINE_BYTES // 2**20} "
+                    "MiB. Is the file one row a line?"
+                )
+            if not line and number > 1:
+                return
+            if not line:
+                raise SourceError(_empty(self._path))
+            yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+
+
+class JsonlFile:
+    """One JSON object a line; blank lines are counted and passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = LineFile(path)
+        self.close = self._file.close
+
+    def table(self) -> Table:
+        """The keys of the first rows as columns.
+
+        Raises:
+            SourceError: None of the first rows can be read.
+        """
+        path, columns, problem = self._path, dict[str, None](), ""
+        for number, row in islice(self.rows(()), HEAD_ROWS):
+            if isinstance(row, RowError):
+                problem = problem or f"{path}:{number}: {row}"
+            else:
+                columns.update(dict.fromkeys(row))
+        if not columns:
+            problem = problem or f"{path}: holds no rows with anything in them"
+            raise SourceError(f"{problem}. Each line needs one JSON object; mend the file.")
+        reopen = partial(JsonlFile, path)
+        return Table(str(path), "JSONL", tuple(columns), self.rows, reopen, by_line=True)
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Whole rows, whatever the columns."""
+        for number, line in self._file.lines():
+            if line.strip():
+                yield number, _json_object(line)
+
+
+class TextFile:
+    """One prompt a line, with all its spaces; blank lines are counted and passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = LineFile(path)
+        self.close = self._file.close
+
+    def table(self) -> Table:
+        """The one column of texts.
+
+        Raises:
+            SourceError: The first line is JSON, whose brackets and keys would become prompts.
+        """
+        path = self._path
+        for _, line in self._file.lines():
+            if line.strip() in (b"[", b"{") or line.lstrip().startswith(_JSON_OPENINGS):
+                raise SourceError(
+                    f"{path}: holds JSON. Name it .json, or .jsonl with one row a line."
+                )
+            if line.strip():
+                break
+        reopen = partial(TextFile, path)
+        return Table(
+            str(path),
+            "text",
+            (TEXT_COLUMN,),
+            self.rows,
+            reopen,
+            by_line=True,
+            only_column=TEXT_COLUMN,
+        )
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Each line as a row of one column."""
+        for number, line in self._file.lines():
+            try:
+                text = decode(line)
+            except RowError as error:
+                yield number, error
+                continue
+            if text.strip():
+                yield number, {TEXT_COLUMN: text.removesuffix("\n").removesuffix("\r")}
+
+
+class CsvFile:
+    """Rows under a header, with tabs between fields in a file named .tsv.
+
+    One column may be without a name, as that of an exported index is; it is passed over.
     """
-    for _, line in _lines(path):
-        if line.strip() in (b"[", b"{") or line.lstrip().startswith(_JSON_OPENINGS):
-            raise SourceError(f"{path}: holds JSON. Name it .json, or .jsonl with one row a line.")
-        if line.strip():
-            break
-    return Table(
-        str(path),
-        "text",
-        (TEXT_COLUMN,),
-        lambda _: _text_rows(path),
-        by_line=True,
-        only_column=TEXT_COLUMN,
-    )
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._delimiter = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+        self._file = LineFile(path)
+        self.close = self._file.close
 
-def open_csv(path: Path, delimiter: str = ",") -> Table:
-    """Rows under a header. A column without a name (an exported index) is let be, but only one.
+    def table(self) -> Table:
+        """The header's names as columns.
 
-    Raises:
-        SourceError: No header, or one in which a name occurs twice.
-    """
-    header = _csv_header(path, delimiter)
-    form = "CSV" if delimiter == "," else "TSV"
-    return Table(
-        str(path),
-        form,
-        tuple(name for name in header if name),
-        lambda _: _csv_rows(path, delimiter, header),
-        by_line=True,
-    )
+        Raises:
+            SourceError: No header, or one in which a name occurs twice.
+        """
+        columns = tuple(name for name in self._header(self._records()) if name)
+        format = "CSV" if self._delimiter == "," else "TSV"
+        reopen = partial(CsvFile, self._path)
+        return Table(str(self._path), format, columns, self.rows, reopen, by_line=True)
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Whole rows; one that has not as many fields as the header is an error."""
+        records = self._records()
+        header = self._header(records)
+        for number, fields in records:
+            if isinstance(fields, RowError):
+                yield number, fields
+            elif len(fields) != len(header):
+                reason = (
+                    f"has the wrong number of fields: expected {len(header)}, found {len(fields)}; "
+                    "a text that holds the separator or a line break needs quotes around it"
+                )
+                yield number, RowError(reason)
+            else:
+                yield number, dict(zip(header, fields, strict=True))
+
+    def _header(self, records: Iterator[tuple[int, list[str] | RowError]]) -> list[str]:
+        path = self._path
+        for number, fields in records:
+            if isinstance(fields, RowError):
+                raise SourceError(f"{path}:{number}: the header {fields}. Mend it.")
+            names = [name for name in fields if name.strip()]
+            twice = {name for name in fields if fields.count(name) > 1}
+            if not names or twice:
+                found = f"names {sorted(twice)[0]!r} twice" if names else "is empty"
+                raise SourceError(
+                    f"{path}:{number}: the header {found}. Each column needs a name of its own."
+                )
+            return fields
+        raise SourceError(_empty(path))
+
+    def _records(self) -> Iterator[tuple[int, list[str] | RowError]]:
+        """Each record that is not blank, with the line where it starts."""
+        # The limit is the module's own and cannot be set for one reader; its default of 128 KiB is
+        # shorter than real dialogues.
+        csv.field_size_limit(MAX_LINE_BYTES)
+        reader = csv.reader(self._decoded(), delimiter=self._delimiter, strict=True)
+        while True:
+            start = reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield start, RowError(f"is not readable as a row: {error}")
+                continue
+            if fields:
+                yield start, fields
+
+    def _decoded(self) -> Iterator[str]:
+        for number, line in self._file.lines():
+            try:
+                yield decode(line)
+            except RowError as error:
+                # No row can be passed over: where the record ends is not known either.
+                raise SourceError(f"{self._path}:{number}: {error}.") from None
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -171,34 +314,6 @@ def _empty(path: Path) -> str:
     return f"{path}: is empty. Give a file with at least one prompt."
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Each line with its number, counted from 1, and its line end."""
-    with _open_bytes(path) as stream:
-        number = 0
-        while True:
-            number += 1
-            try:
-                line = stream.readline(MAX_LINE_BYTES + 1)
-            except (OSError, EOFError, zlib.error) as error:
-                raise SourceError(_broken(Path(f"{path}:{number}"), error)) from error
-            if len(line) > MAX_LINE_BYTES:
-                raise SourceError(
-                    f"{path}:{number}: the line is longer than {MAX_LINE_BYTES // 2**20} MiB. "
-                    "Is the file one row a line?"
-                )
-            if not line and number > 1:
-                return
-            if not line:
-                raise SourceError(_empty(path))
-            yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-
-
-def _jsonl_rows(path: Path) -> NumberedRows:
-    for number, line in _lines(path):
-        if line.strip():
-            yield number, _json_object(line)
-
-
 def _json_object(line: bytes) -> Row | RowError:
     try:
         value = parse_json(decode(line.rstrip(b"\r\n")))
@@ -207,75 +322,3 @@ def _json_object(line: bytes) -> Row | RowError:
     if not isinstance(value, dict):
         return RowError('is JSON, but not an object such as {"prompt": "…"}')
     return cast(Row, value)
-
-
-def _text_rows(path: Path) -> NumberedRows:
-    for number, line in _lines(path):
-        try:
-            text = decode(line)
-        except RowError as error:
-            yield number, error
-            continue
-        if text.strip():
-            yield number, {TEXT_COLUMN: text.removesuffix("\n").removesuffix("\r")}
-
-
-def _csv_header(path: Path, delimiter: str) -> list[str]:
-    for number, fields in _csv_records(path, delimiter):
-        if isinstance(fields, RowError):
-            raise SourceError(f"{path}:{number}: the header {fields}. Mend it.")
-        names = [name for name in fields if name.strip()]
-        twice = {name for name in fields if fields.count(name) > 1}
-        if not names or twice:
-            found = f"names {sorted(twice)[0]!r} twice" if names else "is empty"
-            raise SourceError(
-                f"{path}:{number}: the header {found}. Each column needs a name of its own."
-            )
-        return fields
-    raise SourceError(_empty(path))
-
-
-def _csv_rows(path: Path, delimiter: str, header: list[str]) -> NumberedRows:
-    records = _csv_records(path, delimiter)
-    next(records)
-    for number, fields in records:
-        if isinstance(fields, RowError):
-            yield number, fields
-        elif len(fields) != len(header):
-            yield (
-                number,
-                RowError(
-                    f"has the wrong number of fields: expected {len(header)}, found {len(fields)}; "
-                    "a text that holds the separator or a line break needs quotes around it"
-                ),
-            )
-        else:
-            yield number, dict(zip(header, fields, strict=True))
-
-
-def _csv_records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | RowError]]:
-    """Each record that is not blank, with the line where it starts."""
-    # The limit is the module's own and cannot be set for one reader; its default of 128 KiB is
-    # shorter than real dialogues.
-    csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(_csv_lines(path), delimiter=delimiter, strict=True)
-    while True:
-        start = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield start, RowError(f"is not readable as a row: {error}")
-            continue
-        if fields:
-            yield start, fields
-
-
-def _csv_lines(path: Path) -> Iterator[str]:
-    for number, line in _lines(path):
-        try:
-            yield decode(line)
-        except RowError as error:
-            # No row can be passed over: where the record ends is not known either.
-            raise SourceError(f"{path}:{number}: {error}.") from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cai.errors import SourceError
-from cai.export.data_files import DataFile, FileRow, FileSummary, Kind
+from cai.export.data_files import CheckedDataFile, DataFile, FileRow, Kind
 from cai.export.dedup import distinct, unit_key
 from cai.export.mix_spec import Mix, Mixing
 from cai.types import derive_seed
@@ -72,13 +72,12 @@ class MixOutcome:
 class Drawn:
     """The rows of a file that were drawn, known by their contents."""
 
-    source: DataFile
-    summary: FileSummary
+    source: CheckedDataFile
     keys: frozenset[int]
     outcome: MixOutcome
 
     def rows(self) -> Iterator[FileRow]:
-        """The rows, each content once, in the order of the file. Raises as `DataFile.rows`."""
+        """The rows, each content once, in the file's order. Raises as `CheckedDataFile.rows`."""
         waiting = set(self.keys)
         for row in self.source.rows(Counter()):
             key = unit_key(row.unit)
@@ -92,8 +91,7 @@ class _Offer:
     """What a file could give."""
 
     mix: Mix
-    source: DataFile
-    summary: FileSummary
+    source: CheckedDataFile
     keys: Sequence[int]
     left_out: Mapping[str, int]
 
@@ -150,9 +148,9 @@ def _next(rows: Iterator[T]) -> Iterator[T]:
         return
 
 
-def _offer(mix: Mix, source: DataFile, taken: Collection[int], refusal: Refusal) -> _Offer:
-    summary = source.check()
-    left_out = +summary.bad
+def _offer(mix: Mix, file: DataFile, taken: Collection[int], refusal: Refusal) -> _Offer:
+    source = file.check()
+    left_out = Counter[str](source.summary.bad_kinds)
     rows = _accepted(source.rows(left_out), refusal, left_out)
     keys = distinct((row.unit for row in rows), taken, left_out)
     if not keys:
@@ -160,7 +158,7 @@ def _offer(mix: Mix, source: DataFile, taken: Collection[int], refusal: Refusal)
             f"{mix.file}: no row is left to mix in{_reasons(left_out)}. Leave the file out, or "
             "name another."
         )
-    return _Offer(mix, source, summary, keys, +left_out)
+    return _Offer(mix, source, keys, +left_out)
 
 
 def _accepted(
@@ -195,7 +193,7 @@ def _taken(offer: _Offer, kind: Kind, size: int, total: int, seed: int) -> Drawn
     keys = heapq.nsmallest(size, offer.keys, key=lambda key: derive_seed("mix", seed, key))
     asked = mix.count if mix.count is not None else mix.share(kind)
     outcome = MixOutcome(mix, size, len(offer.keys), size / total, asked, offer.left_out)
-    return Drawn(offer.source, offer.summary, frozenset(keys), outcome)
+    return Drawn(offer.source, frozenset(keys), outcome)
 
 
 def _percent(share: float) -> str:

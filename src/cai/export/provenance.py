@@ -3,8 +3,9 @@
 Whole records: each step of every method, and the failures.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import cast
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
@@ -150,3 +151,95 @@ def _content(body: Body) -> dict[str, object]:
         tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
         content["group"]["tags"] = tags
     return content
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConstitutionName:
+    """A constitution that rows were made with; version and hash are "" where nobody says them."""
+
+    name: str
+    version: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made the rows, as far as runs and rows tell: each once, sorted.
+
+    `methods` are those of `cai`, and "people" for files that no run wrote. `models` gave the
+    responses, `judges` the verdicts and scores.
+    """
+
+    methods: tuple[str, ...] = ()
+    constitutions: tuple[ConstitutionName, ...] = ()
+    models: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+    principle_ids: tuple[str, ...] = ()
+
+    def joined(self, other: "Provenance") -> "Provenance":
+        """What both tell."""
+        return Provenance(
+            _sorted(self.methods + other.methods),
+            tuple(sorted({*self.constitutions, *other.constitutions})),
+            _sorted(self.models + other.models),
+            _sorted(self.judges + other.judges),
+            _sorted(self.principle_ids + other.principle_ids),
+        )
+
+
+@dataclass(slots=True)
+class ProvenanceTally:
+    """What the rows read so far say of where they come from."""
+
+    methods: set[str] = field(default_factory=set[str])
+    constitutions: set[ConstitutionName] = field(default_factory=set[ConstitutionName])
+    models: set[str] = field(default_factory=set[str])
+    judges: set[str] = field(default_factory=set[str])
+    principle_ids: set[str] = field(default_factory=set[str])
+
+    def add(self, provenance: object) -> None:
+        """Takes the provenance of a row in the form of exports; what has another form is ignored.
+
+        A principle that is negated, or asked several times, is one principle.
+        """
+        if not isinstance(provenance, dict):
+            return
+        provenance = cast(dict[str, object], provenance)
+        self.methods |= _texts([provenance.get("method")])
+        self.models |= _texts(provenance.get("models"))
+        self.principle_ids |= _texts(provenance.get("principle_ids"))
+        judges = provenance.get("judges")
+        if isinstance(judges, list):
+            self.judges |= _texts([_entry(judge, "model") for judge in cast(list[object], judges)])
+        constitution = provenance.get("constitution")
+        name, *rest = (_entry(constitution, key) for key in ("name", "version", "hash"))
+        if isinstance(name, str):
+            self.constitutions.add(ConstitutionName(name, *(_text(each) for each in rest)))
+
+    @property
+    def provenance(self) -> Provenance:
+        return Provenance(
+            _sorted(self.methods),
+            tuple(sorted(self.constitutions)),
+            _sorted(self.models),
+            _sorted(self.judges),
+            _sorted(self.principle_ids),
+        )
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+def _texts(values: object) -> set[str]:
+    """The texts of a list that say something."""
+    listed = cast(list[object], values) if isinstance(values, list) else []
+    return {value for value in listed if isinstance(value, str) and value}
+
+
+def _entry(value: object, key: str) -> object:
+    return cast(dict[str, object], value).get(key) if isinstance(value, dict) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

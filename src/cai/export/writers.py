@@ -103,14 +103,14 @@ def _rows_of(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[R
 
 def _provenance(row: FileRow, drawn: Drawn) -> dict[str, object]:
     """What is known of a row that no run of the export wrote."""
-    name = drawn.source.name
+    source, name = drawn.source, drawn.source.file.name
     return {
-        "method": "export" if drawn.summary.is_export else "people",
+        "method": "export" if source.is_export else "people",
         "origin": prompt_of(row.unit).origin,
         "models": models_of(row.unit),
-        "confidence": row.confidence if drawn.source.is_labelled else None,
+        "confidence": row.confidence if source.file.is_labelled else None,
         "source_files": [name if name.startswith(HUB_PREFIX) else Path(name).name],
-        "source_hash": drawn.summary.content_hash,
+        "source_hash": source.summary.content_hash,
     }
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
+from cai.data.source import CheckedSource, ItemSource
 from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Format
@@ -22,7 +23,7 @@ from cai.pipeline.order import Work, ordered, roles_of
 from cai.pipeline.schema import ExportStep, Recipe
 from cai.pipeline.train_runner import Cast, School
 from cai.pipeline.train_steps import StepName, TrainStep
-from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
+from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
 from cai.runs.options import Estimate, Pace
@@ -30,6 +31,7 @@ from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 from cai.training.environment import require
+from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,12 @@ class StepOutcome:
 
 
 async def run_recipe(
-    recipe: Recipe, cast: Cast, source: PromptSource, out: Path, pace: Pace, console: Console
+    recipe: Recipe,
+    cast: Cast,
+    source: ItemSource[Prompt],
+    out: Path,
+    pace: Pace,
+    console: Console,
 ) -> list[StepOutcome]:
     """Does every step of the recipe; what is done already is not done again.
 
@@ -62,7 +69,7 @@ async def run_recipe(
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
-    jobs = _Steps(recipe, cast, source, constitution, out, pace, console)
+    jobs = _Steps(recipe, cast, source.check(), constitution, out, pace, console)
     if recipe.train:
         require()
         check_start(recipe, cast.start)
@@ -96,7 +103,7 @@ class _Steps:
 
     recipe: Recipe
     cast: Cast
-    source: PromptSource
+    source: CheckedSource[Prompt]
     constitution: Constitution
     out: Path
     pace: Pace
@@ -105,7 +112,7 @@ class _Steps:
 
     @property
     def school(self) -> School:
-        return School(self.recipe, self.source, self.constitution, self.out)
+        return School(self.recipe, self.source.summary.names, self.constitution, self.out)
 
     async def estimate(self, order: Sequence[Work]) -> list[StepOutcome]:
         """The outcomes of the steps that need no training."""
@@ -161,7 +168,7 @@ class _Steps:
 
 
 def _revision_job(
-    recipe: Recipe, cast: Cast, source: PromptSource, constitution: Constitution
+    recipe: Recipe, cast: Cast, source: ItemSource[Prompt], constitution: Constitution
 ) -> RevisionJob:
     step = recipe.revise
     assert step is not None
@@ -174,7 +181,7 @@ def _revision_job(
     return RevisionJob(source, constitution, roles, step, recipe.seed)
 
 
-def _sample_job(recipe: Recipe, cast: Cast, source: PromptSource) -> SampleJob:
+def _sample_job(recipe: Recipe, cast: Cast, source: ItemSource[Prompt]) -> SampleJob:
     step = recipe.sample
     assert step is not None
     policies = tuple(cast.sampled("sample", step, each) for each in step.temperatures)

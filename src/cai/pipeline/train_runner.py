@@ -25,7 +25,6 @@ from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_steps import KINDS, STEP_NAMES, RlTraining, Role, TrainStep
-from cai.runs.inputs import PromptSource
 from cai.runs.job import SIGNALS
 from cai.runs.options import Pace
 from cai.training.data.load import TrainingData, load_training_data
@@ -112,7 +111,7 @@ class School:
     """What the trainings of a recipe have in common."""
 
     recipe: Recipe
-    source: PromptSource
+    prompts: tuple[str, ...]
     constitution: Constitution
     out: Path
 
@@ -190,7 +189,7 @@ class School:
         names = data_of(self.recipe, training)
         places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
         return load_training_data(
-            places or self.source.files,
+            places or self.prompts,
             KINDS[training.trainer],
             part.mixing(self.recipe.seed).mixes,
             selection=part.selection,

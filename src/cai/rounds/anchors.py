@@ -11,11 +11,12 @@ from rich.console import Console
 
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
+from cai.data.source import ItemSource
 from cai.evaluation.policies.judging import Adherence, Checked, adherence_of
 from cai.evaluation.policies.matchups import Contests, Matches, verdicts_of
 from cai.evaluation.policies.policies import Entrant
 from cai.evaluation.policies.responses import Answers, Gathering, Prompts
-from cai.methods.judging.verdict import Verdict
+from cai.methods.judging.verdict import Group, Verdict
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Model, Sampling
@@ -24,7 +25,7 @@ from cai.rounds.config import START, RoundsRecipe
 from cai.rounds.splits import ANCHORS, PEOPLE, frozen_prompts
 from cai.rounds.state import Places, name_of
 from cai.runs.inputs import GroupSource
-from cai.runs.judge import Groups, JudgeJob, run_judging
+from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.score import ScoreJob, run_scoring
 from cai.runs.shared_budget import Accounts
 
@@ -80,7 +81,12 @@ class Anchorage:
             found.add(each.match(verdicts.get(each.id)))
 
     async def judge(
-        self, groups: Groups, specs: Sequence[str], folder: Path, *, is_shared: bool = False
+        self,
+        groups: ItemSource[Group],
+        specs: Sequence[str],
+        folder: Path,
+        *,
+        is_shared: bool = False,
     ) -> dict[str, Verdict]:
         """The verdicts of these judges by the group's id.
 
@@ -97,7 +103,7 @@ class Anchorage:
         return verdicts_of(folder)
 
     @property
-    def people(self) -> Groups:
+    def people(self) -> ItemSource[Group]:
         """The pairs that people labelled."""
         return GroupSource((str(self.places.out / ANCHORS / PEOPLE),))
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cai.data.pairs import read_pairs
+from cai.data.pairs import pair_files
+from cai.data.prompts import PromptSource
 from cai.errors import UsageError
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.rounds.config import RoundsRecipe
-from cai.runs.inputs import PromptSource
 from cai.types import Prompt, as_dicts, derive_seed
 
 ANCHORS = "anchors"
@@ -111,7 +111,7 @@ def _drawn(prompts: list[Prompt], seed: int) -> list[Prompt]:
 
 
 def _labelled(files: Sequence[str], limit: int, seed: int) -> Iterator[dict[str, object]]:
-    pairs = [pair for pair in read_pairs(files) if pair.label is not None]
+    pairs = [pair for pair in pair_files(tuple(files)).read() if pair.label is not None]
     if not pairs:
         raise UsageError(
             f"{', '.join(files)}: no pair says which response people prefer, so nothing can be "

@@ -3,7 +3,6 @@
 What decides a run, as its recipe writes it down: by name and content.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from cai.constitution.schema import Constitution
+from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.methods.judging.pairwise import Judge
@@ -180,12 +180,12 @@ def run_config_as(run: RunFolder, kind: type[R]) -> R:
     return recipe
 
 
-def described_source(files: Iterable[str], column: str, content: str) -> Source:
-    """The files by their names alone, so that a source may move; `content` is its hash."""
+def described_source(summary: SourceSummary) -> Source:
+    """The files by their names alone, so that a source may move."""
     return Source(
-        files=tuple(Path(name).name for name in files),
-        column=column,
-        hash=content,
+        files=tuple(Path(name).name for name in summary.names),
+        column=summary.column,
+        hash=summary.content_hash,
     )
 
 

@@ -1,14 +1,14 @@
 """Judging over a data set: pairs from files, samples, or revisions against originals."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
+from cai.data.source import ItemSource, SourceSummary
 from cai.errors import ModelError
 from cai.methods.judging.pairwise import Judge, check_judging
 from cai.methods.judging.ranking import Judged, JudgePanel, Pairing, judge_group
@@ -17,30 +17,22 @@ from cai.methods.judging.verdict import Outcome as VerdictOutcome
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
-from cai.runs.config import JudgeRunConfig, described_constitution, described_judge
-from cai.runs.inputs import GroupSummary
+from cai.runs.config import (
+    JudgeRunConfig,
+    described_constitution,
+    described_judge,
+    described_source,
+)
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
 from cai.runs.judges import asked_through, prepare_judges, warn
 from cai.runs.options import Pace
-
-
-class Groups(Protocol):
-    """Where groups come from; `cai.runs.inputs` has those of files and runs."""
-
-    def check(self) -> GroupSummary:
-        """What there is, after a pass over all of it."""
-        ...
-
-    def items(self) -> Iterator[tuple[str, Group]]:
-        """The groups, each with an id that no other has."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeJob:
     """All that decides the result of a judging run; several `judges` are a jury."""
 
-    source: Groups
+    source: ItemSource[Group]
     constitution: Constitution
     judges: tuple[RoleModel, ...]
     settings: JudgeSettings = JudgeSettings()
@@ -89,7 +81,7 @@ class VerdictTally:
 class JudgeOutcome:
     """How the run went, and what its verdicts are."""
 
-    run: Outcome[GroupSummary]
+    run: Outcome[SourceSummary]
     verdicts: VerdictTally
 
 
@@ -109,7 +101,8 @@ async def run_judging(
         ModelError: A model cannot be used, or call after call failed.
     """
     check_judging(job.settings, job.constitution)
-    summary = job.source.check()
+    checked = job.source.check()
+    summary = checked.summary
     tally = VerdictTally()
     async with opened([judge.model for judge in job.judges]):
         judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
@@ -118,8 +111,8 @@ async def run_judging(
             config=_config(job, judges, summary),
             constitution=job.constitution,
             source=summary,
-            n_items=summary.n_groups,
-            items=job.source.items,
+            n_items=summary.n_items,
+            items=checked.items,
             body=Judged,
             prepare=lambda through: _judging(job, judges, through),
             is_flagged=_has_unreadable,
@@ -128,7 +121,7 @@ async def run_judging(
         return JudgeOutcome(await run_job(folder, run, pace, console), tally)
 
 
-def _warn_of_own(judges: tuple[Judge, ...], summary: GroupSummary, console: Console) -> None:
+def _warn_of_own(judges: tuple[Judge, ...], summary: SourceSummary, console: Console) -> None:
     for name in sorted({judge.name for judge in judges} & summary.models):
         warn(
             console,
@@ -167,9 +160,9 @@ def _has_unreadable(judged: Judged) -> bool:
     return any(each.verdict.p_a is None for each in judged.contests)
 
 
-def _config(job: JudgeJob, judges: tuple[Judge, ...], summary: GroupSummary) -> JudgeRunConfig:
+def _config(job: JudgeJob, judges: tuple[Judge, ...], summary: SourceSummary) -> JudgeRunConfig:
     return JudgeRunConfig(
-        source=summary.described,
+        source=described_source(summary),
         constitution=described_constitution(job.constitution),
         judges=tuple(described_judge(judge) for judge in judges),
         settings=job.settings.without_role_fields(),

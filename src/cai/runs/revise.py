@@ -7,12 +7,17 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
-from cai.data.prompts import SourceSummary
+from cai.data.source import ItemSource, SourceSummary
 from cai.methods.revision import Chain, RevisionRoles, Role, revise_chain
 from cai.methods.roles import RoleModel, candidates
 from cai.methods.settings import ReviseSettings
-from cai.runs.config import ReviseRunConfig, RoleConfig, described_constitution, described_role
-from cai.runs.inputs import PromptSource
+from cai.runs.config import (
+    ReviseRunConfig,
+    RoleConfig,
+    described_constitution,
+    described_role,
+    described_source,
+)
 from cai.runs.job import Job, Outcome, Through, opened, run_job
 from cai.runs.options import Pace
 from cai.types import Prompt
@@ -22,7 +27,7 @@ from cai.types import Prompt
 class RevisionJob:
     """All that decides the result of a revision run."""
 
-    source: PromptSource
+    source: ItemSource[Prompt]
     constitution: Constitution
     roles: RevisionRoles
     settings: ReviseSettings
@@ -44,13 +49,13 @@ async def run_revision(
         ModelError: A model cannot be used, or call after call failed.
     """
     candidates(job.constitution, job.settings.tags)
-    summary = job.source.check()
+    checked = job.source.check()
     run = Job(
-        config=_config(job, summary),
+        config=_config(job, checked.summary),
         constitution=job.constitution,
-        source=summary,
-        n_items=summary.n_prompts,
-        items=job.source.items,
+        source=checked.summary,
+        n_items=checked.summary.n_items,
+        items=checked.items,
         body=Chain,
         prepare=lambda through: _reviser(job, through),
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
@@ -82,7 +87,7 @@ def _config(job: RevisionJob, summary: SourceSummary) -> ReviseRunConfig:
         "revise": described_role(job.roles.revise),
     }
     return ReviseRunConfig(
-        source=job.source.described(summary),
+        source=described_source(summary),
         constitution=described_constitution(job.constitution),
         settings=job.settings.without_role_fields(),
         roles=roles,

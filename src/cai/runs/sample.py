@@ -6,12 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cai.data.prompts import SourceSummary
+from cai.data.source import ItemSource, SourceSummary
 from cai.errors import UsageError
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples, sample_responses
-from cai.runs.config import SampleRunConfig, described_role
-from cai.runs.inputs import PromptSource
+from cai.runs.config import SampleRunConfig, described_role, described_source
 from cai.runs.job import Job, Outcome, Through, opened, run_job
 from cai.runs.options import Pace
 from cai.types import Prompt
@@ -21,7 +20,7 @@ from cai.types import Prompt
 class SampleJob:
     """All that decides the result of a sampling run: `k` responses of each policy to a prompt."""
 
-    source: PromptSource
+    source: ItemSource[Prompt]
     policies: tuple[RoleModel, ...]
     k: int = 4
     seed: int = 0
@@ -60,18 +59,18 @@ async def run_sampling(
         ModelError: A model cannot be used, or call after call failed.
     """
     job.check()
-    summary = job.source.check()
+    checked = job.source.check()
     run = Job(
         config=SampleRunConfig(
-            source=job.source.described(summary),
+            source=described_source(checked.summary),
             policies=tuple(described_role(policy) for policy in job.policies),
             k=job.k,
             seed=job.seed,
         ),
         constitution=None,
-        source=summary,
-        n_items=summary.n_prompts,
-        items=job.source.items,
+        source=checked.summary,
+        n_items=checked.summary.n_items,
+        items=checked.items,
         body=Samples,
         prepare=lambda through: _sampler(job, through),
         is_flagged=_has_unusable,

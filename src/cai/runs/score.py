@@ -1,44 +1,37 @@
 """Scoring over a data set: every response under every principle."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
+from cai.data.source import ItemSource, SourceSummary
 from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.pointwise import Scored, ScoreOutcome, check_scoring, score_response
 from cai.methods.roles import RoleModel
 from cai.methods.settings import ScoreSettings
 from cai.models.base import Usage
-from cai.runs.config import ScoreRunConfig, described_constitution, described_judge
-from cai.runs.inputs import Answer, ResponseSummary
+from cai.runs.config import (
+    ScoreRunConfig,
+    described_constitution,
+    described_judge,
+    described_source,
+)
+from cai.runs.inputs import ResponseItem
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
 from cai.runs.judges import asked_through, prepare_judges
 from cai.runs.options import Pace
 from cai.types import derive_seed
 
 
-class Responses(Protocol):
-    """Where responses come from; `cai.runs.inputs` has those of files and runs."""
-
-    def check(self) -> ResponseSummary:
-        """What there is, after a pass over all of it."""
-        ...
-
-    def items(self) -> Iterator[tuple[str, Answer]]:
-        """The responses, each with an id that no other has."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
     """All that decides the result of a scoring run."""
 
-    source: Responses
+    source: ItemSource[ResponseItem]
     constitution: Constitution
     judges: tuple[RoleModel, ...]
     settings: ScoreSettings = ScoreSettings()
@@ -74,7 +67,7 @@ class ScoreTally:
 class ScoringOutcome:
     """How the run went, and what its scores are."""
 
-    run: Outcome[ResponseSummary]
+    run: Outcome[SourceSummary]
     scores: ScoreTally
 
 
@@ -92,7 +85,8 @@ async def run_scoring(
         ModelError: A model cannot be used, or call after call failed.
     """
     check_scoring(job.settings, job.constitution)
-    summary = job.source.check()
+    checked = job.source.check()
+    summary = checked.summary
     tally = ScoreTally()
     async with opened([judge.model for judge in job.judges]):
         judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
@@ -100,8 +94,8 @@ async def run_scoring(
             config=_config(job, judges, summary),
             constitution=job.constitution,
             source=summary,
-            n_items=summary.n_responses,
-            items=job.source.items,
+            n_items=summary.n_items,
+            items=checked.items,
             body=Scored,
             prepare=lambda through: _scoring(job, judges, through),
             is_flagged=lambda scored: any(each.value is None for each in scored.scores),
@@ -112,10 +106,10 @@ async def run_scoring(
 
 def _scoring(
     job: ScoreJob, judges: tuple[Judge, ...], through: Through
-) -> Callable[[Answer], Awaitable[Scored]]:
+) -> Callable[[ResponseItem], Awaitable[Scored]]:
     asked = asked_through(judges, through, "score")
 
-    async def score(answer: Answer) -> Scored:
+    async def score(answer: ResponseItem) -> Scored:
         text, seed = answer.response.text, derive_seed(job.seed, answer.id)
         scores = await score_response(
             asked, job.constitution, answer.prompt, text, job.settings, seed
@@ -128,9 +122,9 @@ def _scoring(
     return score
 
 
-def _config(job: ScoreJob, judges: tuple[Judge, ...], summary: ResponseSummary) -> ScoreRunConfig:
+def _config(job: ScoreJob, judges: tuple[Judge, ...], summary: SourceSummary) -> ScoreRunConfig:
     return ScoreRunConfig(
-        source=summary.described,
+        source=described_source(summary),
         constitution=described_constitution(job.constitution),
         judges=tuple(described_judge(judge) for judge in judges),
         settings=job.settings.without_role_fields(),

@@ -20,6 +20,7 @@ from typing import Literal
 from rich.console import Console
 
 from cai.constitution.loader import load_constitution
+from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.evaluation.policies.evaluate import evaluate
 from cai.evaluation.policies.plan import EvaluationPlan
@@ -33,7 +34,6 @@ from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.run import Run
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.revise import RevisionJob, run_revision
 from cai.testbed.feedback import (

@@ -27,10 +27,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 
 from cai.errors import TrainingError
+from cai.export.provenance import Provenance
 from cai.export.rows import prompt_of
 from cai.training.card import CardFacts, DataSource, Feedback, Figure, describe_settings, write_card
 from cai.training.data.load import TrainingData
-from cai.training.data.rows import Provenance
 from cai.training.data.trl_tables import check_lengths
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder

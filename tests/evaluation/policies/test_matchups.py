@@ -46,8 +46,8 @@ async def test_equal_and_empty_responses_are_decided_without_a_judge(tmp_path: P
         "2": None,
     }
     assert [group.prompt.id for _, group in found.items()] == ["2"]
-    summary = found.check()
-    assert (summary.n_groups, dict(summary.skipped)) == (1, {"equal": 1, "empty": 1})
+    summary = found.check().summary
+    assert (summary.n_items, dict(summary.skipped)) == (1, {"equal": 1, "empty": 1})
 
 
 async def test_a_match_of_each_outcome(tmp_path: Path):

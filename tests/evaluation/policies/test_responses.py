@@ -8,6 +8,7 @@ from made_evaluations import evaluated, judge_by_worth, n_asked, policy, request
 from made_runs import FAILED, made_run, samples
 from small_runs import quiet, sampled, write_requests, write_rows
 
+from cai.data.prompts import PromptSource
 from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
 from cai.evaluation.policies.policies import Entrant
@@ -16,7 +17,6 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.inputs import PromptSource
 from cai.runs.options import Pace
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.shared_budget import Accounts

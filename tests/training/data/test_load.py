@@ -12,11 +12,11 @@ from small_runs import write_rows
 from cai.errors import CaiError, ExportError, SourceError, TrainingError, UsageError
 from cai.export.data_files import Kind
 from cai.export.formats import Format
+from cai.export.provenance import ConstitutionName
 from cai.export.rows import Demonstration, Labelled, Pair
 from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.training.data.load import TrainingData, load_training_data
-from cai.training.data.rows import ConstitutionName
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 BAD_PREFERENCES = SHARED / "bad_inputs" / "preferences"

@@ -4,8 +4,7 @@ import pytest
 
 from cai.errors import UsageError
 from cai.export.rows import Demonstration, prompt_of
-from cai.training.data.load import split_rows
-from cai.training.data.rows import TrainingRow
+from cai.training.data.load import TrainingRow, split_rows
 from cai.types import user_prompt
 
 

@@ -15,7 +15,7 @@ from tiny_rewards import save_reward_model
 
 from cai.errors import TrainingError
 from cai.export.rows import Demonstration, Labelled, Pair, Unit
-from cai.training.data.rows import TrainingRow
+from cai.training.data.load import TrainingRow
 from cai.types import user_prompt
 
 with warnings.catch_warnings():

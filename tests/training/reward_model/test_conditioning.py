@@ -6,9 +6,9 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import TrainingError
+from cai.export.provenance import Provenance
 from cai.export.rows import Pair, PairJudging, PrincipleShare
-from cai.training.data.load import TrainingData
-from cai.training.data.rows import Provenance, TrainingRow
+from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
 

@@ -1,6 +1,6 @@
 """What a command reads, as its arguments and options: prompts, groups to judge, or responses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import wraps
 from typing import Any
@@ -10,9 +10,12 @@ import click
 from cai.cli.options.run_options import with_options
 from cai.cli.tables import printable
 from cai.data.pair_columns import PairOptions
+from cai.data.prompts import PromptSource
 from cai.data.responses import ResponseOptions
-from cai.data.rows import BadRow
-from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
+from cai.data.source import BadRow
+from cai.runs.inputs import GroupSource, ResponseSource
+
+Command = Callable[..., int]
 
 
 def _label_values(
@@ -24,19 +27,10 @@ def _label_values(
 _SKIP = click.option(
     "--skip-bad-rows", is_flag=True, help="Count rows that cannot be used, and go on."
 )
-
-
-def _names_or_none(
-    _: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> tuple[str, ...] | None:
-    return value or None
-
-
 _TAGS = click.option(
     "--tag-column",
     "tag_columns",
     multiple=True,
-    callback=_names_or_none,
     help="A column to count by; found when not named.",
 )
 _ID = click.option("--id-column", help="The column with the id; found or derived when not named.")
@@ -76,43 +70,40 @@ _RESPONSE_OPTIONS = [
 ]
 
 
-def over_prompts(command: Callable[..., int]) -> Callable[..., int]:
-    """Gives a command the argument SOURCES and the options of how prompts are read: `source`."""
+def _over(
+    click_options: Sequence[Callable[[Command], Command]],
+    make: Callable[[tuple[str, ...], dict[str, Any]], object],
+) -> Callable[[Command], Command]:
+    """Gives a command the argument SOURCES and these options, as one value: `source`."""
 
-    @wraps(command)
-    def gathered(
-        sources: tuple[str, ...],
-        column: str | None,
-        id_column: str | None,
-        skip_bad_rows: bool,
-        **options: Any,
-    ) -> int:
-        return command(source=PromptSource(sources, column, id_column, skip_bad_rows), **options)
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_source(sources: tuple[str, ...], **options: Any) -> int:
+            return command(source=make(sources, options), **options)
 
-    return with_options(gathered, _PROMPT_OPTIONS)
+        return with_options(with_source, click_options)
 
-
-def over_groups(command: Callable[..., int]) -> Callable[..., int]:
-    """Gives a command the argument SOURCES and the columns of pair files: `source`."""
-
-    @wraps(command)
-    def gathered(sources: tuple[str, ...], skip_bad_rows: bool, **options: Any) -> int:
-        columns = PairOptions(**{each.name: options.pop(each.name) for each in fields(PairOptions)})
-        return command(source=GroupSource(sources, columns, skip_bad_rows), **options)
-
-    return with_options(gathered, _GROUP_OPTIONS)
+    return decorate
 
 
-def over_responses(command: Callable[..., int]) -> Callable[..., int]:
-    """Gives a command the argument SOURCES and the columns of response files: `source`."""
+def _prompts(sources: tuple[str, ...], options: dict[str, Any]) -> PromptSource:
+    names = ("column", "id_column", "skip_bad_rows")
+    return PromptSource(sources, **{name: options.pop(name) for name in names})
 
-    @wraps(command)
-    def gathered(sources: tuple[str, ...], skip_bad_rows: bool, **options: Any) -> int:
-        names = [each.name for each in fields(ResponseOptions)]
-        columns = ResponseOptions(**{name: options.pop(name) for name in names})
-        return command(source=ResponseSource(sources, columns, skip_bad_rows), **options)
 
-    return with_options(gathered, _RESPONSE_OPTIONS)
+def _groups(sources: tuple[str, ...], options: dict[str, Any]) -> GroupSource:
+    columns = {each.name: options.pop(each.name) for each in fields(PairOptions)}
+    return GroupSource(sources, PairOptions(**columns), options.pop("skip_bad_rows"))
+
+
+def _responses(sources: tuple[str, ...], options: dict[str, Any]) -> ResponseSource:
+    columns = {each.name: options.pop(each.name) for each in fields(ResponseOptions)}
+    return ResponseSource(sources, ResponseOptions(**columns), options.pop("skip_bad_rows"))
+
+
+over_prompts = _over(_PROMPT_OPTIONS, _prompts)
+over_groups = _over(_GROUP_OPTIONS, _groups)
+over_responses = _over(_RESPONSE_OPTIONS, _responses)
 
 
 def show_source(lines: str, bad_rows: Iterable[BadRow]) -> None:

@@ -97,12 +97,12 @@ def _part(entrants: Sequence[Entrant], answers: Answers, n: int) -> tuple[Answer
 async def _judge(steps: Steps, times: float, accounts: Accounts) -> None:
     if steps.has_contests:
         contests = steps.contests()
-        pace = _pace(accounts, contests.check().n_groups, times)
+        pace = _pace(accounts, contests.check().summary.n_items, times)
         job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
         outcome = (await run_judging(folder, job, pace, console=steps.console)).run
         accounts.add(outcome, CONTESTS)
     for name, job in steps.score_jobs():
-        pace = _pace(accounts, job.source.check().n_responses, times)
+        pace = _pace(accounts, job.source.check().summary.n_items, times)
         await steps.check(name, job, accounts, pace)
 
 

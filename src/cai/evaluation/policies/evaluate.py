@@ -23,6 +23,7 @@ from typing import TypeAlias
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
+from cai.data.prompts import PromptSource
 from cai.engine.engine import wait_for
 from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
@@ -54,7 +55,6 @@ from cai.runs.config import (
     described_role,
     read_run_config,
 )
-from cai.runs.inputs import PromptSource
 from cai.runs.judge import JudgeJob
 from cai.runs.options import Pace
 from cai.runs.records import is_run

@@ -19,8 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from cai.data.rows import texts_of
-from cai.data.scan import Digest
+from cai.data.conversations import texts_of
+from cai.data.source import CheckedSource, Digest, SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError, UsageError
 from cai.evaluation.policies.matchups import Contests, Match, Matches, meetings, verdicts_of
@@ -34,8 +34,7 @@ from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.verdict import Candidate, Verdict
 from cai.methods.settings import ScoreSettings
-from cai.runs.config import described_source
-from cai.runs.inputs import Answer, ResponseSummary
+from cai.runs.inputs import ResponseItem
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.options import WHOLE, Pace
 from cai.runs.records import read_done
@@ -49,7 +48,7 @@ class Checked:
 
     answers: Answers
 
-    def check(self) -> ResponseSummary:
+    def check(self) -> CheckedSource[ResponseItem]:
         """What there is to check.
 
         Raises:
@@ -64,17 +63,23 @@ class Checked:
                 "All responses of all policies are empty: nothing can be checked."
             )
         names = ", ".join(self.answers.by_policy)
-        described = described_source((), f"responses of {names}", digest.hex)
-        return ResponseSummary(described, (f"{n} responses of {names}",), n, {})
+        summary = SourceSummary(
+            names=(),
+            column=f"responses of {names}",
+            n_items=n,
+            content_hash=digest.hex,
+            lines=(f"{n} responses of {names}",),
+        )
+        return CheckedSource(summary, self.items)
 
-    def items(self) -> Iterator[tuple[str, Answer]]:
+    def items(self) -> Iterator[tuple[str, ResponseItem]]:
         for policy in self.answers.by_policy:
             numbers: dict[int, int] = defaultdict(int)
             for unit, asked, response in self.answers.of(policy):
                 numbers[unit] += 1
                 id = f"{policy}/{asked.prompt.id}/{numbers[unit]}"
                 if response.text.strip():
-                    yield id, Answer(id, asked.prompt, Candidate(response.text, policy))
+                    yield id, ResponseItem(id, asked.prompt, Candidate(response.text, policy))
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from cai.data.rows import texts_of
-from cai.data.scan import Digest
+from cai.data.conversations import texts_of
+from cai.data.source import CheckedSource, Digest, SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.policies.responses import Answers
@@ -24,8 +24,6 @@ from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import Floats, Integers
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Candidate, Group, Outcome, Verdict
-from cai.runs.config import described_source
-from cai.runs.inputs import GroupSummary
 from cai.runs.records import load
 from cai.types import Prompt, derive_seed
 
@@ -194,7 +192,7 @@ class Contests:
     pairs: Pairs
     seed: int
 
-    def check(self) -> GroupSummary:
+    def check(self) -> CheckedSource[Group]:
         """What there is to judge.
 
         Raises:
@@ -216,8 +214,15 @@ class Contests:
             )
         names = dict.fromkeys(name for pair in self.pairs for name in pair)
         line = f"{n} contests of {len(names)} policies on {len(self.answers.asked)} prompts"
-        described = described_source((), f"contests of {', '.join(names)}", digest.hex)
-        return GroupSummary(described, (line,), n, 0, frozenset(), foregone, {})
+        summary = SourceSummary(
+            names=(),
+            column=f"contests of {', '.join(names)}",
+            n_items=n,
+            content_hash=digest.hex,
+            lines=(line,),
+            skipped=foregone,
+        )
+        return CheckedSource(summary, self.items)
 
     def items(self) -> Iterator[tuple[str, Group]]:
         """What is to be judged."""

@@ -12,14 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from cai.data.responses import check_responses, read_responses
+from cai.data.prompts import PromptSource
+from cai.data.responses import LabelledResponse, response_files
+from cai.data.source import CheckedSource
 from cai.errors import EvaluationError, UsageError
 from cai.evaluation.policies.policies import Entrant
 from cai.evaluation.policies.text_metrics import ALL, Conduct, conduct
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate
 from cai.methods.sampling import Samples
-from cai.runs.inputs import PromptSource
 from cai.runs.records import candidates_of, check_runs, is_run, read_runs
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.shared_budget import Accounts
@@ -101,14 +102,19 @@ class Gathering:
         """
         limit = accounts.pace.limit
         asked = _asked(self.prompts, limit)
-        for entrant in entrants:  # a broken file is said before a model is sampled
-            _check(entrant)
+        # A broken file is said before a model is sampled.
+        given = {
+            each.name: _checked_responses(each.source) for each in entrants if each.speaker is None
+        }
+        jobs = self._jobs(entrants)
         found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
         models: dict[str, frozenset[str]] = {}
         texts: dict[int, Asked] = {}
         for entrant in entrants:
             mine: dict[int, list[Candidate]] = defaultdict(list)
-            for prompt, candidate in await self._responses(entrant, accounts):
+            if entrant.name in jobs:
+                given[entrant.name] = await self._sampled(entrant, jobs[entrant.name], accounts)
+            for prompt, candidate in given[entrant.name]:
                 unit = unit_of(prompt)
                 if asked and unit not in asked:
                     continue
@@ -118,24 +124,29 @@ class Gathering:
             models[entrant.name] = _models(entrant, mine.values())
         return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
 
-    async def _responses(
-        self, entrant: Entrant, accounts: Accounts
+    async def _sampled(
+        self, entrant: Entrant, job: SampleJob, accounts: Accounts
     ) -> Iterator[tuple[Prompt, Candidate]]:
-        if entrant.speaker is None:
-            return _read(entrant)
         folder = self.out / "responses" / entrant.folder
         line = f"[bold]responses[/bold] of {escape(entrant.name)} → {escape(str(folder))}"
         self.console.print(line, highlight=False, soft_wrap=True)
-        job = SampleJob(self._source(), (entrant.speaker,), self.k, self.seed)
         outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
         accounts.add(outcome, f"responses of {entrant.name}")
         return _of_run(str(folder))
 
-    def _source(self) -> PromptSource:
-        """All files as one source."""
+    def _jobs(self, entrants: Sequence[Entrant]) -> dict[str, SampleJob]:
+        """The sampling of each model, all of them from all files as one source, checked once."""
+        speakers = {each.name: each.speaker for each in entrants if each.speaker is not None}
+        if not speakers:
+            return {}
         check_asked(self.prompts, has_models=True)
         files = tuple(file for each in self.prompts for file in each.source.files)
-        return PromptSource.together(files) if len(files) > 1 else self.prompts[0].source
+        source = PromptSource.together(files) if len(files) > 1 else self.prompts[0].source
+        checked = source.check()
+        return {
+            name: SampleJob(checked, (speaker,), self.k, self.seed)
+            for name, speaker in speakers.items()
+        }
 
 
 def check_asked(prompts: Sequence[Prompts], *, has_models: bool) -> None:
@@ -162,22 +173,20 @@ def _asked(prompts: Sequence[Prompts], limit: int | None) -> dict[int, Asked]:
     return found
 
 
-def _check(entrant: Entrant) -> None:
-    if entrant.speaker is not None:
-        return
-    if is_run(entrant.source):
-        check_runs([entrant.source])
-    else:
-        check_responses([entrant.source])
+def _checked_responses(source: str) -> Iterator[tuple[Prompt, Candidate]]:
+    """The responses of a run or a file, which is checked now and read when they are iterated."""
+    if is_run(source):
+        check_runs([source])
+        return _of_run(source)
+    return _of_file(source, response_files((source,)).check())
 
 
-def _read(entrant: Entrant) -> Iterator[tuple[Prompt, Candidate]]:
-    if is_run(entrant.source):
-        yield from _of_run(entrant.source)
-        return
+def _of_file(
+    source: str, checked: CheckedSource[LabelledResponse]
+) -> Iterator[tuple[Prompt, Candidate]]:
     models: set[str] = set()
-    for row in read_responses([entrant.source]):
-        _check_one(entrant.source, models, row.model)
+    for _, row in checked.items():
+        _check_one(source, models, row.model)
         yield row.prompt, Candidate(row.text, row.model)
 
 

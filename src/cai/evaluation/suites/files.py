@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cai.data.columns import listed, matching
-from cai.data.scan import open_table
+from cai.data.formats import open_table
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UnknownColumns, UsageError
 
@@ -104,15 +104,19 @@ def missing(table: Table, kind: Kind) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
-    """A file of a suite; `name` is its own without the endings, and that of its results."""
+    """A file of a suite; `name` is its own without the endings, and that of its results.
+
+    `table` is what the file was opened as; its format and columns are not detected again.
+    """
 
     path: str
     kind: Kind
     name: str
+    table: Table
 
     def column(self, name: str) -> str | None:
         """How the file spells the column of that name; None where it has none."""
-        return next(iter(matching(open_table(self.path).columns, [name])), None)
+        return next(iter(matching(self.table.columns, [name])), None)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """Each row with where it stands, its columns in small letters.
@@ -120,14 +124,14 @@ class SuiteFile:
         Raises:
             SourceError: The file or a row of it cannot be read.
         """
-        table = open_table(self.path)
         layout = LAYOUTS[self.kind]
-        columns = matching(table.columns, [*layout.needed, layout.group])
-        for number, row in table.rows(columns):
-            origin = table.origin(number)
-            if isinstance(row, RowError):
-                raise bad_row(origin, row)
-            yield origin, {name.casefold(): value for name, value in row.items()}
+        columns = matching(self.table.columns, [*layout.needed, layout.group])
+        with self.table.reopened() as table:
+            for number, row in table.rows(columns):
+                origin = table.origin(number)
+                if isinstance(row, RowError):
+                    raise bad_row(origin, row)
+                yield origin, {name.casefold(): value for name, value in row.items()}
 
 
 def bad_row(origin: str, error: RowError | str) -> SourceError:
@@ -156,12 +160,12 @@ def open_suites(specs: Sequence[str]) -> tuple[SuiteFile, ...]:
 
 def _open(spec: str) -> SuiteFile:
     path, kind = _parted(spec)
-    table = open_table(path)
-    if kind is None:
-        kind = find_kind(table)
-    else:
-        check_columns(table, kind)
-    return SuiteFile(path, kind, _name(path))
+    with open_table(path) as table:
+        if kind is None:
+            kind = find_kind(table)
+        else:
+            check_columns(table, kind)
+        return SuiteFile(path, kind, _name(path), table)
 
 
 def _parted(spec: str) -> tuple[str, Kind | None]:

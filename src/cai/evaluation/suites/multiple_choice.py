@@ -22,7 +22,7 @@ from rich.console import Console
 
 from cai.data.columns import cell
 from cai.data.conversations import read_list, read_text
-from cai.data.scan import Digest
+from cai.data.source import Digest
 from cai.data.tables import Row, RowError
 from cai.errors import SourceError
 from cai.evaluation.stats.bootstrap import unit_of
@@ -39,7 +39,7 @@ from cai.methods.judging.multiple_choice import (
 from cai.methods.judging.pairwise import Judge
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
-from cai.runs.config import ChoiceRunConfig, Source, described_judge, described_source
+from cai.runs.config import ChoiceRunConfig, Source, described_judge
 from cai.runs.job import Job, Through, error_of, opened, run_job
 from cai.runs.judges import asked_through, probe_judge
 from cai.runs.shared_budget import Accounts
@@ -200,7 +200,7 @@ def _described(suite: SuiteFile, questions: Sequence[Question]) -> Source:
     for each in questions:
         places = ",".join(map(str, each.right))
         digest.add(each.prompt.id, each.prompt.request, *each.options, places, each.group)
-    return described_source((suite.path,), suite.kind, digest.hex)
+    return Source(files=(Path(suite.path).name,), column=suite.kind, hash=digest.hex)
 
 
 _LABEL = re.compile(r"(?:^|\n)[ \t]*\(([A-Z])\)")

@@ -23,7 +23,7 @@ from rich.console import Console
 from cai.constitution.schema import Constitution
 from cai.data.columns import cell
 from cai.data.conversations import read_list, read_text
-from cai.data.prompts import check_prompts
+from cai.data.prompts import PromptSource
 from cai.data.tables import Row, RowError
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
@@ -35,7 +35,7 @@ from cai.methods.revision_flags import is_evasive, is_refusal
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.methods.settings import ScoreKind, ScoreSettings
-from cai.runs.inputs import PromptSource, ResponseSource
+from cai.runs.inputs import ResponseSource
 from cai.runs.options import WHOLE, Pace
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
@@ -70,12 +70,12 @@ def read_open_prompts(suite: SuiteFile) -> Mapping[str, OpenPrompt]:
     Raises:
         SourceError: The file cannot be read, holds none, or a row is no prompt of its kind.
     """
-    source = source_of(suite)
-    found = check_prompts(source.files, column=source.column, skip_bad_rows=True)
-    for bad in found.bad_rows:
+    # Bad rows are skipped here to be told as those of a suite, which has no --skip-bad-rows.
+    checked = replace(source_of(suite), skip_bad_rows=True).check()
+    for bad in checked.summary.bad_rows:
         raise bad_row(bad.origin, bad.reason)
     prompts: dict[str, OpenPrompt] = {}
-    for prompt, (origin, row) in zip(source.read(), suite.rows(), strict=True):
+    for (_, prompt), (origin, row) in zip(checked.items(), suite.rows(), strict=True):
         try:
             prompts[prompt.id] = _open_prompt(suite.kind, prompt, row)
         except RowError as error:

@@ -1,14 +1,15 @@
 """All that a training run reads: its sources, what is mixed in, and the rows held out.
 
-A run folder, a file or a hub data set as the rows of training.
+Example:
+    data = load_training_data(["runs/judged"], "preference", ["helpful.jsonl:weight=0.3"])
+    print(data.describe())
+    for row in data.train:
+        print(row.unit, row.source, row.confidence)
 
-A run gives the rows that `cai export` would write of it. A file is one of people's data, or what
-`cai export` wrote, read through `cai.data.tables`.
-
-Which rows are held out for evaluation.
-
-That is decided by the prompt's content: equal prompts stay together, and the same rows are held out
-whatever else is trained on.
+A run folder gives the rows that `cai export` would write of it. A file, or a hub data set, is one
+of people's data, or what `cai export` wrote. Which rows are held out for evaluation is decided by
+the prompt's content: equal prompts stay together, and the same rows are held out whatever else is
+trained on.
 """
 
 import hashlib
@@ -17,32 +18,57 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from cai.data.scan import Digest, open_table
-from cai.data.tables import RowError
+from cai.data.source import Digest
 from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
-from cai.export.data_files import DataFile, FileSummary, Kind
+from cai.export.data_files import DataFile, Kind
 from cai.export.dedup import distinct, unit_key
 from cai.export.export import Export
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, woven_in
-from cai.export.rows import Labelled, models_of, prompt_of
+from cai.export.provenance import Provenance, ProvenanceTally
+from cai.export.rows import Labelled, Pair, Unit, models_of, prompt_of
 from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
 from cai.runs.records import is_run
-from cai.training.data.rows import Provenance, SourceRows, Told, TrainingRow
 from cai.types import as_dicts
 
 
-def read_units(
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """A unit, the run or file that it comes from, and how probable it is that its label is right.
+
+    `confidence` is in [0.5, 1]: of a judged pair its probability, of people's labels that of the
+    row or of its source, and 1 where nobody says anything.
+    """
+
+    unit: Unit
+    source: str
+    confidence: float = 1.0
+
+    @classmethod
+    def of_run(cls, unit: Unit, source: str) -> "TrainingRow":
+        probability = unit.chosen_probability if isinstance(unit, Pair) else None
+        return cls(unit, source, 1.0 if probability is None else probability)
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceRows:
+    """The rows of one source, what of it is left out and why, and where the rows come from."""
+
+    rows: list[TrainingRow]
+    left_out: Counter[str]
+    provenance: Provenance
+
+
+def _read_units(
     source: str | Path,
     kind: Kind,
     selection: Selection = Selection(),
     *,
     skip_bad_rows: bool = False,
-) -> SourceRows:
+) -> _SourceRows:
     """The rows of that kind in the order of the source.
 
     Of files the selection's split and least margin hold; its other settings are about runs.
@@ -56,39 +82,30 @@ def read_units(
     if is_run(str(source)):
         return _of_run(str(source), kind, selection)
     selection.check(kind)
-    file = DataFile(str(source), kind, skip_bad_rows=skip_bad_rows)
-    summary = file.check()
-    left_out, told, rows = +summary.bad, Told(), list[TrainingRow]()
+    file = DataFile(str(source), kind, skip_bad_rows=skip_bad_rows).check()
+    left_out, tally, rows = (
+        Counter[str](file.summary.bad_kinds),
+        ProvenanceTally(),
+        list[TrainingRow](),
+    )
     for row in file.rows(left_out):
         reason = selection.refusal(row.unit, row.confidence, kind)
         if reason is not None:
             left_out[reason] += 1
             continue
-        told.add_models(row.unit)
-        rows.append(TrainingRow(row.unit, file.name, row.confidence))
-    return SourceRows(rows, left_out, told.provenance.joined(provenance_of_file(summary)))
+        tally.models.update(filter(None, models_of(row.unit)))
+        rows.append(TrainingRow(row.unit, str(source), row.confidence))
+    return _SourceRows(rows, left_out, tally.provenance.joined(file.provenance))
 
 
-def provenance_of_file(summary: FileSummary) -> Provenance:
-    """What the rows of a file say of where they come from; people made what says nothing."""
-    told = Told()
-    if not summary.is_export:
-        return Provenance(methods=("people",))
-    for _, row in open_table(summary.name).rows(["provenance"]):
-        value = None if isinstance(row, RowError) else row.get("provenance")
-        if isinstance(value, dict):
-            told.add(cast(dict[str, object], value))
-    return told.provenance
-
-
-def _of_run(source: str, kind: Kind, selection: Selection) -> SourceRows:
-    summary, told = ExportSummary(kind), Told()
+def _of_run(source: str, kind: Kind, selection: Selection) -> _SourceRows:
+    summary, tally = ExportSummary(kind), ProvenanceTally()
     rows: list[TrainingRow] = []
     with RunFolder.existing(Path(source)) as run:
         for item, unit in Export.of([run], kind, selection).units(summary):
-            told.add(item.run.provenance(item.body, models_of(unit)))
+            tally.add(item.run.provenance(item.body, models_of(unit)))
             rows.append(TrainingRow.of_run(unit, source))
-    return SourceRows(rows, summary.dropped + summary.unwritten, told.provenance)
+    return _SourceRows(rows, summary.dropped + summary.unwritten, tally.provenance)
 
 
 Split = tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]
@@ -178,7 +195,7 @@ def load_training_data(
 
     Raises:
         UsageError: A mix, the share or the limit cannot be followed.
-        CaiError: As `read_units`.
+        CaiError: A source cannot be read, or has no rows of that kind.
         TrainingError: No row is left.
     """
     if limit is not None and limit < 1:
@@ -187,7 +204,7 @@ def load_training_data(
     mixing = Mixing(mixes, seed, skip_bad_rows)
     mixing.check(kind)
     names = [sources] if isinstance(sources, str | Path) else sources
-    found = [read_units(name, kind, selection, skip_bad_rows=skip_bad_rows) for name in names]
+    found = [_read_units(name, kind, selection, skip_bad_rows=skip_bad_rows) for name in names]
     own, dropped = _distinct(found)
     if not own:
         raise TrainingError(_nothing_left(names, dropped))
@@ -196,8 +213,8 @@ def load_training_data(
     rows = list(woven_in(own.values(), len(own), others))[:limit]
     train, evaluation = split_rows(rows, eval_share)
     provenance = Provenance()
-    for each in (*(each.provenance for each in found), *map(_provenance_of, drawn)):
-        provenance = provenance.joined(each)
+    for each in (*found, *(each.source for each in drawn)):
+        provenance = provenance.joined(each.provenance)
     return TrainingData(
         kind,
         train,
@@ -210,7 +227,7 @@ def load_training_data(
     )
 
 
-def _distinct(found: Sequence[SourceRows]) -> tuple[dict[int, TrainingRow], Counter[str]]:
+def _distinct(found: Sequence[_SourceRows]) -> tuple[dict[int, TrainingRow], Counter[str]]:
     """The rows of all sources by their content, the first of each, and what is left out."""
     rows = [row for each in found for row in each.rows]
     dropped = sum((each.left_out for each in found), Counter[str]())
@@ -237,11 +254,7 @@ def _refusal(selection: Selection, kind: Kind) -> Refusal:
 
 def _rows_of(drawn: Drawn) -> Iterator[TrainingRow]:
     for row in drawn.rows():
-        yield TrainingRow(row.unit, drawn.source.name, row.confidence)
-
-
-def _provenance_of(drawn: Drawn) -> Provenance:
-    return provenance_of_file(drawn.summary)
+        yield TrainingRow(row.unit, drawn.source.file.name, row.confidence)
 
 
 def _content_hash(rows: Sequence[TrainingRow]) -> str:

@@ -35,8 +35,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 from cai.errors import TrainingError
 from cai.export.rows import Demonstration, Labelled, Pair, prompt_of
 from cai.models.hf.tokenizer import Tokenizer, control_tokens
-from cai.training.data.load import TrainingData
-from cai.training.data.rows import TrainingRow
+from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.plan import LabelPlan
 from cai.training.soft_losses import TARGET
 from cai.types import Message, Prompt, as_dicts

@@ -12,8 +12,7 @@ from cai.constitution.schema import Constitution
 from cai.errors import TrainingError
 from cai.export.rows import Pair
 from cai.templates import load_templates
-from cai.training.data.load import TrainingData
-from cai.training.data.rows import TrainingRow
+from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts
 from cai.training.reward_model.principles import (
     RewardTemplate,

@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.special import expit
 
 from cai.export.rows import Pair
-from cai.training.data.rows import TrainingRow
+from cai.training.data.load import TrainingRow
 from cai.training.reward_model.model import RewardModel
 from cai.types import Conversation, Message
 
