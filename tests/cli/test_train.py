@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     import torch
     from safetensors.torch import load_file
 
-    import cai.training.trainers  # noqa: F401  here, so that its warnings are no errors below
+    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
 
 from cai.engine.engine import run_async
 from cai.models.base import Sampling
@@ -174,7 +174,7 @@ def test_dpo_is_watched(call_cai: CallCai, tiny: Path, tmp_path: Path, labels: l
     steps = [json.loads(line)["step"] for line in (out / "watch.jsonl").read_text().splitlines()]
     assert steps[0] == 0
     assert steps[-1] == 2
-    assert "pairs put right" in ended.out
+    assert "pair accuracy" in ended.out
 
 
 def test_kto_is_watched(call_cai: CallCai, tiny: Path, tmp_path: Path):

@@ -21,7 +21,7 @@ from cai.models.registry import open_model
 from cai.pipeline.checks import check_plans, check_start, check_steps, exported_step
 from cai.pipeline.order import Work, ordered, roles_of
 from cai.pipeline.schema import ExportStep, Recipe
-from cai.pipeline.train_runner import Cast, School
+from cai.pipeline.train_runner import RecipeTrainer, RoleModels
 from cai.pipeline.train_steps import StepName, TrainStep
 from cai.runs.inputs import GroupSource, PromptSource, ResponseSource
 from cai.runs.job import Outcome
@@ -48,7 +48,7 @@ class StepOutcome:
 
 
 async def run_recipe(
-    recipe: Recipe, cast: Cast, source: PromptSource, out: Path, pace: Pace, console: Console
+    recipe: Recipe, cast: RoleModels, source: PromptSource, out: Path, pace: Pace, console: Console
 ) -> list[StepOutcome]:
     """Does every step of the recipe; what is done already is not done again.
 
@@ -67,7 +67,7 @@ async def run_recipe(
     if recipe.train:
         require()
         check_start(recipe, cast.start)
-        jobs.school.check()
+        jobs.trainer.check()
     order = ordered(recipe)
     if pace.sample is not None:
         return await jobs.estimate(order)
@@ -96,7 +96,7 @@ class _Steps:
     """The steps done so far; each later one gets what they left of the caps."""
 
     recipe: Recipe
-    cast: Cast
+    cast: RoleModels
     source: PromptSource
     constitution: Constitution
     out: Path
@@ -105,8 +105,8 @@ class _Steps:
     done: list[StepOutcome] = field(default_factory=list[StepOutcome])
 
     @property
-    def school(self) -> School:
-        return School(self.recipe, self.source, self.constitution, self.out)
+    def trainer(self) -> RecipeTrainer:
+        return RecipeTrainer(self.recipe, self.source, self.constitution, self.out)
 
     async def estimate(self, order: Sequence[Work]) -> list[StepOutcome]:
         """The outcomes of the steps that need no training."""
@@ -137,13 +137,13 @@ class _Steps:
 
     def train(self, training: TrainStep) -> None:
         folder = self.out / training.name
-        self.console.print(f"[bold]train {training.trainer}[/bold] → {folder}")
-        summary = self.school.train(training, self.cast, self.pace, self.console)
+        self.console.print(f"[bold]train {training.spec.name}[/bold] → {folder}")
+        summary = self.trainer.train(training, self.cast, self.pace, self.console)
         self.done.append(StepOutcome(f"train {training.name}", folder, None, summary))
-        self.pace = replace(self.pace, caps=self.school.caps_after(training, self.pace))
+        self.pace = replace(self.pace, caps=self.trainer.caps_after(training, self.pace))
         roles = roles_of(self.recipe, training)
         if roles:
-            self.cast = self.cast.recast(open_model(f"hf:{folder}"), roles)
+            self.cast = self.cast.with_model(open_model(f"hf:{folder}"), roles)
 
     def export(self) -> None:
         for format, step in self.recipe.export.items():
@@ -162,7 +162,7 @@ class _Steps:
 
 
 def _revision_job(
-    recipe: Recipe, cast: Cast, source: PromptSource, constitution: Constitution
+    recipe: Recipe, cast: RoleModels, source: PromptSource, constitution: Constitution
 ) -> RevisionJob:
     step = recipe.revise
     assert step is not None
@@ -179,7 +179,7 @@ def _revision_job(
     return RevisionJob(source, constitution, speakers, plan, recipe.seed)
 
 
-def _sample_job(recipe: Recipe, cast: Cast, source: PromptSource) -> SampleJob:
+def _sample_job(recipe: Recipe, cast: RoleModels, source: PromptSource) -> SampleJob:
     step = recipe.sample
     assert step is not None
     draws = [Sampling(each, step.top_p, step.top_k, step.max_tokens) for each in step.temperatures]
@@ -187,7 +187,7 @@ def _sample_job(recipe: Recipe, cast: Cast, source: PromptSource) -> SampleJob:
     return SampleJob(source, policies, step.k, recipe.seed)
 
 
-def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> JudgeJob:
+def _judge_job(recipe: Recipe, cast: RoleModels, constitution: Constitution, out: Path) -> JudgeJob:
     step = recipe.judge
     assert step is not None
     judges = cast.judges(Sampling(step.temperature, max_tokens=step.max_tokens))
@@ -202,7 +202,7 @@ def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path
     )
 
 
-def _score_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> ScoreJob:
+def _score_job(recipe: Recipe, cast: RoleModels, constitution: Constitution, out: Path) -> ScoreJob:
     step = recipe.score
     assert step is not None
     judges = cast.judges(Sampling(step.temperature, max_tokens=step.max_tokens))

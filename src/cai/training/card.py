@@ -1,12 +1,9 @@
 """The card of a trained model: README.md with the front matter that the Hugging Face hub reads.
 
-The words are in `card.md.j2`. Names of this machine do not go into a card: of an absolute path the
-last part alone is shown, and of a model on a server no address.
-
-What of a config is told in the model's card and in the record of a training.
-
-Only what differs from TRL's own defaults: a config has up to 190 fields, and a reader wants the
-five that somebody chose.
+The words are in `card.md.j2`. Names of this machine do not go into a card: of an absolute path only
+the last part is shown, and of a model on a server no address. Of the settings a card has what
+differs from TRL's own defaults: a config has up to 190 fields, and a reader wants the five that
+somebody chose.
 """
 
 import dataclasses
@@ -17,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import yaml
 from jinja2 import StrictUndefined
@@ -27,7 +24,9 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 
 from cai.errors import TrainingError
 from cai.evaluation.judge.self_preference import Kin, kinship
-from cai.training.settings import Trainer
+from cai.training.data.load import TrainingData
+from cai.training.data.rows import Provenance
+from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
 
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _LIBRARIES = ("cai-toolkit", "trl", "transformers", "torch", "accelerate", "peft")
@@ -73,7 +72,7 @@ class CardFacts:
 
     path: str
     base_model: str
-    trainer: Trainer
+    trainer: TrainerSpec
     loss: str
     data: Sequence[DataSource]
     data_hash: str
@@ -83,6 +82,47 @@ class CardFacts:
     lora: Mapping[str, object] | None = None
     figures: Sequence[Figure] = ()
     license: str | None = None
+
+
+def data_sources(data: TrainingData) -> list[DataSource]:
+    """The sources of the rows, with whose labels they carry."""
+    mixed = {outcome.mix.file for outcome in data.mixed}
+    sources: list[DataSource] = []
+    for name, n in data.counts.items():
+        is_people = name in mixed or data.provenance.methods == ("people",)
+        labels = "people" if is_people else "ai"
+        sources.append(DataSource(name, n, labels if data.kind in LABELLED_ROWS else "none"))
+    return sources
+
+
+def feedback_of(provenance: Provenance) -> Feedback:
+    """By what the rows were made; of several constitutions the names together."""
+    constitutions = provenance.constitutions
+    names = ", ".join(f"{each.name} {each.version}".strip() for each in constitutions)
+    return Feedback(
+        constitution=names or None,
+        constitution_hash=", ".join(each.hash for each in constitutions if each.hash) or None,
+        principles=provenance.principle_ids,
+        responders=provenance.models,
+        judges=provenance.judges,
+    )
+
+
+def card_figures(figures: Mapping[str, object], n_held_out: int) -> Iterator[Figure]:
+    """The figures of `training.json` that a card shows."""
+    for part, where, n in (
+        ("train", "last step", None),
+        ("evaluation", "held-out rows", n_held_out),
+    ):
+        values = cast("Mapping[str, float]", figures.get(part) or {})
+        for name, metric in METRICS.items():
+            if metric.is_result and name in values:
+                yield Figure(f"{metric.label}, {where}", float(values[name]), n)
+    held_out = cast("Mapping[str, Mapping[str, Any]]", figures.get("held_out") or {})
+    for source, values in held_out.items():
+        if values.get("accuracy") is not None:
+            yield Figure(f"held-out pair accuracy ({source})", values["accuracy"], values["n"])
+        yield Figure(f"calibration error ({source})", values["calibration_error"], values["n"])
 
 
 def write_card(folder: str | Path, facts: CardFacts) -> Path:
@@ -123,7 +163,7 @@ def card_text(facts: CardFacts) -> str:
         people_share=by_people / n_rows if n_rows else 0.0,
         kin=_kin(facts),
         versions=_versions(),
-        is_reward=facts.trainer == "reward",
+        is_reward=not facts.trainer.is_policy,
     )
 
 
@@ -137,11 +177,10 @@ def front_matter(facts: CardFacts) -> dict[str, object]:
     if _HUB_NAME.fullmatch(base) and not is_local:
         found["base_model"] = base
     found["library_name"] = "peft" if facts.lora is not None else "transformers"
-    found["pipeline_tag"] = (
-        "text-classification" if facts.trainer == "reward" else "text-generation"
-    )
+    is_policy = facts.trainer.is_policy
+    found["pipeline_tag"] = "text-generation" if is_policy else "text-classification"
     extra = ["lora"] if facts.lora is not None else []
-    found["tags"] = ["cai", "constitutional-ai", "rlaif", "trl", facts.trainer, *extra]
+    found["tags"] = ["cai", "constitutional-ai", "rlaif", "trl", facts.trainer.name, *extra]
     hub_data = [_HUB_DATA.match(source.name) for source in facts.data]
     datasets = list(dict.fromkeys(match["name"] for match in hub_data if match))
     if datasets:

@@ -15,7 +15,7 @@ preferences" (cDPO), with a p for each pair.
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 # TRL leaves some of its types open: what is unknown stays in this file
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -73,7 +73,7 @@ class SoftRewardTrainer(RewardTrainer):
 class SoftDPOTrainer(DPOTrainer):
     """TRL's DPO trainer on targets p; a batch holds them under `chosen_probability`.
 
-    The reference's log-probabilities must be precomputed: `check_soft_dpo` finds out before.
+    The reference's log-probabilities must be precomputed: `check_soft_labels` checks that before.
     """
 
     def compute_loss(
@@ -107,24 +107,28 @@ def extra_loss(targets: Tensor, margins: Tensor) -> Tensor:
     return ((1 - targets) * margins).mean()
 
 
-def check_soft_dpo(config: DPOConfig) -> None:
-    """Finds out whether soft labels have a meaning in the loss that is asked for.
+def check_soft_labels(config: object) -> None:
+    """Checks that soft labels have a meaning in the loss that is set.
 
     Raises:
-        TrainingError: They have none.
+        TrainingError: They have none: DPO has it in its sigmoid loss only.
     """
-    wrong: dict[str, Callable[[], bool]] = {
-        f"loss_type {config.loss_type}": lambda: "sigmoid" not in config.loss_type,
-        "precompute_ref_log_probs false": lambda: not config.precompute_ref_log_probs,
-        f"f_divergence_type {config.f_divergence_type}": lambda: (
-            config.f_divergence_type != "reverse_kl"
-        ),
-        f"ld_alpha {config.ld_alpha}": lambda: config.ld_alpha is not None,
-        "use_weighting true": lambda: config.use_weighting,
+    if not isinstance(config, DPOConfig):
+        return
+    wrong = {
+        f"loss_type {config.loss_type}": "sigmoid" not in config.loss_type,
+        "precompute_ref_log_probs false": not config.precompute_ref_log_probs,
+        f"f_divergence_type {config.f_divergence_type}": config.f_divergence_type != "reverse_kl",
+        f"ld_alpha {config.ld_alpha}": config.ld_alpha is not None,
+        "use_weighting true": config.use_weighting,
     }
     for setting, is_wrong in wrong.items():
-        if is_wrong():
+        if is_wrong:
             raise TrainingError(
                 f"Soft labels are for the sigmoid loss of DPO, and the settings say {setting}. "
                 "Change it, or train on --labels hard."
             )
+
+
+SOFT_TRAINERS: Mapping[str, type[Any]] = {"dpo": SoftDPOTrainer, "reward": SoftRewardTrainer}
+"""By the trainer's name; those of the table that take labels."""

@@ -1,4 +1,7 @@
-"""The options that all trainings share, and what is made of them."""
+"""The options of trainings: those of all, and those of the rows that a trainer takes.
+
+Each decorator turns its options into one argument of the command.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -10,7 +13,9 @@ import click
 from rich.console import Console
 
 from cai.cli.options.run_options import with_options
+from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
+from cai.export.data_files import Kind
 from cai.export.selection import PairChoice, Selection
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.environment import is_launched, is_main_process, require
@@ -99,6 +104,41 @@ _PAIRS = [
     ),
     click.option("--balance-length", is_flag=True, help="Chosen is as often longer as shorter."),
 ]
+_DEMONSTRATIONS = [
+    click.option("--all-rounds", is_flag=True, help="A row for the revision of every round."),
+    click.option(
+        "--sft-share",
+        type=click.FloatRange(0, 1),
+        help="Only this share of the prompts; preferences are to be of the others.",
+    ),
+]
+_PRINCIPLES = [
+    click.option("--read-principles", is_flag=True, help="Principles are part of its input."),
+    click.option("-c", "--constitution", help="Of those principles."),
+    click.option("--tag", "tags", multiple=True, help="Only principles with this tag."),
+    click.option(
+        "--principles",
+        "n_principles",
+        type=click.IntRange(1),
+        default=3,
+        show_default=True,
+        help="How many each pair is shown.",
+    ),
+    click.option(
+        "--negated-share",
+        type=click.FloatRange(0, 1),
+        default=0.25,
+        show_default=True,
+        help="How many of them are turned into their opposite.",
+    ),
+    click.option(
+        "--draws",
+        type=click.IntRange(1),
+        default=4,
+        show_default=True,
+        help="How often each pair is shown, with other principles each time.",
+    ),
+]
 _LABELS = [
     click.option(
         "--labels",
@@ -145,8 +185,8 @@ class DataChoice:
     skip_bad_rows: bool
     seed: int
 
-    def load(self, kind: Any, console: Console, selection: Selection) -> TrainingData:
-        """The rows, told about on the console."""
+    def load(self, kind: Kind, console: Console, selection: Selection) -> TrainingData:
+        """The rows; how many there are of each source is printed."""
         data = load_training_data(
             self.data,
             kind,
@@ -192,13 +232,62 @@ def training(command: Command) -> Command:
         if is_lora and "lora" not in given:
             given = Settings({**given.given, "lora": {}}, given.places)
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
-        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed, allows_control_tokens)
+        plan = TrainPlan(
+            model=model,
+            out=out,
+            settings=given,
+            seed=seed,
+            resumes=resumes,
+            reports=reports,
+            rules=parsed,
+            allows_control_tokens=allows_control_tokens,
+        )
         names = [each.name for each in fields(DataChoice) if each.name != "seed"]
         source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
         return command(source=source, plan=plan, console=console, **options)
 
     return with_options(gathered, [*_DATA, *_HOW])
+
+
+def demonstrations(command: Command) -> Command:
+    """Gives a command `selection`, of the revisions of a run."""
+
+    @wraps(command)
+    def gathered(all_rounds: bool, sft_share: float | None, **options: Any) -> int:
+        selection = Selection(all_rounds=all_rounds, sft_share=sft_share)
+        return command(selection=selection, **options)
+
+    return with_options(gathered, _DEMONSTRATIONS)
+
+
+def conditioned(command: Command) -> Command:
+    """Gives a command `principles`: those that a reward model reads, None for one that does not."""
+
+    @wraps(command)
+    def gathered(
+        read_principles: bool,
+        constitution: str | None,
+        tags: tuple[str, ...],
+        n_principles: int,
+        negated_share: float,
+        draws: int,
+        **options: Any,
+    ) -> int:
+        if read_principles != (constitution is not None):
+            raise click.UsageError("--read-principles and --constitution go together: give both.")
+        from cai.training.reward_model.conditioning import ConditionPlan  # heavy: transformers
+
+        principles = constitution and ConditionPlan(
+            load_constitution(constitution),
+            n_principles=n_principles,
+            tags=tags,
+            negated_share=negated_share,
+            draws=draws,
+        )
+        return command(principles=principles, **options)
+
+    return with_options(gathered, _PRINCIPLES)
 
 
 def pairs(command: Command) -> Command:

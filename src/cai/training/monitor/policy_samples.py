@@ -65,7 +65,7 @@ class _Generating(Protocol):
 
 
 @contextmanager
-def looked_at(model: torch.nn.Module, seed: int) -> Generator[None]:
+def eval_mode(model: torch.nn.Module, seed: int) -> Generator[None]:
     """The model in evaluation mode, without gradients, with random numbers of its own.
 
     Modes of all modules and the random states of CPU and GPUs are as before afterwards.

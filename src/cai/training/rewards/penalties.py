@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from cai.errors import UsageError
 from cai.methods.revision_flags import is_evasive
-from cai.training.monitor.reward_recorder import Text, text_of
+from cai.training.rewards.batch import Text, text_of
 
 Penalty = Callable[..., list[float]]
 
