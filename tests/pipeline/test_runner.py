@@ -317,5 +317,7 @@ async def test_a_mix_that_cannot_be_made_is_said_before_a_call(
     model = actor()
     export = {format: {"mix": [str(tmp_path / mix)]}}
     with pytest.raises(CaiError, match=said):
-        await run(recipe(tmp_path, revise={}, export=export), tmp_path, RoleModels(model, {}), source)
+        await run(
+            recipe(tmp_path, revise={}, export=export), tmp_path, RoleModels(model, {}), source
+        )
     assert model.requests == []

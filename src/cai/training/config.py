@@ -18,7 +18,7 @@ import re
 import typing
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from importlib.util import find_spec
 from typing import Any, cast
@@ -121,7 +121,8 @@ def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, obj
     if spec.name == "grpo" and name == "scale_rewards" and isinstance(value, bool):
         return value  # TRL's annotation says text, and TRL takes true for "group", false for "none"
     parsed = parse_value(value, annotation, name)
-    choices = spec.choices.get(name) or fields[name].metadata.get("choices")
+    enumerated = [str(each.value) for enum in _enums(annotation) for each in enum]
+    choices = spec.choices.get(name) or fields[name].metadata.get("choices") or enumerated
     for item in cast("list[object]", parsed) if isinstance(parsed, list) else [parsed]:
         if choices and item is not None and item not in choices:
             near = did_you_mean(str(item), [str(each) for each in choices])
@@ -135,29 +136,35 @@ def parse_value(value: object, annotation: object, name: str) -> object:
     Raises:
         ValueError: It does not fit.
     """
-    members = typing.get_args(annotation) or (annotation,)
-    kinds = {typing.get_origin(member) or member for member in members}
-    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
-    if value is False and any("no" in [each.value for each in enum] for enum in enums):
+    if value is False and any("no" in [each.value for each in enum] for enum in _enums(annotation)):
         return "no"  # YAML 1.1 reads `save_strategy: no` as a boolean
     if isinstance(value, str) and annotation == list[str]:
         value = [value]
-    is_text_of_mapping = isinstance(value, str) and dict in kinds
+    is_text_of_mapping = isinstance(value, str) and dict in _members(annotation)
     if not is_text_of_mapping or name in _MAPPINGS_OR_FILES:
         config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
         adapter = cast("TypeAdapter[object]", TypeAdapter(cast(Any, annotation), config=config))
-        try:
-            # strict, so that true is no number; as JSON, so that a list is a tuple where one is due
-            return adapter.validate_json(json.dumps(value), strict=True)
-        except (ValidationError, TypeError):
-            pass
-        if isinstance(value, str | list):
-            try:
-                return adapter.validate_python(value)  # "1e-4" is text in YAML 1.1
-            except ValidationError:
-                pass
+        # strict, so that true is no number; as JSON, so that a list is a tuple where one is due
+        with suppress(ValidationError, TypeError):
+            parsed = adapter.validate_json(json.dumps(value), strict=True)
+            if not dataclasses.is_dataclass(parsed):  # pydantic would drop keys that it has not
+                return parsed
+        if isinstance(value, str | list):  # "1e-4" is text in YAML 1.1
+            with suppress(ValidationError):
+                return adapter.validate_python(value)
     wanted = "a mapping" if is_text_of_mapping else _described(annotation)
     raise ValueError(f"{name!r} is {value!r}. It must be {wanted}.")
+
+
+def _members(annotation: object) -> list[object]:
+    """The types that a union joins, without their own arguments."""
+    members = typing.get_args(annotation) or (annotation,)
+    return [typing.get_origin(member) or member for member in members]
+
+
+def _enums(annotation: object) -> list[type[Enum]]:
+    members = _members(annotation)
+    return [each for each in members if isinstance(each, type) and issubclass(each, Enum)]
 
 
 def _described(annotation: object) -> str:
@@ -191,11 +198,7 @@ def _instance(
             config = config_class(spec)(**merged)  # pyright: ignore[reportArgumentType]
         except (ValueError, TypeError, NotImplementedError, ImportError, OSError) as error:
             reason = " ".join(str(error).split()).replace("--", "")
-            named = [
-                place(settings, name)
-                for name, value in settings.items()
-                if name in reason or repr(value) in reason
-            ]
+            named = [place(settings, name) for name in settings if name in reason]
             raise TrainingError(
                 f"{', '.join(dict.fromkeys(named)) or 'settings'}: {spec.trl}Config refuses these "
                 f"settings: {reason.rstrip('.')}."

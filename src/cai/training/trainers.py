@@ -60,6 +60,11 @@ class TrainerSpec:
     next_commands: tuple[str, ...] = ("cai sample PROMPTS -m hf:{out} …",)
 
     @property
+    def method(self) -> str:
+        """The title with its abbreviation, where there is one."""
+        return f"{self.title} ({self.trl})" if self.is_policy else self.title
+
+    @property
     def is_policy(self) -> bool:
         """Whether the result generates text, so that others can start from it."""
         return self.head == "language"

@@ -77,7 +77,9 @@ def watched(
 ) -> TrainingMonitor:
     monitor = TrainingMonitor(folder, rules)
     plan = SamplingPlan(PLAN_PROMPTS, every=2, max_new_tokens=12)
-    monitor_training(trainer, monitor, plan=plan, reference=trainer.ref_model if has_reference else None)
+    monitor_training(
+        trainer, monitor, plan=plan, reference=trainer.ref_model if has_reference else None
+    )
     trainer.train()
     return monitor
 
@@ -189,8 +191,13 @@ def test_a_rule_ends_the_run(tiny: Path, tmp_path: Path):
 
 def test_samples_and_a_tape_at_once_are_refused(tiny: Path, tmp_path: Path):
     trainer = trainer_of(AutoModelForCausalLM.from_pretrained(tiny), tmp_path, tiny)
-    with pytest.raises(UsageError, match="watched by its own responses and by samples"):
-        monitor_training(trainer, TrainingMonitor(None), recorder=RewardRecorder(), plan=SamplingPlan(PLAN_PROMPTS))
+    with pytest.raises(UsageError, match="monitored by its own responses and by samples"):
+        monitor_training(
+            trainer,
+            TrainingMonitor(None),
+            recorder=RewardRecorder(),
+            plan=SamplingPlan(PLAN_PROMPTS),
+        )
 
 
 @pytest.mark.parametrize("n", [0, 65])

@@ -42,7 +42,9 @@ def test_a_rule_that_stops_says_rule_value_and_step(
 
 def test_a_warning_says_its_limit_and_comes_once_until_the_metric_was_back():
     monitor = TrainingMonitor(None, [WARN])
-    found = [monitor.record(step, {"length": value}) for step, value in enumerate([5, 11, 12, 9, 13])]
+    found = [
+        monitor.record(step, {"length": value}) for step, value in enumerate([5, 11, 12, 9, 13])
+    ]
     assert [len(broken) for broken in found] == [0, 1, 0, 0, 1]
     assert [broken.step for broken in monitor.broken] == [1, 4]
     assert monitor.stop is None
@@ -62,27 +64,27 @@ def test_a_resumed_run_has_the_start_of_the_first(tmp_path: Path):
     first = TrainingMonitor(tmp_path, [WARN])
     first.begin(0)
     for step, length in ((1, 10.0), (2, 11.0), (3, 30.0)):
-        first.note(step, {"length": length})
+        first.record(step, {"length": length})
     again = TrainingMonitor(tmp_path, [WARN])
     again.begin(2)
     assert again.history == [(1, {"length": 10.0}), (2, {"length": 11.0})]
     assert again.first_value("length") == 10.0
     assert [entry["step"] for entry in lines(tmp_path)] == [1, 2]
-    assert len(again.note(3, {"length": 21.0})) == 1
+    assert len(again.record(3, {"length": 21.0})) == 1
 
 
 def test_a_resumed_run_is_not_stopped_by_what_stopped_it_before(tmp_path: Path):
     first = TrainingMonitor(tmp_path, [STOP])
-    first.note(1, {"kl": 12.0})
+    first.record(1, {"kl": 12.0})
     assert first.stop is not None
     again = TrainingMonitor(tmp_path, [STOP])
     again.begin(1)
-    assert again.note(2, {"kl": 13.0}) == []
+    assert again.record(2, {"kl": 13.0}) == []
     assert again.stop is None
 
 
 def test_a_new_run_in_an_old_folder_begins_its_file_anew(tmp_path: Path):
-    TrainingMonitor(tmp_path, []).note(1, {"length": 10.0})
+    TrainingMonitor(tmp_path, []).record(1, {"length": 10.0})
     monitor = TrainingMonitor(tmp_path, [])
     monitor.begin(0)
     assert monitor.history == []
@@ -99,10 +101,10 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path):
 def test_a_process_that_does_not_write_reads_and_watches_all_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    TrainingMonitor(tmp_path, []).note(1, {"kl": 1.0})
+    TrainingMonitor(tmp_path, []).record(1, {"kl": 1.0})
     other = TrainingMonitor(tmp_path, [STOP])
     other.begin(1, is_writing=False)
-    assert len(other.note(2, {"kl": 11.0})) == 1
+    assert len(other.record(2, {"kl": 11.0})) == 1
     assert lines(tmp_path) == [{"step": 1, "kl": 1.0}]
     assert caplog.records == []
 
@@ -110,7 +112,7 @@ def test_a_process_that_does_not_write_reads_and_watches_all_the_same(
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(TrainingError, match=r"watch\.jsonl: cannot be written"):
-        TrainingMonitor(tmp_path / "file", []).note(1, {"kl": 1.0})
+        TrainingMonitor(tmp_path / "file", []).record(1, {"kl": 1.0})
     with pytest.raises(TrainingError, match=r"watch\.jsonl: cannot be written"):
         TrainingMonitor(tmp_path / "file", []).begin(0)
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from cai.errors import TrainingError
 from cai.models.hf.tokenizer import encode_request
 from cai.models.registry import embedded_folder
-from cai.training.monitor.policy_samples import Sampled, log_probabilities, eval_mode, sample
+from cai.training.monitor.policy_samples import Sampled, eval_mode, log_probabilities, sample
 from cai.types import Message
 
 ASKED = ("How?", "How do I wash the lamp?", "Why is the gate open at dawn, and who has the key?")

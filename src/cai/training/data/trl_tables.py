@@ -47,13 +47,6 @@ def table_of(
     return Dataset.from_list([_columns(row, arguments, labels) for row in rows])
 
 
-def evaluation_table(
-    data: TrainingData, arguments: Mapping[str, object], labels: LabelPlan | None = None
-) -> Dataset | None:
-    """The rows held out; None where there are none."""
-    return table_of(data.evaluation, arguments, labels) if data.evaluation else None
-
-
 def confident_pairs(data: TrainingData, labels: LabelPlan) -> TrainingData:
     """The data without the pairs that the labels leave out, which are counted.
 
