@@ -28,6 +28,7 @@ from cai.training.data.load import load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
 from cai.training.run import train
+from cai.training.trainers import TRAINERS
 from cai.training.trl import trainer_class
 
 N_ROWS, WORDS = 64, 400
