@@ -82,6 +82,7 @@ def open_start_model(spec: str, head: Head) -> StartModel:
             f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
             "the folder (chat_template.jinja), or start from a model that has one."
         )
+    # models that were never trained on batches have no padding token; it is masked everywhere
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id

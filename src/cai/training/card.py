@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +18,7 @@ from typing import Any, Literal, cast
 import yaml
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic_core import to_jsonable_python
 from transformers import TrainingArguments
 from transformers.trainer_pt_utils import AcceleratorConfig
 
@@ -222,70 +222,59 @@ def _versions() -> dict[str, str]:
     return found
 
 
-_UNTOLD = {
+_EXCLUDED = {
     "output_dir", "hub_token", "disable_tqdm", "do_eval", "do_train", "do_predict", "local_rank",
     "logging_dir", "run_name", "report_to", "greater_is_better", "resume_from_checkpoint",
     "use_cpu",
     "gradient_checkpointing", "gradient_checkpointing_kwargs",
 }  # fmt: skip
-"""Places and devices of this machine, secrets, and what only follows from other fields."""
+"""Paths and devices of this machine, secrets, and what only follows from other fields."""
 
 
-def describe_settings(config: TrainingArguments, untold: Collection[str] = ()) -> dict[str, object]:
-    """What differs from TRL's own defaults, as JSON has it, sorted; no secret and no folder.
+def describe_settings(
+    config: TrainingArguments, exclude: Collection[str] = ()
+) -> dict[str, object]:
+    """What differs from TRL's own defaults, as JSON, sorted; no secret and no path.
 
-    The fields in `untold`, such as those that cai always sets, are left out.
+    The fields in `exclude`, such as those that cai always sets, are left out.
     """
-    usual = _usual(config)
-    differing: dict[str, object] = {}
-    for name, value in _told(config):
-        if name not in untold and value != usual.get(name):
-            differing[name] = value
-    return dict(sorted(differing.items()))
+    # what is neither JSON nor an enum or dataclass, such as a dtype, is shown by its name
+    defaults = to_jsonable_python(_defaults(config), fallback=str)
+    values = to_jsonable_python(
+        {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if field.init and field.name not in {*_EXCLUDED, *exclude}
+        },
+        fallback=str,
+    )
+    return {name: values[name] for name in sorted(values) if values[name] != defaults.get(name)}
 
 
-def _usual(config: TrainingArguments) -> dict[str, object]:
-    """The fields of a config of which nothing was said, as TRL fills them in.
+def _defaults(config: TrainingArguments) -> dict[str, object]:
+    """The fields of a config that is given nothing, as TRL fills them in.
 
     No second config is made for it: under DeepSpeed that would take the place of the first one's
     plan for splitting the model.
     """
-    usual = {
-        field.name: _plain(field.default)
+    defaults: dict[str, object] = {
+        field.name: field.default
         if field.default_factory is dataclasses.MISSING
-        else _plain(field.default_factory())
+        else field.default_factory()
         for field in dataclasses.fields(config)
     }
-    usual |= {
+    # what `__post_init__` makes of None, and what this machine decides
+    defaults |= {
         "bf16": not config.fp16,
         "activation_checkpointing": True,
-        "accelerator_config": _plain(AcceleratorConfig()),
+        "accelerator_config": AcceleratorConfig(),
         "dataloader_pin_memory": not config.use_cpu,
         "debug": [],
         "pad_to_multiple_of": None,
     }
-    if "steps_per_generation" in usual:
+    if "steps_per_generation" in defaults:
+        # of GRPO and RLOO: one generation for each update, of as many rows as the update has
         steps, n_processes = config.gradient_accumulation_steps, cast("int", config.world_size)
         batch = config.per_device_train_batch_size * n_processes * steps
-        usual |= {"steps_per_generation": steps, "generation_batch_size": batch}
-    return usual
-
-
-def _told(config: TrainingArguments) -> Iterator[tuple[str, object]]:
-    for field in dataclasses.fields(config):
-        if field.init and field.name not in _UNTOLD:
-            yield field.name, _plain(getattr(config, field.name))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {
-            str(name): _plain(item) for name, item in cast("Mapping[object, object]", value).items()
-        }
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in cast("Collection[object]", value)]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+        defaults |= {"steps_per_generation": steps, "generation_batch_size": batch}
+    return defaults

@@ -177,9 +177,11 @@ def _merged(
     values: Mapping[str, object], fixed: Mapping[str, object], defaults: Mapping[str, object]
 ) -> dict[str, object]:
     merged = {**defaults, **values, **fixed}
+    # TRL's own default is true, and fails where the device has no bfloat16
     if merged.get("bf16") is None:
         has_bf16 = machine().has_bf16 and not merged.get("use_cpu")
         merged["bf16"] = has_bf16 and not merged.get("fp16")
+    # TRL warns of the old names, and that would be an error below; who wrote both means the new one
     for old, new in _RENAMED.items():
         if old in merged:
             merged.setdefault(new, merged.pop(old))
@@ -197,12 +199,15 @@ def _instance(
         try:
             config = config_class(spec)(**merged)  # pyright: ignore[reportArgumentType]
         except (ValueError, TypeError, NotImplementedError, ImportError, OSError) as error:
+            # transformers writes settings as options of a command line, which they are not here
             reason = " ".join(str(error).split()).replace("--", "")
             named = [place(settings, name) for name in settings if name in reason]
             raise TrainingError(
                 f"{', '.join(dict.fromkeys(named)) or 'settings'}: {spec.trl}Config refuses these "
                 f"settings: {reason.rstrip('.')}."
             ) from None
+    # a name that will be removed would break the same file in the next release of TRL, so it is an
+    # error now; warnings of TRL's defaults, which name no setting of the file, are not
     deprecated = [
         f"{place(settings, name)}: {name!r} is out of date: {' '.join(str(one.message).split())}"
         for one in caught

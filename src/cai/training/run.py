@@ -99,6 +99,7 @@ def train(
     console = console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
     data = objective.rows_of(data, plan.seed)
     prepared = prepare_training(spec, data, plan, objective)
+    # the same command again finds its result; that the folder is of the same training is checked
     figures = prepared.folder.figures()
     if figures is not None:
         return Trained(prepared.folder, figures, is_new=False)
@@ -135,6 +136,7 @@ def _make_trainer(
     own: dict[str, Any] = {}
     held_out = data.evaluation
     if rewards is not None:
+        # fields that users cannot set, as they follow from the rewards and the tokenizer
         config.reward_weights = rewards.weights
         config.chat_template_kwargs = dict(start.arguments)
         own["reward_funcs"] = recorder.columns(rewards.functions, rewards.weights, is_joint=True)
@@ -154,6 +156,7 @@ def _make_trainer(
             **own,
         )
     if labels is not None and has_targets:
+        # TRL's own collator drops the column of the targets
         trainer.data_collator = WithTargets(trainer.data_collator, labels)
     if rewards is not None:
         monitor_training(trainer, monitor, recorder=recorder)
@@ -196,6 +199,7 @@ def run_training(
         TrainingError: The checkpoint to resume from is of another model, or all rows are too long.
     """
     folder, resumes = prepared.folder, prepared.plan.resumes
+    # TRL has tokenized the rows by now, and left out those that are too long
     check_lengths(trainer, data, console)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_StepLines(console))
@@ -203,15 +207,16 @@ def run_training(
     if resumes and is_main_process():
         where = f"step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "the beginning"
         console.print(f"going on from {where}")
-    began_s = time.monotonic()
     if checkpoint is not None:
         check_checkpoint(checkpoint, cast(Any, trainer.model))
+    began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.monotonic() - began_s
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
     _save(trainer, folder, is_merged=is_merged)
-    if not is_main_process():
+    if not is_main_process():  # they have trained and saved their part; one process writes figures
         return Trained(folder, {})
+    # the last entry of the history is a summary of the run, without a loss of its own
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     figures: dict[str, object] = {
         "steps": trainer.state.global_step,
@@ -220,6 +225,7 @@ def run_training(
         "evaluation": _numbers(evaluation),
         **more_figures(),
     }
+    # the figures come last: they are what says that the training is done
     write_card(folder.path, card_facts(prepared, data, figures))
     folder.finish(figures)
     return Trained(folder, figures)
@@ -232,6 +238,8 @@ def _save(trainer: Trainer, folder: TrainFolder, *, is_merged: bool) -> None:
         # pickled settings, with paths of this machine; training.yaml has what matters
         (folder.path / "training_args.bin").unlink(missing_ok=True)
         return
+    # the adapter stands on a model that was merged in memory and is in no folder, so that saved
+    # alone it could not be opened
     if is_main_process():
         cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
         cast(Any, trainer.processing_class).save_pretrained(str(folder.path))

@@ -77,6 +77,7 @@ class Objective:
         Raises:
             TrainingError: No row is left.
         """
+        # principles first: a pair's label under those that it is shown may be less certain
         if self.principles is not None:
             data = condition(data, self.principles, seed)
         return data if self.labels is None else confident_pairs(data, self.labels)
@@ -128,6 +129,7 @@ class PreparedTraining:
         """
         with quiet_libraries(self.folder), memory_errors():
             start = open_start_model(self.plan.model, self.spec.head)
+            # without arguments the template does not keep control tokens text: see trl_tables
             if not start.arguments and not self.plan.allows_control_tokens:
                 check_rows([*data.train, *data.evaluation], start.tokenizer, start.spec)
             yield start
@@ -167,6 +169,8 @@ def prepare_training(
         ModelError: There is no such model.
     """
     configuration = configure(spec, plan, objective.labels)
+    # everything that decides the weights: a training that differs in one of these is another one,
+    # and its folder is refused; what only decides where and how fast it runs is not among them
     asked = {
         "trainer": spec.name,
         "model": plan.model,

@@ -47,6 +47,7 @@ class WithTargets:
         batch = self.collator(examples)
         targets = torch.tensor([each[TARGET] for each in examples], dtype=torch.float32)
         if self.plan.kind == "drawn":
+            # here and not in the data set, so that a pair gets another label in each epoch
             targets = torch.bernoulli(targets)
         batch[TARGET] = self.plan.smoothing + (1 - 2 * self.plan.smoothing) * targets
         return batch
@@ -85,21 +86,25 @@ class SoftDPOTrainer(DPOTrainer):
     ) -> Any:
         """The mean loss of the pairs."""
         targets = inputs.pop(TARGET)
-        kept: list[Any] = []
+        outputs: list[Any] = []
 
-        def remembered(**arguments: Any) -> Any:
-            kept.append(model(**arguments))
-            return kept[-1]
+        # TRL returns the loss, and not the log-probabilities that it is made of. They are taken
+        # from the forward pass that TRL does, as a second one would double the cost of a step.
+        def forward(**arguments: Any) -> Any:
+            outputs.append(model(**arguments))
+            return outputs[-1]
 
-        loss = super().compute_loss(cast(Any, remembered), inputs, False, num_items_in_batch)
+        loss = super().compute_loss(cast(Any, forward), inputs, False, num_items_in_batch)
+        # the model predicts each token but the first; those of prompts are masked to 0 by TRL
         n_predicted = inputs["input_ids"].size(1) - 1
-        logps = kept[0].log_probs[:, -n_predicted:].sum(dim=1)
-        chosen, rejected = logps.chunk(2)
+        logps = outputs[0].log_probs[:, -n_predicted:].sum(dim=1)
+        chosen, rejected = logps.chunk(2)  # a batch is all chosen, then all rejected
         reference = inputs["ref_chosen_logps"] - inputs["ref_rejected_logps"]
+        # of several losses combined, only the sigmoid loss knows labels
         weight = self.loss_weights[self.loss_types.index("sigmoid")]
         margin = self.beta * (chosen - rejected - reference)
         loss = loss + weight * extra_loss(targets, margin)
-        return (loss, kept[0]) if return_outputs else loss
+        return (loss, outputs[0]) if return_outputs else loss
 
 
 def extra_loss(targets: Tensor, margins: Tensor) -> Tensor:

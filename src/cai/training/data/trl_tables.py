@@ -178,6 +178,7 @@ def keeps_text(tokenizer: Any) -> bool:
         )
     except (TemplateError, NotImplementedError, ValueError, TypeError, KeyError):
         return False
+    # each control token that was spelled in a content and obeyed would be one more
     return plain == spelled
 
 

@@ -72,6 +72,7 @@ class MonitorCallback(TrainerCallback):
         **_others: object,
     ) -> None:
         if self._recorder is not None and (fresh := self._recorder.take()):
+            # every process has recorded as many batches, so that all take part in the exchange
             self._waiting += gather_object(fresh)
         n_waiting = sum(len(batch.responses) for batch in self._waiting)
         is_last = state.global_step >= state.max_steps and not self._has_observed
@@ -89,7 +90,7 @@ class MonitorCallback(TrainerCallback):
         **_others: object,
     ) -> None:
         if self._recorder is not None:
-            self._recorder.take()
+            self._recorder.take()  # of held-out prompts, which would mix with those of the steps
 
     def on_log(
         self,

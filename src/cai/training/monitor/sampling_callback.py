@@ -116,6 +116,7 @@ class SamplingCallback(TrainerCallback):
     def _observe(
         self, args: TrainingArguments, state: TrainerState, others: dict[str, object]
     ) -> None:
+        # one process samples, and all get its figures: a rule must end all of them at the same step
         figures: list[Figures] = [{}]
         if state.is_world_process_zero:
             policy = cast(PreTrainedModel, others["model"])
