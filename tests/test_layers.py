@@ -54,6 +54,7 @@ HEAVY_FILES = {
     "cai.rounds.divergence",
     "cai.testbed.train",
     "cai.training.run",
+    "cai.training.setup",
     "cai.training.config",
     "cai.training.data.trl_tables",
     "cai.training.card",

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from transformers import set_seed
+
 from cai.errors import TrainingError, UsageError
 from cai.training.base_model import StartModel, memory_errors, open_start_model, start_hash
 from cai.training.config import default_fields, fixed_fields, make_config, quiet_libraries
@@ -128,6 +130,7 @@ class PreparedTraining:
             CaiError: The model cannot be opened, or the rows hold control tokens that it obeys.
         """
         with quiet_libraries(self.folder), memory_errors():
+            set_seed(self.plan.seed)  # a new reward head is drawn at random; TRL seeds only later
             start = open_start_model(self.plan.model, self.spec.head)
             # without arguments the template does not keep control tokens text: see trl_tables
             if not start.arguments and not self.plan.allows_control_tokens:

@@ -1,4 +1,4 @@
-"""Run by two processes at once: a GRPO and a DPO run under watch, and what each process saw."""
+"""Run by two processes at once: a monitored GRPO and DPO run, and what each process saw."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 warnings.simplefilter("ignore")
 
 import torch  # noqa: E402
-from test_watching_dpo import trainer_of, watched  # noqa: E402
-from test_watching_grpo import watched_run  # noqa: E402
+from test_dpo import trainer_of, watched  # noqa: E402
+from test_grpo import watched_run  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from cai.training.monitor.monitor import parse_rule  # noqa: E402
