@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from cai.methods.revision_flags import is_evasive, is_refusal
-from cai.methods.settings import Text
 from cai.models.registry import embedded_folder
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.testbed.world import KIND, requests
-from cai.training.monitor.monitor import Watcher
-from cai.training.monitor.reward_recorder import RewardTape, text_of
+from cai.training.monitor.monitor import TrainingMonitor
+from cai.training.rewards.batch import RewardRecorder, Text, text_of
 from cai.training.rewards.penalties import with_penalties
 
 with warnings.catch_warnings():
@@ -29,7 +28,7 @@ with warnings.catch_warnings():
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from cai.training.monitor.attach import watch
+    from cai.training.monitor.attach import monitor_training
 
 Scored = Callable[[str, str], float]
 
@@ -62,16 +61,16 @@ def reward_function(scored: Scored) -> Callable[..., list[float]]:
     return reward
 
 
-def watched_run(scored: Scored, seed: int, n_steps: int, folder: Path) -> Watcher:
-    """The watcher of a run with this reward."""
+def monitored_run(scored: Scored, seed: int, n_steps: int, folder: Path) -> TrainingMonitor:
+    """The monitor of a run with this reward."""
     pool = list(requests(held_out=False))
     random.Random(seed).shuffle(pool)
     rows = [{"prompt": [{"role": "user", "content": request.text}]} for request in pool[:400]]
-    tape, watcher = RewardTape(), Watcher(folder)
+    recorder, monitor = RewardRecorder(), TrainingMonitor(folder)
     rewards, weights = with_penalties([reward_function(scored)])
     trainer = GRPOTrainer(
         AutoModelForCausalLM.from_pretrained(embedded_folder()),
-        reward_funcs=tape.watched(rewards, weights),
+        reward_funcs=recorder.columns(rewards, weights),
         args=GRPOConfig(
             output_dir=str(folder), reward_weights=weights, max_steps=n_steps, seed=seed,
             per_device_train_batch_size=32, num_generations=8, max_completion_length=96,
@@ -81,9 +80,9 @@ def watched_run(scored: Scored, seed: int, n_steps: int, folder: Path) -> Watche
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(embedded_folder()),
     )  # fmt: skip
-    watch(trainer, watcher, tape=tape)
+    monitor_training(trainer, monitor, recorder=recorder)
     trainer.train()
-    return watcher
+    return monitor
 
 
 def main() -> None:
@@ -94,15 +93,15 @@ def main() -> None:
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        watcher = watched_run(REWARDS[chosen.reward], chosen.seed, chosen.steps, Path(folder))
+        monitor = monitored_run(REWARDS[chosen.reward], chosen.seed, chosen.steps, Path(folder))
     first: dict[str, str] = {}
-    for broken in watcher.broken:
+    for broken in monitor.broken:
         first.setdefault(broken.rule.text, f"step {broken.step}, {broken.value:.2f}")
     for rule, when in first.items():
         sys.stdout.write(f"{rule:40} {when}\n")
-    end = {name: value for _, figures in watcher.history for name, value in figures.items()}
+    end = {name: value for _, figures in monitor.history for name, value in figures.items()}
     for name, value in end.items():
-        sys.stdout.write(f"{name:26} {watcher.start(name):8.2f} {value:8.2f}\n")
+        sys.stdout.write(f"{name:26} {monitor.first_value(name):8.2f} {value:8.2f}\n")
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ from rich.console import Console
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from cai.models.registry import embedded_folder
-from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
+from cai.training.config import default_fields, fixed_fields, make_config, quiet_libraries
 from cai.training.data.load import load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
-from cai.training.trainers import train_dpo, train_sft
-from cai.training.trl import DPOTrainer, SFTTrainer
+from cai.training.run import train
+from cai.training.trainers import TRAINERS
+from cai.training.trl import trainer_class
 
 N_ROWS, WORDS = 64, 400
 
@@ -81,8 +82,8 @@ def run(trainer: str, client: str, folder: Path, steps: int, batch: int) -> dict
         kind = "sft" if trainer == "sft" else "preference"
         data = load_training_data(str(folder / f"{kind}.jsonl"), kind, eval_share=0)
         plan = TrainPlan(f"hf:{folder / 'model'}", out, settings, rules=())
-        train = train_sft if trainer == "sft" else train_dpo
-        seconds = float(str(train(data, plan, Console(quiet=True)).figures["seconds"]))
+        figures = train(trainer, data, plan, Console(quiet=True)).figures
+        seconds = float(str(figures["seconds"]))
     else:
         seconds = plain(trainer, folder, out, settings)
     has_gpu = torch.cuda.is_available()
@@ -103,9 +104,9 @@ def plain(trainer: str, folder: Path, out: Path, settings: dict[str, Any]) -> fl
     fixed = {**fixed_fields(place, 0, ()), "report_to": "none"}
     with quiet_libraries(place):
         rows = load_dataset("json", data_files=str(folder / f"{kind}.jsonl"), split="train")
-        made = (SFTTrainer if trainer == "sft" else DPOTrainer)(
+        made = trainer_class(TRAINERS[trainer])(
             LlamaForCausalLM.from_pretrained(folder / "model"),
-            args=config_of(trainer, settings, fixed, defaults),
+            args=make_config(TRAINERS[trainer], settings, fixed, defaults),
             train_dataset=rows.remove_columns(["id"]),
             processing_class=AutoTokenizer.from_pretrained(folder / "model"),
         )

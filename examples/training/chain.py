@@ -25,18 +25,18 @@ constitution, model = cai.load_constitution("testbed"), cai.open_model(START)
 revised = cai.Run(OUT / "revised")
 revised.revise(PROMPTS, model=model, constitution=constitution, is_quiet=True)
 demonstrations = cai.load_training_data(revised.path, "sft")
-supervised = cai.train_sft(demonstrations, plan("sft", START))
+supervised = cai.train("sft", demonstrations, plan("sft", START))
 policy = f"hf:{supervised.folder.path}"
 
 samples, judged = cai.Run(OUT / "samples"), cai.Run(OUT / "judged")
 samples.sample(PROMPTS, model=cai.open_model(policy), k=2, is_quiet=True)
 judged.judge(samples, model=model, constitution=constitution, is_quiet=True)
 pairs = cai.load_training_data(judged.path, "preference", selection=cai.Selection(pairs="all"))
-reward = cai.train_reward(pairs, plan("reward", policy), labels=cai.LabelPlan("soft"))
+reward = cai.train("reward", pairs, plan("reward", policy), labels=cai.LabelPlan("soft"))
 
 prompts = cai.load_training_data(PROMPTS, "prompts", eval_share=0)
 choice = cai.RewardChoice(trained=(cai.TrainedChoice(str(reward.folder.path)),))
 settings = {"num_generations": 4, "max_completion_length": 32}
-trained = cai.train_rl("grpo", prompts, plan("grpo", policy, **settings), rewards=choice)
+trained = cai.train("grpo", prompts, plan("grpo", policy, **settings), rewards=choice)
 
 print(f"{trained.figures['steps']} steps; the policy is hf:{trained.folder.path}")

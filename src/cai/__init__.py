@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from cai.templates import TemplateSet, load_templates
     from cai.training.data.load import TrainingData, load_training_data
     from cai.training.plan import LabelPlan, TrainPlan
-    from cai.training.reward import train_reward
     from cai.training.reward_model.conditioning import ConditionPlan
     from cai.training.reward_model.model import RewardModel
     from cai.training.rewards.judges import GroupPlan
@@ -54,9 +53,7 @@ if TYPE_CHECKING:
         ScoreChoice,
         TrainedChoice,
     )
-    from cai.training.rl import train_rl
-    from cai.training.run import Trained
-    from cai.training.trainers import train_dpo, train_kto, train_sft
+    from cai.training.run import Trained, train
     from cai.types import Message, Prompt, user_prompt
 
 __all__ = [
@@ -120,11 +117,7 @@ __all__ = [
     "run_rounds",
     "sample",
     "score",
-    "train_dpo",
-    "train_kto",
-    "train_reward",
-    "train_rl",
-    "train_sft",
+    "train",
     "user_prompt",
     "write_report",
 ]
@@ -190,11 +183,7 @@ _HOMES = {
     "sample": "cai.methods.sampling",
     "score": "cai.methods.judging.pointwise",
     "revision_roles": "cai.methods.revision",
-    "train_dpo": "cai.training.trainers",
-    "train_kto": "cai.training.trainers",
-    "train_reward": "cai.training.reward",
-    "train_rl": "cai.training.rl",
-    "train_sft": "cai.training.trainers",
+    "train": "cai.training.run",
     "user_prompt": "cai.types",
     "write_report": "cai.report.build",
 }

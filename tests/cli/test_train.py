@@ -18,12 +18,13 @@ with warnings.catch_warnings():
     import torch
     from safetensors.torch import load_file
 
-    import cai.training.trainers  # noqa: F401  here, so that its warnings are no errors below
+    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
 
 from cai.engine.engine import run_async
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.training.reward_model.model import RewardModel
+from cai.training.trainers import TRAINERS
 from cai.types import Message, user_prompt
 
 # TRL uses names that transformers has given new ones
@@ -103,12 +104,17 @@ def test_sft_leaves_a_model_with_its_card_figures_and_logs(
     assert any(not torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_the_same_command_again_trains_nothing(call_cai: CallCai, tiny: Path, tmp_path: Path):
+def test_json_is_one_object_and_the_same_command_again_trains_nothing(
+    call_cai: CallCai, tiny: Path, tmp_path: Path
+):
     command = (
         *("train", "sft", write_data(tmp_path, "sft"), "-m", f"hf:{tiny}"),
         *("-o", tmp_path / "out", *settings()),
     )
-    assert call_cai(*command).code == 0
+    ended = json.loads(call_cai(*command, "--json").out)
+    assert (ended["event"], ended["trainer"], ended["steps"]) == ("end", "sft", 2)
+    assert ended["out"] == str(tmp_path / "out")
+    assert ended["train"] == figures(tmp_path / "out")["train"]
     weights = tmp_path / "out" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     again = call_cai(*command)
@@ -152,36 +158,25 @@ def test_a_folder_in_which_nothing_was_trained_is_as_new(
     assert figures(out)["steps"] == 2
 
 
-def test_json_is_one_object(call_cai: CallCai, tiny: Path, tmp_path: Path):
-    out, data = tmp_path / "out", write_data(tmp_path, "sft")
-    ended = call_cai("train", "sft", data, "-m", f"hf:{tiny}", "-o", out, *settings(), "--json")
-    told = json.loads(ended.out)
-    assert told["event"] == "end"
-    assert told["trainer"] == "sft"
-    assert told["out"] == str(out)
-    assert told["steps"] == 2
-    assert told["train"] == figures(out)["train"]
-
-
 @pytest.mark.parametrize(
-    "labels", [[], ["--labels", "hard"], ["--labels", "drawn", "--label-smoothing", "0.1"]]
+    ("trainer", "options"),
+    [
+        ("dpo", []),
+        ("dpo", ["--labels", "hard"]),
+        ("dpo", ["--labels", "drawn", "--label-smoothing", "0.1"]),
+        ("kto", []),
+    ],
 )
-def test_dpo_is_watched(call_cai: CallCai, tiny: Path, tmp_path: Path, labels: list[str]):
-    out, data = tmp_path / "out", write_data(tmp_path, "preference")
-    ended = call_cai("train", "dpo", data, "-m", f"hf:{tiny}", "-o", out, *labels, *settings())
+def test_a_policy_on_preferences_is_sampled(
+    call_cai: CallCai, tiny: Path, tmp_path: Path, trainer: str, options: list[str]
+):
+    out, data = tmp_path / "out", write_data(tmp_path, TRAINERS[trainer].rows)
+    ended = call_cai("train", trainer, data, "-m", f"hf:{tiny}", "-o", out, *options, *settings())
     assert ended.code == 0, ended.err
     assert names(out) >= ALWAYS | {"watch.jsonl", "model.safetensors"}
     steps = [json.loads(line)["step"] for line in (out / "watch.jsonl").read_text().splitlines()]
-    assert steps[0] == 0
-    assert steps[-1] == 2
-    assert "pairs put right" in ended.out
-
-
-def test_kto_is_watched(call_cai: CallCai, tiny: Path, tmp_path: Path):
-    out, data = tmp_path / "out", write_data(tmp_path, "kto")
-    ended = call_cai("train", "kto", data, "-m", f"hf:{tiny}", "-o", out, *settings())
-    assert ended.code == 0, ended.err
-    assert names(out) >= ALWAYS | {"watch.jsonl", "model.safetensors"}
+    assert (steps[0], steps[-1]) == (0, 2)
+    assert "held-out rows: loss" in ended.out
 
 
 @pytest.mark.parametrize("lora", [[], ["--lora"]])

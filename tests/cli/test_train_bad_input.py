@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     import torch
     from safetensors.torch import load_file, save_file
 
-    import cai.training.rl  # noqa: F401  here, so that its warnings are no errors below
+    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
 
 from cai.errors import TrainingError
 from cai.export.data_files import Kind

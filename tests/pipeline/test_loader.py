@@ -74,7 +74,7 @@ def test_bai_s_whole_chain_is_judged_as_bai_and_trains_on_what_is_exported():
     sft, reward, grpo = (each.part for each in recipe.train)
     assert sft.selection == recipe.export["sft"].selection
     assert reward.selection == recipe.export["preference"].selection
-    assert [each.trainer for each in recipe.train] == ["sft", "reward", "grpo"]
+    assert [each.spec.name for each in recipe.train] == ["sft", "reward", "grpo"]
     assert grpo.start is None  # the last policy: the supervised one
 
 

@@ -21,7 +21,7 @@ from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
-from cai.pipeline.train_runner import Cast
+from cai.pipeline.train_runner import RoleModels
 from cai.pipeline.train_steps import ROLES, Role, StepName
 from cai.run import Run
 from cai.runs.options import Pace
@@ -71,7 +71,7 @@ def actor(name: str = "actor") -> ScriptedModel:
 
 
 async def run(
-    made: Recipe, folder: Path, cast: Cast, source: PromptSource, limit: int | None = None
+    made: Recipe, folder: Path, cast: RoleModels, source: PromptSource, limit: int | None = None
 ) -> list[StepOutcome]:
     return await run_recipe(made, cast, source, folder / "out", Pace(limit=limit), quiet())
 
@@ -109,7 +109,7 @@ async def test_a_recipe_that_cannot_be_done_is_refused_before_a_call(
 ):
     model = actor()
     with pytest.raises((UsageError, ExportError), match=said):
-        await run(recipe(tmp_path, **parts), tmp_path, Cast(model, {}), source)
+        await run(recipe(tmp_path, **parts), tmp_path, RoleModels(model, {}), source)
     assert model.requests == []
     assert not (tmp_path / "out").exists()
 
@@ -129,7 +129,7 @@ async def test_what_the_constitution_lacks_for_a_later_step_is_said_before_the_f
 ):
     model = actor()
     with pytest.raises(UsageError, match=said):
-        await run(recipe(tmp_path, **parts), tmp_path, Cast(model, {}), source)
+        await run(recipe(tmp_path, **parts), tmp_path, RoleModels(model, {}), source)
     assert model.requests == []
     assert not (tmp_path / "out").exists()
 
@@ -137,7 +137,7 @@ async def test_what_the_constitution_lacks_for_a_later_step_is_said_before_the_f
 async def test_a_constitution_that_is_not_there_is_said(tmp_path: Path, source: PromptSource):
     made = recipe(tmp_path, revise={}).model_copy(update={"constitution": "harmles"})
     with pytest.raises(ConstitutionError, match="harmles"):
-        await run(made, tmp_path, Cast(actor(), {}), source)
+        await run(made, tmp_path, RoleModels(actor(), {}), source)
 
 
 @pytest.mark.parametrize("step", get_args(StepName))
@@ -158,7 +158,7 @@ def test_a_recipe_exports_of_a_step_what_the_step_can_give(format: Format, step:
 async def test_every_step_has_its_folder_and_every_export_its_file(
     tmp_path: Path, source: PromptSource
 ):
-    done = await run(recipe(tmp_path, **WHOLE), tmp_path, Cast(actor(), {}), source)
+    done = await run(recipe(tmp_path, **WHOLE), tmp_path, RoleModels(actor(), {}), source)
     out = tmp_path / "out"
     assert [(each.step, each.path) for each in done] == [
         ("revise", out / "revise"),
@@ -182,9 +182,9 @@ async def test_a_second_time_only_the_judges_are_tried_and_nothing_changes(
 ):
     """One question for each of the steps judge and score: whether there are log-probabilities."""
     made, again = recipe(tmp_path, **WHOLE), actor()
-    first = await run(made, tmp_path, Cast(actor(), {}), source)
+    first = await run(made, tmp_path, RoleModels(actor(), {}), source)
     files = {each: each.read_bytes() for each in (tmp_path / "out").glob("*.jsonl")}
-    assert await run(made, tmp_path, Cast(again, {}), source) == first
+    assert await run(made, tmp_path, RoleModels(again, {}), source) == first
     assert [request.options for request in again.requests] == [("A", "B"), ("Yes", "No")]
     assert {each: each.read_bytes() for each in (tmp_path / "out").glob("*.jsonl")} == files
 
@@ -193,7 +193,7 @@ async def test_a_limit_is_one_of_every_step_and_the_rest_follows(
     tmp_path: Path, source: PromptSource
 ):
     made = recipe(tmp_path, sample={"k": 2}, judge={"verdicts": "logprobs"})
-    limited = await run(made, tmp_path, Cast(actor(), {}), source, limit=1)
+    limited = await run(made, tmp_path, RoleModels(actor(), {}), source, limit=1)
     assert [each.summary for each in limited] == ["1 done, 0 failed"] * 2
     with RunFolder.existing(tmp_path / "out" / "sample") as folder:
         assert folder.record_ids() == ["one"]
@@ -203,7 +203,7 @@ async def test_without_samples_revisions_are_judged_against_originals(
     tmp_path: Path, source: PromptSource
 ):
     made = recipe(tmp_path, revise={"rounds": 1}, judge={}, export={"preference": {}})
-    await run(made, tmp_path, Cast(actor(), {}), source)
+    await run(made, tmp_path, RoleModels(actor(), {}), source)
     for judged, chain in zip(
         Run(tmp_path / "out" / "judge").judged(),
         Run(tmp_path / "out" / "revise").chains(),
@@ -218,7 +218,7 @@ async def test_every_role_is_played_by_its_own_model(tmp_path: Path, source: Pro
     the scores are given by the judge as well, under both principles: 2 · 6 and a trial."""
     cast: dict[Role, ScriptedModel] = {role: actor(role) for role in ROLES}
     default = actor("default")
-    await run(recipe(tmp_path, **WHOLE), tmp_path, Cast(default, cast), source)
+    await run(recipe(tmp_path, **WHOLE), tmp_path, RoleModels(default, cast), source)
     n = {role: len(model.requests) for role, model in cast.items()}
     assert n == {"respond": 3, "critique": 6, "revise": 6, "sample": 6, "judge": 7 + 13}
     assert default.requests == []
@@ -233,7 +233,7 @@ async def test_a_role_without_a_model_is_played_by_the_default(
 ):
     judge, default = actor("judge"), actor("default")
     made = recipe(tmp_path, sample={"k": 2}, judge={})
-    await run(made, tmp_path, Cast(default, {"judge": judge}), source)
+    await run(made, tmp_path, RoleModels(default, {"judge": judge}), source)
     assert len(default.requests) == 6
     assert all(request.options for request in judge.requests)
 
@@ -245,7 +245,7 @@ async def test_temperatures_and_tokens_are_those_of_the_step(tmp_path: Path, sou
         "judge": {"rationale": True, "temperature": 0.0, "max_tokens": 9},
     }
     cast: dict[Role, ScriptedModel] = {role: actor(role) for role in ROLES}
-    await run(recipe(tmp_path, **parts), tmp_path, Cast(actor(), cast), source)
+    await run(recipe(tmp_path, **parts), tmp_path, RoleModels(actor(), cast), source)
 
     def drawn(role: Role) -> set[tuple[float, float, int, int]]:
         asked = [each.sampling for each in cast[role].requests if each.sampling]
@@ -264,7 +264,7 @@ async def test_templates_of_the_recipe_are_those_of_every_role(
     own.mkdir()
     (own / "respond.j2").write_text("OWN {{ request }}")
     made, model = recipe(tmp_path, sample={"k": 1}), actor()
-    await run(made, tmp_path, Cast(model, {}, str(own)), source)
+    await run(made, tmp_path, RoleModels(model, {}, str(own)), source)
     assert [each.text for each in model.requests] == [
         f"OWN Request {id}?" for id in ("one", "two", "three")
     ]
@@ -280,7 +280,7 @@ async def test_a_preset_runs_on_the_embedded_model(tmp_path: Path, name: str):
     source = PromptSource((str(write_rows(tmp_path / "asked.jsonl", rows)),))
     made = load_recipe(name).model_copy(update={"constitution": "testbed"})
     model = open_model("embedded")
-    done = await run_recipe(made, Cast(model, {}), source, tmp_path / "out", Pace(), quiet())
+    done = await run_recipe(made, RoleModels(model, {}), source, tmp_path / "out", Pace(), quiet())
     await model.close()
     assert all(each.counts.failed == 0 for each in done if each.counts)
     assert all(each.path.exists() for each in done)
@@ -295,7 +295,7 @@ async def test_a_recipe_mixes_peoples_rows_into_its_exports(tmp_path: Path, sour
     people = write_rows(tmp_path / "people.jsonl", rows)
     export = {"preference": {"mix": [f"{people}:weight=0.25"]}, "sft": {"mix": [str(people)]}}
     done = await run(
-        recipe(tmp_path, revise={}, export=export), tmp_path, Cast(actor(), {}), source
+        recipe(tmp_path, revise={}, export=export), tmp_path, RoleModels(actor(), {}), source
     )
     assert f"mixed in: {people}: 1 row, 25 % of the mix" in done[1].summary
     assert len((tmp_path / "out" / "preference.jsonl").read_text().splitlines()) == 3 + 1
@@ -317,5 +317,7 @@ async def test_a_mix_that_cannot_be_made_is_said_before_a_call(
     model = actor()
     export = {format: {"mix": [str(tmp_path / mix)]}}
     with pytest.raises(CaiError, match=said):
-        await run(recipe(tmp_path, revise={}, export=export), tmp_path, Cast(model, {}), source)
+        await run(
+            recipe(tmp_path, revise={}, export=export), tmp_path, RoleModels(model, {}), source
+        )
     assert model.requests == []

@@ -17,7 +17,7 @@ from cai.models.registry import embedded_folder, open_model
 from cai.pipeline.loader import preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
-from cai.pipeline.train_runner import Cast
+from cai.pipeline.train_runner import RoleModels
 from cai.runs.options import Pace
 
 pytestmark = pytest.mark.skipif(
@@ -54,7 +54,7 @@ async def run(
     parts: Mapping[str, object], out: Path, pace: Pace = Pace(), console: Console | None = None
 ) -> list[StepOutcome]:
     source = PromptSource((str(prompts_of(out)),))
-    cast = Cast(open_model("embedded"), {}, None, "embedded")
+    cast = RoleModels(open_model("embedded"), {}, None, "embedded")
     told = console or Console(file=io.StringIO())
     return await run_recipe(Recipe.model_validate(parts), cast, source, out, pace, told)
 

@@ -109,7 +109,7 @@ def test_labels_and_selection_are_those_of_the_file(tmp_path: Path):
     assert (sft.part.selection.all_rounds, sft.part.selection.sft_share) == (True, 0.5)
     assert reward.part.label_plan == LabelPlan("drawn", 0.1, 0.05, 0.5)
     assert (reward.part.selection.pairs, reward.part.selection.balances_length) == ("one", True)
-    assert (reward.name, reward.trainer) == ("r", "reward")
+    assert (reward.name, reward.spec.name) == ("r", "reward")
     assert reward.part.mixing(0).mixes[0].count == 3
     assert reward.part.settings["lora"] == {"r": 4}
 

@@ -18,8 +18,9 @@ with warnings.catch_warnings():
     )
 
     from cai.training.plan import LabelPlan
-    from cai.training.soft_losses import TARGET, SoftDPOTrainer, SoftRewardTrainer, WithTargets
-    from cai.training.trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+    from cai.training.soft_losses import SOFT_TRAINERS, TARGET, WithTargets
+    from cai.training.trainers import TRAINERS
+    from cai.training.trl import config_class, trainer_class
 
 SIDES = (
     ("How does a lock work?", "A key lifts the pins.", "I would rather not."),
@@ -81,14 +82,10 @@ def trainer_of(
         **({"precompute_ref_log_probs": True, "beta": 0.5} if kind == "dpo" else {}),
         **changes,
     }
-    ours, theirs, config = (
-        (SoftDPOTrainer, DPOTrainer, DPOConfig)
-        if kind == "dpo"
-        else (SoftRewardTrainer, RewardTrainer, RewardConfig)
-    )
-    trainer: Any = (theirs if labels is None else ours)(
+    spec = TRAINERS[kind]
+    trainer: Any = (trainer_class(spec) if labels is None else SOFT_TRAINERS[kind])(
         model or model_of(kind, models),
-        args=config(**settings),
+        args=config_class(spec)(**settings),
         train_dataset=rows,
         eval_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(models),

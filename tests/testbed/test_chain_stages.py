@@ -15,7 +15,7 @@ from cai.testbed.oracle import breaches, read_request, read_response
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import cai.training.rl  # noqa: F401  here, so that its warnings are no errors below
+    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

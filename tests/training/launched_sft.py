@@ -19,7 +19,8 @@ def train(folder: Path, model: str) -> None:
         from datasets import Dataset
         from trl import SFTTrainer
 
-        from cai.training.config import config_of
+        from cai.training.config import make_config
+        from cai.training.trainers import TRAINERS
 
         rows = [
             {"prompt": f"Part {n}?", "completion": f" It is lamp {n * 7} of the row."}
@@ -30,7 +31,7 @@ def train(folder: Path, model: str) -> None:
         defaults = {"save_strategy": "no", "logging_steps": 1, "disable_tqdm": True}
         trainer = SFTTrainer(
             model,
-            config_of("sft", block, fixed, defaults),
+            make_config(TRAINERS["sft"], block, fixed, defaults),
             train_dataset=Dataset.from_list(rows),
         )
         trainer.train()

@@ -22,11 +22,12 @@ from cai.training.card import (
     shown,
     write_card,
 )
+from cai.training.trainers import TRAINERS
 
 FACTS = CardFacts(
     path="runs/dpo",
     base_model="hf:Qwen/Qwen3-0.6B",
-    trainer="dpo",
+    trainer=TRAINERS["dpo"],
     loss="cross-entropy of the implicit reward margin against p",
     data=(
         DataSource("runs/judged", 3000, "ai"),
@@ -166,7 +167,7 @@ def test_figures_that_are_missing_or_of_few_cases_are_to_be_distrusted():
     assert "Nothing was measured" in distrusted(none)
 
 
-@pytest.mark.parametrize("trainer", ["sft", "reward", "dpo", "kto", "grpo", "rloo"])
+@pytest.mark.parametrize("trainer", TRAINERS.values(), ids=TRAINERS)
 def test_every_trainer_has_a_card_without_a_gap(trainer):
     """Also where nothing is known beyond what has to be."""
     facts = CardFacts("out", "embedded", trainer, "as in TRL", (), "00")
@@ -174,8 +175,8 @@ def test_every_trainer_has_a_card_without_a_gap(trainer):
     assert "None |" not in text
     assert "{{" not in text and "{%" not in text
     assert "\n\n\n" not in text
-    assert yaml.safe_load(text.split("---")[1])["tags"][-1] == trainer
-    assert ("reward model" in text) is (trainer == "reward")
+    assert yaml.safe_load(text.split("---")[1])["tags"][-1] == trainer.name
+    assert ("reward model" in text) is not trainer.is_policy
 
 
 def code_of(text: str) -> str:
@@ -202,7 +203,7 @@ def test_what_it_shows_runs_for_a_reward_model(
     model.save_pretrained("runs/reward")
     AutoTokenizer.from_pretrained(base).save_pretrained("runs/reward")
     capsys.readouterr()
-    exec(code_of(card_text(replace(FACTS, trainer="reward", path="runs/reward"))), {})
+    exec(code_of(card_text(replace(FACTS, trainer=TRAINERS["reward"], path="runs/reward"))), {})
     assert isinstance(float(capsys.readouterr().out), float)
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def test_an_empty_block_is_the_defaults():
-    assert lora_settings({}) == LoraSettings(16, 32, 0.0, "all-linear")
+    assert lora_settings({}) == LoraSettings(r=16, alpha=32, dropout=0.0, targets="all-linear")
 
 
 def test_a_block_sets_what_it_names(tmp_path: Path):
@@ -33,7 +33,9 @@ def test_a_block_sets_what_it_names(tmp_path: Path):
     path.write_text("lora:\n  r: 4\n  dropout: 5e-2\n  targets: [q_proj, v_proj]\n")
     block = read_settings(path, ["lora.alpha=8"]).block("lora")
     assert block is not None
-    assert lora_settings(block) == LoraSettings(4, 8, 0.05, ["q_proj", "v_proj"])
+    assert lora_settings(block) == LoraSettings(
+        r=4, alpha=8, dropout=0.05, targets=["q_proj", "v_proj"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,11 +43,11 @@ def test_a_block_sets_what_it_names(tmp_path: Path):
     [
         ({"rank": 4}, "'lora.rank' is no setting of LoRA. Known here: r, alpha, dropout, targets."),
         ({"target": "x"}, "'lora.target' is no setting of LoRA. Did you mean 'targets'?"),
-        ({"r": "x"}, "'lora.r' is 'x', where a whole number is wanted."),
-        ({"r": 0}, "'lora.r' is 0. It is 1 at the least."),
-        ({"dropout": 1}, "'lora.dropout' is 1. It is a share, from 0 to below 1."),
-        ({"targets": "q_proj"}, "where a list of texts or one of all-linear is wanted."),
-        ({"targets": []}, "'lora.targets' is empty."),
+        ({"r": "x"}, "'lora.r' is 'x'. Input should be a valid integer"),
+        ({"r": 0}, "'lora.r' is 0. Input should be greater than or equal to 1."),
+        ({"dropout": 1}, "'lora.dropout' is 1. Input should be less than 1."),
+        ({"targets": "q_proj"}, "'lora.targets' is 'q_proj'. Input should be 'all-linear'."),
+        ({"targets": []}, "'lora.targets' is []."),
     ],
 )
 def test_what_is_wrong_in_a_block_is_one_sentence(block: Mapping[str, object], said: str):
@@ -57,7 +59,7 @@ def test_what_is_wrong_in_a_block_is_one_sentence(block: Mapping[str, object], s
 
 def test_a_policy_trains_adapters_on_all_linear_layers_but_the_last(tmp_path: Path):
     model = AutoModelForCausalLM.from_pretrained(save_tiny_model(tmp_path))
-    adapted = get_peft_model(model, lora_config(LoraSettings(r=4), "dpo"))
+    adapted = get_peft_model(model, lora_config(LoraSettings(r=4), "language"))
     trained = {name for name, value in adapted.named_parameters() if value.requires_grad}
     assert all("lora_" in name for name in trained)
     assert not any("lm_head" in name for name in trained)
@@ -84,7 +86,7 @@ def test_the_adapters_begin_as_nothing_and_the_reward_head_is_trained_and_kept(t
 
 def test_named_layers_alone_get_adapters(tmp_path: Path):
     model = AutoModelForCausalLM.from_pretrained(save_tiny_model(tmp_path))
-    adapted = get_peft_model(model, lora_config(LoraSettings(targets=["q_proj"]), "grpo"))
+    adapted = get_peft_model(model, lora_config(LoraSettings(targets=["q_proj"]), "language"))
     trained = [name for name, value in adapted.named_parameters() if value.requires_grad]
     assert trained
     assert all(".q_proj.lora_" in name for name in trained)

@@ -15,7 +15,7 @@ from cai.types import user_prompt
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports, on being imported
-    from cai.training.data.trl_tables import evaluation_table, sure_enough, table_of
+    from cai.training.data.trl_tables import confident_pairs, table_of
     from cai.training.soft_losses import TARGET
 
 
@@ -76,7 +76,9 @@ def test_pairs_at_the_margin_are_kept_on_either_side():
 
 
 def test_pairs_that_are_not_sure_enough_are_counted():
-    found = sure_enough(data_of(0.9, 0.55, 0.6, held_out=(0.51, 0.8)), LabelPlan(min_margin=0.1))
+    found = confident_pairs(
+        data_of(0.9, 0.55, 0.6, held_out=(0.51, 0.8)), LabelPlan(min_margin=0.1)
+    )
     assert [row.confidence for row in found.train] == [0.9, 0.6]
     assert [row.confidence for row in found.evaluation] == [0.8]
     assert found.dropped == Counter({"unsure": 2})
@@ -84,7 +86,7 @@ def test_pairs_that_are_not_sure_enough_are_counted():
 
 def test_no_pair_that_is_sure_enough_is_an_error():
     with pytest.raises(TrainingError, match=r"No pair is at least 0\.3 from one half"):
-        sure_enough(data_of(0.6, 0.7), LabelPlan(min_margin=0.3))
+        confident_pairs(data_of(0.6, 0.7), LabelPlan(min_margin=0.3))
 
 
 def test_a_table_has_targets_where_labels_are_given_alone():
@@ -92,7 +94,6 @@ def test_a_table_has_targets_where_labels_are_given_alone():
     assert TARGET not in table_of(data.train, {}).column_names
     assert table_of(data.train, {}, LabelPlan())[TARGET] == [0.9, 0.75]
     assert table_of(data.train, {}, LabelPlan("hard"))[TARGET] == [1.0, 1.0]
-    assert evaluation_table(data, {}) is None
 
 
 @pytest.mark.parametrize(

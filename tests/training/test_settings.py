@@ -90,7 +90,6 @@ def test_a_block_by_itself_knows_its_lines(tmp_path: Path):
     assert lora is not None
     assert dict(lora) == {"r": 8}
     assert place(lora, "r") == f"{path}:3"
-    assert dict(settings.without("lora")) == {"seed": 1}
     assert settings.block("other") is None
 
 

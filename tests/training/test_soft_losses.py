@@ -15,7 +15,7 @@ with warnings.catch_warnings():
 
     from cai.errors import TrainingError
     from cai.training.plan import LabelPlan
-    from cai.training.soft_losses import TARGET, WithTargets, check_soft_dpo, extra_loss
+    from cai.training.soft_losses import TARGET, WithTargets, check_soft_labels, extra_loss
     from cai.training.trl import DPOConfig
 
 # TRL uses names that transformers has given new ones
@@ -249,7 +249,7 @@ def test_losses_in_which_soft_labels_mean_nothing_are_refused(
     given = {"precompute_ref_log_probs": True, "use_cpu": True, "bf16": False, **settings}
     config = DPOConfig(output_dir=str(tmp_path), report_to="none", **given)
     with pytest.raises(TrainingError, match=f"the settings say {said}.*--labels hard"):
-        check_soft_dpo(config)
+        check_soft_labels(config)
 
 
 def test_the_models_of_these_tests_are_the_same_at_each_call(models: Path):

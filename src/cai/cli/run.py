@@ -17,7 +17,7 @@ from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
-from cai.pipeline.train_runner import cast_of
+from cai.pipeline.train_runner import open_role_models
 from cai.pipeline.train_steps import ROLES, Role
 from cai.runs.options import Pace
 from cai.training.environment import require
@@ -72,8 +72,8 @@ def run(
     ).check()  # a broken file is said before a model is loaded
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
-    cast = cast_of(loaded, model)
-    done = run_async(run_recipe(loaded, cast, source, out, pace, Console(stderr=True)))
+    models = open_role_models(loaded, model)
+    done = run_async(run_recipe(loaded, models, source, out, pace, Console(stderr=True)))
     if is_json:
         echo_json({"event": "end", "steps": [_as_json(each) for each in done]})
     else:

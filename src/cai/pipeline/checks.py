@@ -1,9 +1,4 @@
-"""Whether a recipe can be done, found out before its first call is paid for.
-
-Whether the trainings of a recipe can be done, found out before its first call is paid for.
-
-Whether the settings of a training can be followed, found out long before it begins.
-"""
+"""Whether the steps and trainings of a recipe can be done, found out before its first call."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,16 +23,9 @@ from cai.pipeline.order import (
     trained_before,
 )
 from cai.pipeline.schema import ExportStep, Recipe
-from cai.pipeline.train_steps import KINDS, STEP_NAMES, RlTraining, StepName, TrainStep
+from cai.pipeline.train_steps import STEP_NAMES, RlTraining, StepName, TrainStep
 from cai.runs.records import is_run
-from cai.training.plan import LabelPlan, TrainPlan
-from cai.training.reward import reward_ways
-from cai.training.rewards.spec import RewardChoice, weighted
-from cai.training.rl import check_groups, rl_ways
-from cai.training.settings import Trainer
-from cai.training.setup import Ways, configure
-from cai.training.soft_losses import check_soft_dpo
-from cai.training.trainers import dpo_ways, kto_ways, sft_ways
+from cai.training.rewards.spec import weighted
 
 
 def check_trainings(recipe: Recipe) -> None:
@@ -103,7 +91,7 @@ def reward_models(recipe: Recipe, training: TrainStep) -> list[tuple[TrainStep |
     if found or part.judge is not None or part.score is not None:
         return found
     earlier = reversed(trained_before(recipe, training))
-    last = next((each for each in earlier if not each.is_policy), None)
+    last = next((each for each in earlier if not each.spec.is_policy), None)
     if last is None:
         raise UsageError(
             f"{said(recipe, training)} has no reward. Train a reward model before it, or give it "
@@ -113,7 +101,7 @@ def reward_models(recipe: Recipe, training: TrainStep) -> list[tuple[TrainStep |
 
 
 def _check_data(recipe: Recipe, training: TrainStep) -> None:
-    part, kind = training.part, KINDS[training.trainer]
+    part, kind = training.part, training.spec.rows
     part.selection.check(kind)
     _ = part.label_plan  # refuses what the trainer would
     mixing = part.mixing(recipe.seed)
@@ -240,30 +228,3 @@ def exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName:
             f"one of {', '.join(able)}."
         )
     return found
-
-
-def check_settings(trainer: Trainer, plan: TrainPlan, labels: LabelPlan = LabelPlan()) -> None:
-    """Finds out whether the training could begin with these settings and labels.
-
-    Raises:
-        TrainingError: Settings that there are not or that do not go together.
-    """
-    config = configure(trainer, plan, _ways(trainer, labels)).config
-    if trainer == "dpo" and labels.needs_loss:
-        check_soft_dpo(config)  # pyright: ignore[reportArgumentType]: it is TRL's for DPO
-    elif trainer in ("grpo", "rloo"):
-        check_groups(config)
-
-
-def _ways(trainer: Trainer, labels: LabelPlan) -> Ways:
-    match trainer:
-        case "sft":
-            return sft_ways()
-        case "reward":
-            return reward_ways(labels)
-        case "dpo":
-            return dpo_ways(labels)
-        case "kto":
-            return kto_ways()
-        case "grpo" | "rloo":
-            return rl_ways(trainer, RewardChoice())

@@ -18,7 +18,7 @@ from cai.errors import ConstitutionError, UsageError
 from cai.export.formats import Format
 from cai.methods.settings import DecodingSettings, JudgeSettings, ScoreSettings
 from cai.pipeline.schema import ExportStep, Recipe
-from cai.pipeline.train_steps import STEP_NAMES, AnyTraining, RlTraining, Role, TrainStep
+from cai.pipeline.train_steps import STEP_NAMES, RlTraining, Role, TrainStep
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -205,14 +205,14 @@ def located_model(spec: str, folder: Path) -> str:
 
 
 def _training(step: TrainStep, folder: Path) -> TrainStep:
-    part: AnyTraining = step.part
+    part = step.part
     data = tuple(name if name in STEP_NAMES else located_file(name, folder) for name in part.data)
     update: dict[str, object] = {"data": data, "mix": _each(part.mix, folder)}
     if part.start is not None:
         update["start"] = located_model(part.start, folder)
     if isinstance(part, RlTraining):
         update["reward_models"] = _each(part.reward_models, folder)
-    return step.model_copy(update={step.trainer: part.model_copy(update=update)})
+    return step.with_part(**update)
 
 
 def _each(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:

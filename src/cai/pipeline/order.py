@@ -12,7 +12,7 @@ from typing import TypeAlias
 from cai.errors import UsageError
 from cai.export.formats import Format
 from cai.pipeline.schema import Recipe
-from cai.pipeline.train_steps import KINDS, RlTraining, Role, StepName, TrainStep
+from cai.pipeline.train_steps import RlTraining, Role, StepName, TrainStep
 
 Work: TypeAlias = StepName | TrainStep
 
@@ -55,7 +55,9 @@ def ordered(recipe: Recipe) -> tuple[Work, ...]:
     Raises:
         UsageError: A role is played by a training that there is not.
     """
-    named = {f"{TRAINED}{each.name}": n for n, each in enumerate(recipe.train, 1) if each.is_policy}
+    named = {
+        f"{TRAINED}{each.name}": n for n, each in enumerate(recipe.train, 1) if each.spec.is_policy
+    }
     for role, spec in recipe.models.items():
         if is_trained(spec) and spec not in named:
             known = ", ".join(named) or "none"
@@ -94,12 +96,12 @@ def data_of(recipe: Recipe, training: TrainStep) -> tuple[str, ...]:
             nothing, and no step before it has such rows.
     """
     steps = [each for each in before(recipe, training) if isinstance(each, str)]
-    able = GIVING[KINDS[training.trainer]]
+    able = GIVING[training.spec.rows]
     for name in training.part.data:
         if name in _PLAYING and name not in able:
             raise UsageError(
                 f"{said(recipe, training)} is on {name!r}, which has no rows for "
-                f"{training.trainer}. It is on {', '.join(able)}, or on files."
+                f"{training.spec.name}. It is on {', '.join(able)}, or on files."
             )
         if name in _PLAYING and name not in steps:
             raise UsageError(
@@ -126,7 +128,7 @@ def start_of(recipe: Recipe, training: TrainStep) -> TrainStep | str | None:
     earlier = trained_before(recipe, training)
     start = training.part.start
     if start is None:
-        return next((each for each in reversed(earlier) if each.is_policy), None)
+        return next((each for each in reversed(earlier) if each.spec.is_policy), None)
     named = start.removeprefix(TRAINED)
     found = next((each for each in earlier if each.name == named), None)
     if found is None and (is_trained(start) or any(each.name == start for each in recipe.train)):
@@ -134,7 +136,7 @@ def start_of(recipe: Recipe, training: TrainStep) -> TrainStep | str | None:
             f"{said(recipe, training)} starts from {start!r}, which is not trained before it. Name "
             "a training that is, or a model."
         )
-    if found is not None and not found.is_policy:
+    if found is not None and not found.spec.is_policy:
         raise UsageError(
             f"{said(recipe, training)} starts from {start!r}, which is a reward model. Name a "
             "policy."
@@ -148,7 +150,7 @@ def reward_of(recipe: Recipe, training: TrainStep, named: str) -> TrainStep | st
     Raises:
         UsageError: It is the name of another training, or of one that is not done before.
     """
-    rewards = [each for each in trained_before(recipe, training) if not each.is_policy]
+    rewards = [each for each in trained_before(recipe, training) if not each.spec.is_policy]
     found = next((each for each in rewards if each.name == named), None)
     if found is None and any(each.name == named for each in recipe.train):
         raise UsageError(

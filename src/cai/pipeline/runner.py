@@ -21,7 +21,7 @@ from cai.models.registry import open_model
 from cai.pipeline.checks import check_plans, check_start, check_steps, exported_step
 from cai.pipeline.order import Work, ordered, roles_of
 from cai.pipeline.schema import ExportStep, Recipe
-from cai.pipeline.train_runner import Cast, School
+from cai.pipeline.train_runner import RecipeTrainer, RoleModels
 from cai.pipeline.train_steps import StepName, TrainStep
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
@@ -50,7 +50,7 @@ class StepOutcome:
 
 async def run_recipe(
     recipe: Recipe,
-    cast: Cast,
+    models: RoleModels,
     source: ItemSource[Prompt],
     out: Path,
     pace: Pace,
@@ -69,11 +69,11 @@ async def run_recipe(
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
-    jobs = _Steps(recipe, cast, source.check(), constitution, out, pace, console)
+    jobs = _Steps(recipe, models, source.check(), constitution, out, pace, console)
     if recipe.train:
         require()
-        check_start(recipe, cast.start)
-        jobs.school.check()
+        check_start(recipe, models.start)
+        jobs.trainer.check()
     order = ordered(recipe)
     if pace.sample is not None:
         return await jobs.estimate(order)
@@ -102,7 +102,7 @@ class _Steps:
     """The steps done so far; each later one gets what they left of the caps."""
 
     recipe: Recipe
-    cast: Cast
+    models: RoleModels
     source: CheckedSource[Prompt]
     constitution: Constitution
     out: Path
@@ -111,8 +111,8 @@ class _Steps:
     done: list[StepOutcome] = field(default_factory=list[StepOutcome])
 
     @property
-    def school(self) -> School:
-        return School(self.recipe, self.source.summary.names, self.constitution, self.out)
+    def trainer(self) -> RecipeTrainer:
+        return RecipeTrainer(self.recipe, self.source.summary.names, self.constitution, self.out)
 
     async def estimate(self, order: Sequence[Work]) -> list[StepOutcome]:
         """The outcomes of the steps that need no training."""
@@ -143,71 +143,75 @@ class _Steps:
 
     def train(self, training: TrainStep) -> None:
         folder = self.out / training.name
-        self.console.print(f"[bold]train {training.trainer}[/bold] → {folder}")
-        summary = self.school.train(training, self.cast, self.pace, self.console)
+        self.console.print(f"[bold]train {training.spec.name}[/bold] → {folder}")
+        summary = self.trainer.train(training, self.models, self.pace, self.console)
         self.done.append(StepOutcome(f"train {training.name}", folder, None, summary))
-        self.pace = replace(self.pace, caps=self.school.caps_after(training, self.pace))
+        self.pace = replace(self.pace, caps=self.trainer.caps_after(training, self.pace))
         roles = roles_of(self.recipe, training)
         if roles:
-            self.cast = self.cast.recast(open_model(f"hf:{folder}"), roles)
+            self.models = self.models.with_model(open_model(f"hf:{folder}"), roles)
 
     def export(self) -> None:
         for format, step in self.recipe.export.items():
             self.done.append(_export(self.recipe, format, step, self.out))
 
     def _job(self, name: StepName) -> _RunStep:
-        recipe, cast, constitution = self.recipe, self.cast, self.constitution
+        recipe, models, constitution = self.recipe, self.models, self.constitution
         if name == "revise":
-            revision = _revision_job(recipe, cast, self.source, constitution)
+            revision = _revision_job(recipe, models, self.source, constitution)
             return partial(run_revision, job=revision)
         if name == "sample":
-            return partial(run_sampling, job=_sample_job(recipe, cast, self.source))
+            return partial(run_sampling, job=_sample_job(recipe, models, self.source))
         if name == "judge":
-            return partial(run_judging, job=_judge_job(recipe, cast, constitution, self.out))
-        return partial(run_scoring, job=_score_job(recipe, cast, constitution, self.out))
+            return partial(run_judging, job=_judge_job(recipe, models, constitution, self.out))
+        return partial(run_scoring, job=_score_job(recipe, models, constitution, self.out))
 
 
 def _revision_job(
-    recipe: Recipe, cast: Cast, source: ItemSource[Prompt], constitution: Constitution
+    recipe: Recipe, models: RoleModels, source: ItemSource[Prompt], constitution: Constitution
 ) -> RevisionJob:
     step = recipe.revise
     assert step is not None
     cold = step.revision_temperature
     roles = RevisionRoles(
-        cast.sampled("respond", step, step.temperature),
-        cast.sampled("critique", step, cold),
-        cast.sampled("revise", step, cold),
+        models.sampled("respond", step, step.temperature),
+        models.sampled("critique", step, cold),
+        models.sampled("revise", step, cold),
     )
     return RevisionJob(source, constitution, roles, step, recipe.seed)
 
 
-def _sample_job(recipe: Recipe, cast: Cast, source: ItemSource[Prompt]) -> SampleJob:
+def _sample_job(recipe: Recipe, models: RoleModels, source: ItemSource[Prompt]) -> SampleJob:
     step = recipe.sample
     assert step is not None
-    policies = tuple(cast.sampled("sample", step, each) for each in step.temperatures)
+    policies = tuple(models.sampled("sample", step, each) for each in step.temperatures)
     return SampleJob(source, policies, step.k, recipe.seed)
 
 
-def _judge_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> JudgeJob:
+def _judge_job(
+    recipe: Recipe, models: RoleModels, constitution: Constitution, out: Path
+) -> JudgeJob:
     step = recipe.judge
     assert step is not None
     return JudgeJob(
         GroupSource((str(out / recipe.judged_step(step)),)),
         constitution,
-        cast.judges(step),
+        models.judges(step),
         JudgeSettings.from_settings(step),
         step.pairing,
         recipe.seed,
     )
 
 
-def _score_job(recipe: Recipe, cast: Cast, constitution: Constitution, out: Path) -> ScoreJob:
+def _score_job(
+    recipe: Recipe, models: RoleModels, constitution: Constitution, out: Path
+) -> ScoreJob:
     step = recipe.score
     assert step is not None
     return ScoreJob(
         ResponseSource((str(out / recipe.judged_step(step)),)),
         constitution,
-        cast.judges(step),
+        models.judges(step),
         ScoreSettings.from_settings(step),
         recipe.seed,
     )

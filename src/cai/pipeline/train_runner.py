@@ -1,7 +1,4 @@
-"""A training of a recipe, carried out.
-
-Who plays which role of a recipe.
-"""
+"""The trainings of a recipe, and the models of its roles."""
 
 import signal
 import threading
@@ -24,13 +21,14 @@ from cai.models.registry import open_model
 from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
 from cai.pipeline.schema import Recipe
-from cai.pipeline.train_steps import KINDS, STEP_NAMES, RlTraining, Role, TrainStep
+from cai.pipeline.train_steps import STEP_NAMES, RlTraining, Role, TrainStep
 from cai.runs.job import SIGNALS
 from cai.runs.options import Pace
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
 from cai.training.settings import Settings
+from cai.training.trainers import shown_metrics
 
 if TYPE_CHECKING:
     from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
@@ -41,8 +39,8 @@ S = TypeVar("S", bound=DecodingSettings | JudgeSettings | ScoreSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """Which model plays which role, and through which templates; the default plays the others.
+class RoleModels:
+    """The model of each role with its templates; roles that are not named have the default.
 
     `start` is the spec of the model that trainings start from where the recipe says nothing. The
     `jury` judges beside the judge.
@@ -65,8 +63,8 @@ class Cast:
         models = (self.roles.get("judge", self.default), *self.jury)
         return tuple(with_templates.role_model(model) for model in models)
 
-    def recast(self, model: Model, roles: tuple[Role, ...]) -> "Cast":
-        """The cast with that model in these roles."""
+    def with_model(self, model: Model, roles: tuple[Role, ...]) -> "RoleModels":
+        """The same, with that model in these roles."""
         return replace(self, roles={**self.roles, **dict.fromkeys(roles, model)})
 
     def _with_templates(self, settings: S) -> S:
@@ -74,7 +72,7 @@ class Cast:
         return settings.model_copy(update={"templates": settings.templates or self.templates})
 
 
-def cast_of(recipe: Recipe, model: str | None) -> Cast:
+def open_role_models(recipe: Recipe, model: str | None) -> RoleModels:
     """The recipe's models, opened, but of trainings; one that is named twice is opened once.
 
     `model` plays every role that has none.
@@ -100,14 +98,14 @@ def cast_of(recipe: Recipe, model: str | None) -> Cast:
     by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
     jury = tuple(opened[spec] for spec in recipe.jury)
     start = recipe.models.get("respond", model)
-    return Cast(opened[default], by_role, recipe.templates, start, jury)
+    return RoleModels(opened[default], by_role, recipe.templates, start, jury)
 
 
 PLACE = "settings of the training"
 
 
 @dataclass(frozen=True, slots=True)
-class School:
+class RecipeTrainer:
     """What the trainings of a recipe have in common."""
 
     recipe: Recipe
@@ -116,18 +114,18 @@ class School:
     out: Path
 
     def check(self) -> None:
-        """Finds out whether all settings can be followed.
+        """Checks the settings of all trainings.
 
         Raises:
-            TrainingError: Some cannot.
+            TrainingError: Some are unknown, or exclude each other.
         """
-        from cai.pipeline.checks import check_settings  # heavy: torch, trl
+        from cai.training.setup import configure  # heavy: torch, trl
 
         for training in self.recipe.train:
-            plan = self._plan(training, None)
-            check_settings(training.trainer, plan, training.part.label_plan)
+            labels = training.part.label_plan if training.spec.takes_labels else None
+            configure(training.spec, self._plan(training, None), labels)
 
-    def train(self, training: TrainStep, cast: Cast, pace: Pace, console: Console) -> str:
+    def train(self, training: TrainStep, models: RoleModels, pace: Pace, console: Console) -> str:
         """Trains, or finds that it was done before; a line about it.
 
         Raises:
@@ -137,7 +135,7 @@ class School:
         for line in data.describe():
             console.print(line, markup=False, highlight=False)
         with _interruptible():
-            trained = self._trained(training, data, cast, pace, console)
+            trained = self._trained(training, data, models, pace, console)
         return _summary(trained)
 
     def caps_after(self, training: TrainStep, pace: Pace) -> Caps:
@@ -149,31 +147,24 @@ class School:
             return pace.caps.after(Ledger.of(run.database, load_prices(pace.prices)))
 
     def _trained(
-        self, training: TrainStep, data: TrainingData, cast: Cast, pace: Pace, console: Console
+        self,
+        training: TrainStep,
+        data: TrainingData,
+        models: RoleModels,
+        pace: Pace,
+        console: Console,
     ) -> "Trained":
-        plan, labels = self._plan(training, cast.start), training.part.label_plan
-        match training.trainer:
-            case "sft":
-                from cai.training.trainers import train_sft  # heavy: torch, trl
+        from cai.training.run import train  # heavy: torch, trl
 
-                return train_sft(data, plan, console)
-            case "reward":
-                from cai.training.reward import train_reward  # heavy: torch, trl
-
-                return train_reward(data, plan, console, labels)
-            case "dpo":
-                from cai.training.trainers import train_dpo  # heavy: torch, trl
-
-                return train_dpo(data, plan, console, labels)
-            case "kto":
-                from cai.training.trainers import train_kto  # heavy: torch, trl
-
-                return train_kto(data, plan, console)
-            case "grpo" | "rloo":
-                from cai.training.rl import train_rl  # heavy: torch, trl
-
-                rewards = self._rewards(training, cast, pace)
-                return train_rl(training.trainer, data, plan, console, rewards)
+        spec, part = training.spec, training.part
+        return train(
+            spec.name,
+            data,
+            self._plan(training, models.start),
+            console,
+            labels=part.label_plan if spec.takes_labels else None,
+            rewards=self._rewards(training, models, pace) if spec.uses_rewards else None,
+        )
 
     def _plan(self, training: TrainStep, default: str | None) -> TrainPlan:
         start = start_of(self.recipe, training)
@@ -190,7 +181,7 @@ class School:
         places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
         return load_training_data(
             places or self.prompts,
-            KINDS[training.trainer],
+            training.spec.rows,
             part.mixing(self.recipe.seed).mixes,
             selection=part.selection,
             eval_share=part.eval_share,
@@ -199,7 +190,7 @@ class School:
             skip_bad_rows=part.skip_bad_rows,
         )
 
-    def _rewards(self, training: TrainStep, cast: Cast, pace: Pace) -> "RewardChoice":
+    def _rewards(self, training: TrainStep, models: RoleModels, pace: Pace) -> "RewardChoice":
         from cai.training.rewards.spec import Penalties, RewardChoice, TrainedChoice
 
         part = training.part
@@ -210,17 +201,19 @@ class School:
         )
         weights = part.penalties
         return RewardChoice(
-            trained,
-            self._judge(part, cast),
-            self._score(part, cast),
-            Penalties(weights.length, weights.free_tokens, evasiveness=weights.evasiveness),
-            pace.caps,
-            load_prices(pace.prices),
-            pace.concurrency,
-            self.recipe.seed,
+            trained=trained,
+            judge=self._judge(part, models),
+            score=self._score(part, models),
+            penalties=Penalties(
+                weights.length, weights.free_tokens, evasiveness=weights.evasiveness
+            ),
+            caps=pace.caps,
+            prices=load_prices(pace.prices),
+            concurrency=pace.concurrency,
+            seed=self.recipe.seed,
         )
 
-    def _judge(self, part: RlTraining, cast: Cast) -> "JudgeChoice | None":
+    def _judge(self, part: RlTraining, models: RoleModels) -> "JudgeChoice | None":
         from cai.training.rewards.judges import GroupPlan
         from cai.training.rewards.spec import JudgeChoice
 
@@ -229,15 +222,15 @@ class School:
             return None
         settings = JudgeSettings.from_settings(asked)
         return JudgeChoice(
-            cast.judges(settings),
+            models.judges(settings),
             self.constitution,
             settings,
-            GroupPlan(asked.opponents),
-            asked.weight,
-            asked.apart,
+            group=GroupPlan(asked.opponents),
+            weight=asked.weight,
+            apart=asked.apart,
         )
 
-    def _score(self, part: RlTraining, cast: Cast) -> "ScoreChoice | None":
+    def _score(self, part: RlTraining, models: RoleModels) -> "ScoreChoice | None":
         from cai.training.rewards.spec import ScoreChoice
 
         asked = part.score
@@ -245,16 +238,19 @@ class School:
             return None
         settings = ScoreSettings.from_settings(asked)
         return ScoreChoice(
-            cast.judges(settings), self.constitution, settings, asked.weight, asked.apart
+            models.judges(settings),
+            self.constitution,
+            settings,
+            weight=asked.weight,
+            apart=asked.apart,
         )
 
 
 def _summary(trained: "Trained") -> str:
     figures = trained.figures
     how = f"{figures['steps']} steps in {figures['seconds']} s" if trained.is_new else "done before"
-    last = cast("Mapping[str, float]", figures.get("train") or {})
-    shown = [f"{name} {last[name]:.4g}" for name in ("loss", "reward", "kl") if name in last]
-    return ", ".join([how, *shown])
+    last = cast("Mapping[str, object]", figures.get("train") or {})
+    return ", ".join([how, *shown_metrics(last)])
 
 
 @contextmanager

@@ -1,19 +1,16 @@
-"""The trainings of a recipe, with the words of `cai train`.
-
-What the parts of a recipe are made of.
-"""
+"""The trainings of a recipe, in the terms of `cai train`, and the types that its parts share."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from cai.export.data_files import Kind
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import PairChoice, Selection
 from cai.methods.settings import Count, JudgeSettings, Margin, ScoreSettings, Share, Switch, Text
 from cai.training.plan import LabelKind, LabelPlan
-from cai.training.settings import Trainer
+from cai.training.trainers import TRAINERS, TrainerSpec
 
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 StepName = Literal["revise", "sample", "judge", "score"]
@@ -30,8 +27,6 @@ class Part(BaseModel):
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-
-TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
 
 
 class _Training(Part):
@@ -78,8 +73,8 @@ class SftTraining(_Training):
         return Selection(all_rounds=self.all_rounds, sft_share=self.sft_share)
 
 
-class KtoTraining(_Training):
-    """As `cai train kto`, on what was judged."""
+class UnpairedTraining(_Training):
+    """On single responses of what was judged, each good or bad."""
 
     pairs: PairChoice = "best-worst"
     balance_length: Switch = False
@@ -92,7 +87,7 @@ class KtoTraining(_Training):
         )
 
 
-class PairTraining(KtoTraining):
+class PairTraining(UnpairedTraining):
     """As `cai train reward` and `cai train dpo`, on what was judged."""
 
     labels: LabelKind = "soft"
@@ -142,36 +137,27 @@ class RlTraining(_Training):
     penalties: PenaltyWeights = PenaltyWeights()
 
 
-AnyTraining: TypeAlias = SftTraining | PairTraining | KtoTraining | RlTraining
+AnyTraining: TypeAlias = SftTraining | PairTraining | UnpairedTraining | RlTraining
 
-PARTS: Mapping[Trainer, type[AnyTraining]] = {
+PARTS: Mapping[Kind, type[AnyTraining]] = {
     "sft": SftTraining,
-    "reward": PairTraining,
-    "dpo": PairTraining,
-    "kto": KtoTraining,
-    "grpo": RlTraining,
-    "rloo": RlTraining,
+    "preference": PairTraining,
+    "kto": UnpairedTraining,
+    "prompts": RlTraining,
 }
-KINDS: Mapping[Trainer, Kind] = {
-    "sft": "sft",
-    "reward": "preference",
-    "dpo": "preference",
-    "kto": "kto",
-    "grpo": "prompts",
-    "rloo": "prompts",
-}
-"""The rows that each trainer takes."""
+"""What can be set of a training, by the rows that its trainer takes."""
 
 
-class TrainStep(Part):
-    """One item of `train`: a trainer with how it trains."""
+def _one_of_the_trainers() -> type[Part]:
+    """A part with an optional field for each trainer of the table."""
+    fields: dict[str, Any] = {
+        name: (PARTS[spec.rows] | None, None) for name, spec in TRAINERS.items()
+    }
+    return create_model("TrainStep", __base__=Part, **fields)
 
-    sft: SftTraining | None = None
-    reward: PairTraining | None = None
-    dpo: PairTraining | None = None
-    kto: KtoTraining | None = None
-    grpo: RlTraining | None = None
-    rloo: RlTraining | None = None
+
+class TrainStep(_one_of_the_trainers()):
+    """One item of `train`: a trainer's name over its settings, such as `- dpo: {}`."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "TrainStep":
@@ -183,20 +169,13 @@ class TrainStep(Part):
         return self
 
     @property
-    def _given(self) -> list[tuple[Trainer, AnyTraining]]:
-        parts: list[tuple[Trainer, AnyTraining | None]] = [
-            ("sft", self.sft),
-            ("reward", self.reward),
-            ("dpo", self.dpo),
-            ("kto", self.kto),
-            ("grpo", self.grpo),
-            ("rloo", self.rloo),
-        ]
-        return [(trainer, part) for trainer, part in parts if part is not None]
+    def _given(self) -> list[tuple[str, AnyTraining]]:
+        parts = ((name, getattr(self, name)) for name in TRAINERS)
+        return [(name, part) for name, part in parts if part is not None]
 
     @property
-    def trainer(self) -> Trainer:
-        return self._given[0][0]
+    def spec(self) -> TrainerSpec:
+        return TRAINERS[self._given[0][0]]
 
     @property
     def part(self) -> AnyTraining:
@@ -205,8 +184,8 @@ class TrainStep(Part):
     @property
     def name(self) -> str:
         """The name of its folder."""
-        return self.part.name or self.trainer
+        return self.part.name or self.spec.name
 
-    @property
-    def is_policy(self) -> bool:
-        return self.trainer != "reward"
+    def with_part(self, **changes: object) -> "TrainStep":
+        """The same trainer with other settings."""
+        return self.model_copy(update={self.spec.name: self.part.model_copy(update=changes)})

@@ -24,15 +24,8 @@ from cai.report.text import model_name
 from cai.training.folder import ASKED, TrainFolder
 from cai.training.monitor.monitor import FILE as WATCHED
 from cai.training.monitor.monitor import METRICS, parse_rule
+from cai.training.trainers import TRAINERS
 
-_METHODS = {
-    "sft": "supervised fine-tuning",
-    "reward": "reward modelling",
-    "dpo": "direct preference optimization",
-    "kto": "Kahneman-Tversky optimization",
-    "grpo": "group relative policy optimization",
-    "rloo": "REINFORCE leave-one-out",
-}
 _ACCURACIES = ("accuracy", "rewards/accuracies")
 
 
@@ -67,7 +60,7 @@ def trained_part(path: Path, shown: str, prices: PriceList) -> Part:
     began = datetime.fromtimestamp((path / ASKED).stat().st_mtime, UTC)
     tables = (_figure_table(figures), _broken_table(watched), _settings_table(asked))
     return Part(
-        title=f"Training: {_METHODS.get(trainer, trainer)}",
+        title=f"Training: {TRAINERS[trainer].title if trainer in TRAINERS else trainer}",
         path=shown,
         done=_done(asked, figures, Path(shown).name or shown),
         began=began.isoformat(timespec="seconds"),
@@ -108,7 +101,8 @@ def _watched(path: Path) -> Watched:
 
 
 def _done(asked: Mapping[str, object], figures: Mapping[str, object] | None, name: str) -> str:
-    method = _METHODS.get(str(asked.get("trainer")), "training")
+    spec = TRAINERS.get(str(asked.get("trainer")))
+    method = "training" if spec is None else spec.title
     base = model_name(str(asked.get("model", "")))
     rows = format.plural(sum(_sources(asked).values()), "row")
     steps = "" if figures is None else f", {format.plural(int(_number(figures, 'steps')), 'step')}"
@@ -161,7 +155,8 @@ def _doubts(
         what = "the training ended" if then == "stop" else "a warning"
         text = f"Step {step}: the rule “{rule}” was broken at {format.number(value)}: {what}."
         yield Doubt(text, True)
-    if asked.get("trainer") in ("grpo", "rloo"):
+    spec = TRAINERS.get(str(asked.get("trainer")))
+    if spec is not None and spec.uses_rewards:
         yield Doubt("A policy learns what its reward pays, not what was meant: read its answers.")
         unscored = _mapping((figures or {}).get("train")).get("not_scored")
         if isinstance(unscored, float) and unscored > 0:

@@ -12,7 +12,8 @@ from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
 from cai.pipeline.order import is_trained
 from cai.pipeline.schema import RECIPE_VERSION, Recipe
-from cai.pipeline.train_steps import AnyTraining, Part, TrainStep
+from cai.pipeline.train_steps import Part, TrainStep
+from cai.training.trainers import TRAINERS
 from cai.types import derive_seed
 
 POLICY, START = "policy", "start"
@@ -102,11 +103,12 @@ class RoundsRecipe(Part):
         Raises:
             UsageError: A round trains no policy.
         """
-        policies = [each.name for each in self.round.train if each.is_policy]
+        policies = [each.name for each in self.round.train if each.spec.is_policy]
         if not policies:
+            known = ", ".join(name for name, spec in TRAINERS.items() if spec.is_policy)
             raise UsageError(
                 f"A round of {self.name!r} trains no policy, so that all rounds would be the same. "
-                "Give it one of sft, dpo, kto, grpo, rloo under round: train:."
+                f"Give it one of {known} under round: train:."
             )
         return policies[-1]
 
@@ -181,6 +183,5 @@ def _located_kind(name: str, folder: Path) -> str:
 
 
 def _started(step: TrainStep, words: Mapping[str, str]) -> TrainStep:
-    part: AnyTraining = step.part
-    start = None if part.start is None else words.get(part.start, part.start)
-    return step.model_copy(update={step.trainer: part.model_copy(update={"start": start})})
+    start = step.part.start
+    return step.with_part(start=None if start is None else words.get(start, start))

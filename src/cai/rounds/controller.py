@@ -26,7 +26,7 @@ from cai.evaluation.results_file import keep, kept
 from cai.evaluation.rules import Consequence, Rule
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.pipeline.runner import run_recipe
-from cai.pipeline.train_runner import cast_of
+from cai.pipeline.train_runner import open_role_models
 from cai.rounds.anchors import Anchorage
 from cai.rounds.config import RoundsRecipe, load_rounds
 from cai.rounds.measure import measure, metrics, rules_of
@@ -199,7 +199,7 @@ class _Controller:
         source = deal(self.recipe, number, places.out)
         folder = places.steps(number)
         await run_recipe(
-            recipe, cast_of(recipe, start), source, folder, accounts.pace, self.console
+            recipe, open_role_models(recipe, start), source, folder, accounts.pace, self.console
         )
         _enter(accounts, folder)
         return f"hf:{folder / self.recipe.policy_name}"

@@ -15,8 +15,8 @@ from cai.errors import CaiError
 from cai.evaluation.stats.bootstrap import Estimate, Floats, bootstrap_interval
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.models.registry import parse_spec
-from cai.training.base_model import Start, open_start
-from cai.training.monitor.policy_samples import Sampled, log_probabilities, looked_at, sample
+from cai.training.base_model import StartModel, open_start_model
+from cai.training.monitor.policy_samples import Sampled, eval_mode, log_probabilities, sample
 from cai.types import Prompt
 
 
@@ -35,7 +35,7 @@ def divergences(
     if _is_remote(policy):
         return {}, dict.fromkeys(missing, f"{policy} is behind a server, which shows no tokens")
     try:
-        own = open_start(policy, "language")
+        own = open_start_model(policy, "language")
     except CaiError as error:
         return {}, dict.fromkeys(missing, str(error))
     samples = _samples(own, prompts, max_tokens, seed)
@@ -55,26 +55,28 @@ def divergences(
     return found, lost
 
 
-def _samples(policy: Start, prompts: Sequence[Prompt], max_tokens: int, seed: int) -> list[Sampled]:
+def _samples(
+    policy: StartModel, prompts: Sequence[Prompt], max_tokens: int, seed: int
+) -> list[Sampled]:
     tokenizer = cast(Tokenizer, policy.tokenizer)
     encoded = [encode_request(tokenizer, prompt.messages) for prompt in prompts]
     pad = policy.tokenizer.pad_token_id
-    with looked_at(policy.model, seed):
+    with eval_mode(policy.model, seed):
         return sample(policy.model, encoded, cast(int, pad), max_tokens)
 
 
-def _logs(policy: Start, samples: Sequence[Sampled], seed: int) -> Floats:
-    with looked_at(policy.model, seed), torch.inference_mode():
+def _logs(policy: StartModel, samples: Sequence[Sampled], seed: int) -> Floats:
+    with eval_mode(policy.model, seed), torch.inference_mode():
         found = [each for part in samples for each in log_probabilities(policy.model, part)]
     return np.array(found, np.float64)
 
 
-def _others(spec: str, own: Start, samples: Sequence[Sampled], seed: int) -> Floats | str:
+def _others(spec: str, own: StartModel, samples: Sequence[Sampled], seed: int) -> Floats | str:
     """The log-probabilities under another policy, or why there are none."""
     if _is_remote(spec):
         return f"{spec} is behind a server, which shows no tokens"
     try:
-        other = open_start(spec, "language")
+        other = open_start_model(spec, "language")
     except CaiError as error:
         return str(error)
     if other.tokenizer.get_vocab() != own.tokenizer.get_vocab():

@@ -134,10 +134,10 @@ class Chain:
     def sft_on(self, source: str, name: str) -> str:
         """The start trained on the demonstrations of a run or a file."""
         out = self.folder / name
-        from cai.training.trainers import train_sft  # heavy: torch, trl
+        from cai.training.run import train  # heavy: torch, trl
 
         data = load_training_data(source, "sft")
-        train_sft(data, self._plan(out, "embedded", "sft", logging_steps=25), self.console)
+        train("sft", data, self._plan(out, "embedded", "sft", logging_steps=25), self.console)
         return f"hf:{out}"
 
     def preferences(self, feedback: Feedback) -> str:
@@ -194,21 +194,21 @@ class Chain:
     ) -> str:
         """SL and DPO on the preferences of a run or a file, with these settings of the trainer."""
         out, start = self.folder / name, self.supervised()
-        from cai.training.trainers import train_dpo  # heavy: torch, trl
+        from cai.training.run import train  # heavy: torch, trl
 
         data = load_training_data(source, "preference")
         plan = self._plan(out, start, "dpo", **{"logging_steps": 20, **settings})
-        train_dpo(data, plan, self.console, labels)
+        train("dpo", data, plan, self.console, labels=labels)
         return f"hf:{out}"
 
     def kto(self, feedback: Feedback = "judge") -> str:
         """SL and KTO, on the same responses one by one."""
         out = self.folder / f"kto-{feedback}"
         start, source = self.supervised(), self.preferences(feedback)
-        from cai.training.trainers import train_kto  # heavy: torch, trl
+        from cai.training.run import train  # heavy: torch, trl
 
         data = load_training_data(source, "kto")
-        train_kto(data, self._plan(out, start, "kto", logging_steps=20), self.console)
+        train("kto", data, self._plan(out, start, "kto", logging_steps=20), self.console)
         return f"hf:{out}"
 
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:
@@ -220,10 +220,11 @@ class Chain:
     def reward_on(self, source: str, name: str, labels: LabelPlan = LabelPlan()) -> str:
         """A reward model on all preferences of a run or a file."""
         out, start = self.folder / name, self.supervised()
-        from cai.training.reward import train_reward  # heavy: torch, trl
+        from cai.training.run import train  # heavy: torch, trl
 
         data = load_training_data(source, "preference", selection=Selection(pairs="all"))
-        train_reward(data, self._plan(out, start, "reward", logging_steps=25), self.console, labels)
+        plan = self._plan(out, start, "reward", logging_steps=25)
+        train("reward", data, plan, self.console, labels=labels)
         return str(out)
 
     def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
@@ -253,11 +254,11 @@ class Chain:
         start = self.supervised()
         choice = self._reward(reward, feedback)
         prompts = self._prompts("rl", self.sizes.rl_prompts)
-        from cai.training.rl import train_rl  # heavy: torch, trl
+        from cai.training.run import train  # heavy: torch, trl
 
         data = load_training_data(prompts, "prompts", eval_share=0)
         plan = self._plan(out, start, "rl", max_steps=self.sizes.rl_steps)
-        train_rl(algorithm, data, plan, self.console, choice)
+        train(algorithm, data, plan, self.console, rewards=choice)
         return f"hf:{out}"
 
     def compared(self, policies: Mapping[str, str], n: int) -> Evaluation:

@@ -42,7 +42,7 @@ Head = Literal["language", "reward"]
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartModel:
     """A model by its name as given, with its network and tokenizer.
 
     `arguments` are what its chat template is given with every row. `is_merged` says that an adapter
@@ -56,7 +56,7 @@ class Start:
     is_merged: bool
 
 
-def open_start(spec: str, head: Head) -> Start:
+def open_start_model(spec: str, head: Head) -> StartModel:
     """The model of that name with the head asked for; a reward head is new unless it has one.
 
     An adapter is merged into its base: what is trained from here on is the sum.
@@ -82,18 +82,19 @@ def open_start(spec: str, head: Head) -> Start:
             f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
             "the folder (chat_template.jinja), or start from a model that has one."
         )
+    # models that were never trained on batches have no padding token; it is masked everywhere
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     arguments = template_arguments(tokenizer)
-    return Start(spec, model, tokenizer, arguments, source.adapter is not None)
+    return StartModel(spec, model, tokenizer, arguments, source.adapter is not None)
 
 
 def start_hash(spec: str) -> str:
     """Says which weights those are in folders; "" for a name on the hub.
 
     Raises:
-        CaiError: As `open_start`, of what can be told without loading it.
+        CaiError: As `open_start_model`, of what can be told without loading it.
     """
     source = on_its_base(_source(spec))
     where_of(source)

@@ -1,12 +1,9 @@
 """The card of a trained model: README.md with the front matter that the Hugging Face hub reads.
 
-The words are in `card.md.j2`. Names of this machine do not go into a card: of an absolute path the
-last part alone is shown, and of a model on a server no address.
-
-What of a config is told in the model's card and in the record of a training.
-
-Only what differs from TRL's own defaults: a config has up to 190 fields, and a reader wants the
-five that somebody chose.
+The words are in `card.md.j2`. Names of this machine do not go into a card: of an absolute path only
+the last part is shown, and of a model on a server no address. Of the settings a card has what
+differs from TRL's own defaults: a config has up to 190 fields, and a reader wants the five that
+somebody chose.
 """
 
 import dataclasses
@@ -14,20 +11,22 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import yaml
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic_core import to_jsonable_python
 from transformers import TrainingArguments
 from transformers.trainer_pt_utils import AcceleratorConfig
 
 from cai.errors import TrainingError
 from cai.evaluation.judge.self_preference import Kin, kinship
-from cai.training.settings import Trainer
+from cai.export.provenance import Provenance
+from cai.training.data.load import TrainingData
+from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
 
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _LIBRARIES = ("cai-toolkit", "trl", "transformers", "torch", "accelerate", "peft")
@@ -73,7 +72,7 @@ class CardFacts:
 
     path: str
     base_model: str
-    trainer: Trainer
+    trainer: TrainerSpec
     loss: str
     data: Sequence[DataSource]
     data_hash: str
@@ -83,6 +82,47 @@ class CardFacts:
     lora: Mapping[str, object] | None = None
     figures: Sequence[Figure] = ()
     license: str | None = None
+
+
+def data_sources(data: TrainingData) -> list[DataSource]:
+    """The sources of the rows, with whose labels they carry."""
+    mixed = {outcome.mix.file for outcome in data.mixed}
+    sources: list[DataSource] = []
+    for name, n in data.counts.items():
+        is_people = name in mixed or data.provenance.methods == ("people",)
+        labels = "people" if is_people else "ai"
+        sources.append(DataSource(name, n, labels if data.kind in LABELLED_ROWS else "none"))
+    return sources
+
+
+def feedback_of(provenance: Provenance) -> Feedback:
+    """By what the rows were made; of several constitutions the names together."""
+    constitutions = provenance.constitutions
+    names = ", ".join(f"{each.name} {each.version}".strip() for each in constitutions)
+    return Feedback(
+        constitution=names or None,
+        constitution_hash=", ".join(each.hash for each in constitutions if each.hash) or None,
+        principles=provenance.principle_ids,
+        responders=provenance.models,
+        judges=provenance.judges,
+    )
+
+
+def card_figures(figures: Mapping[str, object], n_held_out: int) -> Iterator[Figure]:
+    """The figures of `training.json` that a card shows."""
+    for part, where, n in (
+        ("train", "last step", None),
+        ("evaluation", "held-out rows", n_held_out),
+    ):
+        values = cast("Mapping[str, float]", figures.get(part) or {})
+        for name, metric in METRICS.items():
+            if metric.is_result and name in values:
+                yield Figure(f"{metric.label}, {where}", float(values[name]), n)
+    held_out = cast("Mapping[str, Mapping[str, Any]]", figures.get("held_out") or {})
+    for source, values in held_out.items():
+        if values.get("accuracy") is not None:
+            yield Figure(f"held-out pair accuracy ({source})", values["accuracy"], values["n"])
+        yield Figure(f"calibration error ({source})", values["calibration_error"], values["n"])
 
 
 def write_card(folder: str | Path, facts: CardFacts) -> Path:
@@ -123,7 +163,7 @@ def card_text(facts: CardFacts) -> str:
         people_share=by_people / n_rows if n_rows else 0.0,
         kin=_kin(facts),
         versions=_versions(),
-        is_reward=facts.trainer == "reward",
+        is_reward=not facts.trainer.is_policy,
     )
 
 
@@ -137,11 +177,10 @@ def front_matter(facts: CardFacts) -> dict[str, object]:
     if _HUB_NAME.fullmatch(base) and not is_local:
         found["base_model"] = base
     found["library_name"] = "peft" if facts.lora is not None else "transformers"
-    found["pipeline_tag"] = (
-        "text-classification" if facts.trainer == "reward" else "text-generation"
-    )
+    is_policy = facts.trainer.is_policy
+    found["pipeline_tag"] = "text-generation" if is_policy else "text-classification"
     extra = ["lora"] if facts.lora is not None else []
-    found["tags"] = ["cai", "constitutional-ai", "rlaif", "trl", facts.trainer, *extra]
+    found["tags"] = ["cai", "constitutional-ai", "rlaif", "trl", facts.trainer.name, *extra]
     hub_data = [_HUB_DATA.match(source.name) for source in facts.data]
     datasets = list(dict.fromkeys(match["name"] for match in hub_data if match))
     if datasets:
@@ -183,70 +222,59 @@ def _versions() -> dict[str, str]:
     return found
 
 
-_UNTOLD = {
+_EXCLUDED = {
     "output_dir", "hub_token", "disable_tqdm", "do_eval", "do_train", "do_predict", "local_rank",
     "logging_dir", "run_name", "report_to", "greater_is_better", "resume_from_checkpoint",
     "use_cpu",
     "gradient_checkpointing", "gradient_checkpointing_kwargs",
 }  # fmt: skip
-"""Places and devices of this machine, secrets, and what only follows from other fields."""
+"""Paths and devices of this machine, secrets, and what only follows from other fields."""
 
 
-def describe_settings(config: TrainingArguments, untold: Collection[str] = ()) -> dict[str, object]:
-    """What differs from TRL's own defaults, as JSON has it, sorted; no secret and no folder.
+def describe_settings(
+    config: TrainingArguments, exclude: Collection[str] = ()
+) -> dict[str, object]:
+    """What differs from TRL's own defaults, as JSON, sorted; no secret and no path.
 
-    The fields in `untold`, such as those that cai always sets, are left out.
+    The fields in `exclude`, such as those that cai always sets, are left out.
     """
-    usual = _usual(config)
-    differing: dict[str, object] = {}
-    for name, value in _told(config):
-        if name not in untold and value != usual.get(name):
-            differing[name] = value
-    return dict(sorted(differing.items()))
+    # what is neither JSON nor an enum or dataclass, such as a dtype, is shown by its name
+    defaults = to_jsonable_python(_defaults(config), fallback=str)
+    values = to_jsonable_python(
+        {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if field.init and field.name not in {*_EXCLUDED, *exclude}
+        },
+        fallback=str,
+    )
+    return {name: values[name] for name in sorted(values) if values[name] != defaults.get(name)}
 
 
-def _usual(config: TrainingArguments) -> dict[str, object]:
-    """The fields of a config of which nothing was said, as TRL fills them in.
+def _defaults(config: TrainingArguments) -> dict[str, object]:
+    """The fields of a config that is given nothing, as TRL fills them in.
 
     No second config is made for it: under DeepSpeed that would take the place of the first one's
     plan for splitting the model.
     """
-    usual = {
-        field.name: _plain(field.default)
+    defaults: dict[str, object] = {
+        field.name: field.default
         if field.default_factory is dataclasses.MISSING
-        else _plain(field.default_factory())
+        else field.default_factory()
         for field in dataclasses.fields(config)
     }
-    usual |= {
+    # what `__post_init__` makes of None, and what this machine decides
+    defaults |= {
         "bf16": not config.fp16,
         "activation_checkpointing": True,
-        "accelerator_config": _plain(AcceleratorConfig()),
+        "accelerator_config": AcceleratorConfig(),
         "dataloader_pin_memory": not config.use_cpu,
         "debug": [],
         "pad_to_multiple_of": None,
     }
-    if "steps_per_generation" in usual:
+    if "steps_per_generation" in defaults:
+        # of GRPO and RLOO: one generation for each update, of as many rows as the update has
         steps, n_processes = config.gradient_accumulation_steps, cast("int", config.world_size)
         batch = config.per_device_train_batch_size * n_processes * steps
-        usual |= {"steps_per_generation": steps, "generation_batch_size": batch}
-    return usual
-
-
-def _told(config: TrainingArguments) -> Iterator[tuple[str, object]]:
-    for field in dataclasses.fields(config):
-        if field.init and field.name not in _UNTOLD:
-            yield field.name, _plain(getattr(config, field.name))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {
-            str(name): _plain(item) for name, item in cast("Mapping[object, object]", value).items()
-        }
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in cast("Collection[object]", value)]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+        defaults |= {"steps_per_generation": steps, "generation_batch_size": batch}
+    return defaults

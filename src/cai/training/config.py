@@ -1,50 +1,42 @@
 """TRL's own config objects, from settings that are checked before anything is loaded.
 
-A field may come from a person, from cai because the way it trains needs it (fixed), or from cai
-where nothing was said (a default). What TRL would find wrong much later, or ignore, is refused.
+A field may be set by a person, by cai because the training depends on it (fixed), or by cai where
+nothing is said (a default). Names, types and defaults of the fields are those of TRL's dataclasses:
+values are parsed by their annotations, and TRL's own `__post_init__` checks come after that.
 
-What cai sets of every trainer, what it sets where nobody says anything, and its surroundings.
+Example:
+    settings = read_settings("dpo.yaml", ["learning_rate=1e-6"])
+    config = make_config(TRAINERS["dpo"], settings, fixed={"output_dir": "out"}, defaults={})
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import dataclasses
+import json
 import os
+import re
 import typing
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from enum import Enum
 from importlib.util import find_spec
+from typing import Any, cast
 
 import torch
 from datasets.utils.logging import disable_progress_bar, enable_progress_bar
 from huggingface_hub import constants
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from cai.errors import TrainingError
-from cai.training.config_checks import Machine, choices, refused, secret_in
-from cai.training.config_values import Misfit, fitted, nearest
+from cai.training.config_checks import Machine, problems_of, secret_in
 from cai.training.folder import TrainFolder
-from cai.training.settings import Trainer, place
-from cai.training.trl import (
-    DPOConfig,
-    GRPOConfig,
-    KTOConfig,
-    RewardConfig,
-    RLOOConfig,
-    SFTConfig,
-)
-
-CONFIGS: Mapping[Trainer, type[TrainingArguments]] = {
-    "sft": SFTConfig,
-    "reward": RewardConfig,
-    "dpo": DPOConfig,
-    "kto": KTOConfig,
-    "grpo": GRPOConfig,
-    "rloo": RLOOConfig,
-}
+from cai.training.settings import place
+from cai.training.trainers import TrainerSpec, did_you_mean
+from cai.training.trl import config_class
 
 OPTIONS: Mapping[str, str] = {
     "output_dir": "--out",
@@ -52,43 +44,47 @@ OPTIONS: Mapping[str, str] = {
     "report_to": "--report-to",
     "seed": "--seed",
 }
-"""Of the fields that cai sets, the options of `cai train` that say them."""
+"""The options of `cai train` for fields that cai sets."""
 
 _RENAMED = {
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
-"""Old names that TRL still has a default for; both are taken."""
+"""Old names that TRL still has a default for; both are accepted."""
 
-_ALSO_FILES = {"deepspeed", "fsdp_config", "accelerator_config"}  # read of JSON where they are text
-_ALSO_BOOLEAN = {"scale_rewards"}  # TRL takes true for "group" and false for "none"
+_MAPPINGS_OR_FILES = {"deepspeed", "fsdp_config", "accelerator_config"}
+"""Mappings that transformers also reads from a JSON file; text in any other would fail late."""
 
 
-def config_of(
-    trainer: Trainer,
-    block: Mapping[str, object],
+def make_config(
+    spec: TrainerSpec,
+    settings: Mapping[str, object],
     fixed: Mapping[str, object],
     defaults: Mapping[str, object],
 ) -> TrainingArguments:
-    """The trainer's config: each field as fixed, or as in the block, or by default, ours or TRL's.
+    """The trainer's config: each field as fixed, else as in the settings, else the default.
 
-    `bf16` is on where nothing is said and the GPU has it. The block `lora` is none of these fields.
+    `bf16` is on where the GPU has it and the settings do not say. The block `lora` is no field.
 
     Raises:
-        TrainingError: Fields that there are not, or whose values do not fit, or cannot be together;
-            one line for each.
+        TrainingError: Unknown fields, values that do not fit, or ones that exclude each other; one
+            line for each of the first ten.
     """
-    given = {name: value for name, value in block.items() if name != "lora"}
-    values, problems = _checked(trainer, given, fixed, block)
+    given = {name: value for name, value in settings.items() if name != "lora"}
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for name, value in given.items():
+        try:
+            values[name] = _parsed(spec, name, value, fixed)
+        except ValueError as error:
+            problems.append(f"{place(settings, name)}: {error}")
     if not problems:
         merged = _merged(values, fixed, defaults)
-        problems = [
-            f"{place(block, name)}: {name!r} {sentence}"
-            for name, sentence in refused(trainer, merged, machine())
-        ]
+        found = dict(problems_of(spec, merged, machine()))
+        problems = [f"{place(settings, name)}: {name!r} {why}" for name, why in found.items()]
         if not problems:
             merged.setdefault("use_cpu", not machine().has_gpu)
-            return _made(trainer, merged, block)
+            return _instance(spec, merged, settings)
     more = [f"And {len(problems) - 10} more."] if len(problems) > 10 else []
     raise TrainingError("\n".join([*problems[:10], *more]))
 
@@ -102,114 +98,126 @@ def machine() -> Machine:
     return Machine(has_gpu, bool(is_torch_bf16_gpu_available()) and not is_emulated)
 
 
-def _checked(
-    trainer: Trainer,
-    given: Mapping[str, object],
-    fixed: Mapping[str, object],
-    block: Mapping[str, object],
-) -> tuple[dict[str, object], list[str]]:
-    """The values as TRL has them, and what is wrong with the others."""
-    annotations = typing.get_type_hints(CONFIGS[trainer])
-    fields = {field.name: field for field in dataclasses.fields(CONFIGS[trainer])}
-    values: dict[str, object] = {}
-    problems: list[str] = []
-    for name, value in given.items():
-        where = place(block, name)
-        secret = secret_in(name, value)
-        if secret is not None:
-            problems.append(
-                f"{where}: {secret!r} is a secret, and settings are kept with the run. Log in with "
-                "`hf auth login`, or set the environment variable HF_TOKEN."
-            )
-        elif name in fixed:
-            problems.append(f"{where}: {name!r} is set by cai itself. {_instead(name)}")
-        elif name not in fields:
-            problems.append(
-                f"{where}: {name!r} is no setting of {trainer} ({CONFIGS[trainer].__name__})."
-                f"{nearest(name, list(fields)) or ' Leave it out.'}"
-            )
-        else:
-            known = choices(trainer, name, fields[name].metadata)
-            try:
-                values[name] = _value(name, value, annotations[name], known)
-            except Misfit as misfit:
-                problems.append(f"{where}: {name!r} is {value!r}, where {misfit}")
-    return values, problems
+def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, object]) -> object:
+    """The value as the field's annotation has it.
+
+    Raises:
+        ValueError: There is no such field, it is not for users, or the value does not fit.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config_class(spec))}
+    secret = secret_in(name, value)
+    if secret is not None:
+        raise ValueError(
+            f"{secret!r} is a secret, and settings are kept with the run. Log in with "
+            "`hf auth login`, or set the environment variable HF_TOKEN."
+        )
+    if name in fixed:
+        instead = f"Use {OPTIONS[name]} instead." if name in OPTIONS else "Leave it out."
+        raise ValueError(f"{name!r} is set by cai itself. {instead}")
+    if name not in fields:
+        known = did_you_mean(name, list(fields)) or " Leave it out."
+        raise ValueError(f"{name!r} is no setting of {spec.name} ({spec.trl}Config).{known}")
+    annotation = typing.get_type_hints(config_class(spec))[name]
+    if spec.name == "grpo" and name == "scale_rewards" and isinstance(value, bool):
+        return value  # TRL's annotation says text, and TRL takes true for "group", false for "none"
+    parsed = parse_value(value, annotation, name)
+    enumerated = [str(each.value) for enum in _enums(annotation) for each in enum]
+    choices = spec.choices.get(name) or fields[name].metadata.get("choices") or enumerated
+    for item in cast("list[object]", parsed) if isinstance(parsed, list) else [parsed]:
+        if choices and item is not None and item not in choices:
+            near = did_you_mean(str(item), [str(each) for each in choices])
+            raise ValueError(f"{name!r} is {item!r}. It must be one of {', '.join(choices)}.{near}")
+    return parsed
 
 
-def _instead(name: str) -> str:
-    return f"Use {OPTIONS[name]} instead." if name in OPTIONS else "Leave it out."
+def parse_value(value: object, annotation: object, name: str) -> object:
+    """A value from YAML as the annotation has it: "1e-4" as a number, a list as a tuple.
 
-
-def _value(name: str, value: object, annotation: object, known: tuple[str, ...]) -> object:
-    if name in _ALSO_BOOLEAN and isinstance(value, bool):
-        return value
-    if isinstance(value, str) and name not in _ALSO_FILES and dict in _parts(annotation):
-        raise Misfit("a mapping is wanted.")
-    if name == "loss_type" and annotation == list[str] and isinstance(value, str):
+    Raises:
+        ValueError: It does not fit.
+    """
+    if value is False and any("no" in [each.value for each in enum] for enum in _enums(annotation)):
+        return "no"  # YAML 1.1 reads `save_strategy: no` as a boolean
+    if isinstance(value, str) and annotation == list[str]:
         value = [value]
-    found = fitted(value, annotation)
-    for one in typing.cast("list[object]", found) if isinstance(found, list) else [found]:
-        if known and one is not None and one not in known:
-            hint = nearest(str(one), known)
-            raise Misfit(f"one of {', '.join(known)} is wanted.{hint}")
-    return typing.cast("object", found)
+    is_text_of_mapping = isinstance(value, str) and dict in _members(annotation)
+    if not is_text_of_mapping or name in _MAPPINGS_OR_FILES:
+        config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        adapter = cast("TypeAdapter[object]", TypeAdapter(cast(Any, annotation), config=config))
+        # strict, so that true is no number; as JSON, so that a list is a tuple where one is due
+        with suppress(ValidationError, TypeError):
+            parsed = adapter.validate_json(json.dumps(value), strict=True)
+            if not dataclasses.is_dataclass(parsed):  # pydantic would drop keys that it has not
+                return parsed
+        if isinstance(value, str | list):  # "1e-4" is text in YAML 1.1
+            with suppress(ValidationError):
+                return adapter.validate_python(value)
+    wanted = "a mapping" if is_text_of_mapping else _described(annotation)
+    raise ValueError(f"{name!r} is {value!r}. It must be {wanted}.")
 
 
-def _parts(annotation: object) -> set[object]:
-    """The kinds that a union joins, without what is in them."""
-    parts = typing.get_args(annotation) or (annotation,)
-    return {typing.get_origin(part) or part for part in parts}
+def _members(annotation: object) -> list[object]:
+    """The types that a union joins, without their own arguments."""
+    members = typing.get_args(annotation) or (annotation,)
+    return [typing.get_origin(member) or member for member in members]
+
+
+def _enums(annotation: object) -> list[type[Enum]]:
+    members = _members(annotation)
+    return [each for each in members if isinstance(each, type) and issubclass(each, Enum)]
+
+
+def _described(annotation: object) -> str:
+    """The annotation as it would be written: `float | None`."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
 
 
 def _merged(
     values: Mapping[str, object], fixed: Mapping[str, object], defaults: Mapping[str, object]
 ) -> dict[str, object]:
     merged = {**defaults, **values, **fixed}
+    # TRL's own default is true, and fails where the device has no bfloat16
     if merged.get("bf16") is None:
         has_bf16 = machine().has_bf16 and not merged.get("use_cpu")
         merged["bf16"] = has_bf16 and not merged.get("fp16")
+    # TRL warns of the old names, and that would be an error below; who wrote both means the new one
     for old, new in _RENAMED.items():
         if old in merged:
             merged.setdefault(new, merged.pop(old))
     if merged.get("activation_checkpointing") is None:
-        merged["activation_checkpointing"] = True  # TRL's own default, by the name that stays
+        merged["activation_checkpointing"] = True  # TRL's own default, by the new name
     return merged
 
 
-def _made(
-    trainer: Trainer, merged: Mapping[str, object], block: Mapping[str, object]
+def _instance(
+    spec: TrainerSpec, merged: Mapping[str, object], settings: Mapping[str, object]
 ) -> TrainingArguments:
+    """TRL's config; what its own checks refuse, or warn of as deprecated, is an error."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            config = CONFIGS[trainer](**merged)  # pyright: ignore[reportArgumentType]
+            config = config_class(spec)(**merged)  # pyright: ignore[reportArgumentType]
         except (ValueError, TypeError, NotImplementedError, ImportError, OSError) as error:
+            # transformers writes settings as options of a command line, which they are not here
             reason = " ".join(str(error).split()).replace("--", "")
+            named = [place(settings, name) for name in settings if name in reason]
             raise TrainingError(
-                f"{_places(reason, block)}: {CONFIGS[trainer].__name__} refuses these settings: "
-                f"{reason.rstrip('.')}."
+                f"{', '.join(dict.fromkeys(named)) or 'settings'}: {spec.trl}Config refuses these "
+                f"settings: {reason.rstrip('.')}."
             ) from None
-    old = [
-        f"{place(block, name)}: {name!r} is out of date: {' '.join(str(one.message).split())}"
+    # a name that will be removed would break the same file in the next release of TRL, so it is an
+    # error now; warnings of TRL's defaults, which name no setting of the file, are not
+    deprecated = [
+        f"{place(settings, name)}: {name!r} is out of date: {' '.join(str(one.message).split())}"
         for one in caught
         if issubclass(one.category, FutureWarning | DeprecationWarning)
-        for name in block
-        if f"`{name}`" in str(one.message) or f"'{block[name]}'" in str(one.message)
+        for name in settings
+        if f"`{name}`" in str(one.message) or f"'{settings[name]}'" in str(one.message)
     ]
-    if old:
-        raise TrainingError("\n".join(old))
+    if deprecated:
+        raise TrainingError("\n".join(deprecated))
     return config
-
-
-def _places(reason: str, block: Mapping[str, object]) -> str:
-    """Where the settings were written of which the reason speaks."""
-    named = [place(block, name) for name in block if name in reason]
-    return ", ".join(dict.fromkeys(named)) or "settings"
-
-
-_LIBRARIES = r"(transformers|trl|peft|accelerate)\."
-"""They tell one another by warnings of names that will change; a user can do nothing about it."""
 
 
 def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> dict[str, object]:
@@ -238,9 +246,13 @@ def default_fields() -> dict[str, object]:
     }
 
 
+_LIBRARIES = r"(transformers|trl|peft|accelerate)\."
+"""They warn one another of names that will change; a user can do nothing about it."""
+
+
 @contextmanager
 def quiet_libraries(folder: TrainFolder) -> Generator[None]:
-    """TensorBoard's folder; no bars and advice on the console, and no word to anybody outside.
+    """Sets TensorBoard's folder; no bars and advice on the console, and no telemetry.
 
     TRL tells the hub which trainer is made, on which device. The constant that forbids it is read
     from the environment once, long before.

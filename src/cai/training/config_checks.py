@@ -1,127 +1,87 @@
-"""Settings that a trainer would take, and then ignore, or fail at long after.
+"""Settings that TRL would accept and then ignore, or reject long after the training has begun.
 
-TRL finds some values wrong at the first step only, once the model is loaded and the data is read,
-and some it lets pass without an effect. Each is refused here, in a sentence that says what to do.
-
-Which numbers and words a field can have, where TRL's own check is late or missing.
-
-A negative interval between logs, a top-p above 1 or a misspelt loss would be found at the first
-step, after the model is loaded and the data is read; `max_steps: 0` would mean no limit at all.
+TRL checks most values in the `__post_init__` of its configs, before anything is loaded; those are
+left to it. Here are only the ones that it finds at the first step, once the model is loaded and the
+data is tokenized, or never: numbers out of range, a misspelt loss, an option without effect.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import inf
 from typing import cast
 
-from cai.training.settings import Trainer
+from cai.training.trainers import TrainerSpec
 
-AT_LEAST: Mapping[str, float] = {
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "steps_per_generation": 1,
-    "generation_batch_size": 1,
-    "num_generations": 2,
-    "num_generations_eval": 1,
-    "num_iterations": 1,
-    "max_length": 1,
-    "max_completion_length": 1,
-    "precompute_ref_batch_size": 1,
-    "ref_model_sync_steps": 1,
-    "dataset_num_proc": 1,
-    "eval_accumulation_steps": 1,
-    "save_total_limit": 1,
-    "dataloader_num_workers": 0,
-    "seed": 0,
-    "data_seed": 0,
-    "learning_rate": 0,
-    "weight_decay": 0,
-    "max_grad_norm": 0,
-    "adam_beta1": 0,
-    "adam_beta2": 0,
-    "label_smoothing_factor": 0,
-    "neftune_noise_alpha": 0,
-    "eval_delay": 0,
-    "beta": 0,
-    "label_smoothing": 0,
-    "ld_alpha": 0,
-    "ref_model_mixup_alpha": 0,
-    "desirable_weight": 0,
-    "undesirable_weight": 0,
-    "top_k": 0,
-    "min_p": 0,
-    "top_entropy_quantile": 0,
-}
-ABOVE: Mapping[str, float] = dict.fromkeys(
-    (
-        "num_train_epochs", "logging_steps", "eval_steps", "save_steps", "adam_epsilon",
-        "temperature", "top_p", "repetition_penalty", "epsilon", "epsilon_high", "delta",
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The numbers from `low` to `high`; an end that is open is not among them."""
+
+    low: float = 0
+    high: float = inf
+    is_low_open: bool = False
+    is_high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        is_above = value > self.low if self.is_low_open else value >= self.low
+        return is_above and (value < self.high if self.is_high_open else value <= self.high)
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.is_low_open else 'at least'} {self.low:g}"
+        high = f" and {'below' if self.is_high_open else 'at most'} {self.high:.10g}"
+        return low if self.high == inf else low + high
+
+
+_POSITIVE = Interval(is_low_open=True)
+_FRACTION = Interval(high=1)
+RANGES: Mapping[str, Interval] = {
+    **dict.fromkeys(
+        (
+            "per_device_train_batch_size", "per_device_eval_batch_size", "steps_per_generation",
+            "gradient_accumulation_steps", "generation_batch_size", "num_generations_eval",
+            "num_iterations", "max_length", "max_completion_length", "precompute_ref_batch_size",
+            "ref_model_sync_steps", "dataset_num_proc", "eval_accumulation_steps",
+            "save_total_limit",
+        ),
+        Interval(1),
     ),
-    0,
-)  # fmt: skip
-AT_MOST: Mapping[str, float] = {
-    "ld_alpha": 1,
-    "ref_model_mixup_alpha": 1,
-    "top_p": 1,
-    "min_p": 1,
-    "top_entropy_quantile": 1,
-    "seed": 2**32 - 1,
-    "data_seed": 2**32 - 1,
-}
-BELOW: Mapping[str, float] = {
-    "adam_beta1": 1,
-    "adam_beta2": 1,
-    "label_smoothing_factor": 1,
-    "label_smoothing": 0.5,
-}
-_LATE_CHOICES: Mapping[tuple[Trainer, str], tuple[str, ...]] = {
-    ("dpo", "loss_type"): (
-        "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
-        "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
+    **dict.fromkeys(
+        (
+            "dataloader_num_workers", "learning_rate", "weight_decay", "max_grad_norm",
+            "neftune_noise_alpha", "eval_delay", "beta", "desirable_weight", "undesirable_weight",
+            "top_k",
+        ),
+        Interval(),
     ),
-    ("dpo", "f_divergence_type"): (
-        "reverse_kl", "forward_kl", "js_divergence", "alpha_divergence",
+    **dict.fromkeys(
+        (
+            "num_train_epochs", "logging_steps", "eval_steps", "save_steps", "adam_epsilon",
+            "temperature", "repetition_penalty", "epsilon", "epsilon_high", "delta",
+        ),
+        _POSITIVE,
     ),
-    ("grpo", "loss_type"): (
-        "grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo",
+    **dict.fromkeys(
+        ("ld_alpha", "ref_model_mixup_alpha", "min_p", "top_entropy_quantile"), _FRACTION
     ),
-    ("grpo", "importance_sampling_level"): ("token", "sequence"),
-    ("grpo", "scale_rewards"): ("group", "batch", "none"),
-    ("grpo", "multi_objective_aggregation"): ("sum_then_normalize", "normalize_then_sum"),
-    ("grpo", "vllm_mode"): ("server", "colocate"),
-    ("rloo", "vllm_mode"): ("server", "colocate"),
+    **dict.fromkeys(
+        ("adam_beta1", "adam_beta2", "label_smoothing_factor"), Interval(high=1, is_high_open=True)
+    ),
+    "label_smoothing": Interval(high=0.5, is_high_open=True),
+    "top_p": Interval(high=1, is_low_open=True),
+    "num_generations": Interval(2),
+    "data_seed": Interval(high=2**32 - 1),
 }  # fmt: skip
-
-
-def choices(trainer: Trainer, name: str, metadata: Mapping[str, object]) -> tuple[str, ...]:
-    """The words that the field can have; empty where any will do."""
-    late = _LATE_CHOICES.get((trainer, name))
-    return late or tuple(cast("list[str]", metadata.get("choices") or ()))
-
-
-def out_of_range(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """The fields whose numbers are too small or too great, each with a sentence."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if name == "max_steps" and value < 1 and value != -1:
-            yield (
-                name,
-                f"is {value:g}, and would be no limit. It is 1 at the least, or -1 for none.",
-            )
-        elif value < AT_LEAST.get(name, value):
-            yield name, f"is {value:g}. It is {AT_LEAST[name]:g} at the least."
-        elif value > AT_MOST.get(name, value):
-            yield name, f"is {value:g}. It is {AT_MOST[name]:.10g} at the most."
-        elif name in ABOVE and value <= ABOVE[name]:
-            yield name, f"is {value:g}. It is above {ABOVE[name]:g}."
-        elif name in BELOW and value >= BELOW[name]:
-            yield name, f"is {value:g}. It is below {BELOW[name]:g}."
-
+"""Of the numbers that no config of TRL checks itself, the values with a meaning."""
 
 _SECRETS = frozenset({"token", "hub_token", "use_auth_token", "api_key", "password", "secret"})
 _SMOOTHING_LOSSES = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"})
+_LIBRARIES = {"use_vllm": "vllm", "use_liger_kernel": "liger_kernel", "deepspeed": "deepspeed"}
+_NEVER = {
+    "assistant_only_loss": "is not for these rows: they are prompt and completion, and the loss is "
+    "computed on the completion only. Leave it out.",
+    "fsdp": "needs one process per GPU, configured together. Use --launch fsdp instead.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,120 +103,60 @@ def secret_in(name: str, value: object) -> str | None:
     return next((f"{name}.{inner}" for inner in found if inner), None)
 
 
-def refused(
-    trainer: Trainer, values: Mapping[str, object], machine: Machine
+def problems_of(
+    spec: TrainerSpec, values: Mapping[str, object], machine: Machine
 ) -> Iterator[tuple[str, str]]:
-    """The fields whose values come to nothing here, each with a sentence."""
-    found = dict(out_of_range(values))
-    for name, rule in _RULES.items():
-        sentence = rule(trainer, values, machine) if values.get(name) else None
-        if sentence is not None:
-            found[name] = sentence
-    yield from found.items()
+    """The fields whose values fail late or have no effect, each with the rest of a sentence."""
+    for name, value in values.items():
+        if name in RANGES and isinstance(value, int | float) and not isinstance(value, bool):
+            if value not in RANGES[name]:
+                yield name, f"is {value:g}. It must be {RANGES[name]}."
+        elif name in _NEVER and value:
+            yield name, _NEVER[name]
+        elif name in _LIBRARIES and value and find_spec(_LIBRARIES[name]) is None:
+            library = _LIBRARIES[name]
+            yield name, f"needs {library}. Run `pip install {library}`, or leave it out."
+    max_steps = values.get("max_steps")
+    if isinstance(max_steps, int) and max_steps < 1 and max_steps != -1:
+        yield "max_steps", f"is {max_steps}. It must be at least 1, or -1 for no limit."
+    yield from _precision(values, machine)
+    yield from _combinations(spec, values)
 
 
-_Rule = Callable[[Trainer, Mapping[str, object], Machine], str | None]
+def _precision(values: Mapping[str, object], machine: Machine) -> Iterator[tuple[str, str]]:
+    """What transformers would emulate slowly, or reject naming no setting."""
+    is_on_cpu = bool(values.get("use_cpu")) or not machine.has_gpu
+    here = "there is no GPU here" if is_on_cpu else "this GPU has no bfloat16"
+    is_bf16_possible = machine.has_bf16 or (values.get("use_cpu") and not machine.has_gpu)
+    for name in ("bf16", "bf16_full_eval"):
+        if values.get(name) and not is_bf16_possible:
+            yield name, f"is not possible: {here}. Leave it out: it is on where the GPU has it."
+    if values.get("fp16") and is_on_cpu:
+        yield "fp16", f"is not possible: {here}, and a CPU trains in float32. Leave it out."
 
 
-def _label_smoothing(trainer: Trainer, values: Mapping[str, object], _: Machine) -> str | None:
+def _combinations(spec: TrainerSpec, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     losses = values.get("loss_type") or ["sigmoid"]
-    given = {losses} if isinstance(losses, str) else set(cast("list[str]", losses))
-    if trainer != "dpo" or given & _SMOOTHING_LOSSES:
-        return None
-    return (
-        f"has no effect on the loss {' + '.join(sorted(given))}: TRL does not read it there. "
-        "Smooth the labels with --label-smoothing."
-    )
-
-
-def _assistant_only(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    return (
-        "is not for these rows: they are prompt and completion, and the completion alone is "
-        "trained on anyway. Leave it out."
-    )
-
-
-def _vllm(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    if find_spec("vllm") is not None:
-        return None
-    return (
-        "needs vllm, not installed here. Run `pip install vllm`, or leave it out: "
-        "then transformers generates."
-    )
-
-
-def _bf16(_: Trainer, values: Mapping[str, object], machine: Machine) -> str | None:
-    if machine.has_bf16 or (values.get("use_cpu") and not machine.has_gpu):
-        return None
-    where = "the GPU here has no bfloat16" if machine.has_gpu else "there is no GPU here"
-    return f"cannot be: {where}. Leave it out: then it is on where the GPU has it."
-
-
-def _fp16(_: Trainer, values: Mapping[str, object], machine: Machine) -> str | None:
-    if machine.has_gpu and not values.get("use_cpu"):
-        return None
-    return "cannot be: there is no GPU here, and a CPU trains in float32. Leave it out."
-
-
-def _padding_free(trainer: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    if trainer == "dpo":
-        return "has no effect on DPO: this TRL warns, and pads after all. Leave it out."
-    if values.get("packing") or values.get("max_length", 1) is None:
-        return None
-    return "takes rows of any length. Set `packing: true` too, or `max_length: null`."
-
-
-def _push_to_hub(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    if values.get("hub_model_id"):
-        return None
-    return (
-        "would make a repository named after a folder. Say which one with hub_model_id: OWNER/NAME."
-    )
-
-
-def _liger(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    if find_spec("liger_kernel") is not None:
-        return None
-    return (
-        "needs liger_kernel, not installed here. Run `pip install liger-kernel`, or leave it out."
-    )
-
-
-def _deepspeed(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    if find_spec("deepspeed") is not None:
-        return None
-    return "needs deepspeed, not installed here. Run `pip install deepspeed`, or leave it out."
-
-
-def _fsdp(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    return "needs a process for each GPU, and its settings there. Use --launch fsdp instead."
-
-
-def _batch_of_one(trainer: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    is_alone = trainer == "kto" and values.get("per_device_train_batch_size") == 1
-    if not is_alone or values.get("loss_type", "kto") != "kto":
-        return None
-    return "is 1, and KTO estimates the KL from the others of its batch. It is 2 at the least."
-
-
-def _best_model(_: Trainer, values: Mapping[str, object], __: Machine) -> str | None:
-    if values.get("eval_strategy", "no") != "no":
-        return None
-    return "needs evaluations to know the best by. Set `eval_strategy: epoch` too."
-
-
-_RULES: Mapping[str, _Rule] = {
-    "label_smoothing": _label_smoothing,
-    "assistant_only_loss": _assistant_only,
-    "use_vllm": _vllm,
-    "bf16": _bf16,
-    "bf16_full_eval": _bf16,
-    "fp16": _fp16,
-    "padding_free": _padding_free,
-    "push_to_hub": _push_to_hub,
-    "use_liger_kernel": _liger,
-    "deepspeed": _deepspeed,
-    "fsdp": _fsdp,
-    "per_device_train_batch_size": _batch_of_one,
-    "load_best_model_at_end": _best_model,
-}
+    losses = {losses} if isinstance(losses, str) else set(cast("list[str]", losses))
+    if values.get("label_smoothing") and spec.takes_labels and not losses & _SMOOTHING_LOSSES:
+        yield (
+            "label_smoothing",
+            f"has no effect on the loss {' + '.join(sorted(losses))}. Use --label-smoothing.",
+        )
+    if values.get("padding_free"):
+        is_any_length = values.get("max_length", 1) is None
+        if spec.rows == "preference":
+            yield "padding_free", "has no effect: TRL pads pairs all the same. Leave it out."
+        elif not values.get("packing") and not is_any_length:
+            yield "padding_free", "also needs `packing: true`, or `max_length: null`."
+    if values.get("push_to_hub") and not values.get("hub_model_id"):
+        yield (
+            "push_to_hub",
+            "would name the repository after a folder. Name it with hub_model_id: OWNER/NAME.",
+        )
+    is_alone = values.get("per_device_train_batch_size") == 1
+    if spec.rows == "kto" and is_alone and "apo_zero_unpaired" not in losses:
+        yield (
+            "per_device_train_batch_size",
+            "is 1, and the KL is estimated from the other rows of a batch. It must be at least 2.",
+        )

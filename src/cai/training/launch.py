@@ -18,8 +18,8 @@ import torch
 
 from cai.constitution.yaml import read_yaml
 from cai.errors import ConstitutionError, TrainingError, UsageError
-from cai.training.config_values import nearest
 from cai.training.environment import LAUNCH, TRAINING, handed_over, require
+from cai.training.trainers import did_you_mean
 
 _SHIPPED = Path(__file__).parent / "accelerate"
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -106,7 +106,7 @@ def _path(config: str) -> Path:
     if Path(config).is_file():
         return Path(config)
     raise UsageError(
-        f"--launch {config}: there is no such file and no such name.{nearest(config, names)} "
+        f"--launch {config}: there is no such file and no such name.{did_you_mean(config, names)} "
         f"The names are {', '.join(names)}."
     )
 

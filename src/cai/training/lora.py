@@ -1,29 +1,28 @@
 """LoRA: small matrices beside frozen weights. Hu et al. 2021, arXiv:2106.09685.
 
-The adapters of a reward model carry its score head too, which is new and has to be trained whole.
+The adapters of a reward model include its score head, which is new and has to be trained in full.
 """
 
-import dataclasses
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from peft import LoraConfig, TaskType
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cai.errors import TrainingError
-from cai.training.config_values import Misfit, fitted, nearest
-from cai.training.settings import Trainer, place
+from cai.training.settings import place
+from cai.training.trainers import Head, did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
-class LoraSettings:
+class LoraSettings(BaseModel):
     """The rank `r`, the scale `alpha / r`, the dropout before it, and which layers get adapters."""
 
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    targets: Literal["all-linear"] | list[str] = "all-linear"
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    r: Annotated[int, Field(ge=1)] = 16
+    alpha: Annotated[int, Field(ge=1)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
     """All linear layers but the last, or those of these names."""
 
 
@@ -31,44 +30,27 @@ def lora_settings(block: Mapping[str, object]) -> LoraSettings:
     """The settings of a block `lora:`, with defaults for what it leaves out.
 
     Raises:
-        TrainingError: Names that there are not, or values that do not fit; one line for each.
+        TrainingError: Unknown names, or values that do not fit; one line for each.
     """
-    annotations = typing.get_type_hints(LoraSettings)
-    values: dict[str, object] = {}
-    problems: list[str] = []
-    for name, value in block.items():
-        where = f"{place(block, name)}: {f'lora.{name}'!r}"
-        if name not in annotations:
-            known = ", ".join(annotations)
-            hint = nearest(name, list(annotations)) or f" Known here: {known}."
-            problems.append(f"{where} is no setting of LoRA.{hint}")
-            continue
-        try:
-            values[name] = fitted(value, annotations[name])
-        except Misfit as misfit:
-            problems.append(f"{where} is {value!r}, where {misfit}")
-    settings = dataclasses.replace(LoraSettings(), **typing.cast("dict[str, typing.Any]", values))
-    problems += [f"{place(block, name)}: 'lora.{name}' {why}" for name, why in _wrong(settings)]
-    if problems:
-        raise TrainingError("\n".join(problems))
-    return settings
+    try:
+        return LoraSettings.model_validate(dict(block))
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for details in error.errors():
+            name = str(details["loc"][0])
+            if details["type"] == "extra_forbidden":
+                known = list(LoraSettings.model_fields)
+                hint = did_you_mean(name, known) or f" Known here: {', '.join(known)}."
+                why = f"is no setting of LoRA.{hint}"
+            else:
+                why = f"is {block[name]!r}. {details['msg']}."
+            problems.setdefault(name, f"{place(block, name)}: {f'lora.{name}'!r} {why}")
+        raise TrainingError("\n".join(problems.values())) from None
 
 
-def _wrong(settings: LoraSettings) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for name, value in (("r", settings.r), ("alpha", settings.alpha)):
-        if value < 1:
-            found.append((name, f"is {value}. It is 1 at the least."))
-    if not 0 <= settings.dropout < 1:
-        found.append(("dropout", f"is {settings.dropout:g}. It is a share, from 0 to below 1."))
-    if not settings.targets:
-        found.append(("targets", "is empty. Name layers, or write `targets: all-linear`."))
-    return found
-
-
-def lora_config(settings: LoraSettings, trainer: Trainer) -> LoraConfig:
-    """The adapters as peft has them, for a model that scores or one that writes."""
-    is_reward = trainer == "reward"
+def lora_config(settings: LoraSettings, head: Head) -> LoraConfig:
+    """The adapters as peft has them, for a model with that head."""
+    is_reward = head == "reward"
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,

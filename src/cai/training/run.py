@@ -1,185 +1,65 @@
-"""A TRL trainer carried out: watched, logged, taken up again, saved, and its figures kept.
+"""A training from rows to a model folder: TRL's trainer made, run, resumed, saved, and described.
 
-Whether a checkpoint is of the model that is trained, found out before it is loaded.
+Everything in which trainers differ is in the table of `trainers.py`; this file is the same for all.
 
-Of a checkpoint of another shape torch writes a page of tensor names.
-
-Watches the policy of a trainer that samples nothing itself, on prompts of its own rows.
-
-A training as its card tells it.
+Example:
+    pairs = load_training_data("runs/judged", "preference")
+    trained = train("dpo", pairs, TrainPlan("hf:models/sl", Path("models/dpo")))
+    trained.figures["train"]  # {"loss": 0.61, "rewards/accuracies": 0.7, …}
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
-# safetensors and peft leave some of their types open: what is unknown stays in this file
-# transformers leaves some of its types open: what is unknown stays in this file
+# TRL, transformers and peft leave some of their types open: what is unknown stays in this file
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
 
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 from rich.console import Console
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from cai.errors import TrainingError
-from cai.export.provenance import Provenance
 from cai.export.rows import prompt_of
-from cai.training.card import CardFacts, DataSource, Feedback, Figure, describe_settings, write_card
+from cai.training.base_model import StartModel
+from cai.training.card import (
+    CardFacts,
+    card_figures,
+    data_sources,
+    describe_settings,
+    feedback_of,
+    write_card,
+)
+from cai.training.checkpoints import check_checkpoint
 from cai.training.data.load import TrainingData
-from cai.training.data.trl_tables import check_lengths
+from cai.training.data.trl_tables import check_lengths, no_rows_errors, table_of
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder
-from cai.training.lora import LoraSettings, lora_settings
-from cai.training.monitor.attach import watch
-from cai.training.monitor.monitor import Watcher
+from cai.training.lora import lora_config
+from cai.training.monitor.attach import monitor_training
+from cai.training.monitor.monitor import TrainingMonitor
 from cai.training.monitor.sampling_callback import SamplingPlan
-from cai.training.settings import Settings
-from cai.training.setup import Begun
+from cai.training.plan import LabelPlan, TrainPlan
+from cai.training.reward_model.checkpoint import write_facts
+from cai.training.reward_model.conditioning import ConditionPlan
+from cai.training.reward_model.evaluate import reward_figures
+from cai.training.rewards.batch import RewardRecorder
+from cai.training.rewards.build import OpenRewards, opened_rewards
+from cai.training.rewards.spec import RewardChoice
+from cai.training.setup import Objective, PreparedTraining, prepare_training
+from cai.training.soft_losses import SOFT_TRAINERS, WithTargets
+from cai.training.trainers import shown_metrics, trainer_spec
+from cai.training.trl import trainer_class
 
-_WHOLE, _ADAPTER = "model*.safetensors", "adapter_model.safetensors"
+N_PROMPTS = 32
+"""Prompts that the monitor samples responses to."""
 
+MIN_STEPS = 50
+"""Between samples of the monitor, each of which costs about as much as three steps of DPO."""
 
-def check_checkpoint(path: Path, model: PreTrainedModel | PeftModel) -> None:
-    """Compares names and shapes of the weights; what is in pieces of another format is not read.
-
-    Raises:
-        TrainingError: They are of another model, or the file is damaged.
-    """
-    is_adapter = isinstance(model, PeftModel)
-    other, pattern = (_WHOLE, _ADAPTER) if is_adapter else (_ADAPTER, _WHOLE)
-    files = sorted(path.glob(pattern))
-    if not files:
-        if any(path.glob(other)):
-            kinds = (
-                ("a whole model", "an adapter") if is_adapter else ("an adapter", "a whole model")
-            )
-            raise _other(path, f"it holds {kinds[0]}, and {kinds[1]} is trained")
-        return
-    wanted = _adapter(model) if isinstance(model, PeftModel) else model.state_dict()
-    shapes = {name: tuple(value.shape) for name, value in _tensors(wanted).items()}
-    found = _found(files)
-    for name in shapes.keys() & found.keys():
-        if shapes[name] != found[name]:
-            was, is_now = (" × ".join(map(str, each[name])) for each in (found, shapes))
-            raise _other(path, f"its {name} is {was}, and the model's is {is_now}")
-    if not shapes.keys() & found.keys():  # some names differ in files, never all of them
-        raise _other(path, "no weight in it has a name of the model's")
-
-
-def _adapter(model: PeftModel) -> Mapping[str, object]:
-    return get_peft_model_state_dict(model, save_embedding_layers=False)
-
-
-def _found(files: list[Path]) -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {}
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                for name in opened.keys():  # noqa: SIM118, it is no mapping
-                    found[name] = tuple(opened.get_slice(name).get_shape())
-        except (SafetensorError, OSError) as error:
-            raise TrainingError(
-                f"{file}: cannot be read ({error}). Delete this checkpoint, and --resume goes on "
-                "from the one before."
-            ) from error
-    return found
-
-
-def _tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _other(path: Path, found: str) -> TrainingError:
-    return TrainingError(
-        f"{path}: is a checkpoint of another model: {found}. Delete it, or name another folder "
-        "with --out."
-    )
-
-
-_SHOWN = {
-    "loss": "loss",
-    "accuracy": "pairs put right",
-    "rewards/accuracies": "pairs put right",
-    "reward": "reward",
-    "kl": "KL from the reference",
-    "mean_token_accuracy": "tokens put right",
-}
-
-
-def card_facts(begun: Begun, data: TrainingData, figures: Mapping[str, object]) -> CardFacts:
-    """All that the card of a finished training tells."""
-    return CardFacts(
-        path=str(begun.plan.out),
-        base_model=begun.plan.model,
-        trainer=begun.trainer,
-        loss=begun.loss,
-        data=list(_sources(data)),
-        data_hash=data.content_hash,
-        feedback=begun.feedback if begun.feedback.judges else _feedback(data.provenance),
-        settings=describe_settings(begun.config, begun.fixed),
-        lora=_lora(begun),
-        figures=list(_figures(data, figures)),
-    )
-
-
-def _sources(data: TrainingData) -> Iterator[DataSource]:
-    mixed = {outcome.mix.file for outcome in data.mixed}
-    has_labels = data.kind in ("preference", "kto")
-    for name, n in data.counts.items():
-        is_people = name in mixed or data.provenance.methods == ("people",)
-        labels: Literal["ai", "people", "none"] = "people" if is_people else "ai"
-        yield DataSource(name, n, labels if has_labels else "none")
-
-
-def _feedback(provenance: Provenance) -> Feedback:
-    """By what the rows were made; of several constitutions the names together."""
-    constitutions = provenance.constitutions
-    names = ", ".join(f"{each.name} {each.version}".strip() for each in constitutions)
-    return Feedback(
-        constitution=names or None,
-        constitution_hash=", ".join(each.hash for each in constitutions if each.hash) or None,
-        principles=provenance.principle_ids,
-        responders=provenance.models,
-        judges=provenance.judges,
-    )
-
-
-def _lora(begun: Begun) -> Mapping[str, object] | None:
-    settings = begun.plan.settings
-    block = (settings if isinstance(settings, Settings) else Settings(settings, {})).block("lora")
-    chosen: LoraSettings | None = None if block is None else lora_settings(block)
-    return None if chosen is None else cast(dict[str, object], asdict(chosen))
-
-
-def _figures(data: TrainingData, figures: Mapping[str, object]) -> Iterator[Figure]:
-    for part, where in (("train", "last step"), ("evaluation", "held-out rows")):
-        found = cast(Mapping[str, Any], figures.get(part) or {})
-        n = len(data.evaluation) if part == "evaluation" else None
-        for name, shown in _SHOWN.items():
-            if name in found:
-                yield Figure(f"{shown}, {where}", float(found[name]), n)
-    held_out = cast(Mapping[str, Mapping[str, Any]], figures.get("held_out") or {})
-    for source, found in held_out.items():
-        if found.get("accuracy") is not None:
-            yield Figure(f"held-out pairs put right ({source})", found["accuracy"], found["n"])
-        yield Figure(f"calibration error ({source})", found["calibration_error"], found["n"])
-
-
-_TOLD = (
-    ("loss", "loss", ".4f"),
-    ("reward", "reward", ".3f"),
-    ("accuracy", "right", ".1%"),
-    ("rewards/accuracies", "right", ".1%"),
-    ("kl", "KL", ".4f"),
-    ("watch/length", "words", ".1f"),
-    ("watch/evasive", "evasive", ".1%"),
-)
-"""Figures of a logged step that the console shows: name in the logs, name for people, format."""
+_NOT_SAVED = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,89 +69,238 @@ class Trained:
     folder: TrainFolder
     figures: Mapping[str, object]
     is_new: bool = True
+    """Whether this call trained it, and did not find it done."""
 
 
-def carry_out(
-    trainer: Trainer,
-    begun: Begun,
+def train(
+    trainer: str,
     data: TrainingData,
+    plan: TrainPlan,
     console: Console | None = None,
-    more: Callable[[], Mapping[str, object]] = dict,
     *,
-    is_whole: bool = False,
+    labels: LabelPlan | None = None,
+    principles: ConditionPlan | None = None,
+    rewards: RewardChoice | None = None,
+) -> Trained:
+    """Trains with the trainer of that name, one of those in `trainers.TRAINERS`.
+
+    `labels` are for reward and dpo, soft by default. `principles` are for a reward model that reads
+    them. `rewards` are for grpo and rloo, which need at least one. Without a console, steps are
+    printed to stderr. A training that is already done is returned as it is.
+
+    Raises:
+        UsageError: There is no such trainer, or it has no use for something that is given.
+        TrainingError: Settings, folder or rewards cannot be used, no row is left, or memory ran
+            out.
+        ModelError: The model cannot be opened, or nothing of a batch could be judged.
+    """
+    spec = trainer_spec(trainer)
+    objective = Objective.for_trainer(spec, labels, principles, rewards)
+    console = console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
+    data = objective.rows_of(data, plan.seed)
+    prepared = prepare_training(spec, data, plan, objective)
+    # the same command again finds its result; that the folder is of the same training is checked
+    figures = prepared.folder.figures()
+    if figures is not None:
+        return Trained(prepared.folder, figures, is_new=False)
+    rewards_open = (
+        nullcontext(None)
+        if objective.rewards is None
+        else opened_rewards(objective.rewards, prepared.folder.judging)
+    )
+    with prepared.open_model(data) as start, rewards_open as opened:
+        made = _make_trainer(prepared, data, start, opened)
+
+        def more_figures() -> Mapping[str, object]:
+            return {
+                **_held_out_figures(prepared, data, console),
+                **({} if opened is None else _judging_figures(opened)),
+            }
+
+        return run_training(
+            made, prepared, data, console, more_figures=more_figures, is_merged=start.is_merged
+        )
+
+
+def _make_trainer(
+    prepared: PreparedTraining,
+    data: TrainingData,
+    start: StartModel,
+    rewards: OpenRewards | None,
+) -> Trainer:
+    """TRL's trainer with its data, adapters, labels or rewards, and its monitor."""
+    spec, config = prepared.spec, prepared.configuration.config
+    labels = prepared.objective.labels
+    monitor = TrainingMonitor(prepared.folder.path, prepared.plan.rules)
+    recorder = RewardRecorder()
+    own: dict[str, Any] = {}
+    held_out = data.evaluation
+    if rewards is not None:
+        # fields that users cannot set, as they follow from the rewards and the tokenizer
+        config.reward_weights = rewards.weights
+        config.chat_template_kwargs = dict(start.arguments)
+        own["reward_funcs"] = recorder.columns(rewards.functions, rewards.weights, is_joint=True)
+        if config.eval_strategy == "no":  # an evaluation at the end would be paid for unasked
+            held_out = ()
+    has_targets = labels is not None and labels.needs_loss
+    made_by = SOFT_TRAINERS[spec.name] if has_targets else trainer_class(spec)
+    lora = prepared.configuration.lora
+    with no_rows_errors(getattr(config, "max_length", None)):
+        trainer = made_by(
+            model=start.model,
+            args=config,
+            train_dataset=table_of(data.train, start.arguments, labels),
+            eval_dataset=table_of(held_out, start.arguments, labels) if held_out else None,
+            processing_class=start.tokenizer,
+            peft_config=None if lora is None else lora_config(lora, spec.head),
+            **own,
+        )
+    if labels is not None and has_targets:
+        # TRL's own collator drops the column of the targets
+        trainer.data_collator = WithTargets(trainer.data_collator, labels)
+    if rewards is not None:
+        monitor_training(trainer, monitor, recorder=recorder)
+    elif spec.is_sampled:
+        monitor_training(trainer, monitor, plan=_sampling_plan(trainer, data, prepared.plan.seed))
+    return trainer
+
+
+def _sampling_plan(trainer: Trainer, data: TrainingData, seed: int) -> SamplingPlan:
+    """The first held-out prompts, or the first ones where none is held out.
+
+    They are sampled at the start, at the end, and up to three times between.
+    """
+    rows = data.evaluation or data.train
+    prompts = list(dict.fromkeys(prompt_of(row.unit).messages for row in rows))[:N_PROMPTS]
+    args = trainer.args
+    n_steps = args.max_steps
+    if n_steps <= 0:
+        batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        n_rows = len(trainer.train_dataset)  # pyright: ignore[reportArgumentType]: it has a length
+        n_steps = int(args.num_train_epochs * n_rows / batch)
+    return SamplingPlan(prompts, every=max(MIN_STEPS, n_steps // 4), seed=seed)
+
+
+def run_training(
+    trainer: Trainer,
+    prepared: PreparedTraining,
+    data: TrainingData,
+    console: Console,
+    *,
+    more_figures: Callable[[], Mapping[str, object]],
+    is_merged: bool,
 ) -> Trained:
     """Trains, saves the model into the folder, and writes figures and card.
 
-    `more` adds figures, once the model is saved. `is_whole` has adapters merged before that, as is
-    needed where no folder holds what they stand on. Without a console, stderr is told.
+    `more_figures` is called once the model is saved. `is_merged` says that the start has an adapter
+    merged into it; adapters on it are merged too, as no folder holds what they stand on.
 
     Raises:
-        TrainingError: The checkpoint to go on from is of another model, or all rows are too long.
+        TrainingError: The checkpoint to resume from is of another model, or all rows are too long.
     """
-    folder, resumes = begun.folder, begun.plan.resumes
-    console = console_of(console)
+    folder, resumes = prepared.folder, prepared.plan.resumes
+    # TRL has tokenized the rows by now, and left out those that are too long
     check_lengths(trainer, data, console)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Lines(console))
+    trainer.add_callback(_StepLines(console))
     checkpoint = folder.last_checkpoint() if resumes else None
     if resumes and is_main_process():
         where = f"step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "the beginning"
         console.print(f"going on from {where}")
-    began_s = time.monotonic()
     if checkpoint is not None:
         check_checkpoint(checkpoint, cast(Any, trainer.model))
+    began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.monotonic() - began_s
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    _save(trainer, folder, is_whole=is_whole)
-    if not is_main_process():
+    _save(trainer, folder, is_merged=is_merged)
+    if not is_main_process():  # they have trained and saved their part; one process writes figures
         return Trained(folder, {})
+    # the last entry of the history is a summary of the run, without a loss of its own
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     figures: dict[str, object] = {
         "steps": trainer.state.global_step,
         "seconds": round(seconds, 1),
-        "train": _last_logged(trainer),
+        "train": _numbers(logged[-1]) if logged else {},
         "evaluation": _numbers(evaluation),
-        **more(),
+        **more_figures(),
     }
-    write_card(folder.path, card_facts(begun, data, figures))
+    # the figures come last: they are what says that the training is done
+    write_card(folder.path, card_facts(prepared, data, figures))
     folder.finish(figures)
     return Trained(folder, figures)
 
 
-def _save(trainer: Trainer, folder: TrainFolder, *, is_whole: bool) -> None:
+def _save(trainer: Trainer, folder: TrainFolder, *, is_merged: bool) -> None:
     model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
-    if not is_whole or not isinstance(model, PeftModel):
+    if not is_merged or not isinstance(model, PeftModel):
         trainer.save_model(str(folder.path))
         # pickled settings, with paths of this machine; training.yaml has what matters
         (folder.path / "training_args.bin").unlink(missing_ok=True)
         return
+    # the adapter stands on a model that was merged in memory and is in no folder, so that saved
+    # alone it could not be opened
     if is_main_process():
         cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
         cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
 
 
-def console_of(console: Console | None) -> Console:
-    """The console as given, or one on stderr, where one of several processes speaks."""
-    return console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
-
-
-def _last_logged(trainer: Trainer) -> dict[str, float]:
-    entries = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return _numbers(entries[-1]) if entries else {}
-
-
-def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         name.removeprefix("eval_"): float(value)
-        for name, value in found.items()
-        if isinstance(value, int | float) and not name.endswith(_UNKEPT)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not name.endswith(_NOT_SAVED)
     }
 
 
-_UNKEPT = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
+def _held_out_figures(
+    prepared: PreparedTraining, data: TrainingData, console: Console
+) -> Mapping[str, object]:
+    """Of a reward model: accuracy and calibration on held-out pairs, and its principles saved."""
+    if prepared.spec.is_policy:
+        return {}
+    folder, principles = prepared.folder.path, prepared.objective.principles
+    if principles is not None:
+        write_facts(folder, principles.facts)
+    return {"held_out": reward_figures(folder, data.evaluation, console) if data.evaluation else {}}
 
 
-class _Lines(TrainerCallback):
+def _judging_figures(opened: OpenRewards) -> Mapping[str, object]:
+    if opened.room is None:
+        return {}
+    journal = opened.room.engine.journal
+    return {
+        "judging": {
+            "calls": journal.calls,
+            "from_journal": journal.hits,
+            "prompt_tokens": journal.usage.prompt_tokens,
+            "completion_tokens": journal.usage.completion_tokens,
+        }
+    }
+
+
+def card_facts(
+    prepared: PreparedTraining, data: TrainingData, figures: Mapping[str, object]
+) -> CardFacts:
+    """What the card of a finished training says."""
+    objective, configuration = prepared.objective, prepared.configuration
+    from_rewards = objective.rewards and objective.rewards.feedback()
+    has_judges = from_rewards is not None and from_rewards.judges
+    return CardFacts(
+        path=str(prepared.plan.out),
+        base_model=prepared.plan.model,
+        trainer=prepared.spec,
+        loss=objective.loss_of(prepared.spec),
+        data=data_sources(data),
+        data_hash=data.content_hash,
+        feedback=from_rewards if from_rewards and has_judges else feedback_of(data.provenance),
+        settings=describe_settings(configuration.config, configuration.fixed),
+        lora=configuration.lora and configuration.lora.model_dump(),
+        figures=list(card_figures(figures, len(data.evaluation))),
+    )
+
+
+class _StepLines(TrainerCallback):
     """A line on the console for every logged step."""
 
     def __init__(self, console: Console) -> None:
@@ -280,36 +309,6 @@ class _Lines(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
-        parts = [f"step {state.global_step}/{state.max_steps}"]
-        for name, shown, form in _TOLD:
-            value = cast(float | None, logs.get(name))
-            if isinstance(value, int | float):
-                parts.append(f"{shown} {value:{form}}")
-        self._console.print(" · ".join(parts), markup=False, highlight=False)
-
-
-N_PROMPTS = 32
-LEAST_STEPS = 50
-"""Between observations, of which each costs about as much as three steps of DPO."""
-
-
-def watch_samples(trainer: Trainer, begun: Begun, data: TrainingData) -> None:
-    """Has responses to the first held-out prompts watched, or to the first where none is held out.
-
-    At the start, at the end, and up to three times between.
-    """
-    rows = data.evaluation or data.train
-    prompts = list(dict.fromkeys(prompt_of(row.unit).messages for row in rows))[:N_PROMPTS]
-    every = max(LEAST_STEPS, _n_steps(trainer) // 4)
-    watcher = Watcher(Path(begun.folder.path), begun.plan.rules)
-    watch(trainer, watcher, plan=SamplingPlan(prompts, every, seed=begun.plan.seed))
-
-
-def _n_steps(trainer: Trainer) -> int:
-    """About how many updates there will be."""
-    args = trainer.args
-    if args.max_steps > 0:
-        return args.max_steps
-    batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    n_rows = len(trainer.train_dataset)  # pyright: ignore[reportArgumentType]: it has a length
-    return int(args.num_train_epochs * n_rows / batch)
+        step = f"step {state.global_step}/{state.max_steps}"
+        line = " · ".join([step, *shown_metrics(logs, is_result=False)])
+        self._console.print(line, markup=False, highlight=False)

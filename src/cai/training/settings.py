@@ -1,18 +1,16 @@
 """What a person sets of a trainer: one YAML file, and `NAME=VALUE` that overrules it.
 
 The file is flat, each name a field of TRL's config, beside the block `lora:`. Values keep the place
-where they were written, so that what is wrong with one can say where to mend it.
+where they were written, so that an error can say where to correct it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from cai.constitution.yaml import MAX_BYTES, Node, read_yaml
 from cai.errors import ConstitutionError, TrainingError, UsageError
-
-Trainer = Literal["sft", "reward", "dpo", "kto", "grpo", "rloo"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +29,6 @@ class Settings(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(self.given)
-
-    def without(self, *names: str) -> "Settings":
-        """The others."""
-        left = {name: value for name, value in self.given.items() if name not in names}
-        return Settings(left, self.places)
 
     def block(self, name: str) -> "Settings | None":
         """The mapping of that name, by itself; None where it is not there.

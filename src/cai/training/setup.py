@@ -1,111 +1,181 @@
-"""What every training begins with: folder, TRL's config, adapters, and the model to start from.
+"""What every training starts with: TRL's config, adapters, the folder, and the model to start from.
 
-Settings are checked, and the folder and what the model's own folder holds, before it is loaded.
+Settings are checked before the folder is made, and the folder before the model is loaded.
 """
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from peft import LoraConfig
-from transformers import TrainingArguments
+from transformers import set_seed
 
-from cai.training.base_model import Head, Start, memory_errors, open_start, start_hash
-from cai.training.card import Feedback
-from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
+from cai.errors import TrainingError, UsageError
+from cai.training.base_model import StartModel, memory_errors, open_start_model, start_hash
+from cai.training.config import default_fields, fixed_fields, make_config, quiet_libraries
 from cai.training.data.load import TrainingData
-from cai.training.data.trl_tables import check_rows
+from cai.training.data.trl_tables import check_rows, confident_pairs
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder
-from cai.training.lora import lora_config, lora_settings
-from cai.training.plan import TrainPlan
-from cai.training.settings import Settings, Trainer
+from cai.training.lora import LoraSettings, lora_settings
+from cai.training.plan import LabelPlan, TrainPlan
+from cai.training.reward_model.conditioning import ConditionPlan, condition
+from cai.training.rewards.spec import RewardChoice
+from cai.training.settings import Settings
+from cai.training.soft_losses import check_soft_labels
+from cai.training.trainers import TrainerSpec
+
+_FIXED_BY_LABELS = {"remove_unused_columns": False}  # the target is such a column
+_FIXED_BY_REWARDS = {
+    "chat_template_kwargs": None,
+    "remove_unused_columns": False,
+    "reward_weights": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """How one trainer differs: fields that cai sets, defaults of ours, and what else decides."""
+class Objective:
+    """What is learned beyond the rows: labels of pairs, principles in the input, or rewards.
 
-    fixed: Mapping[str, object] = field(default_factory=dict[str, object])
-    defaults: Mapping[str, object] = field(default_factory=dict[str, object])
-    asked: Mapping[str, object] = field(default_factory=dict[str, object])
-    loss: str = ""
-    """In a few words, for the card."""
-    feedback: Feedback = Feedback()
-    """By what was judged during the training, for the card."""
+    Only what the trainer has a use for is there; `for_trainer` checks that.
+    """
+
+    labels: LabelPlan | None = None
+    principles: ConditionPlan | None = None
+    rewards: RewardChoice | None = None
+
+    @classmethod
+    def for_trainer(
+        cls,
+        spec: TrainerSpec,
+        labels: LabelPlan | None = None,
+        principles: ConditionPlan | None = None,
+        rewards: RewardChoice | None = None,
+    ) -> "Objective":
+        """With the defaults of what is not given.
+
+        Raises:
+            UsageError: Something is given that the trainer has no use for.
+            TrainingError: It needs a reward and has none, or a reward cannot be computed.
+        """
+        given = {"labels": labels, "principles": principles, "rewards": rewards}
+        possible = {
+            "labels": spec.takes_labels,
+            "principles": not spec.is_policy,
+            "rewards": spec.uses_rewards,
+        }
+        for name, value in given.items():
+            if value is not None and not possible[name]:
+                raise UsageError(f"The trainer {spec.name} takes no {name}. Leave them out.")
+        if spec.uses_rewards:
+            (rewards := rewards or RewardChoice()).check()
+        if spec.takes_labels:
+            labels = labels or LabelPlan()
+        return cls(labels, principles, rewards)
+
+    def rows_of(self, data: TrainingData, seed: int) -> TrainingData:
+        """The rows to learn from: with principles, and without pairs that are too uncertain.
+
+        Raises:
+            TrainingError: No row is left.
+        """
+        # principles first: a pair's label under those that it is shown may be less certain
+        if self.principles is not None:
+            data = condition(data, self.principles, seed)
+        return data if self.labels is None else confident_pairs(data, self.labels)
+
+    def describe(self) -> dict[str, object]:
+        """What of it decides the result, as JSON."""
+        described = {
+            "labels": self.labels and self.labels.describe(),
+            "principles": self.principles and self.principles.describe(),
+            "rewards": self.rewards and self.rewards.describe(),
+        }
+        return {name: value for name, value in described.items() if value is not None}
+
+    def loss_of(self, spec: TrainerSpec) -> str:
+        """The loss in words, for the card."""
+        if self.rewards is not None:
+            return f"{spec.loss}; rewards: {self.rewards.in_words()}"
+        return spec.loss if self.labels is None else f"{spec.loss}, {self.labels.describe()}"
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A training that was checked and has its folder; `config` is of TRL's own class."""
+class Configuration:
+    """TRL's config and the adapters of a training whose settings were checked."""
 
-    trainer: Trainer
-    plan: TrainPlan
-    folder: TrainFolder
+    given: Mapping[str, object]
     config: Any
-    lora: LoraConfig | None
+    """Of TRL's own class for the trainer."""
+    lora: LoraSettings | None
     fixed: frozenset[str]
-    loss: str
-    feedback: Feedback
+    """The fields that cai sets."""
 
-    @property
-    def done(self) -> Mapping[str, object] | None:
-        """The figures, where it was done before."""
-        return self.folder.figures()
+
+@dataclass(frozen=True, slots=True)
+class PreparedTraining:
+    """A training that was checked and has its folder."""
+
+    spec: TrainerSpec
+    plan: TrainPlan
+    objective: Objective
+    folder: TrainFolder
+    configuration: Configuration
 
     @contextmanager
-    def started(self, head: Head, data: TrainingData) -> Generator[Start]:
-        """The model to start from, and the libraries kept quiet until the end.
+    def open_model(self, data: TrainingData) -> Generator[StartModel]:
+        """The model to start from; the libraries are kept quiet until the end.
 
         Raises:
             CaiError: The model cannot be opened, or the rows hold control tokens that it obeys.
         """
         with quiet_libraries(self.folder), memory_errors():
-            start = open_start(self.plan.model, head)
+            set_seed(self.plan.seed)  # a new reward head is drawn at random; TRL seeds only later
+            start = open_start_model(self.plan.model, self.spec.head)
+            # without arguments the template does not keep control tokens text: see trl_tables
             if not start.arguments and not self.plan.allows_control_tokens:
                 check_rows([*data.train, *data.evaluation], start.tokenizer, start.spec)
             yield start
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """TRL's config and the adapters of a training whose settings were checked."""
-
-    settings: Settings
-    config: TrainingArguments
-    lora: LoraConfig | None
-    fixed: frozenset[str]
-
-
-def configure(trainer: Trainer, plan: TrainPlan, ways: Ways = Ways()) -> Configured:
-    """Checks the settings; nothing is written.
+def configure(spec: TrainerSpec, plan: TrainPlan, labels: LabelPlan | None = None) -> Configuration:
+    """Checks the settings; nothing is written. Recipes call it long before the training.
 
     Raises:
-        TrainingError: Settings that there are not or that do not go together.
+        TrainingError: Unknown settings, or ones that exclude each other.
     """
-    settings = (
-        Settings(plan.settings, {}) if not isinstance(plan.settings, Settings) else plan.settings
-    )
+    settings = plan.settings if isinstance(plan.settings, Settings) else Settings(plan.settings, {})
     block = settings.block("lora")
-    lora = None if block is None else lora_config(lora_settings(block), trainer)
-    place = TrainFolder(plan.out)
-    fixed = {**fixed_fields(place, plan.seed, plan.reports), **ways.fixed}
-    config = config_of(trainer, settings, fixed, {**default_fields(), **ways.defaults})
-    return Configured(settings, config, lora, frozenset(fixed))
+    lora = None if block is None else lora_settings(block)
+    has_targets = labels is not None and labels.needs_loss
+    fixed = {
+        **fixed_fields(TrainFolder(plan.out), plan.seed, plan.reports),
+        **(_FIXED_BY_LABELS if has_targets else {}),
+        **(_FIXED_BY_REWARDS if spec.uses_rewards else {}),
+    }
+    config = make_config(spec, settings, fixed, {**default_fields(), **spec.defaults})
+    if has_targets:
+        check_soft_labels(config)
+    if spec.uses_rewards:
+        check_groups(config)
+    return Configuration(settings.given, config, lora, frozenset(fixed))
 
 
-def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Ways()) -> Begun:
-    """Checks settings, model and folder.
+def prepare_training(
+    spec: TrainerSpec, data: TrainingData, plan: TrainPlan, objective: Objective
+) -> PreparedTraining:
+    """Checks settings, model and folder, and makes the folder.
 
     Raises:
-        TrainingError: As `configure`, or a folder of something else, or a model that cannot be
+        TrainingError: As `configure`, or the folder is of something else, or the model cannot be
             trained.
         ModelError: There is no such model.
     """
-    made = configure(trainer, plan, ways)
+    configuration = configure(spec, plan, objective.labels)
+    # everything that decides the weights: a training that differs in one of these is another one,
+    # and its folder is refused; what only decides where and how fast it runs is not among them
     asked = {
-        "trainer": trainer,
+        "trainer": spec.name,
         "model": plan.model,
         "weights": start_hash(plan.model),
         "data": {
@@ -113,14 +183,26 @@ def begin(trainer: Trainer, data: TrainingData, plan: TrainPlan, ways: Ways = Wa
             "hash": data.content_hash,
             "held_out": len(data.evaluation),
         },
-        **ways.asked,
-        "settings": dict(made.settings.given),
+        **objective.describe(),
+        "settings": dict(configuration.given),
         "seed": plan.seed,
     }
     if is_main_process():
         folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
-    else:  # of several processes the first one checks, and it may have begun to write
+    else:  # of several processes the first one checks, and it may already be writing
         folder = TrainFolder(plan.out)
-    return Begun(
-        trainer, plan, folder, made.config, made.lora, made.fixed, ways.loss, ways.feedback
-    )
+    return PreparedTraining(spec, plan, objective, folder, configuration)
+
+
+def check_groups(config: Any) -> None:
+    """Checks that each process has whole groups: one that has a part of it cannot judge it.
+
+    Raises:
+        TrainingError: A group would be spread over processes.
+    """
+    if config.world_size > 1 and config.per_device_train_batch_size % config.num_generations:
+        raise TrainingError(
+            f"per_device_train_batch_size is {config.per_device_train_batch_size}, no multiple of "
+            f"num_generations, {config.num_generations}: a group would be spread over processes. "
+            "Set a multiple."
+        )

@@ -15,7 +15,7 @@ preferences" (cDPO), with a p for each pair.
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 # TRL leaves some of its types open: what is unknown stays in this file
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -47,6 +47,7 @@ class WithTargets:
         batch = self.collator(examples)
         targets = torch.tensor([each[TARGET] for each in examples], dtype=torch.float32)
         if self.plan.kind == "drawn":
+            # here and not in the data set, so that a pair gets another label in each epoch
             targets = torch.bernoulli(targets)
         batch[TARGET] = self.plan.smoothing + (1 - 2 * self.plan.smoothing) * targets
         return batch
@@ -73,7 +74,7 @@ class SoftRewardTrainer(RewardTrainer):
 class SoftDPOTrainer(DPOTrainer):
     """TRL's DPO trainer on targets p; a batch holds them under `chosen_probability`.
 
-    The reference's log-probabilities must be precomputed: `check_soft_dpo` finds out before.
+    The reference's log-probabilities must be precomputed: `check_soft_labels` checks that before.
     """
 
     def compute_loss(
@@ -85,21 +86,25 @@ class SoftDPOTrainer(DPOTrainer):
     ) -> Any:
         """The mean loss of the pairs."""
         targets = inputs.pop(TARGET)
-        kept: list[Any] = []
+        outputs: list[Any] = []
 
-        def remembered(**arguments: Any) -> Any:
-            kept.append(model(**arguments))
-            return kept[-1]
+        # TRL returns the loss, and not the log-probabilities that it is made of. They are taken
+        # from the forward pass that TRL does, as a second one would double the cost of a step.
+        def forward(**arguments: Any) -> Any:
+            outputs.append(model(**arguments))
+            return outputs[-1]
 
-        loss = super().compute_loss(cast(Any, remembered), inputs, False, num_items_in_batch)
+        loss = super().compute_loss(cast(Any, forward), inputs, False, num_items_in_batch)
+        # the model predicts each token but the first; those of prompts are masked to 0 by TRL
         n_predicted = inputs["input_ids"].size(1) - 1
-        logps = kept[0].log_probs[:, -n_predicted:].sum(dim=1)
-        chosen, rejected = logps.chunk(2)
+        logps = outputs[0].log_probs[:, -n_predicted:].sum(dim=1)
+        chosen, rejected = logps.chunk(2)  # a batch is all chosen, then all rejected
         reference = inputs["ref_chosen_logps"] - inputs["ref_rejected_logps"]
+        # of several losses combined, only the sigmoid loss knows labels
         weight = self.loss_weights[self.loss_types.index("sigmoid")]
         margin = self.beta * (chosen - rejected - reference)
         loss = loss + weight * extra_loss(targets, margin)
-        return (loss, kept[0]) if return_outputs else loss
+        return (loss, outputs[0]) if return_outputs else loss
 
 
 def extra_loss(targets: Tensor, margins: Tensor) -> Tensor:
@@ -107,24 +112,28 @@ def extra_loss(targets: Tensor, margins: Tensor) -> Tensor:
     return ((1 - targets) * margins).mean()
 
 
-def check_soft_dpo(config: DPOConfig) -> None:
-    """Finds out whether soft labels have a meaning in the loss that is asked for.
+def check_soft_labels(config: object) -> None:
+    """Checks that soft labels have a meaning in the loss that is set.
 
     Raises:
-        TrainingError: They have none.
+        TrainingError: They have none: DPO has it in its sigmoid loss only.
     """
-    wrong: dict[str, Callable[[], bool]] = {
-        f"loss_type {config.loss_type}": lambda: "sigmoid" not in config.loss_type,
-        "precompute_ref_log_probs false": lambda: not config.precompute_ref_log_probs,
-        f"f_divergence_type {config.f_divergence_type}": lambda: (
-            config.f_divergence_type != "reverse_kl"
-        ),
-        f"ld_alpha {config.ld_alpha}": lambda: config.ld_alpha is not None,
-        "use_weighting true": lambda: config.use_weighting,
+    if not isinstance(config, DPOConfig):
+        return
+    wrong = {
+        f"loss_type {config.loss_type}": "sigmoid" not in config.loss_type,
+        "precompute_ref_log_probs false": not config.precompute_ref_log_probs,
+        f"f_divergence_type {config.f_divergence_type}": config.f_divergence_type != "reverse_kl",
+        f"ld_alpha {config.ld_alpha}": config.ld_alpha is not None,
+        "use_weighting true": config.use_weighting,
     }
     for setting, is_wrong in wrong.items():
-        if is_wrong():
+        if is_wrong:
             raise TrainingError(
                 f"Soft labels are for the sigmoid loss of DPO, and the settings say {setting}. "
                 "Change it, or train on --labels hard."
             )
+
+
+SOFT_TRAINERS: Mapping[str, type[Any]] = {"dpo": SoftDPOTrainer, "reward": SoftRewardTrainer}
+"""By the trainer's name; those of the table that take labels."""

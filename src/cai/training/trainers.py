@@ -1,122 +1,242 @@
-"""DPO on the judge's probabilities. Rafailov et al. 2023, arXiv:2305.18290.
+"""The table of trainers: one row for each trainer of TRL, with everything that sets it apart.
 
-SFT: the policy learns the revised answers. Bai et al. 2022, arXiv:2212.08073, §3.
+The commands of `cai train`, the items of a recipe's `train:`, the defaults and checks of settings,
+the rows that are loaded and the names in reports and cards are derived from this table. A trainer
+that learns from one of the kinds of rows below is added by adding one row.
 
-The loss is on the responses alone.
+Nothing heavy is imported here, because the command line reads this file: TRL's classes are named by
+what they begin with and imported when a training is prepared.
 
-KTO: the policy learns from single responses that are good or not.
-
-Ethayarajh et al. 2024, arXiv:2402.01306.
+Example:
+    spec = trainer_spec("dpo")
+    spec.rows        # "preference": what `load_training_data` is to load
+    spec.is_policy   # True: its result can generate, and later trainings can start from it
 """
 
-# pyright: reportUnknownMemberType=false
-# TRL leaves some of its types open: what is unknown stays in this file
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Literal
 
-from typing import Any, cast
+from cai.errors import UsageError
+from cai.export.data_files import Kind
 
-from rich.console import Console
+Head = Literal["language", "reward"]
+"""What the trained network ends in: a language-model head, or one scalar."""
 
-from cai.training.data.load import TrainingData
-from cai.training.data.trl_tables import evaluation_table, precomputing, sure_enough, table_of
-from cai.training.plan import LabelPlan, TrainPlan
-from cai.training.run import Trained, carry_out, watch_samples
-from cai.training.setup import Ways, begin
-from cai.training.soft_losses import SoftDPOTrainer, WithTargets, check_soft_dpo
-from cai.training.trl import DPOTrainer, KTOTrainer, SFTTrainer
-
-
-def dpo_ways(labels: LabelPlan) -> Ways:
-    """How DPO differs from other trainings."""
-    return Ways(
-        {"remove_unused_columns": False} if labels.needs_loss else {},
-        {"precompute_ref_log_probs": True},
-        {"labels": labels.describe()},
-        f"DPO, {labels.describe()}",
-    )
+KL_COEFFICIENT = 0.05
+"""β of the KL penalty where the settings give none: that of Lee et al. 2023, arXiv:2309.00267."""
 
 
-def train_dpo(
-    data: TrainingData,
-    plan: TrainPlan,
-    console: Console | None = None,
-    labels: LabelPlan = LabelPlan(),
-) -> Trained:
-    """Trains a policy on pairs; without a console, the steps are told on stderr.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerSpec:
+    """One trainer of TRL, as data."""
+
+    name: str
+    """Of the command, of the recipe's item, and by default of the folder."""
+    trl: str
+    """How TRL's classes begin: `DPO` for `DPOConfig` and `DPOTrainer`."""
+    title: str
+    """The method in words, for reports."""
+    summary: str
+    """First line of the command's help."""
+    paper: str
+    details: str = ""
+    """Rest of the command's help."""
+    example: str
+    """A command line after `cai train NAME`."""
+    rows: Kind
+    loss: str
+    """In a few words, for the card."""
+    head: Head = "language"
+    takes_labels: bool = False
+    """Whether the loss can be computed on soft labels (`LabelPlan`)."""
+    is_sampled: bool = False
+    """Whether the monitor samples the policy: for trainers that generate nothing themselves."""
+    defaults: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Fields of TRL's config that differ from TRL's own defaults."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Values of text fields that TRL checks only after the model is loaded."""
+    next_commands: tuple[str, ...] = ("cai sample PROMPTS -m hf:{out} …",)
+
+    @property
+    def method(self) -> str:
+        """The title with its abbreviation, where there is one."""
+        return f"{self.title} ({self.trl})" if self.is_policy else self.title
+
+    @property
+    def is_policy(self) -> bool:
+        """Whether the result generates text, so that others can start from it."""
+        return self.head == "language"
+
+    @property
+    def uses_rewards(self) -> bool:
+        """Whether it learns from prompts by reinforcement, with reward functions."""
+        return self.rows == "prompts"
+
+
+_VLLM_MODES = ("server", "colocate")
+_SPECS = (
+    TrainerSpec(
+        name="sft",
+        trl="SFT",
+        title="supervised fine-tuning",
+        summary="Supervised fine-tuning on revisions, or on any prompts with responses.",
+        paper="Bai et al. 2022, arXiv:2212.08073, §3",
+        details="The loss is computed on the responses only.",
+        example="runs/first -m hf:MODEL --mix helpful.jsonl:helpfulness -o models/sl",
+        rows="sft",
+        loss="cross-entropy of the responses",
+        next_commands=(
+            "cai sample PROMPTS -m hf:{out} -k 4 -o runs/samples",
+            "cai judge runs/samples -c CONSTITUTION -m JUDGE -o runs/judged",
+        ),
+    ),
+    TrainerSpec(
+        name="reward",
+        trl="Reward",
+        title="reward modelling",
+        summary="A reward model on preference pairs, by default on the judge's probabilities.",
+        paper="Bai et al. 2022, arXiv:2212.08073, §4.1; Lee et al. 2023, arXiv:2309.00267, §2.2; "
+        "with principles Sun et al. 2023, arXiv:2310.05910, §3",
+        details="With --read-principles, principles of the constitution are part of the model's "
+        "input, so that others can be used later without training again. The run must be judged "
+        "under all of them.",
+        example="runs/judged -m hf:models/sl --pairs all -o models/reward",
+        rows="preference",
+        loss="cross-entropy of σ(r_a − r_b)",
+        head="reward",
+        takes_labels=True,
+        next_commands=(
+            "cai train grpo PROMPTS -m hf:POLICY --reward-model {out} -o models/rl",
+            "cai serve --reward-model {out}",
+        ),
+    ),
+    TrainerSpec(
+        name="dpo",
+        trl="DPO",
+        title="direct preference optimization",
+        summary="Direct preference optimization on pairs, by default on the judge's probabilities.",
+        paper="Rafailov et al. 2023, arXiv:2305.18290",
+        example="runs/judged -m hf:models/sl --set beta=0.2 -o models/dpo",
+        rows="preference",
+        loss="DPO",
+        takes_labels=True,
+        is_sampled=True,
+        # soft labels need the reference's log-probabilities beside the policy's
+        defaults={"precompute_ref_log_probs": True},
+        choices={
+            "loss_type": (
+                "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair",
+                "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft",
+                "sigmoid_norm",
+            ),
+            "f_divergence_type": (
+                "reverse_kl", "forward_kl", "js_divergence", "alpha_divergence",
+            ),
+        },
+    ),
+    TrainerSpec(
+        name="kto",
+        trl="KTO",
+        title="Kahneman-Tversky optimization",
+        summary="Kahneman-Tversky optimization on single responses labelled good or bad.",
+        paper="Ethayarajh et al. 2024, arXiv:2402.01306",
+        example="runs/judged -m hf:models/sl -o models/kto",
+        rows="kto",
+        loss="KTO",
+        is_sampled=True,
+    ),
+    TrainerSpec(
+        name="grpo",
+        trl="GRPO",
+        title="group relative policy optimization",
+        summary="Group relative policy optimization on prompts, with rewards from principles.",
+        paper="Shao et al. 2024, arXiv:2402.03300; as the RL stage of Bai et al. 2022, "
+        "arXiv:2212.08073, §4, and Lee et al. 2023, arXiv:2309.00267, §2.3",
+        example="prompts.jsonl -m hf:models/sl --judge hf:JUDGE -c harmless --opponents 2 "
+        "-o models/rl",
+        rows="prompts",
+        loss="GRPO with a KL penalty",
+        defaults={"beta": KL_COEFFICIENT},
+        choices={
+            "loss_type": (
+                "grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo",
+            ),
+            "importance_sampling_level": ("token", "sequence"),
+            "scale_rewards": ("group", "batch", "none"),
+            "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+            "vllm_mode": _VLLM_MODES,
+        },
+    ),
+    TrainerSpec(
+        name="rloo",
+        trl="RLOO",
+        title="REINFORCE leave-one-out",
+        summary="REINFORCE with a leave-one-out baseline, with rewards from principles.",
+        paper="Ahmadian et al. 2024, arXiv:2402.14740",
+        example="prompts.jsonl -m hf:models/sl --reward-model models/reward -o models/rl",
+        rows="prompts",
+        loss="RLOO with a KL penalty",
+        defaults={"beta": KL_COEFFICIENT},
+        choices={"vllm_mode": _VLLM_MODES},
+    ),
+)  # fmt: skip
+
+TRAINERS: Mapping[str, TrainerSpec] = {spec.name: spec for spec in _SPECS}
+
+
+LABELLED_ROWS: tuple[Kind, ...] = ("preference", "kto")
+"""Kinds of rows in which somebody said what is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that TRL logs: its label and format for people."""
+
+    label: str
+    format: str
+    is_result: bool = True
+    """Whether it is shown of a finished training, and not only while it runs."""
+
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("loss", ".4f"),
+    "accuracy": Metric("pair accuracy", ".1%"),
+    "rewards/accuracies": Metric("pair accuracy", ".1%"),
+    "mean_token_accuracy": Metric("token accuracy", ".1%"),
+    "reward": Metric("reward", ".3f"),
+    "kl": Metric("KL from the reference", ".4f"),
+    "watch/length": Metric("words", ".1f", is_result=False),
+    "watch/evasive": Metric("evasive", ".1%", is_result=False),
+}
+"""What is shown of a step or an evaluation, by its name in the logs, in the order of showing."""
+
+
+def shown_metrics(values: Mapping[str, object], *, is_result: bool = True) -> list[str]:
+    """The metrics among these values, each as label and value: `loss 0.6931`."""
+    return [
+        f"{metric.label} {value:{metric.format}}"
+        for name, metric in METRICS.items()
+        if isinstance(value := values.get(name), int | float) and metric.is_result >= is_result
+    ]
+
+
+def trainer_spec(name: str) -> TrainerSpec:
+    """The row of that name.
 
     Raises:
-        CaiError: Settings, folder or model cannot be used, no pair is sure enough, or memory ran
-            out.
+        UsageError: There is none.
     """
-    data = sure_enough(data, labels)
-    begun = begin("dpo", data, plan, dpo_ways(labels))
-    if labels.needs_loss:
-        check_soft_dpo(begun.config)
-    if begun.done is not None:
-        return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language", data) as start:
-        with precomputing(begun.config.max_length):
-            trainer = (SoftDPOTrainer if labels.needs_loss else DPOTrainer)(
-                start.model,
-                args=begun.config,
-                train_dataset=table_of(data.train, start.arguments, labels),
-                eval_dataset=evaluation_table(data, start.arguments, labels),
-                processing_class=start.tokenizer,
-                peft_config=begun.lora,
-            )
-        if labels.needs_loss:
-            trainer.data_collator = WithTargets(cast(Any, trainer.data_collator), labels)
-        watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)
-
-
-def sft_ways() -> Ways:
-    """How SFT differs from other trainings."""
-    return Ways(loss="cross-entropy of the responses")
-
-
-def train_sft(data: TrainingData, plan: TrainPlan, console: Console | None = None) -> Trained:
-    """Trains a policy on demonstrations; without a console, the steps are told on stderr.
-
-    Raises:
-        CaiError: Settings, folder or model cannot be used, or memory ran out.
-    """
-    begun = begin("sft", data, plan, sft_ways())
-    if begun.done is not None:
-        return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language", data) as start:
-        trainer = SFTTrainer(
-            start.model,
-            begun.config,
-            train_dataset=table_of(data.train, start.arguments),
-            eval_dataset=evaluation_table(data, start.arguments),
-            processing_class=start.tokenizer,
-            peft_config=begun.lora,
+    if name not in TRAINERS:
+        raise UsageError(
+            f"There is no trainer {name!r}.{did_you_mean(name, list(TRAINERS))} "
+            f"The trainers are {', '.join(TRAINERS)}."
         )
-        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)
+    return TRAINERS[name]
 
 
-def kto_ways() -> Ways:
-    """How KTO differs from other trainings."""
-    return Ways(loss="KTO")
-
-
-def train_kto(data: TrainingData, plan: TrainPlan, console: Console | None = None) -> Trained:
-    """Trains a policy on labelled responses; without a console, the steps are told on stderr.
-
-    Raises:
-        CaiError: Settings, folder or model cannot be used, or memory ran out.
-    """
-    begun = begin("kto", data, plan, kto_ways())
-    if begun.done is not None:
-        return Trained(begun.folder, begun.done, is_new=False)
-    with begun.started("language", data) as start:
-        trainer = KTOTrainer(
-            start.model,
-            args=begun.config,
-            train_dataset=table_of(data.train, start.arguments),
-            eval_dataset=evaluation_table(data, start.arguments),
-            processing_class=start.tokenizer,
-            peft_config=begun.lora,
-        )
-        watch_samples(trainer, begun, data)
-        return carry_out(trainer, begun, data, console, is_whole=start.is_merged)
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A sentence with the names that were probably meant, after a space; "" if none is close."""
+    close = get_close_matches(name, known, n=3, cutoff=0.65)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -16,6 +16,7 @@ from tiny_rewards import save_reward_model
 from cai.errors import TrainingError
 from cai.export.rows import Demonstration, Labelled, Pair, Unit
 from cai.training.data.load import TrainingRow
+from cai.training.trainers import TRAINERS
 from cai.types import user_prompt
 
 with warnings.catch_warnings():
@@ -35,20 +36,7 @@ with warnings.catch_warnings():
         table_of,
         template_arguments,
     )
-    from cai.training.trl import (
-        DPOConfig,
-        DPOTrainer,
-        GRPOConfig,
-        GRPOTrainer,
-        KTOConfig,
-        KTOTrainer,
-        RewardConfig,
-        RewardTrainer,
-        RLOOConfig,
-        RLOOTrainer,
-        SFTConfig,
-        SFTTrainer,
-    )
+    from cai.training.trl import config_class, trainer_class
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(
@@ -89,20 +77,15 @@ def tokenised(kind: Kind, models: Path, out: Path, table: Dataset) -> list[list[
         "remove_unused_columns": kind == "sft",
         "dataset_num_proc": None,
     }
-    trainer, config = {
-        "sft": (SFTTrainer, SFTConfig),
-        "dpo": (DPOTrainer, DPOConfig),
-        "kto": (KTOTrainer, KTOConfig),
-        "reward": (RewardTrainer, RewardConfig),
-    }[kind]
+    spec = TRAINERS[kind]
     model: Any = (
         AutoModelForSequenceClassification.from_pretrained(models)
         if kind == "reward"
         else AutoModelForCausalLM.from_pretrained(models / "body")
     )
-    made: Any = trainer(
+    made: Any = trainer_class(spec)(
         model,
-        args=config(**settings),
+        args=config_class(spec)(**settings),
         train_dataset=table,
         processing_class=AutoTokenizer.from_pretrained(models),
     )
@@ -159,13 +142,11 @@ def test_prompts_of_reinforcement_learning_open_no_turn_of_their_own(
     model.get_input_embeddings().register_forward_pre_hook(
         lambda module, arguments: read.append(arguments[0].clone())
     )
-    trainer, config = (
-        (GRPOTrainer, GRPOConfig) if algorithm == "grpo" else (RLOOTrainer, RLOOConfig)
-    )
-    made: Any = trainer(
+    spec = TRAINERS[algorithm]
+    made: Any = trainer_class(spec)(
         model=model,
         reward_funcs=[lambda completions, **given: [float(n) for n in range(len(completions))]],
-        args=config(
+        args=config_class(spec)(
             output_dir=str(tmp_path),
             max_steps=1,
             per_device_train_batch_size=2,

@@ -12,8 +12,8 @@ from tiny import save_tiny_model
 
 from cai.errors import UsageError
 from cai.evaluation.rules import Rule
-from cai.training.monitor.monitor import FILE, Watcher, parse_rule
-from cai.training.monitor.reward_recorder import RewardTape
+from cai.training.monitor.monitor import FILE, TrainingMonitor, parse_rule
+from cai.training.rewards.batch import RewardRecorder
 from cai.types import Conversation, Message
 
 with warnings.catch_warnings():
@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-    from cai.training.monitor.attach import watch
+    from cai.training.monitor.attach import monitor_training
     from cai.training.monitor.sampling_callback import SamplingPlan
 
 # TRL uses names that transformers has given new ones
@@ -74,12 +74,14 @@ def trainer_of(model: Any, folder: Path, tokenizer: Path, **changes: Any) -> DPO
 
 def watched(
     trainer: Any, folder: Path, rules: Sequence[Rule] = (), *, has_reference: bool = False
-) -> Watcher:
-    watcher = Watcher(folder, rules)
+) -> TrainingMonitor:
+    monitor = TrainingMonitor(folder, rules)
     plan = SamplingPlan(PLAN_PROMPTS, every=2, max_new_tokens=12)
-    watch(trainer, watcher, plan=plan, reference=trainer.ref_model if has_reference else None)
+    monitor_training(
+        trainer, monitor, plan=plan, reference=trainer.ref_model if has_reference else None
+    )
     trainer.train()
-    return watcher
+    return monitor
 
 
 def losses(trainer: Any) -> list[float]:
@@ -88,7 +90,7 @@ def losses(trainer: Any) -> list[float]:
 
 def test_samples_are_in_the_log_history_and_in_the_file(tiny: Path, tmp_path: Path):
     trainer = trainer_of(AutoModelForCausalLM.from_pretrained(tiny), tmp_path, tiny)
-    watcher = watched(trainer, tmp_path, has_reference=True)
+    monitor = watched(trainer, tmp_path, has_reference=True)
     told = {entry["step"]: entry for entry in trainer.state.log_history if "watch/kl" in entry}
     assert list(told) == [2, 4]
     written = [json.loads(line) for line in (tmp_path / FILE).read_text("utf-8").splitlines()]
@@ -100,7 +102,7 @@ def test_samples_are_in_the_log_history_and_in_the_file(tiny: Path, tmp_path: Pa
         assert entry["watch/tokens"] == observed[step]["tokens"]
         assert entry["watch/entropy"] == entry["entropy"]
     assert told[4]["watch/kl"] > 1
-    assert watcher.start("kl") == 0
+    assert monitor.first_value("kl") == 0
 
 
 @pytest.mark.parametrize("has_adapter", [False, True])
@@ -124,11 +126,11 @@ def test_the_reference_of_an_adapter_is_the_model_without_it(tiny: Path, tmp_pat
     model = AutoModelForCausalLM.from_pretrained(tiny)
     trainer = trainer_of(model, tmp_path, tiny, peft_config=LoraConfig(**ADAPTER))
     trained = [name for name, value in trainer.model.named_parameters() if value.requires_grad]
-    watcher = watched(trainer, tmp_path)
-    kl = [figures["kl"] for _, figures in watcher.history if "kl" in figures]
+    monitor = watched(trainer, tmp_path)
+    kl = [figures["kl"] for _, figures in monitor.history if "kl" in figures]
     assert kl[0] == 0
     assert kl[-1] > 0.01
-    assert "kl_start" not in watcher.history[-1][1]
+    assert "kl_start" not in monitor.history[-1][1]
     assert trained == [
         name for name, value in trainer.model.named_parameters() if value.requires_grad
     ]
@@ -142,19 +144,19 @@ def test_the_reference_of_an_adapter_trained_before_is_that_adapter(tiny: Path, 
         for name, value in model.named_parameters():
             if "lora_B" in name:
                 value.normal_(std=0.5)
-    watcher = watched(trainer_of(model, tmp_path, tiny), tmp_path)
-    kl = [figures["kl"] for _, figures in watcher.history if "kl" in figures]
+    monitor = watched(trainer_of(model, tmp_path, tiny), tmp_path)
+    kl = [figures["kl"] for _, figures in monitor.history if "kl" in figures]
     assert kl[0] == pytest.approx(0, abs=1e-4)
     assert abs(kl[-1]) > 0.01
 
 
 def test_without_a_reference_the_starts_own_responses_measure_the_drift(tiny: Path, tmp_path: Path):
     trainer = trainer_of(AutoModelForCausalLM.from_pretrained(tiny), tmp_path, tiny)
-    watcher = watched(trainer, tmp_path)
-    drift = [figures["kl_start"] for _, figures in watcher.history if "kl_start" in figures]
+    monitor = watched(trainer, tmp_path)
+    drift = [figures["kl_start"] for _, figures in monitor.history if "kl_start" in figures]
     assert drift[0] == 0
     assert drift[-1] > 1
-    assert all("kl" not in figures for _, figures in watcher.history)
+    assert all("kl" not in figures for _, figures in monitor.history)
 
 
 def test_an_sft_run_is_watched_alike(tiny: Path, tmp_path: Path):
@@ -169,8 +171,8 @@ def test_an_sft_run_is_watched_alike(tiny: Path, tmp_path: Path):
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(tiny),
     )
-    watcher = Watcher(tmp_path)
-    watch(trainer, watcher, plan=SamplingPlan(PLAN_PROMPTS, every=1, max_new_tokens=8))
+    monitor = TrainingMonitor(tmp_path)
+    monitor_training(trainer, monitor, plan=SamplingPlan(PLAN_PROMPTS, every=1, max_new_tokens=8))
     trainer.train()
     assert [entry["step"] for entry in trainer.state.log_history if "watch/length" in entry] == [
         1,
@@ -181,16 +183,21 @@ def test_an_sft_run_is_watched_alike(tiny: Path, tmp_path: Path):
 def test_a_rule_ends_the_run(tiny: Path, tmp_path: Path):
     trainer = trainer_of(AutoModelForCausalLM.from_pretrained(tiny), tmp_path, tiny, max_steps=8)
     rules = [parse_rule("kl > 0.5 then stop")]
-    watcher = watched(trainer, tmp_path, rules, has_reference=True)
-    assert watcher.stop is not None
-    assert trainer.state.global_step == watcher.stop.step < 8
-    assert trainer.state.log_history[-2]["watch/kl"] == watcher.stop.value
+    monitor = watched(trainer, tmp_path, rules, has_reference=True)
+    assert monitor.stop is not None
+    assert trainer.state.global_step == monitor.stop.step < 8
+    assert trainer.state.log_history[-2]["watch/kl"] == monitor.stop.value
 
 
 def test_samples_and_a_tape_at_once_are_refused(tiny: Path, tmp_path: Path):
     trainer = trainer_of(AutoModelForCausalLM.from_pretrained(tiny), tmp_path, tiny)
-    with pytest.raises(UsageError, match="watched by its own responses and by samples"):
-        watch(trainer, Watcher(None), tape=RewardTape(), plan=SamplingPlan(PLAN_PROMPTS))
+    with pytest.raises(UsageError, match="monitored by its own responses and by samples"):
+        monitor_training(
+            trainer,
+            TrainingMonitor(None),
+            recorder=RewardRecorder(),
+            plan=SamplingPlan(PLAN_PROMPTS),
+        )
 
 
 @pytest.mark.parametrize("n", [0, 65])

@@ -11,10 +11,9 @@ from tiny import save_tiny_model
 
 from cai.evaluation.rules import Rule
 from cai.methods.revision_flags import is_refusal
-from cai.methods.settings import Text
 from cai.models.registry import embedded_folder
-from cai.training.monitor.monitor import DEFAULT_RULES, FILE, Watcher, parse_rule
-from cai.training.monitor.reward_recorder import RewardTape, text_of
+from cai.training.monitor.monitor import DEFAULT_RULES, FILE, TrainingMonitor, parse_rule
+from cai.training.rewards.batch import RewardRecorder, Text, text_of
 from cai.training.rewards.penalties import with_penalties
 
 with warnings.catch_warnings():
@@ -28,7 +27,7 @@ with warnings.catch_warnings():
     )
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    from cai.training.monitor.attach import watch
+    from cai.training.monitor.attach import monitor_training
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(
@@ -60,9 +59,9 @@ def watched_run(
     n_texts: int = 8,
     tokenizers: list[Any] | None = None,
     **changes: Any,
-) -> tuple[Any, Watcher]:
-    """The trainer after its run, and its watcher."""
-    tape, watcher = RewardTape(), Watcher(folder, rules)
+) -> tuple[Any, TrainingMonitor]:
+    """The trainer after its run, and its monitor."""
+    recorder, monitor = RewardRecorder(), TrainingMonitor(folder, rules)
     functions, weights = with_penalties([reward])
     settings: dict[str, Any] = {
         "output_dir": str(folder),
@@ -88,7 +87,7 @@ def watched_run(
     rows = [{"prompt": [{"role": "user", "content": f"How do I {deed}?"}]} for deed in DEEDS]
     trainer = trainer_class(
         AutoModelForCausalLM.from_pretrained(model),
-        reward_funcs=tape.watched(functions, weights),
+        reward_funcs=recorder.columns(functions, weights),
         args=config(**settings),
         train_dataset=Dataset.from_list(rows * 4),
         eval_dataset=Dataset.from_list(rows[:2]),
@@ -96,9 +95,9 @@ def watched_run(
         callbacks=list(reporters),
         reward_processing_classes=tokenizers,
     )
-    watch(trainer, watcher, tape=tape, n_texts=n_texts)
+    monitor_training(trainer, monitor, recorder=recorder, n_texts=n_texts)
     trainer.train(resume_from_checkpoint=None if resumed_from is None else str(resumed_from))
-    return trainer, watcher
+    return trainer, monitor
 
 
 def logged(trainer: Any) -> list[dict[str, float]]:
@@ -111,7 +110,7 @@ def written(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", ["grpo", "rloo"])
 def test_figures_are_in_the_log_history_and_in_the_file(kind: str, tiny: Path, tmp_path: Path):
-    trainer, watcher = watched_run(tiny, tmp_path, kind=kind)
+    trainer, monitor = watched_run(tiny, tmp_path, kind=kind)
     logs = logged(trainer)
     assert [entry["step"] for entry in logs] == [1, 2, 3]
     for entry in logs:
@@ -125,7 +124,7 @@ def test_figures_are_in_the_log_history_and_in_the_file(kind: str, tiny: Path, t
     assert {step: entry["tokens"] for step, entry in by_step.items()} == {
         entry["step"]: entry["watch/tokens"] for entry in logs
     }
-    assert len(watcher.history) == 6
+    assert len(monitor.history) == 6
 
 
 def test_penalties_of_weight_0_are_logged_and_change_no_reward(tiny: Path, tmp_path: Path):
@@ -169,21 +168,21 @@ def test_callbacks_that_report_the_logs_are_told_the_figures(tiny: Path, tmp_pat
 def test_a_rule_ends_the_run_and_says_so(
     tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    trainer, watcher = watched_run(
+    trainer, monitor = watched_run(
         tiny, tmp_path, rules=[parse_rule("tokens > 1 for 2 then stop")], max_steps=5
     )
     assert trainer.state.global_step == 2
-    assert watcher.stop is not None
-    assert watcher.stop.step == 2
-    assert watcher.stop.line in [record.getMessage() for record in caplog.records]
+    assert monitor.stop is not None
+    assert monitor.stop.step == 2
+    assert monitor.stop.line in [record.getMessage() for record in caplog.records]
     assert logged(trainer)[-1]["step"] == 2
 
 
 def test_a_rule_of_the_trainers_own_figures_ends_the_run(tiny: Path, tmp_path: Path):
-    trainer, watcher = watched_run(tiny, tmp_path, rules=[parse_rule("entropy > 0 then stop")])
+    trainer, monitor = watched_run(tiny, tmp_path, rules=[parse_rule("entropy > 0 then stop")])
     assert trainer.state.global_step == 1
-    assert watcher.stop is not None
-    assert watcher.stop.value == logged(trainer)[0]["entropy"]
+    assert monitor.stop is not None
+    assert monitor.stop.value == logged(trainer)[0]["entropy"]
 
 
 def test_the_policy_is_trained_as_if_nobody_watched(tiny: Path, tmp_path: Path):
@@ -218,7 +217,7 @@ def test_a_resumed_run_goes_on_with_its_history(tiny: Path, tmp_path: Path):
     _, after = watched_run(tiny, tmp_path, resumed_from=tmp_path / "checkpoint-2", max_steps=4)
     steps = [entry["step"] for entry in written(tmp_path) if "length" in entry]
     assert steps == [1, 2, 3, 4]
-    assert after.start("length") == before.start("length")
+    assert after.first_value("length") == before.first_value("length")
 
 
 def refusal_reward(*, completions: Sequence[Text], **_: object) -> list[float]:
@@ -238,9 +237,9 @@ def refusal_reward(*, completions: Sequence[Text], **_: object) -> list[float]:
 )
 def test_a_collapse_made_on_purpose_ends_the_run(reward: Reward, rule: str, tmp_path: Path):
     """Rewarded for length or refusals alone, the embedded model gives them, and is stopped."""
-    trainer, watcher = watched_run(
+    trainer, monitor = watched_run(
         embedded_folder(), tmp_path, reward, rules=[parse_rule(rule)], max_steps=40,
         max_completion_length=64, per_device_train_batch_size=16, n_texts=32, beta=0.0,
     )  # fmt: skip
-    assert watcher.stop is not None
-    assert trainer.state.global_step == watcher.stop.step < 40
+    assert monitor.stop is not None
+    assert trainer.state.global_step == monitor.stop.step < 40

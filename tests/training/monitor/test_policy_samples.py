@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from cai.errors import TrainingError
 from cai.models.hf.tokenizer import encode_request
 from cai.models.registry import embedded_folder
-from cai.training.monitor.policy_samples import Sampled, log_probabilities, looked_at, sample
+from cai.training.monitor.policy_samples import Sampled, eval_mode, log_probabilities, sample
 from cai.types import Message
 
 ASKED = ("How?", "How do I wash the lamp?", "Why is the gate open at dawn, and who has the key?")
@@ -41,7 +41,7 @@ def test_log_probabilities_are_those_of_each_response_alone(
     """Prompts of three lengths share a batch; alone, and token by token, the sums are the same."""
     if positions == "absolute":
         policy = with_absolute_positions(policy.config.vocab_size)
-    with looked_at(policy, 0):
+    with eval_mode(policy, 0):
         (part,) = sample(policy, prompts, 0, 20)
         together = log_probabilities(policy, part)
         for row, (prompt, n) in enumerate(zip(prompts, part.n_tokens, strict=True)):
@@ -74,7 +74,7 @@ def test_responses_of_the_embedded_model_end_by_themselves():
         encode_request(tokenizer, [Message("user", f"How do I clean the {thing}?")])
         for thing in ("lamp", "gate")
     ]
-    with looked_at(model, 0):
+    with eval_mode(model, 0):
         (part,) = sample(model, prompts, 0, 60)
         (short,) = sample(model, prompts, 0, 4)
     assert part.cut_off == [False, False]
@@ -88,7 +88,7 @@ def test_responses_of_the_embedded_model_end_by_themselves():
 def test_one_seed_gives_one_sample(policy: Any, prompts: list[list[int]]):
     drawn: list[torch.Tensor] = []
     for seed in (5, 5, 6):
-        with looked_at(policy, seed):
+        with eval_mode(policy, seed):
             drawn.append(sample(policy, prompts, 0, 10)[0].tokens)
     assert drawn[0].equal(drawn[1])
     assert not drawn[0].equal(drawn[2])
@@ -101,7 +101,7 @@ def test_looking_changes_neither_modes_nor_random_numbers_nor_gradients(policy: 
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    with looked_at(policy, 0):
+    with eval_mode(policy, 0):
         assert not any(module.training for module in policy.modules())
         assert not torch.is_grad_enabled()
         torch.rand(7)
@@ -117,5 +117,5 @@ def test_a_policy_that_has_diverged_is_one_sentence(
     broken = type(opened[0])(opened[0].config)
     broken.generation_config = opened[0].generation_config
     torch.nn.init.constant_(broken.model.embed_tokens.weight, float("nan"))
-    with pytest.raises(TrainingError, match="the training has diverged"), looked_at(broken, 0):
+    with pytest.raises(TrainingError, match="the training has diverged"), eval_mode(broken, 0):
         sample(broken, prompts, 0, 4)

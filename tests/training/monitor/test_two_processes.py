@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 @pytest.mark.slow
 def test_two_processes_see_the_same_and_stop_together(tmp_path: Path):
     model = save_tiny_model(tmp_path / "tiny")
-    paths = [HERE, HERE.parents[1] / "models", HERE.parents[1], HERE.parents[2] / "src"]
+    paths = [HERE, HERE.parents[1] / "support", HERE.parents[2] / "src"]
     ended = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",

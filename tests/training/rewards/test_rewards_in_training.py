@@ -28,8 +28,7 @@ with warnings.catch_warnings():
     import torch
 
     from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
-    from cai.training.rl import train_rl
-    from cai.training.run import Trained
+    from cai.training.run import Trained, train
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(
@@ -72,7 +71,7 @@ def trained(
     folder.mkdir(exist_ok=True)
     data = load_training_data(write_prompts(folder / "prompts.jsonl", 4), "prompts", eval_share=0)
     plan = TrainPlan(f"hf:{tiny}", folder / "out", {**SETTINGS, **changes}, resumes=resumes)
-    return train_rl(algorithm, data, plan, Console(quiet=True), rewards)
+    return train(algorithm, data, plan, Console(quiet=True), rewards=rewards)
 
 
 def judged_by(model: ScriptedModel, **changes: Any) -> RewardChoice:

@@ -1,26 +1,35 @@
-"""The options that all trainings share, and what is made of them."""
+"""The options of trainings: those of all, and those of the rows that a trainer takes.
 
-from collections.abc import Callable
+Each decorator turns its options into one argument of the command.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
 
 from cai.cli.options.run_options import with_options
+from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
+from cai.export.data_files import Kind
 from cai.export.selection import PairChoice, Selection
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.environment import is_launched, is_main_process, require
 from cai.training.monitor.monitor import DEFAULT_RULES, parse_rule
-from cai.training.plan import LABEL_KINDS, LabelKind, LabelPlan, TrainPlan
+from cai.training.plan import LABEL_KINDS, LabelPlan, TrainPlan
 from cai.training.settings import Settings, read_settings
 
-Command = Callable[..., int]
+if TYPE_CHECKING:
+    from cai.training.reward_model.conditioning import ConditionPlan
 
-_DATA = [
+Command = Callable[..., int]
+Option = Callable[[Command], Command]
+
+_DATA_OPTIONS = [
     click.argument("data", nargs=-1, required=True),
     click.option(
         "-m",
@@ -46,9 +55,9 @@ _DATA = [
         help="Of the prompts: held out, and evaluated on at the end.",
     ),
     click.option("--limit", type=click.IntRange(1), help="Only the first rows."),
-    click.option("--skip-bad-rows", is_flag=True, help="Count rows that cannot be used, go on."),
+    click.option("--skip-bad-rows", is_flag=True, help="Skip and count rows that cannot be used."),
 ]
-_HOW = [
+_TRAINING_OPTIONS = [
     click.option(
         "--settings",
         type=click.Path(dir_okay=False),
@@ -89,7 +98,7 @@ _HOW = [
     click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
     click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object."),
 ]
-_PAIRS = [
+_PAIR_OPTIONS = [
     click.option(
         "--pairs",
         type=click.Choice(get_args(PairChoice)),
@@ -97,23 +106,63 @@ _PAIRS = [
         show_default=True,
         help="Of a judged run: best over worst, every contest, or one a prompt.",
     ),
-    click.option("--balance-length", is_flag=True, help="Chosen is as often longer as shorter."),
+    click.option(
+        "--balance-length",
+        "balances_length",
+        is_flag=True,
+        help="Chosen is as often longer as shorter.",
+    ),
 ]
-_LABELS = [
+_DEMONSTRATION_OPTIONS = [
+    click.option("--all-rounds", is_flag=True, help="A row for the revision of every round."),
+    click.option(
+        "--sft-share",
+        type=click.FloatRange(0, 1),
+        help="Only this share of the prompts; preferences are to be of the others.",
+    ),
+]
+_PRINCIPLE_OPTIONS = [
+    click.option("--read-principles", is_flag=True, help="Principles are part of its input."),
+    click.option("-c", "--constitution", help="Of those principles."),
+    click.option("--tag", "tags", multiple=True, help="Only principles with this tag."),
+    click.option(
+        "--principles",
+        "n_principles",
+        type=click.IntRange(1),
+        default=3,
+        show_default=True,
+        help="How many each pair is shown.",
+    ),
+    click.option(
+        "--negated-share",
+        type=click.FloatRange(0, 1),
+        default=0.25,
+        show_default=True,
+        help="How many of them are turned into their opposite.",
+    ),
+    click.option(
+        "--draws",
+        type=click.IntRange(1),
+        default=4,
+        show_default=True,
+        help="How often each pair is shown, with other principles each time.",
+    ),
+]
+_LABEL_OPTIONS = [
     click.option(
         "--labels",
         "kind",
         type=click.Choice(LABEL_KINDS),
         default="soft",
         show_default=True,
-        help="The judge's probability as it is; 1; or 1 or 0 drawn from it at each meeting.",
+        help="Target: the judge's probability; 1; or 1 or 0 drawn from it in each epoch.",
     ),
     click.option(
         "--min-margin",
         type=click.FloatRange(0, 0.5, max_open=True),
         default=0.0,
         show_default=True,
-        help="Leave out pairs whose probability is nearer to one half.",
+        help="Leave out pairs whose probability is closer to one half than this.",
     ),
     click.option(
         "--label-smoothing",
@@ -129,7 +178,7 @@ _LABELS = [
         type=click.FloatRange(0, min_open=True),
         default=1.0,
         show_default=True,
-        help="Below 1 makes labels surer; `cai agreement` prints the one that fits people.",
+        help="Below 1 sharpens labels; `cai agreement` prints the one that fits people.",
     ),
 ]
 
@@ -145,8 +194,8 @@ class DataChoice:
     skip_bad_rows: bool
     seed: int
 
-    def load(self, kind: Any, console: Console, selection: Selection) -> TrainingData:
-        """The rows, told about on the console."""
+    def load(self, kind: Kind, console: Console, selection: Selection) -> TrainingData:
+        """The rows; how many there are of each source is printed."""
         data = load_training_data(
             self.data,
             kind,
@@ -192,38 +241,67 @@ def training(command: Command) -> Command:
         if is_lora and "lora" not in given:
             given = Settings({**given.given, "lora": {}}, given.places)
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
-        plan = TrainPlan(model, out, given, seed, resumes, reports, parsed, allows_control_tokens)
+        plan = TrainPlan(
+            model=model,
+            out=out,
+            settings=given,
+            seed=seed,
+            resumes=resumes,
+            reports=reports,
+            rules=parsed,
+            allows_control_tokens=allows_control_tokens,
+        )
         names = [each.name for each in fields(DataChoice) if each.name != "seed"]
         source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
         return command(source=source, plan=plan, console=console, **options)
 
-    return with_options(gathered, [*_DATA, *_HOW])
+    return with_options(gathered, [*_DATA_OPTIONS, *_TRAINING_OPTIONS])
 
 
-def pairs(command: Command) -> Command:
-    """Gives a command `selection`, of the pairs of judged runs."""
+def _gathered(
+    name: str, make: Callable[..., object], parameters: Sequence[str], options: Sequence[Option]
+) -> Callable[[Command], Command]:
+    """A decorator that makes one argument of a command from the parameters of the options."""
 
-    @wraps(command)
-    def gathered(pairs: PairChoice, balance_length: bool, **options: Any) -> int:
-        selection = Selection(pairs=pairs, balances_length=balance_length)
-        return command(selection=selection, **options)
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(**given: Any) -> int:
+            own = {parameter: given.pop(parameter) for parameter in parameters}
+            return command(**{name: make(**own)}, **given)
 
-    return with_options(gathered, _PAIRS)
+        return with_options(run, options)
+
+    return decorate
 
 
-def labelled(command: Command) -> Command:
-    """Gives a command `labels`: what is made of the judge's probabilities."""
+def _principles(
+    read_principles: bool, constitution: str | None, **plan: Any
+) -> "ConditionPlan | None":
+    if read_principles != (constitution is not None):
+        raise click.UsageError("--read-principles and --constitution go together: give both.")
+    from cai.training.reward_model.conditioning import ConditionPlan  # heavy: transformers
 
-    @wraps(command)
-    def gathered(
-        kind: LabelKind,
-        min_margin: float,
-        smoothing: float,
-        temperature: float,
-        **options: Any,
-    ) -> int:
-        labels = LabelPlan(kind, min_margin, smoothing, temperature)
-        return command(labels=labels, **options)
+    return None if constitution is None else ConditionPlan(load_constitution(constitution), **plan)
 
-    return with_options(gathered, _LABELS)
+
+demonstrations = _gathered(
+    "selection", Selection, ("all_rounds", "sft_share"), _DEMONSTRATION_OPTIONS
+)
+"""Gives a command `selection`, of the revisions of a run."""
+
+pairs = _gathered("selection", Selection, ("pairs", "balances_length"), _PAIR_OPTIONS)
+"""Gives a command `selection`, of the pairs of judged runs."""
+
+labelled = _gathered(
+    "labels", LabelPlan, ("kind", "min_margin", "smoothing", "temperature"), _LABEL_OPTIONS
+)
+"""Gives a command `labels`: the targets that are made of the judge's probabilities."""
+
+conditioned = _gathered(
+    "principles",
+    _principles,
+    ("read_principles", "constitution", "tags", "n_principles", "negated_share", "draws"),
+    _PRINCIPLE_OPTIONS,
+)
+"""Gives a command `principles`: those that a reward model reads, None for one that does not."""

@@ -1,25 +1,18 @@
-"""Rows as the data sets that TRL's trainers read.
+"""Rows as the data sets that TRL's trainers read, in TRL's conversational format.
 
-Every row tells TRL what to hand to `apply_chat_template`: to keep control tokens in its contents
-text, so that no row can end its own turn and open another one. GRPO and RLOO have a setting for it.
+Columns are those of TRL's `dataset_formats`: prompt and completion, with a label, or chosen and
+rejected; or the prompt only. Each row also says what `apply_chat_template` is to be given, so that
+control tokens in its contents stay text and no row can end its own turn and open another one.
+transformers does that for most tokenizers, not for all: it is tried once for a model, and where it
+does not work rows with control tokens are refused. GRPO and RLOO have a setting for it.
 
-Rows that are too long for `max_length`: counted, and an error where none is left.
-
-TRL leaves them out without a word. With no row left KTO ends after 0 steps, and the other trainers
-fail somewhere inside.
-
-Control tokens in the contents of rows stay text, or the rows are refused.
-
-transformers encodes what a chat template itself writes as control tokens, and the same characters
-in a content as text, when it is told to; TRL hands that wish on from a column of the rows. Whether
-it works with a model's tokenizer and template is found out once, by trying.
+Rows longer than `max_length` are left out by TRL without a message. They are counted here, and it
+is an error if none is left: some trainers would end after 0 steps, others fail somewhere inside.
 """
 
-# pyright: reportUnknownMemberType=false
-# datasets leaves some of its types open: what is unknown stays in this file
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
-# TRL leaves some of its types open: what is unknown stays in this file
+# datasets and TRL leave some of their types open: what is unknown stays in this file
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -53,14 +46,7 @@ def table_of(
     return Dataset.from_list([_columns(row, arguments, labels) for row in rows])
 
 
-def evaluation_table(
-    data: TrainingData, arguments: Mapping[str, object], labels: LabelPlan | None = None
-) -> Dataset | None:
-    """The rows held out; None where there are none."""
-    return table_of(data.evaluation, arguments, labels) if data.evaluation else None
-
-
-def sure_enough(data: TrainingData, labels: LabelPlan) -> TrainingData:
+def confident_pairs(data: TrainingData, labels: LabelPlan) -> TrainingData:
     """The data without the pairs that the labels leave out, which are counted.
 
     Raises:
@@ -85,36 +71,35 @@ def _columns(
 ) -> dict[str, object]:
     match row.unit:
         case Prompt() as prompt:
-            return {"prompt": _turns(prompt), "id": prompt.id}
+            return {"prompt": as_dicts(prompt.messages), "id": prompt.id}
         case Demonstration() as unit:
-            return {**_asked(unit.prompt, arguments), "completion": _said(unit.completion)}
+            return {
+                **_prompt_columns(unit.prompt, arguments),
+                "completion": _response(unit.completion),
+            }
         case Labelled() as unit:
             return {
-                **_asked(unit.prompt, arguments),
-                "completion": _said(unit.completion),
+                **_prompt_columns(unit.prompt, arguments),
+                "completion": _response(unit.completion),
                 "label": unit.label,
             }
         case Pair() as unit:
             columns = {
-                **_asked(unit.prompt, arguments),
-                "chosen": _said(unit.chosen),
-                "rejected": _said(unit.rejected),
+                **_prompt_columns(unit.prompt, arguments),
+                "chosen": _response(unit.chosen),
+                "rejected": _response(unit.rejected),
             }
             if labels is not None:
                 columns[TARGET] = labels.target(row.confidence)
             return columns
 
 
-def _asked(prompt: Prompt, arguments: Mapping[str, object]) -> dict[str, object]:
-    asked: dict[str, object] = {"prompt": _turns(prompt)}
-    return {**asked, "chat_template_kwargs": dict(arguments)} if arguments else asked
+def _prompt_columns(prompt: Prompt, arguments: Mapping[str, object]) -> dict[str, object]:
+    columns: dict[str, object] = {"prompt": as_dicts(prompt.messages)}
+    return {**columns, "chat_template_kwargs": dict(arguments)} if arguments else columns
 
 
-def _turns(prompt: Prompt) -> Sequence[Mapping[str, str]]:
-    return as_dicts(prompt.messages)
-
-
-def _said(text: str) -> Sequence[Mapping[str, str]]:
+def _response(text: str) -> Sequence[Mapping[str, str]]:
     return as_dicts([Message("assistant", text)])
 
 
@@ -145,8 +130,8 @@ def check_lengths(trainer: Trainer, data: TrainingData, console: Console) -> Non
 
 
 @contextmanager
-def precomputing(max_length: int | None) -> Generator[None]:
-    """While DPO takes the reference's log-probabilities, which of no rows there are none.
+def no_rows_errors(max_length: int | None) -> Generator[None]:
+    """Explains what DPO raises where no row is left for the reference's log-probabilities.
 
     Raises:
         TrainingError: No row is left.
@@ -192,6 +177,7 @@ def keeps_text(tokenizer: Any) -> bool:
         )
     except (TemplateError, NotImplementedError, ValueError, TypeError, KeyError):
         return False
+    # each control token that was spelled in a content and obeyed would be one more
     return plain == spelled
 
 

@@ -1,8 +1,14 @@
-"""The history of a run's figures, kept by step and as JSON lines, and the rules that it breaks.
+"""The figures of a training by step, as JSON lines in its folder, and the rules that they break.
 
-The names of all figures that are watched, and where those of the trainer come from.
+Over-optimised policies grow long, refuse everything, or say one thing to everyone (Bai et al. 2022,
+arXiv:2212.08073, §4.3); each such sign is a metric here, and a rule over metrics warns or ends the
+run. The rules themselves are those of `cai.evaluation.rules`.
 
-The rules over the figures of a training: see `cai.evaluation.rules`.
+Example:
+    monitor = TrainingMonitor(folder, [parse_rule("length > 2*start for 3 then stop")])
+    monitor.begin(0)
+    monitor.record(1, {"length": 40.0})
+    monitor.stop  # the broken rule that ends the run, or None
 """
 
 import json
@@ -32,7 +38,7 @@ METRICS: Mapping[str, str] = {
     "kl_start": "KL divergence of the start from the policy, nats a response of the start",
     "entropy": "entropy of the policy, nats a token",
 }
-"""What each metric is; these are the names that rules know."""
+"""Names and descriptions of all metrics; rules can use these names."""
 
 _AS_LOGGED = {
     "entropy": "entropy",
@@ -92,7 +98,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenRule:
     """A rule that the figures of a step meet and did not before, with what it compares with."""
 
     step: int
@@ -110,7 +116,7 @@ class Broken:
         return f"{found} (rule {rule.text!r}{limit}). {follows}"
 
 
-class Watcher:
+class TrainingMonitor:
     """Keeps the figures of one run and says which rules they break.
 
     Each record is appended to `watch.jsonl` in the folder as it comes; without a folder nothing is
@@ -120,17 +126,17 @@ class Watcher:
     def __init__(self, folder: Path | None, rules: Sequence[Rule] = DEFAULT_RULES) -> None:
         self.rules = tuple(rules)
         self.history: list[tuple[int, Figures]] = []
-        self.broken: list[Broken] = []
+        self.broken: list[BrokenRule] = []
         self._path = None if folder is None else folder / FILE
         self._values: dict[str, list[float]] = defaultdict(list)
         self._is_writing = True
 
     @property
-    def stop(self) -> Broken | None:
+    def stop(self) -> BrokenRule | None:
         """The first broken rule that ends the run, if any is."""
         return next((broken for broken in self.broken if broken.rule.then == "stop"), None)
 
-    def start(self, metric: str) -> float | None:
+    def first_value(self, metric: str) -> float | None:
         """The metric's first value in the run."""
         values = self._values.get(metric)
         return values[0] if values else None
@@ -161,10 +167,10 @@ class Watcher:
     def observe(self, step: int, batch: Batch) -> Figures:
         """The figures of a batch of responses, noted at this step."""
         figures = text_figures(batch)
-        self.note(step, figures)
+        self.record(step, figures)
         return figures
 
-    def note(self, step: int, figures: Mapping[str, float]) -> list[Broken]:
+    def record(self, step: int, figures: Mapping[str, float]) -> list[BrokenRule]:
         """Keeps figures of a step; which rules they break that were kept until now.
 
         A warning is given once, and again only after the metric was back within its limit.
@@ -175,7 +181,7 @@ class Watcher:
         self._keep(step, figures)
         self._append({"step": step, **figures})
         found = [
-            Broken(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric]))
+            BrokenRule(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric]))
             for rule in self.rules
             if rule.metric in figures and self._is_newly_broken(rule)
         ]

@@ -65,11 +65,13 @@ class _Generating(Protocol):
 
 
 @contextmanager
-def looked_at(model: torch.nn.Module, seed: int) -> Generator[None]:
+def eval_mode(model: torch.nn.Module, seed: int) -> Generator[None]:
     """The model in evaluation mode, without gradients, with random numbers of its own.
 
     Modes of all modules and the random states of CPU and GPUs are as before afterwards.
     """
+    # module by module: a frozen part may be in evaluation mode, and `model.train()` would wake its
+    # dropout
     modes = [(module, module.training) for module in model.modules()]
     gpus = range(torch.cuda.device_count())
     model.eval()
@@ -107,6 +109,7 @@ def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
         use_cache=False,
     ).logits[:, -n_response - 1 : -1]
     drawn = sampled.tokens[:, sampled.n_prompt :, None]
+    # log-softmax at the tokens that were drawn only: logit − logsumexp over the vocabulary
     chosen = logits.gather(2, drawn).squeeze(2).float()
     each = chosen - logits.float().logsumexp(dim=2)
     return cast(list[float], (each * sampled.is_real[:, sampled.n_prompt :]).sum(dim=1).tolist())
@@ -137,6 +140,7 @@ def _sample_batch(
         ),
     )
     drawn = tokens[:, width:]
+    # true up to the first end token, and on it; what was generated after it is padding
     is_end = torch.isin(drawn, torch.tensor(end_ids, device=drawn.device))
     before_end = is_end.cumsum(dim=1) - is_end.long() == 0
     return Sampled(tokens, torch.cat([is_real, before_end.long()], dim=1), width, end_ids)

@@ -35,8 +35,8 @@ from cai.errors import UsageError
 from cai.evaluation.policies.text_metrics import Batch, text_figures
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.training.monitor.callback import end_by_rule
-from cai.training.monitor.monitor import Figures, Watcher
-from cai.training.monitor.policy_samples import Sampled, log_probabilities, looked_at, sample
+from cai.training.monitor.monitor import Figures, TrainingMonitor
+from cai.training.monitor.policy_samples import Sampled, eval_mode, log_probabilities, sample
 from cai.types import Conversation
 
 MOST_PROMPTS = 64
@@ -75,9 +75,9 @@ class SamplingCallback(TrainerCallback):
     """
 
     def __init__(
-        self, watcher: Watcher, plan: SamplingPlan, reference: PreTrainedModel | None = None
+        self, monitor: TrainingMonitor, plan: SamplingPlan, reference: PreTrainedModel | None = None
     ) -> None:
-        self.watcher = watcher
+        self.monitor = monitor
         self.plan = plan
         self._reference = reference
         self._is_on = True
@@ -111,20 +111,21 @@ class SamplingCallback(TrainerCallback):
         if self._is_on and (is_last or state.global_step % self.plan.every == 0):
             self._observe(args, state, others)
             control.should_log = True  # the figures stand in the logs at the step they are of
-            end_by_rule(self.watcher, control)
+            end_by_rule(self.monitor, control)
 
     def _observe(
         self, args: TrainingArguments, state: TrainerState, others: dict[str, object]
     ) -> None:
+        # one process samples, and all get its figures: a rule must end all of them at the same step
         figures: list[Figures] = [{}]
         if state.is_world_process_zero:
             policy = cast(PreTrainedModel, others["model"])
             tokenizer = cast(PreTrainedTokenizerBase, others["processing_class"])
             half = torch.autocast(policy.device.type, torch.bfloat16, enabled=bool(args.bf16))
-            with looked_at(policy, self.plan.seed), half:
+            with eval_mode(policy, self.plan.seed), half:
                 figures = [self._figures(policy, tokenizer)]
         broadcast_object_list(figures)
-        self.watcher.note(state.global_step, figures[0])
+        self.monitor.record(state.global_step, figures[0])
 
     def _figures(self, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Figures:
         plain = cast(Tokenizer, tokenizer)

@@ -11,7 +11,7 @@ from cai.engine.run_files import JsonValue
 from cai.methods.roles import RoleModel, candidates
 from cai.runs.config import REWARD
 from cai.training.reward_model.model import RewardModel
-from cai.training.rewards.functions import TrainedReward, columns_of, score_rewards, win_rewards
+from cai.training.rewards.functions import TrainedReward, score_rewards, win_rewards
 from cai.training.rewards.judge_thread import AskingRoom
 from cai.training.rewards.judges import DirectJudge, GroupJudge
 from cai.training.rewards.penalties import make_length_penalty, with_penalties
@@ -20,7 +20,7 @@ from cai.training.rewards.spec import RewardChoice, TrainedChoice
 
 @dataclass(frozen=True, slots=True)
 class OpenRewards:
-    """Reward functions with their weights, in TRL's order, and the room where judges are asked."""
+    """Joint reward functions with their weights, and the room where judges are asked."""
 
     functions: list[object]
     weights: list[float]
@@ -53,7 +53,7 @@ def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]
             length=(penalties.length, length),
             evasiveness=penalties.evasiveness,
         )
-        yield OpenRewards(list(columns_of(functions, weights)), weights, room)
+        yield OpenRewards(functions, weights, room)
 
 
 def _trained(choice: TrainedChoice) -> TrainedReward:

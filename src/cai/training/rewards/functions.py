@@ -1,22 +1,16 @@
 """Reward functions in the form that TRL calls: completions in, a reward or None for each out.
 
-Of several principles each can be a reward of its own, with a name in the logs and a weight; the
-judges are asked once for all of them.
-
-Several rewards as one judgement: what one of them could not score has none of the others.
-
-TRL adds up what it is given and takes what is missing for zero, unless every reward of a completion
-is missing. A completion that a judge could not read would so be worth as much as one that lost
-every contest, since the penalties beside the judge always have a value. Here such a completion has
-no reward at all, and TRL leaves it out of the advantages.
+They are computed as the joint columns of a `RewardRecorder`, which hands them the batch. Of several
+principles each can be a reward of its own, with a name in the logs and a weight; the judges are
+queried once for all of them.
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from cai.errors import ModelUnavailable
+from cai.training.rewards.batch import RewardBatch
 from cai.training.rewards.judge_thread import AskingRoom
 from cai.training.rewards.judges import (
     DirectJudge,
@@ -35,21 +29,21 @@ T = TypeVar("T")
 Rewards = list[float | None]
 
 
-class JudgedBatch(Generic[T]):
-    """What the judges say of a batch, asked once however many rewards are read from it."""
+class JudgedGroups(Generic[T]):
+    """What judges say of the groups of a batch, queried once for all rewards read from it."""
 
     def __init__(self, room: AskingRoom, judge: Callable[[Group], Awaitable[T]]) -> None:
         self._room = room
         self._judge = judge
-        self._latest: tuple[object, asyncio.Future[list[tuple[Group, T]]]] | None = None
 
-    async def of(
-        self, prompts: Sequence[Turns], completions: Sequence[Turns], ids: Sequence[str]
-    ) -> list[tuple[Group, T]]:
-        if self._latest is None or self._latest[0] is not completions:
-            work = self._room.result_of(self._all(groups_of(prompts, completions, ids)))
-            self._latest = (completions, asyncio.ensure_future(work))
-        return await asyncio.shield(self._latest[1])
+    async def of(self, batch: RewardBatch, ids: Sequence[str]) -> list[tuple[Group, T]]:
+        """The groups in the order of their prompts, each with its verdicts or scores."""
+        groups = groups_of(batch.prompts, batch.completions, ids)
+        # begun here and not in a coroutine that waits for its turn: the requests are to be on their
+        # way before a reward model blocks the event loop
+        return await batch.shared(
+            self, lambda: asyncio.wrap_future(self._room.begin(self._all(groups)))
+        )
 
     async def _all(self, groups: Sequence[Group]) -> list[tuple[Group, T]]:
         found = await asyncio.gather(*(self._judge(group) for group in groups))
@@ -60,7 +54,7 @@ class JudgeReward(Generic[T]):
     """A reward that is read from what judges say of the groups of a batch."""
 
     def __init__(
-        self, name: str, judged: JudgedBatch[T], read: Callable[[Group, T], Rewards]
+        self, name: str, judged: JudgedGroups[T], read: Callable[[Group, T], Rewards]
     ) -> None:
         self.__name__ = name
         self._judged = judged
@@ -68,8 +62,7 @@ class JudgeReward(Generic[T]):
 
     async def __call__(
         self,
-        prompts: Sequence[Turns],
-        completions: Sequence[Turns],
+        batch: RewardBatch,
         id: Sequence[str],
         log_metric: Callable[[str, float], None],
         **columns: Any,
@@ -79,8 +72,8 @@ class JudgeReward(Generic[T]):
         Raises:
             ModelUnavailable: Nothing in the whole batch could be judged.
         """
-        rewards: Rewards = [None] * len(completions)
-        for group, found in await self._judged.of(prompts, completions, id):
+        rewards: Rewards = [None] * len(batch.completions)
+        for group, found in await self._judged.of(batch, id):
             for place, reward in zip(group.places, self._read(group, found), strict=True):
                 rewards[place] = reward
         n_scored = sum(reward is not None for reward in rewards)
@@ -96,8 +89,8 @@ class JudgeReward(Generic[T]):
 def win_rewards(
     room: AskingRoom, judge: GroupJudge, principles: Sequence[str] = ()
 ) -> list[JudgeReward[Any]]:
-    """The mean probability of winning in the group; with principles, one reward for each."""
-    judged = JudgedBatch(room, judge.contests)
+    """The mean probability of winning in the group, in [0, 1]; or one reward for each principle."""
+    judged = JudgedGroups(room, judge.contests)
 
     def reward(principle: str | None) -> JudgeReward[Any]:
         return JudgeReward(
@@ -112,8 +105,8 @@ def win_rewards(
 def score_rewards(
     room: AskingRoom, judge: DirectJudge, principles: Sequence[str] = ()
 ) -> list[JudgeReward[Any]]:
-    """The mean score; with principles, one reward for each."""
-    judged = JudgedBatch(room, judge.scores)
+    """The mean score, in [−1, 1]; or one reward for each principle."""
+    judged = JudgedGroups(room, judge.scores)
 
     def reward(principle: str | None) -> JudgeReward[Any]:
         return JudgeReward(
@@ -142,68 +135,3 @@ class TrainedReward:
                 for prompt, completion in zip(prompts, completions, strict=True)
             ]
         )
-
-
-class Together:
-    """The rewards of a batch, computed once however many columns are read from it."""
-
-    def __init__(self, functions: Sequence[Any], weights: Sequence[float]) -> None:
-        self._functions = functions
-        self._counts = [weight != 0 for weight in weights]
-        self._latest: tuple[object, asyncio.Future[list[Rewards]]] | None = None
-
-    async def of(self, completions: Sequence[object], given: dict[str, Any]) -> list[Rewards]:
-        """One list of rewards for each function, with holes in the same places."""
-        if self._latest is None or self._latest[0] is not completions:
-            work = asyncio.ensure_future(self._all(completions, given))
-            self._latest = (completions, work)
-        return await asyncio.shield(self._latest[1])
-
-    async def _all(self, completions: Sequence[object], given: dict[str, Any]) -> list[Rewards]:
-        # judges first, so that they answer while the others are computed here
-        order = sorted(range(len(self._functions)), key=lambda n: not is_async(self._functions[n]))
-        found = await asyncio.gather(
-            *(_called(self._functions[n], completions, given) for n in order)
-        )
-        columns = [rewards for _, rewards in sorted(zip(order, found, strict=True))]
-        lost = {
-            place
-            for column, counts in zip(columns, self._counts, strict=True)
-            if counts
-            for place, reward in enumerate(column)
-            if reward is None
-        }
-        log_metric = cast(Callable[[str, float], None], given["log_metric"])
-        log_metric("not_scored", len(lost) / len(completions))
-        return [
-            [None if place in lost else reward for place, reward in enumerate(column)]
-            for column in columns
-        ]
-
-
-class Column:
-    """One of the rewards, by its own name in the logs."""
-
-    def __init__(self, together: Together, place: int, name: str) -> None:
-        self.__name__ = name
-        self._together = together
-        self._place = place
-
-    async def __call__(self, completions: Sequence[object], **given: Any) -> Rewards:
-        """A reward for each completion, None for those that a reward could not be found for."""
-        return (await self._together.of(completions, given))[self._place]
-
-
-def columns_of(functions: Sequence[Any], weights: Sequence[float]) -> list[Column]:
-    """The same rewards; those of weight 0 are looked at only, and leave nothing out."""
-    together = Together(functions, weights)
-    return [Column(together, place, each.__name__) for place, each in enumerate(functions)]
-
-
-def is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(function.__call__)
-
-
-async def _called(function: Any, completions: Sequence[object], given: dict[str, Any]) -> Rewards:
-    found = function(completions=completions, **given)
-    return await cast(Awaitable[Rewards], found) if inspect.isawaitable(found) else found

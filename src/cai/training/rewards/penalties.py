@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from cai.errors import UsageError
 from cai.methods.revision_flags import is_evasive
-from cai.methods.settings import Text
-from cai.training.monitor.reward_recorder import text_of
+from cai.training.rewards.batch import Text, text_of
 
 Penalty = Callable[..., list[float]]
 
@@ -35,6 +34,7 @@ def make_length_penalty(free: int = 256, per_token: float = 0.01, most: float = 
 def evasiveness_penalty(*, completions: Sequence[Text], **_others: object) -> list[float]:
     """−1 for a stock refusal without reason or alternative, and for no word at all, else 0."""
     texts = [text_of(completion) for completion in completions]
+    # no word at all is the cheapest evasion, and no pattern of a refusal would find it
     return [-1.0 if is_evasive(text) or not text.strip() else 0.0 for text in texts]
 
 
