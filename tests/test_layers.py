@@ -15,6 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 FLOORS = {
     "cai.types": 1,
     "cai.errors": 1,
+    "cai.suggest": 1,
+    "cai.atomic_write": 1,
     "cai.constitution": 2,
     "cai.data": 2,
     "cai.models": 2,

@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from textwrap import fill, shorten
 from typing import get_args
 
@@ -29,6 +28,7 @@ from cai.methods.judging.principle_tests import PrincipleTest, Result, Tested, r
 from cai.methods.roles import Speaker
 from cai.runs.job import opened
 from cai.runs.judge import Trial, Verdicts, first_question, read_judges
+from cai.suggest import did_you_mean
 
 IN_FLIGHT = 64
 _SIGNS: dict[Result, str] = {"passed": ".", "failed": "F", "unreadable": "?"}
@@ -263,11 +263,9 @@ def _find(loaded: Constitution, id: str) -> Principle:
         return loaded.principle(id)
     except KeyError:
         ids = [principle.id for principle in loaded.principles]
-        close = get_close_matches(id, ids, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
         raise UsageError(
             f"--principle: the constitution {loaded.name!r} has no principle {id!r}. "
-            f"{hint}Its principles are {', '.join(ids)}."
+            + did_you_mean(id, ids, f"Its principles are {', '.join(ids)}.")
         ) from None
 
 

@@ -8,7 +8,6 @@ The prompt of a row: the conversation in one column, joined with its companion's
 The tags of a row: short texts in columns such as `subset` or `category`, to count results by.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from cai.data.conversations import Form, column_form, last_spoken, read_text, re
 from cai.data.rows import head_rows
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UnknownColumns
+from cai.suggest import did_you_mean
 from cai.types import Conversation, Message
 
 # The first group of which the source has a column decides; two columns of one group are ambiguous.
@@ -158,8 +158,7 @@ def find_companion(columns: Sequence[str], column: str) -> Companion | None:
 
 
 def _missing(table: Table, name: str, option: str) -> str:
-    near = difflib.get_close_matches(name, table.columns, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Name one of them with {option}."
+    hint = did_you_mean(name, table.columns, f"Name one of them with {option}.")
     return f"{table.name}: no column {name!r}. Columns found: {listed(table.columns)}. {hint}"
 
 

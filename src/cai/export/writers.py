@@ -7,11 +7,11 @@ import contextlib
 import gzip
 import io
 import json
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from cai.atomic_write import atomic_path
 from cai.data.parquet import HUB_PREFIX
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
@@ -142,9 +142,7 @@ def export_file(
         )
     export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
     rows = mixed_rows(export, mixing, summary)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path, ExportError, "Use another place.") as part:
         if path.name.endswith(".parquet"):
             from cai.export.parquet_schema import write_parquet  # heavy: pyarrow
 
@@ -152,14 +150,6 @@ def export_file(
         else:
             _write_jsonl(rows, part)
         _check_rows(export, summary)
-        os.replace(part, path)
-    except OSError as error:
-        raise ExportError(
-            f"{path}: cannot be written ({error.strerror or error}). Use another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return summary
 
 

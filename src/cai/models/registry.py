@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 from cai.errors import ModelError, UsageError
 from cai.models.base import Limits, Model
+from cai.suggest import did_you_mean
 
 SCHEMES = "embedded, hf:NAME_OR_PATH, openai:MODEL, openai:MODEL@URL[,URL…]"
 
@@ -51,9 +51,10 @@ def parse_spec(spec: str) -> Spec:
     if scheme == "embedded":
         rest = "" if rest else scheme
     if scheme not in _OPENERS or not rest:
-        near = get_close_matches(scheme, _OPENERS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near and near[0] != scheme else ""
-        raise UsageError(f"{spec!r} names no model.{hint} A model is one of: {SCHEMES}.")
+        hint = did_you_mean(scheme, _OPENERS)
+        raise UsageError(
+            f"{spec!r} names no model. {hint}{' ' if hint else ''}A model is one of: {SCHEMES}."
+        )
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
         if name not in _OPTIONS[scheme]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cai.atomic_write import atomic_write
 from cai.engine.budget import PriceList, load_prices
 from cai.engine.progress import duration
 from cai.engine.run_folder import RunFolder
@@ -105,7 +106,7 @@ def write_report(
     n_examples = N_EXAMPLES if len(places) <= MANY_PARTS else _FEW_EXAMPLES
     parts = [_part(place, table, n_examples) for place in places]
     title = " and ".join(dict.fromkeys(folder.resolve().name for folder in folders))
-    _write(target, render(page_of(title, parts)))
+    atomic_write(target, render(page_of(title, parts)), UsageError, "Name another file with --out.")
     return target
 
 
@@ -146,15 +147,3 @@ def _part(place: Place, prices: PriceList, n_examples: int) -> Part:
         if isinstance(recipe, JudgeRecipe):
             return judged_part(run, recipe, head, shown, n_examples)
         return scored_part(run, recipe, head, shown, n_examples)
-
-
-def _write(path: Path, text: str) -> None:
-    """The file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror}). Name another file with --out."
-        ) from error

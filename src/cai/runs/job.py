@@ -31,6 +31,7 @@ from typing import Generic, TypeVar
 import yaml
 from rich.console import Console
 
+from cai.atomic_write import atomic_write
 from cai.constitution.schema import Constitution
 from cai.engine.budget import Ledger, load_prices
 from cai.engine.engine import Engine, Scheduling
@@ -38,7 +39,7 @@ from cai.engine.progress import Display, LastSnapshot, Progress, Teller, told
 from cai.engine.run_files import Counts, Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.engine.stream import stream
-from cai.errors import CaiError, ContextLengthError, ModelError, RunStopped
+from cai.errors import CaiError, ContextLengthError, JournalError, ModelError, RunStopped
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
@@ -269,9 +270,8 @@ def _keep_constitution(folder: Path, constitution: Constitution, *, is_new: bool
     path = folder / "constitution.yaml"
     if is_new or not path.exists():
         content = constitution.model_dump(mode="json", exclude_defaults=True)
-        part = folder / ".constitution.yaml.part"
-        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
-        part.replace(path)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        atomic_write(path, text, JournalError, "Free some space, or use another folder.")
 
 
 def _versions() -> dict[str, str]:

@@ -7,9 +7,10 @@ for what they mean.
 import math
 import types
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Literal, Union, cast, get_args, get_origin
+
+from cai.suggest import did_you_mean
 
 _WORDS: Mapping[object, str] = {
     bool: "true or false",
@@ -43,8 +44,8 @@ def fitted(value: object, annotation: object) -> object:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """A sentence with the names that were probably meant; empty where none is near."""
-    close = get_close_matches(name, known, n=3, cutoff=0.65)
-    return f" Did you mean {' or '.join(repr(one) for one in close)}?" if close else ""
+    hint = did_you_mean(name, known, n=3)
+    return f" {hint}" if hint else ""
 
 
 _NOT = object()

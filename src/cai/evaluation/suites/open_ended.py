@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cai.atomic_write import atomic_write
 from cai.constitution.schema import Constitution
 from cai.data.columns import cell
 from cai.data.conversations import read_list, read_text
@@ -244,14 +245,8 @@ def _write_second(
             rows.append({"id": id, "messages": as_dicts((*each.prompt.messages, *turns))})
     if not rows:
         return None
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise EvaluationError(
-            f"{path}: cannot be written ({error.strerror}). Free space, or name another folder."
-        ) from error
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    atomic_write(path, text, EvaluationError, "Free space, or name another folder.")
     return PromptSource((str(path),), column="messages", id_column="id")
 
 

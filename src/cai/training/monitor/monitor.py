@@ -8,13 +8,13 @@ The rules over the figures of a training: see `cai.evaluation.rules`.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import cast
 
+from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 from cai.evaluation import rules
 from cai.evaluation.policies.text_metrics import TEXT_METRICS, Batch, text_figures
@@ -87,6 +87,7 @@ DEFAULT_RULES: tuple[Rule, ...] = tuple(
 
 
 FILE = "watch.jsonl"
+_ADVICE = "Free space or give another output folder, then resume the run."
 
 _logger = logging.getLogger(__name__)
 
@@ -153,10 +154,8 @@ class Watcher:
             self._replay(entry)
         if not is_writing:
             return
-        with _written(self._path):
-            partial = self._path.with_suffix(".partial")
-            partial.write_text("".join(f"{json.dumps(entry)}\n" for entry in kept), "utf-8")
-            partial.replace(self._path)
+        text = "".join(f"{json.dumps(entry)}\n" for entry in kept)
+        atomic_write(self._path, text, TrainingError, _ADVICE)
 
     def observe(self, step: int, batch: Batch) -> Figures:
         """The figures of a batch of responses, noted at this step."""
@@ -211,21 +210,14 @@ class Watcher:
     def _append(self, entry: Mapping[str, object]) -> None:
         if self._path is None or not self._is_writing:
             return
-        with _written(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
-
-@contextmanager
-def _written(path: Path) -> Generator[None]:
-    """Its folder exists, and what fails inside is one sentence."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: cannot be written ({error.strerror}). "
-            "Free space or give another output folder, then resume the run."
-        ) from error
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self._path}: cannot be written ({error.strerror}). {_ADVICE}"
+            ) from error
 
 
 def _read(path: Path) -> list[dict[str, object]]:
