@@ -53,7 +53,7 @@ def test_rules_that_a_training_broke_are_told_loudly_and_drawn(tmp_path: Path):
     page = report_of(training(tmp_path / "rl", "grpo", figures=FIGURES, watched=WATCHED))
     assert "Step 9: the rule “length > 2*start” was broken at 30: a warning." in page.text
     assert page.row("Rules broken", "length > 2*start") == ["9", "30", "warn"]
-    (length,) = [words for words in pictures(page) if words.startswith("Length")]
+    (length,) = [words for words in pictures(page) if words.startswith("Words")]
     assert length.endswith("words a response, mean: 10 at step 1, 30 at step 9, limit 20")
     assert "12.5% of the last responses got no reward." in page.text
 
@@ -61,7 +61,7 @@ def test_rules_that_a_training_broke_are_told_loudly_and_drawn(tmp_path: Path):
 def test_what_never_changed_is_not_drawn(tmp_path: Path):
     page = report_of(training(tmp_path / "rl", "grpo", figures=FIGURES, watched=WATCHED))
     drawn = [words.partition(".")[0] for words in pictures(page)]
-    assert drawn == ["Reward", "KL from the reference", "Length", "Refusals"]
+    assert drawn == ["Reward", "KL from the reference", "Words", "Refusals"]
 
 
 def test_a_training_that_was_killed_has_no_figures_and_its_half_line_is_left_out(tmp_path: Path):

@@ -23,6 +23,7 @@ from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
 from cai.cli.tables import NONE, Row, brief_share, named, plain_table, policy_tables, printable
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
+from cai.evaluation.metrics import KIND_SHARES, TEXT
 from cai.evaluation.policies.dry_run import Estimates
 from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
 from cai.evaluation.policies.evaluate import evaluate_policies
@@ -80,7 +81,6 @@ def _wins(found: Evaluation, kind: str) -> list[str]:
     ]
 
 
-_SHARES = ("refusals", "evasive", "boilerplate", "empty")
 _FIGURES = ("length", "distinct_2", "self_similarity", "cut_off")
 
 
@@ -155,11 +155,11 @@ def _ratings(found: Evaluation) -> Table:
 def _conduct(found: Evaluation, kind: str) -> Iterator[Row]:
     of = [next(one for one in each.conduct if one.kind == kind) for each in found.policies]
     yield "responses", [f"{each.n:,}" for each in of]
-    for name in _SHARES:
+    for name in KIND_SHARES:
         yield _said(name, kind), [brief_share(each.shares.get(name)) for each in of]
     for name in _FIGURES:
         values = [each.figures.get(name) for each in of]
-        yield _said(name, kind), [NONE if v is None else f"{v:.3g}" for v in values]
+        yield _said(name, kind), [TEXT[name].text(value) for value in values]
 
 
 def _adherence(found: Evaluation, kind: str) -> Iterator[Row]:
@@ -177,15 +177,8 @@ def _kinds(found: Evaluation) -> tuple[str, ...]:
 
 
 def _said(name: str, kind: str) -> str:
-    if name == "refusals" and kind == "benign":
-        return "refusals (over-refusal)"
-    said = {
-        "boilerplate": "stock sentences",
-        "length": "words",
-        "distinct_2": "distinct-2",
-        "self_similarity": "self-similarity",
-    }
-    return said.get(name, name.replace("_", " "))
+    over = " (over-refusal)" if name == "refusals" and kind == "benign" else ""
+    return TEXT[name].label + over
 
 
 @click.command(

@@ -16,6 +16,7 @@ from cai.engine.run_files import RUN_FILE
 from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.evaluation import format
+from cai.evaluation.metrics import TRAINING, Metric
 from cai.report import charts
 from cai.report.model import Doubt, Fact, Headline, Part, Plot, Table, Took
 from cai.report.runs import FEW
@@ -23,7 +24,7 @@ from cai.report.tensorboard import read_scalars
 from cai.report.text import model_name
 from cai.training.folder import ASKED, TrainFolder
 from cai.training.monitor.monitor import FILE as WATCHED
-from cai.training.monitor.monitor import METRICS, parse_rule
+from cai.training.monitor.monitor import parse_rule
 
 _METHODS = {
     "sft": "supervised fine-tuning",
@@ -285,8 +286,10 @@ _ORDER = (
     *("reward", "kl", "kl_start", "length", "refusals", "evasive", "boilerplate", "empty"),
     *("cut_off", "entropy", "distinct_2", "self_similarity", "reward_length_correlation"),
 )
-_SHARES = {"refusals", "evasive", "boilerplate", "empty", "cut_off", "distinct_2"}
-_LOGGED = (("train/loss", "Loss"), ("eval/loss", "Loss on rows held out"))
+_LOGGED = {
+    "train/loss": Metric("loss", "loss"),
+    "eval/loss": Metric("eval_loss", "loss on rows held out", heading="Loss on rows held out"),
+}
 _MOST_POINTS = 300
 
 
@@ -295,28 +298,22 @@ def trained_plots(
 ) -> Iterator[Plot]:
     """The loss, and a curve for each metric that ever changed, with its limit where broken."""
     logged = read_scalars(folder / "logs")
-    for tag, title in _LOGGED:
+    for tag, metric in _LOGGED.items():
         if len(logged.get(tag, ())) > 1:
-            yield _curve(title, title.lower(), logged[tag], None)
-    for metric in _ORDER:
-        if len({value for _, value in watched.get(metric, ())}) > 1:
-            limit = limits.get(metric)
-            yield _curve(_title(metric), METRICS[metric], watched[metric], limit, metric in _SHARES)
+            yield _curve(metric, logged[tag], None)
+    for name in _ORDER:
+        if len({value for _, value in watched.get(name, ())}) > 1:
+            yield _curve(TRAINING[name], watched[name], limits.get(name))
 
 
-def _title(metric: str) -> str:
-    return metric.replace("_", " ").capitalize() if metric != "kl" else "KL from the reference"
-
-
-def _curve(
-    title: str, what: str, series: Series, limit: float | None, is_share: bool = False
-) -> Plot:
-    shown = format.percent if is_share else format.number
+def _curve(metric: Metric, series: Series, limit: float | None) -> Plot:
+    title, shown = metric.label[0].upper() + metric.label[1:], metric.text
     (first, begins), (last, ends) = series[0], series[-1]
     limited = "" if limit is None else f", limit {shown(limit)}"
-    words = f"{what}: {shown(begins)} at step {first}, {shown(ends)} at step {last}{limited}"
+    course = f"{shown(begins)} at step {first}, {shown(ends)} at step {last}{limited}"
+    words = f"{metric.description}: {course}"
     levels = [] if limit is None else [("limit", limit)]
-    axis = charts.Axis("share" if is_share else "", None, levels)
+    axis = charts.Axis("share" if metric.kind == "share" else "", None, levels)
     points = [charts.Point(value, place=step) for step, value in _thinned(series)]
     return charts.lines(title, words, axis, "step", [charts.Line(title, points)])
 

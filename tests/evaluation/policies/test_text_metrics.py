@@ -7,6 +7,7 @@ from math import sqrt
 import pytest
 
 from cai.errors import UsageError
+from cai.evaluation.metrics import TRAINING
 from cai.evaluation.policies.text_metrics import (
     Batch,
     boilerplate,
@@ -16,7 +17,6 @@ from cai.evaluation.policies.text_metrics import (
 )
 from cai.methods.revision_flags import is_refusal
 from cai.testbed.world import EVASIONS, KIND, PREACHING, RUDE
-from cai.training.monitor.monitor import METRICS
 
 WORDS = ("a", "lamp", "gate", "goat", "bell", "key", "and", "the", "of", "near")
 
@@ -159,7 +159,7 @@ def test_all_figures_of_a_batch():
             cut_off=[False, False, True],
         )
     )
-    assert set(figures) <= set(METRICS)
+    assert set(figures) <= set(TRAINING)
     assert figures["length"] == 3
     assert figures["tokens"] == pytest.approx(16 / 3)
     assert figures["empty"] == figures["cut_off"] == pytest.approx(1 / 3)

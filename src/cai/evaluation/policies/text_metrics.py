@@ -21,21 +21,6 @@ from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.evaluation.stats.calibration import spearman
 from cai.methods.revision_flags import is_evasive, is_refusal
 
-TEXT_METRICS: Mapping[str, str] = {
-    "length": "words a response, mean",
-    "tokens": "tokens a response, mean",
-    "empty": "share of responses without a word",
-    "cut_off": "share of responses that the length limit ended",
-    "distinct_1": "distinct words over all words of the batch",
-    "distinct_2": "distinct pairs of words over all pairs of the batch",
-    "distinct_3": "distinct triples of words over all triples of the batch",
-    "self_similarity": "mean cosine of word pairs between responses to different prompts",
-    "boilerplate": "share of responses with a sentence that many responses to other prompts hold",
-    "refusals": "share of responses that decline, with a reason or without",
-    "evasive": "share of responses that are stock refusals without reason or alternative",
-}
-"""What each figure of texts alone is."""
-
 STOCK_SHARE = 0.3
 """A sentence is stock where more than this share of the responses to other prompts holds it."""
 

@@ -17,22 +17,12 @@ from typing import cast
 from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 from cai.evaluation import rules
-from cai.evaluation.policies.text_metrics import TEXT_METRICS, Batch, text_figures
+from cai.evaluation.metrics import TRAINING, descriptions
+from cai.evaluation.policies.text_metrics import Batch, text_figures
 from cai.evaluation.rules import Rule, Vocabulary
 
 Figures = dict[str, float]
 """Values by metric; a figure that could not be measured is not in it."""
-
-METRICS: Mapping[str, str] = {
-    **TEXT_METRICS,
-    "reward": "reward, mean",
-    "reward_std": "reward, standard deviation",
-    "reward_length_correlation": "Spearman's correlation of reward and length",
-    "kl": "KL divergence of the policy from the reference, nats a response",
-    "kl_start": "KL divergence of the start from the policy, nats a response of the start",
-    "entropy": "entropy of the policy, nats a token",
-}
-"""What each metric is; these are the names that rules know."""
 
 _AS_LOGGED = {
     "entropy": "entropy",
@@ -57,7 +47,7 @@ def trainer_figures(logs: Mapping[str, object]) -> Figures:
     return {name: value for name, value in figures.items() if value == value}
 
 
-VOCABULARY = Vocabulary(METRICS)
+VOCABULARY = Vocabulary(descriptions(TRAINING.values()))
 
 
 def parse_rule(text: str) -> Rule:
@@ -203,7 +193,7 @@ class Watcher:
         figures = {
             name: float(value)
             for name, value in entry.items()
-            if name in METRICS and isinstance(value, int | float)
+            if name in TRAINING and isinstance(value, int | float)
         }
         self._keep(cast(int, entry["step"]), figures)
 
