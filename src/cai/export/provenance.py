@@ -6,15 +6,22 @@ Whole records: each step of every method, and the failures.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from pydantic import TypeAdapter
+
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Method, Row
-from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
-from cai.methods.revision import Chain
+from cai.methods.judging.pairwise import JudgePlan
+from cai.methods.judging.pointwise import Scored, ScorePlan
+from cai.methods.judging.ranking import Judged, Pairing
+from cai.methods.revision import Chain, RevisionPlan, Role
+from cai.methods.revision_flags import Flag
 from cai.methods.sampling import Samples
 from cai.runs.config import (
+    Draw,
+    JudgeDraw,
     JudgeRecipe,
+    Named,
     Recipe,
     RevisionRecipe,
     SampleRecipe,
@@ -26,20 +33,57 @@ from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything that decided a row, by name and content hash; None is what its method lacks.
+
+    `models` gave the row's responses, in the order of its columns. `confidence` is for the rows of
+    other files: how sure a run is stands in the row itself. What follows it is equal for all rows
+    of a run.
+    """
+
+    method: str
+    run: str | None
+    origin: str | None = None
+    models: tuple[str, ...] = ()
+    principle_ids: tuple[str, ...] | None = None
+    flags: tuple[tuple[Flag, ...], ...] | None = None
+    confidence: float | None = None
+    source_files: tuple[str, ...] = ()
+    source_hash: str | None = None
+    constitution: Named | None = None
+    roles: Mapping[Role, Draw] | None = None
+    policies: tuple[Draw, ...] | None = None
+    judges: tuple[JudgeDraw, ...] | None = None
+    plan: RevisionPlan | None = None
+    judge_plan: JudgePlan | None = None
+    score_plan: ScorePlan | None = None
+    pairing: Pairing | None = None
+    seed: int | None = None
+
+
+_PROVENANCE = TypeAdapter(Provenance)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRun:
-    """The run number `number`, from 0, of an export; its rows have the `settings` in common."""
+    """The run number `number`, from 0, of an export.
+
+    `common` is the provenance of its rows as plain values, with what is known of the whole run.
+    """
 
     number: int
     folder: RunFolder
     name: str
     recipe: Recipe
-    settings: Mapping[str, object]
+    common: Mapping[str, object]
 
     @classmethod
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
         """Raises JournalError as `read_recipe`."""
         recipe = read_recipe(folder)
-        return cls(number, folder, folder.path.resolve().name, recipe, _settings(recipe))
+        name = folder.path.resolve().name
+        common = _PROVENANCE.dump_python(_provenance(name, recipe), mode="json")
+        return cls(number, folder, name, recipe, common)
 
     def body(self, record: Record) -> Body:
         """What the run's method made of the example."""
@@ -54,22 +98,17 @@ class SourceRun:
                 return load(Scored, record.body)
 
     def provenance(self, body: Body | None, models: Sequence[str]) -> dict[str, object]:
-        """Everything that decided a row, by name and content hash; null is what its method lacks.
+        """The `Provenance` of a row as plain values.
 
-        `models` gave the row's responses, in the order of its columns. Without a body, of an
-        example that failed, nothing is known of the example itself. `confidence` is for the rows of
-        other files: how sure a run is stands in the row itself.
+        Without a body, of an example that failed, nothing is known of the example itself.
         """
         chain = body if isinstance(body, Chain) else None
         return {
-            "method": self.recipe.method,
-            "run": self.name,
+            **self.common,
             "origin": prompt_of_body(body).origin if body else None,
             "models": list(models),
             "principle_ids": _principle_ids(body) if body else None,
             "flags": [list(each.flags) for each in chain.rounds] if chain else None,
-            "confidence": None,
-            **self.settings,
         }
 
 
@@ -78,33 +117,27 @@ def prompt_of_body(body: Body) -> Prompt:
     return body.group.prompt if isinstance(body, Judged) else body.prompt
 
 
-def _settings(recipe: Recipe) -> dict[str, object]:
-    """The recipe with the same keys whatever the method."""
-    of_constitution = None if isinstance(recipe, SampleRecipe) else recipe.constitution
+def _provenance(name: str, recipe: Recipe) -> Provenance:
+    """What is equal for all rows of the run."""
     revision = recipe if isinstance(recipe, RevisionRecipe) else None
-    sampling = recipe if isinstance(recipe, SampleRecipe) else None
     judging = recipe if isinstance(recipe, JudgeRecipe) else None
     scoring = recipe if isinstance(recipe, ScoreRecipe) else None
     by_judges = judging or scoring
-    return {
-        "source_files": list(recipe.source.files),
-        "source_hash": recipe.source.hash,
-        "constitution": of_constitution.model_dump() if of_constitution else None,
-        "roles": {role: draw.model_dump(mode="json") for role, draw in revision.roles.items()}
-        if revision
-        else None,
-        "policies": [draw.model_dump(mode="json") for draw in sampling.policies]
-        if sampling
-        else None,
-        "judges": [draw.model_dump(mode="json") for draw in by_judges.judges]
-        if by_judges
-        else None,
-        "plan": asdict(revision.plan) if revision else None,
-        "judge_plan": asdict(judging.plan) if judging else None,
-        "score_plan": asdict(scoring.plan) if scoring else None,
-        "pairing": judging.pairing if judging else None,
-        "seed": recipe.seed,
-    }
+    return Provenance(
+        recipe.method,
+        name,
+        source_files=recipe.source.files,
+        source_hash=recipe.source.hash,
+        constitution=None if isinstance(recipe, SampleRecipe) else recipe.constitution,
+        roles=revision.roles if revision else None,
+        policies=recipe.policies if isinstance(recipe, SampleRecipe) else None,
+        judges=by_judges.judges if by_judges else None,
+        plan=revision.plan if revision else None,
+        judge_plan=judging.plan if judging else None,
+        score_plan=scoring.plan if scoring else None,
+        pairing=judging.pairing if judging else None,
+        seed=recipe.seed,
+    )
 
 
 def _principle_ids(body: Body) -> list[str] | None:

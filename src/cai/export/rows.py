@@ -8,13 +8,13 @@ subtract it in their losses, and how sure a judge is is no margin between reward
 What rows are made of, before the columns of any trainer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
-from cai.export.formats import Columns
+from cai.export.formats import Columns, Format, Row
 from cai.methods.judging.verdict import Outcome
-from cai.types import Message, Prompt, as_dicts
+from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,96 @@ def models_of(unit: Unit) -> list[str]:
     return [unit.model]
 
 
-def columns_of(unit: Unit, columns: Columns, number: int) -> dict[str, object]:
+class Turn(TypedDict):
+    role: str
+    content: str
+
+
+class TrlPrompt(TypedDict):
+    prompt: list[Turn]
+
+
+class TrlDemonstration(TypedDict):
+    prompt: list[Turn]
+    completion: list[Turn]
+
+
+class TrlLabelled(TrlDemonstration):
+    label: bool
+
+
+class _PairColumns(TypedDict):
+    chosen: list[Turn]
+    rejected: list[Turn]
+    chosen_probability: float | None
+    judging: Annotated[dict[str, Any] | None, PairJudging]
+
+
+class TrlPair(TrlPrompt, _PairColumns):
+    pass
+
+
+class OpenRlhfPrompt(TypedDict):
+    input: list[Turn]
+    datasource: str
+
+
+class OpenRlhfDemonstration(TypedDict):
+    input: list[Turn]
+
+
+class OpenRlhfLabelled(OpenRlhfDemonstration):
+    label: int
+
+
+class OpenRlhfPair(_PairColumns):
+    pass
+
+
+class VerlDemonstration(TypedDict):
+    messages: list[Turn]
+
+
+class VerlReward(TypedDict):
+    style: str
+    ground_truth: str
+
+
+class VerlExtra(TypedDict):
+    split: str
+    index: int
+    id: str
+
+
+class VerlPrompt(TypedDict):
+    data_source: str
+    prompt: list[Turn]
+    ability: str
+    reward_model: VerlReward
+    extra_info: VerlExtra
+
+
+ROW_TYPES: Mapping[Columns, Mapping[Format, type]] = {
+    "trl": {
+        "sft": TrlDemonstration,
+        "preference": TrlPair,
+        "reward": TrlPair,
+        "kto": TrlLabelled,
+        "prompts": TrlPrompt,
+    },
+    "openrlhf": {
+        "sft": OpenRlhfDemonstration,
+        "preference": OpenRlhfPair,
+        "reward": OpenRlhfPair,
+        "kto": OpenRlhfLabelled,
+        "prompts": OpenRlhfPrompt,
+    },
+    "verl": {"sft": VerlDemonstration, "prompts": VerlPrompt},
+}
+"""The columns of a row, beside its `id` and `provenance`; Parquet schemas are derived from them."""
+
+
+def columns_of(unit: Unit, columns: Columns, number: int) -> Row:
     """The columns for the trainer; `number` is that of the row, from 0."""
     if columns == "openrlhf":
         return _openrlhf(unit)
@@ -139,72 +228,71 @@ def columns_of(unit: Unit, columns: Columns, number: int) -> dict[str, object]:
     return _trl(unit)
 
 
-def _trl(unit: Unit) -> dict[str, object]:
+def _trl(unit: Unit) -> TrlPrompt | TrlDemonstration | TrlLabelled | TrlPair:
     match unit:
         case Prompt():
-            return {"prompt": _turns(unit)}
+            return TrlPrompt(prompt=_turns(unit))
         case Demonstration():
-            return {"prompt": _turns(unit.prompt), "completion": _response(unit.completion)}
+            return TrlDemonstration(
+                prompt=_turns(unit.prompt), completion=_response(unit.completion)
+            )
         case Labelled():
-            return {
-                "prompt": _turns(unit.prompt),
-                "completion": _response(unit.completion),
-                "label": unit.label,
-            }
+            return TrlLabelled(
+                prompt=_turns(unit.prompt), completion=_response(unit.completion), label=unit.label
+            )
         case Pair():
-            return {
-                "prompt": _turns(unit.prompt),
-                "chosen": _response(unit.chosen),
-                "rejected": _response(unit.rejected),
-                **_sureness(unit),
-            }
+            return TrlPair(
+                prompt=_turns(unit.prompt),
+                chosen=_response(unit.chosen),
+                rejected=_response(unit.rejected),
+                chosen_probability=unit.chosen_probability,
+                judging=asdict(unit.judging) if unit.judging else None,
+            )
 
 
-def _openrlhf(unit: Unit) -> dict[str, object]:
+def _openrlhf(
+    unit: Unit,
+) -> OpenRlhfPrompt | OpenRlhfDemonstration | OpenRlhfLabelled | OpenRlhfPair:
     match unit:
         case Prompt():
-            return {"input": _turns(unit), "datasource": _data_set(unit)}
+            return OpenRlhfPrompt(input=_turns(unit), datasource=_data_set(unit))
         case Demonstration():
-            return {"input": _whole(unit.prompt, unit.completion)}
+            return OpenRlhfDemonstration(input=_turns(unit.prompt, unit.completion))
         case Labelled():
             # a tensor of whole numbers is made of the labels, in which -1 has a meaning of its own
-            return {"input": _whole(unit.prompt, unit.completion), "label": int(unit.label)}
+            return OpenRlhfLabelled(
+                input=_turns(unit.prompt, unit.completion), label=int(unit.label)
+            )
         case Pair():
-            return {
-                "chosen": _whole(unit.prompt, unit.chosen),
-                "rejected": _whole(unit.prompt, unit.rejected),
-                **_sureness(unit),
-            }
+            return OpenRlhfPair(
+                chosen=_turns(unit.prompt, unit.chosen),
+                rejected=_turns(unit.prompt, unit.rejected),
+                chosen_probability=unit.chosen_probability,
+                judging=asdict(unit.judging) if unit.judging else None,
+            )
 
 
-def _verl(unit: Unit, number: int) -> dict[str, object]:
+def _verl(unit: Unit, number: int) -> VerlPrompt | VerlDemonstration:
     assert isinstance(unit, Prompt | Demonstration), "no other format has columns for verl"
     if isinstance(unit, Demonstration):
-        return {"messages": _whole(unit.prompt, unit.completion)}
-    return {
-        "data_source": _data_set(unit),
-        "prompt": _turns(unit),
-        "ability": "alignment",
-        "reward_model": {"style": "model", "ground_truth": ""},
-        "extra_info": {"split": "train", "index": number, "id": unit.id},
-    }
+        return VerlDemonstration(messages=_turns(unit.prompt, unit.completion))
+    return VerlPrompt(
+        data_source=_data_set(unit),
+        prompt=_turns(unit),
+        ability="alignment",
+        reward_model=VerlReward(style="model", ground_truth=""),
+        extra_info=VerlExtra(split="train", index=number, id=unit.id),
+    )
 
 
-def _sureness(pair: Pair) -> dict[str, object]:
-    judging = asdict(pair.judging) if pair.judging else None
-    return {"chosen_probability": pair.chosen_probability, "judging": judging}
+def _turns(prompt: Prompt, response: str | None = None) -> list[Turn]:
+    """The conversation, with the response as its last turn where one is given."""
+    turns = [Turn(role=each.role, content=each.content) for each in prompt.messages]
+    return turns if response is None else [*turns, *_response(response)]
 
 
-def _turns(prompt: Prompt) -> list[dict[str, str]]:
-    return as_dicts(prompt.messages)
-
-
-def _response(text: str) -> Sequence[dict[str, str]]:
-    return as_dicts([Message("assistant", text)])
-
-
-def _whole(prompt: Prompt, response: str) -> list[dict[str, str]]:
-    return as_dicts([*prompt.messages, Message("assistant", response)])
+def _response(text: str) -> list[Turn]:
+    return [Turn(role="assistant", content=text)]
 
 
 def _data_set(prompt: Prompt) -> str:

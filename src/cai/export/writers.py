@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from cai.export.export import Export
 from cai.export.formats import Columns, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
 from cai.export.mixing import Drawn, draw, woven_in
+from cai.export.provenance import Provenance
 from cai.export.rows import Labelled, columns_of, models_of, prompt_of
 from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
@@ -90,28 +92,28 @@ def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterat
 
 
 def _rows_of(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[Row]:
-    keys = export.runs[0].provenance(None, ())
     for row in drawn.rows():
         columns = columns_of(row.unit, export.columns, summary.n_rows)
         summary.n_rows += 1
         if isinstance(row.unit, Labelled):
             summary.n_good += row.unit.label
             summary.n_bad += not row.unit.label
-        provenance = {**dict.fromkeys(keys), **_provenance(row, drawn)}
+        provenance = asdict(_provenance(row, drawn))
         yield {**columns, "id": prompt_of(row.unit).id, "provenance": provenance}
 
 
-def _provenance(row: FileRow, drawn: Drawn) -> dict[str, object]:
+def _provenance(row: FileRow, drawn: Drawn) -> Provenance:
     """What is known of a row that no run of the export wrote."""
     name = drawn.source.name
-    return {
-        "method": "export" if drawn.summary.is_export else "people",
-        "origin": prompt_of(row.unit).origin,
-        "models": models_of(row.unit),
-        "confidence": row.confidence if drawn.source.is_labelled else None,
-        "source_files": [name if name.startswith(HUB_PREFIX) else Path(name).name],
-        "source_hash": drawn.summary.content_hash,
-    }
+    return Provenance(
+        method="export" if drawn.summary.is_export else "people",
+        run=None,
+        origin=prompt_of(row.unit).origin,
+        models=tuple(models_of(row.unit)),
+        confidence=row.confidence if drawn.source.is_labelled else None,
+        source_files=(name if name.startswith(HUB_PREFIX) else Path(name).name,),
+        source_hash=drawn.summary.content_hash,
+    )
 
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
