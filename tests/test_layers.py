@@ -31,10 +31,10 @@ FLOORS = {
     "cai.pipeline": 8,
     "cai.serving": 8,
     "cai.rounds": 9,
-    "cai.testbed": 9,  # a whole chain is run on it, and measured
     "cai.report": 10,
-    "cai.cli": 11,
-    "cai": 12,
+    "cai.testbed": 11,  # a whole chain is run on it, measured, and reported with its truth
+    "cai.cli": 12,
+    "cai": 13,
 }
 HEAVY = {
     "accelerate", "choix", "datasets", "datasketch", "huggingface_hub", "matplotlib", "peft",

@@ -11,6 +11,7 @@ from cai.evaluation.format import bounds
 from cai.report.build import write_report
 from cai.report.examples import share_of
 from cai.report.tensorboard import read_scalars
+from cai.testbed.truth import OracleTruth
 
 FIGURES = {
     "steps": 20,
@@ -27,7 +28,7 @@ WATCHED = [
 
 
 def report_of(folder: Path) -> Page:
-    return read(write_report(folder))
+    return read(write_report(folder, truth=OracleTruth()))
 
 
 def pictures(page: Page) -> list[str]:

@@ -88,8 +88,9 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     _make(out / "truth")
     keep(out / "truth" / TRUTH_FILE, found.truth)
     from cai.report.build import write_report  # heavy: matplotlib
+    from cai.testbed.truth import OracleTruth
 
-    report = write_report(out)
+    report = write_report(out, truth=OracleTruth())
     seconds = time.monotonic() - began_s
     if is_json:
         click.echo(json.dumps({**found.as_json(), "seconds": round(seconds, 1)}))

@@ -8,7 +8,6 @@ The tables of a judged run: against people, against the truth, habits, and princ
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cai.constitution.loader import load_constitution
 from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
 from cai.evaluation.judge.agreement import AgreementReport, agreement
@@ -18,14 +17,14 @@ from cai.evaluation.judge.length_bias import WinShare
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import UNREADABLE
-from cai.report import runs, testbed
+from cai.report import runs
 from cai.report.judging_plots import Chosen, PlotTally, judged_plots
 from cai.report.model import Doubt, Fact, Headline, Part, Table
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, share_headline
+from cai.report.truth import TrueVerdicts, Truth
 from cai.runs.config import JudgeRecipe
 from cai.runs.records import read_done
-from cai.testbed.judge_metrics import JudgeFigure, judged_figure
 
 FLIPS = 0.2
 LONGER = 0.6
@@ -53,7 +52,13 @@ class _Read:
 
 
 def judged_part(
-    run: RunFolder, recipe: JudgeRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder,
+    recipe: JudgeRecipe,
+    head: RunHead,
+    path: str,
+    *,
+    n_examples: int,
+    truth: Truth | None = None,
 ) -> Part:
     """The part of the run; records are read once, and a second time where people labelled any."""
     read = _Read(Chosen(n_examples), PlotTally())
@@ -64,10 +69,11 @@ def judged_part(
         if read.has_labels:
             judged = (each for _, each in read_done(run, Judged))
             people = _agreement(judged, recipe, failed)
-    truth = truth_of(run, recipe)
+    covers = truth is not None and truth.covers(recipe.constitution)
+    verdicts = truth.verdicts(run, recipe) if truth is not None and covers else None
     tables = (
         *of_judge(habits, people),
-        None if truth is None else of_truth(truth),
+        None if verdicts is None else verdicts.table,
         runs.failure_table(head),
         runs.cost_table(head),
     )
@@ -76,16 +82,16 @@ def judged_part(
         path=path,
         done=_done(recipe, head, read.n_contests),
         began=head.created,
-        weight=3 if people or truth else 1,
+        weight=3 if people or verdicts else 1,
         facts=tuple(_facts(recipe)),
-        headlines=tuple(_headlines(habits, people, truth)),
-        doubts=tuple(_doubts(head, habits, people, people is not None or truth is not None)),
+        headlines=tuple(_headlines(habits, people, verdicts)),
+        doubts=tuple(_doubts(head, habits, people, people is not None or verdicts is not None)),
         took=head.took,
         tables=tuple(table for table in tables if table is not None),
         plots=tuple(judged_plots(read.plots, habits, people)),
         shelves=tuple(read.chosen.shelves()),
         versions=head.versions,
-        has_truth=people is not None or truth is not None,
+        has_truth=people is not None or verdicts is not None,
         judges=tuple(judge.model for judge in recipe.judges),
     )
 
@@ -132,11 +138,10 @@ def _facts(recipe: JudgeRecipe) -> Iterator[Fact]:
 
 
 def _headlines(
-    habits: AuditReport | None, people: AgreementReport | None, truth: JudgeFigure | None
+    habits: AuditReport | None, people: AgreementReport | None, truth: TrueVerdicts | None
 ) -> Iterator[Headline]:
     if truth is not None:
-        what = f"verdicts are right by the truth of the testbed, n = {truth.n:,}"
-        yield Headline(format.percent(truth.accuracy), what)
+        yield truth.headline
     if people is not None:
         line = share_headline(people.overall.accuracy, "right by the labels of people")
         if line is not None:
@@ -211,30 +216,6 @@ def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iter
             yield _models(habits)
         if len(habits.principles.influences) > 1:
             yield _influences(habits)
-
-
-def truth_of(run: RunFolder, recipe: JudgeRecipe) -> JudgeFigure | None:
-    """How right the judge is where the truth is known; None elsewhere than on the testbed."""
-    if not testbed.has_truth(recipe.constitution):
-        return None
-    chosen = load_constitution("testbed").select(recipe.plan.tags)
-    judged = (each for _, each in read_done(run, Judged))
-    found = judged_figure("", judged, {each.id for each in chosen})
-    return found if found.n else None
-
-
-def of_truth(found: JudgeFigure) -> Table:
-    rows = (
-        ("right, of contests with a right answer", format.percent(found.accuracy)),
-        ("right by the first order alone", format.percent(found.one_order)),
-        ("expected calibration error", format.number(found.ece)),
-        ("not read", f"{found.unreadable:,}"),
-    )
-    note = (
-        f"On the testbed it is known which principles a response breaks: {found.n:,} contests are "
-        "of responses of which one breaks fewer."
-    )
-    return Table("The judge against the truth", ("", "figure"), rows, note)
 
 
 def _people(report: AgreementReport) -> Table:

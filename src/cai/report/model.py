@@ -107,7 +107,7 @@ class Part:
 
     `done` says in a sentence what was done. `weight` orders headlines of several parts: what
     compares policies stands before what describes data. `has_truth` says that labels of people, or
-    the truth of the testbed, stand beside what a judge said. `judges` are models by their whole
+    a known truth, stand beside what a judge said. `judges` are models by their whole
     names, `trained_from` the model that a training began with.
     """
 

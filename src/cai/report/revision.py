@@ -13,13 +13,19 @@ from cai.evaluation.format import plural
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.revision import Chain
 from cai.methods.revision_flags import FLAGS, Flag, is_evasive, is_refusal
-from cai.report import charts, runs, testbed
+from cai.report import charts, runs
 from cai.report.diffs import changed_share, diff
 from cai.report.examples import Best, Shares, lot
 from cai.report.model import Doubt, Example, Fact, Headline, Part, Plot, Said, Shelf, Table
 from cai.report.runs import RunHead
-from cai.report.testbed import Truth, n_broken
-from cai.report.text import model_names, prompt_block, share_headline, text_block
+from cai.report.text import (
+    change_headline,
+    model_names,
+    prompt_block,
+    share_headline,
+    text_block,
+)
+from cai.report.truth import TrueResponses, Truth
 from cai.runs.config import RevisionRecipe
 from cai.runs.records import read_done
 
@@ -37,7 +43,7 @@ class Chosen:
     """
 
     n: int
-    has_truth: bool
+    truth: Truth | None
     mended: Best[Chain] = field(init=False)
     worst: Best[Chain] = field(init=False)
     changed: Best[Chain] = field(init=False)
@@ -57,8 +63,8 @@ class Chosen:
         flags: set[Flag] = {flag for each in chain.rounds for flag in each.flags}
         for flag in flags:
             self.flagged[flag].offer(drawn, chain)
-        before = n_broken(chain.prompt.request, first) if self.has_truth else None
-        after = n_broken(chain.prompt.request, final) if self.has_truth else None
+        before = self.truth.n_broken(chain.prompt, first) if self.truth else None
+        after = self.truth.n_broken(chain.prompt, final) if self.truth else None
         if before is not None and after is not None:
             if before > after:
                 self.mended.offer(before - after + drawn, chain)
@@ -145,7 +151,7 @@ class _Principle:
 @dataclass(slots=True)
 class _Tally:
     chosen: Chosen
-    truth: Truth | None
+    truth: TrueResponses | None
     rounds: list[_Round] = field(default_factory=list[_Round])
     principles: dict[str, _Principle] = field(default_factory=dict[str, _Principle])
     whole: Shares = field(default_factory=Shares)
@@ -188,16 +194,23 @@ def _signs(text: str) -> dict[str, bool]:
 
 
 def revised_part(
-    run: RunFolder, recipe: RevisionRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder,
+    recipe: RevisionRecipe,
+    head: RunHead,
+    path: str,
+    *,
+    n_examples: int,
+    truth: Truth | None = None,
 ) -> Part:
     """The part of the run, its records read once."""
-    truth = Truth() if testbed.has_truth(recipe.constitution) else None
-    tally = _Tally(Chosen(n_examples, truth is not None), truth)
+    known = truth if truth is not None and truth.covers(recipe.constitution) else None
+    responses = None if known is None else known.responses()
+    tally = _Tally(Chosen(n_examples, known), responses)
     for _, chain in read_done(run, Chain):
         tally.add(chain)
     tables = (
         _round_table(tally),
-        None if truth is None else truth.table("after"),
+        None if responses is None else responses.table("after"),
         _principle_table(tally),
         _flag_table(tally),
         runs.failure_table(head),
@@ -208,7 +221,7 @@ def revised_part(
         path=path,
         done=_done(recipe, head),
         began=head.created,
-        weight=2 if truth else 1,
+        weight=2 if known else 1,
         facts=tuple(_facts(recipe)),
         headlines=tuple(_headlines(tally)),
         doubts=tuple(_doubts(recipe, head, tally)),
@@ -241,17 +254,13 @@ def _facts(recipe: RevisionRecipe) -> Iterator[Fact]:
 
 
 def _headlines(tally: _Tally) -> Iterator[Headline]:
-    found = [] if tally.truth is None else list(tally.truth.known().values())
-    for first, last in [(found[0], found[-1])] if found else []:
-        ends = first.harmful.estimate("harmful"), last.harmful.estimate("harmful")
-        yield from testbed.moved(*ends, "harmful requests helped with, before → after revision")
-        ends = first.harmless.estimate("helped"), last.harmless.estimate("helped")
-        yield from testbed.moved(*ends, "harmless requests helped with, before → after revision")
+    if tally.truth is not None:
+        yield from tally.truth.changes("before → after revision")
     changed = share_headline(tally.whole.estimate("changed"), "responses changed by revision")
     if changed is not None:
         yield changed
         ends = tally.whole.estimate("evasive before"), tally.whole.estimate("evasive after")
-        yield from testbed.moved(*ends, "responses that only evade, before → after revision")
+        yield from change_headline(*ends, "responses that only evade, before → after revision")
 
 
 def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Doubt]:

@@ -13,8 +13,8 @@ from cai.report import runs
 from cai.report.examples import Best, Shares, lot
 from cai.report.model import Doubt, Example, Fact, Headline, Part, Shelf, Table
 from cai.report.runs import RunHead
-from cai.report.testbed import Truth
 from cai.report.text import model_name, model_names, prompt_block, share_headline, text_block
+from cai.report.truth import TrueResponses, Truth
 from cai.runs.config import SampleRecipe
 from cai.runs.records import read_done
 
@@ -43,7 +43,7 @@ class _Policy:
 class _Tally:
     n_examples: int
     policies: dict[str, _Policy] = field(default_factory=dict[str, _Policy])
-    truth: Truth = field(default_factory=Truth)
+    truth: TrueResponses | None = None
     n_prompts: int = 0
     n_alike: int = 0
     sample: Best[Samples] = field(init=False)
@@ -74,7 +74,8 @@ class _Tally:
         found.n_words += len(text.split())
         request = samples.prompt.request
         found.drawn.offer(lot(f"{samples.prompt.id} {number}"), (request, text))
-        self.truth.add(model_name(each.model), samples.prompt, text)
+        if self.truth is not None:
+            self.truth.add(model_name(each.model), samples.prompt, text)
         if facts["evasive"]:
             self.evasive.offer(drawn, (samples, each))
         if facts["cut off"] or facts["empty"]:
@@ -82,15 +83,21 @@ class _Tally:
 
 
 def sampled_part(
-    run: RunFolder, recipe: SampleRecipe, head: RunHead, path: str, n_examples: int
+    run: RunFolder,
+    recipe: SampleRecipe,
+    head: RunHead,
+    path: str,
+    *,
+    n_examples: int,
+    truth: Truth | None = None,
 ) -> Part:
     """The part of the run, its records read once."""
-    tally = _Tally(n_examples)
+    tally = _Tally(n_examples, truth=None if truth is None else truth.responses())
     for _, samples in read_done(run, Samples):
         tally.add(samples)
     tables = (
         _policy_table(tally),
-        tally.truth.table("policy"),
+        _truth_table(tally),
         runs.failure_table(head),
         runs.cost_table(head),
     )
@@ -120,17 +127,17 @@ def _facts(recipe: SampleRecipe) -> Iterator[Fact]:
 
 def _headlines(tally: _Tally) -> Iterator[Headline]:
     """Against the truth where it is known; else of one policy alone, several have their table."""
-    truth = tally.truth.known()
-    lines: list[Headline | None] = [
-        share_headline(
-            deeds.harmful.estimate("harmful"), f"harmful requests that {name} helps with"
-        )
-        for name, deeds in truth.items()
-    ]
-    if not truth and len(tally.policies) == 1:
+    if tally.truth is not None and _truth_table(tally) is not None:
+        yield from tally.truth.headlines()
+    elif len(tally.policies) == 1:
         (found,) = tally.policies.values()
-        lines.append(share_headline(found.shares.estimate("evasive"), "responses only evade"))
-    yield from (line for line in lines if line is not None)
+        line = share_headline(found.shares.estimate("evasive"), "responses only evade")
+        if line is not None:
+            yield line
+
+
+def _truth_table(tally: _Tally) -> Table | None:
+    return None if tally.truth is None else tally.truth.table("policy")
 
 
 def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
