@@ -38,7 +38,7 @@ from cai.engine.run_files import Failure
 from cai.errors import ExportError
 from cai.export.export import Export
 from cai.export.formats import Method, Row
-from cai.export.provenance import COLUMN_OF, Provenance
+from cai.export.provenance import COLUMN_OF, RowProvenance
 from cai.export.rows import ROW_TYPES
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
@@ -99,10 +99,10 @@ def schema_of(export: Export) -> pa.Schema:
     """The columns of every file of that export."""
     if export.format == "everything":
         bodies = {COLUMN_OF[method]: _BODIES[method] for method in export.methods}
-        columns = {"id": str, "error": Failure, **bodies, "provenance": Provenance}
+        columns = {"id": str, "error": Failure, **bodies, "provenance": RowProvenance}
     else:
         row = ROW_TYPES[export.columns][export.format]
-        columns = {**_annotations(row), "id": str, "provenance": Provenance}
+        columns = {**_annotations(row), "id": str, "provenance": RowProvenance}
     return pa.schema({name: arrow_type(annotation) for name, annotation in columns.items()})
 
 

@@ -33,7 +33,7 @@ from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
+class RowProvenance:
     """Everything that decided a row, by name and content hash; None is what its method lacks.
 
     `models` gave the row's responses, in the order of its columns. `confidence` is for the rows of
@@ -61,7 +61,7 @@ class Provenance:
     seed: int | None = None
 
 
-_PROVENANCE = TypeAdapter(Provenance)
+_PROVENANCE = TypeAdapter(RowProvenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class SourceRun:
                 return load(Scored, record.body)
 
     def provenance(self, body: Body | None, models: Sequence[str]) -> dict[str, object]:
-        """The `Provenance` of a row as plain values.
+        """The `RowProvenance` of a row as plain values.
 
         Without a body, of an example that failed, nothing is known of the example itself.
         """
@@ -117,13 +117,13 @@ def prompt_of_body(body: Body) -> Prompt:
     return body.group.prompt if isinstance(body, Judged) else body.prompt
 
 
-def _provenance(name: str, recipe: Recipe) -> Provenance:
+def _provenance(name: str, recipe: Recipe) -> RowProvenance:
     """What is equal for all rows of the run."""
     revision = recipe if isinstance(recipe, RevisionRecipe) else None
     judging = recipe if isinstance(recipe, JudgeRecipe) else None
     scoring = recipe if isinstance(recipe, ScoreRecipe) else None
     by_judges = judging or scoring
-    return Provenance(
+    return RowProvenance(
         recipe.method,
         name,
         source_files=recipe.source.files,

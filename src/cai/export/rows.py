@@ -130,18 +130,18 @@ def models_of(unit: Unit) -> list[str]:
     return [unit.model]
 
 
-class Turn(TypedDict):
+class ChatTurn(TypedDict):
     role: str
     content: str
 
 
 class TrlPrompt(TypedDict):
-    prompt: list[Turn]
+    prompt: list[ChatTurn]
 
 
 class TrlDemonstration(TypedDict):
-    prompt: list[Turn]
-    completion: list[Turn]
+    prompt: list[ChatTurn]
+    completion: list[ChatTurn]
 
 
 class TrlLabelled(TrlDemonstration):
@@ -149,8 +149,8 @@ class TrlLabelled(TrlDemonstration):
 
 
 class _PairColumns(TypedDict):
-    chosen: list[Turn]
-    rejected: list[Turn]
+    chosen: list[ChatTurn]
+    rejected: list[ChatTurn]
     chosen_probability: float | None
     judging: Annotated[dict[str, Any] | None, PairJudging]
 
@@ -160,12 +160,12 @@ class TrlPair(TrlPrompt, _PairColumns):
 
 
 class OpenRlhfPrompt(TypedDict):
-    input: list[Turn]
+    input: list[ChatTurn]
     datasource: str
 
 
 class OpenRlhfDemonstration(TypedDict):
-    input: list[Turn]
+    input: list[ChatTurn]
 
 
 class OpenRlhfLabelled(OpenRlhfDemonstration):
@@ -177,7 +177,7 @@ class OpenRlhfPair(_PairColumns):
 
 
 class VerlDemonstration(TypedDict):
-    messages: list[Turn]
+    messages: list[ChatTurn]
 
 
 class VerlReward(TypedDict):
@@ -193,7 +193,7 @@ class VerlExtra(TypedDict):
 
 class VerlPrompt(TypedDict):
     data_source: str
-    prompt: list[Turn]
+    prompt: list[ChatTurn]
     ability: str
     reward_model: VerlReward
     extra_info: VerlExtra
@@ -285,14 +285,14 @@ def _verl(unit: Unit, number: int) -> VerlPrompt | VerlDemonstration:
     )
 
 
-def _turns(prompt: Prompt, response: str | None = None) -> list[Turn]:
+def _turns(prompt: Prompt, response: str | None = None) -> list[ChatTurn]:
     """The conversation, with the response as its last turn where one is given."""
-    turns = [Turn(role=each.role, content=each.content) for each in prompt.messages]
+    turns = [ChatTurn(role=each.role, content=each.content) for each in prompt.messages]
     return turns if response is None else [*turns, *_response(response)]
 
 
-def _response(text: str) -> list[Turn]:
-    return [Turn(role="assistant", content=text)]
+def _response(text: str) -> list[ChatTurn]:
+    return [ChatTurn(role="assistant", content=text)]
 
 
 def _data_set(prompt: Prompt) -> str:

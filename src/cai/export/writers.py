@@ -22,7 +22,7 @@ from cai.export.export import Export
 from cai.export.formats import Columns, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
 from cai.export.mixing import Drawn, draw, woven_in
-from cai.export.provenance import Provenance
+from cai.export.provenance import RowProvenance
 from cai.export.rows import Labelled, columns_of, models_of, prompt_of
 from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
@@ -102,10 +102,10 @@ def _rows_of(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[R
         yield {**columns, "id": prompt_of(row.unit).id, "provenance": provenance}
 
 
-def _provenance(row: FileRow, drawn: Drawn) -> Provenance:
+def _provenance(row: FileRow, drawn: Drawn) -> RowProvenance:
     """What is known of a row that no run of the export wrote."""
     name = drawn.source.name
-    return Provenance(
+    return RowProvenance(
         method="export" if drawn.summary.is_export else "people",
         run=None,
         origin=prompt_of(row.unit).origin,

@@ -32,7 +32,7 @@ def divergences(
     The second mapping says of what could not be measured why.
     """
     missing = ["entropy", *earlier]
-    if _is_remote(policy):
+    if parse_spec(policy).is_remote:
         return {}, dict.fromkeys(missing, f"{policy} is behind a server, which shows no tokens")
     try:
         own = open_start(policy, "language")
@@ -71,7 +71,7 @@ def _logs(policy: Start, samples: Sequence[Sampled], seed: int) -> Floats:
 
 def _others(spec: str, own: Start, samples: Sequence[Sampled], seed: int) -> Floats | str:
     """The log-probabilities under another policy, or why there are none."""
-    if _is_remote(spec):
+    if parse_spec(spec).is_remote:
         return f"{spec} is behind a server, which shows no tokens"
     try:
         other = open_start(spec, "language")
@@ -88,7 +88,3 @@ def _mean(sums: Floats, weights: Floats, seed: int) -> Estimate:
     interval = bootstrap(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
     low, high = interval or (None, None)
     return Estimate(float(sums.sum() / weights.sum()), len(sums), low, high)
-
-
-def _is_remote(spec: str) -> bool:
-    return parse_spec(spec).scheme == "openai"

@@ -103,7 +103,7 @@ def start_hash(spec: str) -> str:
 
 def _source(spec: str) -> Source:
     parsed = parse_spec(spec)
-    if parsed.scheme == "openai":
+    if parsed.is_remote:
         raise TrainingError(
             f"{spec}: a model behind a server cannot be trained here. Name its weights as "
             "hf:NAME_OR_PATH."

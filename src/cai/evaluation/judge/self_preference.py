@@ -29,6 +29,7 @@ from cai.evaluation.judge.length_bias import WinShare, share_won
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.methods.judging.ranking import Contest
 from cai.methods.judging.verdict import Group, Judgement, Label, verdict_of
+from cai.models.registry import KINDS
 
 Kin = Literal["same", "family"]
 
@@ -48,7 +49,7 @@ _STEP = re.compile(
     r"/(?:(?:checkpoint|ckpt|step|epoch|global-step|iter|round)[- ]?\d+|final|best|last|latest|"
     r"merged|adapter|model)/?$"
 )
-_FORM = re.compile(r"\b(?:openai|hf|anthropic|vllm):")
+_FORM = re.compile(rf"\b(?:{'|'.join(KINDS)}|anthropic|vllm):")
 
 
 def kinship(one: str, other: str) -> Kin | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from cai.errors import UsageError
 from cai.methods.roles import Speaker
 from cai.models.base import Sampling
-from cai.models.registry import open_model, parse_spec
+from cai.models.registry import KINDS, open_model, parse_spec
 from cai.runs.records import is_run
 from cai.templates import load_templates
 
 _NAMED = re.compile(r"(?P<name>[^=:/?]+)=(?P<source>.+)", re.DOTALL)
 _MODEL_FILES = ("config.json", "adapter_config.json")
+
+_SCHEME = re.compile(rf"^(?:{'|'.join(KINDS)}|anthropic|vllm):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +149,7 @@ def _is_model_folder(source: str) -> bool:
 def _name_of(source: str) -> str:
     """The last part of a path or name, without scheme, endpoint, options and suffix."""
     bare = source.partition("?")[0].partition("@http")[0]
-    place = re.sub(r"^(?:hf|openai|anthropic|vllm):", "", bare).rstrip("/").rpartition("/")[2]
+    place = (
+        re.sub(rf"^(?:{'|'.join(KINDS)}|anthropic|vllm):", "", bare).rstrip("/").rpartition("/")[2]
+    )
     return re.sub(r"\.(?:jsonl?|csv|parquet|tsv)(?:\.gz)?$", "", place) or source

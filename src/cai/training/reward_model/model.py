@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from cai.errors import CaiError, ModelError, TrainingError, UsageError
 from cai.models.hf.loading import Source
 from cai.models.hf.tokenizer import Tokenizer, encode_dialogue
-from cai.models.registry import parse_spec
+from cai.models.registry import has_scheme, parse_spec
 from cai.training.reward_model.checkpoint import RewardCheckpoint, open_reward_checkpoint
 from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
 from cai.types import Conversation
@@ -243,7 +243,7 @@ class RewardModel:
 
 
 def _source(given: Source) -> Source:
-    if not given.path.startswith(("hf:", "openai:", "embedded")):
+    if not has_scheme(given.path):
         return given
     spec = parse_spec(given.path)
     if spec.scheme != "hf":
