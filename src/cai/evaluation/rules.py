@@ -122,11 +122,11 @@ def parse_rule(text: str, vocabulary: Vocabulary) -> Rule:
     return Rule(
         " ".join(text.split()),
         metric,
-        cast(Comparison, found["comparison"]),
-        0.0 if found["number"] else float(found["times"] or 1),
-        float(found["number"] or (found["sign"] or "") + (found["plus"] or "0")),
-        int(found["n"] or 1),
-        then,
-        cast("Reference | None", found["reference"]),
-        bool(found["surely"]),
+        comparison=cast(Comparison, found["comparison"]),
+        times=0.0 if found["number"] else float(found["times"] or 1),
+        plus=float(found["number"] or (found["sign"] or "") + (found["plus"] or "0")),
+        n=int(found["n"] or 1),
+        then=then,
+        reference=cast("Reference | None", found["reference"]),
+        is_sure=bool(found["surely"]),
     )

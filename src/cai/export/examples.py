@@ -58,7 +58,14 @@ def best_over_worst(judged: Judged, selection: Selection, tie_margin: float) -> 
     probability = 1 / (1 + math.exp(strengths[worst] - strengths[best]))
     if side(probability, tie_margin) == "tie":
         return LeftOut("tie")
-    return _pair(judged, best, worst, probability, None, selection)
+    return _pair(
+        judged,
+        chosen=best,
+        rejected=worst,
+        probability=probability,
+        verdict=None,
+        selection=selection,
+    )
 
 
 def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> Pair | LeftOut:
@@ -71,8 +78,22 @@ def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> Pair 
     if winner == "tie":
         return LeftOut("tie")
     if winner == "a":
-        return _pair(judged, contest.first, contest.second, verdict.p_a, verdict, selection)
-    return _pair(judged, contest.second, contest.first, 1 - verdict.p_a, verdict, selection)
+        return _pair(
+            judged,
+            chosen=contest.first,
+            rejected=contest.second,
+            probability=verdict.p_a,
+            verdict=verdict,
+            selection=selection,
+        )
+    return _pair(
+        judged,
+        chosen=contest.second,
+        rejected=contest.first,
+        probability=1 - verdict.p_a,
+        verdict=verdict,
+        selection=selection,
+    )
 
 
 def _pair(
@@ -106,7 +127,15 @@ def _pair(
         n_responses=len(judged.group.candidates),
     )
     prompt = judged.group.prompt
-    return Pair(prompt, better.text, worse.text, better.model, worse.model, probability, judging)
+    return Pair(
+        prompt,
+        chosen=better.text,
+        rejected=worse.text,
+        chosen_model=better.model,
+        rejected_model=worse.model,
+        chosen_probability=probability,
+        judging=judging,
+    )
 
 
 def _bad_texts(better: Candidate, worse: Candidate, selection: Selection) -> str | None:

@@ -60,14 +60,14 @@ def page_of(title: str, parts: Sequence[Part]) -> Page:
     return Page(
         title,
         _date(first) if _date(first) == _date(last) else f"{_date(first)} to {_date(last)}",
-        tuple(parts),
-        held,
-        tuple(_headlines(parts, held)),
-        tuple(shown),
-        len(doubts) - len(shown),
-        _sum(parts),
-        _costs(parts),
-        tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
+        parts=tuple(parts),
+        held=held,
+        headlines=tuple(_headlines(parts, held)),
+        doubts=tuple(shown),
+        n_more_doubts=len(doubts) - len(shown),
+        took=_sum(parts),
+        costs=_costs(parts),
+        versions=tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
     )
 
 

@@ -243,7 +243,9 @@ def _drift(found: Series, metric: str, points: Sequence[charts.Point], limits: L
         words += f"; broken in round {number}: {sentence}"
     marked = [point for point in points if point.place in broken]
     axis = charts.Axis("", levels=[("limit", limit) for _, limit in limits])
-    return charts.lines(what, words, axis, "round", [charts.Line(metric, points)], marked)
+    return charts.lines(
+        what, words, axis=axis, along="round", shown=[charts.Line(metric, points)], marked=marked
+    )
 
 
 def _said(found: Series, metric: str) -> str:

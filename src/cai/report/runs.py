@@ -64,13 +64,13 @@ def head_of(run: RunFolder, prices: PriceList) -> RunHead:
     return RunHead(
         read_recipe(run),
         run.created,
-        run.counts(),
-        snapshot.total if snapshot else None,
-        run.failures(),
-        tuple(clean(str(message)) for (message,) in failed),
-        Ledger.of(run.database, prices),
-        seconds,
-        tuple(Fact(name, version) for name, version in run.versions.items()),
+        counts=run.counts(),
+        n_total=snapshot.total if snapshot else None,
+        failures=run.failures(),
+        messages=tuple(clean(str(message)) for (message,) in failed),
+        ledger=Ledger.of(run.database, prices),
+        seconds=seconds,
+        versions=tuple(Fact(name, version) for name, version in run.versions.items()),
     )
 
 

@@ -143,7 +143,9 @@ async def run_rounds_async(
     for number in range(len(rounds)):
         _enter(accounts, places.round(number))
     anchorage = Anchorage(recipe, places, accounts, console)
-    return await _Controller(recipe, anchorage, rules, known, rounds, console).run(answer)
+    return await _Controller(
+        recipe, anchorage, rules=rules, known=known, rounds=rounds, console=console
+    ).run(answer)
 
 
 @dataclass(slots=True)
@@ -199,7 +201,12 @@ class _Controller:
         source = deal(self.recipe, number, places.out)
         folder = places.steps(number)
         await run_recipe(
-            recipe, cast_of(recipe, start), source, folder, accounts.pace, self.console
+            recipe,
+            cast_of(recipe, start),
+            source=source,
+            out=folder,
+            pace=accounts.pace,
+            console=self.console,
         )
         _enter(accounts, folder)
         return f"hf:{folder / self.recipe.policy_name}"
@@ -252,15 +259,15 @@ class _Controller:
         series = Series(
             self.recipe.name,
             self.recipe.rounds,
-            self.anchorage.frozen_judges,
-            self.known,
-            tuple(self.rounds),
-            win_rates(self.matches, self.recipe.seed),
-            rated,
-            best_of(self.rounds, rated),
-            ended,
-            accounts.cost_usd,
-            tuple(remarks(self.recipe, self.rounds)),
+            frozen_judges=self.anchorage.frozen_judges,
+            metrics=self.known,
+            rounds=tuple(self.rounds),
+            win_rates=win_rates(self.matches, self.recipe.seed),
+            ratings=rated,
+            best=best_of(self.rounds, rated),
+            ended=ended,
+            cost_usd=accounts.cost_usd,
+            remarks=tuple(remarks(self.recipe, self.rounds)),
         )
         keep(self.anchorage.places.out / FILE, series)
         return series

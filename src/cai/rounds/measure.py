@@ -134,14 +134,18 @@ async def measure(
     answers = await anchorage.answers(number, policy, sorted({0, parent} - {number}))
     _texts(found, answers, number, anchorage.recipe.seed)
     if number:
-        await _contests(found, anchorage, answers, number, parent, judges)
+        await _contests(
+            found, anchorage, answers=answers, number=number, parent=parent, judges=judges
+        )
     if anchors.people:
         await _ask_of_people(found, anchorage, number, judges)
     if anchors.checks:
         checked = await anchorage.check(answers, number)
         _checks(found, checked.of(name_of(number), anchorage.recipe.seed).get(ALL, {}))
     if anchors.divergence_prompts:
-        _divergences(found, anchorage, answers, policy, policies, parent)
+        _divergences(
+            found, anchorage, answers=answers, policy=policy, policies=policies, parent=parent
+        )
     return found
 
 

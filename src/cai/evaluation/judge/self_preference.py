@@ -206,7 +206,14 @@ class OwnershipTally:
         else:
             self._add_models(unit, a, b, contest)
             for judge in self.judges:
-                self._add_own(unit, judge, self.kin[judge, a], self.kin[judge, b], contest, label)
+                self._add_own(
+                    unit,
+                    judge,
+                    kin_a=self.kin[judge, a],
+                    kin_b=self.kin[judge, b],
+                    contest=contest,
+                    label=label,
+                )
 
     def _add_models(self, unit: int, a: str, b: str, contest: Contest) -> None:
         points = _POINTS.get(contest.verdict.outcome)

@@ -116,7 +116,15 @@ async def evaluate_policies(
         steps = Steps(answers, judging, plan, out, console)
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
-    findings = Findings(tuple(entrants), tuple(prompts), plan, judging, answers, judged, checked)
+    findings = Findings(
+        tuple(entrants),
+        tuple(prompts),
+        plan=plan,
+        judging=judging,
+        answers=answers,
+        judged=judged,
+        checked=checked,
+    )
     found = findings.evaluation(accounts)
     keep(out / FILE, found)
     (out / ESTIMATE_FILE).unlink(missing_ok=True)
@@ -132,7 +140,9 @@ async def _contests(steps: Steps, accounts: Accounts) -> Judged:
     if rate is None:
         judged = await judge_all(contests, job, folder, accounts, steps.console)
     else:
-        judged = await judge_until_decided(contests, job, rate, folder, accounts, steps.console)
+        judged = await judge_until_decided(
+            contests, job, error_rate=rate, folder=folder, accounts=accounts, console=steps.console
+        )
     accounts.pace = replace(accounts.pace, update=is_update)
     return judged
 
@@ -182,10 +192,10 @@ def evaluate(
     work = evaluate_policies(
         _entrants(policies, sampling),
         _prompts(prompts),
-        judges,
-        plan,
-        Path(out),
-        pace,
+        judging=judges,
+        plan=plan,
+        out=Path(out),
+        pace=pace,
         console=console,
     )
     return wait_for(work)

@@ -175,10 +175,10 @@ class Steps:
                 ScoreJob(
                     Checked(self.answers),
                     constitution,
-                    judging.judges,
-                    ScorePlan("check"),
-                    judging.verdicts,
-                    seed,
+                    judges=judging.judges,
+                    plan=ScorePlan("check"),
+                    verdicts=judging.verdicts,
+                    seed=seed,
                 ),
             )
 

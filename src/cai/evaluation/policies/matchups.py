@@ -179,7 +179,15 @@ class Contest:
         a, b = self.responses
         outcome: MatchOutcome = self.foregone or (verdict.outcome if verdict else "failed")
         p = 0.5 if outcome == "equal" else verdict and verdict.p_a
-        return Match(self.unit, self.first, self.second, outcome, p, len(a.text), len(b.text))
+        return Match(
+            self.unit,
+            first=self.first,
+            second=self.second,
+            outcome=outcome,
+            p_first=p,
+            length_first=len(a.text),
+            length_second=len(b.text),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +225,15 @@ class Contests:
         names = dict.fromkeys(name for pair in self.pairs for name in pair)
         line = f"{n} contests of {len(names)} policies on {len(self.answers.asked)} prompts"
         described = described_source((), f"contests of {', '.join(names)}", digest.hex)
-        return GroupSummary(described, (line,), n, 0, frozenset(), foregone, {})
+        return GroupSummary(
+            described,
+            (line,),
+            n_groups=n,
+            n_labelled=0,
+            models=frozenset(),
+            skipped=foregone,
+            left_out={},
+        )
 
     def items(self) -> Iterator[tuple[str, Group]]:
         """What is to be judged."""
@@ -235,7 +251,14 @@ class Contests:
                 one, other = (self.answers.by_policy[name][unit] for name in (first, second))
                 for number, responses in enumerate(zip(one, other, strict=False), 1):
                     id = f"{asked.prompt.id}/{first}/{second}/{number}"
-                    yield Contest(id, unit, asked.prompt, first, second, responses)
+                    yield Contest(
+                        id,
+                        unit,
+                        prompt=asked.prompt,
+                        first=first,
+                        second=second,
+                        responses=responses,
+                    )
 
     @property
     def order(self) -> list[int]:

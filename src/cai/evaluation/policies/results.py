@@ -127,8 +127,8 @@ class Findings:
         return PolicyFigures(
             entrant.name,
             entrant.source,
-            found[0].n,
-            found,
-            self.checked.of(entrant.name, self.plan.seed),
-            self.checked.n_unscored[entrant.name],
+            n_responses=found[0].n,
+            conduct=found,
+            adherence=self.checked.of(entrant.name, self.plan.seed),
+            n_unscored=self.checked.n_unscored[entrant.name],
         )

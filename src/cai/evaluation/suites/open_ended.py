@@ -134,7 +134,14 @@ class SuiteJudging:
         """The scoring of the responses in that folder."""
         plan = replace(self.plan, kind=kind)
         source = ResponseSource((str(folder),))
-        return ScoreJob(source, self.constitution, self.judges, plan, self.verdicts, seed)
+        return ScoreJob(
+            source,
+            self.constitution,
+            judges=self.judges,
+            plan=plan,
+            verdicts=self.verdicts,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

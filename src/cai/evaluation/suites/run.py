@@ -124,7 +124,9 @@ async def run_suites(
         shares: dict[str, Shares] = {}
         for policy in policies:
             folder = out / FOLDER / read.suite.name / folder_name(policy.name)
-            shares[policy.name] = await _figures(folder, read, policy, plan, accounts, console)
+            shares[policy.name] = await _figures(
+                folder, read, policy=policy, plan=plan, accounts=accounts, console=console
+            )
         found.append(_suite(read, shares))
     return tuple(found)
 
@@ -172,10 +174,10 @@ def _suite(read: _Read, shares: Mapping[str, Shares]) -> Suite:
     return Suite(
         suite.name,
         suite.kind,
-        {name: known[name] for name in names if name in known},
-        max(each.n_prompts for each in every),
-        figures,
-        every[-1].less(every[0]) if len(every) > 1 else {},
+        measures={name: known[name] for name in names if name in known},
+        n=max(each.n_prompts for each in every),
+        found=figures,
+        differences=every[-1].less(every[0]) if len(every) > 1 else {},
     )
 
 

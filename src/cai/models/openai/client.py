@@ -184,7 +184,14 @@ class HttpModel:
         self._connections = Connections(key, limits.calls or LIMITS.start)
         dialect = OPENAI if is_hosted else Dialect()
         self.endpoints = tuple(
-            HttpEndpoint(model, server, self._connections, dialect, limits, is_chat)
+            HttpEndpoint(
+                model,
+                server,
+                connections=self._connections,
+                dialect=dialect,
+                limits=limits,
+                is_chat=is_chat,
+            )
             for server in servers
         )
         self.is_chat = is_chat
