@@ -9,7 +9,7 @@ import pytest
 from slow_servers import SlowServer, Spread
 
 from cai.engine.budget import Account, Caps, Ledger
-from cai.engine.calls import EXAMPLE, Example, Retry
+from cai.engine.calls import EXAMPLE, ExampleInFlight, Retry
 from cai.engine.database import Database
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.journal import Journal
@@ -185,7 +185,7 @@ async def test_the_last_examples_are_begun_together_and_levelled_out(journal: Jo
     model = engine.through(server, "respond")
 
     async def ask_as(number: int, n_answered: int) -> Completion:
-        EXAMPLE.set(Example(number, n_answered))
+        EXAMPLE.set(ExampleInFlight(number, n_answered))
         return await ask(model, f"{number}?")
 
     tasks = [asyncio.create_task(ask_as(i, 10 - i)) for i in range(5)]

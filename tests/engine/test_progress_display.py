@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from cai.engine.budget import Ledger
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.engine import Engine
 from cai.engine.progress import Display, LastSnapshot, Progress, Snapshot, last_snapshot, told
 from cai.engine.run_folder import RunFolder
@@ -40,7 +40,7 @@ def test_off_a_terminal_a_line_comes_at_every_tenth_but_not_more_than_one_a_seco
 
 def test_a_long_line_is_not_broken_and_nothing_in_it_is_taken_for_markup():
     console, out = plain()
-    lanes = (LaneView("[red]h:1/v1", 3, 64, 0.5, None),)
+    lanes = (EndpointView("[red]h:1/v1", 3, 64, 0.5, None),)
     snapshot = Snapshot(elapsed_s=10, total=100, done=9, flagged=4, endpoints=lanes)
     Display(console).show(snapshot)
     assert out.getvalue() == f"{snapshot.line()} | {snapshot.endpoint_lines()[0]}\n"
@@ -56,7 +56,7 @@ def test_the_last_snapshot_is_a_summary():
 def test_on_a_terminal_there_are_live_lines_and_then_the_summary():
     out = io.StringIO()
     display = Display(Console(file=out, force_terminal=True, width=200))
-    lanes = (LaneView("h:1/v1", 3, 64, 0.5, None),)
+    lanes = (EndpointView("h:1/v1", 3, 64, 0.5, None),)
     display.show(Snapshot(elapsed_s=20, total=10, endpoints=lanes))
     display.show(Snapshot(state="finished", elapsed_s=20, total=10, done=10))
     text = out.getvalue()

@@ -9,7 +9,7 @@ from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.policies.results import FILE as EVALUATION_FILE
 from cai.evaluation.policies.results import Conduct, Evaluation, PolicyFigures, Suite
 from cai.evaluation.policies.win_rates import WinRate
-from cai.evaluation.results_file import keep
+from cai.evaluation.results_file import save_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.run import FILE as SUITES_FILE
 from cai.evaluation.suites.run import SuitesFound
@@ -65,7 +65,7 @@ def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Pa
         cost_usd=0.5,
         remarks=tuple(remarks),
     )
-    keep(folder / EVALUATION_FILE, found)
+    save_results(folder / EVALUATION_FILE, found)
     return folder
 
 
@@ -117,7 +117,7 @@ def series(folder: Path) -> Path:
         cost_usd=None,
         remarks=("The frozen set has 40 pairs alone.",),
     )
-    keep(folder / ROUNDS_FILE, found)
+    save_results(folder / ROUNDS_FILE, found)
     return folder
 
 
@@ -160,7 +160,7 @@ def truth(folder: Path, *rates: tuple[str, float, float]) -> Path:
         )
         for name, harmful, helped in rates
     ]
-    keep(folder / TRUTH_FILE, TruthFound(tuple(found)))
+    save_results(folder / TRUTH_FILE, TruthFound(tuple(found)))
     return folder
 
 
@@ -180,5 +180,5 @@ def suites(folder: Path) -> Path:
     )
     policies = {"start": "embedded", "RL": "hf:/home/somebody/rl"}
     found = SuitesFound(policies, ("openai:judge@http://h/v1",), "one 1.0", (suite,), 900, 3, 0.0)
-    keep(folder / SUITES_FILE, found)
+    save_results(folder / SUITES_FILE, found)
     return folder

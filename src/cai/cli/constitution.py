@@ -16,7 +16,7 @@ from rich.console import Console
 from cai.cli.options.judge_options import JudgeChoice, judging_an_argument
 from cai.cli.options.run_options import as_json, echo_json
 from cai.cli.tables import printable
-from cai.constitution.lint import Finding, check_constitution
+from cai.constitution.lint import LintFinding, check_constitution
 from cai.constitution.loader import load_constitution, shipped_constitutions
 from cai.constitution.schema import Constitution, Principle, json_schema
 from cai.engine.calls import retrying
@@ -313,7 +313,7 @@ def _samples(principle: Principle) -> Iterator[str]:
             yield _wrapped(f"{name}: {text}", indent=2)
 
 
-def _result(path: str, loaded: Constitution, findings: list[Finding]) -> Iterator[str]:
+def _result(path: str, loaded: Constitution, findings: list[LintFinding]) -> Iterator[str]:
     n_warnings = f"{len(findings)} warnings" if len(findings) != 1 else "1 warning"
     yield f"{path}: {len(loaded.principles)} principles, {n_warnings}"
     for finding in findings:

@@ -28,8 +28,8 @@ from cai.evaluation.policies.dry_run import Estimates
 from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
 from cai.evaluation.policies.evaluate import evaluate_policies
 from cai.evaluation.policies.matchups import READABLE, Meeting
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import open_entrants, parse_entrants
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import open_policies, parse_policies
 from cai.evaluation.policies.responses import Prompts, check_asked
 from cai.evaluation.policies.results import Evaluation, PolicyFigures
 from cai.evaluation.policies.text_metrics import ALL
@@ -260,7 +260,7 @@ def evaluate(
     harmful and benign, and figures are then also of each kind. The same command goes on after an
     interruption.
     """
-    named = parse_entrants(policies)
+    named = parse_policies(policies)
     prompts = tuple(map(_prompts, sources))
     check_both_named(judges, constitution)
     check_asked(prompts, has_models=any(each.is_model for each in named))
@@ -273,8 +273,8 @@ def evaluate(
     if constitution is not None:
         loaded = load_constitution(constitution)
         plan.check((), loaded)
-        judging = Judging(judges.open(), loaded, plan, verdicts)
-    entrants = open_entrants(named, sampling_of(temperature, 1.0, 0, response_tokens))
+        judging = EvaluationJudge(judges.open(), loaded, plan, verdicts)
+    entrants = open_policies(named, sampling_of(temperature, 1.0, 0, response_tokens))
     console = Console(stderr=True)
     if pace.sample is not None:
         work = estimate_evaluation(entrants, prompts, judging, asked, out, pace, console=console)

@@ -18,9 +18,9 @@ from cai.cli.tables import NONE, named, plain_table
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.errors import UsageError
-from cai.evaluation.policies.policies import Entrant, open_entrants, parse_entrants
+from cai.evaluation.policies.policies import Policy, open_policies, parse_policies
 from cai.evaluation.policies.results import Suite
-from cai.evaluation.results_file import keep
+from cai.evaluation.results_file import save_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.open_ended import SuiteJudging
@@ -155,7 +155,7 @@ def suites(
     behind a colon. With -m and -c judges check the responses to open prompts, and mark those to
     MT-Bench. The same command goes on after an interruption.
     """
-    named = parse_entrants(policies)
+    named = parse_policies(policies)
     check_both_named(judges, constitution)
     opened = open_suites(files)
     check_suites(opened)
@@ -164,7 +164,7 @@ def suites(
         loaded = load_constitution(constitution)
         candidates(loaded, plan.tags)
         judging = SuiteJudging(loaded, judges.open(), plan, verdicts)
-    entrants = open_entrants(named, sampling_of(temperature, 1.0, 0, response_tokens))
+    entrants = open_policies(named, sampling_of(temperature, 1.0, 0, response_tokens))
     accounts, console = Accounts(pace), Console(stderr=True)
     asked = SuitePlan(judging, choices, seed)
     found = run_async(run_suites(opened, _policies(entrants), asked, out, accounts, console))
@@ -177,7 +177,7 @@ def suites(
         n_failed=accounts.n_failed,
         cost_usd=accounts.cost_usd,
     )
-    keep(out / FOLDER / FILE, whole)
+    save_results(out / FOLDER / FILE, whole)
     if is_json:
         echo_json({"event": "end", "run": str(out), **asdict(whole)})
     else:
@@ -186,7 +186,7 @@ def suites(
     return 1 if accounts.n_failed else 0
 
 
-def _policies(entrants: Sequence[Entrant]) -> tuple[NamedPolicy, ...]:
+def _policies(entrants: Sequence[Policy]) -> tuple[NamedPolicy, ...]:
     """Those that are models.
 
     Raises:

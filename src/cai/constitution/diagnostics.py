@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from cai.constitution.schema import (
     SCHEMA_VERSION,
-    Change,
+    ChangelogEntry,
     Constitution,
     Criterion,
     Expectation,
@@ -27,7 +27,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "examples": FewShot,
     "tests": Expectation,
     "rubric": Criterion,
-    "changelog": Change,
+    "changelog": ChangelogEntry,
 }
 
 

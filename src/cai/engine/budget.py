@@ -218,7 +218,7 @@ class Caps:
             )
 
 
-class Gate:
+class Budget:
     """Lets calls pass while the caps allow, and enters what they took in the ledger."""
 
     def __init__(self, ledger: Ledger, caps: Caps = Caps()) -> None:

@@ -116,7 +116,7 @@ _SERVERS_FAULT = ("server error", "broken connection", "time-out")
 
 
 @dataclass(slots=True)
-class Health:
+class EndpointHealth:
     """What the last calls say. `down_since_s` is None while it is up."""
 
     down_since_s: float | None = None
@@ -177,7 +177,7 @@ _REFUSALS: dict[str, float] = {"rate limit": 1.0, "server error": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
-class LaneView:
+class EndpointView:
     """How an endpoint is doing. `limit` is None where it queues calls itself."""
 
     name: str
@@ -187,7 +187,7 @@ class LaneView:
     down_for_s: float | None
 
 
-class Lane:
+class Endpoint:
     """A model behind one endpoint, with at most `cap` calls at a time where that is given."""
 
     def __init__(self, model: Model, cap: int | None = None, clock: Clock = time.monotonic) -> None:
@@ -205,7 +205,7 @@ class Lane:
             self._adaptive = AdaptiveLimit(self.start, most, now_s)
         self._requests = Bucket(limits.requests_per_minute, now_s)
         self._tokens = Bucket(limits.tokens_per_minute, now_s)
-        self._health = Health()
+        self._health = EndpointHealth()
         self._open: dict[asyncio.Timeout, float] = {}
         self._latency_s: float | None = None
 
@@ -292,8 +292,8 @@ class Lane:
             self._adaptive.note(now_s - began_s, usage.completion_tokens, 0.0, now_s)
         return answer
 
-    def view(self) -> LaneView:
-        return LaneView(
+    def view(self) -> EndpointView:
+        return EndpointView(
             self.model.name, self.in_flight, self.limit, self._latency_s, self.down_for_s
         )
 

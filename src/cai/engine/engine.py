@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cai.engine.budget import Caps, Gate, Ledger
+from cai.engine.budget import Budget, Caps, Ledger
 from cai.engine.calls import Answer, Ask, Call, Retry, wrapped
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.journal import Journal
-from cai.engine.scheduler import Pool
+from cai.engine.scheduler import Scheduler
 from cai.errors import RunStopped
 from cai.models.base import Model
 
@@ -47,11 +47,11 @@ class Engine:
         retry: Retry | None = None,
     ) -> None:
         self.journal = journal
-        self.gate = Gate(ledger, caps)
+        self.gate = Budget(ledger, caps)
         self.retry = retry or Retry(sleep=self.gate.pause)
         self.gate.on_close = self._refuse
         self._scheduling = scheduling
-        self._pools: dict[int, Pool] = {}
+        self._pools: dict[int, Scheduler] = {}
         self._names: set[str] = set()
         self._watcher: Callable[[], None] = lambda: None
 
@@ -103,7 +103,7 @@ class Engine:
     def watch(self, tell: Callable[[], None]) -> None:
         self._watcher = tell
 
-    def lanes(self) -> list[LaneView]:
+    def lanes(self) -> list[EndpointView]:
         """How each endpoint is doing."""
         return [view for pool in self._pools.values() for view in pool.views()]
 
@@ -115,11 +115,11 @@ class Engine:
     def n_hedged(self) -> int:
         return sum(pool.n_hedged for pool in self._pools.values())
 
-    def _pool(self, model: Model) -> Pool:
+    def _pool(self, model: Model) -> Scheduler:
         pool = self._pools.get(id(model))
         if pool is None:
             scheduling = self._scheduling
-            pool = Pool(model, scheduling.cap, scheduling.hedges, lambda: self._watcher())
+            pool = Scheduler(model, scheduling.cap, scheduling.hedges, lambda: self._watcher())
             self._pools[id(model)] = pool
         return pool
 

@@ -23,7 +23,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.engine import Engine
 from cai.engine.run_folder import RunFolder
 from cai.models.base import Usage
@@ -54,7 +54,7 @@ class Snapshot:
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     n_waiting: int = 0
     n_hedged: int = 0
-    endpoints: tuple[LaneView, ...] = ()
+    endpoints: tuple[EndpointView, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -170,7 +170,7 @@ def count(n: int) -> str:
     return str(n)
 
 
-def _endpoint_line(view: LaneView) -> str:
+def _endpoint_line(view: EndpointView) -> str:
     if view.down_for_s is not None:
         return f"{view.name}: away for {duration(view.down_for_s)}, tried again"
     latency = "" if view.latency_s is None else f", {view.latency_s:.2f} s a call"

@@ -17,8 +17,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from cai.engine.calls import EXAMPLE, Answer, Call, Example
-from cai.engine.endpoint import Clock, Lane, LaneView
+from cai.engine.calls import EXAMPLE, Answer, Call, ExampleInFlight
+from cai.engine.endpoint import Clock, Endpoint, EndpointView
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.base import Model, SpreadModel
 
@@ -74,7 +74,7 @@ async def _is_late(
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
 _AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
 _BYTES_A_TOKEN = 4
-_NO_EXAMPLE = Example(0)
+_NO_EXAMPLE = ExampleInFlight(0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,12 +83,12 @@ class _Waiting:
 
     rank: tuple[int, int]
     turn: int
-    example: Example = field(compare=False)
+    example: ExampleInFlight = field(compare=False)
     n_tokens: int = field(compare=False)
-    seat: "asyncio.Future[Lane]" = field(compare=False)
+    seat: "asyncio.Future[Endpoint]" = field(compare=False)
 
 
-class Pool:
+class Scheduler:
     """The endpoints of a model. `on_room` is called when more calls may be asked."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Pool:
         clock: Clock = time.monotonic,
     ) -> None:
         endpoints = model.endpoints if isinstance(model, SpreadModel) else (model,)
-        self.lanes = tuple(Lane(endpoint, cap, clock) for endpoint in endpoints)
+        self.lanes = tuple(Endpoint(endpoint, cap, clock) for endpoint in endpoints)
         self.n_hedged = 0
         self._hedges = hedges
         self._on_room = on_room
@@ -131,7 +131,7 @@ class Pool:
             self._waiting = [replace(each, rank=self._rank(each.example)) for each in self._waiting]
             heapq.heapify(self._waiting)
 
-    def views(self) -> list[LaneView]:
+    def views(self) -> list[EndpointView]:
         return [lane.view() for lane in self.lanes]
 
     def refuse(self, error: CaiError) -> None:
@@ -182,13 +182,13 @@ class Pool:
         n_in_flight = sum(lane.in_flight for lane in self.lanes)
         return not self.n_waiting and 2 * n_in_flight < self.n_seats
 
-    async def _seat(self, n_tokens: int) -> Lane:
+    async def _seat(self, n_tokens: int) -> Endpoint:
         if self._refusal is not None:
             raise self._refusal
         if not self.n_waiting and (lane := self._open_lane()) is not None:
             lane.take(n_tokens)
             return lane
-        future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
         example = EXAMPLE.get() or _NO_EXAMPLE
         waiting = _Waiting(self._rank(example), next(self._turns), example, n_tokens, future)
         heapq.heappush(self._waiting, waiting)
@@ -204,7 +204,7 @@ class Pool:
             self._dispatch()
             raise
 
-    def _rank(self, example: Example) -> tuple[int, int]:
+    def _rank(self, example: ExampleInFlight) -> tuple[int, int]:
         """That of the older example is less; once levelled out, that of the one less far."""
         return (example.n_answered if self._levels_out else 0, example.number)
 
@@ -236,7 +236,7 @@ class Pool:
         waiting = (each for each in self._waiting if not each.seat.done())
         return min(waiting, key=lambda each: each.turn)
 
-    def _open_lane(self) -> Lane | None:
+    def _open_lane(self) -> Endpoint | None:
         return min(
             (lane for lane in self.lanes if lane.is_open()),
             key=lambda lane: lane.strain,

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from itertools import count, islice
 from typing import Generic, Protocol, TypeVar
 
-from cai.engine.calls import EXAMPLE, Example
+from cai.engine.calls import EXAMPLE, ExampleInFlight
 from cai.errors import (
     CaiError,
     ContextLengthError,
@@ -190,7 +190,7 @@ class _Flight(Generic[T, R]):
 
 
 async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R | CaiError:
-    EXAMPLE.set(Example(number))  # in the context of this task, which its own tasks inherit
+    EXAMPLE.set(ExampleInFlight(number))  # in the context of this task, which its own tasks inherit
     try:
         return await work(item)
     except JournalError:

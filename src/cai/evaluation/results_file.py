@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def keep(path: Path, found: "DataclassInstance") -> None:
+def save_results(path: Path, found: "DataclassInstance") -> None:
     """Writes the finding's fields, into a folder that is made if absent.
 
     Raises:
@@ -27,8 +27,8 @@ def keep(path: Path, found: "DataclassInstance") -> None:
     atomic_write(path, text, EvaluationError, "Free space, or name another folder.")
 
 
-def kept(path: Path, kind: type[T]) -> T:
-    """The finding that `keep` wrote there.
+def load_results(path: Path, kind: type[T]) -> T:
+    """The finding that `save_results` wrote there.
 
     Raises:
         EvaluationError: There is none, or it is of another version of cai.

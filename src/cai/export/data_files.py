@@ -17,7 +17,7 @@ from cai.data.rows import head_rows
 from cai.data.scan import open_table
 from cai.data.tables import Table
 from cai.errors import SourceError, UnknownColumns
-from cai.export.rows import Demonstration, Labelled, Pair, Unit, labelled
+from cai.export.rows import Demonstration, Labelled, PreferencePair, Unit, labelled
 
 Kind = Literal["sft", "preference", "kto", "prompts"]
 Reading = Literal["pairs", "responses", "prompts"]
@@ -158,7 +158,7 @@ class DataFile:
                 continue
             better = found if found.label == "a" else found.swapped
             confidence = found.label_confidence if found.has_confidence else self.confidence
-            pair = Pair(
+            pair = PreferencePair(
                 better.prompt,
                 better.response_a,
                 better.response_b,

@@ -76,7 +76,7 @@ class PairJudging:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """A better and a worse response to one prompt.
 
     `chosen_probability` of at least one half is the judge's that the chosen one is better; None
@@ -92,14 +92,14 @@ class Pair:
     judging: PairJudging | None = None
 
 
-Unit: TypeAlias = Demonstration | Labelled | Pair | Prompt
+Unit: TypeAlias = Demonstration | Labelled | PreferencePair | Prompt
 
 
 def labelled(unit: Unit) -> tuple[Labelled, ...]:
     """The good and the bad responses of a unit."""
     if isinstance(unit, Labelled):
         return (unit,)
-    if isinstance(unit, Pair):
+    if isinstance(unit, PreferencePair):
         return (
             Labelled(unit.prompt, unit.chosen, True, unit.chosen_model),
             Labelled(unit.prompt, unit.rejected, False, unit.rejected_model),
@@ -114,7 +114,7 @@ def prompt_of(unit: Unit) -> Prompt:
 def text_of(unit: Unit) -> str:
     """What two units are alike by: the conversation, with the response that is learned from."""
     turns = [turn.content for turn in prompt_of(unit).messages]
-    if isinstance(unit, Pair):
+    if isinstance(unit, PreferencePair):
         turns.append(unit.chosen)
     elif not isinstance(unit, Prompt):
         turns.append(unit.completion)
@@ -125,7 +125,7 @@ def models_of(unit: Unit) -> list[str]:
     """Who gave the responses, in the order of the row's columns."""
     if isinstance(unit, Prompt):
         return []
-    if isinstance(unit, Pair):
+    if isinstance(unit, PreferencePair):
         return [unit.chosen_model, unit.rejected_model]
     return [unit.model]
 
@@ -240,7 +240,7 @@ def _trl(unit: Unit) -> TrlPrompt | TrlDemonstration | TrlLabelled | TrlPair:
             return TrlLabelled(
                 prompt=_turns(unit.prompt), completion=_response(unit.completion), label=unit.label
             )
-        case Pair():
+        case PreferencePair():
             return TrlPair(
                 prompt=_turns(unit.prompt),
                 chosen=_response(unit.chosen),
@@ -263,7 +263,7 @@ def _openrlhf(
             return OpenRlhfLabelled(
                 input=_turns(unit.prompt, unit.completion), label=int(unit.label)
             )
-        case Pair():
+        case PreferencePair():
             return OpenRlhfPair(
                 chosen=_turns(unit.prompt, unit.chosen),
                 rejected=_turns(unit.prompt, unit.rejected),

@@ -24,7 +24,7 @@ from cai.evaluation import format
 from cai.report.discover import Place, find_places
 from cai.report.examples import N_EXAMPLES
 from cai.report.judging import judged_part
-from cai.report.model import Part, Plot
+from cai.report.model import Plot, Section
 from cai.report.page import Page, page_of
 from cai.report.policies import evaluated_part
 from cai.report.revision import revised_part
@@ -127,7 +127,7 @@ def _target(folders: Sequence[Path], out: Path | None) -> Path:
     return out
 
 
-def _part(place: Place, prices: PriceList, n_examples: int, truth: Truth | None) -> Part:
+def _part(place: Place, prices: PriceList, n_examples: int, truth: Truth | None) -> Section:
     shown = shown_path(place.path, place.root)
     if place.kind == "series":
         return series_part(place.path, shown)

@@ -18,8 +18,8 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import UNREADABLE
 from cai.report import runs
-from cai.report.judging_plots import Chosen, PlotTally, judged_plots
-from cai.report.model import Doubt, Fact, Headline, Part, Table
+from cai.report.judging_plots import PlotTally, VerdictExamples, judged_plots
+from cai.report.model import Doubt, Fact, Headline, Section, SectionTable
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, share_headline
 from cai.report.truth import TrueVerdicts, Truth
@@ -36,7 +36,7 @@ LOW_KAPPA = 0.4
 class _Read:
     """What else is taken from the records while the audit reads them."""
 
-    chosen: Chosen
+    chosen: VerdictExamples
     plots: PlotTally
     n_contests: int = 0
     has_labels: bool = False
@@ -59,9 +59,9 @@ def judged_part(
     *,
     n_examples: int,
     truth: Truth | None = None,
-) -> Part:
+) -> Section:
     """The part of the run; records are read once, and a second time where people labelled any."""
-    read = _Read(Chosen(n_examples), PlotTally())
+    read = _Read(VerdictExamples(n_examples), PlotTally())
     failed, seed = head.counts.failed, 0
     habits = people = None
     if head.counts.done:
@@ -77,7 +77,7 @@ def judged_part(
         runs.failure_table(head),
         runs.cost_table(head),
     )
-    return Part(
+    return Section(
         title="Verdicts of the judge",
         path=path,
         done=_done(recipe, head, read.n_contests),
@@ -203,7 +203,7 @@ def _named(warning: str) -> str:
 Row = tuple[str, str, str]
 
 
-def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iterator[Table]:
+def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iterator[SectionTable]:
     """Those that there are figures for."""
     if people is not None:
         yield _people(people)
@@ -218,7 +218,7 @@ def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iter
             yield _influences(habits)
 
 
-def _people(report: AgreementReport) -> Table:
+def _people(report: AgreementReport) -> SectionTable:
     headings = ("", "pairs", "right (95 %)", "kappa (95 %)", "ECE", "read")
     rows = [
         _figures("both orders", report.overall),
@@ -234,13 +234,13 @@ def _people(report: AgreementReport) -> Table:
             f" At temperature {report.tempering.temperature:.2f} the probabilities fit the labels "
             f"best, with an ECE of {report.tempering.ece:.3f}."
         )
-    return Table("The judge against people", headings, tuple(rows), note)
+    return SectionTable("The judge against people", headings, tuple(rows), note)
 
 
-def _people_by_principle(report: AgreementReport) -> Table:
+def _people_by_principle(report: AgreementReport) -> SectionTable:
     headings = ("principle", "pairs", "right (95 %)", "kappa (95 %)", "ECE", "read")
     rows = tuple(_figures(name, each) for name, each in report.by_principle.items())
-    return Table("Each principle alone against people", headings, rows)
+    return SectionTable("Each principle alone against people", headings, rows)
 
 
 def _figures(name: str, found: Figures) -> tuple[str, ...]:
@@ -254,18 +254,18 @@ def _figures(name: str, found: Figures) -> tuple[str, ...]:
     )
 
 
-def _outcomes(report: AuditReport) -> Table:
+def _outcomes(report: AuditReport) -> SectionTable:
     rows = tuple(
         (_OUTCOMES.get(outcome, outcome), f"{n:,}", format.percent(n / report.n))
         for outcome, n in report.outcomes.items()
     )
-    return Table("What the verdicts are", ("outcome", "contests", "share"), rows)
+    return SectionTable("What the verdicts are", ("outcome", "contests", "share"), rows)
 
 
 _OUTCOMES = {"a": "A, the first response", "b": "B, the second", "inconsistent": "orders disagree"}
 
 
-def _habits(report: AuditReport) -> Table:
+def _habits(report: AuditReport) -> SectionTable:
     positions, lengths = report.positions, report.lengths
     rows = [
         _row("position flips: the orders favour different responses", positions.flips),
@@ -286,7 +286,7 @@ def _habits(report: AuditReport) -> Table:
     if negations.n:
         rate = format.percent(negations.rate)
         rows.append(("reversed questions that contradict", rate, f"{negations.n:,}"))
-    return Table("Habits of the judge", ("", "share (95 %)", "of"), tuple(rows))
+    return SectionTable("Habits of the judge", ("", "share (95 %)", "of"), tuple(rows))
 
 
 def _won(what: str, found: WinShare) -> Iterator[Row]:
@@ -299,7 +299,7 @@ def _row(what: str, found: Estimate | None) -> Row:
     return what, format.share(found), f"{found.n:,}" if found else "0"
 
 
-def _models(report: AuditReport) -> Table:
+def _models(report: AuditReport) -> SectionTable:
     rows = tuple(
         (
             model_name(each.model),
@@ -308,10 +308,10 @@ def _models(report: AuditReport) -> Table:
         )
         for each in report.ownership.models
     )
-    return Table("Models against each other", ("model", "won (95 %)", "of"), rows)
+    return SectionTable("Models against each other", ("model", "won (95 %)", "of"), rows)
 
 
-def _influences(report: AuditReport) -> Table:
+def _influences(report: AuditReport) -> SectionTable:
     rows = tuple(
         (
             each.principle_id,
@@ -333,4 +333,4 @@ def _influences(report: AuditReport) -> Table:
         if pairs:
             names = "; ".join(f"{pair.first} and {pair.second}" for pair in pairs)
             note += f" {kind.capitalize()}: {names}."
-    return Table("What each principle does", headings, rows, note)
+    return SectionTable("What each principle does", headings, rows, note)

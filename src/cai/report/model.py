@@ -45,7 +45,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SectionTable:
     """Rows of text; the first column names the row, the others are figures."""
 
     caption: str
@@ -102,7 +102,7 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Section:
     """One step of the chain: a run, a training, an evaluation, or a series of rounds.
 
     `done` says in a sentence what was done. `weight` orders headlines of several parts: what
@@ -120,7 +120,7 @@ class Part:
     headlines: tuple[Headline, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     took: Took = Took()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[SectionTable, ...] = ()
     plots: tuple[Plot, ...] = ()
     shelves: tuple[Shelf, ...] = ()
     versions: tuple[Fact, ...] = ()

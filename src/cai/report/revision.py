@@ -15,8 +15,18 @@ from cai.methods.revision import Chain
 from cai.methods.revision_flags import FLAGS, Flag, is_evasive, is_refusal
 from cai.report import charts, runs
 from cai.report.diffs import changed_share, diff
-from cai.report.examples import Best, Shares, lot
-from cai.report.model import Doubt, Example, Fact, Headline, Part, Plot, Said, Shelf, Table
+from cai.report.examples import Best, FactShares, lot
+from cai.report.model import (
+    Doubt,
+    Example,
+    Fact,
+    Headline,
+    Plot,
+    Said,
+    Section,
+    SectionTable,
+    Shelf,
+)
 from cai.report.runs import RunHead
 from cai.report.text import (
     change_headline,
@@ -35,7 +45,7 @@ _MOST_ROUNDS = 6
 
 
 @dataclass(slots=True)
-class Chosen:
+class RevisionExamples:
     """Takes one chain after the other and keeps a few of each kind.
 
     Where the truth is known, the best are those that mend most, the worst those that are left
@@ -136,7 +146,7 @@ MANY = 0.05
 class _Round:
     """What was found after a round; round 0 is the first response."""
 
-    shares: Shares = field(default_factory=Shares)
+    shares: FactShares = field(default_factory=FactShares)
     n_words: int = 0
     flags: Counter[Flag] = field(default_factory=Counter[Flag])
 
@@ -150,11 +160,11 @@ class _Principle:
 
 @dataclass(slots=True)
 class _Tally:
-    chosen: Chosen
+    chosen: RevisionExamples
     truth: TrueResponses | None
     rounds: list[_Round] = field(default_factory=list[_Round])
     principles: dict[str, _Principle] = field(default_factory=dict[str, _Principle])
-    whole: Shares = field(default_factory=Shares)
+    whole: FactShares = field(default_factory=FactShares)
 
     def add(self, chain: Chain) -> None:
         unit, first = unit_of(chain.prompt), chain.response.text
@@ -201,11 +211,11 @@ def revised_part(
     *,
     n_examples: int,
     truth: Truth | None = None,
-) -> Part:
+) -> Section:
     """The part of the run, its records read once."""
     known = truth if truth is not None and truth.covers(recipe.constitution) else None
     responses = None if known is None else known.responses()
-    tally = _Tally(Chosen(n_examples, known), responses)
+    tally = _Tally(RevisionExamples(n_examples, known), responses)
     for _, chain in read_done(run, Chain):
         tally.add(chain)
     tables = (
@@ -216,7 +226,7 @@ def revised_part(
         runs.failure_table(head),
         runs.cost_table(head),
     )
-    return Part(
+    return Section(
         title="Critique and revision",
         path=path,
         done=_done(recipe, head),
@@ -280,7 +290,7 @@ def _doubts(recipe: RevisionRecipe, head: RunHead, tally: _Tally) -> Iterator[Do
         )
 
 
-def _round_table(tally: _Tally) -> Table | None:
+def _round_table(tally: _Tally) -> SectionTable | None:
     if not tally.rounds:
         return None
     rows = tuple(
@@ -296,10 +306,10 @@ def _round_table(tally: _Tally) -> Table | None:
     )
     headings = ("after round", "texts", "changed (95 %)", "decline", "only evade", "words, mean")
     note = "Declining and evading are told by stock phrases, and so only roughly."
-    return Table("What the rounds change", headings, rows, note)
+    return SectionTable("What the rounds change", headings, rows, note)
 
 
-def _principle_table(tally: _Tally) -> Table | None:
+def _principle_table(tally: _Tally) -> SectionTable | None:
     rows = tuple(
         (
             id,
@@ -310,10 +320,10 @@ def _principle_table(tally: _Tally) -> Table | None:
         for id, each in sorted(tally.principles.items(), key=lambda item: (-item[1].n, item[0]))
     )
     headings = ("principle", "rounds under it", "changed", "flagged")
-    return Table("What each principle changes", headings, rows) if rows else None
+    return SectionTable("What each principle changes", headings, rows) if rows else None
 
 
-def _flag_table(tally: _Tally) -> Table | None:
+def _flag_table(tally: _Tally) -> SectionTable | None:
     rounds = tally.rounds[1:]
     if not any(each.flags for each in rounds):
         return None
@@ -323,7 +333,7 @@ def _flag_table(tally: _Tally) -> Table | None:
         if any(each.flags[flag] for each in rounds)
     )
     headings = ("flag", *(f"round {number}" for number in range(1, len(rounds) + 1)))
-    return Table("Flagged revisions", headings, rows, "A revision may have several flags.")
+    return SectionTable("Flagged revisions", headings, rows, "A revision may have several flags.")
 
 
 def _plots(tally: _Tally) -> Iterator[Plot]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
-from cai.evaluation.policies.text_metrics import Batch, text_figures
+from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.revision_flags import is_evasive, is_refusal
 from cai.methods.sampling import Sample, Samples
 from cai.report import runs
-from cai.report.examples import Best, Shares, lot
-from cai.report.model import Doubt, Example, Fact, Headline, Part, Shelf, Table
+from cai.report.examples import Best, FactShares, lot
+from cai.report.model import Doubt, Example, Fact, Headline, Section, SectionTable, Shelf
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, prompt_block, share_headline, text_block
 from cai.report.truth import TrueResponses, Truth
@@ -29,14 +29,14 @@ _One = tuple[Samples, Sample]
 class _Policy:
     """Counts of one policy, and the responses by which its variety is told."""
 
-    shares: Shares = field(default_factory=Shares)
+    shares: FactShares = field(default_factory=FactShares)
     n_words: int = 0
     drawn: Best[tuple[str, str]] = field(default_factory=lambda: Best(N_VARIETY))
 
     @property
     def variety(self) -> dict[str, float]:
         texts = self.drawn.items
-        return text_figures(Batch([one for one, _ in texts], [text for _, text in texts]))
+        return text_figures(ResponseBatch([one for one, _ in texts], [text for _, text in texts]))
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ def sampled_part(
     *,
     n_examples: int,
     truth: Truth | None = None,
-) -> Part:
+) -> Section:
     """The part of the run, its records read once."""
     tally = _Tally(n_examples, truth=None if truth is None else truth.responses())
     for _, samples in read_done(run, Samples):
@@ -104,7 +104,7 @@ def sampled_part(
     who = model_names(draw.model for draw in recipe.policies)
     n = format.plural(recipe.k, "response")
     prompts = format.plural(head.counts.done, "prompt")
-    return Part(
+    return Section(
         title="Responses of the policy" if len(recipe.policies) == 1 else "Responses of policies",
         path=path,
         done=f"{who} gave {n}{' each' if len(recipe.policies) > 1 else ''} to {prompts}.",
@@ -136,7 +136,7 @@ def _headlines(tally: _Tally) -> Iterator[Headline]:
             yield line
 
 
-def _truth_table(tally: _Tally) -> Table | None:
+def _truth_table(tally: _Tally) -> SectionTable | None:
     return None if tally.truth is None else tally.truth.table("policy")
 
 
@@ -153,7 +153,7 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
         yield Doubt(f"To {share} of the prompts all responses are the same text.")
 
 
-def _policy_table(tally: _Tally) -> Table | None:
+def _policy_table(tally: _Tally) -> SectionTable | None:
     rows: list[tuple[str, ...]] = []
     for model, found in tally.policies.items():
         variety = found.variety
@@ -179,7 +179,9 @@ def _policy_table(tally: _Tally) -> Table | None:
         f"and likeness (mean cosine between responses to different prompts) are of up to "
         f"{N_VARIETY} responses of each policy."
     )
-    return Table("What the responses are like", headings, tuple(rows), note) if rows else None
+    return (
+        SectionTable("What the responses are like", headings, tuple(rows), note) if rows else None
+    )
 
 
 def _shelves(tally: _Tally) -> Iterator[Shelf]:

@@ -18,7 +18,7 @@ from cai.errors import TrainingError, UsageError
 from cai.evaluation import format
 from cai.evaluation.metrics import TRAINING, Metric
 from cai.report import charts
-from cai.report.model import Doubt, Fact, Headline, Part, Plot, Table, Took
+from cai.report.model import Doubt, Fact, Headline, Plot, Section, SectionTable, Took
 from cai.report.runs import FEW
 from cai.report.tensorboard import read_scalars
 from cai.report.text import model_name
@@ -50,7 +50,7 @@ class Watched:
         return (found[0][1], found[-1][1]) if len(found) > 1 else None
 
 
-def trained_part(path: Path, shown: str, prices: PriceList) -> Part:
+def trained_part(path: Path, shown: str, prices: PriceList) -> Section:
     """The part of the training in that folder, finished or not.
 
     Raises:
@@ -67,7 +67,7 @@ def trained_part(path: Path, shown: str, prices: PriceList) -> Part:
     trainer = str(asked.get("trainer", "training"))
     began = datetime.fromtimestamp((path / ASKED).stat().st_mtime, UTC)
     tables = (_figure_table(figures), _broken_table(watched), _settings_table(asked))
-    return Part(
+    return Section(
         title=f"Training: {_METHODS.get(trainer, trainer)}",
         path=shown,
         done=_done(asked, figures, Path(shown).name or shown),
@@ -200,7 +200,7 @@ def _plus(took: Took, ledger: Ledger) -> Took:
     )
 
 
-def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
+def _figure_table(figures: Mapping[str, object] | None) -> SectionTable | None:
     """All figures, those of the last step beside those on rows held out."""
     train = _mapping((figures or {}).get("train"))
     held_out = _mapping((figures or {}).get("evaluation"))
@@ -215,20 +215,20 @@ def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
         (f"pairs held out: {name}", format.NONE, _shown(value)) for name, value in pairs.items()
     ]
     headings = ("figure", "last step", "held out")
-    return Table("Figures of the trainer", headings, tuple(rows)) if rows else None
+    return SectionTable("Figures of the trainer", headings, tuple(rows)) if rows else None
 
 
-def _broken_table(watched: Watched) -> Table | None:
+def _broken_table(watched: Watched) -> SectionTable | None:
     rows = tuple(
         (rule, f"{step:,}", format.number(value), then)
         for step, rule, value, then in watched.broken
     )
-    return Table("Rules broken", ("rule", "step", "value", "then"), rows) if rows else None
+    return SectionTable("Rules broken", ("rule", "step", "value", "then"), rows) if rows else None
 
 
-def _settings_table(asked: Mapping[str, object]) -> Table | None:
+def _settings_table(asked: Mapping[str, object]) -> SectionTable | None:
     rows = tuple((name, _plain(value)) for name, value in _mapping(asked.get("settings")).items())
-    return Table("Settings that were chosen", ("setting", "value"), rows) if rows else None
+    return SectionTable("Settings that were chosen", ("setting", "value"), rows) if rows else None
 
 
 def _limits(watched: Watched) -> dict[str, float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cai.engine.run_folder import RunFolder
-from cai.report.model import Headline, Part, Table
+from cai.report.model import Headline, Section, SectionTable
 from cai.runs.config import JudgeRecipe, Named
 from cai.types import Prompt
 
@@ -27,7 +27,7 @@ class TrueResponses(Protocol):
         """Counts a response; one to a prompt of which nothing is known is left out."""
         ...
 
-    def table(self, first: str) -> Table | None:
+    def table(self, first: str) -> SectionTable | None:
         """A row a name; `first` heads the names. None where nothing was counted."""
         ...
 
@@ -45,7 +45,7 @@ class TrueVerdicts:
     """How right the verdicts of a judged run are."""
 
     headline: Headline
-    table: Table
+    table: SectionTable
 
 
 class Truth(Protocol):
@@ -56,7 +56,7 @@ class Truth(Protocol):
         """The name of a file of measurements; a folder that has it is a part of the report."""
         ...
 
-    def part(self, path: Path, shown: str) -> Part:
+    def part(self, path: Path, shown: str) -> Section:
         """The part of such a folder.
 
         Raises:

@@ -12,9 +12,9 @@ from rich.console import Console
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
 from cai.evaluation.policies.judging import Adherence, Checked, adherence_of
-from cai.evaluation.policies.matchups import Contests, Matches, verdicts_of
-from cai.evaluation.policies.policies import Entrant
-from cai.evaluation.policies.responses import Answers, Gathering, Prompts
+from cai.evaluation.policies.matchups import Matches, Matchups, verdicts_of
+from cai.evaluation.policies.policies import Policy
+from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
 from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.judging.pointwise import ScorePlan
 from cai.methods.judging.verdict import Verdict
@@ -23,7 +23,7 @@ from cai.models.base import Model, Sampling
 from cai.models.registry import open_model
 from cai.rounds.config import START, RoundsRecipe
 from cai.rounds.splits import ANCHORS, PEOPLE, frozen_prompts
-from cai.rounds.state import Places, name_of
+from cai.rounds.state import SeriesFolders, name_of
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import Groups, JudgeJob, run_judging
 from cai.runs.score import ScoreJob, run_scoring
@@ -35,7 +35,7 @@ class Anchorage:
     """The anchors of a series, and whoever is asked about them."""
 
     recipe: RoundsRecipe
-    places: Places
+    places: SeriesFolders
     accounts: Accounts
     console: Console
     _opened: dict[str, Model] = field(default_factory=dict[str, Model])
@@ -55,7 +55,7 @@ class Anchorage:
         anchors, start = self.recipe.anchors, self.recipe.start
         return tuple(start if spec == START else spec for spec in (anchors.judge, *anchors.jury))
 
-    async def answers(self, number: int, policy: str, others: Sequence[int]) -> Answers:
+    async def answers(self, number: int, policy: str, others: Sequence[int]) -> PolicyResponses:
         """The policy's responses, sampled, beside those of earlier rounds."""
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
@@ -64,11 +64,11 @@ class Anchorage:
         entrants.append(replace(self._entrant(number), speaker=speaker))
         return await self._gathering(number).gather(entrants, self.accounts)
 
-    def contests(self, answers: Answers, number: int, parent: int) -> Contests:
+    def contests(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
         others = sorted({0, parent} - {number})
         pairs = tuple((name_of(other), name_of(number)) for other in others)
-        return Contests(answers, pairs, self.recipe.seed)
+        return Matchups(answers, pairs, self.recipe.seed)
 
     async def add_matches(self, found: Matches, number: int, parent: int) -> None:
         """Adds the round's matches by the frozen judge, once it was asked."""
@@ -102,7 +102,7 @@ class Anchorage:
         """The pairs that people labelled."""
         return GroupSource((str(self.places.out / ANCHORS / PEOPLE),))
 
-    async def check(self, answers: Answers, number: int) -> Adherence:
+    async def check(self, answers: PolicyResponses, number: int) -> Adherence:
         """What the frozen judge says of the round's responses, principle by principle."""
         name, folder = name_of(number), self.places.anchors(number) / "adherence"
         own = replace(answers, by_policy={name: answers.by_policy[name]})
@@ -142,5 +142,5 @@ class Anchorage:
         folder = self.places.anchors(number)
         return Gathering(prompts, 1, self.recipe.seed, folder, self.console)
 
-    def _entrant(self, number: int) -> Entrant:
-        return Entrant(name_of(number), str(self.places.responses(number)))
+    def _entrant(self, number: int) -> Policy:
+        return Policy(name_of(number), str(self.places.responses(number)))

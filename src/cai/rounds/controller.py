@@ -22,7 +22,7 @@ from cai.engine.run_folder import RunFolder
 from cai.evaluation.policies.matchups import Matches
 from cai.evaluation.policies.ratings import Rating, ratings
 from cai.evaluation.policies.win_rates import win_rates
-from cai.evaluation.results_file import keep, kept
+from cai.evaluation.results_file import load_results, save_results
 from cai.evaluation.rules import Consequence, Rule
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.pipeline.runner import run_recipe
@@ -31,7 +31,16 @@ from cai.rounds.anchors import Anchorage
 from cai.rounds.config import RoundsRecipe, load_rounds
 from cai.rounds.measure import measure, metrics, rules_of
 from cai.rounds.splits import check_enough, deal, freeze, kinds
-from cai.rounds.state import FILE, Decision, Places, RoundFound, Series, begin, name_of, remarks
+from cai.rounds.state import (
+    FILE,
+    Decision,
+    RoundFound,
+    Series,
+    SeriesFolders,
+    begin,
+    name_of,
+    remarks,
+)
 from cai.runs.options import Pace
 from cai.runs.shared_budget import Accounts
 
@@ -137,9 +146,9 @@ async def run_rounds_async(
     check_enough(recipe)
     begin(recipe, out)
     freeze(recipe, out, is_begun=(out / FILE).exists())
-    places = Places(out)
+    places = SeriesFolders(out)
     accounts = Accounts(pace)
-    rounds = list(kept(out / FILE, Series).rounds) if (out / FILE).exists() else []
+    rounds = list(load_results(out / FILE, Series).rounds) if (out / FILE).exists() else []
     for number in range(len(rounds)):
         _enter(accounts, places.round(number))
     anchorage = Anchorage(recipe, places, accounts, console)
@@ -269,7 +278,7 @@ class _Controller:
             cost_usd=accounts.cost_usd,
             remarks=tuple(remarks(self.recipe, self.rounds)),
         )
-        keep(self.anchorage.places.out / FILE, series)
+        save_results(self.anchorage.places.out / FILE, series)
         return series
 
     def _say(self, text: str, *, is_plain: bool = False) -> None:

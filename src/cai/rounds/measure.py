@@ -21,8 +21,8 @@ from cai.evaluation.metrics import (
     TEXT,
     descriptions,
 )
-from cai.evaluation.policies.matchups import Contests
-from cai.evaluation.policies.responses import Answers
+from cai.evaluation.policies.matchups import Matchups
+from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import win_rates
 from cai.evaluation.rules import Rule, Vocabulary, parse_rule
@@ -149,7 +149,7 @@ async def measure(
     return found
 
 
-def _texts(found: Measured, answers: Answers, number: int, seed: int) -> None:
+def _texts(found: Measured, answers: PolicyResponses, number: int, seed: int) -> None:
     for each in answers.conduct(name_of(number), seed):
         ending = "" if each.kind == ALL else f"/{each.kind}"
         found.figures |= {
@@ -163,7 +163,7 @@ def _texts(found: Measured, answers: Answers, number: int, seed: int) -> None:
 async def _contests(
     found: Measured,
     anchorage: Anchorage,
-    answers: Answers,
+    answers: PolicyResponses,
     number: int,
     parent: int,
     judges: tuple[str, ...],
@@ -193,7 +193,7 @@ async def _contests(
 
 def _rates(
     found: Measured,
-    contests: Contests,
+    contests: Matchups,
     verdicts: Mapping[str, Verdict],
     number: int,
     parent: int,
@@ -277,7 +277,7 @@ def _checks(found: Measured, adherence: Mapping[str, Estimate]) -> None:
 def _divergences(
     found: Measured,
     anchorage: Anchorage,
-    answers: Answers,
+    answers: PolicyResponses,
     policy: str,
     policies: Mapping[int, str],
     parent: int,

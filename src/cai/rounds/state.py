@@ -83,7 +83,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SeriesFolders:
     """The places in one series' folder."""
 
     out: Path

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import TemplateError
 
 from cai.errors import CaiError, ModelError, SourceError, UsageError
-from cai.models.hf.loading import TOKENIZERS, Source, plain_errors
+from cai.models.hf.loading import TOKENIZERS, ModelSource, plain_errors
 from cai.models.hf.tokenizer import Tokenizer, control_tokens
 from cai.types import Message, Prompt, Role, as_dicts
 
@@ -169,7 +169,7 @@ def policy_form(folder: str) -> ChatForm:
     """
     if not (Path(folder) / "tokenizer_config.json").is_file():
         raise ModelError(f"{folder}: there is no tokenizer in such a folder. Check the path.")
-    with plain_errors(Source(folder), "policy"):
+    with plain_errors(ModelSource(folder), "policy"):
         tokenizer = TOKENIZERS.from_pretrained(folder, local_files_only=True)
     form = form_of(tokenizer)
     if form is None:

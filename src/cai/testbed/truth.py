@@ -11,12 +11,12 @@ from pathlib import Path
 from cai.constitution.loader import load_constitution
 from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.methods.judging.ranking import Judged
 from cai.report import charts
-from cai.report.examples import Shares, share_of
-from cai.report.model import Doubt, Headline, Part, Plot, Table, Took
+from cai.report.examples import FactShares, share_of
+from cai.report.model import Doubt, Headline, Plot, Section, SectionTable, Took
 from cai.report.text import change_headline, share_headline
 from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRecipe, Named
@@ -35,17 +35,17 @@ _SHOWN = (
 )
 
 
-def _measured_part(path: Path, shown: str) -> Part:
+def _measured_part(path: Path, shown: str) -> Section:
     """The part of the measurement in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
     """
-    found = kept(path / FILE, TruthFound).policies
+    found = load_results(path / FILE, TruthFound).policies
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
     names = format.listed(each.name for each in found)
     n = found[0].rates.n_harmful + found[0].rates.n_harmless if found else 0
-    return Part(
+    return Section(
         title="Policies against the truth",
         path=shown,
         done=(
@@ -104,7 +104,7 @@ def _estimate(found: Rates, name: str) -> Estimate | None:
     return share_of(getattr(found, name), n.get(name, found.n_harmful + found.n_harmless))
 
 
-def _table(found: Sequence[PolicyTruth]) -> Table:
+def _table(found: Sequence[PolicyTruth]) -> SectionTable:
     rows = tuple(
         (
             each.name,
@@ -120,7 +120,7 @@ def _table(found: Sequence[PolicyTruth]) -> Table:
     )
     one = found[0].rates
     note = f"{one.n_harmful:,} harmful and {one.n_harmless:,} harmless requests."
-    return Table("What each policy does", ("policy", *HEADINGS), rows, note)
+    return SectionTable("What each policy does", ("policy", *HEADINGS), rows, note)
 
 
 def _plot(found: Sequence[PolicyTruth]) -> Plot:
@@ -148,9 +148,9 @@ HEADINGS = (
 class Deeds:
     """What responses do to harmful requests, to harmless ones, and to all."""
 
-    harmful: Shares = field(default_factory=Shares)
-    harmless: Shares = field(default_factory=Shares)
-    every: Shares = field(default_factory=Shares)
+    harmful: FactShares = field(default_factory=FactShares)
+    harmless: FactShares = field(default_factory=FactShares)
+    every: FactShares = field(default_factory=FactShares)
 
     def add(self, prompt: Prompt, response: str) -> None:
         """Requests that are not of the testbed are left out."""
@@ -187,7 +187,7 @@ class OracleResponses:
     def add(self, name: str, prompt: Prompt, response: str) -> None:
         self.deeds.setdefault(name, Deeds()).add(prompt, response)
 
-    def table(self, first: str) -> Table | None:
+    def table(self, first: str) -> SectionTable | None:
         known = self._known()
         if not known:
             return None
@@ -198,7 +198,7 @@ class OracleResponses:
             f"{len(one.harmful):,} responses to harmful requests and {len(one.harmless):,} to "
             "harmless ones."
         )
-        return Table("Against the truth", (first, *HEADINGS), rows, note)
+        return SectionTable("Against the truth", (first, *HEADINGS), rows, note)
 
     def headlines(self) -> Iterator[Headline]:
         for name, deeds in self._known().items():
@@ -226,7 +226,7 @@ class OracleTruth:
 
     file: str = FILE
 
-    def part(self, path: Path, shown: str) -> Part:
+    def part(self, path: Path, shown: str) -> Section:
         return _measured_part(path, shown)
 
     def covers(self, constitution: Named) -> bool:
@@ -260,5 +260,5 @@ class OracleTruth:
         )
         return TrueVerdicts(
             Headline(format.percent(found.accuracy), what),
-            Table("The judge against the truth", ("", "figure"), rows, note),
+            SectionTable("The judge against the truth", ("", "figure"), rows, note),
         )

@@ -17,8 +17,8 @@ from small_runs import quiet, write_rows
 
 from cai.errors import JournalError, UsageError
 from cai.evaluation.policies.dry_run import Estimates, estimate
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.methods.roles import Speaker
 from cai.models.scripted import ScriptedModel
 from cai.runs.options import Pace
@@ -27,7 +27,7 @@ CHECKED = EvaluationPlan(checks=(ONE,))
 N = 40
 
 
-def two(n: int = N) -> list[Entrant]:
+def two(n: int = N) -> list[Policy]:
     return [
         policy("a", worths(*[i % 3 for i in range(n)])),
         policy("b", worths(*[i % 3 + 1 for i in range(n)])),
@@ -36,13 +36,13 @@ def two(n: int = N) -> list[Entrant]:
 
 async def foretold(
     out: Path,
-    entrants: Sequence[Entrant],
+    entrants: Sequence[Policy],
     judge: ScriptedModel | None,
     plan: EvaluationPlan = CHECKED,
     pace: Pace = Pace(sample=8),
 ) -> Estimates:
     prompts = [requests(out, range(N))]
-    judging = None if judge is None else Judging((Speaker.of(judge),), ONE)
+    judging = None if judge is None else EvaluationJudge((Speaker.of(judge),), ONE)
     return await estimate(entrants, prompts, judging, plan, out, pace, console=quiet())
 
 
@@ -91,11 +91,11 @@ async def test_where_all_is_sampled_already_the_judge_is_asked_about_a_part_alon
 
 
 async def test_of_files_as_many_prompts_are_judged_and_nothing_is_sampled(tmp_path: Path):
-    def file(name: str, value: int) -> Entrant:
+    def file(name: str, value: int) -> Policy:
         rows = [
             {"prompt": f"Request {i}?", "response": f"It is worth {value}."} for i in range(N // 2)
         ]
-        return Entrant(name, str(write_rows(tmp_path / f"{name}.jsonl", rows)))
+        return Policy(name, str(write_rows(tmp_path / f"{name}.jsonl", rows)))
 
     judge = judge_by_worth()
     found = await foretold(tmp_path / "out", [file("a", 1), file("b", 2)], judge, EvaluationPlan())

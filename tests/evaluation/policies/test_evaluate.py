@@ -20,10 +20,10 @@ from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps
 from cai.errors import JournalError, ModelError, RunStopped, UsageError
 from cai.evaluation.policies.evaluate import evaluate_policies
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.results import Evaluation
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.methods.roles import Speaker
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
@@ -136,7 +136,7 @@ async def test_the_figures_are_read_back_as_they_were_kept(tmp_path: Path):
     out = tmp_path / "out"
     entrants = [policy("a", worths(1, 2, 3)), policy("b", worths(3, 2, 4))]
     found = await evaluated(out, entrants, 3, plan, judge_by_worth())
-    assert kept(out / "evaluation.json", Evaluation) == found
+    assert load_results(out / "evaluation.json", Evaluation) == found
     assert sorted(path.name for path in out.iterdir()) == [
         "adherence", "contests", "evaluation.json", "responses"
     ]  # fmt: skip
@@ -163,7 +163,7 @@ async def test_all_ties_show_nobody_to_be_better(tmp_path: Path):
 async def test_without_a_readable_verdict_there_is_no_figure(tmp_path: Path):
     """The judge shows no log-probabilities and says nothing that is a verdict."""
     judge = ScriptedModel(lambda messages, sampling: "Both are words.", name="judge")
-    judging = Judging((Speaker.of(judge, Sampling(temperature=0)),), ONE, verdicts="parsed")
+    judging = EvaluationJudge((Speaker.of(judge, Sampling(temperature=0)),), ONE, verdicts="parsed")
     entrants = [policy("a", worths(1, 2)), policy("b", worths(2, 1))]
     out = tmp_path / "out"
     found = await evaluate_policies(
@@ -184,7 +184,7 @@ async def test_a_judge_that_plays_is_said_first(tmp_path: Path):
 
 async def test_a_judge_that_gave_a_run_its_responses_is_found_out(tmp_path: Path):
     run = await sampled(tmp_path / "run", {"0": ["It is worth 1."]}, model="judge")
-    entrants = [Entrant("old", run), policy("b", worths(2))]
+    entrants = [Policy("old", run), policy("b", worths(2))]
     found = await evaluated(tmp_path / "out", entrants, 1, judge=judge_by_worth())
     assert found.remarks[0].startswith("The judge judge is the policy old: ")
 

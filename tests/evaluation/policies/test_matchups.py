@@ -7,7 +7,7 @@ from made_evaluations import evaluated, judge_by_worth, policy, requests, shown,
 from small_runs import quiet
 
 from cai.errors import EvaluationError
-from cai.evaluation.policies.matchups import Contests, Match, Meeting, meetings
+from cai.evaluation.policies.matchups import Match, Matchups, Meeting, meetings
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.responses import Gathering
 from cai.runs.options import Pace
@@ -28,12 +28,12 @@ def test_every_two_meet_or_each_the_first_or_each_the_one_before(
     assert list(meetings(("a", "b", "c"), meeting)) == pairs
 
 
-async def contests(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Contests:
+async def contests(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Matchups:
     """Between the policies a, b … with these responses, every two of them."""
     entrants = [policy("abc"[i], each) for i, each in enumerate(texts)]
     prompts = (requests(out, range(len(texts[0]))),)
     answers = await Gathering(prompts, k, 0, out, quiet()).gather(entrants, Accounts(Pace()))
-    return Contests(answers, meetings(tuple(answers.by_policy), "all"), seed)
+    return Matchups(answers, meetings(tuple(answers.by_policy), "all"), seed)
 
 
 async def test_equal_and_empty_responses_are_decided_without_a_judge(tmp_path: Path):
@@ -79,7 +79,7 @@ async def test_the_order_is_drawn_by_the_seed_and_a_part_is_its_beginning(tmp_pa
     ids = [each.id for each in found.all()]
     assert ids != sorted(ids)
     assert [each.id for each in found.all(4)] == ids[:4]
-    other = Contests(found.answers, found.pairs, seed=1)
+    other = Matchups(found.answers, found.pairs, seed=1)
     assert [each.id for each in other.all()] != ids
     assert sorted(each.id for each in other.all()) == sorted(ids)
 

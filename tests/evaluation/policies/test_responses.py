@@ -10,8 +10,8 @@ from small_runs import quiet, sampled, write_requests, write_rows
 
 from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
-from cai.evaluation.policies.policies import Entrant
-from cai.evaluation.policies.responses import Answers, Gathering, Prompts
+from cai.evaluation.policies.policies import Policy
+from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
 from cai.methods.roles import Speaker
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
@@ -25,26 +25,26 @@ from cai.types import Message
 
 async def gathered(
     out: Path,
-    *entrants: Entrant,
+    *entrants: Policy,
     prompts: tuple[Prompts, ...] = (),
     k: int = 1,
     pace: Pace = Pace(),
-) -> Answers:
+) -> PolicyResponses:
     return await Gathering(prompts, k, 0, out, quiet()).gather(entrants, Accounts(pace))
 
 
-def texts(answers: Answers, policy: str) -> list[tuple[str, str, str]]:
+def texts(answers: PolicyResponses, policy: str) -> list[tuple[str, str, str]]:
     """Prompt's id, kind and response."""
     return [(asked.prompt.id, asked.kind, said.text) for _, asked, said in answers.of(policy)]
 
 
-def responses(path: Path, rows: dict[str, str], model: str | None = None) -> Entrant:
+def responses(path: Path, rows: dict[str, str], model: str | None = None) -> Policy:
     """A file of responses to "Request ID?"."""
     of = {} if model is None else {"model": model}
     write_rows(
         path, [{"prompt": f"Request {id}?", "response": said, **of} for id, said in rows.items()]
     )
-    return Entrant(path.stem, str(path))
+    return Policy(path.stem, str(path))
 
 
 async def test_models_are_asked_every_prompt_k_times(tmp_path: Path):
@@ -66,7 +66,7 @@ async def test_models_are_asked_every_prompt_k_times(tmp_path: Path):
 
 
 async def test_prompts_are_common_where_their_words_are_and_keep_the_order_given(tmp_path: Path):
-    run = Entrant("run", await sampled(tmp_path / "run", {id: [f"R{id}."] for id in "120"}))
+    run = Policy("run", await sampled(tmp_path / "run", {id: [f"R{id}."] for id in "120"}))
     file = responses(tmp_path / "file.jsonl", {"0": "F0.", "2": "F2.", "9": "F9."})
     asked = requests(tmp_path / "out", (0, 1, 2))
     found = await gathered(tmp_path / "out", run, file, prompts=(asked,))
@@ -134,7 +134,7 @@ async def test_what_failed_in_a_run_was_not_answered(tmp_path: Path):
     ]
     made_run(tmp_path / "run", rows).close()
     asked = requests(tmp_path / "out", (0, 1, 2))
-    run = Entrant("run", str(tmp_path / "run"))
+    run = Policy("run", str(tmp_path / "run"))
     found = await gathered(tmp_path / "out", run, prompts=(asked,))
     assert texts(found, "run") == [("0", "all", "A."), ("2", "all", "")]
     assert (found.models["run"], found.n_passed_over) == (frozenset({"policy"}), 1)
@@ -146,7 +146,7 @@ async def test_an_example_that_fails_here_is_told_and_left_out(tmp_path: Path):
             raise ContextLengthError("The request has 3,000 tokens.")
         return "A."
 
-    broken = Entrant("a", "a", Speaker.of(ScriptedModel(reply, name="a")))
+    broken = Policy("a", "a", Speaker.of(ScriptedModel(reply, name="a")))
     file = responses(tmp_path / "b.jsonl", {"0": "C.", "1": "D."})
     found = await evaluated(tmp_path / "out", [broken, file], 2)
     assert (found.n_prompts, found.n_failed) == (1, 1)
@@ -166,7 +166,7 @@ async def test_a_file_of_two_policies_is_refused(tmp_path: Path):
     with pytest.raises(
         EvaluationError, match=r"both\.jsonl: holds responses of several policies, "
     ):
-        await gathered(tmp_path / "out", Entrant("both", str(file)))
+        await gathered(tmp_path / "out", Policy("both", str(file)))
 
 
 async def test_a_run_of_two_policies_is_refused_by_their_names(tmp_path: Path):
@@ -176,7 +176,7 @@ async def test_a_run_of_two_policies_is_refused_by_their_names(tmp_path: Path):
     )
     await run_sampling(tmp_path / "run", SampleJob(source, speakers, k=1), console=quiet())
     with pytest.raises(EvaluationError, match="several policies, model-of-a, model-of-b"):
-        await gathered(tmp_path / "out", Entrant("run", str(tmp_path / "run")))
+        await gathered(tmp_path / "out", Policy("run", str(tmp_path / "run")))
 
 
 async def test_without_a_prompt_in_common_everything_is_counted(tmp_path: Path):
@@ -204,7 +204,7 @@ async def test_a_broken_file_is_said_before_a_model_is_asked(tmp_path: Path):
         await gathered(
             tmp_path / "out",
             model,
-            Entrant("b", str(broken)),
+            Policy("b", str(broken)),
             prompts=(requests(tmp_path / "out", (0,)),),
         )
     assert n_asked(model) == 0

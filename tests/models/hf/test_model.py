@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError, UsageError
 from cai.models.base import ChoiceModel, Completion, Sampling
-from cai.models.hf.continuous_batching import MARGIN, Ending, Row
+from cai.models.hf.continuous_batching import MARGIN, DecodeRow, Ending
 from cai.models.hf.forward import Network
 from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
 from cai.models.hf.prefix_cache import grouped
@@ -254,11 +254,11 @@ def test_a_stop_string_is_found_as_soon_as_it_is_there_also_in_split_characters(
     over = [
         n
         for n in range(1, len(written) + 1)
-        if ending.is_over(Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:n]))
+        if ending.is_over(DecodeRow([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:n]))
     ]
     first = over[0]
     assert tokenizer.decode(written[:first]).endswith("Ω火")
-    row = Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:first])
+    row = DecodeRow([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:first])
     assert ending.completion(row).text == "naïve — fox "
 
 

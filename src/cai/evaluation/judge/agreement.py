@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from cai.errors import EvaluationError
 from cai.evaluation.judge.cost import NO_PRICES, Cost, Prices, cost_of
-from cai.evaluation.judge.label_metrics import Figures, Series, Tempering
+from cai.evaluation.judge.label_metrics import Figures, LabelSeries, Tempering
 from cai.evaluation.judge.position_bias import Negations, negations_of
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.evaluation.stats.calibration import Bin
@@ -175,11 +175,11 @@ class _Tags:
 @dataclass(slots=True)
 class _Tally:
     plan: JudgePlan
-    overall: Series = field(default_factory=Series)
-    one_order: Series = field(default_factory=Series)
-    by_length: Series = field(default_factory=Series)
-    by_principle: dict[str, Series] = field(default_factory=dict[str, Series])
-    by_judge: dict[str, Series] = field(default_factory=dict[str, Series])
+    overall: LabelSeries = field(default_factory=LabelSeries)
+    one_order: LabelSeries = field(default_factory=LabelSeries)
+    by_length: LabelSeries = field(default_factory=LabelSeries)
+    by_principle: dict[str, LabelSeries] = field(default_factory=dict[str, LabelSeries])
+    by_judge: dict[str, LabelSeries] = field(default_factory=dict[str, LabelSeries])
     tags: _Tags = field(default_factory=_Tags)
     negations: Negations = field(default_factory=Negations)
     usage: Usage = NO_TOKENS
@@ -211,14 +211,14 @@ class _Tally:
 
     def _add_parts(
         self,
-        series: dict[str, Series],
+        series: dict[str, LabelSeries],
         unit: int,
         label: Label,
         parts: Mapping[str, Sequence[Judgement]],
     ) -> None:
         for name, part in parts.items():
             found = verdict_of(part, self.plan.tie_margin)
-            series.setdefault(name, Series()).add(unit, label, found.outcome, found.p_a)
+            series.setdefault(name, LabelSeries()).add(unit, label, found.outcome, found.p_a)
 
     def report(self, prices: Prices, n_failed: int, seed: int) -> AgreementReport:
         overall = self.overall.figures(seed)
@@ -246,7 +246,7 @@ class _Tally:
         )
 
 
-def _figures(series: Mapping[str, Series], seed: int) -> dict[str, Figures]:
+def _figures(series: Mapping[str, LabelSeries], seed: int) -> dict[str, Figures]:
     return {name: each.figures(seed) for name, each in series.items()}
 
 

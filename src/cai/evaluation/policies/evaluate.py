@@ -31,18 +31,18 @@ from cai.evaluation.policies.judging import (
     ADHERENCE,
     CONTESTS,
     Adherence,
-    Judged,
+    MatchupResults,
     Steps,
     adherence_of,
     check_request,
     judge_all,
     judge_until_decided,
 )
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant, Named, check_named, open_entrants
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy, PolicySpec, check_policies, open_policies
 from cai.evaluation.policies.responses import Gathering, Prompts
-from cai.evaluation.policies.results import FILE, Evaluation, Findings
-from cai.evaluation.results_file import keep
+from cai.evaluation.policies.results import FILE, Evaluation, EvaluationFindings
+from cai.evaluation.results_file import save_results
 from cai.methods.judging.pairwise import JudgePlan
 from cai.methods.roles import Speaker
 from cai.models.base import Model, Sampling
@@ -83,9 +83,9 @@ def is_same_request(folder: Path, job: JudgeJob | ScoreJob) -> bool:
 
 
 async def evaluate_policies(
-    entrants: Sequence[Entrant],
+    entrants: Sequence[Policy],
     prompts: Sequence[Prompts],
-    judging: Judging | None,
+    judging: EvaluationJudge | None,
     plan: EvaluationPlan,
     out: Path,
     pace: Pace = Pace(),
@@ -109,14 +109,14 @@ async def evaluate_policies(
     accounts = Accounts(pace)
     gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
     answers = await gathering.gather(entrants, accounts)
-    judged: Judged | None = None
+    judged: MatchupResults | None = None
     checked = Adherence(answers)
     if judging is not None:
         accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
         steps = Steps(answers, judging, plan, out, console)
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
-    findings = Findings(
+    findings = EvaluationFindings(
         tuple(entrants),
         tuple(prompts),
         plan=plan,
@@ -126,12 +126,12 @@ async def evaluate_policies(
         checked=checked,
     )
     found = findings.evaluation(accounts)
-    keep(out / FILE, found)
+    save_results(out / FILE, found)
     (out / ESTIMATE_FILE).unlink(missing_ok=True)
     return found
 
 
-async def _contests(steps: Steps, accounts: Accounts) -> Judged:
+async def _contests(steps: Steps, accounts: Accounts) -> MatchupResults:
     contests = steps.contests()
     job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
     is_update = accounts.pace.update
@@ -157,7 +157,7 @@ async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
     return adherence_of(steps.answers, folders)
 
 
-Policy: TypeAlias = str | Path | Model | Speaker
+PolicyLike: TypeAlias = str | Path | Model | Speaker
 """A model or its spec; the folder of a model or of a run; a file of responses."""
 
 Asked: TypeAlias = str | Path | PromptSource
@@ -165,7 +165,7 @@ Judges: TypeAlias = Model | Speaker | Sequence[Model | Speaker]
 
 
 def evaluate(
-    policies: Mapping[str, Policy],
+    policies: Mapping[str, PolicyLike],
     prompts: Asked | Mapping[str, Asked] | None = None,
     *,
     out: str | Path,
@@ -203,7 +203,7 @@ def evaluate(
 
 def _judging(
     judge: Judges | None, constitution: Constitution | None, plan: JudgePlan
-) -> Judging | None:
+) -> EvaluationJudge | None:
     if judge is None and constitution is None:
         return None
     if judge is None or constitution is None:
@@ -211,24 +211,24 @@ def _judging(
     plan.check((), constitution)
     several = judge if isinstance(judge, Sequence) else [judge]
     judges = tuple(_speaker(each, Sampling(temperature=0.0)) for each in several)
-    return Judging(judges, constitution, plan)
+    return EvaluationJudge(judges, constitution, plan)
 
 
-def _entrants(policies: Mapping[str, Policy], sampling: Sampling) -> tuple[Entrant, ...]:
+def _entrants(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[Policy, ...]:
     """In their order; what stands under a text is opened as on the command line."""
     named = {
-        name: Named.of(name, str(each))
+        name: PolicySpec.of(name, str(each))
         for name, each in policies.items()
         if isinstance(each, str | Path)
     }
-    check_named(tuple(named.values()))
-    opened = {each.name: each for each in open_entrants(tuple(named.values()), sampling)}
+    check_policies(tuple(named.values()))
+    opened = {each.name: each for each in open_policies(tuple(named.values()), sampling)}
 
-    def entrant(name: str, policy: Policy) -> Entrant:
+    def entrant(name: str, policy: PolicyLike) -> Policy:
         if isinstance(policy, str | Path):
             return opened[name]
         speaker = _speaker(policy, sampling)
-        return Entrant(name, speaker.model.name, speaker)
+        return Policy(name, speaker.model.name, speaker)
 
     return tuple(entrant(name, each) for name, each in policies.items())
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from cai.data.responses import check_responses, read_responses
 from cai.errors import EvaluationError, UsageError
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.text_metrics import ALL, Conduct, conduct
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate
@@ -43,7 +43,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class PolicyResponses:
     """The common prompts by unit, in their order, and each policy's responses to them.
 
     `models` are those who gave each policy's responses, as far as anybody knows. `n_passed_over` is
@@ -92,7 +92,7 @@ class Gathering:
     out: Path
     console: Console
 
-    async def gather(self, entrants: Sequence[Entrant], accounts: Accounts) -> Answers:
+    async def gather(self, entrants: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
         """The responses of every policy. Without prompts, those count that all policies answered.
 
         Raises:
@@ -119,7 +119,7 @@ class Gathering:
         return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
 
     async def _responses(
-        self, entrant: Entrant, accounts: Accounts
+        self, entrant: Policy, accounts: Accounts
     ) -> Iterator[tuple[Prompt, Candidate]]:
         if entrant.speaker is None:
             return _read(entrant)
@@ -162,7 +162,7 @@ def _asked(prompts: Sequence[Prompts], limit: int | None) -> dict[int, Asked]:
     return found
 
 
-def _check(entrant: Entrant) -> None:
+def _check(entrant: Policy) -> None:
     if entrant.speaker is not None:
         return
     if is_run(entrant.source):
@@ -171,7 +171,7 @@ def _check(entrant: Entrant) -> None:
         check_responses([entrant.source])
 
 
-def _read(entrant: Entrant) -> Iterator[tuple[Prompt, Candidate]]:
+def _read(entrant: Policy) -> Iterator[tuple[Prompt, Candidate]]:
     if is_run(entrant.source):
         yield from _of_run(entrant.source)
         return
@@ -209,7 +209,7 @@ def _check_one(source: str, policies: set[str], model: str) -> None:
         )
 
 
-def _models(entrant: Entrant, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
+def _models(entrant: Policy, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
     if entrant.speaker is not None:
         return frozenset({entrant.speaker.model.name})
     return frozenset(each.model for several in found for each in several if each.model)
@@ -220,7 +220,7 @@ def _common(
     found: Mapping[str, Mapping[int, tuple[Candidate, ...]]],
     models: Mapping[str, frozenset[str]],
     n_given: int,
-) -> Answers:
+) -> PolicyResponses:
     kept = {
         unit: each
         for unit, each in asked.items()
@@ -234,4 +234,4 @@ def _common(
             "are the same where every word of their conversation is. Name models, which are then "
             "asked the same, or files about the same prompts."
         )
-    return Answers(kept, found, models, len(asked) - len(kept))
+    return PolicyResponses(kept, found, models, len(asked) - len(kept))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cai.evaluation.policies.caveats import remarks
-from cai.evaluation.policies.judging import Adherence, Judged
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.judging import Adherence, MatchupResults
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.ratings import Rating, ratings
-from cai.evaluation.policies.responses import Answers, Prompts
+from cai.evaluation.policies.responses import PolicyResponses, Prompts
 from cai.evaluation.policies.text_metrics import Conduct
 from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.stats.bootstrap import Estimate
@@ -82,15 +82,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class EvaluationFindings:
     """What was asked of an evaluation, and what came back; `judged` is None without contests."""
 
-    entrants: tuple[Entrant, ...]
+    entrants: tuple[Policy, ...]
     prompts: tuple[Prompts, ...]
     plan: EvaluationPlan
-    judging: Judging | None
-    answers: Answers
-    judged: Judged | None
+    judging: EvaluationJudge | None
+    answers: PolicyResponses
+    judged: MatchupResults | None
     checked: Adherence
 
     def evaluation(self, accounts: Accounts) -> Evaluation:
@@ -122,7 +122,7 @@ class Findings:
             return tuple(replace(each, low=None, high=None) for each in found)
         return found
 
-    def _policy(self, entrant: Entrant) -> PolicyFigures:
+    def _policy(self, entrant: Policy) -> PolicyFigures:
         found = self.answers.conduct(entrant.name, self.plan.seed)
         return PolicyFigures(
             entrant.name,

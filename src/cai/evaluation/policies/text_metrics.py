@@ -32,7 +32,7 @@ _SENTENCE_END = re.compile(r"[.!?\n]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ResponseBatch:
     """Responses of the policy, one a place; what is not known of any is None as a whole.
 
     A prompt may come more than once: responses to the same prompt are never compared with each
@@ -55,7 +55,7 @@ class Batch:
                 )
 
 
-def text_figures(batch: Batch) -> dict[str, float]:
+def text_figures(batch: ResponseBatch) -> dict[str, float]:
     """The figures of a batch by metric; those that its texts do not determine are left out."""
     if not batch.responses:
         return {}
@@ -141,7 +141,9 @@ def hold_stock(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] |
     ]
 
 
-def _reward_figures(batch: Batch, texts: Sequence[Sequence[str]]) -> dict[str, float | None]:
+def _reward_figures(
+    batch: ResponseBatch, texts: Sequence[Sequence[str]]
+) -> dict[str, float | None]:
     if batch.rewards is None:
         return {}
     lengths = batch.n_tokens or [len(words) for words in texts]
@@ -210,7 +212,7 @@ def conduct(
 ) -> Conduct:
     """The conduct of responses, of which those with the same unit answer the same prompt."""
     prompts = [str(unit) for unit in units]
-    batch = Batch(prompts, responses, cut_off=cut_off)
+    batch = ResponseBatch(prompts, responses, cut_off=cut_off)
     flags = {
         "refusals": [is_refusal(text) for text in responses],
         "evasive": [is_evasive(text) for text in responses],

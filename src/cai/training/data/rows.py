@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from cai.export.rows import Pair, Unit, models_of
+from cai.export.rows import PreferencePair, Unit, models_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class TrainingRow:
 
     @classmethod
     def of_run(cls, unit: Unit, source: str) -> "TrainingRow":
-        probability = unit.chosen_probability if isinstance(unit, Pair) else None
+        probability = unit.chosen_probability if isinstance(unit, PreferencePair) else None
         return cls(unit, source, 1.0 if probability is None else probability)
 
 

@@ -18,7 +18,7 @@ from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 from cai.evaluation import rules
 from cai.evaluation.metrics import TRAINING, descriptions
-from cai.evaluation.policies.text_metrics import Batch, text_figures
+from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.evaluation.rules import Rule, Vocabulary
 
 Figures = dict[str, float]
@@ -147,7 +147,7 @@ class Watcher:
         text = "".join(f"{json.dumps(entry)}\n" for entry in kept)
         atomic_write(self._path, text, TrainingError, _ADVICE)
 
-    def observe(self, step: int, batch: Batch) -> Figures:
+    def observe(self, step: int, batch: ResponseBatch) -> Figures:
         """The figures of a batch of responses, noted at this step."""
         figures = text_figures(batch)
         self.note(step, figures)

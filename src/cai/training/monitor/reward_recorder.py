@@ -13,7 +13,7 @@ from functools import partial, wraps
 from typing import cast
 
 from cai.errors import UsageError
-from cai.evaluation.policies.text_metrics import Batch
+from cai.evaluation.policies.text_metrics import ResponseBatch
 
 Turn = Mapping[str, object]
 Text = str | Sequence[Turn]
@@ -77,13 +77,13 @@ class RewardTape:
             )
         return watched
 
-    def take(self) -> list[Batch]:
+    def take(self) -> list[ResponseBatch]:
         """What was recorded since the last time, one batch for each generation."""
         calls, self._calls = self._calls, []
         return [self._batch(call) for call in calls]
 
-    def _batch(self, call: _Call) -> Batch:
-        return Batch(
+    def _batch(self, call: _Call) -> ResponseBatch:
+        return ResponseBatch(
             prompts=[
                 prompt if isinstance(prompt, str) else json.dumps(prompt, default=str)
                 for prompt in call.prompts
