@@ -49,8 +49,8 @@ def test_more_examples_than_the_total_leave_nothing_to_wait_for():
 
 
 def test_no_time_left_is_told_while_more_is_under_way_than_finished():
-    lanes = (EndpointView("h:1/v1", 3, 64, 0.5, None),)
-    snapshot = Snapshot(elapsed_s=5, total=100, done=4, n_waiting=2, endpoints=lanes)
+    endpoints = (EndpointView("h:1/v1", 3, 64, 0.5, None),)
+    snapshot = Snapshot(elapsed_s=5, total=100, done=4, n_waiting=2, endpoints=endpoints)
     assert snapshot.remaining_s is None
     assert replace(snapshot, done=5).remaining_s == 95.0
 

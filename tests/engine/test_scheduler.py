@@ -119,7 +119,7 @@ async def test_there_is_room_for_as_many_more_as_seats_are_free_and_a_few_that_w
     rooms: list[int] = []
     server = SlowServer(limits=Limits(8, 8), takes_s=1.0)
     pool = pool_of(server, on_room=lambda: rooms.append(pool.n_more))
-    assert (pool.n_seats, pool.n_more) == (8, 10)
+    assert (pool.n_slots, pool.n_more) == (8, 10)
     tasks = [begun(pool) for _ in range(3)]
     await asyncio.sleep(0)
     assert pool.n_more == 7

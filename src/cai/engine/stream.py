@@ -5,7 +5,7 @@ set, and what is begun goes before what is not: finished examples leave early. R
 order of completion. One item's failure is data: it never stops its siblings. Three things stop the
 stream: a run folder that cannot be written, for then nothing more could be kept; a long row of
 failures with no success between, for then it is the server, the key or the code that fails, and not
-the examples; and a run that is told to end, which finishes the calls that are in flight.
+the examples; and a run that is asked to end, which finishes the calls that are in flight.
 """
 
 import asyncio
