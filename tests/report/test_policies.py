@@ -137,7 +137,7 @@ def test_the_tables_of_an_evaluation_are_its_figures(tmp_path: Path):
 
 
 def test_what_an_evaluation_leaves_in_doubt_is_said(tmp_path: Path):
-    page = report_of(evaluation(tmp_path / "eval", *RATES, remarks=["The judge is kin to SL."]))
+    page = report_of(evaluation(tmp_path / "eval", *RATES, caveats=["The judge is kin to SL."]))
     doubts = page.text.partition("What to distrust")[2]
     assert doubts.startswith(" The judge is kin to SL.")
     assert "9.1% of the matches of SL against start could not be read." in doubts

@@ -70,15 +70,15 @@ def of(p: float) -> tuple[float, float]:
     return log(max(p, 1e-9)), log(max(1 - p, 1e-9))
 
 
-def n_asked(entrant: Policy) -> int:
-    assert entrant.speaker is not None
-    assert isinstance(entrant.speaker.model, ScriptedModel)
-    return len(entrant.speaker.model.requests)
+def n_asked(policy: Policy) -> int:
+    assert policy.speaker is not None
+    assert isinstance(policy.speaker.model, ScriptedModel)
+    return len(policy.speaker.model.requests)
 
 
 async def evaluated(
     out: Path,
-    entrants: Sequence[Policy],
+    policies: Sequence[Policy],
     prompts: Sequence[Prompts] | int = (),
     plan: EvaluationPlan = EvaluationPlan(),
     judge: ScriptedModel | None = None,
@@ -89,7 +89,7 @@ async def evaluated(
     if isinstance(prompts, int):
         prompts = (requests(out, range(prompts)),)
     judging = None if judge is None else EvaluationJudge((Speaker.of(judge),), constitution)
-    return await evaluate_policies(entrants, prompts, judging, plan, out, pace, console=quiet())
+    return await evaluate_policies(policies, prompts, judging, plan, out, pace, console=quiet())
 
 
 def requests(out: Path, numbers: Sequence[int], kind: str = "all", ids: str = "") -> Prompts:

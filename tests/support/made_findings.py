@@ -46,7 +46,7 @@ def policy(name: str, refusals: float = 0.2, kept: float = 0.8) -> PolicyFigures
     return PolicyFigures(name, f"hf:/home/somebody/{name}", 200, conduct, adherence, 2)
 
 
-def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Path:
+def evaluation(folder: Path, *rates: WinRate, caveats: Iterable[str] = ()) -> Path:
     """The folder of an evaluation of start, SL and RL."""
     folder.mkdir(parents=True, exist_ok=True)
     found = Evaluation(
@@ -63,7 +63,7 @@ def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Pa
         ),
         n_calls=1234,
         cost_usd=0.5,
-        remarks=tuple(remarks),
+        caveats=tuple(caveats),
     )
     save_results(folder / EVALUATION_FILE, found)
     return folder
@@ -115,7 +115,7 @@ def series(folder: Path) -> Path:
         best=2,
         ended="Ended after round 3, which broke a rule.",
         cost_usd=None,
-        remarks=("The frozen set has 40 pairs alone.",),
+        caveats=("The frozen set has 40 pairs alone.",),
     )
     save_results(folder / ROUNDS_FILE, found)
     return folder

@@ -91,10 +91,10 @@ def show_evaluation(found: Evaluation) -> None:
         click.secho(printable(f"\n{title}"), bold=True)
         for table in tables:
             console.print(table)
-    if found.remarks:
+    if found.caveats:
         click.secho("\nTo know beside the figures", bold=True)
-        for remark in found.remarks:
-            click.echo(printable(f"- {remark}"))
+        for caveat in found.caveats:
+            click.echo(printable(f"- {caveat}"))
 
 
 def _tables(found: Evaluation) -> Iterator[tuple[str, Iterable[Table]]]:

@@ -96,8 +96,8 @@ def _lines(series: Series) -> Iterator[str]:
             yield f"round {each.number}: {sentence}"
     if series.ended:
         yield series.ended
-    for remark in series.remarks:
-        yield f"- {remark}"
+    for caveat in series.caveats:
+        yield f"- {caveat}"
     best = series.rounds[series.best]
     yield f"The best policy that no rule threw out is that of round {best.number}: {best.policy}"
 

@@ -172,7 +172,7 @@ def _doubts(
         yield from (Doubt(warning, True) for warning in map(_named, habits.warnings))
     yield from runs.run_doubts(head)
     if people is not None:
-        yield from (Doubt(remark) for remark in people.remarks)
+        yield from (Doubt(caveat) for caveat in people.caveats)
         error = people.overall.ece
         if error is not None and error > ECE:
             yield Doubt(f"The judge's probabilities are off by {error:.2f} on average (ECE).", True)
@@ -180,7 +180,7 @@ def _doubts(
             yield Doubt("Beyond chance the judge agrees little with people.", True)
     if habits is None:
         return
-    yield from (Doubt(remark) for remark in habits.remarks if "groups failed" not in remark)
+    yield from (Doubt(caveat) for caveat in habits.caveats if "groups failed" not in caveat)
     flips, longer = habits.positions.flips, habits.lengths.by_characters.share
     if flips is not None and flips.value > FLIPS:
         yield Doubt(f"{format.percent(flips.value)} of judgements turn with the order.", True)

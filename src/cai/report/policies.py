@@ -91,7 +91,7 @@ def _on(kind: str) -> str:
 
 
 def _doubts(found: Evaluation) -> Iterator[Doubt]:
-    yield from (Doubt(remark, number == 0) for number, remark in enumerate(found.remarks))
+    yield from (Doubt(caveat, number == 0) for number, caveat in enumerate(found.caveats))
     for each in found.win_rates:
         unread = sum(each.outcomes.get(kind, 0) for kind in ("unparsed", "refused", "failed"))
         if each.n and unread > UNREAD * each.n:
@@ -99,7 +99,7 @@ def _doubts(found: Evaluation) -> Iterator[Doubt]:
             names = f"{model_name(each.policy)} against {model_name(each.opponent)}"
             yield Doubt(f"{share} of the matches of {names} could not be read.", True)
         raw, level = each.rate, each.length_controlled
-        is_said = any("equal length" in remark for remark in found.remarks)
+        is_said = any("equal length" in caveat for caveat in found.caveats)
         if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0 and not is_said:
             name = model_name(each.policy)
             yield Doubt(

@@ -116,7 +116,7 @@ def _doubts(found: Series) -> Iterator[Doubt]:
     for each in found.rounds:
         for sentence in each.broken:
             yield Doubt(f"Round {each.number}: {sentence}", True)
-    yield from (Doubt(remark, number == 0) for number, remark in enumerate(found.remarks))
+    yield from (Doubt(caveat, number == 0) for number, caveat in enumerate(found.caveats))
     if found.rounds and found.best != found.rounds[-1].number:
         yield Doubt(f"The last round is not the best: round {found.best} is.", True)
     reasons = dict.fromkeys(

@@ -60,9 +60,9 @@ class Anchorage:
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
         speaker = Speaker.of(self.open(policy), sampling)
-        entrants = [self._entrant(other) for other in others]
-        entrants.append(replace(self._entrant(number), speaker=speaker))
-        return await self._gathering(number).gather(entrants, self.accounts)
+        policies = [self._policy(other) for other in others]
+        policies.append(replace(self._policy(number), speaker=speaker))
+        return await self._gathering(number).gather(policies, self.accounts)
 
     def contests(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
@@ -72,8 +72,8 @@ class Anchorage:
 
     async def add_matches(self, found: Matches, number: int, parent: int) -> None:
         """Adds the round's matches by the frozen judge, once it was asked."""
-        entrants = [self._entrant(each) for each in sorted({0, parent, number})]
-        answers = await self._gathering(number).gather(entrants, self.accounts)
+        policies = [self._policy(each) for each in sorted({0, parent, number})]
+        answers = await self._gathering(number).gather(policies, self.accounts)
         contests = self.contests(answers, number, parent)
         folder = self.places.anchors(number) / "frozen"
         verdicts = verdicts_of(folder) if folder.is_dir() else {}
@@ -142,5 +142,5 @@ class Anchorage:
         folder = self.places.anchors(number)
         return Gathering(prompts, 1, self.recipe.seed, folder, self.console)
 
-    def _entrant(self, number: int) -> Policy:
+    def _policy(self, number: int) -> Policy:
         return Policy(name_of(number), str(self.places.responses(number)))

@@ -38,8 +38,8 @@ from cai.rounds.state import (
     Series,
     SeriesFolders,
     begin,
+    caveats,
     name_of,
-    remarks,
 )
 from cai.runs.options import Pace
 from cai.runs.shared_budget import Accounts
@@ -276,7 +276,7 @@ class _Controller:
             best=best_of(self.rounds, rated),
             ended=ended,
             cost_usd=accounts.cost_usd,
-            remarks=tuple(remarks(self.recipe, self.rounds)),
+            caveats=tuple(caveats(self.recipe, self.rounds)),
         )
         save_results(self.anchorage.places.out / FILE, series)
         return series

@@ -79,7 +79,7 @@ class Series:
     best: int
     ended: str
     cost_usd: float | None
-    remarks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _check(path: Path, asked: Mapping[str, Any]) -> None:
         )
 
 
-def remarks(recipe: RoundsRecipe, rounds: Sequence[RoundFound]) -> Iterator[str]:
+def caveats(recipe: RoundsRecipe, rounds: Sequence[RoundFound]) -> Iterator[str]:
     """The most important first."""
     anchors = recipe.anchors
     frozen = (anchors.judge, *anchors.jury)

@@ -25,12 +25,12 @@ from cai.types import Message
 
 async def gathered(
     out: Path,
-    *entrants: Policy,
+    *policies: Policy,
     prompts: tuple[Prompts, ...] = (),
     k: int = 1,
     pace: Pace = Pace(),
 ) -> PolicyResponses:
-    return await Gathering(prompts, k, 0, out, quiet()).gather(entrants, Accounts(pace))
+    return await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(pace))
 
 
 def texts(answers: PolicyResponses, policy: str) -> list[tuple[str, str, str]]:
@@ -111,11 +111,11 @@ async def test_prompts_of_two_files_are_told_apart_though_their_ids_are_the_same
 
 async def test_a_limit_is_one_on_prompts_and_not_on_contests(tmp_path: Path):
     """Two prompts of five, three pairs: six contests, though the limit is two."""
-    entrants = [policy(name, worths(i, i, i, i, i)) for i, name in enumerate("abc", 1)]
+    policies = [policy(name, worths(i, i, i, i, i)) for i, name in enumerate("abc", 1)]
     found = await evaluated(
-        tmp_path / "out", entrants, 5, judge=judge_by_worth(), pace=Pace(limit=2)
+        tmp_path / "out", policies, 5, judge=judge_by_worth(), pace=Pace(limit=2)
     )
-    assert [n_asked(each) for each in entrants] == [2, 2, 2]
+    assert [n_asked(each) for each in policies] == [2, 2, 2]
     assert (found.n_prompts, found.n_failed) == (2, 0)
     assert [rate.outcomes["a"] for rate in found.win_rates] == [2, 2, 2]
 
@@ -150,7 +150,7 @@ async def test_an_example_that_fails_here_is_told_and_left_out(tmp_path: Path):
     file = responses(tmp_path / "b.jsonl", {"0": "C.", "1": "D."})
     found = await evaluated(tmp_path / "out", [broken, file], 2)
     assert (found.n_prompts, found.n_failed) == (1, 1)
-    assert found.remarks[:2] == (
+    assert found.caveats[:2] == (
         "Prompts that not every policy answered are left out: 1 of 2.",
         "Examples that failed and are in no figure: 1. The same command with --retry-failed asks "
         "for them again.",

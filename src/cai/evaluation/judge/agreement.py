@@ -65,16 +65,16 @@ class AgreementReport:
         return self.overall.n + self.n_unlabelled + self.n_not_compared + self.n_failed
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def caveats(self) -> tuple[str, ...]:
         """Plain sentences, the most important first."""
-        return (*_judge_remarks(self), *_data_remarks(self))
+        return (*_judge_caveats(self), *_data_caveats(self))
 
     def as_json(self) -> dict[str, object]:
         """Mappings, lists, texts and numbers; null for what has no figure."""
-        return {"n_groups": self.n_groups, **asdict(self), "remarks": list(self.remarks)}
+        return {"n_groups": self.n_groups, **asdict(self), "caveats": list(self.caveats)}
 
 
-def chance_remark(accuracy: Estimate) -> str | None:
+def chance_caveat(accuracy: Estimate) -> str | None:
     """A sentence unless the accuracy is better than chance: its interval lies above one half."""
     low = accuracy.value if accuracy.low is None else accuracy.low
     high = accuracy.value if accuracy.high is None else accuracy.high
@@ -85,11 +85,11 @@ def chance_remark(accuracy: Estimate) -> str | None:
     return "No better than chance on these pairs: the interval of the accuracy includes one half."
 
 
-def _judge_remarks(report: AgreementReport) -> Iterator[str]:
+def _judge_caveats(report: AgreementReport) -> Iterator[str]:
     accuracy, longer = report.overall.accuracy, report.longer
     if accuracy is None:
         yield "No accuracy: no readable verdict is on a pair of which people prefer a side."
-    elif (chance := chance_remark(accuracy)) is not None:
+    elif (chance := chance_caveat(accuracy)) is not None:
         yield chance
     if accuracy and longer and accuracy.value <= longer.value:
         yield f"Always taking the longer response is right as often, or more: {longer.value:.1%}."
@@ -103,7 +103,7 @@ def _judge_remarks(report: AgreementReport) -> Iterator[str]:
         )
 
 
-def _data_remarks(report: AgreementReport) -> Iterator[str]:
+def _data_caveats(report: AgreementReport) -> Iterator[str]:
     if report.overall.n_prompts == 1 < report.overall.n:
         yield "All pairs are of one prompt: the intervals hold for that prompt alone."
     share = report.label_a_share

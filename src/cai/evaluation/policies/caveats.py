@@ -14,7 +14,7 @@ from cai.evaluation.stats.sample_size import advice, seen_spread
 from cai.runs.shared_budget import Accounts
 
 
-def remarks(
+def caveats(
     answers: PolicyResponses,
     judging: EvaluationJudge | None,
     judged: MatchupResults | None,

@@ -31,7 +31,7 @@ class Estimates:
 
 
 async def estimate(
-    entrants: Sequence[Policy],
+    policies: Sequence[Policy],
     prompts: Sequence[Prompts],
     judging: EvaluationJudge | None,
     plan: EvaluationPlan,
@@ -48,15 +48,15 @@ async def estimate(
         UsageError: As `evaluate_policies`; or the evaluation has begun.
         CaiError: As the jobs.
     """
-    check_request(entrants, judging, plan, pace)
+    check_request(policies, judging, plan, pace)
     _check_new(out)
     pace = replace(pace, sample=pace.sample or SAMPLE)
     accounts = Accounts(pace)
     answers = await Gathering(tuple(prompts), plan.k, plan.seed, out, console).gather(
-        entrants, accounts
+        policies, accounts
     )
     if judging is not None:
-        part, times = _part(entrants, answers, pace.sample or SAMPLE)
+        part, times = _part(policies, answers, pace.sample or SAMPLE)
         save_results(
             out / FILE, Estimates()
         )  # before what it stands for, so that a kill leaves no doubt
@@ -81,13 +81,13 @@ def _check_new(out: Path) -> None:
 
 
 def _part(
-    entrants: Sequence[Policy], answers: PolicyResponses, n: int
+    policies: Sequence[Policy], answers: PolicyResponses, n: int
 ) -> tuple[PolicyResponses, float]:
     """The answers to at most `n` prompts spread over all, and how many times that all are.
 
     Models were asked only some of the prompts, which stand for those that they were not.
     """
-    sampled = [len(answers.by_policy[each.name]) for each in entrants if each.speaker]
+    sampled = [len(answers.by_policy[each.name]) for each in policies if each.speaker]
     times = (len(answers.asked) + answers.n_passed_over) / max(sampled) if sampled else 1.0
     pace, n_asked = Pace(sample=n), len(answers.asked)
     kept = {

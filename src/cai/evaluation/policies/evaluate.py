@@ -83,7 +83,7 @@ def is_same_request(folder: Path, job: JudgeJob | ScoreJob) -> bool:
 
 
 async def evaluate_policies(
-    entrants: Sequence[Policy],
+    policies: Sequence[Policy],
     prompts: Sequence[Prompts],
     judging: EvaluationJudge | None,
     plan: EvaluationPlan,
@@ -103,12 +103,12 @@ async def evaluate_policies(
         EvaluationError: The policies have no prompt in common, or there is nothing to judge.
         CaiError: As the jobs.
     """
-    check_request(entrants, judging, plan, pace)
+    check_request(policies, judging, plan, pace)
     if pace.update and out.is_dir():  # figures of the request before would outlive what they are of
         (out / FILE).unlink(missing_ok=True)
     accounts = Accounts(pace)
     gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
-    answers = await gathering.gather(entrants, accounts)
+    answers = await gathering.gather(policies, accounts)
     judged: MatchupResults | None = None
     checked = Adherence(answers)
     if judging is not None:
@@ -117,7 +117,7 @@ async def evaluate_policies(
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
     findings = EvaluationFindings(
-        tuple(entrants),
+        tuple(policies),
         tuple(prompts),
         plan=plan,
         judging=judging,
@@ -190,7 +190,7 @@ def evaluate(
     console = Console(stderr=True, quiet=is_quiet)
     judges = _judging(judge, constitution, judging)
     work = evaluate_policies(
-        _entrants(policies, sampling),
+        _policies(policies, sampling),
         _prompts(prompts),
         judging=judges,
         plan=plan,
@@ -214,7 +214,7 @@ def _judging(
     return EvaluationJudge(judges, constitution, plan)
 
 
-def _entrants(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[Policy, ...]:
+def _policies(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[Policy, ...]:
     """In their order; what stands under a text is opened as on the command line."""
     named = {
         name: PolicySpec.of(name, str(each))
@@ -224,13 +224,13 @@ def _entrants(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[P
     check_policies(tuple(named.values()))
     opened = {each.name: each for each in open_policies(tuple(named.values()), sampling)}
 
-    def entrant(name: str, policy: PolicyLike) -> Policy:
+    def opened_policy(name: str, policy: PolicyLike) -> Policy:
         if isinstance(policy, str | Path):
             return opened[name]
         speaker = _speaker(policy, sampling)
         return Policy(name, speaker.model.name, speaker)
 
-    return tuple(entrant(name, each) for name, each in policies.items())
+    return tuple(opened_policy(name, each) for name, each in policies.items())
 
 
 def _speaker(model: Model | Speaker, sampling: Sampling) -> Speaker:

@@ -198,7 +198,7 @@ class Steps:
 
 
 def check_request(
-    entrants: Sequence[Policy], judging: EvaluationJudge | None, plan: EvaluationPlan, pace: Pace
+    policies: Sequence[Policy], judging: EvaluationJudge | None, plan: EvaluationPlan, pace: Pace
 ) -> None:
     """Finds out before a call whether an evaluation can be made.
 
@@ -206,11 +206,11 @@ def check_request(
         UsageError: It cannot; the message says why.
     """
     plan.check(judging)
-    if not entrants:
+    if not policies:
         raise UsageError("There is no policy to evaluate. Name one or several.")
-    if judging is not None and len(entrants) < 2 and not plan.checks:
+    if judging is not None and len(policies) < 2 and not plan.checks:
         raise UsageError(
-            f"There is one policy, {entrants[0].name}, and nothing to compare it with. Name "
+            f"There is one policy, {policies[0].name}, and nothing to compare it with. Name "
             "another with -p, or constitutions to check its responses by with --check."
         )
     if pace.part != WHOLE:

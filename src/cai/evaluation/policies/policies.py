@@ -112,7 +112,7 @@ def open_policies(
     """
     opened = {each.source: open_model(each.source) for each in named if each.is_model}
 
-    def entrant(each: PolicySpec) -> Policy:
+    def opened_policy(each: PolicySpec) -> Policy:
         model = opened.get(each.source)
         if model is None:
             return Policy(each.name, each.source)
@@ -120,7 +120,7 @@ def open_policies(
             return Policy(each.name, each.source, Speaker.of(model, sampling))
         return Policy(each.name, each.source, Speaker(model, load_templates(templates), sampling))
 
-    return tuple(map(entrant, named))
+    return tuple(map(opened_policy, named))
 
 
 def _folder_of(name: str) -> str:

@@ -92,7 +92,7 @@ class Gathering:
     out: Path
     console: Console
 
-    async def gather(self, entrants: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
+    async def gather(self, policies: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
         """The responses of every policy. Without prompts, those count that all policies answered.
 
         Raises:
@@ -101,34 +101,34 @@ class Gathering:
         """
         limit = accounts.pace.limit
         asked = _asked(self.prompts, limit)
-        for entrant in entrants:  # a broken file is said before a model is sampled
-            _check(entrant)
+        for policy in policies:  # a broken file is said before a model is sampled
+            _check(policy)
         found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
         models: dict[str, frozenset[str]] = {}
         texts: dict[int, Asked] = {}
-        for entrant in entrants:
+        for policy in policies:
             mine: dict[int, list[Candidate]] = defaultdict(list)
-            for prompt, candidate in await self._responses(entrant, accounts):
+            for prompt, candidate in await self._responses(policy, accounts):
                 unit = unit_of(prompt)
                 if asked and unit not in asked:
                     continue
                 mine[unit].append(candidate)
                 texts.setdefault(unit, Asked(prompt, ALL))
-            found[entrant.name] = {unit: tuple(each) for unit, each in mine.items()}
-            models[entrant.name] = _models(entrant, mine.values())
+            found[policy.name] = {unit: tuple(each) for unit, each in mine.items()}
+            models[policy.name] = _models(policy, mine.values())
         return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
 
     async def _responses(
-        self, entrant: Policy, accounts: Accounts
+        self, policy: Policy, accounts: Accounts
     ) -> Iterator[tuple[Prompt, Candidate]]:
-        if entrant.speaker is None:
-            return _read(entrant)
-        folder = self.out / "responses" / entrant.folder
-        line = f"[bold]responses[/bold] of {escape(entrant.name)} → {escape(str(folder))}"
+        if policy.speaker is None:
+            return _read(policy)
+        folder = self.out / "responses" / policy.folder
+        line = f"[bold]responses[/bold] of {escape(policy.name)} → {escape(str(folder))}"
         self.console.print(line, highlight=False, soft_wrap=True)
-        job = SampleJob(self._source(), (entrant.speaker,), self.k, self.seed)
+        job = SampleJob(self._source(), (policy.speaker,), self.k, self.seed)
         outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
-        accounts.add(outcome, f"responses of {entrant.name}")
+        accounts.add(outcome, f"responses of {policy.name}")
         return _of_run(str(folder))
 
     def _source(self) -> PromptSource:
@@ -162,22 +162,22 @@ def _asked(prompts: Sequence[Prompts], limit: int | None) -> dict[int, Asked]:
     return found
 
 
-def _check(entrant: Policy) -> None:
-    if entrant.speaker is not None:
+def _check(policy: Policy) -> None:
+    if policy.speaker is not None:
         return
-    if is_run(entrant.source):
-        check_runs([entrant.source])
+    if is_run(policy.source):
+        check_runs([policy.source])
     else:
-        check_responses([entrant.source])
+        check_responses([policy.source])
 
 
-def _read(entrant: Policy) -> Iterator[tuple[Prompt, Candidate]]:
-    if is_run(entrant.source):
-        yield from _of_run(entrant.source)
+def _read(policy: Policy) -> Iterator[tuple[Prompt, Candidate]]:
+    if is_run(policy.source):
+        yield from _of_run(policy.source)
         return
     models: set[str] = set()
-    for row in read_responses([entrant.source]):
-        _check_one(entrant.source, models, row.model)
+    for row in read_responses([policy.source]):
+        _check_one(policy.source, models, row.model)
         yield row.prompt, Candidate(row.text, row.model)
 
 
@@ -209,9 +209,9 @@ def _check_one(source: str, policies: set[str], model: str) -> None:
         )
 
 
-def _models(entrant: Policy, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
-    if entrant.speaker is not None:
-        return frozenset({entrant.speaker.model.name})
+def _models(policy: Policy, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
+    if policy.speaker is not None:
+        return frozenset({policy.speaker.model.name})
     return frozenset(each.model for several in found for each in several if each.model)
 
 
