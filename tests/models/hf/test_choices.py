@@ -20,7 +20,7 @@ from cai.errors import ModelError
 from cai.models.base import Choice, Sampling, log_sum_exp
 from cai.models.hf.choices import answer
 from cai.models.hf.forward import Network
-from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.option_tokens import Ids, Spelled
 from cai.models.hf.prefix_cache import Kept, PrefixGroup, PrefixQuestion, portions
 from cai.models.hf.worker import OptionJob
@@ -42,7 +42,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def checkpoint(folder: Path) -> Checkpoint:
-    return open_checkpoint(Source(str(folder), device="cpu"))
+    return open_checkpoint(ModelSource(str(folder), device="cpu"))
 
 
 class Plain:

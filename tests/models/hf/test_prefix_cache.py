@@ -16,7 +16,7 @@ from cai.models.base import Completion, Sampling
 from cai.models.hf.continuous_batching import MARGIN
 from cai.models.hf.forward import Network
 from cai.models.hf.kv_cache import Prefix
-from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.prefix_cache import LEAST_SHARED, Ids, Kept, n_common, read, read_shared
 from cai.models.hf.tokenizer import encode_chat
 from cai.models.hf.worker import CompletionJob, OptionJob, Worker
@@ -30,7 +30,7 @@ ROOM = 10_000
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """Attention to all tokens, or to the last 24 only."""
     folder = save_tiny_model(tmp_path_factory.mktemp("tiny"), window=request.param, context=512)
-    return open_checkpoint(Source(str(folder), device="cpu"))
+    return open_checkpoint(ModelSource(str(folder), device="cpu"))
 
 
 class Watched:
