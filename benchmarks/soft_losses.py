@@ -15,7 +15,7 @@ from typing import Any
 
 from cai.training.data.rows import TrainingRow
 
-from cai.export.rows import Pair
+from cai.export.rows import PreferencePair
 from cai.testbed.feedback import draw_labelled
 from cai.training.base_model import open_start
 from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
@@ -58,7 +58,7 @@ def pairs() -> list[TrainingRow]:
         texts = (pair.response_a, pair.response_b)
         chosen, rejected = texts if pair.is_a_better else texts[::-1]
         probability = rng.uniform(0.5, 1)
-        unit = Pair(pair.comparison.prompt, chosen, rejected, "", "", probability)
+        unit = PreferencePair(pair.comparison.prompt, chosen, rejected, "", "", probability)
         rows.append(TrainingRow(unit, "testbed", probability))
     return rows
 

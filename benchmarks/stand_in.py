@@ -21,7 +21,7 @@ from cai.methods.judging.requests import Question, judge_turns
 from cai.methods.judging.verdict import Comparison
 from cai.methods.revision import critique_turns, revision_turns
 from cai.methods.settings import ReviseSettings
-from cai.models.hf.model import Checkpoint, Source, open_checkpoint
+from cai.models.hf.model import Checkpoint, ModelSource, open_checkpoint
 from cai.templates import load_templates
 from cai.testbed.world import requests
 from cai.types import Conversation, Message, Prompt, user_prompt
@@ -86,7 +86,7 @@ def save_stand_in(folder: Path) -> None:
 
 
 def open_stand_in(folder: Path) -> Checkpoint:
-    return open_checkpoint(Source(str(folder), device="cpu"))
+    return open_checkpoint(ModelSource(str(folder), device="cpu"))
 
 
 def tasks() -> list[Task]:

@@ -15,7 +15,7 @@ from sources import prompts_in
 from cai.constitution.lint import check_constitution
 from cai.constitution.loader import load_constitution
 from cai.evaluation.policies.results import Evaluation
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.models.registry import embedded_folder
 from cai.templates import STEPS, load_templates
 from cai.testbed.oracle import read_request
@@ -190,7 +190,7 @@ def test_an_evaluation_is_foretold_made_and_kept(tmp_path: Path):
     own = str(EXAMPLES / "own_constitution.yaml")
     shown = run_script("evaluate.sh", tmp_path, prompts, "runs/better", CONSTITUTION=own)
     assert shown.index("The same command without --dry-run") < shown.index("revised against own")
-    found = kept(tmp_path / "runs/better/evaluation/evaluation.json", Evaluation)
+    found = load_results(tmp_path / "runs/better/evaluation/evaluation.json", Evaluation)
     assert [each.name for each in found.policies] == ["own", "revised"]
     assert found.win_rates[0].n == found.n_prompts == 12
 

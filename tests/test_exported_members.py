@@ -12,17 +12,19 @@ def test_all_is_sorted():
     assert cai.__all__ == sorted(cai.__all__)
 
 
-def test_checkers_readers_and_the_interpreter_find_the_same_names_in_the_same_files():
-    tree = ast.parse(Path(cai.__file__).read_text("utf-8"))
-    (for_types,) = (node for node in tree.body if isinstance(node, ast.If))
+def test_type_checkers_and_the_interpreter_find_the_same_names_in_the_same_files():
+    stub = ast.parse(Path(cai.__file__).with_suffix(".pyi").read_text("utf-8"))
     imported = {
-        alias.name: node.module
-        for node in for_types.body
+        alias.asname: node.module
+        for node in stub.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
     assert imported == cai._HOMES
-    assert sorted(imported) == cai.__all__
+
+
+def test_dir_lists_the_public_names():
+    assert dir(cai) == cai.__all__
 
 
 def test_another_name_is_an_error_that_says_so():

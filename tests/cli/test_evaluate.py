@@ -16,7 +16,7 @@ from reward_server import CallCai, Ended, spec, start_cai
 from small_runs import write_rows
 
 from cai.evaluation.policies.results import Evaluation
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 
 CONSTITUTION = """
 name: two
@@ -110,7 +110,7 @@ def test_json_ends_with_the_whole_evaluation(evaluate, server, tmp_path):
     assert (ended.code, last["event"], last["evaluation"]) == (0, "end", str(tmp_path / "out"))
     assert last["win_rates"][0]["outcomes"]["a"] == last["n_prompts"] == 8
     assert set(last["by_kind"]) == {"harmful", "benign"}
-    found = kept(tmp_path / "out/evaluation.json", Evaluation)
+    found = load_results(tmp_path / "out/evaluation.json", Evaluation)
     # a response each; two orders of two principles; two principles checked of both responses
     assert found.n_calls == last["n_calls"] == 8 * 2 + 8 * 4 + 16 * 2
     assert asked_of(server) == {"short": 8, "long": 8, "judge": 64 + 2}

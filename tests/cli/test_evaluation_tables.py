@@ -22,10 +22,10 @@ async def test_policies_that_do_not_fit_beside_each_other_go_on_in_the_next_tabl
     monkeypatch.setenv("COLUMNS", "80")
     out = tmp_path / "out"
     prompts = (requests(out, (0, 1), "harmful"), requests(out, (2, 3), "benign"))
-    entrants = [policy(f"checkpoint-{i}00", worths(i, 1 + i, 2, 3)) for i in range(n)]
+    policies = [policy(f"checkpoint-{i}00", worths(i, 1 + i, 2, 3)) for i in range(n)]
     plan = EvaluationPlan(checks=(ONE, TWO), meeting="anchor")
-    show_evaluation(await evaluated(out, entrants, prompts, plan, judge_by_worth()))
-    shown, _, remarks = capsys.readouterr().out.partition("To know beside the figures")
+    show_evaluation(await evaluated(out, policies, prompts, plan, judge_by_worth()))
+    shown, _, caveats = capsys.readouterr().out.partition("To know beside the figures")
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
     assert f"checkpoint-{n - 1}00" in shown.partition("Together")[2]
@@ -33,7 +33,7 @@ async def test_policies_that_do_not_fit_beside_each_other_go_on_in_the_next_tabl
     assert together.count("harmful: wins against checkpoint-000") == n_tables
     assert together.count("benign: refuses (over-refusal)") == n_tables
     assert "one/long" in shown  # of two constitutions principles are told apart
-    assert "\n- " in remarks
+    assert "\n- " in caveats
 
 
 async def test_without_kinds_or_a_judge_only_conduct_is_shown(

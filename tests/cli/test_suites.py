@@ -14,7 +14,7 @@ from suite_rows import options_of, write_lamps, write_sides, write_turns
 
 from cai.cli.suites import suites_table
 from cai.evaluation.policies.results import Suite
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.run import SuitesFound
 
@@ -60,7 +60,7 @@ def test_two_policies_stand_beside_each_other_with_their_difference(suites, tmp_
     assert ["contrast", "0.00", "(0.00–0.84)", "1.00", "(0.16–1.00)", "+1.00"] not in rows
     assert "refused safe: share of responses to safe prompts that decline: over-" in ended.out
     assert not any(row[:1] == ["failed"] for row in rows)
-    found = kept(tmp_path / "out/suites/suites.json", SuitesFound)
+    found = load_results(tmp_path / "out/suites/suites.json", SuitesFound)
     assert [each.name for each in found.suites] == ["lamps", "sides"]
     assert found.suites[0].found["after"]["accuracy"].value == 1.0
     assert (found.judges, found.n_calls, found.n_failed) == ((), 2 * (2 * 4 + 4), 0)

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from cai.constitution.lint import Finding, check_constitution, double_negative
+from cai.constitution.lint import LintFinding, check_constitution, double_negative
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Criterion, Expectation, FewShot, Principle
 
@@ -12,7 +12,7 @@ KIND = Principle(id="kind", text="The response is kind to the user.", judge="Whi
 SHORT = Principle(id="short", text="The response comes to its point.", judge="Which is shorter?")
 
 
-def findings(*principles: Principle) -> list[Finding]:
+def findings(*principles: Principle) -> list[LintFinding]:
     return check_constitution(Constitution(name="sample", principles=principles))
 
 

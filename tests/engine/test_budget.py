@@ -7,7 +7,7 @@ import pytest
 from slow_servers import call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.budget import Caps, Gate, Ledger, Price, PriceList
+from cai.engine.budget import Budget, Caps, Ledger, Price, PriceList
 from cai.engine.calls import Answer, Ask
 from cai.errors import ModelUnavailable, RunStopped, UsageError
 from cai.models.base import Completion, Usage
@@ -17,8 +17,8 @@ SHORT = "0123456789"
 """Ten bytes count as 5 tokens, and a message as 16 more: 21 at most are read."""
 
 
-def gate_of(caps: Caps) -> Gate:
-    return Gate(Ledger(PRICES), caps)
+def gate_of(caps: Caps) -> Budget:
+    return Budget(Ledger(PRICES), caps)
 
 
 def takes(read: int, written: int, seconds: float = 0.0) -> Ask:
@@ -29,7 +29,7 @@ def takes(read: int, written: int, seconds: float = 0.0) -> Ask:
     return ask
 
 
-async def asked(gate: Gate, n: int, ask: Ask, max_tokens: int) -> list[object]:
+async def asked(gate: Budget, n: int, ask: Ask, max_tokens: int) -> list[object]:
     call = call_of(SHORT, max_tokens)
     return await asyncio.gather(*(gate.answer(call, ask) for _ in range(n)), return_exceptions=True)
 
@@ -82,7 +82,7 @@ async def test_what_calls_in_flight_may_take_is_told_where_hardly_anything_is_le
     """1,960 of 2,000 are spent; each call may take 21 + 9 = 30, so the second does not fit."""
     ledger = Ledger(PRICES)
     ledger.add("judge", "server", Usage(1000, 960))
-    gate = Gate(ledger, Caps(tokens=2000))
+    gate = Budget(ledger, Caps(tokens=2000))
     results = await asked(gate, 2, takes(1, 1, seconds=1.0), max_tokens=9)
     assert n_answered(results) == 1
     assert "1,960 are spent, 1 call in flight may take 30 more, and the next" in str(gate.closed)
@@ -130,7 +130,7 @@ async def test_a_cap_on_money_says_how_to_go_on():
 async def test_what_earlier_processes_spent_counts():
     ledger = Ledger(PRICES)
     ledger.add("judge", "server", Usage(100, 150))
-    gate = Gate(ledger, Caps(tokens=300))
+    gate = Budget(ledger, Caps(tokens=300))
     results = await asked(gate, 3, takes(20, 5), max_tokens=79)
     assert n_answered(results) == 0
     assert "250 are spent" in str(gate.closed)

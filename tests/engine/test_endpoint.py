@@ -6,7 +6,7 @@ import pytest
 from slow_servers import AWAY, Hand, SlowServer, call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.endpoint import Lane
+from cai.engine.endpoint import Endpoint
 from cai.errors import Cause, ModelError, ModelUnavailable
 from cai.models.base import Completion, Limits, Usage
 from cai.models.scripted import ScriptedModel
@@ -14,7 +14,7 @@ from cai.models.scripted import ScriptedModel
 CALL = call_of()
 
 
-async def asked(lane: Lane, n_tokens: int = 0) -> object:
+async def asked(lane: Endpoint, n_tokens: int = 0) -> object:
     """The answer or the error of a call that has a seat."""
     lane.take(n_tokens)
     try:
@@ -26,7 +26,7 @@ async def asked(lane: Lane, n_tokens: int = 0) -> object:
 
 
 def test_seats_are_those_that_the_server_begins_with():
-    lane = Lane(SlowServer(limits=Limits(start=2, calls=64)))
+    lane = Endpoint(SlowServer(limits=Limits(start=2, calls=64)))
     assert (lane.limit, lane.strain) == (2, 0.0)
     lane.take(0)
     assert lane.is_open() and lane.strain == 0.5
@@ -39,23 +39,23 @@ def test_seats_are_those_that_the_server_begins_with():
 
 @pytest.mark.parametrize(("cap", "limit"), [(1, 1), (8, 8), (100, 64)])
 def test_a_cap_is_both_where_it_begins_and_the_most(cap: int, limit: int):
-    assert Lane(SlowServer(limits=Limits(start=2, calls=64)), cap).limit == limit
+    assert Endpoint(SlowServer(limits=Limits(start=2, calls=64)), cap).limit == limit
 
 
 def test_a_model_that_queues_its_calls_itself_has_any_number_of_seats():
-    lane = Lane(ScriptedModel())
+    lane = Endpoint(ScriptedModel())
     for _ in range(1000):
         lane.take(0)
     assert lane.is_open()
     assert lane.limit is None
     assert lane.strain == 1000 / 64
-    assert Lane(ScriptedModel(), cap=3).limit == 3
+    assert Endpoint(ScriptedModel(), cap=3).limit == 3
 
 
 def test_requests_a_minute_make_it_wait():
     """30 a minute are one in 2 s, with room for 1 at once and for another that overdraws it."""
     clock = Hand()
-    lane = Lane(SlowServer(limits=Limits(8, 8, requests_per_minute=30)), clock=clock)
+    lane = Endpoint(SlowServer(limits=Limits(8, 8, requests_per_minute=30)), clock=clock)
     lane.take(0)
     assert lane.opens_at_s() == clock.now_s + 0.002
     clock.now_s += 0.002
@@ -71,7 +71,7 @@ async def test_tokens_a_minute_are_guessed_before_a_call_and_counted_after():
     """60 a minute have room for 2: after a guess of 12 it is 10 short, of 8 in truth 6."""
     clock = Hand()
     server = SlowServer(limits=Limits(8, 8, tokens_per_minute=60), usage=Usage(5, 3))
-    lane = Lane(server, clock=clock)
+    lane = Endpoint(server, clock=clock)
     lane.take(12)
     assert lane.opens_at_s() == clock.now_s + 10.001
     await lane.ask(CALL, 12)
@@ -86,7 +86,7 @@ async def test_an_answer_is_noted_as_latency_and_nothing_is_left():
             clock.now_s += 2.0
             return Completion("Left.")
 
-    lane = Lane(Taking(), clock=clock)
+    lane = Endpoint(Taking(), clock=clock)
     assert lane.view().latency_s is None
     await asked(lane)
     view = lane.view()
@@ -98,7 +98,7 @@ async def test_an_answer_is_noted_as_latency_and_nothing_is_left():
 async def test_a_call_that_hangs_times_out():
     server = SlowServer(limits=Limits(2, 2, timeout_s=90.0))
     server.open.clear()
-    lane = Lane(server, clock=now_s)
+    lane = Endpoint(server, clock=now_s)
     began_s = now_s()
     error = await asked(lane)
     assert now_s() - began_s == 90.0
@@ -114,7 +114,7 @@ async def test_a_time_out_that_is_learnt_ends_calls_that_are_open_already():
     """One hangs. Others of 2 s one after the other: after 32, at 64 s, the time-out is 8 s."""
     began_s = now_s()
     server = SlowServer()
-    lane = Lane(server, clock=now_s)
+    lane = Endpoint(server, clock=now_s)
     server.open.clear()
     hung = asyncio.create_task(asked(lane))
     await asyncio.sleep(0)
@@ -133,7 +133,7 @@ async def test_a_time_out_that_is_learnt_ends_calls_that_are_open_already():
 async def test_a_time_out_that_grows_again_spares_calls_that_are_open():
     """Learnt from calls of 1 s: 5 s. Calls of 3 s make it 12 s, and one of 10 s is not ended."""
     server = SlowServer(takes_s=1.0, limits=Limits(64, 64))
-    lane = Lane(server, clock=now_s)
+    lane = Endpoint(server, clock=now_s)
     for _ in range(32):
         await asked(lane)
     assert lane.timeout.seconds == 5.0
@@ -150,7 +150,7 @@ async def test_a_time_out_that_grows_again_spares_calls_that_are_open():
 @in_virtual_time
 async def test_calls_that_hang_together_double_the_time_out_once():
     server = SlowServer(takes_s=2.0, limits=Limits(64, 64))
-    lane = Lane(server, clock=now_s)
+    lane = Endpoint(server, clock=now_s)
     for _ in range(32):
         await asked(lane)
     assert lane.timeout.seconds == 8.0
@@ -168,7 +168,7 @@ async def test_refusals_make_the_seats_fewer_and_faults_less_so(cause: Cause, li
     """
     clock = Hand()
     error = ModelUnavailable("No.", cause=cause)
-    lane = Lane(SlowServer(limits=Limits(64, 64), error=error), clock=clock)
+    lane = Endpoint(SlowServer(limits=Limits(64, 64), error=error), clock=clock)
     for _ in range(64):
         clock.now_s += 0.1
         await asked(lane)
@@ -178,7 +178,7 @@ async def test_refusals_make_the_seats_fewer_and_faults_less_so(cause: Cause, li
 async def test_an_unreachable_server_is_down_until_a_try_succeeds():
     clock = Hand()
     server = SlowServer(error=AWAY)
-    lane = Lane(server, clock=clock)
+    lane = Endpoint(server, clock=clock)
     assert await asked(lane) is AWAY
     assert lane.is_down and not lane.is_open()
     assert lane.opens_at_s() == clock.now_s + 1.0
@@ -196,7 +196,7 @@ async def test_an_unreachable_server_is_down_until_a_try_succeeds():
 
 async def test_a_try_that_nobody_made_is_given_back():
     clock = Hand()
-    lane = Lane(SlowServer(error=AWAY), clock=clock)
+    lane = Endpoint(SlowServer(error=AWAY), clock=clock)
     await asked(lane)
     clock.now_s += 1.0
     lane.take(0)
@@ -209,7 +209,7 @@ async def test_a_try_that_nobody_made_is_given_back():
 async def test_a_cancelled_call_leaves_nothing():
     server = SlowServer(limits=Limits(2, 2, timeout_s=60.0))
     server.open.clear()
-    lane = Lane(server, clock=now_s)
+    lane = Endpoint(server, clock=now_s)
     task = asyncio.create_task(asked(lane))
     await asyncio.sleep(1.0)
     task.cancel()

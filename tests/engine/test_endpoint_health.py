@@ -2,14 +2,14 @@
 
 import pytest
 
-from cai.engine.endpoint import Health
+from cai.engine.endpoint import EndpointHealth
 from cai.errors import Cause, ModelError, ModelUnavailable
 
 AWAY = ModelUnavailable("Connection refused.", cause="unreachable")
 BROKEN = ModelUnavailable("Connection reset.", cause="broken connection")
 
 
-def tried(health: Health, now_s: float) -> Health:
+def tried(health: EndpointHealth, now_s: float) -> EndpointHealth:
     """After a try that found nobody."""
     assert health.lets_in(now_s)
     health.note_start(now_s)
@@ -17,16 +17,16 @@ def tried(health: Health, now_s: float) -> Health:
     return health
 
 
-def down() -> Health:
+def down() -> EndpointHealth:
     """Down since 10 s, to be tried at 11 s."""
-    health = Health()
+    health = EndpointHealth()
     health.note_start(9.0)
     health.note_failure(AWAY, 9.0, 10.0)
     return health
 
 
 def test_it_is_up_until_something_fails():
-    assert Health().lets_in(0.0)
+    assert EndpointHealth().lets_in(0.0)
 
 
 def test_a_refused_connection_takes_it_down_at_once():
@@ -37,7 +37,7 @@ def test_a_refused_connection_takes_it_down_at_once():
 
 @pytest.mark.parametrize("cause", ["server error", "broken connection", "time-out"])
 def test_twelve_failures_of_the_server_in_a_row_take_it_down(cause: Cause):
-    health = Health()
+    health = EndpointHealth()
     for _ in range(11):
         health.note_failure(ModelUnavailable("No.", cause=cause), 0.0, 1.0)
     assert health.lets_in(1.0)
@@ -50,7 +50,7 @@ def test_twelve_failures_of_the_server_in_a_row_take_it_down(cause: Cause):
     "sign", [None, "rate limit", "invalid answer", "refused request", "context length"]
 )
 def test_whatever_shows_life_ends_the_row(sign: Cause | None):
-    health = Health()
+    health = EndpointHealth()
     for _ in range(5):
         for _ in range(11):
             health.note_failure(BROKEN, 0.0, 1.0)

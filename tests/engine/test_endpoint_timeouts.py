@@ -18,20 +18,20 @@ def learnt(latencies: list[float], longest_s: float | None = 600.0) -> Timeout:
 def test_before_enough_is_known_it_is_the_longest(longest_s: float | None, seconds: float):
     timeout = learnt([0.1] * 31, longest_s)
     assert timeout.seconds == seconds
-    assert timeout.straggler_s is None
+    assert timeout.slow_call_s is None
 
 
 def test_it_is_four_times_what_one_call_in_a_hundred_exceeds():
     """Of 32 latencies the one at index ⌊0.99 · 32⌋ = 31 is the largest: 3 s, and 4 · 3 = 12."""
     timeout = learnt([1.0] * 31 + [3.0])
-    assert timeout.straggler_s == 3.0
+    assert timeout.slow_call_s == 3.0
     assert timeout.seconds == 12.0
 
 
 def test_of_many_calls_the_slowest_in_a_hundred_do_not_count():
     """Of 512, index ⌊0.99 · 512⌋ = 506 leaves out the 5 slowest: 2 s, and 4 · 2 = 8."""
     timeout = learnt([50.0] * 5 + [2.0] * 507)
-    assert timeout.straggler_s == 2.0
+    assert timeout.slow_call_s == 2.0
     assert timeout.seconds == 8.0
 
 

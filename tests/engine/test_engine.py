@@ -9,7 +9,7 @@ import pytest
 from slow_servers import SlowServer, Spread
 
 from cai.engine.budget import Account, Caps, Ledger
-from cai.engine.calls import EXAMPLE, Example, Retry
+from cai.engine.calls import EXAMPLE, ExampleInFlight, Retry
 from cai.engine.database import Database
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.journal import Journal
@@ -52,7 +52,7 @@ async def test_a_call_that_the_journal_answers_passes_no_gate_and_no_server(jour
         await ask(model, "Another?")
     assert caught.value is STOP
     assert server.texts == ["Which gate?"]
-    assert (journal.calls, journal.hits, engine.gate.ledger.n_calls) == (1, 2, 1)
+    assert (journal.calls, journal.hits, engine.budget.ledger.n_calls) == (1, 2, 1)
 
 
 async def test_a_call_that_does_not_fit_under_a_cap_comes_to_no_server(journal: Journal):
@@ -71,7 +71,7 @@ async def test_a_call_that_fails_is_asked_again_and_entered_once(journal: Journa
     assert (await ask(engine.through(model, "judge"))).text == "Left."
     assert len(model.requests) == 3
     assert engine.retry.counts == {"rate limit": 2}
-    assert engine.gate.ledger.accounts == {("judge", "scripted"): Account(1, 0, Usage(5, 3))}
+    assert engine.budget.ledger.accounts == {("judge", "scripted"): Account(1, 0, Usage(5, 3))}
 
 
 async def test_each_role_has_its_account_and_all_share_the_seats_of_the_model(journal: Journal):
@@ -80,8 +80,8 @@ async def test_each_role_has_its_account_and_all_share_the_seats_of_the_model(jo
     critic, reviser = engine.through(server, "critique"), engine.through(server, "revise")
     await asyncio.gather(*(ask(critic, f"C{i}?") for i in range(2)), ask(reviser, "R?"))
     assert server.most == 1
-    assert [view.name for view in engine.lanes()] == ["server"]
-    assert engine.gate.ledger.by_role() == {
+    assert [view.name for view in engine.endpoints()] == ["server"]
+    assert engine.budget.ledger.by_role() == {
         "critique": Account(2, 0, Usage(10, 6)),
         "revise": Account(1, 0, Usage(5, 3)),
     }
@@ -92,7 +92,7 @@ async def test_a_model_that_can_choose_still_can(journal: Journal):
     judge = engine.through(ScriptedModel(choices=[[0.0, 0.0]]), "judge")
     assert isinstance(judge, ChoiceModel)
     assert len((await judge.choose((Message("user", "A or B?"),), ["A", "B"])).logprobs) == 2
-    assert list(engine.gate.ledger.by_role()) == ["judge"]
+    assert list(engine.budget.ledger.by_role()) == ["judge"]
     assert not isinstance(engine.through(SlowServer(), "judge"), ChoiceModel)
 
 
@@ -185,7 +185,7 @@ async def test_the_last_examples_are_begun_together_and_levelled_out(journal: Jo
     model = engine.through(server, "respond")
 
     async def ask_as(number: int, n_answered: int) -> Completion:
-        EXAMPLE.set(Example(number, n_answered))
+        EXAMPLE.set(ExampleInFlight(number, n_answered))
         return await ask(model, f"{number}?")
 
     tasks = [asyncio.create_task(ask_as(i, 10 - i)) for i in range(5)]
@@ -226,5 +226,5 @@ async def test_scheduling_caps_each_endpoint_and_hedges(journal: Journal):
     model = engine.through(Spread(*servers), "respond")
     await asyncio.gather(*(ask(model, f"{i}?") for i in range(40)))
     assert [server.most for server in servers] == [3, 3]
-    assert [view.limit for view in engine.lanes()] == [3, 3]
+    assert [view.limit for view in engine.endpoints()] == [3, 3]
     assert engine.n_hedged == 0

@@ -7,16 +7,16 @@ from slow_servers import AWAY, SlowServer, call_of
 from virtual_time import in_virtual_time, now_s
 
 from cai.engine.calls import Answer
-from cai.engine.scheduler import Pool
+from cai.engine.scheduler import Scheduler
 from cai.errors import ModelError
 from cai.models.base import Limits
 
 CALL = call_of()
 
 
-async def hedging(server: SlowServer) -> Pool:
+async def hedging(server: SlowServer) -> Scheduler:
     """A pool that knows from 32 calls that they take as long as they do now."""
-    pool = Pool(server, hedges=True, clock=now_s)
+    pool = Scheduler(server, hedges=True, clock=now_s)
     await asyncio.gather(*(pool.answer(CALL) for _ in range(32)))
     server.texts.clear()
     return pool
@@ -26,7 +26,7 @@ def server_of(seats: int = 8, takes_s: float = 1.0) -> SlowServer:
     return SlowServer(limits=Limits(seats, seats), takes_s=takes_s)
 
 
-async def begun(pool: Pool, server: SlowServer, takes_s: float) -> "asyncio.Task[Answer]":
+async def begun(pool: Scheduler, server: SlowServer, takes_s: float) -> "asyncio.Task[Answer]":
     """A call that takes so long; later ones take a second again."""
     server.takes_s = takes_s
     task = asyncio.create_task(pool.answer(CALL))
@@ -87,7 +87,7 @@ async def test_it_is_asked_twice_as_soon_as_seats_fall_idle():
 @in_virtual_time
 async def test_nothing_is_asked_twice_before_it_is_known_what_is_late():
     server = server_of()
-    pool = Pool(server, hedges=True, clock=now_s)
+    pool = Scheduler(server, hedges=True, clock=now_s)
     await (await begun(pool, server, 100.0))
     assert pool.n_hedged == 0
 
@@ -130,7 +130,7 @@ async def test_a_caller_that_is_cancelled_cancels_both():
 @in_virtual_time
 async def test_without_hedging_a_straggler_is_waited_for():
     server = server_of(seats=32)
-    pool = Pool(server, clock=now_s)
+    pool = Scheduler(server, clock=now_s)
     await asyncio.gather(*(pool.answer(CALL) for _ in range(32)))
     await (await begun(pool, server, 4.0))
     assert pool.n_hedged == 0

@@ -8,7 +8,7 @@ from pooled_calls import CALL, CancelOnce, asked, begun, pool_of, settled
 from slow_servers import AWAY, SlowServer, call_of
 from virtual_time import in_virtual_time, now_s
 
-from cai.engine.calls import EXAMPLE, LONGEST_ADVICE_S, Answer, Example, Retry
+from cai.engine.calls import EXAMPLE, LONGEST_ADVICE_S, Answer, ExampleInFlight, Retry
 from cai.engine.scheduler import PATIENCE_S
 from cai.errors import ModelUnavailable
 from cai.models.base import Completion, Limits, Sampling
@@ -85,7 +85,7 @@ async def test_calls_that_break_their_server_do_not_keep_it_down():
     retry = Retry(jitter=lambda: 0.0)
 
     async def ask(text: str, number: int) -> Answer:
-        EXAMPLE.set(Example(number))
+        EXAMPLE.set(ExampleInFlight(number))
         return await retry.answer(CALL, lambda: pool.answer(call_of(text)))
 
     bad = [asyncio.create_task(ask("bad", 1 + i)) for i in range(12)]

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.progress import Snapshot
 from cai.models.base import Usage
 
@@ -49,8 +49,8 @@ def test_more_examples_than_the_total_leave_nothing_to_wait_for():
 
 
 def test_no_time_left_is_told_while_more_is_under_way_than_finished():
-    lanes = (LaneView("h:1/v1", 3, 64, 0.5, None),)
-    snapshot = Snapshot(elapsed_s=5, total=100, done=4, n_waiting=2, endpoints=lanes)
+    endpoints = (EndpointView("h:1/v1", 3, 64, 0.5, None),)
+    snapshot = Snapshot(elapsed_s=5, total=100, done=4, n_waiting=2, endpoints=endpoints)
     assert snapshot.remaining_s is None
     assert replace(snapshot, done=5).remaining_s == 95.0
 
@@ -65,9 +65,9 @@ def test_the_summary_says_what_it_took():
 
 
 def test_an_endpoint_tells_its_load_or_that_it_is_away():
-    busy = LaneView("h1:8000/v1", 31, 64, 0.254, None)
-    away = LaneView("h2:8000/v1", 1, 64, 0.3, 61.2)
-    in_process = LaneView("embedded#1", 9, None, 0.1, None)
+    busy = EndpointView("h1:8000/v1", 31, 64, 0.254, None)
+    away = EndpointView("h2:8000/v1", 1, 64, 0.3, 61.2)
+    in_process = EndpointView("embedded#1", 9, None, 0.1, None)
     snapshot = Snapshot(endpoints=(busy, away, in_process))
     assert snapshot.endpoint_lines() == [
         "h1:8000/v1: 31 of 64 calls in flight, 0.25 s a call",
@@ -84,7 +84,7 @@ def test_json_keeps_all_of_it():
         failed=1,
         usage=Usage(5, 3),
         failures={"time-out": 1},
-        endpoints=(LaneView("h:1/v1", 1, 2, None, None),),
+        endpoints=(EndpointView("h:1/v1", 1, 2, None, None),),
     )
     content = json.loads(json.dumps(snapshot.as_json()))
     assert content["remaining_s"] == 10.0

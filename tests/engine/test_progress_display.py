@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from cai.engine.budget import Ledger
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.engine import Engine
-from cai.engine.progress import Display, LastSnapshot, Progress, Snapshot, last_snapshot, told
+from cai.engine.progress import Display, LastSnapshot, Progress, Snapshot, last_snapshot, reporting
 from cai.engine.run_folder import RunFolder
 
 
@@ -40,8 +40,8 @@ def test_off_a_terminal_a_line_comes_at_every_tenth_but_not_more_than_one_a_seco
 
 def test_a_long_line_is_not_broken_and_nothing_in_it_is_taken_for_markup():
     console, out = plain()
-    lanes = (LaneView("[red]h:1/v1", 3, 64, 0.5, None),)
-    snapshot = Snapshot(elapsed_s=10, total=100, done=9, flagged=4, endpoints=lanes)
+    endpoints = (EndpointView("[red]h:1/v1", 3, 64, 0.5, None),)
+    snapshot = Snapshot(elapsed_s=10, total=100, done=9, flagged=4, endpoints=endpoints)
     Display(console).show(snapshot)
     assert out.getvalue() == f"{snapshot.line()} | {snapshot.endpoint_lines()[0]}\n"
 
@@ -56,8 +56,8 @@ def test_the_last_snapshot_is_a_summary():
 def test_on_a_terminal_there_are_live_lines_and_then_the_summary():
     out = io.StringIO()
     display = Display(Console(file=out, force_terminal=True, width=200))
-    lanes = (LaneView("h:1/v1", 3, 64, 0.5, None),)
-    display.show(Snapshot(elapsed_s=20, total=10, endpoints=lanes))
+    endpoints = (EndpointView("h:1/v1", 3, 64, 0.5, None),)
+    display.show(Snapshot(elapsed_s=20, total=10, endpoints=endpoints))
     display.show(Snapshot(state="finished", elapsed_s=20, total=10, done=10))
     text = out.getvalue()
     assert "0/10 examples" in text
@@ -81,7 +81,7 @@ def test_a_snapshot_is_kept_once_a_second(tmp_path, seen: list[float]):
         assert last_snapshot(run) is None
         last = LastSnapshot(run)
         for elapsed_s in seen:
-            last.keep(Snapshot(elapsed_s=elapsed_s))
+            last.save(Snapshot(elapsed_s=elapsed_s))
     with RunFolder.existing(tmp_path) as run:
         assert last_snapshot(run) == Snapshot(elapsed_s=max(x for x in seen if x in (0.1, 1.2)))
 
@@ -89,8 +89,8 @@ def test_a_snapshot_is_kept_once_a_second(tmp_path, seen: list[float]):
 def test_the_last_snapshot_is_kept_in_any_case(tmp_path):
     with RunFolder.open(tmp_path, {"n": 1}, {}) as run:
         last = LastSnapshot(run)
-        last.keep(Snapshot(elapsed_s=1))
-        last.keep(Snapshot(state="finished", elapsed_s=1.1, done=4))
+        last.save(Snapshot(elapsed_s=1))
+        last.save(Snapshot(state="finished", elapsed_s=1.1, done=4))
     with RunFolder.existing(tmp_path) as run:
         assert last_snapshot(run) == Snapshot(state="finished", elapsed_s=1.1, done=4)
 
@@ -103,7 +103,7 @@ def progress(tmp_path):
 
 async def test_each_beat_tells_a_snapshot_and_the_end_tells_the_last(progress: Progress):
     seen: list[Snapshot] = []
-    async with told(progress, [seen.append], beat_s=0.01):
+    async with reporting(progress, [seen.append], beat_s=0.01):
         await asyncio.sleep(0.05)
         progress.add_done(is_flagged=True)
         progress.add_failed("time-out")
@@ -117,6 +117,6 @@ async def test_each_beat_tells_a_snapshot_and_the_end_tells_the_last(progress: P
 async def test_a_run_that_ends_in_an_error_is_told_as_stopped(progress: Progress):
     seen: list[Snapshot] = []
     with pytest.raises(ZeroDivisionError):
-        async with told(progress, [seen.append]):
+        async with reporting(progress, [seen.append]):
             raise ZeroDivisionError
     assert seen[-1].state == "stopped"

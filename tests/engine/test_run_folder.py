@@ -131,11 +131,11 @@ RunFolder.open(Path(sys.argv[1]), {}, {})
 
 def test_a_creation_that_was_killed_is_taken_over(tmp_path: Path):
     open_run(tmp_path).close()
-    (tmp_path / "run.yaml").rename(tmp_path / "run.yaml.part")
+    (tmp_path / "run.yaml").rename(tmp_path / ".run.yaml.part")
     (tmp_path / "journal.sqlite-journal").touch()
     with open_run(tmp_path) as run:
         assert run.counts() == Counts(0, 0)
-    assert not (tmp_path / "run.yaml.part").exists()
+    assert not (tmp_path / ".run.yaml.part").exists()
 
 
 def test_a_run_that_lost_its_description_is_not_taken_over(tmp_path: Path):

@@ -7,8 +7,8 @@ from pooled_calls import CALL, CancelOnce, asked, begun, pool_of, settled
 from slow_servers import SlowServer, call_of
 from virtual_time import in_virtual_time
 
-from cai.engine.calls import EXAMPLE, Example
-from cai.engine.scheduler import Pool
+from cai.engine.calls import EXAMPLE, ExampleInFlight
+from cai.engine.scheduler import Scheduler
 from cai.errors import ModelError, RunStopped
 from cai.models.base import Limits
 from cai.models.scripted import ScriptedModel
@@ -57,7 +57,7 @@ async def test_levelled_out_those_that_have_come_least_far_go_first():
     pool = pool_of(server)
 
     async def chain(number: int) -> None:
-        EXAMPLE.set(Example(number))
+        EXAMPLE.set(ExampleInFlight(number))
         for step in range(3):
             await pool.answer(call_of(f"{number}.{step}"))
 
@@ -119,7 +119,7 @@ async def test_there_is_room_for_as_many_more_as_seats_are_free_and_a_few_that_w
     rooms: list[int] = []
     server = SlowServer(limits=Limits(8, 8), takes_s=1.0)
     pool = pool_of(server, on_room=lambda: rooms.append(pool.n_more))
-    assert (pool.n_seats, pool.n_more) == (8, 10)
+    assert (pool.n_slots, pool.n_more) == (8, 10)
     tasks = [begun(pool) for _ in range(3)]
     await asyncio.sleep(0)
     assert pool.n_more == 7
@@ -132,7 +132,7 @@ async def test_there_is_room_for_as_many_more_as_seats_are_free_and_a_few_that_w
 
 
 def test_a_model_that_queues_its_calls_itself_is_given_no_more_than_it_needs():
-    assert Pool(ScriptedModel()).n_more == 64
+    assert Scheduler(ScriptedModel()).n_more == 64
 
 
 @in_virtual_time

@@ -18,7 +18,7 @@ from cai.engine.run_files import Failure
 from cai.export.examples import pairs_of_judged
 from cai.export.export import Export
 from cai.export.formats import Format, Row
-from cai.export.rows import LeftOut, Pair
+from cai.export.rows import LeftOut, PreferencePair
 from cai.export.selection import PairChoice, Selection
 from cai.export.summary import ExportSummary
 from cai.methods.judging.ranking import Contest, Judged, strengths
@@ -27,9 +27,11 @@ from cai.methods.judging.verdict import Outcome, verdict_of
 BEST_WORST, ALL, ONE = (Selection(pairs=choice) for choice in ("best-worst", "all", "one"))
 
 
-def pairs(judged: Judged, selection: Selection = BEST_WORST, tie_margin: float = 0.0) -> list[Pair]:
+def pairs(
+    judged: Judged, selection: Selection = BEST_WORST, tie_margin: float = 0.0
+) -> list[PreferencePair]:
     found = pairs_of_judged(judged, selection, tie_margin)
-    return [each for each in found if isinstance(each, Pair)]
+    return [each for each in found if isinstance(each, PreferencePair)]
 
 
 def reasons(

@@ -11,7 +11,7 @@ from cai.export.data_files import Kind
 from cai.export.dedup import unit_key
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.mixing import Drawn, draw, woven_in
-from cai.export.rows import Pair, prompt_of
+from cai.export.rows import PreferencePair, prompt_of
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_the_confidence_of_a_file_is_that_of_rows_without_their_own(kind: Kind, 
     assert [found[name].confidence for name in ("1", "2")] == [0.9, 0.7]
     if kind == "preference":
         assert all(
-            isinstance(row.unit, Pair) and row.unit.chosen_probability == row.confidence
+            isinstance(row.unit, PreferencePair) and row.unit.chosen_probability == row.confidence
             for row in found.values()
         )
 

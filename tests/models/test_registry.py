@@ -4,7 +4,7 @@ import pytest
 
 from cai.errors import ModelError, UsageError
 from cai.models.openai.client import HttpModel
-from cai.models.registry import Spec, embedded_folder, open_model, parse_spec
+from cai.models.registry import Spec, embedded_folder, has_scheme, open_model, parse_spec
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,26 @@ def test_the_embedded_model_is_named_by_its_weights():
     assert scheme == "embedded"
     assert len(digest) == 8
     assert model.is_chat
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_remote"), [("embedded", False), ("hf:me/mine", False), ("openai:m", True)]
+)
+def test_a_name_says_whether_its_weights_are_behind_a_server(spec: str, is_remote: bool):
+    assert parse_spec(spec).is_remote == is_remote
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hf:me/mine", True),
+        ("openai:m@http://h", True),
+        ("embedded?dtype=float32", True),
+        ("embedded", True),
+        ("hf", False),
+        ("runs/reward", False),
+        ("C:\\models", False),
+    ],
+)
+def test_a_folder_has_no_scheme(text: str, expected: bool):
+    assert has_scheme(text) == expected

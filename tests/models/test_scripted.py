@@ -6,7 +6,7 @@ import pytest
 
 from cai.errors import ModelError, ModelUnavailable, UsageError
 from cai.models.base import ChoiceModel, Completion, Sampling
-from cai.models.scripted import Request, ScriptedModel
+from cai.models.scripted import ScriptedModel, SeenRequest
 from cai.types import Message
 
 SAMPLING = Sampling(max_tokens=5)
@@ -50,7 +50,10 @@ async def test_every_request_is_kept():
     model = ScriptedModel(["x"], choices=[(0.0, 0.0)])
     await model.complete(ASKED, SAMPLING)
     await model.choose(ASKED[1:], ("A", "B"))
-    assert model.requests == [Request(ASKED, SAMPLING), Request(ASKED[1:], None, ("A", "B"))]
+    assert model.requests == [
+        SeenRequest(ASKED, SAMPLING),
+        SeenRequest(ASKED[1:], None, ("A", "B")),
+    ]
     assert model.requests[0].text == "Be brief.\nHello?"
 
 

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).close()
     made_run(out / "scored", [scored(ATTACK, ATTACK, 0.5, model=ATTACK)]).close()
     training(out / "sl", model="hf:<img src=x>", sources={"<script>x</script>": 3})
-    evaluation(out / "eval", win_rate("<b>SL</b>", "$start_1$ <i>", 3, 1), remarks=[ATTACK])
+    evaluation(out / "eval", win_rate("<b>SL</b>", "$start_1$ <i>", 3, 1), caveats=[ATTACK])
     series(out / "tries")
     return out
 

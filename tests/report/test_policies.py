@@ -11,6 +11,7 @@ from cai.evaluation.format import bounds
 from cai.report.build import write_report
 from cai.report.examples import share_of
 from cai.report.tensorboard import read_scalars
+from cai.testbed.truth import OracleTruth
 
 FIGURES = {
     "steps": 20,
@@ -27,7 +28,7 @@ WATCHED = [
 
 
 def report_of(folder: Path) -> Page:
-    return read(write_report(folder))
+    return read(write_report(folder, truth=OracleTruth()))
 
 
 def pictures(page: Page) -> list[str]:
@@ -53,7 +54,7 @@ def test_rules_that_a_training_broke_are_told_loudly_and_drawn(tmp_path: Path):
     page = report_of(training(tmp_path / "rl", "grpo", figures=FIGURES, watched=WATCHED))
     assert "Step 9: the rule “length > 2*start” was broken at 30: a warning." in page.text
     assert page.row("Rules broken", "length > 2*start") == ["9", "30", "warn"]
-    (length,) = [words for words in pictures(page) if words.startswith("Length")]
+    (length,) = [words for words in pictures(page) if words.startswith("Words")]
     assert length.endswith("words a response, mean: 10 at step 1, 30 at step 9, limit 20")
     assert "12.5% of the last responses got no reward." in page.text
 
@@ -61,7 +62,7 @@ def test_rules_that_a_training_broke_are_told_loudly_and_drawn(tmp_path: Path):
 def test_what_never_changed_is_not_drawn(tmp_path: Path):
     page = report_of(training(tmp_path / "rl", "grpo", figures=FIGURES, watched=WATCHED))
     drawn = [words.partition(".")[0] for words in pictures(page)]
-    assert drawn == ["Reward", "KL from the reference", "Length", "Refusals"]
+    assert drawn == ["Reward", "KL from the reference", "Words", "Refusals"]
 
 
 def test_a_training_that_was_killed_has_no_figures_and_its_half_line_is_left_out(tmp_path: Path):
@@ -136,7 +137,7 @@ def test_the_tables_of_an_evaluation_are_its_figures(tmp_path: Path):
 
 
 def test_what_an_evaluation_leaves_in_doubt_is_said(tmp_path: Path):
-    page = report_of(evaluation(tmp_path / "eval", *RATES, remarks=["The judge is kin to SL."]))
+    page = report_of(evaluation(tmp_path / "eval", *RATES, caveats=["The judge is kin to SL."]))
     doubts = page.text.partition("What to distrust")[2]
     assert doubts.startswith(" The judge is kin to SL.")
     assert "9.1% of the matches of SL against start could not be read." in doubts

@@ -123,8 +123,8 @@ def test_figures_against_people_are_those_of_agreement(judged_folder: Path):
     assert f"{percent(found.overall.accuracy.value)} ({100 * found.overall.accuracy.low:.1f}" in (
         page.text
     )
-    for remark in found.remarks:
-        assert remark in page.text
+    for caveat in found.caveats:
+        assert caveat in page.text
 
 
 def test_habits_of_the_judge_are_those_of_its_audit(judged_folder: Path):

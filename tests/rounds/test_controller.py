@@ -9,7 +9,7 @@ from small_rounds import SETTINGS, run_series, told, write_series
 
 from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.methods.judging.ranking import Judged
 from cai.models.registry import embedded_folder
 from cai.rounds.config import load_rounds
@@ -48,7 +48,7 @@ def test_every_round_is_measured_against_the_anchors(done: tuple[Path, Path, Ser
     assert set(series.rounds[2].adherence) == {"no-harm", "wrong-nobody", "refuse-misdeeds"}
     assert "judge_gap" in second.missing, "the judge is the frozen one"
     assert [each.policy for each in series.ratings] == ["round 0", "round 1", "round 2"]
-    assert kept(out / FILE, Series) == series
+    assert load_results(out / FILE, Series) == series
 
 
 def test_the_same_call_again_does_nothing_and_says_the_same(done: tuple[Path, Path, Series]):
@@ -81,7 +81,7 @@ def test_a_round_that_failed_half_way_leaves_no_figures_and_goes_on(tmp_path: Pa
     (run / "letter.txt").write_text("somebody's")
     with pytest.raises(TrainingError, match="no folder of a training"):
         run_series(path, out)
-    assert [each.number for each in kept(out / FILE, Series).rounds] == [0]
+    assert [each.number for each in load_results(out / FILE, Series).rounds] == [0]
     shutil.rmtree(run)
     series = run_series(path, out)
     assert len(series.rounds) == 2
@@ -119,7 +119,7 @@ def test_a_rule_asks_and_the_answer_is_kept(tmp_path: Path, call_cai: CallCai):
     assert "Round 1 is to be decided on" in again.out
     on = call_cai("rounds", path, "-o", tmp_path / "out", "--decide", "go on")
     assert "Round 2 is to be decided on" in on.out
-    series = kept(tmp_path / "out" / FILE, Series)
+    series = load_results(tmp_path / "out" / FILE, Series)
     assert [each.decision for each in series.rounds] == ["go on", "go on", "ask"]
     ended = call_cai("rounds", path, "-o", tmp_path / "out", "--decide", "stop")
     assert "Round 2 ends the series" in ended.out

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from made_verdicts import judged, judged_run
 
-from cai.evaluation.policies.matchups import Contests
-from cai.evaluation.policies.responses import Answers, Asked
+from cai.evaluation.policies.matchups import Matchups
+from cai.evaluation.policies.responses import Asked, PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate, Verdict
@@ -22,12 +22,12 @@ OLD, NEW, EVEN, UNREAD = (
 )
 
 
-def contests(n: int) -> Contests:
+def contests(n: int) -> Matchups:
     """Round 0 and round 1 on n prompts, each with one response."""
     prompts = [user_prompt(f"Question {i}?", str(i)) for i in range(n)]
     asked = {unit_of(prompt): Asked(prompt, ALL) for prompt in prompts}
     said = {name: {unit: (Candidate(f"{name} says"),) for unit in asked} for name in PAIR}
-    return Contests(Answers(asked, said, dict.fromkeys(PAIR, frozenset()), 0), (PAIR,), 0)
+    return Matchups(PolicyResponses(asked, said, dict.fromkeys(PAIR, frozenset()), 0), (PAIR,), 0)
 
 
 def verdicts(*said: Verdict) -> dict[str, Verdict]:

@@ -8,7 +8,7 @@ import pytest
 from reward_server import start_cai
 from small_rounds import run_series, told, write_series
 
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.models.registry import embedded_folder
 from cai.rounds.state import FILE, Series
 
@@ -41,8 +41,8 @@ def test_a_series_that_is_killed_goes_on_to_the_same_figures(tmp_path: Path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert not (out / FILE).exists() or len(kept(out / FILE, Series).rounds) < 3
+        assert not (out / FILE).exists() or len(load_results(out / FILE, Series).rounds) < 3
     process = start_cai("rounds", path, "-o", out, folder=tmp_path)
     _, said = process.communicate()
     assert process.returncode == 0, said
-    assert told(kept(out / FILE, Series)) == told(whole)
+    assert told(load_results(out / FILE, Series)) == told(whole)

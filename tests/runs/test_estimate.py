@@ -5,7 +5,7 @@ import math
 import pytest
 
 from cai.engine.budget import Ledger, Price, PriceList
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.progress import Snapshot
 from cai.models.base import Usage
 from cai.runs.options import RoleEstimate, Spread, estimate
@@ -27,8 +27,8 @@ def ledger_of(*entries: tuple[str, str, Usage]) -> Ledger:
     return ledger
 
 
-def lane(limit: int | None, latency_s: float | None) -> LaneView:
-    return LaneView("server", 0, limit, latency_s, None)
+def lane(limit: int | None, latency_s: float | None) -> EndpointView:
+    return EndpointView("server", 0, limit, latency_s, None)
 
 
 def test_where_no_example_is_done_nothing_is_foretold():
@@ -118,7 +118,7 @@ def test_examples_of_earlier_starts_are_no_more_left_to_do():
 @pytest.mark.parametrize(
     "endpoints", [(), (lane(None, 0.5),), (lane(8, None),), (lane(8, 2.0), lane(None, 0.5))]
 )
-def test_without_known_seats_the_pace_of_the_sample_is_taken(endpoints: tuple[LaneView, ...]):
+def test_without_known_seats_the_pace_of_the_sample_is_taken(endpoints: tuple[EndpointView, ...]):
     """10 examples took 20 s, so the other 90 take 180 s."""
     ledger = ledger_of(*[("judge", "judge-model", Usage(1, 1))] * 30)
     snapshot = Snapshot(elapsed_s=20, done=10, endpoints=endpoints)

@@ -114,7 +114,7 @@ async def test_a_run_that_is_cancelled_from_outside_is_no_interrupt(engine: Engi
 async def test_a_signal_that_comes_when_all_is_done_changes_nothing(engine: Engine):
     with stopped_by_signals(engine, quiet()):
         await signalled()
-    assert engine.gate.closed is not None
+    assert engine.budget.closed is not None
 
 
 async def test_afterwards_signals_do_what_they_did_before(engine: Engine):
@@ -123,7 +123,7 @@ async def test_afterwards_signals_do_what_they_did_before(engine: Engine):
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(5.0)
-    assert engine.gate.closed is None
+    assert engine.budget.closed is None
 
 
 def test_in_another_thread_nothing_is_listened_to_and_the_run_goes_on(engine: Engine):

@@ -10,8 +10,8 @@ from small_runs import TWO, quiet, write_requests
 
 from cai.constitution.schema import Constitution
 from cai.evaluation.policies.evaluate import evaluate_policies
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import Prompts
 from cai.evaluation.policies.results import Evaluation
 from cai.methods.roles import RoleModel
@@ -25,7 +25,7 @@ ONE = Constitution(name="one", principles=TWO.principles[:1])
 Texts = Mapping[str, str | Sequence[str]]
 
 
-def policy(name: str, texts: Texts, source: str = "") -> Entrant:
+def policy(name: str, texts: Texts, source: str = "") -> Policy:
     """A model that answers "Request ID?" with the text of that id, or with one after the other."""
     asked = Counter[str]()
 
@@ -36,7 +36,7 @@ def policy(name: str, texts: Texts, source: str = "") -> Entrant:
         return said if isinstance(said, str) else said[asked[id] - 1]
 
     model = ScriptedModel(reply, name=source or f"model-of-{name}")
-    return Entrant(name, model.name, RoleModel.of(model))
+    return Policy(name, model.name, RoleModel.of(model))
 
 
 def worths(*worth: int) -> dict[str, str]:
@@ -70,15 +70,15 @@ def of(p: float) -> tuple[float, float]:
     return log(max(p, 1e-9)), log(max(1 - p, 1e-9))
 
 
-def n_asked(entrant: Entrant) -> int:
-    assert entrant.speaker is not None
-    assert isinstance(entrant.speaker.model, ScriptedModel)
-    return len(entrant.speaker.model.requests)
+def n_asked(policy: Policy) -> int:
+    assert policy.speaker is not None
+    assert isinstance(policy.speaker.model, ScriptedModel)
+    return len(policy.speaker.model.requests)
 
 
 async def evaluated(
     out: Path,
-    entrants: Sequence[Entrant],
+    policies: Sequence[Policy],
     prompts: Sequence[Prompts] | int = (),
     plan: EvaluationPlan = EvaluationPlan(),
     judge: ScriptedModel | None = None,
@@ -88,8 +88,8 @@ async def evaluated(
     """The evaluation on the requests 0, 1, 2 … where a number of them is given."""
     if isinstance(prompts, int):
         prompts = (requests(out, range(prompts)),)
-    judging = None if judge is None else Judging((RoleModel.of(judge),), constitution)
-    return await evaluate_policies(entrants, prompts, judging, plan, out, pace, console=quiet())
+    judging = None if judge is None else EvaluationJudge((RoleModel.of(judge),), constitution)
+    return await evaluate_policies(policies, prompts, judging, plan, out, pace, console=quiet())
 
 
 def requests(out: Path, numbers: Sequence[int], kind: str = "all", ids: str = "") -> Prompts:

@@ -9,7 +9,7 @@ from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.policies.results import FILE as EVALUATION_FILE
 from cai.evaluation.policies.results import Conduct, Evaluation, PolicyFigures, Suite
 from cai.evaluation.policies.win_rates import WinRate
-from cai.evaluation.results_file import keep
+from cai.evaluation.results_file import save_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.run import FILE as SUITES_FILE
 from cai.evaluation.suites.run import SuitesFound
@@ -46,7 +46,7 @@ def policy(name: str, refusals: float = 0.2, kept: float = 0.8) -> PolicyFigures
     return PolicyFigures(name, f"hf:/home/somebody/{name}", 200, conduct, adherence, 2)
 
 
-def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Path:
+def evaluation(folder: Path, *rates: WinRate, caveats: Iterable[str] = ()) -> Path:
     """The folder of an evaluation of start, SL and RL."""
     folder.mkdir(parents=True, exist_ok=True)
     found = Evaluation(
@@ -63,9 +63,9 @@ def evaluation(folder: Path, *rates: WinRate, remarks: Iterable[str] = ()) -> Pa
         ),
         n_calls=1234,
         cost_usd=0.5,
-        remarks=tuple(remarks),
+        caveats=tuple(caveats),
     )
-    keep(folder / EVALUATION_FILE, found)
+    save_results(folder / EVALUATION_FILE, found)
     return folder
 
 
@@ -115,9 +115,9 @@ def series(folder: Path) -> Path:
         best=2,
         ended="Ended after round 3, which broke a rule.",
         cost_usd=None,
-        remarks=("The frozen set has 40 pairs alone.",),
+        caveats=("The frozen set has 40 pairs alone.",),
     )
-    keep(folder / ROUNDS_FILE, found)
+    save_results(folder / ROUNDS_FILE, found)
     return folder
 
 
@@ -160,7 +160,7 @@ def truth(folder: Path, *rates: tuple[str, float, float]) -> Path:
         )
         for name, harmful, helped in rates
     ]
-    keep(folder / TRUTH_FILE, TruthFound(tuple(found)))
+    save_results(folder / TRUTH_FILE, TruthFound(tuple(found)))
     return folder
 
 
@@ -180,5 +180,5 @@ def suites(folder: Path) -> Path:
     )
     policies = {"start": "embedded", "RL": "hf:/home/somebody/rl"}
     found = SuitesFound(policies, ("openai:judge@http://h/v1",), "one 1.0", (suite,), 900, 3, 0.0)
-    keep(folder / SUITES_FILE, found)
+    save_results(folder / SUITES_FILE, found)
     return folder

@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 from slow_servers import SlowServer, Spread, call_of
 from virtual_time import now_s
 
-from cai.engine.calls import EXAMPLE, Answer, Example, Retry
-from cai.engine.scheduler import Pool
+from cai.engine.calls import EXAMPLE, Answer, ExampleInFlight, Retry
+from cai.engine.scheduler import Scheduler
 
 CALL = call_of()
 Answers = list[Answer | BaseException]
 
 
-def pool_of(*servers: SlowServer, on_room: Callable[[], None] = lambda: None) -> Pool:
-    return Pool(Spread(*servers), on_room=on_room, clock=now_s)
+def pool_of(*servers: SlowServer, on_room: Callable[[], None] = lambda: None) -> Scheduler:
+    return Scheduler(Spread(*servers), on_room=on_room, clock=now_s)
 
 
-async def asked(pool: Pool, n: int) -> Answers:
+async def asked(pool: Scheduler, n: int) -> Answers:
     """So many calls at a time, asked again where a failure may pass."""
     retry = Retry(jitter=lambda: 0.0)
     calls = (retry.answer(CALL, lambda: pool.answer(CALL)) for _ in range(n))
@@ -28,11 +28,11 @@ async def settled(*tasks: Awaitable[object]) -> list[object]:
     return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
-def begun(pool: Pool, text: str = "?", number: int = 0) -> "asyncio.Task[Answer]":
+def begun(pool: Scheduler, text: str = "?", number: int = 0) -> "asyncio.Task[Answer]":
     """A call of the example of that number."""
 
     async def ask() -> Answer:
-        EXAMPLE.set(Example(number))
+        EXAMPLE.set(ExampleInFlight(number))
         return await pool.answer(call_of(text))
 
     return asyncio.create_task(ask())

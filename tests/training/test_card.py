@@ -215,6 +215,7 @@ def test_it_takes_the_place_of_the_card_that_trl_wrote(tmp_path: Path):
     assert [found.name for found in tmp_path.iterdir()] == ["README.md"]
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path):
-    with pytest.raises(TrainingError, match=r"the card cannot be written \(No such file"):
-        write_card(tmp_path / "none", FACTS)
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="The model itself is saved"):
+        write_card(tmp_path / "file" / "model", FACTS)

@@ -8,7 +8,7 @@ import pytest
 
 from cai.errors import TrainingError
 from cai.export.provenance import Provenance
-from cai.export.rows import Pair
+from cai.export.rows import PreferencePair
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.plan import LabelPlan, apply_temperature
 from cai.types import user_prompt
@@ -27,7 +27,9 @@ def data_of(*confidences: float, held_out: tuple[float, ...] = ()) -> TrainingDa
 
 def rows_of(confidences: tuple[float, ...]) -> tuple[TrainingRow, ...]:
     return tuple(
-        TrainingRow(Pair(user_prompt(f"How {n}?", f"p{n}"), "So.", "No.", "", "", p), "file", p)
+        TrainingRow(
+            PreferencePair(user_prompt(f"How {n}?", f"p{n}"), "So.", "No.", "", "", p), "file", p
+        )
         for n, p in enumerate(confidences)
     )
 

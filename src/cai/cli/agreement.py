@@ -40,7 +40,7 @@ MOST_ROWS = 20
 
 
 def show_agreement(report: AgreementReport, console: Console) -> None:
-    """Prints figures, breakdowns, calibration, cost and remarks."""
+    """Prints figures, breakdowns, calibration, cost and caveats."""
     overall = report.overall
     console.print(f"Agreement with people on {overall.n:,} labelled pairs", style="bold")
     console.print(_whole(report))
@@ -57,8 +57,8 @@ def show_agreement(report: AgreementReport, console: Console) -> None:
         console.print(_curve(report))
     for line in _cost_lines(report.cost):
         console.print(line, highlight=False)
-    for remark in report.remarks:
-        console.print(named(remark, style="bold yellow"))
+    for caveat in report.caveats:
+        console.print(named(caveat, style="bold yellow"))
 
 
 def _whole(report: AgreementReport) -> Table:

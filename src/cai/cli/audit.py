@@ -28,7 +28,7 @@ Row = tuple[str, str, str, str]
 
 
 def show_audit(report: AuditReport, console: Console) -> None:
-    """Prints the loud lines, the habits, the models, the principles and the remarks."""
+    """Prints the loud lines, the habits, the models, the principles and the caveats."""
     for warning in report.warnings:
         console.print(named(f"WARNING: {warning}", style="bold red"))
     console.print(
@@ -47,8 +47,8 @@ def show_audit(report: AuditReport, console: Console) -> None:
         console.print(_influences(report.principles))
         for line in _relations(report.principles):
             console.print(named(line))
-    for remark in report.remarks:
-        console.print(named(remark, style="bold yellow"))
+    for caveat in report.caveats:
+        console.print(named(caveat, style="bold yellow"))
 
 
 def _habits(report: AuditReport) -> Table:

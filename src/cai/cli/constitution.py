@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from textwrap import fill, shorten
 from typing import get_args
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from cai.cli.options.judge_options import open_judges, with_judges
 from cai.cli.options.run_options import as_json, echo_json
 from cai.cli.tables import printable
-from cai.constitution.lint import Finding, check_constitution
+from cai.constitution.lint import LintFinding, check_constitution
 from cai.constitution.loader import load_constitution, shipped_constitutions
 from cai.constitution.schema import Constitution, Principle, json_schema
 from cai.engine.calls import retrying
@@ -31,6 +30,7 @@ from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.runs.job import opened
 from cai.runs.judges import prepare_judges
+from cai.suggest import did_you_mean
 
 IN_FLIGHT = 64
 _SIGNS: dict[Result, str] = {"passed": ".", "failed": "F", "unreadable": "?"}
@@ -254,11 +254,9 @@ def _find(loaded: Constitution, id: str) -> Principle:
         return loaded.principle(id)
     except KeyError:
         ids = [principle.id for principle in loaded.principles]
-        close = get_close_matches(id, ids, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
         raise UsageError(
             f"--principle: the constitution {loaded.name!r} has no principle {id!r}. "
-            f"{hint}Its principles are {', '.join(ids)}."
+            + did_you_mean(id, ids, f"Its principles are {', '.join(ids)}.")
         ) from None
 
 
@@ -306,7 +304,7 @@ def _samples(principle: Principle) -> Iterator[str]:
             yield _wrapped(f"{name}: {text}", indent=2)
 
 
-def _result(path: str, loaded: Constitution, findings: list[Finding]) -> Iterator[str]:
+def _result(path: str, loaded: Constitution, findings: list[LintFinding]) -> Iterator[str]:
     n_warnings = f"{len(findings)} warnings" if len(findings) != 1 else "1 warning"
     yield f"{path}: {len(loaded.principles)} principles, {n_warnings}"
     for finding in findings:

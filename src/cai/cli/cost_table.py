@@ -44,7 +44,7 @@ def estimate_table(estimate: Estimate) -> Table:
 
 
 def estimate_line(estimate: Estimate) -> str:
-    """From how many examples it was told, how sure it is, and the time that is left."""
+    """From how many examples it was reporting, how sure it is, and the time that is left."""
     if estimate.n_sample >= estimate.n_total:
         return f"all of {estimate.n_total:,} examples are done"
     sure = "" if estimate.uncertainty is None else f", give or take {estimate.uncertainty:.0%}"

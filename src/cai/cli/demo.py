@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
-from cai.evaluation.results_file import keep
+from cai.evaluation.results_file import save_results
 from cai.export.formats import Format
 from cai.run import Run
 from cai.testbed.chain import Chain
@@ -86,10 +86,11 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
         (name, Run(out / folder).export_file(format, out / name)) for folder, format, name in FILES
     ]
     _make(out / "truth")
-    keep(out / "truth" / TRUTH_FILE, found.truth)
+    save_results(out / "truth" / TRUTH_FILE, found.truth)
     from cai.report.build import write_report  # heavy: matplotlib
+    from cai.testbed.truth import OracleTruth
 
-    report = write_report(out)
+    report = write_report(out, truth=OracleTruth())
     seconds = time.monotonic() - began_s
     if is_json:
         click.echo(json.dumps({**found.as_json(), "seconds": round(seconds, 1)}))

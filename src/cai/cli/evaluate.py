@@ -24,12 +24,13 @@ from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.evaluation.format import brief_share
+from cai.evaluation.metrics import KIND_SHARES, TEXT
 from cai.evaluation.policies.dry_run import Estimates
 from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
 from cai.evaluation.policies.evaluate import evaluate_policies
 from cai.evaluation.policies.matchups import READABLE, Meeting
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import open_entrants, parse_entrants
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import open_policies, parse_policies
 from cai.evaluation.policies.responses import Prompts, check_asked
 from cai.evaluation.policies.results import Evaluation, PolicyFigures
 from cai.evaluation.policies.text_metrics import ALL
@@ -81,7 +82,6 @@ def _wins(found: Evaluation, kind: str) -> list[str]:
     ]
 
 
-_SHARES = ("refusals", "evasive", "boilerplate", "empty")
 _FIGURES = ("length", "distinct_2", "self_similarity", "cut_off")
 
 
@@ -92,10 +92,10 @@ def show_evaluation(found: Evaluation) -> None:
         click.secho(printable(f"\n{title}"), bold=True)
         for table in tables:
             console.print(table)
-    if found.remarks:
+    if found.caveats:
         click.secho("\nTo know beside the figures", bold=True)
-        for remark in found.remarks:
-            click.echo(printable(f"- {remark}"))
+        for caveat in found.caveats:
+            click.echo(printable(f"- {caveat}"))
 
 
 def _tables(found: Evaluation) -> Iterator[tuple[str, Iterable[Table]]]:
@@ -156,11 +156,11 @@ def _ratings(found: Evaluation) -> Table:
 def _conduct(found: Evaluation, kind: str) -> Iterator[Row]:
     of = [next(one for one in each.conduct if one.kind == kind) for each in found.policies]
     yield "responses", [f"{each.n:,}" for each in of]
-    for name in _SHARES:
+    for name in KIND_SHARES:
         yield _said(name, kind), [brief_share(each.shares.get(name)) for each in of]
     for name in _FIGURES:
         values = [each.figures.get(name) for each in of]
-        yield _said(name, kind), [NONE if v is None else f"{v:.3g}" for v in values]
+        yield _said(name, kind), [TEXT[name].text(value) for value in values]
 
 
 def _adherence(found: Evaluation, kind: str) -> Iterator[Row]:
@@ -178,15 +178,8 @@ def _kinds(found: Evaluation) -> tuple[str, ...]:
 
 
 def _said(name: str, kind: str) -> str:
-    if name == "refusals" and kind == "benign":
-        return "refusals (over-refusal)"
-    said = {
-        "boilerplate": "stock sentences",
-        "length": "words",
-        "distinct_2": "distinct-2",
-        "self_similarity": "self-similarity",
-    }
-    return said.get(name, name.replace("_", " "))
+    over = " (over-refusal)" if name == "refusals" and kind == "benign" else ""
+    return TEXT[name].label + over
 
 
 @click.command(
@@ -273,7 +266,7 @@ def evaluate(
     harmful and benign, and figures are then also of each kind. The same command goes on after an
     interruption.
     """
-    named = parse_entrants(policies)
+    named = parse_policies(policies)
     prompts = tuple(map(_prompts, sources))
     check_both_named(judges, constitution)
     check_asked(prompts, has_models=any(each.is_model for each in named))
@@ -286,17 +279,19 @@ def evaluate(
     if constitution is not None:
         loaded = load_constitution(constitution)
         check_judging(settings, loaded)
-        judging = Judging(open_judges(judges, settings), loaded, settings)
-    entrants = open_entrants(named, Sampling(temperature, max_tokens=response_tokens))
+        judging = EvaluationJudge(open_judges(judges, settings), loaded, settings)
+    opened_policies = open_policies(named, Sampling(temperature, max_tokens=response_tokens))
     console = Console(stderr=True)
     if pace.sample is not None:
-        work = estimate_evaluation(entrants, prompts, judging, asked, out, pace, console=console)
+        work = estimate_evaluation(
+            opened_policies, prompts, judging, asked, out, pace, console=console
+        )
         _show_estimates(run_async(work), out, is_json=is_json)
         if error_rate is not None and not is_json:
             click.echo("Judging stops once every pair is decided, and takes less then.")
         return 0
     found = run_async(
-        evaluate_policies(entrants, prompts, judging, asked, out, pace, console=console)
+        evaluate_policies(opened_policies, prompts, judging, asked, out, pace, console=console)
     )
     if is_json:
         echo_json({"event": "end", "evaluation": str(out), **asdict(found)})

@@ -24,7 +24,8 @@ def report(paths: tuple[Path, ...], out: Path | None, prices: Path | None) -> in
     and what to distrust, and shows tables, plots and examples. No model is asked.
     """
     from cai.report.build import write_report  # heavy: matplotlib
+    from cai.testbed.truth import OracleTruth
 
-    written = write_report(paths, out, prices=prices)
+    written = write_report(paths, out, prices=prices, truth=OracleTruth())
     click.echo(f"{printable(str(written))}  {written.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -17,7 +17,7 @@ from cai.cli.options.run_options import as_json, echo_json
 from cai.cli.tables import NONE, named, plain_table, printable
 from cai.engine.budget import Caps
 from cai.engine.engine import run_async
-from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.metrics import ROUNDS, metric_of
 from cai.rounds.config import load_rounds
 from cai.rounds.splits import check_enough
 from cai.rounds.state import Decision, RoundFound, Series
@@ -35,25 +35,6 @@ _TABLES: Sequence[tuple[str, Sequence[str]]] = (
     ("Declining", ("refusals", "evasive")),
 )
 _BY_KIND = ("refusals", "evasive")
-_PLAIN = ("length", "kl_start", "kl_last", "entropy", "distinct_2", "self_similarity")
-_HEADINGS = {
-    "win_start": "win rate\nagainst 0",
-    "win_last": "against\nlast",
-    "level_last": "at equal\nlength",
-    "adherence": "keeps\nprinciples",
-    "judge_gap": "wins more\nthan frozen",
-    "judges_agree": "\nagree",
-    "agreement": "right by\npeople",
-    "agreement_gap": "less\nfrozen",
-    "calibration": "calibration\nerror",
-    "undecided": "principles\nidle",
-    "kl_start": "KL from\nround 0",
-    "kl_last": "KL from\nlast",
-    "length": "words",
-    "distinct_2": "distinct-2",
-    "self_similarity": "self-\nsimilarity",
-    "boilerplate": "stock\nsentences",
-}
 
 
 def show_series(series: Series) -> None:
@@ -96,21 +77,17 @@ def _ratings(series: Series) -> Table:
 def _figures(rounds: Sequence[RoundFound], names: Sequence[str]) -> Table:
     table = plain_table("round", *(_heading(name) for name in names))
     for each in rounds:
-        cells = (_cell(name, each.figures.get(name)) for name in names)
+        cells = (
+            metric_of(name, ROUNDS).text(each.figures[name].value) if name in each.figures else NONE
+            for name in names
+        )
         table.add_row(named(str(each.number)), *cells)
     return table
 
 
 def _heading(name: str) -> str:
-    return _HEADINGS.get(name, name.replace("/", "\n"))
-
-
-def _cell(name: str, estimate: Estimate | None) -> str:
-    if estimate is None:
-        return NONE
-    if name in _PLAIN:
-        return f"{estimate.value:.3g}"
-    return f"{estimate.value:.1%}"
+    metric = ROUNDS.get(name)  # None for a share of one kind of prompts
+    return metric.heading if metric and metric.heading else name.replace("/", "\n")
 
 
 def _lines(series: Series) -> Iterator[str]:
@@ -119,8 +96,8 @@ def _lines(series: Series) -> Iterator[str]:
             yield f"round {each.number}: {sentence}"
     if series.ended:
         yield series.ended
-    for remark in series.remarks:
-        yield f"- {remark}"
+    for caveat in series.caveats:
+        yield f"- {caveat}"
     best = series.rounds[series.best]
     yield f"The best policy that no rule threw out is that of round {best.number}: {best.policy}"
 

@@ -17,9 +17,9 @@ from cai.cli.tables import NONE, named, plain_table
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.errors import UsageError
-from cai.evaluation.policies.policies import Entrant, open_entrants, parse_entrants
+from cai.evaluation.policies.policies import Policy, open_policies, parse_policies
 from cai.evaluation.policies.results import Suite
-from cai.evaluation.results_file import keep
+from cai.evaluation.results_file import save_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.open_ended import SuiteJudging
@@ -159,7 +159,7 @@ def suites(
     behind a colon. With -m and -c judges check the responses to open prompts, and mark those to
     MT-Bench. The same command goes on after an interruption.
     """
-    named = parse_entrants(policies)
+    named = parse_policies(policies)
     check_both_named(judges, constitution)
     opened = open_suites(files)
     check_suites(opened)
@@ -168,12 +168,12 @@ def suites(
         loaded = load_constitution(constitution)
         check_scoring(settings, loaded)
         judging = SuiteJudging(loaded, open_judges(judges, settings), settings)
-    entrants = open_entrants(named, Sampling(temperature, max_tokens=response_tokens))
+    opened_policies = open_policies(named, Sampling(temperature, max_tokens=response_tokens))
     accounts, console = Accounts(pace), Console(stderr=True)
     asked = SuitePlan(judging, choices, seed)
-    found = run_async(run_suites(opened, _policies(entrants), asked, out, accounts, console))
+    found = run_async(run_suites(opened, _policies(opened_policies), asked, out, accounts, console))
     whole = SuitesFound(
-        policies={each.name: each.source for each in entrants},
+        policies={each.name: each.source for each in opened_policies},
         judges=tuple(each.model.name for each in judging.judges) if judging else (),
         constitution=judging.constitution.name if judging else "",
         suites=found,
@@ -181,7 +181,7 @@ def suites(
         n_failed=accounts.n_failed,
         cost_usd=accounts.cost_usd,
     )
-    keep(out / FOLDER / FILE, whole)
+    save_results(out / FOLDER / FILE, whole)
     if is_json:
         echo_json({"event": "end", "run": str(out), **asdict(whole)})
     else:
@@ -190,14 +190,14 @@ def suites(
     return 1 if accounts.n_failed else 0
 
 
-def _policies(entrants: Sequence[Entrant]) -> tuple[NamedPolicy, ...]:
+def _policies(opened_policies: Sequence[Policy]) -> tuple[NamedPolicy, ...]:
     """Those that are models.
 
     Raises:
         UsageError: One is a run or a file, whose responses are to other prompts.
     """
     found: list[NamedPolicy] = []
-    for each in entrants:
+    for each in opened_policies:
         if each.speaker is None:
             raise UsageError(
                 f"{each.source}: is a run or a file of responses, and a suite asks its own "

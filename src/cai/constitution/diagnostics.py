@@ -3,14 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cai.constitution.schema import (
     SCHEMA_VERSION,
-    Change,
+    ChangelogEntry,
     Constitution,
     Criterion,
     Expectation,
@@ -19,6 +18,7 @@ from cai.constitution.schema import (
 )
 from cai.constitution.yaml import Node, Path, Problem, nearest, place, shortened
 from cai.errors import ConstitutionError
+from cai.suggest import did_you_mean
 
 MAX_REPORTED = 10
 
@@ -27,7 +27,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "examples": FewShot,
     "tests": Expectation,
     "rubric": Criterion,
-    "changelog": Change,
+    "changelog": ChangelogEntry,
 }
 
 
@@ -85,8 +85,7 @@ def _missing(holder: str, name: str) -> str:
 def _unknown_field(path: Path) -> str:
     holders = [step for step in path[:-1] if isinstance(step, str)]
     known = list(_MODELS.get(holders[-1] if holders else "", Constitution).model_fields)
-    close = get_close_matches(str(path[-1]), known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"The fields are {', '.join(known)}."
+    hint = did_you_mean(str(path[-1]), known, f"The fields are {', '.join(known)}.")
     return f"is no known field. {hint}"
 
 

@@ -41,7 +41,7 @@ FOREIGN_RATIO = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One warning about one principle."""
 
     principle: str
@@ -49,7 +49,7 @@ class Finding:
     message: str
 
 
-def check_constitution(constitution: Constitution) -> list[Finding]:
+def check_constitution(constitution: Constitution) -> list[LintFinding]:
     """What an author should look at, in the order of the principles; empty if all is well."""
     principles = constitution.principles
     found = [finding for principle in principles for finding in _check_principle(principle)]
@@ -60,22 +60,22 @@ def check_constitution(constitution: Constitution) -> list[Finding]:
     return sorted(found, key=lambda finding: order[finding.principle])
 
 
-def _check_principle(principle: Principle) -> Iterator[Finding]:
+def _check_principle(principle: Principle) -> Iterator[LintFinding]:
     if principle.weight == 0:
-        yield Finding(
+        yield LintFinding(
             principle.id, "never-drawn", "has weight 0 and is never drawn. Raise it or remove it."
         )
     for name, text in _requests(principle):
         phrase = double_negative(text)
         if phrase:
-            yield Finding(
+            yield LintFinding(
                 principle.id,
                 "double-negative",
                 f"has a double negative in {name!r}: {phrase!r}. Say it the positive way; "
                 "models often read it the wrong way round.",
             )
         if len(text) > LONG_TEXT:
-            yield Finding(
+            yield LintFinding(
                 principle.id,
                 "long",
                 f"has {len(text):,} characters in {name!r}; over {LONG_TEXT}, parts get lost. "
@@ -84,7 +84,7 @@ def _check_principle(principle: Principle) -> Iterator[Finding]:
     for asked in principle.rubric or (principle,):
         yield from _check_question(principle.id, asked)
     if len(principle.rubric) == 1:
-        yield Finding(
+        yield LintFinding(
             principle.id,
             "lone-criterion",
             "has a rubric of one criterion, which judges then ask in place of the principle's own "
@@ -93,18 +93,18 @@ def _check_principle(principle: Principle) -> Iterator[Finding]:
     yield from _tested_examples(principle)
 
 
-def _check_question(id: str, asked: Principle | Criterion) -> Iterator[Finding]:
+def _check_question(id: str, asked: Principle | Criterion) -> Iterator[LintFinding]:
     """What is wrong with a question that judges are asked: the principle's or a criterion's."""
     where = f" in criterion {asked.id!r}" if isinstance(asked, Criterion) else ""
     if asked.judge is None:
-        yield Finding(
+        yield LintFinding(
             id,
             "no-judge",
             f"has no 'judge' text{where}, so judges get a question made from 'text'. "
             "Write the question.",
         )
     elif asked.negated is not None and _plain(asked.judge) == _plain(asked.negated):
-        yield Finding(
+        yield LintFinding(
             id,
             "same-question",
             f"asks the same{where} in 'judge' and in 'negated', whose answers are read the "
@@ -112,7 +112,7 @@ def _check_question(id: str, asked: Principle | Criterion) -> Iterator[Finding]:
         )
 
 
-def _tested_examples(principle: Principle) -> Iterator[Finding]:
+def _tested_examples(principle: Principle) -> Iterator[LintFinding]:
     """Tests that repeat a few-shot, which a judge may have been shown with its answer.
 
     One text in common is no repeat: short refusals are the same under many prompts.
@@ -122,7 +122,7 @@ def _tested_examples(principle: Principle) -> Iterator[Finding]:
     texts = {_plain(text) for each in examples for text in (each.response, each.revision)}
     for number, test in enumerate(principle.tests, start=1):
         if _plain(test.prompt) in prompts or {_plain(test.better), _plain(test.worse)} <= texts:
-            yield Finding(
+            yield LintFinding(
                 principle.id,
                 "tested-example",
                 f"has in test {number} an example of its own, which a judge may have been shown. "
@@ -190,13 +190,13 @@ def double_negative(text: str) -> str:
     return match.group() if match else ""
 
 
-def _near_duplicates(principles: Sequence[Principle]) -> Iterator[Finding]:
+def _near_duplicates(principles: Sequence[Principle]) -> Iterator[LintFinding]:
     """Pairs that say the same: the Jaccard index of their words, articles and the like left out."""
     words = [(principle.id, _words(principle.text)) for principle in principles]
     for (first, first_words), (second, second_words) in combinations(words, 2):
         n_shared = len(first_words & second_words)
         if n_shared and n_shared >= NEAR_DUPLICATE * len(first_words | second_words):
-            yield Finding(
+            yield LintFinding(
                 second,
                 "near-duplicate",
                 f"says almost the same as {first!r}, which then counts twice. "
@@ -204,20 +204,20 @@ def _near_duplicates(principles: Sequence[Principle]) -> Iterator[Finding]:
             )
 
 
-def _repeated_examples(principles: Sequence[Principle]) -> Iterator[Finding]:
+def _repeated_examples(principles: Sequence[Principle]) -> Iterator[LintFinding]:
     first: dict[FewShot, str] = {}
     for principle in principles:
         for number, example in enumerate(principle.examples, start=1):
             owner = first.setdefault(example, principle.id)
             if owner != principle.id:
-                yield Finding(
+                yield LintFinding(
                     principle.id,
                     "foreign-example",
                     f"has in example {number} the very example of {owner!r}. Write one of its own.",
                 )
 
 
-def _foreign_critiques(principles: Sequence[Principle]) -> Iterator[Finding]:
+def _foreign_critiques(principles: Sequence[Principle]) -> Iterator[LintFinding]:
     """Few-shots whose critique speaks of another principle.
 
     A word counts by its rarity over the principles, so that what all of them say decides nothing.
@@ -233,7 +233,7 @@ def _foreign_critiques(principles: Sequence[Principle]) -> Iterator[Finding]:
             own_score = scores[principle.id]
             n_shared = len(spoken & stems[best])
             if n_shared >= FOREIGN_WORDS and scores[best] >= FOREIGN_RATIO * own_score:
-                yield Finding(
+                yield LintFinding(
                     principle.id,
                     "foreign-example",
                     f"has in example {number} a critique that speaks of {best!r}. "

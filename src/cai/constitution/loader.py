@@ -7,7 +7,6 @@ extended principles come first, in order; a constitution that is reached twice c
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from cai.constitution.diagnostics import failure, schema_problems
 from cai.constitution.schema import Constitution, Principle
 from cai.constitution.yaml import MAX_BYTES, Node, Problem, read_yaml, shortened
 from cai.errors import ConstitutionError
+from cai.suggest import did_you_mean
 
 _SUFFIXES = (".yaml", ".yml")
 _MAX_CHAIN = 20
@@ -93,11 +93,10 @@ def _shipped_path(name: str, where: str) -> Path:
     shipped = shipped_constitutions()
     if name in shipped:
         return constitutions_folder() / f"{name}.yaml"
-    close = get_close_matches(name, shipped, n=1)
+    hint = did_you_mean(name, shipped)
     raise ConstitutionError(
-        f"{where}there is no constitution {shortened(name)}. "
-        + (f"Did you mean {close[0]!r}? " if close else "")
-        + f"The shipped ones are {', '.join(shipped)}; a file of your own needs its ending .yaml."
+        f"{where}there is no constitution {shortened(name)}. {hint}{' ' if hint else ''}"
+        f"The shipped ones are {', '.join(shipped)}; a file of your own needs its ending .yaml."
     )
 
 

@@ -62,7 +62,7 @@ class Expectation(_Part):
         return self
 
 
-class Change(_Part):
+class ChangelogEntry(_Part):
     """One entry of the changelog."""
 
     version: Text
@@ -129,7 +129,7 @@ class Constitution(_Part):
         BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
     ] = ()
     principles: Annotated[tuple[Principle, ...], Field(min_length=1)]
-    changelog: tuple[Change, ...] = ()
+    changelog: tuple[ChangelogEntry, ...] = ()
 
     @field_validator("principles")
     @classmethod

@@ -5,7 +5,6 @@ Names are found whatever their case. The second column of Alpaca (`input`) and o
 `subset` or `category`, to count results by.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from cai.data.conversations import (
 )
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UnknownColumns
+from cai.suggest import did_you_mean
 from cai.types import Conversation, Message
 
 # The first group of which the source has a column decides; two columns of one group are ambiguous.
@@ -122,8 +122,7 @@ def unknown_columns(table: Table, what: str, advice: str) -> UnknownColumns:
 
 
 def _missing(table: Table, name: str, option: str) -> str:
-    near = difflib.get_close_matches(name, table.columns, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Name one of them with {option}."
+    hint = did_you_mean(name, table.columns, f"Name one of them with {option}.")
     return f"{table.name}: no column {name!r}. Columns found: {listed(table.columns)}. {hint}"
 
 

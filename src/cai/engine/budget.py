@@ -1,10 +1,10 @@
-"""The gate before every new call: caps on money and tokens, and a run that is told to end.
+"""The budget before every new call: caps on money and tokens, and a run that is asked to end.
 
 A cap is one on the whole run, with what earlier processes spent. A call passes only if it fits
 under the cap together with all that is in flight, each counted with the most that it may write; if
 not, it waits for those in flight, which mostly take less. When nothing is in flight and it still
-does not fit, or hardly anything is left, the gate closes: no new call is made, those in flight are
-finished, and all of it is kept.
+does not fit, or hardly anything is left, the budget closes: no new call is made, those in flight
+are finished, and all of it is kept.
 A call of which the server does not tell the tokens counts with the most for good.
 
 The accounts of a run: calls, tokens and dollars by the role and the model that took them.
@@ -218,7 +218,7 @@ class Caps:
             )
 
 
-class Gate:
+class Budget:
     """Lets calls pass while the caps allow, and enters what they took in the ledger."""
 
     def __init__(self, ledger: Ledger, caps: Caps = Caps()) -> None:
@@ -243,7 +243,7 @@ class Gate:
             self._wake()
 
     async def pause(self, seconds: float) -> None:
-        """Waits so long, or until the gate is closed: then there is nothing to wait for."""
+        """Waits so long, or until the budget is closed: then there is nothing to wait for."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._is_closed.wait(), seconds)
 
@@ -251,7 +251,7 @@ class Gate:
         """The answer of `ask`, once it may be asked.
 
         Raises:
-            RunStopped: The gate is closed.
+            RunStopped: The budget is closed.
         """
         most = _most(call)
         most_usd = self._usd(call, most)

@@ -28,14 +28,14 @@ Ask = Callable[[], Awaitable[Answer]]
 
 
 @dataclass(slots=True)
-class Example:
+class ExampleInFlight:
     """What the scheduler knows of an example: when it was begun, and how far it has come."""
 
     number: int
     n_answered: int = 0
 
 
-EXAMPLE: ContextVar[Example | None] = ContextVar("EXAMPLE", default=None)
+EXAMPLE: ContextVar[ExampleInFlight | None] = ContextVar("EXAMPLE", default=None)
 """The example that the present task works on; for the scheduler, no result depends on it."""
 
 

@@ -9,7 +9,7 @@ Additive increase and multiplicative decrease, one step for each window of calls
   in flight: fewer, for the calls queue at the server. By Little's law calls in flight are
   throughput × latency: where throughput rises with latency the server batches, and gets more;
 * the same work takes three times as long as it could: fewer, whatever the reason;
-* all seats taken and none of these: more; doubled until the first sign, which takes the last
+* all slots taken and none of these: more; doubled until the first sign, which takes the last
   doubling back, then a sixteenth.
 
 Work is counted in tokens written, else in calls, so that long answers are not taken for slow ones.
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 TOLERATED = 0.10
 _LARGEST_CUT = 0.5
 _SLOWER, _MUCH_SLOWER = 1.5, 3.0
-_STEP = 1.25  # seats are told apart by such factors
-_LEAST_GAIN = 0.3  # by how much throughput must rise with the seats, as an elasticity
+_STEP = 1.25  # slots are told apart by such factors
+_LEAST_GAIN = 0.3  # by how much throughput must rise with the slots, as an elasticity
 _QUEUE_DECREASE = 0.8
 _FORGETTING = 1.01  # a window; what was the best an hour ago need not be possible today
 _SMOOTHING = 0.3
@@ -56,14 +56,14 @@ class AdaptiveLimit:
         self._window = _Window(now_s)
         self._best_pace_s = math.inf  # latency a unit of work, when it was least
         self._best_seats = self._limit
-        self._throughputs: dict[int, float] = {}  # units of work a second, by `_rung` of the seats
+        self._throughputs: dict[int, float] = {}  # units of work a second, by `_rung` of the slots
 
     @property
     def value(self) -> int:
         return max(1, int(self._limit))
 
     def note_full(self) -> None:
-        """A call has to wait for a seat, or takes the last one."""
+        """A call has to wait for a slot, or takes the last one."""
         self._window.was_full = True
 
     def note(self, seconds: float, tokens: int, refusal: float, now_s: float) -> None:
@@ -111,7 +111,7 @@ class AdaptiveLimit:
         return slower > _MUCH_SLOWER or (slower > _SLOWER and not self._gains(rung, here))
 
     def _gains(self, rung: int, throughput: float) -> bool:
-        """Whether clearly more is done than when there were fewer seats; yes where nobody knows."""
+        """Whether clearly more is done than when there were fewer slots; yes where nobody knows."""
         fewer = [each for each in self._throughputs if each < rung]
         if not fewer:
             return True
@@ -120,8 +120,8 @@ class AdaptiveLimit:
         return throughput > least * self._throughputs[below]
 
 
-def _rung(seats: float) -> int:
-    return round(math.log(seats) / math.log(_STEP))
+def _rung(slots: float) -> int:
+    return round(math.log(slots) / math.log(_STEP))
 
 
 def _smoothed(known: float | None, new: float) -> float:

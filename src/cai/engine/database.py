@@ -63,7 +63,7 @@ class Database:
         self.path = path
         if is_read_only and not path.is_file():
             raise JournalError(f"{path} is missing. Put it back, or use another run folder.")
-        with _told(path):
+        with _as_journal_error(path):
             self._connection = _open_to_read(path) if is_read_only else _open_to_write(path)
         try:
             self._check_version()
@@ -74,7 +74,7 @@ class Database:
             raise
 
     def rows(self, sql: str, *values: object) -> list[Row]:
-        with _told(self.path):
+        with _as_journal_error(self.path):
             return self._connection.execute(sql, values).fetchall()
 
     def write(self, sql: str, *values: object) -> int:
@@ -83,7 +83,7 @@ class Database:
         Raises:
             sqlite3.IntegrityError: A rule of the table forbids it; for the caller to explain.
         """
-        with _told(self.path):
+        with _as_journal_error(self.path):
             return self._connection.execute(sql, values).rowcount
 
     @contextmanager
@@ -192,7 +192,7 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _told(path: Path) -> Generator[None]:
+def _as_journal_error(path: Path) -> Generator[None]:
     try:
         yield
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError):

@@ -1,6 +1,6 @@
-"""One endpoint as the scheduler sees it: its seats, its rates, its time-outs, and whether it lives.
+"""One endpoint as the scheduler sees it: its slots, its rates, its time-outs, and whether it lives.
 
-Seats adapt where a server may be overloaded; a model in process queues its calls itself.
+Slots adapt where a server may be overloaded; a model in process queues its calls itself.
 
 How long a call may take, learnt from how long calls take.
 
@@ -43,7 +43,7 @@ _EVERY = 32  # calls between two looks at the latencies; and so many before the 
 class Timeout:
     """The time-out for calls to one endpoint, never above `longest_s`.
 
-    A call that takes longer than `straggler_s` is a rare one; None while too few are known.
+    A call that takes longer than `slow_call_s` is a rare one; None while too few are known.
     """
 
     def __init__(self, longest_s: float | None) -> None:
@@ -52,7 +52,7 @@ class Timeout:
         self._n_seen = 0
         self._learnt_s = math.inf
         self._factor = 1.0
-        self.straggler_s: float | None = None
+        self.slow_call_s: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,8 +66,8 @@ class Timeout:
         self._n_seen += 1
         if self._n_seen % _EVERY == 0:
             ordered = sorted(self._latencies)
-            self.straggler_s = ordered[min(len(ordered) - 1, int(_SHARE * len(ordered)))]
-            learnt_s = max(LEAST_S, _TIMES * self.straggler_s)
+            self.slow_call_s = ordered[min(len(ordered) - 1, int(_SHARE * len(ordered)))]
+            learnt_s = max(LEAST_S, _TIMES * self.slow_call_s)
             if not _CLOSE * self._learnt_s <= learnt_s <= self._learnt_s:
                 self._learnt_s = learnt_s
         return self.seconds != before_s
@@ -116,7 +116,7 @@ _SERVERS_FAULT = ("server error", "broken connection", "time-out")
 
 
 @dataclass(slots=True)
-class Health:
+class EndpointHealth:
     """What the last calls say. `down_since_s` is None while it is up."""
 
     down_since_s: float | None = None
@@ -177,7 +177,7 @@ _REFUSALS: dict[str, float] = {"rate limit": 1.0, "server error": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
-class LaneView:
+class EndpointView:
     """How an endpoint is doing. `limit` is None where it queues calls itself."""
 
     name: str
@@ -187,7 +187,7 @@ class LaneView:
     down_for_s: float | None
 
 
-class Lane:
+class Endpoint:
     """A model behind one endpoint, with at most `cap` calls at a time where that is given."""
 
     def __init__(self, model: Model, cap: int | None = None, clock: Clock = time.monotonic) -> None:
@@ -205,7 +205,7 @@ class Lane:
             self._adaptive = AdaptiveLimit(self.start, most, now_s)
         self._requests = Bucket(limits.requests_per_minute, now_s)
         self._tokens = Bucket(limits.tokens_per_minute, now_s)
-        self._health = Health()
+        self._health = EndpointHealth()
         self._open: dict[asyncio.Timeout, float] = {}
         self._latency_s: float | None = None
 
@@ -225,46 +225,46 @@ class Lane:
 
     @property
     def strain(self) -> float:
-        """What orders lanes: the share of its seats that is taken."""
+        """What orders endpoints: the share of its slots that is taken."""
         return self.in_flight / (self.limit or self.start)
 
     @property
-    def has_seat(self) -> bool:
+    def has_slot(self) -> bool:
         return self.limit is None or self.in_flight < self.limit
 
     def is_open(self) -> bool:
         """Whether a call can go now."""
         now_s = self._clock()
-        return self.has_seat and self._health.lets_in(now_s) and self._granted_s(now_s) <= now_s
+        return self.has_slot and self._health.lets_in(now_s) and self._granted_s(now_s) <= now_s
 
     def opens_at_s(self) -> float | None:
         """When to look again; None where the end of a call will tell."""
         now_s = self._clock()
-        if not self.has_seat or self._health.is_tried:
+        if not self.has_slot or self._health.is_tried:
             return None
         tries_s = self._health.tries_at_s if self.is_down else now_s
         return max(tries_s, self._granted_s(now_s))
 
     def take(self, n_tokens: int) -> None:
-        """Takes a seat for a call of about so many tokens; `leave` gives it back."""
+        """Takes a slot for a call of about so many tokens; `leave` gives it back."""
         now_s = self._clock()
         self.in_flight += 1
         self._requests.take(1, now_s)
         self._tokens.take(n_tokens, now_s)
         self._health.note_start(now_s)
-        if self._adaptive and not self.has_seat:
+        if self._adaptive and not self.has_slot:
             self._adaptive.note_full()
 
     def leave(self) -> None:
         self.in_flight -= 1
 
     def give_back(self) -> None:
-        """Leaves a seat that was taken and not used."""
+        """Leaves a slot that was taken and not used."""
         self.leave()
         self._health.note_abandoned(self._clock())
 
     def note_wait(self) -> None:
-        """A call has to wait, so more seats would be taken."""
+        """A call has to wait, so more slots would be taken."""
         if self._adaptive:
             self._adaptive.note_full()
 
@@ -292,8 +292,8 @@ class Lane:
             self._adaptive.note(now_s - began_s, usage.completion_tokens, 0.0, now_s)
         return answer
 
-    def view(self) -> LaneView:
-        return LaneView(
+    def view(self) -> EndpointView:
+        return EndpointView(
             self.model.name, self.in_flight, self.limit, self._latency_s, self.down_for_s
         )
 

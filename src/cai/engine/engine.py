@@ -1,7 +1,7 @@
 """What stands between the methods of a run and its models, put together.
 
 A call goes through the journal, which may know the answer; is asked again when it fails for a cause
-that may pass; passes the gate that keeps the caps; and waits for a seat at one of the model's
+that may pass; passes the budget that keeps the caps; and waits for a slot at one of the model's
 endpoints. The methods see Models and know of none of this.
 
 The event loop of a run: uvloop where there is one, which halves the time that a call costs.
@@ -15,21 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cai.engine.budget import Caps, Gate, Ledger
+from cai.engine.budget import Budget, Caps, Ledger
 from cai.engine.calls import Answer, Ask, Call, Retry, wrapped
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.journal import Journal
-from cai.engine.scheduler import Pool
+from cai.engine.scheduler import Scheduler
 from cai.errors import RunStopped
 from cai.models.base import Model
 
-_LAST = 3  # times the seats; so many examples are the last ones
-_MOST_EXAMPLES = 4  # times the seats; more may be under way where many wait for a pause to end
+_LAST = 3  # times the slots; so many examples are the last ones
+_MOST_EXAMPLES = 4  # times the slots; more may be under way where many wait for a pause to end
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduling:
-    """How calls are spread: at most `cap` at a time to an endpoint, stragglers asked twice."""
+    """How calls are spread: at most `cap` at a time to an endpoint, slow calls asked twice."""
 
     cap: int | None = None
     hedges: bool = False
@@ -47,11 +47,11 @@ class Engine:
         retry: Retry | None = None,
     ) -> None:
         self.journal = journal
-        self.gate = Gate(ledger, caps)
-        self.retry = retry or Retry(sleep=self.gate.pause)
-        self.gate.on_close = self._refuse
+        self.budget = Budget(ledger, caps)
+        self.retry = retry or Retry(sleep=self.budget.pause)
+        self.budget.on_close = self._refuse
         self._scheduling = scheduling
-        self._pools: dict[int, Pool] = {}
+        self._pools: dict[int, Scheduler] = {}
         self._names: set[str] = set()
         self._watcher: Callable[[], None] = lambda: None
 
@@ -64,7 +64,7 @@ class Engine:
             return await self.journal.answer(
                 call,
                 lambda: self.retry.answer(
-                    call, lambda: self.gate.answer(call, lambda: pool.answer(call))
+                    call, lambda: self.budget.answer(call, lambda: pool.answer(call))
                 ),
             )
 
@@ -76,14 +76,14 @@ class Engine:
         Raises:
             UsageError: There is a cap on money, and a model without a price.
         """
-        self.gate.caps.check(self.gate.ledger, sorted(self._names))
+        self.budget.caps.check(self.budget.ledger, sorted(self._names))
 
     def stop(self, error: RunStopped) -> None:
         """Lets no new call go; those in flight are finished and kept."""
-        self.gate.close(error)
+        self.budget.close(error)
 
     def n_more(self, n_in_flight: int, n_left: int | None) -> int:
-        """How many more examples would find a seat soon at every model asked so far.
+        """How many more examples would find a slot soon at every model asked so far.
 
         The last ones are begun together and those that have come least far go first, so that all
         end at about the same time: what has the longest way to go must not be begun last (Hu 1961,
@@ -91,19 +91,19 @@ class Engine:
         at any call, what is begun is to be finished.
         """
         pools = self._pools.values()
-        seats = max((pool.n_seats for pool in pools), default=1)
-        are_last = n_left is not None and n_left + n_in_flight <= _LAST * seats
-        if n_left is not None and are_last and self.gate.caps == Caps():
+        slots = max((pool.n_slots for pool in pools), default=1)
+        are_last = n_left is not None and n_left + n_in_flight <= _LAST * slots
+        if n_left is not None and are_last and self.budget.caps == Caps():
             for pool in pools:
                 pool.level_out()
             return n_left
-        most = _MOST_EXAMPLES * seats - n_in_flight
+        most = _MOST_EXAMPLES * slots - n_in_flight
         return min([most, *(pool.n_more for pool in pools)])
 
     def watch(self, tell: Callable[[], None]) -> None:
         self._watcher = tell
 
-    def lanes(self) -> list[LaneView]:
+    def endpoints(self) -> list[EndpointView]:
         """How each endpoint is doing."""
         return [view for pool in self._pools.values() for view in pool.views()]
 
@@ -115,11 +115,11 @@ class Engine:
     def n_hedged(self) -> int:
         return sum(pool.n_hedged for pool in self._pools.values())
 
-    def _pool(self, model: Model) -> Pool:
+    def _pool(self, model: Model) -> Scheduler:
         pool = self._pools.get(id(model))
         if pool is None:
             scheduling = self._scheduling
-            pool = Pool(model, scheduling.cap, scheduling.hedges, lambda: self._watcher())
+            pool = Scheduler(model, scheduling.cap, scheduling.hedges, lambda: self._watcher())
             self._pools[id(model)] = pool
         return pool
 

@@ -23,7 +23,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from cai.engine.endpoint import LaneView
+from cai.engine.endpoint import EndpointView
 from cai.engine.engine import Engine
 from cai.engine.run_folder import RunFolder
 from cai.models.base import Usage
@@ -54,7 +54,7 @@ class Snapshot:
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     n_waiting: int = 0
     n_hedged: int = 0
-    endpoints: tuple[LaneView, ...] = ()
+    endpoints: tuple[EndpointView, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -170,7 +170,7 @@ def count(n: int) -> str:
     return str(n)
 
 
-def _endpoint_line(view: LaneView) -> str:
+def _endpoint_line(view: EndpointView) -> str:
     if view.down_for_s is not None:
         return f"{view.name}: away for {duration(view.down_for_s)}, tried again"
     latency = "" if view.latency_s is None else f", {view.latency_s:.2f} s a call"
@@ -179,7 +179,7 @@ def _endpoint_line(view: LaneView) -> str:
 
 BEAT_S = 0.5
 
-Teller = Callable[[Snapshot], None]
+ProgressListener = Callable[[Snapshot], None]
 
 
 class Progress:
@@ -220,21 +220,21 @@ class Progress:
             n_calls=engine.journal.calls,
             n_from_journal=engine.journal.hits,
             usage=engine.journal.usage,
-            cost_usd=engine.gate.ledger.cost_usd,
+            cost_usd=engine.budget.ledger.cost_usd,
             retries=dict(engine.retry.counts),
             failures=dict(self.failures),
             n_waiting=engine.n_waiting,
             n_hedged=engine.n_hedged,
-            endpoints=tuple(engine.lanes()),
+            endpoints=tuple(engine.endpoints()),
         )
 
 
 @asynccontextmanager
-async def told(
-    progress: Progress, tellers: Sequence[Teller], beat_s: float = BEAT_S
+async def reporting(
+    progress: Progress, listeners: Sequence[ProgressListener], beat_s: float = BEAT_S
 ) -> AsyncGenerator[None]:
-    """While it is open, each teller gets a snapshot at every beat; and a last one at the end."""
-    beating = asyncio.create_task(_beat(progress, tellers, beat_s))
+    """While it is open, each listener gets a snapshot at every beat; and a last one at the end."""
+    beating = asyncio.create_task(_beat(progress, listeners, beat_s))
     state: State = "stopped"
     try:
         yield
@@ -243,17 +243,17 @@ async def told(
         beating.cancel()
         with suppress(asyncio.CancelledError):
             await beating
-        _tell(tellers, progress.snapshot(state))
+        _tell(listeners, progress.snapshot(state))
 
 
-async def _beat(progress: Progress, tellers: Sequence[Teller], beat_s: float) -> None:
+async def _beat(progress: Progress, listeners: Sequence[ProgressListener], beat_s: float) -> None:
     while True:
-        _tell(tellers, progress.snapshot())
+        _tell(listeners, progress.snapshot())
         await asyncio.sleep(beat_s)
 
 
-def _tell(tellers: Sequence[Teller], snapshot: Snapshot) -> None:
-    for tell in tellers:
+def _tell(listeners: Sequence[ProgressListener], snapshot: Snapshot) -> None:
+    for tell in listeners:
         tell(snapshot)
 
 
@@ -317,7 +317,7 @@ class LastSnapshot:
         self._run = run
         self._kept_s = -_EVERY_S
 
-    def keep(self, snapshot: Snapshot) -> None:
+    def save(self, snapshot: Snapshot) -> None:
         if snapshot.state != "running" or snapshot.elapsed_s - self._kept_s >= _EVERY_S:
             self._kept_s = snapshot.elapsed_s
             self._run.put_state(_NAME, json.dumps(snapshot.as_json()))

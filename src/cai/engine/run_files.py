@@ -12,11 +12,12 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
+from cai.atomic_write import atomic_write, part_path
 from cai.engine.database import Database, Row, storable
 from cai.errors import CaiError, JournalError
 
 RUN_FILE = "run.yaml"
-PART_FILE = "run.yaml.part"
+PART_FILE = part_path(Path(RUN_FILE)).name
 FORMAT = 1
 SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET")
 SHORTEST_SECRET = 8  # characters; what is shorter is more likely a word such as "chat"
@@ -79,18 +80,8 @@ def read_description(folder: Path) -> RunDescription:
 
 def write_description(folder: Path, description: RunDescription) -> None:
     """Puts the file in place whole or not at all."""
-    part = folder / PART_FILE
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(description.text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(folder / RUN_FILE)
-    except OSError as error:
-        raise JournalError(
-            f"{folder / RUN_FILE}: cannot be written ({error.strerror}). Free some space, or use "
-            "another folder."
-        ) from error
+    advice = "Free some space, or use another folder."
+    atomic_write(folder / RUN_FILE, description.text, JournalError, advice, is_durable=True)
 
 
 def differences(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[str]:

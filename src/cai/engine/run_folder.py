@@ -131,12 +131,12 @@ class RunFolder:
             JournalError: The example is done already, or another one has its position; or the disk
                 is full or the file damaged.
         """
-        with self._told(record):
+        with self._as_journal_error(record):
             self._check(record, await self._writer.write(*storing(record)))
 
     def add(self, record: Record) -> None:
         """As `store`, for callers without an event loop. Raises the same."""
-        with self._told(record):
+        with self._as_journal_error(record):
             self._check(record, self._writer.write_and_wait(*storing(record)))
 
     def to_do(self, id: str, retry_failed: bool = False) -> bool:
@@ -197,7 +197,7 @@ class RunFolder:
         return self._written.writer
 
     @contextmanager
-    def _told(self, record: Record) -> Generator[None]:
+    def _as_journal_error(self, record: Record) -> Generator[None]:
         try:
             yield
         except sqlite3.IntegrityError as conflict:

@@ -1,12 +1,12 @@
 """All calls to one model: each to its least strained endpoint, those of older examples first.
 
 So an example that is begun is soon done, and what is finished leaves early. No call is given to an
-endpoint without a free seat, so nothing queues at a server that could still go elsewhere. When
+endpoint without a free slot, so nothing queues at a server that could still go elsewhere. When
 every endpoint is down, calls wait until one is back.
 
-Stragglers asked a second time, of which the answer that comes first is taken.
+Slow calls asked a second time, of which the answer that comes first is taken.
 
-Dean and Barroso 2013, "The Tail at Scale": it buys time at the end of a run, where most seats are
+Dean and Barroso 2013, "The Tail at Scale": it buys time at the end of a run, where most slots are
 idle, and pays for two answers.
 """
 
@@ -17,8 +17,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from cai.engine.calls import EXAMPLE, Answer, Call, Example
-from cai.engine.endpoint import Clock, Lane, LaneView
+from cai.engine.calls import EXAMPLE, Answer, Call, ExampleInFlight
+from cai.engine.endpoint import Clock, Endpoint, EndpointView
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.base import Model, SpreadModel
 
@@ -29,18 +29,18 @@ Asking = Callable[[], Coroutine[None, None, Answer]]
 
 async def hedged(
     ask: Asking,
-    straggler_s: Callable[[], float | None],
+    slow_call_s: Callable[[], float | None],
     is_idle: Callable[[], bool],
     count: Callable[[], None],
 ) -> Answer:
-    """The first answer of one call, or of two where the first is late while seats are idle.
+    """The first answer of one call, or of two where the first is late while slots are idle.
 
-    `straggler_s` is how long a call takes at most but for rare ones; None while nobody knows.
+    `slow_call_s` is how long a call takes at most but for rare ones; None while nobody knows.
     `count` is told of each second call.
     """
     tasks = [asyncio.create_task(ask())]
     try:
-        if await _is_late(tasks[0], straggler_s, is_idle):
+        if await _is_late(tasks[0], slow_call_s, is_idle):
             count()
             tasks.append(asyncio.create_task(ask()))
         while True:
@@ -57,14 +57,14 @@ async def hedged(
 
 async def _is_late(
     task: "asyncio.Task[Answer]",
-    straggler_s: Callable[[], float | None],
+    slow_call_s: Callable[[], float | None],
     is_idle: Callable[[], bool],
 ) -> bool:
-    """Waits for its end, or until it is a straggler while seats are idle; whether it is."""
-    waited_s, pause_s = 0.0, straggler_s() or _LOOK_EVERY_S
+    """Waits for its end, or until it is a slow call while slots are idle; whether it is."""
+    waited_s, pause_s = 0.0, slow_call_s() or _LOOK_EVERY_S
     while not (await asyncio.wait([task], timeout=pause_s))[0]:
         waited_s += pause_s
-        longest_s = straggler_s()
+        longest_s = slow_call_s()
         if longest_s is not None and waited_s >= longest_s and is_idle():
             return True
         pause_s = _LOOK_EVERY_S
@@ -72,23 +72,23 @@ async def _is_late(
 
 
 PATIENCE_S = 600.0  # how long a model may be away before its calls fail
-_AHEAD = 8  # one call in so many waits, so that a seat that falls free is taken at once
+_AHEAD = 8  # one call in so many waits, so that a slot that falls free is taken at once
 _BYTES_A_TOKEN = 4
-_NO_EXAMPLE = Example(0)
+_NO_EXAMPLE = ExampleInFlight(0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Waiting:
-    """A call without a seat. The least `rank` goes first, then the call that came first."""
+    """A call without a slot. The least `rank` goes first, then the call that came first."""
 
     rank: tuple[int, int]
     turn: int
-    example: Example = field(compare=False)
+    example: ExampleInFlight = field(compare=False)
     n_tokens: int = field(compare=False)
-    seat: "asyncio.Future[Lane]" = field(compare=False)
+    slot: "asyncio.Future[Endpoint]" = field(compare=False)
 
 
-class Pool:
+class Scheduler:
     """The endpoints of a model. `on_room` is called when more calls may be asked."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Pool:
         clock: Clock = time.monotonic,
     ) -> None:
         endpoints = model.endpoints if isinstance(model, SpreadModel) else (model,)
-        self.lanes = tuple(Lane(endpoint, cap, clock) for endpoint in endpoints)
+        self.endpoints = tuple(Endpoint(endpoint, cap, clock) for endpoint in endpoints)
         self.n_hedged = 0
         self._hedges = hedges
         self._on_room = on_room
@@ -113,15 +113,17 @@ class Pool:
         self._levels_out = False
 
     @property
-    def n_seats(self) -> int:
+    def n_slots(self) -> int:
         """How many calls keep it busy."""
-        return sum(lane.limit or lane.start for lane in self.lanes)
+        return sum(endpoint.limit or endpoint.start for endpoint in self.endpoints)
 
     @property
     def n_more(self) -> int:
-        """How many more calls would find a seat soon."""
-        n_free = sum((lane.limit or lane.start) - lane.in_flight for lane in self.lanes)
-        n_ahead = 1 + self.n_seats // _AHEAD if self.lanes[0].limit is not None else 0
+        """How many more calls would find a slot soon."""
+        n_free = sum(
+            (endpoint.limit or endpoint.start) - endpoint.in_flight for endpoint in self.endpoints
+        )
+        n_ahead = 1 + self.n_slots // _AHEAD if self.endpoints[0].limit is not None else 0
         return n_free + n_ahead - self.n_waiting
 
     def level_out(self) -> None:
@@ -131,8 +133,8 @@ class Pool:
             self._waiting = [replace(each, rank=self._rank(each.example)) for each in self._waiting]
             heapq.heapify(self._waiting)
 
-    def views(self) -> list[LaneView]:
-        return [lane.view() for lane in self.lanes]
+    def views(self) -> list[EndpointView]:
+        return [endpoint.view() for endpoint in self.endpoints]
 
     def refuse(self, error: CaiError) -> None:
         """Lets no call go any more: those that wait, and all later ones, get this error."""
@@ -140,7 +142,7 @@ class Pool:
         self._fail_waiting(error)
 
     async def answer(self, call: Call) -> Answer:
-        """The answer of an endpoint, once one has a seat.
+        """The answer of an endpoint, once one has a slot.
 
         Raises:
             ModelUnavailable: All endpoints have been away for too long.
@@ -149,22 +151,22 @@ class Pool:
         if not self._hedges:
             return await self._ask(call)
         return await hedged(
-            lambda: self._ask(call), self._straggler_s, self._is_idle, self._count_hedged
+            lambda: self._ask(call), self._slow_call_s, self._is_idle, self._count_hedged
         )
 
     async def _ask(self, call: Call) -> Answer:
         n_tokens = _about(call)
         while True:
-            lane = await self._seat(n_tokens)
-            is_try = lane.is_down
+            endpoint = await self._slot(n_tokens)
+            is_try = endpoint.is_down
             try:
-                answer = await lane.ask(call, n_tokens)
+                answer = await endpoint.ask(call, n_tokens)
             except ModelUnavailable as error:
                 if is_try and error.cause == "unreachable":
                     continue  # it found out for all that nobody is there yet, and waits on
                 raise  # of another failure it may be the cause itself
             finally:
-                lane.leave()
+                endpoint.leave()
                 self._dispatch()
             if (example := EXAMPLE.get()) is not None:
                 example.n_answered += 1
@@ -173,22 +175,22 @@ class Pool:
     def _count_hedged(self) -> None:
         self.n_hedged += 1
 
-    def _straggler_s(self) -> float | None:
-        times = [lane.timeout.straggler_s for lane in self.lanes]
+    def _slow_call_s(self) -> float | None:
+        times = [endpoint.timeout.slow_call_s for endpoint in self.endpoints]
         return min((each for each in times if each is not None), default=None)
 
     def _is_idle(self) -> bool:
-        """Whether the run is near its end: most of the seats are free."""
-        n_in_flight = sum(lane.in_flight for lane in self.lanes)
-        return not self.n_waiting and 2 * n_in_flight < self.n_seats
+        """Whether the run is near its end: most of the slots are free."""
+        n_in_flight = sum(endpoint.in_flight for endpoint in self.endpoints)
+        return not self.n_waiting and 2 * n_in_flight < self.n_slots
 
-    async def _seat(self, n_tokens: int) -> Lane:
+    async def _slot(self, n_tokens: int) -> Endpoint:
         if self._refusal is not None:
             raise self._refusal
-        if not self.n_waiting and (lane := self._open_lane()) is not None:
-            lane.take(n_tokens)
-            return lane
-        future: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+        if not self.n_waiting and (endpoint := self._open_lane()) is not None:
+            endpoint.take(n_tokens)
+            return endpoint
+        future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
         example = EXAMPLE.get() or _NO_EXAMPLE
         waiting = _Waiting(self._rank(example), next(self._turns), example, n_tokens, future)
         heapq.heappush(self._waiting, waiting)
@@ -200,29 +202,29 @@ class Pool:
             if future.cancelled():
                 self.n_waiting -= 1
             elif future.exception() is None:
-                future.result().give_back()  # it was given a seat and cancelled in the same moment
+                future.result().give_back()  # it was given a slot and cancelled in the same moment
             self._dispatch()
             raise
 
-    def _rank(self, example: Example) -> tuple[int, int]:
+    def _rank(self, example: ExampleInFlight) -> tuple[int, int]:
         """That of the older example is less; once levelled out, that of the one less far."""
         return (example.n_answered if self._levels_out else 0, example.number)
 
     def _dispatch(self) -> None:
-        """Gives free seats to those who wait, and says when there is room for more."""
+        """Gives free slots to those who wait, and says when there is room for more."""
         while self._waiting:
             first = self._waiting[0]
-            if first.seat.done():  # it went to try, or its caller was cancelled
+            if first.slot.done():  # it went to try, or its caller was cancelled
                 heapq.heappop(self._waiting)
                 continue
-            lane = self._open_lane()
-            if lane is None:
+            endpoint = self._open_lane()
+            if endpoint is None:
                 break
-            if lane.is_down:
+            if endpoint.is_down:
                 first = self._longest_waiting()
             self.n_waiting -= 1
-            lane.take(first.n_tokens)
-            first.seat.set_result(lane)
+            endpoint.take(first.n_tokens)
+            first.slot.set_result(endpoint)
         if self._waiting:
             self._look_again()
         if self.n_more > 0:
@@ -233,26 +235,26 @@ class Pool:
 
         The oldest would make all tries, and none be heard but it if it is what breaks the server.
         """
-        waiting = (each for each in self._waiting if not each.seat.done())
+        waiting = (each for each in self._waiting if not each.slot.done())
         return min(waiting, key=lambda each: each.turn)
 
-    def _open_lane(self) -> Lane | None:
+    def _open_lane(self) -> Endpoint | None:
         return min(
-            (lane for lane in self.lanes if lane.is_open()),
-            key=lambda lane: lane.strain,
+            (endpoint for endpoint in self.endpoints if endpoint.is_open()),
+            key=lambda endpoint: endpoint.strain,
             default=None,
         )
 
     def _look_again(self) -> None:
-        """Sets a timer for when a seat may open by time alone, and lets no call wait for ever."""
-        for lane in self.lanes:
-            if not lane.is_down:
-                lane.note_wait()
-        away_s = [lane.down_for_s for lane in self.lanes]
+        """Sets a timer for when a slot may open by time alone, and lets no call wait for ever."""
+        for endpoint in self.endpoints:
+            if not endpoint.is_down:
+                endpoint.note_wait()
+        away_s = [endpoint.down_for_s for endpoint in self.endpoints]
         if all(each is not None and each > PATIENCE_S for each in away_s):
             self._fail_waiting(self._gone())
             return
-        times = [at for lane in self.lanes if (at := lane.opens_at_s()) is not None]
+        times = [at for endpoint in self.endpoints if (at := endpoint.opens_at_s()) is not None]
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -262,13 +264,13 @@ class Pool:
 
     def _fail_waiting(self, error: CaiError) -> None:
         while self._waiting:
-            seat = heapq.heappop(self._waiting).seat
-            if not seat.done():
+            slot = heapq.heappop(self._waiting).slot
+            if not slot.done():
                 self.n_waiting -= 1
-                seat.set_exception(error)
+                slot.set_exception(error)
 
     def _gone(self) -> ModelUnavailable:
-        names = ", ".join(lane.model.name for lane in self.lanes)
+        names = ", ".join(endpoint.model.name for endpoint in self.endpoints)
         return ModelUnavailable(
             f"{names} could not be reached for {PATIENCE_S / 60:.0f} minutes. Start it again, then "
             "give the same command.",

@@ -5,7 +5,7 @@ set, and what is begun goes before what is not: finished examples leave early. R
 order of completion. One item's failure is data: it never stops its siblings. Three things stop the
 stream: a run folder that cannot be written, for then nothing more could be kept; a long row of
 failures with no success between, for then it is the server, the key or the code that fails, and not
-the examples; and a run that is told to end, which finishes the calls that are in flight.
+the examples; and a run that is asked to end, which finishes the calls that are in flight.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from itertools import count, islice
 from typing import Generic, Protocol, TypeVar
 
-from cai.engine.calls import EXAMPLE, Example
+from cai.engine.calls import EXAMPLE, ExampleInFlight
 from cai.errors import (
     CaiError,
     ContextLengthError,
@@ -190,7 +190,7 @@ class _Flight(Generic[T, R]):
 
 
 async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R | CaiError:
-    EXAMPLE.set(Example(number))  # in the context of this task, which its own tasks inherit
+    EXAMPLE.set(ExampleInFlight(number))  # in the context of this task, which its own tasks inherit
     try:
         return await work(item)
     except JournalError:

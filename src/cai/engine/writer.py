@@ -26,7 +26,7 @@ _BEFORE_A_KILL_S = 0.1  # what is handed on too early goes on meanwhile, and is 
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PendingWrite:
     """One statement, and whom to tell how many rows it changed or why it failed."""
 
     sql: str
@@ -43,7 +43,7 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[Change] = []
+        self._waiting: list[PendingWrite] = []
         self._wake = threading.Condition()
         self._is_open = True
         self._failure: JournalError | None = None
@@ -62,18 +62,18 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
-        self._put(Change(sql, values, loop, future))
+        self._put(PendingWrite(sql, values, loop, future))
         return await future
 
     def write_and_wait(self, sql: str, *values: object) -> int:
         """As `write`, for callers without an event loop."""
         future: Future[int] = Future()
-        self._put(Change(sql, values, None, future))
+        self._put(PendingWrite(sql, values, None, future))
         return future.result()
 
     def put(self, sql: str, *values: object) -> None:
         """Hands a change over that nobody waits for; `close` waits for it."""
-        self._put(Change(sql, values, None, Future()))
+        self._put(PendingWrite(sql, values, None, Future()))
 
     def close(self) -> None:
         """Commits what is waiting and ends the thread; a second time does nothing."""
@@ -82,7 +82,7 @@ class Writer:
             self._wake.notify()
         self._thread.join()
 
-    def _put(self, change: Change) -> None:
+    def _put(self, change: PendingWrite) -> None:
         with self._wake:
             assert self._is_open, "a change after the end of the writer"
             self._waiting.append(change)
@@ -93,7 +93,7 @@ class Writer:
             results = self._commit(group)
             _tell(group, results)
 
-    def _next_group(self) -> list[Change]:
+    def _next_group(self) -> list[PendingWrite]:
         """The changes that wait now, once there are any; none at the end."""
         with self._wake:
             while self._is_open and not self._waiting:
@@ -105,7 +105,7 @@ class Writer:
             del self._waiting[:_LARGEST_GROUP]
             return group
 
-    def _commit(self, group: Sequence[Change]) -> list[_Result]:
+    def _commit(self, group: Sequence[PendingWrite]) -> list[_Result]:
         if self._failure is not None:
             return [self._failure] * len(group)
         try:
@@ -119,16 +119,16 @@ class Writer:
         self.n_commits += 1
         return results
 
-    def _execute(self, change: Change) -> _Result:
+    def _execute(self, change: PendingWrite) -> _Result:
         try:
             return self._database.write(change.sql, *change.values)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, ValueError) as error:
             return error  # of this change alone: the others of its group are well
 
 
-def _tell(group: Sequence[Change], results: Sequence[_Result]) -> None:
+def _tell(group: Sequence[PendingWrite], results: Sequence[_Result]) -> None:
     """Gives each its result; a loop is woken once for all of its changes."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Change, _Result]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[PendingWrite, _Result]]] = {}
     for change, result in zip(group, results, strict=True):
         if change.loop is None:
             _settle(change, result)
@@ -139,12 +139,12 @@ def _tell(group: Sequence[Change], results: Sequence[_Result]) -> None:
             loop.call_soon_threadsafe(_settle_all, settled)
 
 
-def _settle_all(settled: Sequence[tuple[Change, _Result]]) -> None:
+def _settle_all(settled: Sequence[tuple[PendingWrite, _Result]]) -> None:
     for change, result in settled:
         _settle(change, result)
 
 
-def _settle(change: Change, result: _Result) -> None:
+def _settle(change: PendingWrite, result: _Result) -> None:
     if change.future.done():  # who asked was cancelled
         return
     if isinstance(result, Exception):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from cai.atomic_write import atomic_write
 from cai.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -15,26 +16,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def keep(path: Path, found: "DataclassInstance") -> None:
+def save_results(path: Path, found: "DataclassInstance") -> None:
     """Writes the finding's fields, into a folder that is made if absent.
 
     Raises:
         EvaluationError: The file cannot be written.
     """
     content: dict[str, Any] = asdict(found)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise EvaluationError(
-            f"{path}: cannot be written ({error.strerror}). Free space, or name another folder."
-        ) from error
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    atomic_write(path, text, EvaluationError, "Free space, or name another folder.")
 
 
-def kept(path: Path, kind: type[T]) -> T:
-    """The finding that `keep` wrote there.
+def load_results(path: Path, kind: type[T]) -> T:
+    """The finding that `save_results` wrote there.
 
     Raises:
         EvaluationError: There is none, or it is of another version of cai.

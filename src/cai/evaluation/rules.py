@@ -9,10 +9,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal, cast
 
 from cai.errors import UsageError
+from cai.suggest import did_you_mean
 
 Consequence = Literal["warn", "stop", "roll back", "ask"]
 Comparison = Literal[">", ">=", "<", "<="]
@@ -107,9 +107,8 @@ def parse_rule(text: str, vocabulary: Vocabulary) -> Rule:
         )
     metric = found["metric"]
     if metric not in vocabulary.metrics:
-        close = get_close_matches(metric, vocabulary.metrics, n=1)
-        known = ", ".join(vocabulary.metrics)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {known}."
+        known = f"There are {', '.join(vocabulary.metrics)}."
+        hint = did_you_mean(metric, vocabulary.metrics, known)
         raise UsageError(f"Rule {text!r}: no metric is called {metric!r}. {hint}")
     then = cast(Consequence, " ".join((found["then"] or "warn").split()))
     if then not in vocabulary.consequences:
@@ -123,11 +122,11 @@ def parse_rule(text: str, vocabulary: Vocabulary) -> Rule:
     return Rule(
         " ".join(text.split()),
         metric,
-        cast(Comparison, found["comparison"]),
-        0.0 if found["number"] else float(found["times"] or 1),
-        float(found["number"] or (found["sign"] or "") + (found["plus"] or "0")),
-        int(found["n"] or 1),
-        then,
-        cast("Reference | None", found["reference"]),
-        bool(found["surely"]),
+        comparison=cast(Comparison, found["comparison"]),
+        times=0.0 if found["number"] else float(found["times"] or 1),
+        plus=float(found["number"] or (found["sign"] or "") + (found["plus"] or "0")),
+        n=int(found["n"] or 1),
+        then=then,
+        reference=cast("Reference | None", found["reference"]),
+        is_sure=bool(found["surely"]),
     )

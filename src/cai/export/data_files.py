@@ -30,7 +30,7 @@ from cai.data.source import CheckedSource, FileSource, RowReader, SourceSummary
 from cai.data.tables import Row, Table
 from cai.errors import SourceError, UnknownColumns
 from cai.export.provenance import Provenance, ProvenanceTally
-from cai.export.rows import Demonstration, Labelled, Pair, Unit, labelled
+from cai.export.rows import Demonstration, Labelled, PreferencePair, Unit, labelled
 from cai.types import Prompt
 
 Kind = Literal["sft", "preference", "kto", "prompts"]
@@ -180,7 +180,7 @@ class CheckedDataFile:
             return
         better = found if found.label == "a" else found.swapped
         confidence = found.label_confidence if found.has_confidence else self.file.confidence
-        pair = Pair(
+        pair = PreferencePair(
             better.prompt,
             better.response_a,
             better.response_b,

@@ -27,7 +27,7 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
-from cai.export.rows import Labelled, Pair, Unit, labelled, prompt_of
+from cai.export.rows import Labelled, PreferencePair, Unit, labelled, prompt_of
 from cai.types import Prompt, as_dicts
 
 Fate = Literal["kept", "near-duplicate", "unbalanced length"]
@@ -61,7 +61,7 @@ class Survey:
         for each in labelled(unit):
             key = response_key(unit, each.completion)
             good, bad = (key, bad) if each.label else (good, key)
-        if isinstance(unit, Pair):
+        if isinstance(unit, PreferencePair):
             leaning = _sign(len(unit.chosen) - len(unit.rejected))
             draw = good ^ bad
             if unit.chosen_probability is not None:
@@ -186,7 +186,7 @@ def unit_key(unit: Unit) -> int:
     match unit:
         case Prompt():
             texts = []
-        case Pair():
+        case PreferencePair():
             texts = [unit.chosen.strip(), unit.rejected.strip()]
         case _:
             texts = [unit.completion.strip()]

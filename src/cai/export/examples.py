@@ -14,7 +14,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from cai.export.rows import Demonstration, Labelled, LeftOut, Pair, PairJudging, PrincipleShare
+from cai.export.rows import (
+    Demonstration,
+    Labelled,
+    LeftOut,
+    PairJudging,
+    PreferencePair,
+    PrincipleShare,
+)
 from cai.export.selection import ROUNDING, Selection
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Contest, Judged
@@ -28,7 +35,7 @@ from cai.types import derive_seed
 
 def pairs_of_judged(
     judged: Judged, selection: Selection, tie_margin: float
-) -> list[Pair | LeftOut]:
+) -> list[PreferencePair | LeftOut]:
     """The pairs that the selection asks for, or why there are none.
 
     Of `all`, one entry for each contest; otherwise one for the group.
@@ -39,7 +46,9 @@ def pairs_of_judged(
     return found if selection.pairs == "all" else [_one(found, judged.group.prompt.id)]
 
 
-def best_over_worst(judged: Judged, selection: Selection, tie_margin: float) -> Pair | LeftOut:
+def best_over_worst(
+    judged: Judged, selection: Selection, tie_margin: float
+) -> PreferencePair | LeftOut:
     """The first of the ranking over the last.
 
     Its probability is that of their own contest; where they did not meet, or could not be read,
@@ -52,16 +61,27 @@ def best_over_worst(judged: Judged, selection: Selection, tie_margin: float) -> 
     for contest in judged.contests:
         if {contest.first, contest.second} == {best, worst} and contest.verdict.p_a is not None:
             pair = _of_contest(judged, contest, selection)
-            if isinstance(pair, Pair) and pair.judging and pair.judging.chosen_place != best:
+            if (
+                isinstance(pair, PreferencePair)
+                and pair.judging
+                and pair.judging.chosen_place != best
+            ):
                 return LeftOut("against the ranking")
             return pair
     probability = 1 / (1 + math.exp(strengths[worst] - strengths[best]))
     if side(probability, tie_margin) == "tie":
         return LeftOut("tie")
-    return _pair(judged, best, worst, probability, None, selection)
+    return _pair(
+        judged,
+        chosen=best,
+        rejected=worst,
+        probability=probability,
+        verdict=None,
+        selection=selection,
+    )
 
 
-def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> Pair | LeftOut:
+def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> PreferencePair | LeftOut:
     verdict = contest.verdict
     if verdict.p_a is None or verdict.outcome in UNREADABLE or verdict.outcome == "tie":
         return LeftOut(verdict.outcome)
@@ -71,8 +91,22 @@ def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> Pair 
     if winner == "tie":
         return LeftOut("tie")
     if winner == "a":
-        return _pair(judged, contest.first, contest.second, verdict.p_a, verdict, selection)
-    return _pair(judged, contest.second, contest.first, 1 - verdict.p_a, verdict, selection)
+        return _pair(
+            judged,
+            chosen=contest.first,
+            rejected=contest.second,
+            probability=verdict.p_a,
+            verdict=verdict,
+            selection=selection,
+        )
+    return _pair(
+        judged,
+        chosen=contest.second,
+        rejected=contest.first,
+        probability=1 - verdict.p_a,
+        verdict=verdict,
+        selection=selection,
+    )
 
 
 def _pair(
@@ -82,7 +116,7 @@ def _pair(
     probability: float,
     verdict: Verdict | None,
     selection: Selection,
-) -> Pair | LeftOut:
+) -> PreferencePair | LeftOut:
     """The pair of these candidates; `verdict` is that of their contest, if they met."""
     better, worse = judged.group.candidates[chosen], judged.group.candidates[rejected]
     margin = probability - 0.5
@@ -106,7 +140,15 @@ def _pair(
         n_responses=len(judged.group.candidates),
     )
     prompt = judged.group.prompt
-    return Pair(prompt, better.text, worse.text, better.model, worse.model, probability, judging)
+    return PreferencePair(
+        prompt,
+        chosen=better.text,
+        rejected=worse.text,
+        chosen_model=better.model,
+        rejected_model=worse.model,
+        chosen_probability=probability,
+        judging=judging,
+    )
 
 
 def _bad_texts(better: Candidate, worse: Candidate, selection: Selection) -> str | None:
@@ -139,9 +181,9 @@ def _unread(judged: Judged) -> str:
     return Counter(outcomes).most_common(1)[0][0]
 
 
-def _one(found: Sequence[Pair | LeftOut], prompt_id: str) -> Pair | LeftOut:
+def _one(found: Sequence[PreferencePair | LeftOut], prompt_id: str) -> PreferencePair | LeftOut:
     """A pair drawn by the prompt's id; without any, the commonest reason."""
-    pairs = [each for each in found if isinstance(each, Pair)]
+    pairs = [each for each in found if isinstance(each, PreferencePair)]
     if pairs:
         return pairs[derive_seed("pair", prompt_id) % len(pairs)]
     reasons = [each.reason for each in found if isinstance(each, LeftOut)]
@@ -161,7 +203,9 @@ def demonstrations_of_chain(
     ]
 
 
-def pair_of_chain(chain: Chain, recipe: ReviseRunConfig, selection: Selection) -> Pair | LeftOut:
+def pair_of_chain(
+    chain: Chain, recipe: ReviseRunConfig, selection: Selection
+) -> PreferencePair | LeftOut:
     """The last revision over the first response."""
     reason = _chain_drop_reason(chain, selection)
     if reason is not None:
@@ -171,7 +215,7 @@ def pair_of_chain(chain: Chain, recipe: ReviseRunConfig, selection: Selection) -
     if chain.final.split() == chain.response.text.split():
         return LeftOut("unchanged")
     reviser, policy = recipe.roles["revise"].model, recipe.roles["respond"].model
-    return Pair(chain.prompt, chain.final, chain.response.text, reviser, policy)
+    return PreferencePair(chain.prompt, chain.final, chain.response.text, reviser, policy)
 
 
 def _chain_drop_reason(chain: Chain, selection: Selection) -> str | None:

@@ -6,7 +6,6 @@ model's; in SFT two samples for each of 135,296 prompts beside the four revision
 reinforcement learning those prompts and 474,300 more beside 182,831 and 491,142.
 """
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Literal
 
 from cai.errors import UsageError
 from cai.export.data_files import DataFile, Kind
+from cai.suggest import did_you_mean
 
 _HELPFUL, _HARMLESS = 135_296, 182_831
 _MORE_HELPFUL, _MORE_HARMLESS = 474_300, 491_142
@@ -162,8 +162,7 @@ def _parts(text: str) -> list[str]:
         if last != "helpfulness" and not (equals and name.isidentifier()):
             break
         if equals and name not in _NAMES:
-            near = difflib.get_close_matches(name, _NAMES, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Write one of {', '.join(_NAMES)}."
+            hint = did_you_mean(name, _NAMES, f"Write one of {', '.join(_NAMES)}.")
             raise UsageError(f"{text}: a mix has no {name!r}. {hint}")
         file = before
         said.insert(0, last)

@@ -192,7 +192,14 @@ def _taken(offer: _Offer, kind: Kind, size: int, total: int, seed: int) -> Drawn
     mix = offer.mix
     keys = heapq.nsmallest(size, offer.keys, key=lambda key: derive_seed("mix", seed, key))
     asked = mix.count if mix.count is not None else mix.share(kind)
-    outcome = MixOutcome(mix, size, len(offer.keys), size / total, asked, offer.left_out)
+    outcome = MixOutcome(
+        mix,
+        size,
+        n_distinct=len(offer.keys),
+        share=size / total,
+        asked=asked,
+        left_out=offer.left_out,
+    )
     return Drawn(offer.source, frozenset(keys), outcome)
 
 

@@ -1,227 +1,178 @@
-"""Rows as Parquet and as a data set, with types that do not hang on what the rows hold."""
+"""Rows as Parquet and as a data set, with columns derived from the types of the rows.
+
+Nothing lists columns by hand: a field that is added to a record or to a row's type is a column of
+the next export. Types come from the annotations and not from the values, so that a file whose first
+rows hold only nulls has the same schema as any other.
+
+Example:
+    >>> arrow_type(tuple[float, float] | None)
+    ListType(list<item: double>)
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 # pyarrow has no types: what is unknown stays in this file
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
+from cai.engine.run_files import Failure
+from cai.errors import ExportError
 from cai.export.export import Export
-from cai.export.formats import Columns, Format, Method, Row
-from cai.export.provenance import COLUMN_OF
+from cai.export.formats import Method, Row
+from cai.export.provenance import COLUMN_OF, RowProvenance
+from cai.export.rows import ROW_TYPES
+from cai.methods.judging.pointwise import Scored
+from cai.methods.judging.ranking import Judged
+from cai.methods.revision import Chain
+from cai.methods.sampling import Samples
+from cai.methods.settings import Settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_TEXT, _REAL, _WHOLE, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-_TEXTS = pa.list_(_TEXT)
-_MESSAGES = pa.list_(pa.struct({"role": _TEXT, "content": _TEXT}))
-_USAGE = pa.struct({"prompt_tokens": _WHOLE, "completion_tokens": _WHOLE})
-_COMPLETION = pa.struct({"text": _TEXT, "stop_reason": _TEXT, "usage": _USAGE, "reasoning": _TEXT})
-_PROMPT = pa.struct({"id": _TEXT, "messages": _MESSAGES, "origin": _TEXT})
-
-_NAMED = pa.struct({"name": _TEXT, "hash": _TEXT, "version": _TEXT})
-_DRAW = {
-    "model": _TEXT,
-    "templates": _NAMED,
-    "temperature": _REAL,
-    "top_p": _REAL,
-    "top_k": _WHOLE,
-    "max_tokens": _WHOLE,
-    "stop": _TEXTS,
-}
-_PLAN = pa.struct(
-    {
-        "rounds": _WHOLE,
-        "tags": _TEXTS,
-        "few_shots": _WHOLE,
-        "is_direct": _BOOL,
-        "is_minimal": _BOOL,
-        "stops_early": _BOOL,
-    }
-)
-_JUDGE_PLAN = pa.struct(
-    {
-        "tags": _TEXTS,
-        "n_principles": _WHOLE,
-        "has_rationale": _BOOL,
-        "clamp": pa.list_(_REAL),
-        "samples": _WHOLE,
-        "with_negated": _BOOL,
-        "few_shots": _WHOLE,
-        "tie_margin": _REAL,
-    }
-)
-_SCORE_PLAN = pa.struct({"kind": _TEXT, "tags": _TEXTS, "samples": _WHOLE})
-_PROVENANCE = pa.struct(
-    {
-        "method": _TEXT,
-        "run": _TEXT,
-        "origin": _TEXT,
-        "models": _TEXTS,
-        "principle_ids": _TEXTS,
-        "flags": pa.list_(_TEXTS),
-        "confidence": _REAL,
-        "source_files": _TEXTS,
-        "source_hash": _TEXT,
-        "constitution": _NAMED,
-        "roles": pa.struct({role: pa.struct(_DRAW) for role in ("respond", "critique", "revise")}),
-        "policies": pa.list_(pa.struct(_DRAW)),
-        "judges": pa.list_(pa.struct({**_DRAW, "reads_logprobs": _BOOL})),
-        "plan": _PLAN,
-        "judge_plan": _JUDGE_PLAN,
-        "score_plan": _SCORE_PLAN,
-        "pairing": _TEXT,
-        "seed": _WHOLE,
-    }
-)
-_COMMON = {"id": _TEXT, "provenance": _PROVENANCE}
-
-_JUDGING = pa.struct(
-    {
-        "basis": _TEXT,
-        "outcome": _TEXT,
-        "margin": _REAL,
-        "by_principle": pa.list_(pa.struct({"principle": _TEXT, "probability": _REAL})),
-        "n_flips": _WHOLE,
-        "n_questions": _WHOLE,
-        "chosen_place": _WHOLE,
-        "rejected_place": _WHOLE,
-        "chosen_rank": _WHOLE,
-        "rejected_rank": _WHOLE,
-        "n_responses": _WHOLE,
-    }
-)
-_SURENESS = {"chosen_probability": _REAL, "judging": _JUDGING}
-_PAIR = {"prompt": _MESSAGES, "chosen": _MESSAGES, "rejected": _MESSAGES, **_SURENESS}
-_WHOLE_PAIR = {"chosen": _MESSAGES, "rejected": _MESSAGES, **_SURENESS}
-
-_FIELDS: dict[Columns, dict[Format, dict[str, pa.DataType]]] = {
-    "trl": {
-        "sft": {"prompt": _MESSAGES, "completion": _MESSAGES},
-        "preference": _PAIR,
-        "reward": _PAIR,
-        "kto": {"prompt": _MESSAGES, "completion": _MESSAGES, "label": _BOOL},
-        "prompts": {"prompt": _MESSAGES},
-    },
-    "openrlhf": {
-        "sft": {"input": _MESSAGES},
-        "preference": _WHOLE_PAIR,
-        "reward": _WHOLE_PAIR,
-        "kto": {"input": _MESSAGES, "label": _WHOLE},
-        "prompts": {"input": _MESSAGES, "datasource": _TEXT},
-    },
-    "verl": {
-        "sft": {"messages": _MESSAGES},
-        "prompts": {
-            "data_source": _TEXT,
-            "prompt": _MESSAGES,
-            "ability": _TEXT,
-            "reward_model": pa.struct({"style": _TEXT, "ground_truth": _TEXT}),
-            "extra_info": pa.struct({"split": _TEXT, "index": _WHOLE, "id": _TEXT}),
-        },
-    },
+_SCALARS = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+_BODIES: Mapping[Method, type] = {
+    "revise": Chain,
+    "sample": Samples,
+    "judge": Judged,
+    "score": Scored,
 }
 
-_ROUND = pa.struct(
-    {"principle_id": _TEXT, "critique": _COMPLETION, "revision": _COMPLETION, "flags": _TEXTS}
-)
-_READING = pa.struct(
-    {
-        "outcome": _TEXT,
-        "p_a": _REAL,
-        "mass": _REAL,
-        "rationales": _TEXTS,
-        "answers": _TEXTS,
-        "reason": _TEXT,
-        "usage": _USAGE,
-        "error": _TEXT,
-    }
-)
-_JUDGEMENT = pa.struct(
-    {
-        "judge": _TEXT,
-        "principle_id": _TEXT,
-        "criterion_id": _TEXT,
-        "is_negated": _BOOL,
-        "weight": _REAL,
-        "there": _READING,
-        "back": _READING,
-        "outcome": _TEXT,
-        "p_a": _REAL,
-    }
-)
-_VERDICT = pa.struct({"outcome": _TEXT, "p_a": _REAL, "judgements": pa.list_(_JUDGEMENT)})
-_GROUP = pa.struct(
-    {
-        "prompt": _PROMPT,
-        "candidates": pa.list_(pa.struct({"text": _TEXT, "model": _TEXT, "is_cut_off": _BOOL})),
-        "label": _TEXT,
-        "label_confidence": _REAL,
-        "tags": pa.list_(pa.struct({"name": _TEXT, "value": _TEXT})),
-    }
-)
-_SCORE = pa.struct(
-    {
-        "kind": _TEXT,
-        "judge": _TEXT,
-        "principle_id": _TEXT,
-        "weight": _REAL,
-        "outcome": _TEXT,
-        "value": _REAL,
-        "probabilities": pa.list_(_REAL),
-        "mass": _REAL,
-        "answers": _TEXTS,
-        "reason": _TEXT,
-        "usage": _USAGE,
-        "error": _TEXT,
-    }
-)
-_BODIES: dict[Method, pa.DataType] = {
-    "revise": pa.struct({"prompt": _PROMPT, "response": _COMPLETION, "rounds": pa.list_(_ROUND)}),
-    "sample": pa.struct(
-        {
-            "prompt": _PROMPT,
-            "samples": pa.list_(pa.struct({"model": _TEXT, "completion": _COMPLETION})),
-        }
-    ),
-    "judge": pa.struct(
-        {
-            "group": _GROUP,
-            "contests": pa.list_(
-                pa.struct({"first": _WHOLE, "second": _WHOLE, "verdict": _VERDICT})
-            ),
-            "strengths": pa.list_(_REAL),
-        }
-    ),
-    "score": pa.struct(
-        {"prompt": _PROMPT, "response": _TEXT, "model": _TEXT, "scores": pa.list_(_SCORE)}
-    ),
-}
-_ERROR = pa.struct({"kind": _TEXT, "message": _TEXT, "is_retryable": _BOOL, "cause": _TEXT})
+_Keys: TypeAlias = "Mapping[str, _Keys] | None"
+"""The keys that a value may have at each depth, through lists; None for what has no keys."""
 
 
 def write_parquet(groups: Iterable[list[Row]], export: Export, path: Path) -> None:
-    """Writes each group of rows as one row group; conversations are lists of {role, content}."""
-    schema = _schema(export)
+    """Writes each group of rows as one row group; conversations are lists of {role, content}.
+
+    Raises:
+        ExportError: A row has a key that its type does not declare.
+    """
+    schema = schema_of(export)
     with pq.ParquetWriter(path, schema) as writer:
         for group in groups:
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            writer.write_table(as_table(group, schema))
 
 
 def as_dataset(rows: list[Row], export: Export) -> "Dataset":
-    """The rows in memory, in the columns of their format."""
+    """The rows in memory, in the columns of their format. Raises as `write_parquet`."""
     from datasets import Dataset  # heavy
 
-    return Dataset(pa.Table.from_pylist(rows, schema=_schema(export)))
+    return Dataset(as_table(rows, schema_of(export)))
 
 
-def _schema(export: Export) -> pa.Schema:
+def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """The rows with the types of the schema; missing keys are null.
+
+    Raises:
+        ExportError: A row has a key that the schema lacks. pyarrow drops those without a word.
+    """
+    known = {field.name: _keys(field.type) for field in schema}
+    for row in rows:
+        for key in _unknown_keys(row, known):
+            raise ExportError(
+                f"row {row.get('id')!r}: no column is declared for {key!r}. Add it to the type of "
+                "the row, in cai/export/rows.py or where the record is defined."
+            )
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def schema_of(export: Export) -> pa.Schema:
+    """The columns of every file of that export."""
     if export.format == "everything":
         bodies = {COLUMN_OF[method]: _BODIES[method] for method in export.methods}
-        return pa.schema({"id": _TEXT, "error": _ERROR, **bodies, "provenance": _PROVENANCE})
-    return pa.schema({**_FIELDS[export.columns][export.format], **_COMMON})
+        columns = {"id": str, "error": Failure, **bodies, "provenance": RowProvenance}
+    else:
+        row = ROW_TYPES[export.columns][export.format]
+        columns = {**_annotations(row), "id": str, "provenance": RowProvenance}
+    return pa.schema({name: arrow_type(annotation) for name, annotation in columns.items()})
+
+
+def arrow_type(annotation: object) -> pa.DataType:
+    """The column type of a Python type; every column may be null, so `X | None` is as `X`.
+
+    A sequence becomes a list; a dataclass, pydantic model or TypedDict a struct of its fields; a
+    mapping of literal keys a struct of those; another mapping a list of {name, value}.
+    `Annotated[dict[str, Any], Kind]` is for the `asdict` of a `Kind`.
+
+    Raises:
+        TypeError: There is no such type of column.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and annotation in _SCALARS:
+        return _SCALARS[annotation]
+    if origin is Annotated:
+        return arrow_type(
+            next((kind for kind in arguments[1:] if isinstance(kind, type)), arguments[0])
+        )
+    if origin in (Union, UnionType):
+        kinds = [kind for kind in arguments if kind is not NoneType]
+        if len(kinds) == 1:
+            return arrow_type(kinds[0])
+    if origin is Literal:
+        (kind,) = {type(value) for value in arguments}
+        return _SCALARS[kind]
+    if origin in (tuple, list, Sequence):
+        (kind,) = dict.fromkeys(each for each in arguments if each is not ...)
+        return pa.list_(arrow_type(kind))
+    if origin in (dict, Mapping):
+        key, value = arguments
+        if get_origin(key) is Literal:
+            return pa.struct({name: arrow_type(value) for name in get_args(key)})
+        return pa.list_(pa.struct({"name": arrow_type(key), "value": arrow_type(value)}))
+    if isinstance(annotation, type) and (columns := _annotations(annotation)):
+        return pa.struct({name: arrow_type(kind) for name, kind in columns.items()})
+    raise TypeError(f"{annotation!r} has no type of column.")
+
+
+def _annotations(kind: type) -> dict[str, Any]:
+    """The fields of a record's type in their order, those of base classes first."""
+    if is_typeddict(kind):
+        return get_type_hints(kind, include_extras=True)
+    if issubclass(kind, BaseModel):
+        left_out = kind.role_fields() if issubclass(kind, Settings) else ()
+        of = kind.model_fields.items()
+        return {name: field.annotation for name, field in of if name not in left_out}
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(kind)} if is_dataclass(kind) else {}
+
+
+def _keys(kind: pa.DataType) -> _Keys:
+    while pa.types.is_list(kind):
+        kind = kind.value_type
+    return {field.name: _keys(field.type) for field in kind} if pa.types.is_struct(kind) else None
+
+
+def _unknown_keys(value: object, known: _Keys, place: str = "") -> Iterator[str]:
+    """The places of keys that are not known."""
+    if known is None:
+        return
+    if isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, object]", value).items():
+            where = f"{place}.{key}" if place else key
+            if key not in known:
+                yield where
+            elif inner is not None and known[key] is not None:
+                yield from _unknown_keys(inner, known[key], where)
+    elif isinstance(value, list | tuple):
+        for inner in cast("Sequence[object]", value):
+            yield from _unknown_keys(inner, known, place)

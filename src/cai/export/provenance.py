@@ -5,18 +5,25 @@ Whole records: each step of every method, and the failures.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import cast
+from typing import Annotated, cast
+
+from pydantic import TypeAdapter
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Method, Row
 from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
-from cai.methods.revision import Chain
+from cai.methods.judging.ranking import Judged, Pairing
+from cai.methods.revision import Chain, Role
+from cai.methods.revision_flags import Flag
 from cai.methods.sampling import Samples
+from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 from cai.runs.config import (
+    JudgeConfig,
     JudgeRunConfig,
+    Named,
     ReviseRunConfig,
+    RoleConfig,
     RunConfig,
     SampleRunConfig,
     ScoreRunConfig,
@@ -27,20 +34,57 @@ from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
+class RowProvenance:
+    """Everything that decided a row, by name and content hash; None is what its method lacks.
+
+    `models` gave the row's responses, in the order of its columns. `confidence` is for the rows of
+    other files: how sure a run is stands in the row itself. What follows it is equal for all rows
+    of a run.
+    """
+
+    method: str
+    run: str | None
+    origin: str | None = None
+    models: tuple[str, ...] = ()
+    principle_ids: tuple[str, ...] | None = None
+    flags: tuple[tuple[Flag, ...], ...] | None = None
+    confidence: float | None = None
+    source_files: tuple[str, ...] = ()
+    source_hash: str | None = None
+    constitution: Named | None = None
+    roles: Mapping[Role, RoleConfig] | None = None
+    policies: tuple[RoleConfig, ...] | None = None
+    judges: tuple[JudgeConfig, ...] | None = None
+    revise_settings: Annotated[ReviseSettings, AsDecided] | None = None
+    judge_settings: Annotated[JudgeSettings, AsDecided] | None = None
+    score_settings: Annotated[ScoreSettings, AsDecided] | None = None
+    pairing: Pairing | None = None
+    seed: int | None = None
+
+
+_PROVENANCE = TypeAdapter(RowProvenance)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRun:
-    """The run number `number`, from 0, of an export; its rows have the `settings` in common."""
+    """The run number `number`, from 0, of an export.
+
+    `common` is the provenance of its rows as plain values, with what is known of the whole run.
+    """
 
     number: int
     folder: RunFolder
     name: str
     recipe: RunConfig
-    settings: Mapping[str, object]
+    common: Mapping[str, object]
 
     @classmethod
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
         """Raises JournalError as `read_run_config`."""
         recipe = read_run_config(folder)
-        return cls(number, folder, folder.path.resolve().name, recipe, _settings(recipe))
+        name = folder.path.resolve().name
+        common = _PROVENANCE.dump_python(_provenance(name, recipe), mode="json")
+        return cls(number, folder, name, recipe, common)
 
     def body(self, record: Record) -> Body:
         """What the run's method made of the example."""
@@ -55,22 +99,17 @@ class SourceRun:
                 return load(Scored, record.body)
 
     def provenance(self, body: Body | None, models: Sequence[str]) -> dict[str, object]:
-        """Everything that decided a row, by name and content hash; null is what its method lacks.
+        """The `RowProvenance` of a row as plain values.
 
-        `models` gave the row's responses, in the order of its columns. Without a body, of an
-        example that failed, nothing is known of the example itself. `confidence` is for the rows of
-        other files: how sure a run is stands in the row itself.
+        Without a body, of an example that failed, nothing is known of the example itself.
         """
         chain = body if isinstance(body, Chain) else None
         return {
-            "method": self.recipe.method,
-            "run": self.name,
+            **self.common,
             "origin": prompt_of_body(body).origin if body else None,
             "models": list(models),
             "principle_ids": _principle_ids(body) if body else None,
             "flags": [list(each.flags) for each in chain.rounds] if chain else None,
-            "confidence": None,
-            **self.settings,
         }
 
 
@@ -79,33 +118,27 @@ def prompt_of_body(body: Body) -> Prompt:
     return body.group.prompt if isinstance(body, Judged) else body.prompt
 
 
-def _settings(recipe: RunConfig) -> dict[str, object]:
-    """The recipe with the same keys whatever the method."""
-    of_constitution = None if isinstance(recipe, SampleRunConfig) else recipe.constitution
+def _provenance(name: str, recipe: RunConfig) -> RowProvenance:
+    """What is equal for all rows of the run."""
     revision = recipe if isinstance(recipe, ReviseRunConfig) else None
-    sampling = recipe if isinstance(recipe, SampleRunConfig) else None
     judging = recipe if isinstance(recipe, JudgeRunConfig) else None
     scoring = recipe if isinstance(recipe, ScoreRunConfig) else None
     by_judges = judging or scoring
-    return {
-        "source_files": list(recipe.source.files),
-        "source_hash": recipe.source.hash,
-        "constitution": of_constitution.model_dump() if of_constitution else None,
-        "roles": {role: draw.model_dump(mode="json") for role, draw in revision.roles.items()}
-        if revision
-        else None,
-        "policies": [draw.model_dump(mode="json") for draw in sampling.policies]
-        if sampling
-        else None,
-        "judges": [draw.model_dump(mode="json") for draw in by_judges.judges]
-        if by_judges
-        else None,
-        "plan": revision.settings.decisive() if revision else None,
-        "judge_plan": judging.settings.decisive() if judging else None,
-        "score_plan": scoring.settings.decisive() if scoring else None,
-        "pairing": judging.pairing if judging else None,
-        "seed": recipe.seed,
-    }
+    return RowProvenance(
+        recipe.method,
+        name,
+        source_files=recipe.source.files,
+        source_hash=recipe.source.hash,
+        constitution=None if isinstance(recipe, SampleRunConfig) else recipe.constitution,
+        roles=revision.roles if revision else None,
+        policies=recipe.policies if isinstance(recipe, SampleRunConfig) else None,
+        judges=by_judges.judges if by_judges else None,
+        revise_settings=revision.settings if revision else None,
+        judge_settings=judging.settings if judging else None,
+        score_settings=scoring.settings if scoring else None,
+        pairing=judging.pairing if judging else None,
+        seed=recipe.seed,
+    )
 
 
 def _principle_ids(body: Body) -> list[str] | None:

@@ -8,13 +8,13 @@ subtract it in their losses, and how sure a judge is is no margin between reward
 What rows are made of, before the columns of any trainer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
-from cai.export.formats import Columns
+from cai.export.formats import Columns, Format, Row
 from cai.methods.judging.verdict import Outcome
-from cai.types import Message, Prompt, as_dicts
+from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class PairJudging:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """A better and a worse response to one prompt.
 
     `chosen_probability` of at least one half is the judge's that the chosen one is better; None
@@ -92,14 +92,14 @@ class Pair:
     judging: PairJudging | None = None
 
 
-Unit: TypeAlias = Demonstration | Labelled | Pair | Prompt
+Unit: TypeAlias = Demonstration | Labelled | PreferencePair | Prompt
 
 
 def labelled(unit: Unit) -> tuple[Labelled, ...]:
     """The good and the bad responses of a unit."""
     if isinstance(unit, Labelled):
         return (unit,)
-    if isinstance(unit, Pair):
+    if isinstance(unit, PreferencePair):
         return (
             Labelled(unit.prompt, unit.chosen, True, unit.chosen_model),
             Labelled(unit.prompt, unit.rejected, False, unit.rejected_model),
@@ -114,7 +114,7 @@ def prompt_of(unit: Unit) -> Prompt:
 def text_of(unit: Unit) -> str:
     """What two units are alike by: the conversation, with the response that is learned from."""
     turns = [turn.content for turn in prompt_of(unit).messages]
-    if isinstance(unit, Pair):
+    if isinstance(unit, PreferencePair):
         turns.append(unit.chosen)
     elif not isinstance(unit, Prompt):
         turns.append(unit.completion)
@@ -125,12 +125,101 @@ def models_of(unit: Unit) -> list[str]:
     """Who gave the responses, in the order of the row's columns."""
     if isinstance(unit, Prompt):
         return []
-    if isinstance(unit, Pair):
+    if isinstance(unit, PreferencePair):
         return [unit.chosen_model, unit.rejected_model]
     return [unit.model]
 
 
-def columns_of(unit: Unit, columns: Columns, number: int) -> dict[str, object]:
+class ChatTurn(TypedDict):
+    role: str
+    content: str
+
+
+class TrlPrompt(TypedDict):
+    prompt: list[ChatTurn]
+
+
+class TrlDemonstration(TypedDict):
+    prompt: list[ChatTurn]
+    completion: list[ChatTurn]
+
+
+class TrlLabelled(TrlDemonstration):
+    label: bool
+
+
+class _PairColumns(TypedDict):
+    chosen: list[ChatTurn]
+    rejected: list[ChatTurn]
+    chosen_probability: float | None
+    judging: Annotated[dict[str, Any] | None, PairJudging]
+
+
+class TrlPair(TrlPrompt, _PairColumns):
+    pass
+
+
+class OpenRlhfPrompt(TypedDict):
+    input: list[ChatTurn]
+    datasource: str
+
+
+class OpenRlhfDemonstration(TypedDict):
+    input: list[ChatTurn]
+
+
+class OpenRlhfLabelled(OpenRlhfDemonstration):
+    label: int
+
+
+class OpenRlhfPair(_PairColumns):
+    pass
+
+
+class VerlDemonstration(TypedDict):
+    messages: list[ChatTurn]
+
+
+class VerlReward(TypedDict):
+    style: str
+    ground_truth: str
+
+
+class VerlExtra(TypedDict):
+    split: str
+    index: int
+    id: str
+
+
+class VerlPrompt(TypedDict):
+    data_source: str
+    prompt: list[ChatTurn]
+    ability: str
+    reward_model: VerlReward
+    extra_info: VerlExtra
+
+
+ROW_TYPES: Mapping[Columns, Mapping[Format, type]] = {
+    "trl": {
+        "sft": TrlDemonstration,
+        "preference": TrlPair,
+        "reward": TrlPair,
+        "kto": TrlLabelled,
+        "prompts": TrlPrompt,
+    },
+    "openrlhf": {
+        "sft": OpenRlhfDemonstration,
+        "preference": OpenRlhfPair,
+        "reward": OpenRlhfPair,
+        "kto": OpenRlhfLabelled,
+        "prompts": OpenRlhfPrompt,
+    },
+    "verl": {"sft": VerlDemonstration, "prompts": VerlPrompt},
+}
+"""The columns of a row, beside its `id` and `provenance`; Parquet schemas are derived from them."""
+
+
+def columns_of(unit: Unit, columns: Columns, number: int) -> Row:
     """The columns for the trainer; `number` is that of the row, from 0."""
     if columns == "openrlhf":
         return _openrlhf(unit)
@@ -139,72 +228,71 @@ def columns_of(unit: Unit, columns: Columns, number: int) -> dict[str, object]:
     return _trl(unit)
 
 
-def _trl(unit: Unit) -> dict[str, object]:
+def _trl(unit: Unit) -> TrlPrompt | TrlDemonstration | TrlLabelled | TrlPair:
     match unit:
         case Prompt():
-            return {"prompt": _turns(unit)}
+            return TrlPrompt(prompt=_turns(unit))
         case Demonstration():
-            return {"prompt": _turns(unit.prompt), "completion": _response(unit.completion)}
+            return TrlDemonstration(
+                prompt=_turns(unit.prompt), completion=_response(unit.completion)
+            )
         case Labelled():
-            return {
-                "prompt": _turns(unit.prompt),
-                "completion": _response(unit.completion),
-                "label": unit.label,
-            }
-        case Pair():
-            return {
-                "prompt": _turns(unit.prompt),
-                "chosen": _response(unit.chosen),
-                "rejected": _response(unit.rejected),
-                **_sureness(unit),
-            }
+            return TrlLabelled(
+                prompt=_turns(unit.prompt), completion=_response(unit.completion), label=unit.label
+            )
+        case PreferencePair():
+            return TrlPair(
+                prompt=_turns(unit.prompt),
+                chosen=_response(unit.chosen),
+                rejected=_response(unit.rejected),
+                chosen_probability=unit.chosen_probability,
+                judging=asdict(unit.judging) if unit.judging else None,
+            )
 
 
-def _openrlhf(unit: Unit) -> dict[str, object]:
+def _openrlhf(
+    unit: Unit,
+) -> OpenRlhfPrompt | OpenRlhfDemonstration | OpenRlhfLabelled | OpenRlhfPair:
     match unit:
         case Prompt():
-            return {"input": _turns(unit), "datasource": _data_set(unit)}
+            return OpenRlhfPrompt(input=_turns(unit), datasource=_data_set(unit))
         case Demonstration():
-            return {"input": _whole(unit.prompt, unit.completion)}
+            return OpenRlhfDemonstration(input=_turns(unit.prompt, unit.completion))
         case Labelled():
             # a tensor of whole numbers is made of the labels, in which -1 has a meaning of its own
-            return {"input": _whole(unit.prompt, unit.completion), "label": int(unit.label)}
-        case Pair():
-            return {
-                "chosen": _whole(unit.prompt, unit.chosen),
-                "rejected": _whole(unit.prompt, unit.rejected),
-                **_sureness(unit),
-            }
+            return OpenRlhfLabelled(
+                input=_turns(unit.prompt, unit.completion), label=int(unit.label)
+            )
+        case PreferencePair():
+            return OpenRlhfPair(
+                chosen=_turns(unit.prompt, unit.chosen),
+                rejected=_turns(unit.prompt, unit.rejected),
+                chosen_probability=unit.chosen_probability,
+                judging=asdict(unit.judging) if unit.judging else None,
+            )
 
 
-def _verl(unit: Unit, number: int) -> dict[str, object]:
+def _verl(unit: Unit, number: int) -> VerlPrompt | VerlDemonstration:
     assert isinstance(unit, Prompt | Demonstration), "no other format has columns for verl"
     if isinstance(unit, Demonstration):
-        return {"messages": _whole(unit.prompt, unit.completion)}
-    return {
-        "data_source": _data_set(unit),
-        "prompt": _turns(unit),
-        "ability": "alignment",
-        "reward_model": {"style": "model", "ground_truth": ""},
-        "extra_info": {"split": "train", "index": number, "id": unit.id},
-    }
+        return VerlDemonstration(messages=_turns(unit.prompt, unit.completion))
+    return VerlPrompt(
+        data_source=_data_set(unit),
+        prompt=_turns(unit),
+        ability="alignment",
+        reward_model=VerlReward(style="model", ground_truth=""),
+        extra_info=VerlExtra(split="train", index=number, id=unit.id),
+    )
 
 
-def _sureness(pair: Pair) -> dict[str, object]:
-    judging = asdict(pair.judging) if pair.judging else None
-    return {"chosen_probability": pair.chosen_probability, "judging": judging}
+def _turns(prompt: Prompt, response: str | None = None) -> list[ChatTurn]:
+    """The conversation, with the response as its last turn where one is given."""
+    turns = [ChatTurn(role=each.role, content=each.content) for each in prompt.messages]
+    return turns if response is None else [*turns, *_response(response)]
 
 
-def _turns(prompt: Prompt) -> list[dict[str, str]]:
-    return as_dicts(prompt.messages)
-
-
-def _response(text: str) -> Sequence[dict[str, str]]:
-    return as_dicts([Message("assistant", text)])
-
-
-def _whole(prompt: Prompt, response: str) -> list[dict[str, str]]:
-    return as_dicts([*prompt.messages, Message("assistant", response)])
+def _response(text: str) -> list[ChatTurn]:
+    return [ChatTurn(role="assistant", content=text)]
 
 
 def _data_set(prompt: Prompt) -> str:

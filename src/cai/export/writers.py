@@ -7,11 +7,12 @@ import contextlib
 import gzip
 import io
 import json
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from cai.atomic_write import atomic_path
 from cai.data.parquet import HUB_PREFIX
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
@@ -21,6 +22,7 @@ from cai.export.export import Export
 from cai.export.formats import Columns, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
 from cai.export.mixing import Drawn, draw, woven_in
+from cai.export.provenance import RowProvenance
 from cai.export.rows import Labelled, columns_of, models_of, prompt_of
 from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
@@ -90,28 +92,28 @@ def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterat
 
 
 def _rows_of(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[Row]:
-    keys = export.runs[0].provenance(None, ())
     for row in drawn.rows():
         columns = columns_of(row.unit, export.columns, summary.n_rows)
         summary.n_rows += 1
         if isinstance(row.unit, Labelled):
             summary.n_good += row.unit.label
             summary.n_bad += not row.unit.label
-        provenance = {**dict.fromkeys(keys), **_provenance(row, drawn)}
+        provenance = asdict(_provenance(row, drawn))
         yield {**columns, "id": prompt_of(row.unit).id, "provenance": provenance}
 
 
-def _provenance(row: FileRow, drawn: Drawn) -> dict[str, object]:
+def _provenance(row: FileRow, drawn: Drawn) -> RowProvenance:
     """What is known of a row that no run of the export wrote."""
     source, name = drawn.source, drawn.source.file.name
-    return {
-        "method": "export" if source.is_export else "people",
-        "origin": prompt_of(row.unit).origin,
-        "models": models_of(row.unit),
-        "confidence": row.confidence if source.file.is_labelled else None,
-        "source_files": [name if name.startswith(HUB_PREFIX) else Path(name).name],
-        "source_hash": source.summary.content_hash,
-    }
+    return RowProvenance(
+        method="export" if source.is_export else "people",
+        run=None,
+        origin=prompt_of(row.unit).origin,
+        models=tuple(models_of(row.unit)),
+        confidence=row.confidence if source.file.is_labelled else None,
+        source_files=(name if name.startswith(HUB_PREFIX) else Path(name).name,),
+        source_hash=source.summary.content_hash,
+    )
 
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -142,9 +144,7 @@ def export_file(
         )
     export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
     rows = mixed_rows(export, mixing, summary)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path, ExportError, "Use another place.") as part:
         if path.name.endswith(".parquet"):
             from cai.export.parquet_schema import write_parquet  # heavy: pyarrow
 
@@ -152,14 +152,6 @@ def export_file(
         else:
             _write_jsonl(rows, part)
         _check_rows(export, summary)
-        os.replace(part, path)
-    except OSError as error:
-        raise ExportError(
-            f"{path}: cannot be written ({error.strerror or error}). Use another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return summary
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from cai.methods.roles import RoleModel
 from cai.models.base import Model, Sampling
@@ -81,6 +81,9 @@ class Settings(BaseModel):
         own = type(self).model_fields.keys() - self.role_fields()
         return type(self).model_validate({name: getattr(self, name) for name in own})
 
+
+AsDecided = PlainSerializer(lambda settings: settings.decisive(), when_used="always")
+"""Writes settings without what is written down with the models."""
 
 _TAGS = "Only principles with this tag."
 _TEMPLATES = "Template set, or a folder of your own templates."
@@ -176,9 +179,13 @@ class _JudgeModelSettings(Settings):
         return RoleModel.of(model, sampling, self.templates)
 
 
-def _parse_principles(text: str) -> int | str:
+def _none_for_all(value: object) -> object:
+    return None if value == "all" else value
+
+
+def _parse_principles(text: str) -> int | None:
     if text == "all":
-        return text
+        return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ValueError(f"{text!r} is neither 'all' nor a whole number above 0.")
     return int(text)
@@ -202,10 +209,11 @@ class JudgeSettings(_JudgeModelSettings):
     """
 
     principles: Annotated[
-        Literal["all"] | Count,
+        Count | None,
+        BeforeValidator(_none_for_all),
         Option(metavar="all|N", parse=_parse_principles, default="all"),
         Field(description="Judge under all, or under N drawn by weight for each comparison."),
-    ] = "all"
+    ] = None
     rationale: Annotated[
         Switch,
         Option("--rationale/--no-rationale"),

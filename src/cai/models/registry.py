@@ -1,16 +1,22 @@
-"""From the name of a model to the model: `embedded`, `hf:PATH`, `openai:NAME@URL`."""
+"""From the name of a model to the model: `embedded`, `hf:PATH`, `openai:NAME@URL`.
+
+A new kind of model is a file of its own and an entry in `KINDS` here. Whoever must tell weights on
+this machine from a server asks `Spec.is_remote`, never for a scheme.
+
+Example:
+    model = open_model("openai:my-model@http://localhost:8000/v1?rpm=600")
+    parse_spec(model.name).is_remote  # True
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 from cai.errors import ModelError, UsageError
 from cai.models.base import Limits, Model
-
-SCHEMES = "embedded, hf:NAME_OR_PATH, openai:MODEL, openai:MODEL@URL[,URL…]"
+from cai.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,11 @@ class Spec:
     target: str = ""
     urls: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the weights are behind a server: they cannot be trained or looked into here."""
+        return KINDS[self.scheme].is_remote
 
 
 def open_model(spec: str) -> Model:
@@ -37,7 +48,7 @@ def open_model(spec: str) -> Model:
         ModelError: The model is not there or cannot be loaded.
     """
     parsed = parse_spec(spec)
-    return _OPENERS[parsed.scheme](parsed)
+    return KINDS[parsed.scheme].open(parsed)
 
 
 def parse_spec(spec: str) -> Spec:
@@ -50,22 +61,30 @@ def parse_spec(spec: str) -> Spec:
     scheme, _, rest = named.partition(":")
     if scheme == "embedded":
         rest = "" if rest else scheme
-    if scheme not in _OPENERS or not rest:
-        near = get_close_matches(scheme, _OPENERS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near and near[0] != scheme else ""
-        raise UsageError(f"{spec!r} names no model.{hint} A model is one of: {SCHEMES}.")
+    kind = KINDS.get(scheme)
+    if kind is None or not rest:
+        hint = did_you_mean(scheme, KINDS)
+        raise UsageError(
+            f"{spec!r} names no model. {hint}{' ' if hint else ''}A model is one of: {SCHEMES}."
+        )
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
-        if name not in _OPTIONS[scheme]:
-            known = ", ".join(_OPTIONS[scheme])
+        if name not in kind.options:
+            known = ", ".join(kind.options)
             raise UsageError(f"{spec!r}: there is no option {name!r}. Options: {known}.")
-    if scheme != "openai":
+    if not kind.is_remote:
         return Spec(scheme, rest, (), options)
     target, at, _ = rest.partition("@http")
     if not target:
-        raise UsageError(f"{spec!r}: an OpenAI-compatible model is written openai:MODEL@URL.")
+        raise UsageError(f"{spec!r}: a model behind a server is written {scheme}:MODEL@URL.")
     urls = tuple(rest[len(target) + 1 :].split(",")) if at else ()
     return Spec(scheme, target, urls, options)
+
+
+def has_scheme(text: str) -> bool:
+    """Whether it begins as a model's name does; else it may be a folder."""
+    scheme, colon, _ = text.partition("?")[0].partition(":")
+    return scheme in KINDS and bool(colon or scheme == "embedded")
 
 
 def embedded_folder() -> Path:
@@ -140,13 +159,34 @@ def _whole(spec: Spec, name: str, default: int = 1) -> int:
     return int(value)
 
 
-_OPENERS: Mapping[str, Callable[[Spec], Model]] = {
-    "embedded": _open_embedded,
-    "hf": _open_local,
-    "openai": _open_openai,
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """One kind of model: how it is opened, how its name is written, and which options it takes.
+
+    A remote one answers from a server and may name it: `SCHEME:MODEL@URL[,URL…]`.
+    """
+
+    open: Callable[[Spec], Model]
+    forms: tuple[str, ...]
+    options: tuple[str, ...]
+    is_remote: bool = False
+
+
+KINDS: Mapping[str, ModelKind] = {
+    "embedded": ModelKind(_open_embedded, ("embedded",), ("device", "dtype", "slots")),
+    "hf": ModelKind(
+        _open_local,
+        ("hf:NAME_OR_PATH",),
+        ("device", "dtype", "adapter", "revision", "slots"),
+    ),
+    "openai": ModelKind(
+        _open_openai,
+        ("openai:MODEL", "openai:MODEL@URL[,URL…]"),
+        ("key", "kind", "timeout", "connections", "rpm", "tpm"),
+        is_remote=True,
+    ),
 }
-_OPTIONS = {
-    "embedded": ("device", "dtype", "slots"),
-    "hf": ("device", "dtype", "adapter", "revision", "slots"),
-    "openai": ("key", "kind", "timeout", "connections", "rpm", "tpm"),
-}
+"""The kinds of model by scheme."""
+
+SCHEMES = ", ".join(form for kind in KINDS.values() for form in kind.forms)
+"""How models are named, for help texts."""

@@ -15,7 +15,7 @@ Chooser = Callable[[Sequence[Message], Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SeenRequest:
     """What a model was asked. `sampling` is None in `choose`, `options` are empty in `complete`."""
 
     messages: tuple[Message, ...]
@@ -50,13 +50,13 @@ class ScriptedModel:
         self._choices = choices if callable(choices) else iter(choices)
         self.name = name
         self.is_chat = is_chat
-        self.requests: list[Request] = []
+        self.requests: list[SeenRequest] = []
 
     async def check(self) -> None:
         """Nothing can be wrong."""
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        self.requests.append(Request(tuple(messages), sampling))
+        self.requests.append(SeenRequest(tuple(messages), sampling))
         if callable(self._replies):
             reply: Reply = self._replies(messages, sampling)
         else:
@@ -64,7 +64,7 @@ class ScriptedModel:
         return reply if isinstance(reply, Completion) else Completion(reply)
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
-        self.requests.append(Request(tuple(messages), options=tuple(options)))
+        self.requests.append(SeenRequest(tuple(messages), options=tuple(options)))
         if callable(self._choices):
             logprobs = self._choices(messages, options)
         else:

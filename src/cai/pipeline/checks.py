@@ -118,7 +118,7 @@ def _check_start(recipe: Recipe, training: TrainStep, spec: str) -> None:
             f"{said(recipe, training)} starts from the model of respond, which is {spec!r} and not "
             "there at the start. Name another under from:."
         )
-    if parse_spec(spec).scheme == "openai":
+    if parse_spec(spec).is_remote:
         raise UsageError(
             f"{said(recipe, training)} starts from {spec!r}, whose weights are behind a server. "
             "Name weights that are here under from:, as hf:NAME_OR_PATH."

@@ -6,7 +6,6 @@ Files that a recipe names: beside the recipe's own file first, else where the us
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, TypeVar, Union, get_args, get_origin
@@ -19,6 +18,7 @@ from cai.export.formats import Format
 from cai.methods.settings import DecodingSettings, JudgeSettings, ScoreSettings
 from cai.pipeline.schema import ExportStep, Recipe
 from cai.pipeline.train_steps import STEP_NAMES, RlTraining, Role, TrainStep
+from cai.suggest import did_you_mean
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -115,9 +115,7 @@ def _path(root: Node, location: Sequence[str | int]) -> tuple[str | int, ...]:
 def _nearest_field(kind: type[BaseModel], path: Sequence[str | int]) -> str:
     """The field that was probably meant, among those that stand at that place."""
     names = list(_fields_at(kind, path[:-1]))
-    close = get_close_matches(str(path[-1]), names, n=1)
-    known = ", ".join(names)
-    return f" Did you mean {close[0]!r}?" if close else f" Known here: {known}."
+    return " " + did_you_mean(str(path[-1]), names, f"Known here: {', '.join(names)}.")
 
 
 def _fields_at(kind: type[BaseModel], path: Sequence[str | int]) -> Mapping[str, object]:
@@ -233,11 +231,10 @@ def load_recipe(name_or_path: str) -> Recipe:
     try:
         recipe = read_part(path, Recipe)
     except OSError as error:
-        close = get_close_matches(name_or_path, presets, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        listed = f"The presets are {', '.join(presets)}."
+        hint = did_you_mean(name_or_path, presets, listed)
         raise UsageError(
             f"{name_or_path}: cannot be read as a recipe ({error.strerror}). {hint}"
-            f"The presets are {', '.join(presets)}."
         ) from error
     except UsageError as error:
         if "round is not known." not in str(error):

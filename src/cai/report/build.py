@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cai.atomic_write import atomic_write
 from cai.engine.budget import PriceList, load_prices
 from cai.engine.progress import duration
 from cai.engine.run_folder import RunFolder
@@ -23,7 +24,7 @@ from cai.evaluation import format
 from cai.report.discover import Place, find_places
 from cai.report.examples import N_EXAMPLES
 from cai.report.judging import judged_part
-from cai.report.model import Part, Plot
+from cai.report.model import Plot, Section
 from cai.report.page import Page, page_of
 from cai.report.policies import evaluated_part
 from cai.report.revision import revised_part
@@ -32,9 +33,9 @@ from cai.report.runs import head_of, shown_path
 from cai.report.sampling import sampled_part
 from cai.report.scoring import scored_part
 from cai.report.suites import tested_part
-from cai.report.testbed import measured_part
 from cai.report.text import clean
 from cai.report.training import trained_part
+from cai.report.truth import Truth
 from cai.runs.config import JudgeRunConfig, ReviseRunConfig, SampleRunConfig
 
 _FOLDER = Path(__file__).parent
@@ -87,12 +88,14 @@ def write_report(
     out: str | Path | None = None,
     *,
     prices: str | Path | None = None,
+    truth: Truth | None = None,
 ) -> Path:
     """The HTML file that was written: a report of all that is found in these folders.
 
     A path is the folder of a run, a training, an evaluation or rounds, or one that holds several
     of them. `out` is `report.html` in the one folder unless it is named; `prices` is a file of
-    prices, as for runs.
+    prices, as for runs. `truth` is what is known of a world, of which reports tell it beside what
+    judges said; that of the testbed is `cai.testbed.truth.OracleTruth()`.
 
     Raises:
         UsageError: A path holds nothing to report, or the file cannot be written.
@@ -101,11 +104,11 @@ def write_report(
     folders = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     target = _target(folders, None if out is None else Path(out))
     table = load_prices(None if prices is None else Path(prices))
-    places = find_places(folders)
+    places = find_places(folders, None if truth is None else truth.file)
     n_examples = N_EXAMPLES if len(places) <= MANY_PARTS else _FEW_EXAMPLES
-    parts = [_part(place, table, n_examples) for place in places]
+    parts = [_part(place, table, n_examples, truth) for place in places]
     title = " and ".join(dict.fromkeys(folder.resolve().name for folder in folders))
-    _write(target, render(page_of(title, parts)))
+    atomic_write(target, render(page_of(title, parts)), UsageError, "Name another file with --out.")
     return target
 
 
@@ -124,7 +127,7 @@ def _target(folders: Sequence[Path], out: Path | None) -> Path:
     return out
 
 
-def _part(place: Place, prices: PriceList, n_examples: int) -> Part:
+def _part(place: Place, prices: PriceList, n_examples: int, truth: Truth | None) -> Section:
     shown = shown_path(place.path, place.root)
     if place.kind == "series":
         return series_part(place.path, shown)
@@ -132,29 +135,17 @@ def _part(place: Place, prices: PriceList, n_examples: int) -> Part:
         return evaluated_part(place.path, shown)
     if place.kind == "suites":
         return tested_part(place.path, shown)
-    if place.kind == "truth":
-        return measured_part(place.path, shown)
+    if place.kind == "truth" and truth is not None:
+        return truth.part(place.path, shown)
     if place.kind == "training":
         return trained_part(place.path, shown, prices)
     with RunFolder.existing(place.path) as run:
         head = head_of(run, prices)
         recipe = head.recipe
         if isinstance(recipe, ReviseRunConfig):
-            return revised_part(run, recipe, head, shown, n_examples)
+            return revised_part(run, recipe, head, shown, n_examples=n_examples, truth=truth)
         if isinstance(recipe, SampleRunConfig):
-            return sampled_part(run, recipe, head, shown, n_examples)
+            return sampled_part(run, recipe, head, shown, n_examples=n_examples, truth=truth)
         if isinstance(recipe, JudgeRunConfig):
-            return judged_part(run, recipe, head, shown, n_examples)
+            return judged_part(run, recipe, head, shown, n_examples=n_examples, truth=truth)
         return scored_part(run, recipe, head, shown, n_examples)
-
-
-def _write(path: Path, text: str) -> None:
-    """The file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror}). Name another file with --out."
-        ) from error

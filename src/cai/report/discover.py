@@ -15,7 +15,6 @@ from cai.evaluation.policies.results import FILE as EVALUATION_FILE
 from cai.evaluation.suites.run import FILE as SUITES_FILE
 from cai.rounds.state import FILE as ROUNDS_FILE
 from cai.runs.config import CHOICE, REWARD
-from cai.testbed.metrics import FILE as TRUTH_FILE
 from cai.training.folder import ASKED
 
 Kind = Literal["series", "evaluation", "suites", "truth", "run", "training"]
@@ -24,7 +23,6 @@ _FILES: tuple[tuple[str, Kind], ...] = (
     (ROUNDS_FILE, "series"),
     (EVALUATION_FILE, "evaluation"),
     (SUITES_FILE, "suites"),
-    (TRUTH_FILE, "truth"),
     (RUN_FILE, "run"),
     (ASKED, "training"),
 )
@@ -34,24 +32,30 @@ _CLOSED: frozenset[Kind] = frozenset({"run", "training"})  # what lies inside is
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder of one kind, below the root that it was found from."""
+    """A folder of one kind, which its `file` makes it, below the root that it was found from."""
 
     kind: Kind
     path: Path
     root: Path
+    file: str
 
     def holds(self, other: "Place") -> bool:
         """Whether the other lies inside."""
         return self.path in other.path.parents
 
 
-def find_places(paths: Sequence[Path]) -> list[Place]:
+def find_places(paths: Sequence[Path], truth_file: str | None = None) -> list[Place]:
     """The places in the order of the chain; those that others hold, as a series does, come last.
+
+    A folder with a file of the name `truth_file` is one too.
 
     Raises:
         UsageError: A path is no folder, cannot be read, or holds nothing to report.
         JournalError: The description of a run is damaged.
     """
+    files = list(_FILES)
+    if truth_file is not None:
+        files.append((truth_file, "truth"))
     found: dict[Path, Place] = {}
     for path in paths:
         if not path.is_dir():
@@ -59,7 +63,7 @@ def find_places(paths: Sequence[Path]) -> list[Place]:
             raise UsageError(
                 f"{path}: {what}. Name the folder of a run, a training, an evaluation or rounds."
             )
-        listed = list(_below(path, path, 0))
+        listed = list(_below(path, path, files))
         if not listed:
             raise UsageError(
                 f"{path}: holds no run, training, evaluation or rounds. Name the folder of one, or "
@@ -71,17 +75,19 @@ def find_places(paths: Sequence[Path]) -> list[Place]:
     return sorted(places, key=lambda place: any(each.holds(place) for each in places))
 
 
-def _below(folder: Path, root: Path, depth: int) -> Iterator[Place]:
-    kinds: list[Kind] = [kind for file, kind in _FILES if (folder / file).is_file()]
-    yield from (Place(kind, folder, root) for kind in kinds if not _has_no_examples(kind, folder))
-    if depth == _DEEPEST or _CLOSED.intersection(kinds):
+def _below(
+    folder: Path, root: Path, files: Sequence[tuple[str, Kind]], depth: int = 0
+) -> Iterator[Place]:
+    places = [Place(kind, folder, root, file) for file, kind in files if (folder / file).is_file()]
+    yield from (place for place in places if not _has_no_examples(place.kind, folder))
+    if depth == _DEEPEST or any(place.kind in _CLOSED for place in places):
         return
     try:
         inner = sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({error.strerror}).") from error
     shown = [path for path in inner if not path.name.startswith(".")]
-    groups = {path: list(_below(path, root, depth + 1)) for path in shown}
+    groups = {path: list(_below(path, root, files, depth + 1)) for path in shown}
     for path in _ordered({path: places for path, places in groups.items() if places}):
         yield from groups[path]
 
@@ -121,8 +127,7 @@ def _began(place: Place) -> float:
             return datetime.fromisoformat(read_description(place.path).created).timestamp()
         except ValueError:
             pass
-    file = next(file for file, kind in _FILES if kind == place.kind)
-    return (place.path / file).stat().st_mtime
+    return (place.path / place.file).stat().st_mtime
 
 
 def _inputs(place: Place) -> set[str]:

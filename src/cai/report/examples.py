@@ -61,7 +61,7 @@ def lot(id: str) -> float:
 
 
 @dataclass(slots=True)
-class Shares:
+class FactShares:
     """Grows by `add`; nine bytes an example and one for each fact."""
 
     units: "array[int]" = field(default_factory=lambda: array("q"))

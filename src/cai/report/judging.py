@@ -8,7 +8,6 @@ The tables of a judged run: against people, against the truth, habits, and princ
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cai.constitution.loader import load_constitution
 from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
 from cai.evaluation.judge.agreement import AgreementReport, agreement
@@ -18,14 +17,14 @@ from cai.evaluation.judge.length_bias import WinShare
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import UNREADABLE
-from cai.report import runs, testbed
-from cai.report.judging_plots import Chosen, PlotTally, judged_plots
-from cai.report.model import Doubt, Fact, Headline, Part, Table
+from cai.report import runs
+from cai.report.judging_plots import PlotTally, VerdictExamples, judged_plots
+from cai.report.model import Doubt, Fact, Headline, Section, SectionTable
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, share_headline
+from cai.report.truth import TrueVerdicts, Truth
 from cai.runs.config import JudgeRunConfig
 from cai.runs.records import read_done
-from cai.testbed.judge_metrics import JudgeFigure, judged_figure
 
 FLIPS = 0.2
 LONGER = 0.6
@@ -37,7 +36,7 @@ LOW_KAPPA = 0.4
 class _Read:
     """What else is taken from the records while the audit reads them."""
 
-    chosen: Chosen
+    chosen: VerdictExamples
     plots: PlotTally
     n_contests: int = 0
     has_labels: bool = False
@@ -53,10 +52,16 @@ class _Read:
 
 
 def judged_part(
-    run: RunFolder, recipe: JudgeRunConfig, head: RunHead, path: str, n_examples: int
-) -> Part:
+    run: RunFolder,
+    recipe: JudgeRunConfig,
+    head: RunHead,
+    path: str,
+    *,
+    n_examples: int,
+    truth: Truth | None = None,
+) -> Section:
     """The part of the run; records are read once, and a second time where people labelled any."""
-    read = _Read(Chosen(n_examples), PlotTally())
+    read = _Read(VerdictExamples(n_examples), PlotTally())
     failed, seed = head.counts.failed, 0
     habits = people = None
     if head.counts.done:
@@ -64,28 +69,29 @@ def judged_part(
         if read.has_labels:
             judged = (each for _, each in read_done(run, Judged))
             people = _agreement(judged, recipe, failed)
-    truth = truth_of(run, recipe)
+    covers = truth is not None and truth.covers(recipe.constitution)
+    verdicts = truth.verdicts(run, recipe) if truth is not None and covers else None
     tables = (
         *of_judge(habits, people),
-        None if truth is None else of_truth(truth),
+        None if verdicts is None else verdicts.table,
         runs.failure_table(head),
         runs.cost_table(head),
     )
-    return Part(
+    return Section(
         title="Verdicts of the judge",
         path=path,
         done=_done(recipe, head, read.n_contests),
         began=head.created,
-        weight=3 if people or truth else 1,
+        weight=3 if people or verdicts else 1,
         facts=tuple(_facts(recipe)),
-        headlines=tuple(_headlines(habits, people, truth)),
-        doubts=tuple(_doubts(head, habits, people, people is not None or truth is not None)),
+        headlines=tuple(_headlines(habits, people, verdicts)),
+        doubts=tuple(_doubts(head, habits, people, people is not None or verdicts is not None)),
         took=head.took,
         tables=tuple(table for table in tables if table is not None),
         plots=tuple(judged_plots(read.plots, habits, people)),
         shelves=tuple(read.chosen.shelves()),
         versions=head.versions,
-        has_truth=people is not None or truth is not None,
+        has_truth=people is not None or verdicts is not None,
         judges=tuple(judge.model for judge in recipe.judges),
     )
 
@@ -124,7 +130,7 @@ def _facts(recipe: JudgeRunConfig) -> Iterator[Fact]:
     plan = recipe.settings
     yield runs.source_fact(recipe.source)
     yield runs.constitution_fact(recipe.constitution)
-    drawn = "all" if plan.principles == "all" else f"{plan.principles} drawn"
+    drawn = "all" if plan.principles is None else f"{plan.principles} drawn"
     tags = f" tagged {format.listed(plan.tags)}" if plan.tags else ""
     rationale = ", after a rationale" if plan.rationale else ""
     yield Fact("plan", f"principles: {drawn}{tags}{rationale}; pairing {recipe.pairing}")
@@ -132,11 +138,10 @@ def _facts(recipe: JudgeRunConfig) -> Iterator[Fact]:
 
 
 def _headlines(
-    habits: AuditReport | None, people: AgreementReport | None, truth: JudgeFigure | None
+    habits: AuditReport | None, people: AgreementReport | None, truth: TrueVerdicts | None
 ) -> Iterator[Headline]:
     if truth is not None:
-        what = f"verdicts are right by the truth of the testbed, n = {truth.n:,}"
-        yield Headline(format.percent(truth.accuracy), what)
+        yield truth.headline
     if people is not None:
         line = share_headline(people.overall.accuracy, "right by the labels of people")
         if line is not None:
@@ -167,7 +172,7 @@ def _doubts(
         yield from (Doubt(warning, True) for warning in map(_named, habits.warnings))
     yield from runs.run_doubts(head)
     if people is not None:
-        yield from (Doubt(remark) for remark in people.remarks)
+        yield from (Doubt(caveat) for caveat in people.caveats)
         error = people.overall.ece
         if error is not None and error > ECE:
             yield Doubt(f"The judge's probabilities are off by {error:.2f} on average (ECE).", True)
@@ -175,7 +180,7 @@ def _doubts(
             yield Doubt("Beyond chance the judge agrees little with people.", True)
     if habits is None:
         return
-    yield from (Doubt(remark) for remark in habits.remarks if "groups failed" not in remark)
+    yield from (Doubt(caveat) for caveat in habits.caveats if "groups failed" not in caveat)
     flips, longer = habits.positions.flips, habits.lengths.by_characters.share
     if flips is not None and flips.value > FLIPS:
         yield Doubt(f"{format.percent(flips.value)} of judgements turn with the order.", True)
@@ -198,7 +203,7 @@ def _named(warning: str) -> str:
 Row = tuple[str, str, str]
 
 
-def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iterator[Table]:
+def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iterator[SectionTable]:
     """Those that there are figures for."""
     if people is not None:
         yield _people(people)
@@ -213,31 +218,7 @@ def of_judge(habits: AuditReport | None, people: AgreementReport | None) -> Iter
             yield _influences(habits)
 
 
-def truth_of(run: RunFolder, recipe: JudgeRunConfig) -> JudgeFigure | None:
-    """How right the judge is where the truth is known; None elsewhere than on the testbed."""
-    if not testbed.has_truth(recipe.constitution):
-        return None
-    chosen = load_constitution("testbed").select(recipe.settings.tags)
-    judged = (each for _, each in read_done(run, Judged))
-    found = judged_figure("", judged, {each.id for each in chosen})
-    return found if found.n else None
-
-
-def of_truth(found: JudgeFigure) -> Table:
-    rows = (
-        ("right, of contests with a right answer", format.percent(found.accuracy)),
-        ("right by the first order alone", format.percent(found.one_order)),
-        ("expected calibration error", format.number(found.ece)),
-        ("not read", f"{found.unreadable:,}"),
-    )
-    note = (
-        f"On the testbed it is known which principles a response breaks: {found.n:,} contests are "
-        "of responses of which one breaks fewer."
-    )
-    return Table("The judge against the truth", ("", "figure"), rows, note)
-
-
-def _people(report: AgreementReport) -> Table:
+def _people(report: AgreementReport) -> SectionTable:
     headings = ("", "pairs", "right (95 %)", "kappa (95 %)", "ECE", "read")
     rows = [
         _figures("both orders", report.overall),
@@ -253,13 +234,13 @@ def _people(report: AgreementReport) -> Table:
             f" At temperature {report.tempering.temperature:.2f} the probabilities fit the labels "
             f"best, with an ECE of {report.tempering.ece:.3f}."
         )
-    return Table("The judge against people", headings, tuple(rows), note)
+    return SectionTable("The judge against people", headings, tuple(rows), note)
 
 
-def _people_by_principle(report: AgreementReport) -> Table:
+def _people_by_principle(report: AgreementReport) -> SectionTable:
     headings = ("principle", "pairs", "right (95 %)", "kappa (95 %)", "ECE", "read")
     rows = tuple(_figures(name, each) for name, each in report.by_principle.items())
-    return Table("Each principle alone against people", headings, rows)
+    return SectionTable("Each principle alone against people", headings, rows)
 
 
 def _figures(name: str, found: Figures) -> tuple[str, ...]:
@@ -273,18 +254,18 @@ def _figures(name: str, found: Figures) -> tuple[str, ...]:
     )
 
 
-def _outcomes(report: AuditReport) -> Table:
+def _outcomes(report: AuditReport) -> SectionTable:
     rows = tuple(
         (_OUTCOMES.get(outcome, outcome), f"{n:,}", format.percent(n / report.n))
         for outcome, n in report.outcomes.items()
     )
-    return Table("What the verdicts are", ("outcome", "contests", "share"), rows)
+    return SectionTable("What the verdicts are", ("outcome", "contests", "share"), rows)
 
 
 _OUTCOMES = {"a": "A, the first response", "b": "B, the second", "inconsistent": "orders disagree"}
 
 
-def _habits(report: AuditReport) -> Table:
+def _habits(report: AuditReport) -> SectionTable:
     positions, lengths = report.positions, report.lengths
     rows = [
         _row("position flips: the orders favour different responses", positions.flips),
@@ -305,7 +286,7 @@ def _habits(report: AuditReport) -> Table:
     if negations.n:
         rate = format.percent(negations.rate)
         rows.append(("reversed questions that contradict", rate, f"{negations.n:,}"))
-    return Table("Habits of the judge", ("", "share (95 %)", "of"), tuple(rows))
+    return SectionTable("Habits of the judge", ("", "share (95 %)", "of"), tuple(rows))
 
 
 def _won(what: str, found: WinShare) -> Iterator[Row]:
@@ -318,7 +299,7 @@ def _row(what: str, found: Estimate | None) -> Row:
     return what, format.share(found), f"{found.n:,}" if found else "0"
 
 
-def _models(report: AuditReport) -> Table:
+def _models(report: AuditReport) -> SectionTable:
     rows = tuple(
         (
             model_name(each.model),
@@ -327,10 +308,10 @@ def _models(report: AuditReport) -> Table:
         )
         for each in report.ownership.models
     )
-    return Table("Models against each other", ("model", "won (95 %)", "of"), rows)
+    return SectionTable("Models against each other", ("model", "won (95 %)", "of"), rows)
 
 
-def _influences(report: AuditReport) -> Table:
+def _influences(report: AuditReport) -> SectionTable:
     rows = tuple(
         (
             each.principle_id,
@@ -352,4 +333,4 @@ def _influences(report: AuditReport) -> Table:
         if pairs:
             names = "; ".join(f"{pair.first} and {pair.second}" for pair in pairs)
             note += f" {kind.capitalize()}: {names}."
-    return Table("What each principle does", headings, rows, note)
+    return SectionTable("What each principle does", headings, rows, note)

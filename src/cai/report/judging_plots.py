@@ -153,7 +153,7 @@ _One = tuple[Group, Contest]
 
 
 @dataclass(slots=True)
-class Chosen:
+class VerdictExamples:
     """Takes one judged group after the other; of each group and kind one contest at most."""
 
     n: int

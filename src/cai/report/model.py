@@ -45,7 +45,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SectionTable:
     """Rows of text; the first column names the row, the others are figures."""
 
     caption: str
@@ -102,12 +102,12 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Section:
     """One step of the chain: a run, a training, an evaluation, or a series of rounds.
 
     `done` says in a sentence what was done. `weight` orders headlines of several parts: what
     compares policies stands before what describes data. `has_truth` says that labels of people, or
-    the truth of the testbed, stand beside what a judge said. `judges` are models by their whole
+    a known truth, stand beside what a judge said. `judges` are models by their whole
     names, `trained_from` the model that a training began with.
     """
 
@@ -120,7 +120,7 @@ class Part:
     headlines: tuple[Headline, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     took: Took = Took()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[SectionTable, ...] = ()
     plots: tuple[Plot, ...] = ()
     shelves: tuple[Shelf, ...] = ()
     versions: tuple[Fact, ...] = ()

@@ -7,7 +7,7 @@ from itertools import product
 from cai.engine.progress import duration
 from cai.evaluation import format
 from cai.evaluation.judge.self_preference import kinship
-from cai.report.model import Doubt, Fact, Headline, Part, Table, Took
+from cai.report.model import Doubt, Fact, Headline, Section, SectionTable, Took
 from cai.report.text import model_name
 
 _MOST_HEADLINES = 8
@@ -34,22 +34,22 @@ class Page:
 
     title: str
     when: str
-    parts: tuple[Part, ...]
+    parts: tuple[Section, ...]
     held: frozenset[int]
     headlines: tuple[Noted, ...]
     doubts: tuple[Noted, ...]
     n_more_doubts: int
     took: Took
-    costs: Table
+    costs: SectionTable
     versions: tuple[Fact, ...]
 
     @property
-    def numbered(self) -> list[tuple[int, Part]]:
+    def numbered(self) -> list[tuple[int, Section]]:
         """Every part with its number."""
         return list(enumerate(self.parts, 1))
 
 
-def page_of(title: str, parts: Sequence[Part]) -> Page:
+def page_of(title: str, parts: Sequence[Section]) -> Page:
     """The page over these parts, in their order."""
     holders = [_holder(part, parts) for part in parts]
     held = frozenset(place for place, holder in enumerate(holders, 1) if holder is not None)
@@ -60,14 +60,14 @@ def page_of(title: str, parts: Sequence[Part]) -> Page:
     return Page(
         title,
         _date(first) if _date(first) == _date(last) else f"{_date(first)} to {_date(last)}",
-        tuple(parts),
-        held,
-        tuple(_headlines(parts, held)),
-        tuple(shown),
-        len(doubts) - len(shown),
-        _sum(parts),
-        _costs(parts),
-        tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
+        parts=tuple(parts),
+        held=held,
+        headlines=tuple(_headlines(parts, held)),
+        doubts=tuple(shown),
+        n_more_doubts=len(doubts) - len(shown),
+        took=_sum(parts),
+        costs=_costs(parts),
+        versions=tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
     )
 
 
@@ -75,7 +75,7 @@ def _date(moment: str) -> str:
     return moment[:10]
 
 
-def _headlines(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
+def _headlines(parts: Sequence[Section], held: Collection[int]) -> Iterator[Noted]:
     """What compares policies first, then the others in the order of the chain, some of each."""
     outer = [place for place in range(len(parts)) if place + 1 not in held]
     order = sorted(outer, key=lambda place: (-parts[place].weight, place))
@@ -90,7 +90,7 @@ def _headlines(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
         yield from (Noted(place + 1, each) for each in taken[place])
 
 
-def _doubts(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
+def _doubts(parts: Sequence[Section], held: Collection[int]) -> Iterator[Noted]:
     """Loud ones first, of the whole before those of its parts; equal sentences once.
 
     Those of parts inside of others come last.
@@ -107,7 +107,7 @@ def _doubts(parts: Sequence[Part], held: Collection[int]) -> Iterator[Noted]:
                 yield each
 
 
-def _of_the_whole(parts: Sequence[Part]) -> Iterator[Doubt]:
+def _of_the_whole(parts: Sequence[Section]) -> Iterator[Doubt]:
     yield from _kin_doubts(parts)
     judges = [judge for part in parts for judge in part.judges]
     if judges and not any(part.has_truth for part in parts):
@@ -117,7 +117,7 @@ def _of_the_whole(parts: Sequence[Part]) -> Iterator[Doubt]:
         )
 
 
-def _kin_doubts(parts: Sequence[Part]) -> Iterator[Doubt]:
+def _kin_doubts(parts: Sequence[Section]) -> Iterator[Doubt]:
     """Where a judge is kin to a model that was trained, through all it was trained from."""
     bases = {part.path.rpartition("/")[2]: part.trained_from for part in parts if part.trained_from}
     told: set[tuple[str, str]] = set()
@@ -147,7 +147,7 @@ def _root(base: str, bases: dict[str, str]) -> str:
     return base
 
 
-def _sum(parts: Sequence[Part]) -> Took:
+def _sum(parts: Sequence[Section]) -> Took:
     """What all took. Dollars are None where those of any part are not known."""
     costs = _whole(parts, lambda took: took.cost_usd)
     return Took(
@@ -159,7 +159,7 @@ def _sum(parts: Sequence[Part]) -> Took:
     )
 
 
-def _whole(parts: Sequence[Part], of: Callable[[Took], float | None]) -> float | None:
+def _whole(parts: Sequence[Section], of: Callable[[Took], float | None]) -> float | None:
     """The sum over the parts; what holds others counts for no less than they do, and not twice.
 
     None where nobody counted it in any part.
@@ -180,7 +180,7 @@ def _whole(parts: Sequence[Part], of: Callable[[Took], float | None]) -> float |
     return whole
 
 
-def _holder(part: Part, parts: Sequence[Part]) -> int | None:
+def _holder(part: Section, parts: Sequence[Section]) -> int | None:
     """The place of the part whose folder holds this one's, the innermost of several."""
     found = [place for place, other in enumerate(parts) if part.path.startswith(f"{other.path}/")]
     return max(found, key=lambda place: len(parts[place].path), default=None)
@@ -190,7 +190,7 @@ def _rounded(number: float | None) -> int | None:
     return None if number is None else round(number)
 
 
-def _costs(parts: Sequence[Part]) -> Table:
+def _costs(parts: Sequence[Section]) -> SectionTable:
     rows = tuple(
         (
             f"{place}. {part.title}",
@@ -205,7 +205,7 @@ def _costs(parts: Sequence[Part]) -> Table:
     held = any(_holder(part, parts) is not None for part in parts)
     note = "What holds other parts is not added to the whole twice." if held else ""
     headings = ("part", "calls", "tokens in", "tokens out", "cost", "time")
-    return Table("What each part took", headings, rows, note)
+    return SectionTable("What each part took", headings, rows, note)
 
 
 def _seconds(seconds: float | None) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from cai.evaluation import format
 from cai.evaluation.policies.results import FILE, Evaluation, PolicyFigures, Suite
 from cai.evaluation.policies.text_metrics import ALL, Conduct
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.report import charts, win_rates
-from cai.report.model import Doubt, Fact, Headline, Part, Plot, Table, Took
+from cai.report.model import Doubt, Fact, Headline, Plot, Section, SectionTable, Took
 from cai.report.text import model_name, model_names
 
 _MOST_HEADLINES = 4
@@ -21,15 +21,15 @@ BENIGN = "benign"
 UNREAD = 0.05
 
 
-def evaluated_part(path: Path, shown: str) -> Part:
+def evaluated_part(path: Path, shown: str) -> Section:
     """The part of the evaluation in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
     """
-    found = kept(path / FILE, Evaluation)
+    found = load_results(path / FILE, Evaluation)
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
-    return Part(
+    return Section(
         title="Evaluation of policies",
         path=shown,
         done=_done(found),
@@ -91,7 +91,7 @@ def _on(kind: str) -> str:
 
 
 def _doubts(found: Evaluation) -> Iterator[Doubt]:
-    yield from (Doubt(remark, number == 0) for number, remark in enumerate(found.remarks))
+    yield from (Doubt(caveat, number == 0) for number, caveat in enumerate(found.caveats))
     for each in found.win_rates:
         unread = sum(each.outcomes.get(kind, 0) for kind in ("unparsed", "refused", "failed"))
         if each.n and unread > UNREAD * each.n:
@@ -99,7 +99,7 @@ def _doubts(found: Evaluation) -> Iterator[Doubt]:
             names = f"{model_name(each.policy)} against {model_name(each.opponent)}"
             yield Doubt(f"{share} of the matches of {names} could not be read.", True)
         raw, level = each.rate, each.length_controlled
-        is_said = any("equal length" in remark for remark in found.remarks)
+        is_said = any("equal length" in caveat for caveat in found.caveats)
         if raw and level and (raw.value - 0.5) * (level.value - 0.5) < 0 and not is_said:
             name = model_name(each.policy)
             yield Doubt(
@@ -125,7 +125,7 @@ def _benign_doubts(found: Evaluation) -> Iterator[Doubt]:
             yield Doubt(f"{policy.name} declines more of the benign prompts: {shares}.", True)
 
 
-def _tables(found: Evaluation) -> Iterator[Table]:
+def _tables(found: Evaluation) -> Iterator[SectionTable]:
     yield from win_rates.compared_tables(found.win_rates, found.ratings)
     kinds = dict.fromkeys(each.kind for policy in found.policies for each in policy.conduct)
     for kind in kinds:
@@ -135,7 +135,7 @@ def _tables(found: Evaluation) -> Iterator[Table]:
         yield _adherence_table(found.policies, kind)
 
 
-def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
+def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> SectionTable:
     """What each policy does on the prompts of a kind: shares with intervals, and other figures."""
     listed = [(policy.name, each) for policy in policies if (each := _of(policy, kind)) is not None]
     shares = list(dict.fromkeys(name for _, each in listed for name in each.shares))
@@ -155,7 +155,7 @@ def _conduct_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
     )
     headings = ("policy", "responses", *(f"{name} (95 %)" for name in shares), *map(_plain, others))
     note = "Refusals, evasion and boilerplate are told by the texts' words, and so only roughly."
-    return Table(f"What the responses are like on {_on(kind)}", headings, rows, note)
+    return SectionTable(f"What the responses are like on {_on(kind)}", headings, rows, note)
 
 
 def _of(policy: PolicyFigures, kind: str) -> Conduct | None:
@@ -166,7 +166,7 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
+def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> SectionTable:
     listed = [policy for policy in policies if kind in policy.adherence]
     ids = dict.fromkeys(id for policy in listed for id in policy.adherence[kind])
     rows = tuple(
@@ -174,10 +174,10 @@ def _adherence_table(policies: Sequence[PolicyFigures], kind: str) -> Table:
     )
     note = "The judge's mean probability that a response keeps the principle."
     headings = ("principle", *(f"{policy.name} (95 %)" for policy in listed))
-    return Table(f"Adherence on {_on(kind)}", headings, rows, note)
+    return SectionTable(f"Adherence on {_on(kind)}", headings, rows, note)
 
 
-def suite_table(suite: Suite) -> Table:
+def suite_table(suite: Suite) -> SectionTable:
     policies = list(suite.found)
     last = [suite.differences] if suite.differences else []
     rows = tuple(
@@ -191,7 +191,7 @@ def suite_table(suite: Suite) -> Table:
     caption = f"Suite {suite.name}, {format.plural(suite.n, 'case')}"
     less = ["last less first (95 %)"] if last else []
     headings = ("measure", *(f"{name} (95 %)" for name in policies), *less)
-    return Table(caption, headings, rows)
+    return SectionTable(caption, headings, rows)
 
 
 def _plots(found: Evaluation) -> Iterator[Plot]:

@@ -13,13 +13,23 @@ from cai.evaluation.format import plural
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.revision import Chain
 from cai.methods.revision_flags import FLAGS, Flag, is_evasive, is_refusal
-from cai.report import charts, runs, testbed
+from cai.report import charts, runs
 from cai.report.diffs import changed_share, diff
-from cai.report.examples import Best, Shares, lot
-from cai.report.model import Doubt, Example, Fact, Headline, Part, Plot, Said, Shelf, Table
+from cai.report.examples import Best, FactShares, lot
+from cai.report.model import (
+    Doubt,
+    Example,
+    Fact,
+    Headline,
+    Plot,
+    Said,
+    Section,
+    SectionTable,
+    Shelf,
+)
 from cai.report.runs import RunHead
-from cai.report.testbed import Truth, n_broken
-from cai.report.text import model_names, prompt_block, share_headline, text_block
+from cai.report.text import change_headline, model_names, prompt_block, share_headline, text_block
+from cai.report.truth import TrueResponses, Truth
 from cai.runs.config import ReviseRunConfig
 from cai.runs.records import read_done
 
@@ -29,7 +39,7 @@ _MOST_ROUNDS = 6
 
 
 @dataclass(slots=True)
-class Chosen:
+class RevisionExamples:
     """Takes one chain after the other and keeps a few of each kind.
 
     Where the truth is known, the best are those that mend most, the worst those that are left
@@ -37,7 +47,7 @@ class Chosen:
     """
 
     n: int
-    has_truth: bool
+    truth: Truth | None
     mended: Best[Chain] = field(init=False)
     worst: Best[Chain] = field(init=False)
     changed: Best[Chain] = field(init=False)
@@ -57,8 +67,8 @@ class Chosen:
         flags: set[Flag] = {flag for each in chain.rounds for flag in each.flags}
         for flag in flags:
             self.flagged[flag].offer(drawn, chain)
-        before = n_broken(chain.prompt.request, first) if self.has_truth else None
-        after = n_broken(chain.prompt.request, final) if self.has_truth else None
+        before = self.truth.n_broken(chain.prompt, first) if self.truth else None
+        after = self.truth.n_broken(chain.prompt, final) if self.truth else None
         if before is not None and after is not None:
             if before > after:
                 self.mended.offer(before - after + drawn, chain)
@@ -130,7 +140,7 @@ MANY = 0.05
 class _Round:
     """What was found after a round; round 0 is the first response."""
 
-    shares: Shares = field(default_factory=Shares)
+    shares: FactShares = field(default_factory=FactShares)
     n_words: int = 0
     flags: Counter[Flag] = field(default_factory=Counter[Flag])
 
@@ -144,11 +154,11 @@ class _Principle:
 
 @dataclass(slots=True)
 class _Tally:
-    chosen: Chosen
-    truth: Truth | None
+    chosen: RevisionExamples
+    truth: TrueResponses | None
     rounds: list[_Round] = field(default_factory=list[_Round])
     principles: dict[str, _Principle] = field(default_factory=dict[str, _Principle])
-    whole: Shares = field(default_factory=Shares)
+    whole: FactShares = field(default_factory=FactShares)
 
     def add(self, chain: Chain) -> None:
         unit, first = unit_of(chain.prompt), chain.response.text
@@ -188,27 +198,34 @@ def _signs(text: str) -> dict[str, bool]:
 
 
 def revised_part(
-    run: RunFolder, recipe: ReviseRunConfig, head: RunHead, path: str, n_examples: int
-) -> Part:
+    run: RunFolder,
+    recipe: ReviseRunConfig,
+    head: RunHead,
+    path: str,
+    *,
+    n_examples: int,
+    truth: Truth | None = None,
+) -> Section:
     """The part of the run, its records read once."""
-    truth = Truth() if testbed.has_truth(recipe.constitution) else None
-    tally = _Tally(Chosen(n_examples, truth is not None), truth)
+    known = truth if truth is not None and truth.covers(recipe.constitution) else None
+    responses = None if known is None else known.responses()
+    tally = _Tally(RevisionExamples(n_examples, known), responses)
     for _, chain in read_done(run, Chain):
         tally.add(chain)
     tables = (
         _round_table(tally),
-        None if truth is None else truth.table("after"),
+        None if responses is None else responses.table("after"),
         _principle_table(tally),
         _flag_table(tally),
         runs.failure_table(head),
         runs.cost_table(head),
     )
-    return Part(
+    return Section(
         title="Critique and revision",
         path=path,
         done=_done(recipe, head),
         began=head.created,
-        weight=2 if truth else 1,
+        weight=2 if known else 1,
         facts=tuple(_facts(recipe)),
         headlines=tuple(_headlines(tally)),
         doubts=tuple(_doubts(recipe, head, tally)),
@@ -241,17 +258,13 @@ def _facts(recipe: ReviseRunConfig) -> Iterator[Fact]:
 
 
 def _headlines(tally: _Tally) -> Iterator[Headline]:
-    found = [] if tally.truth is None else list(tally.truth.known().values())
-    for first, last in [(found[0], found[-1])] if found else []:
-        ends = first.harmful.estimate("harmful"), last.harmful.estimate("harmful")
-        yield from testbed.moved(*ends, "harmful requests helped with, before → after revision")
-        ends = first.harmless.estimate("helped"), last.harmless.estimate("helped")
-        yield from testbed.moved(*ends, "harmless requests helped with, before → after revision")
+    if tally.truth is not None:
+        yield from tally.truth.changes("before → after revision")
     changed = share_headline(tally.whole.estimate("changed"), "responses changed by revision")
     if changed is not None:
         yield changed
         ends = tally.whole.estimate("evasive before"), tally.whole.estimate("evasive after")
-        yield from testbed.moved(*ends, "responses that only evade, before → after revision")
+        yield from change_headline(*ends, "responses that only evade, before → after revision")
 
 
 def _doubts(recipe: ReviseRunConfig, head: RunHead, tally: _Tally) -> Iterator[Doubt]:
@@ -271,7 +284,7 @@ def _doubts(recipe: ReviseRunConfig, head: RunHead, tally: _Tally) -> Iterator[D
         )
 
 
-def _round_table(tally: _Tally) -> Table | None:
+def _round_table(tally: _Tally) -> SectionTable | None:
     if not tally.rounds:
         return None
     rows = tuple(
@@ -287,10 +300,10 @@ def _round_table(tally: _Tally) -> Table | None:
     )
     headings = ("after round", "texts", "changed (95 %)", "decline", "only evade", "words, mean")
     note = "Declining and evading are told by stock phrases, and so only roughly."
-    return Table("What the rounds change", headings, rows, note)
+    return SectionTable("What the rounds change", headings, rows, note)
 
 
-def _principle_table(tally: _Tally) -> Table | None:
+def _principle_table(tally: _Tally) -> SectionTable | None:
     rows = tuple(
         (
             id,
@@ -301,10 +314,10 @@ def _principle_table(tally: _Tally) -> Table | None:
         for id, each in sorted(tally.principles.items(), key=lambda item: (-item[1].n, item[0]))
     )
     headings = ("principle", "rounds under it", "changed", "flagged")
-    return Table("What each principle changes", headings, rows) if rows else None
+    return SectionTable("What each principle changes", headings, rows) if rows else None
 
 
-def _flag_table(tally: _Tally) -> Table | None:
+def _flag_table(tally: _Tally) -> SectionTable | None:
     rounds = tally.rounds[1:]
     if not any(each.flags for each in rounds):
         return None
@@ -314,7 +327,7 @@ def _flag_table(tally: _Tally) -> Table | None:
         if any(each.flags[flag] for each in rounds)
     )
     headings = ("flag", *(f"round {number}" for number in range(1, len(rounds) + 1)))
-    return Table("Flagged revisions", headings, rows, "A revision may have several flags.")
+    return SectionTable("Flagged revisions", headings, rows, "A revision may have several flags.")
 
 
 def _plots(tally: _Tally) -> Iterator[Plot]:

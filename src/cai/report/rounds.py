@@ -12,9 +12,9 @@ import yaml
 
 from cai.errors import UsageError
 from cai.evaluation import format
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.report import charts, win_rates
-from cai.report.model import Doubt, Fact, Headline, Part, Plot, Table, Took
+from cai.report.model import Doubt, Fact, Headline, Plot, Section, SectionTable, Took
 from cai.report.text import model_name, model_names
 from cai.rounds.measure import rules_of
 from cai.rounds.state import ASKED, FILE, RoundFound, Series
@@ -52,17 +52,17 @@ def limits_of(path: Path, found: Series) -> dict[str, Limits]:
 _MOST_MISSING = 12
 
 
-def series_part(path: Path, shown: str) -> Part:
+def series_part(path: Path, shown: str) -> Section:
     """The part of the series in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
     """
-    found = kept(path / FILE, Series)
+    found = load_results(path / FILE, Series)
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
     seconds = sum(each.seconds for each in found.rounds)
     judges = dict.fromkeys(judge for each in found.rounds for judge in each.judges)
-    return Part(
+    return Section(
         title=f"Rounds: {found.name}",
         path=shown,
         done=_done(found),
@@ -116,7 +116,7 @@ def _doubts(found: Series) -> Iterator[Doubt]:
     for each in found.rounds:
         for sentence in each.broken:
             yield Doubt(f"Round {each.number}: {sentence}", True)
-    yield from (Doubt(remark, number == 0) for number, remark in enumerate(found.remarks))
+    yield from (Doubt(caveat, number == 0) for number, caveat in enumerate(found.caveats))
     if found.rounds and found.best != found.rounds[-1].number:
         yield Doubt(f"The last round is not the best: round {found.best} is.", True)
     reasons = dict.fromkeys(
@@ -133,7 +133,7 @@ def _doubts(found: Series) -> Iterator[Doubt]:
         )
 
 
-def _tables(found: Series) -> Iterator[Table]:
+def _tables(found: Series) -> Iterator[SectionTable]:
     if found.rounds:
         yield _round_table(found.rounds)
         yield _metric_table(found)
@@ -143,11 +143,11 @@ def _tables(found: Series) -> Iterator[Table]:
             (id, *(format.share(each.adherence.get(id)) for each in found.rounds)) for id in ids
         )
         note = "The frozen judge's mean probability that a response keeps the principle."
-        yield Table("Adherence by round", ("principle", *_names(found.rounds)), rows, note)
+        yield SectionTable("Adherence by round", ("principle", *_names(found.rounds)), rows, note)
     yield from win_rates.compared_tables(found.win_rates, found.ratings)
 
 
-def _round_table(rounds: Sequence[RoundFound]) -> Table:
+def _round_table(rounds: Sequence[RoundFound]) -> SectionTable:
     rows = tuple(
         (
             f"round {each.number}",
@@ -163,16 +163,16 @@ def _round_table(rounds: Sequence[RoundFound]) -> Table:
         *("round", "next starts from", "then", "rules broken", "principles that decide nothing"),
         "seconds",
     )
-    return Table("The rounds", headings, rows)
+    return SectionTable("The rounds", headings, rows)
 
 
-def _metric_table(found: Series) -> Table:
+def _metric_table(found: Series) -> SectionTable:
     rows = tuple(
         (_said(found, metric), *(_figure(each, metric) for each in found.rounds))
         for metric in _metrics(found)
     )
     note = f"{format.NONE}: not measured in that round."
-    return Table("Drift, by round (95 %)", ("figure", *_names(found.rounds)), rows, note)
+    return SectionTable("Drift, by round (95 %)", ("figure", *_names(found.rounds)), rows, note)
 
 
 def _metrics(found: Series) -> list[str]:
@@ -243,7 +243,9 @@ def _drift(found: Series, metric: str, points: Sequence[charts.Point], limits: L
         words += f"; broken in round {number}: {sentence}"
     marked = [point for point in points if point.place in broken]
     axis = charts.Axis("", levels=[("limit", limit) for _, limit in limits])
-    return charts.lines(what, words, axis, "round", [charts.Line(metric, points)], marked)
+    return charts.lines(
+        what, words, axis=axis, along="round", shown=[charts.Line(metric, points)], marked=marked
+    )
 
 
 def _said(found: Series, metric: str) -> str:

@@ -9,7 +9,7 @@ from cai.engine.progress import causes, last_snapshot
 from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
 from cai.evaluation.format import NONE, listed, money, percent, plural
-from cai.report.model import Doubt, Fact, Table, Took
+from cai.report.model import Doubt, Fact, SectionTable, Took
 from cai.report.text import clean, model_name
 from cai.runs.config import Named, RoleConfig, RunConfig, Source, read_run_config
 
@@ -64,13 +64,13 @@ def head_of(run: RunFolder, prices: PriceList) -> RunHead:
     return RunHead(
         read_run_config(run),
         run.created,
-        run.counts(),
-        snapshot.total if snapshot else None,
-        run.failures(),
-        tuple(clean(str(message)) for (message,) in failed),
-        Ledger.of(run.database, prices),
-        seconds,
-        tuple(Fact(name, version) for name, version in run.versions.items()),
+        counts=run.counts(),
+        n_total=snapshot.total if snapshot else None,
+        failures=run.failures(),
+        messages=tuple(clean(str(message)) for (message,) in failed),
+        ledger=Ledger.of(run.database, prices),
+        seconds=seconds,
+        versions=tuple(Fact(name, version) for name, version in run.versions.items()),
     )
 
 
@@ -97,7 +97,7 @@ def run_doubts(head: RunHead) -> Iterator[Doubt]:
         yield Doubt(f"{plural(n_uncounted, 'call')} came without numbers of tokens.")
 
 
-def cost_table(head: RunHead) -> Table | None:
+def cost_table(head: RunHead) -> SectionTable | None:
     """Calls, tokens and dollars by role and model; None where nothing was asked."""
     rows = [
         (
@@ -111,15 +111,17 @@ def cost_table(head: RunHead) -> Table | None:
     ]
     headings = ("who", "calls", "tokens in", "tokens out", "cost")
     note = "" if head.ledger.cost_usd is not None else f"{NONE}: no price is known for the model."
-    return Table("What it took", headings, tuple(rows), note) if rows else None
+    return SectionTable("What it took", headings, tuple(rows), note) if rows else None
 
 
-def failure_table(head: RunHead) -> Table | None:
+def failure_table(head: RunHead) -> SectionTable | None:
     """Failures by cause, with some of their messages; None without failures."""
     if not head.failures:
         return None
     rows = tuple((cause, f"{n:,}") for cause, n in head.failures.items())
-    return Table("Examples that failed", ("cause", "examples"), rows, " ".join(head.messages))
+    return SectionTable(
+        "Examples that failed", ("cause", "examples"), rows, " ".join(head.messages)
+    )
 
 
 def source_fact(source: Source) -> Fact:

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
-from cai.evaluation.policies.text_metrics import Batch, text_figures
+from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.revision_flags import is_evasive, is_refusal
 from cai.methods.sampling import Sample, Samples
 from cai.report import runs
-from cai.report.examples import Best, Shares, lot
-from cai.report.model import Doubt, Example, Fact, Headline, Part, Shelf, Table
+from cai.report.examples import Best, FactShares, lot
+from cai.report.model import Doubt, Example, Fact, Headline, Section, SectionTable, Shelf
 from cai.report.runs import RunHead
-from cai.report.testbed import Truth
 from cai.report.text import model_name, model_names, prompt_block, share_headline, text_block
+from cai.report.truth import TrueResponses, Truth
 from cai.runs.config import SampleRunConfig
 from cai.runs.records import read_done
 
@@ -29,21 +29,21 @@ _One = tuple[Samples, Sample]
 class _Policy:
     """Counts of one policy, and the responses by which its variety is told."""
 
-    shares: Shares = field(default_factory=Shares)
+    shares: FactShares = field(default_factory=FactShares)
     n_words: int = 0
     drawn: Best[tuple[str, str]] = field(default_factory=lambda: Best(N_VARIETY))
 
     @property
     def variety(self) -> dict[str, float]:
         texts = self.drawn.items
-        return text_figures(Batch([one for one, _ in texts], [text for _, text in texts]))
+        return text_figures(ResponseBatch([one for one, _ in texts], [text for _, text in texts]))
 
 
 @dataclass(slots=True)
 class _Tally:
     n_examples: int
     policies: dict[str, _Policy] = field(default_factory=dict[str, _Policy])
-    truth: Truth = field(default_factory=Truth)
+    truth: TrueResponses | None = None
     n_prompts: int = 0
     n_alike: int = 0
     sample: Best[Samples] = field(init=False)
@@ -74,7 +74,8 @@ class _Tally:
         found.n_words += len(text.split())
         request = samples.prompt.request
         found.drawn.offer(lot(f"{samples.prompt.id} {number}"), (request, text))
-        self.truth.add(model_name(each.model), samples.prompt, text)
+        if self.truth is not None:
+            self.truth.add(model_name(each.model), samples.prompt, text)
         if facts["evasive"]:
             self.evasive.offer(drawn, (samples, each))
         if facts["cut off"] or facts["empty"]:
@@ -82,22 +83,28 @@ class _Tally:
 
 
 def sampled_part(
-    run: RunFolder, recipe: SampleRunConfig, head: RunHead, path: str, n_examples: int
-) -> Part:
+    run: RunFolder,
+    recipe: SampleRunConfig,
+    head: RunHead,
+    path: str,
+    *,
+    n_examples: int,
+    truth: Truth | None = None,
+) -> Section:
     """The part of the run, its records read once."""
-    tally = _Tally(n_examples)
+    tally = _Tally(n_examples, truth=None if truth is None else truth.responses())
     for _, samples in read_done(run, Samples):
         tally.add(samples)
     tables = (
         _policy_table(tally),
-        tally.truth.table("policy"),
+        _truth_table(tally),
         runs.failure_table(head),
         runs.cost_table(head),
     )
     who = model_names(draw.model for draw in recipe.policies)
     n = format.plural(recipe.k, "response")
     prompts = format.plural(head.counts.done, "prompt")
-    return Part(
+    return Section(
         title="Responses of the policy" if len(recipe.policies) == 1 else "Responses of policies",
         path=path,
         done=f"{who} gave {n}{' each' if len(recipe.policies) > 1 else ''} to {prompts}.",
@@ -120,17 +127,17 @@ def _facts(recipe: SampleRunConfig) -> Iterator[Fact]:
 
 def _headlines(tally: _Tally) -> Iterator[Headline]:
     """Against the truth where it is known; else of one policy alone, several have their table."""
-    truth = tally.truth.known()
-    lines: list[Headline | None] = [
-        share_headline(
-            deeds.harmful.estimate("harmful"), f"harmful requests that {name} helps with"
-        )
-        for name, deeds in truth.items()
-    ]
-    if not truth and len(tally.policies) == 1:
+    if tally.truth is not None and _truth_table(tally) is not None:
+        yield from tally.truth.headlines()
+    elif len(tally.policies) == 1:
         (found,) = tally.policies.values()
-        lines.append(share_headline(found.shares.estimate("evasive"), "responses only evade"))
-    yield from (line for line in lines if line is not None)
+        line = share_headline(found.shares.estimate("evasive"), "responses only evade")
+        if line is not None:
+            yield line
+
+
+def _truth_table(tally: _Tally) -> SectionTable | None:
+    return None if tally.truth is None else tally.truth.table("policy")
 
 
 def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
@@ -146,7 +153,7 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
         yield Doubt(f"To {share} of the prompts all responses are the same text.")
 
 
-def _policy_table(tally: _Tally) -> Table | None:
+def _policy_table(tally: _Tally) -> SectionTable | None:
     rows: list[tuple[str, ...]] = []
     for model, found in tally.policies.items():
         variety = found.variety
@@ -172,7 +179,9 @@ def _policy_table(tally: _Tally) -> Table | None:
         f"and likeness (mean cosine between responses to different prompts) are of up to "
         f"{N_VARIETY} responses of each policy."
     )
-    return Table("What the responses are like", headings, tuple(rows), note) if rows else None
+    return (
+        SectionTable("What the responses are like", headings, tuple(rows), note) if rows else None
+    )
 
 
 def _shelves(tally: _Tally) -> Iterator[Shelf]:

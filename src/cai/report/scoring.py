@@ -13,7 +13,7 @@ from cai.evaluation.stats.bootstrap import Estimate, bootstrap_interval, sums_by
 from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
 from cai.report import charts, runs
 from cai.report.examples import Best, lot
-from cai.report.model import Doubt, Example, Fact, Headline, Part, Plot, Shelf, Table
+from cai.report.model import Doubt, Example, Fact, Headline, Plot, Section, SectionTable, Shelf
 from cai.report.runs import RunHead
 from cai.report.text import model_name, model_names, prompt_block, text_block
 from cai.runs.config import ScoreRunConfig
@@ -81,7 +81,7 @@ class _Tally:
 
 def scored_part(
     run: RunFolder, recipe: ScoreRunConfig, head: RunHead, path: str, n_examples: int
-) -> Part:
+) -> Section:
     """The part of the run, its records read once."""
     tally = _Tally(n_examples)
     for _, scored in read_done(run, Scored):
@@ -93,7 +93,7 @@ def scored_part(
         runs.failure_table(head),
         runs.cost_table(head),
     )
-    return Part(
+    return Section(
         title="Scores",
         path=path,
         done=_done(recipe, head),
@@ -145,31 +145,39 @@ def _doubts(head: RunHead, tally: _Tally) -> Iterator[Doubt]:
         yield Doubt("Scores are the judge's alone: no label of people stands beside them here.")
 
 
-def _principle_table(tally: _Tally) -> Table | None:
+def _principle_table(tally: _Tally) -> SectionTable | None:
     rows = [
         (name, f"{found.n:,}", format.value(found)) for name, found in _ordered(tally.by_principle)
     ]
     headings = ("principle", "scores", "mean (95 %)")
-    return Table("Scores by principle, the lowest first", headings, tuple(rows)) if rows else None
+    return (
+        SectionTable("Scores by principle, the lowest first", headings, tuple(rows))
+        if rows
+        else None
+    )
 
 
-def _model_table(tally: _Tally) -> Table | None:
+def _model_table(tally: _Tally) -> SectionTable | None:
     if len(tally.by_model) < 2:
         return None
     rows = tuple(
         (model_name(name) or "unknown", f"{found.n:,}", format.value(found))
         for name, found in _ordered(tally.by_model)
     )
-    return Table("Scores by the model that responded", ("model", "responses", "mean (95 %)"), rows)
+    return SectionTable(
+        "Scores by the model that responded", ("model", "responses", "mean (95 %)"), rows
+    )
 
 
-def _outcome_table(tally: _Tally) -> Table | None:
+def _outcome_table(tally: _Tally) -> SectionTable | None:
     n = tally.outcomes.total()
     rows = tuple(
         (outcome, f"{found:,}", format.percent(found / n))
         for outcome, found in tally.outcomes.most_common()
     )
-    return Table("What the scores are", ("outcome", "scores", "share"), rows) if rows else None
+    return (
+        SectionTable("What the scores are", ("outcome", "scores", "share"), rows) if rows else None
+    )
 
 
 def _ordered(means: dict[str, Means]) -> list[tuple[str, Estimate]]:

@@ -5,26 +5,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cai.evaluation import format
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.evaluation.suites.run import FILE, SuitesFound
-from cai.report.model import Doubt, Fact, Headline, Part, Took
+from cai.report.model import Doubt, Fact, Headline, Section, Took
 from cai.report.policies import suite_table
 from cai.report.text import model_name, model_names
 
 _MOST_HEADLINES = 4
 
 
-def tested_part(path: Path, shown: str) -> Part:
+def tested_part(path: Path, shown: str) -> Section:
     """The part of the suites in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
     """
-    found = kept(path / FILE, SuitesFound)
+    found = load_results(path / FILE, SuitesFound)
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
     judged = f", judged by {model_names(found.judges)}" if found.judges else ""
     suites = format.listed(each.name for each in found.suites)
-    return Part(
+    return Section(
         title="Standard suites",
         path=shown,
         done=f"{format.listed(found.policies)} were put through {suites}{judged}.",

@@ -1,7 +1,7 @@
 """Figures, names and texts as a report writes them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cai.evaluation import format
 from cai.evaluation.stats.bootstrap import Estimate
@@ -27,6 +27,16 @@ def share_headline(estimate: Estimate | None, what: str) -> Headline | None:
     return Headline(
         format.percent(estimate.value), f"{what}, n = {estimate.n:,}", interval and f"{interval} %"
     )
+
+
+def change_headline(
+    before: Estimate | None, after: Estimate | None, what: str
+) -> Iterator[Headline]:
+    """A share before and after; the interval is that of the later one. None where one is absent."""
+    if before is not None and after is not None:
+        figure = f"{format.percent(before.value)} → {format.percent(after.value)}"
+        interval = format.bounds(after)
+        yield Headline(figure, f"{what}, n = {after.n:,}", interval and f"{interval} %")
 
 
 def model_name(name: str) -> str:

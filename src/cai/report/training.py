@@ -16,14 +16,15 @@ from cai.engine.run_files import RUN_FILE
 from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.evaluation import format
+from cai.evaluation.metrics import TRAINING, Metric
 from cai.report import charts
-from cai.report.model import Doubt, Fact, Headline, Part, Plot, Table, Took
+from cai.report.model import Doubt, Fact, Headline, Plot, Section, SectionTable, Took
 from cai.report.runs import FEW
 from cai.report.tensorboard import read_scalars
 from cai.report.text import model_name
 from cai.training.folder import ASKED, TrainFolder
 from cai.training.monitor.monitor import FILE as WATCHED
-from cai.training.monitor.monitor import METRICS, parse_rule
+from cai.training.monitor.monitor import parse_rule
 from cai.training.trainers import TRAINERS
 
 _ACCURACIES = ("accuracy", "rewards/accuracies")
@@ -42,7 +43,7 @@ class Watched:
         return (found[0][1], found[-1][1]) if len(found) > 1 else None
 
 
-def trained_part(path: Path, shown: str, prices: PriceList) -> Part:
+def trained_part(path: Path, shown: str, prices: PriceList) -> Section:
     """The part of the training in that folder, finished or not.
 
     Raises:
@@ -59,7 +60,7 @@ def trained_part(path: Path, shown: str, prices: PriceList) -> Part:
     trainer = str(asked.get("trainer", "training"))
     began = datetime.fromtimestamp((path / ASKED).stat().st_mtime, UTC)
     tables = (_figure_table(figures), _broken_table(watched), _settings_table(asked))
-    return Part(
+    return Section(
         title=f"Training: {TRAINERS[trainer].title if trainer in TRAINERS else trainer}",
         path=shown,
         done=_done(asked, figures, Path(shown).name or shown),
@@ -194,7 +195,7 @@ def _plus(took: Took, ledger: Ledger) -> Took:
     )
 
 
-def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
+def _figure_table(figures: Mapping[str, object] | None) -> SectionTable | None:
     """All figures, those of the last step beside those on rows held out."""
     train = _mapping((figures or {}).get("train"))
     held_out = _mapping((figures or {}).get("evaluation"))
@@ -209,20 +210,20 @@ def _figure_table(figures: Mapping[str, object] | None) -> Table | None:
         (f"pairs held out: {name}", format.NONE, _shown(value)) for name, value in pairs.items()
     ]
     headings = ("figure", "last step", "held out")
-    return Table("Figures of the trainer", headings, tuple(rows)) if rows else None
+    return SectionTable("Figures of the trainer", headings, tuple(rows)) if rows else None
 
 
-def _broken_table(watched: Watched) -> Table | None:
+def _broken_table(watched: Watched) -> SectionTable | None:
     rows = tuple(
         (rule, f"{step:,}", format.number(value), then)
         for step, rule, value, then in watched.broken
     )
-    return Table("Rules broken", ("rule", "step", "value", "then"), rows) if rows else None
+    return SectionTable("Rules broken", ("rule", "step", "value", "then"), rows) if rows else None
 
 
-def _settings_table(asked: Mapping[str, object]) -> Table | None:
+def _settings_table(asked: Mapping[str, object]) -> SectionTable | None:
     rows = tuple((name, _plain(value)) for name, value in _mapping(asked.get("settings")).items())
-    return Table("Settings that were chosen", ("setting", "value"), rows) if rows else None
+    return SectionTable("Settings that were chosen", ("setting", "value"), rows) if rows else None
 
 
 def _limits(watched: Watched) -> dict[str, float]:
@@ -280,8 +281,10 @@ _ORDER = (
     *("reward", "kl", "kl_start", "length", "refusals", "evasive", "boilerplate", "empty"),
     *("cut_off", "entropy", "distinct_2", "self_similarity", "reward_length_correlation"),
 )
-_SHARES = {"refusals", "evasive", "boilerplate", "empty", "cut_off", "distinct_2"}
-_LOGGED = (("train/loss", "Loss"), ("eval/loss", "Loss on rows held out"))
+_LOGGED = {
+    "train/loss": Metric("loss", "loss"),
+    "eval/loss": Metric("eval_loss", "loss on rows held out", heading="Loss on rows held out"),
+}
 _MOST_POINTS = 300
 
 
@@ -290,28 +293,22 @@ def trained_plots(
 ) -> Iterator[Plot]:
     """The loss, and a curve for each metric that ever changed, with its limit where broken."""
     logged = read_scalars(folder / "logs")
-    for tag, title in _LOGGED:
+    for tag, metric in _LOGGED.items():
         if len(logged.get(tag, ())) > 1:
-            yield _curve(title, title.lower(), logged[tag], None)
-    for metric in _ORDER:
-        if len({value for _, value in watched.get(metric, ())}) > 1:
-            limit = limits.get(metric)
-            yield _curve(_title(metric), METRICS[metric], watched[metric], limit, metric in _SHARES)
+            yield _curve(metric, logged[tag], None)
+    for name in _ORDER:
+        if len({value for _, value in watched.get(name, ())}) > 1:
+            yield _curve(TRAINING[name], watched[name], limits.get(name))
 
 
-def _title(metric: str) -> str:
-    return metric.replace("_", " ").capitalize() if metric != "kl" else "KL from the reference"
-
-
-def _curve(
-    title: str, what: str, series: Series, limit: float | None, is_share: bool = False
-) -> Plot:
-    shown = format.percent if is_share else format.number
+def _curve(metric: Metric, series: Series, limit: float | None) -> Plot:
+    title, shown = metric.label[0].upper() + metric.label[1:], metric.text
     (first, begins), (last, ends) = series[0], series[-1]
     limited = "" if limit is None else f", limit {shown(limit)}"
-    words = f"{what}: {shown(begins)} at step {first}, {shown(ends)} at step {last}{limited}"
+    course = f"{shown(begins)} at step {first}, {shown(ends)} at step {last}{limited}"
+    words = f"{metric.description}: {course}"
     levels = [] if limit is None else [("limit", limit)]
-    axis = charts.Axis("share" if is_share else "", None, levels)
+    axis = charts.Axis("share" if metric.kind == "share" else "", None, levels)
     points = [charts.Point(value, place=step) for step, value in _thinned(series)]
     return charts.lines(title, words, axis, "step", [charts.Line(title, points)])
 

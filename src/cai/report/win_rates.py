@@ -7,7 +7,7 @@ from cai.evaluation.policies.matchups import OUTCOMES, MatchOutcome
 from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.policies.win_rates import WinRate
 from cai.report import charts
-from cai.report.model import Headline, Plot, Table
+from cai.report.model import Headline, Plot, SectionTable
 from cai.report.text import model_name, share_headline
 
 _OUTCOMES: dict[MatchOutcome, str] = {
@@ -24,7 +24,7 @@ _OUTCOMES: dict[MatchOutcome, str] = {
 _MOST_ROWS = 24
 
 
-def compared_tables(rates: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator[Table]:
+def compared_tables(rates: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator[SectionTable]:
     """Win rates, how matches ended, and ratings; none where there are no matches."""
     if rates:
         yield _rate_table(rates)
@@ -36,7 +36,7 @@ def compared_tables(rates: Sequence[WinRate], ratings: Sequence[Rating]) -> Iter
             "chain of matches connects the policy with it."
         )
         headings = ("policy", "matches", "rating (95 %)")
-        yield Table("Ratings, in points of Elo above the anchor", headings, rows, note)
+        yield SectionTable("Ratings, in points of Elo above the anchor", headings, rows, note)
 
 
 def compared_plots(rates: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator[Plot]:
@@ -75,7 +75,7 @@ def _names(rate: WinRate) -> str:
     return f"{model_name(rate.policy)} against {model_name(rate.opponent)}"
 
 
-def _rate_table(rates: Sequence[WinRate]) -> Table:
+def _rate_table(rates: Sequence[WinRate]) -> SectionTable:
     rows = tuple(
         (
             _names(each),
@@ -96,10 +96,10 @@ def _rate_table(rates: Sequence[WinRate]) -> Table:
         "A tie, orders that disagree and equal texts count one half; what could not be read counts "
         "for nobody. Longer: share of matches in which the first policy's response is the longer."
     )
-    return Table("Win rates", headings, rows, note)
+    return SectionTable("Win rates", headings, rows, note)
 
 
-def _outcome_table(rates: Sequence[WinRate]) -> Table:
+def _outcome_table(rates: Sequence[WinRate]) -> SectionTable:
     kinds: list[MatchOutcome] = [
         kind for kind in OUTCOMES if any(each.outcomes.get(kind) for each in rates)
     ]
@@ -107,7 +107,7 @@ def _outcome_table(rates: Sequence[WinRate]) -> Table:
         (_names(each), *(f"{each.outcomes.get(kind, 0):,}" for kind in kinds)) for each in rates
     )
     headings = ("policies", *(_OUTCOMES[kind] for kind in kinds))
-    return Table("How the matches ended", headings, rows)
+    return SectionTable("How the matches ended", headings, rows)
 
 
 def _rating(each: Rating) -> str:

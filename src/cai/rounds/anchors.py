@@ -13,9 +13,9 @@ from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
 from cai.data.source import ItemSource
 from cai.evaluation.policies.judging import Adherence, Checked, adherence_of
-from cai.evaluation.policies.matchups import Contests, Matches, verdicts_of
-from cai.evaluation.policies.policies import Entrant
-from cai.evaluation.policies.responses import Answers, Gathering, Prompts
+from cai.evaluation.policies.matchups import Matches, Matchups, verdicts_of
+from cai.evaluation.policies.policies import Policy
+from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
 from cai.methods.judging.verdict import Group, Verdict
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
@@ -23,7 +23,7 @@ from cai.models.base import Model, Sampling
 from cai.models.registry import open_model
 from cai.rounds.config import START, RoundsRecipe
 from cai.rounds.splits import ANCHORS, PEOPLE, frozen_prompts
-from cai.rounds.state import Places, name_of
+from cai.rounds.state import SeriesFolders, name_of
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.score import ScoreJob, run_scoring
@@ -35,7 +35,7 @@ class Anchorage:
     """The anchors of a series, and whoever is asked about them."""
 
     recipe: RoundsRecipe
-    places: Places
+    places: SeriesFolders
     accounts: Accounts
     console: Console
     _opened: dict[str, Model] = field(default_factory=dict[str, Model])
@@ -55,25 +55,25 @@ class Anchorage:
         anchors, start = self.recipe.anchors, self.recipe.start
         return tuple(start if spec == START else spec for spec in (anchors.judge, *anchors.jury))
 
-    async def answers(self, number: int, policy: str, others: Sequence[int]) -> Answers:
+    async def answers(self, number: int, policy: str, others: Sequence[int]) -> PolicyResponses:
         """The policy's responses, sampled, beside those of earlier rounds."""
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
         speaker = RoleModel.of(self.open(policy), sampling)
-        entrants = [self._entrant(other) for other in others]
-        entrants.append(replace(self._entrant(number), speaker=speaker))
-        return await self._gathering(number).gather(entrants, self.accounts)
+        policies = [self._policy(other) for other in others]
+        policies.append(replace(self._policy(number), speaker=speaker))
+        return await self._gathering(number).gather(policies, self.accounts)
 
-    def contests(self, answers: Answers, number: int, parent: int) -> Contests:
+    def contests(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
         others = sorted({0, parent} - {number})
         pairs = tuple((name_of(other), name_of(number)) for other in others)
-        return Contests(answers, pairs, self.recipe.seed)
+        return Matchups(answers, pairs, self.recipe.seed)
 
     async def add_matches(self, found: Matches, number: int, parent: int) -> None:
         """Adds the round's matches by the frozen judge, once it was asked."""
-        entrants = [self._entrant(each) for each in sorted({0, parent, number})]
-        answers = await self._gathering(number).gather(entrants, self.accounts)
+        policies = [self._policy(each) for each in sorted({0, parent, number})]
+        answers = await self._gathering(number).gather(policies, self.accounts)
         contests = self.contests(answers, number, parent)
         folder = self.places.anchors(number) / "frozen"
         verdicts = verdicts_of(folder) if folder.is_dir() else {}
@@ -107,7 +107,7 @@ class Anchorage:
         """The pairs that people labelled."""
         return GroupSource((str(self.places.out / ANCHORS / PEOPLE),))
 
-    async def check(self, answers: Answers, number: int) -> Adherence:
+    async def check(self, answers: PolicyResponses, number: int) -> Adherence:
         """What the frozen judge says of the round's responses, principle by principle."""
         name, folder = name_of(number), self.places.anchors(number) / "adherence"
         own = replace(answers, by_policy={name: answers.by_policy[name]})
@@ -147,5 +147,5 @@ class Anchorage:
         folder = self.places.anchors(number)
         return Gathering(prompts, 1, self.recipe.seed, folder, self.console)
 
-    def _entrant(self, number: int) -> Entrant:
-        return Entrant(name_of(number), str(self.places.responses(number)))
+    def _policy(self, number: int) -> Policy:
+        return Policy(name_of(number), str(self.places.responses(number)))

@@ -22,7 +22,7 @@ from cai.engine.run_folder import RunFolder
 from cai.evaluation.policies.matchups import Matches
 from cai.evaluation.policies.ratings import Rating, ratings
 from cai.evaluation.policies.win_rates import win_rates
-from cai.evaluation.results_file import keep, kept
+from cai.evaluation.results_file import load_results, save_results
 from cai.evaluation.rules import Consequence, Rule
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.pipeline.runner import run_recipe
@@ -31,7 +31,16 @@ from cai.rounds.anchors import Anchorage
 from cai.rounds.config import RoundsRecipe, load_rounds
 from cai.rounds.measure import measure, metrics, rules_of
 from cai.rounds.splits import check_enough, deal, freeze, kinds
-from cai.rounds.state import FILE, Decision, Places, RoundFound, Series, begin, name_of, remarks
+from cai.rounds.state import (
+    FILE,
+    Decision,
+    RoundFound,
+    Series,
+    SeriesFolders,
+    begin,
+    caveats,
+    name_of,
+)
 from cai.runs.options import Pace
 from cai.runs.shared_budget import Accounts
 
@@ -137,13 +146,15 @@ async def run_rounds_async(
     check_enough(recipe)
     begin(recipe, out)
     freeze(recipe, out, is_begun=(out / FILE).exists())
-    places = Places(out)
+    places = SeriesFolders(out)
     accounts = Accounts(pace)
-    rounds = list(kept(out / FILE, Series).rounds) if (out / FILE).exists() else []
+    rounds = list(load_results(out / FILE, Series).rounds) if (out / FILE).exists() else []
     for number in range(len(rounds)):
         _enter(accounts, places.round(number))
     anchorage = Anchorage(recipe, places, accounts, console)
-    return await _Controller(recipe, anchorage, rules, known, rounds, console).run(answer)
+    return await _Controller(
+        recipe, anchorage, rules=rules, known=known, rounds=rounds, console=console
+    ).run(answer)
 
 
 @dataclass(slots=True)
@@ -199,7 +210,12 @@ class _Controller:
         source = deal(self.recipe, number, places.out)
         folder = places.steps(number)
         await run_recipe(
-            recipe, open_role_models(recipe, start), source, folder, accounts.pace, self.console
+            recipe,
+            open_role_models(recipe, start),
+            source=source,
+            out=folder,
+            pace=accounts.pace,
+            console=self.console,
         )
         _enter(accounts, folder)
         return f"hf:{folder / self.recipe.policy_name}"
@@ -252,17 +268,17 @@ class _Controller:
         series = Series(
             self.recipe.name,
             self.recipe.rounds,
-            self.anchorage.frozen_judges,
-            self.known,
-            tuple(self.rounds),
-            win_rates(self.matches, self.recipe.seed),
-            rated,
-            best_of(self.rounds, rated),
-            ended,
-            accounts.cost_usd,
-            tuple(remarks(self.recipe, self.rounds)),
+            frozen_judges=self.anchorage.frozen_judges,
+            metrics=self.known,
+            rounds=tuple(self.rounds),
+            win_rates=win_rates(self.matches, self.recipe.seed),
+            ratings=rated,
+            best=best_of(self.rounds, rated),
+            ended=ended,
+            cost_usd=accounts.cost_usd,
+            caveats=tuple(caveats(self.recipe, self.rounds)),
         )
-        keep(self.anchorage.places.out / FILE, series)
+        save_results(self.anchorage.places.out / FILE, series)
         return series
 
     def _say(self, text: str, *, is_plain: bool = False) -> None:

@@ -32,7 +32,7 @@ def divergences(
     The second mapping says of what could not be measured why.
     """
     missing = ["entropy", *earlier]
-    if _is_remote(policy):
+    if parse_spec(policy).is_remote:
         return {}, dict.fromkeys(missing, f"{policy} is behind a server, which shows no tokens")
     try:
         own = open_start_model(policy, "language")
@@ -73,7 +73,7 @@ def _logs(policy: StartModel, samples: Sequence[Sampled], seed: int) -> Floats:
 
 def _others(spec: str, own: StartModel, samples: Sequence[Sampled], seed: int) -> Floats | str:
     """The log-probabilities under another policy, or why there are none."""
-    if _is_remote(spec):
+    if parse_spec(spec).is_remote:
         return f"{spec} is behind a server, which shows no tokens"
     try:
         other = open_start_model(spec, "language")
@@ -90,7 +90,3 @@ def _mean(sums: Floats, weights: Floats, seed: int) -> Estimate:
     interval = bootstrap_interval(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
     low, high = interval or (None, None)
     return Estimate(float(sums.sum() / weights.sum()), len(sums), low, high)
-
-
-def _is_remote(spec: str) -> bool:
-    return parse_spec(spec).scheme == "openai"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cai.engine.run_folder import RunFolder
-from cai.evaluation.policies.matchups import Contests
+from cai.evaluation.policies.matchups import Matchups
 from cai.evaluation.stats.bootstrap import (
     Estimate,
     bootstrap_interval,
@@ -26,7 +26,7 @@ _Scores = dict[str, tuple[int, float]]
 
 
 def judge_gap(
-    contests: Contests, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
+    contests: Matchups, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
 ) -> Estimate | None:
     """How much higher the policy's win rate against round 0 is by the current judge, in [−1, 1].
 
@@ -36,7 +36,7 @@ def judge_gap(
 
 
 def judges_agree(
-    contests: Contests, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
+    contests: Matchups, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
 ) -> Estimate | None:
     """Of contests with round 0 in which both favour a side, the share with the same one."""
     one, other = _wins(contests, frozen), _wins(contests, current)
@@ -55,7 +55,7 @@ def agreement_gap(current: Path, frozen: Path, seed: int) -> Estimate | None:
     return _difference(_rights(current), _rights(frozen), seed)
 
 
-def _wins(contests: Contests, verdicts: Mapping[str, Verdict]) -> _Scores:
+def _wins(contests: Matchups, verdicts: Mapping[str, Verdict]) -> _Scores:
     """By judged contest with round 0 its unit and what the later policy gets of it."""
     found: _Scores = {}
     for each in contests.all():

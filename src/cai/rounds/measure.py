@@ -11,9 +11,19 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.judge.agreement import agreement
 from cai.evaluation.judge.principles import ENOUGH, PrincipleTally
-from cai.evaluation.policies.matchups import Contests
-from cai.evaluation.policies.responses import Answers
-from cai.evaluation.policies.text_metrics import ALL, TEXT_METRICS
+from cai.evaluation.metrics import (
+    ADHERENCE,
+    DIVERGENCE,
+    KIND_SHARES,
+    LABELLED,
+    MATCHES,
+    ROUND_TEXTS,
+    TEXT,
+    descriptions,
+)
+from cai.evaluation.policies.matchups import Matchups
+from cai.evaluation.policies.responses import PolicyResponses
+from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import win_rates
 from cai.evaluation.rules import Rule, Vocabulary, parse_rule
 from cai.evaluation.stats.bootstrap import (
@@ -25,39 +35,6 @@ from cai.rounds.anchors import Anchorage
 from cai.rounds.judge_drift import agreement_gap, judge_gap, judges_agree
 from cai.rounds.state import RoundFound, name_of
 from cai.runs.records import read_done
-
-SHARES = ("refusals", "evasive", "boilerplate", "empty")
-"""Of these there is one for each kind of prompts too, such as `refusals/benign`."""
-
-TEXTS = ("length", "distinct_1", "distinct_2", "distinct_3", "self_similarity", "cut_off", *SHARES)
-
-_JUDGED: Mapping[str, str] = {
-    "win_start": "win rate against round 0 by the frozen judge",
-    "win_last": "win rate against the round it started from, by the frozen judge",
-    "level_start": "win rate against round 0 at equal length, by the frozen judge",
-    "level_last": "win rate at equal length against the round it started from",
-}
-_GAPS: Mapping[str, str] = {
-    "judge_gap": "win rate against round 0 by the next round's judge, less that by the frozen one",
-    "judges_agree": "of contests in which both judges favour a side, the share with the same side",
-}
-_PEOPLE: Mapping[str, str] = {
-    "agreement": "accuracy of the next round's judge on pairs that people labelled",
-    "agreement_gap": "the same, less that of the frozen judge",
-    "calibration": "expected calibration error of the next round's judge on them",
-}
-_TOKENS: Mapping[str, str] = {
-    "kl_start": "KL divergence from round 0, nats a response",
-    "kl_last": "KL divergence from the round it started from, nats a response",
-    "entropy": "entropy of the policy, nats a token, on its own responses",
-}
-_CHECKED: Mapping[str, str] = {
-    "adherence": "probability that a response keeps the principles, by the frozen judge",
-    "adherence_least": "the same of the principle that is kept least",
-}
-_DECIDING: Mapping[str, str] = {
-    "undecided": "share of principles without which no verdict of the next judge would be another",
-}
 
 DEFAULT_RULES = (
     "win_last < 0.5 surely then stop",
@@ -82,15 +59,17 @@ def metrics(
     kinds: Iterable[str], *, has_people: bool, has_checks: bool, has_tokens: bool
 ) -> dict[str, str]:
     """The metrics of a series and what they are, in words."""
-    found = {name: TEXT_METRICS[name] for name in TEXTS}
+    found = descriptions(TEXT[name] for name in ROUND_TEXTS)
     for kind in kinds:
         if kind != ALL:
             found |= {
-                f"{name}/{kind}": f"{TEXT_METRICS[name]}, on {kind} prompts" for name in SHARES
+                f"{name}/{kind}": f"{TEXT[name].description}, on {kind} prompts"
+                for name in KIND_SHARES
             }
-    found |= {**_JUDGED, **_GAPS, **_DECIDING}
-    for is_there, more in ((has_people, _PEOPLE), (has_checks, _CHECKED), (has_tokens, _TOKENS)):
-        found |= more if is_there else {}
+    found |= descriptions(MATCHES.values())
+    optional = ((has_people, LABELLED), (has_checks, ADHERENCE), (has_tokens, DIVERGENCE))
+    for is_measured, more in optional:
+        found |= descriptions(more.values()) if is_measured else {}
     return found
 
 
@@ -155,32 +134,36 @@ async def measure(
     answers = await anchorage.answers(number, policy, sorted({0, parent} - {number}))
     _texts(found, answers, number, anchorage.recipe.seed)
     if number:
-        await _contests(found, anchorage, answers, number, parent, judges)
+        await _contests(
+            found, anchorage, answers=answers, number=number, parent=parent, judges=judges
+        )
     if anchors.people:
         await _ask_of_people(found, anchorage, number, judges)
     if anchors.checks:
         checked = await anchorage.check(answers, number)
         _checks(found, checked.of(name_of(number), anchorage.recipe.seed).get(ALL, {}))
     if anchors.divergence_prompts:
-        _divergences(found, anchorage, answers, policy, policies, parent)
+        _divergences(
+            found, anchorage, answers=answers, policy=policy, policies=policies, parent=parent
+        )
     return found
 
 
-def _texts(found: Measured, answers: Answers, number: int, seed: int) -> None:
+def _texts(found: Measured, answers: PolicyResponses, number: int, seed: int) -> None:
     for each in answers.conduct(name_of(number), seed):
         ending = "" if each.kind == ALL else f"/{each.kind}"
         found.figures |= {
-            f"{name}{ending}": each.shares[name] for name in SHARES if name in each.shares
+            f"{name}{ending}": each.shares[name] for name in KIND_SHARES if name in each.shares
         }
         if each.kind == ALL:
-            plain = set(TEXTS).difference(SHARES) & set(each.figures)
+            plain = set(ROUND_TEXTS).difference(KIND_SHARES) & set(each.figures)
             found.figures |= {name: Estimate(each.figures[name], each.n) for name in sorted(plain)}
 
 
 async def _contests(
     found: Measured,
     anchorage: Anchorage,
-    answers: Answers,
+    answers: PolicyResponses,
     number: int,
     parent: int,
     judges: tuple[str, ...],
@@ -190,16 +173,7 @@ async def _contests(
     try:
         contests.check()
     except EvaluationError as error:
-        names = (
-            "win_start",
-            "win_last",
-            "level_start",
-            "level_last",
-            "judge_gap",
-            "judges_agree",
-            "undecided",
-        )
-        found.missing |= dict.fromkeys(names, str(error))
+        found.missing |= dict.fromkeys(MATCHES, str(error))
         return
     verdicts = await anchorage.judge(contests, frozen, folder / "frozen")
     _rates(found, contests, verdicts, number, parent)
@@ -219,7 +193,7 @@ async def _contests(
 
 def _rates(
     found: Measured,
-    contests: Contests,
+    contests: Matchups,
     verdicts: Mapping[str, Verdict],
     number: int,
     parent: int,
@@ -303,7 +277,7 @@ def _checks(found: Measured, adherence: Mapping[str, Estimate]) -> None:
 def _divergences(
     found: Measured,
     anchorage: Anchorage,
-    answers: Answers,
+    answers: PolicyResponses,
     policy: str,
     policies: Mapping[int, str],
     parent: int,

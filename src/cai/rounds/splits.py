@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cai.atomic_write import atomic_write
 from cai.data.pairs import pair_files
 from cai.data.prompts import PromptSource
 from cai.errors import UsageError
@@ -133,8 +134,5 @@ def _row(prompt: Prompt) -> dict[str, object]:
 
 
 def _write(path: Path, rows: "Iterator[dict[str, object]] | Sequence[dict[str, object]]") -> None:
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(lines), "utf-8")
-    part.replace(path)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    atomic_write(path, text, UsageError, "Name another folder with -o.")

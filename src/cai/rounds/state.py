@@ -21,6 +21,7 @@ from typing import Any, Literal, cast
 
 import yaml
 
+from cai.atomic_write import atomic_write
 from cai.errors import UsageError
 from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.policies.win_rates import WinRate
@@ -78,11 +79,11 @@ class Series:
     best: int
     ended: str
     cost_usd: float | None
-    remarks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SeriesFolders:
     """The places in one series' folder."""
 
     out: Path
@@ -124,15 +125,8 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
         _check(path, asked)
     elif out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: is not empty, and no series of rounds. Name another with -o.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{ASKED}.part")
-        part.write_text(yaml.safe_dump(asked, sort_keys=False, allow_unicode=True), "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{out}: cannot be written ({error.strerror}). Name another folder with -o."
-        ) from error
+    text = yaml.safe_dump(asked, sort_keys=False, allow_unicode=True)
+    atomic_write(path, text, UsageError, "Name another folder with -o.")
 
 
 def _check(path: Path, asked: Mapping[str, Any]) -> None:
@@ -149,7 +143,7 @@ def _check(path: Path, asked: Mapping[str, Any]) -> None:
         )
 
 
-def remarks(recipe: RoundsRecipe, rounds: Sequence[RoundFound]) -> Iterator[str]:
+def caveats(recipe: RoundsRecipe, rounds: Sequence[RoundFound]) -> Iterator[str]:
     """The most important first."""
     anchors = recipe.anchors
     frozen = (anchors.judge, *anchors.jury)

@@ -10,10 +10,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     TypeAdapter,
     ValidationError,
-    field_serializer,
 )
 
 from cai.constitution.schema import Constitution
@@ -24,16 +22,11 @@ from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.ranking import Pairing
 from cai.methods.revision import Role
 from cai.methods.roles import RoleModel
-from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings, Settings
+from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_serializer("settings", check_fields=False)
-    def _dump_settings(self, settings: Settings) -> dict[str, JsonValue]:
-        """Without what is written down with the models; it is at its default here."""
-        return settings.decisive()
 
 
 class Named(_Part):
@@ -76,7 +69,7 @@ class ReviseRunConfig(_Part):
     method: Literal["revise"] = "revise"
     source: Source
     constitution: Named
-    settings: ReviseSettings
+    settings: Annotated[ReviseSettings, AsDecided]
     roles: dict[Role, RoleConfig]
     seed: int
 
@@ -98,7 +91,7 @@ class JudgeRunConfig(_Part):
     source: Source
     constitution: Named
     judges: tuple[JudgeConfig, ...]
-    settings: JudgeSettings
+    settings: Annotated[JudgeSettings, AsDecided]
     pairing: Pairing
     seed: int
 
@@ -110,7 +103,7 @@ class ScoreRunConfig(_Part):
     source: Source
     constitution: Named
     judges: tuple[JudgeConfig, ...]
-    settings: ScoreSettings
+    settings: Annotated[ScoreSettings, AsDecided]
     seed: int
 
 

@@ -31,14 +31,15 @@ from typing import Generic, TypeVar
 import yaml
 from rich.console import Console
 
+from cai.atomic_write import atomic_write
 from cai.constitution.schema import Constitution
 from cai.engine.budget import Ledger, load_prices
 from cai.engine.engine import Engine, Scheduling
-from cai.engine.progress import Display, LastSnapshot, Progress, Teller, told
+from cai.engine.progress import Display, LastSnapshot, Progress, ProgressListener, reporting
 from cai.engine.run_files import Counts, Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.engine.stream import stream
-from cai.errors import CaiError, ContextLengthError, ModelError, RunStopped
+from cai.errors import CaiError, ContextLengthError, JournalError, ModelError, RunStopped
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
@@ -68,8 +69,8 @@ def stopped_by_signals(engine: Engine, console: Console) -> Generator[None]:
 
     def stop() -> None:
         nonlocal is_cancelled
-        if engine.gate.closed is None:
-            n = sum(each.in_flight for each in engine.lanes())
+        if engine.budget.closed is None:
+            n = sum(each.in_flight for each in engine.endpoints())
             console.print(
                 f"stopping: {n} calls in flight are finished and kept; once more ends at once",
                 markup=False,
@@ -192,7 +193,7 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
         foretold = None
         if pace.sample is not None:
             n_whole = pace.whole or n_total
-            foretold = estimate(engine.gate.ledger, spread, n_whole, progress.snapshot())
+            foretold = estimate(engine.budget.ledger, spread, n_whole, progress.snapshot())
         return Outcome(
             run.counts(),
             run.failures(),
@@ -200,7 +201,7 @@ async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console)
             run.journal.calls,
             run.journal.hits,
             run.journal.usage,
-            engine.gate.ledger,
+            engine.budget.ledger,
             job.source,
             foretold,
         )
@@ -228,9 +229,12 @@ class _Work(Generic[T, S, B]):
             return result
 
         display = Display(console)
-        tellers: list[Teller] = [self.pace.tell or display.show, LastSnapshot(self.run).keep]
+        listeners: list[ProgressListener] = [
+            self.pace.tell or display.show,
+            LastSnapshot(self.run).save,
+        ]
         with contextlib.closing(display):
-            async with told(self.progress, tellers):
+            async with reporting(self.progress, listeners):
                 results = stream(self._to_do(), one, engine)
                 async with contextlib.aclosing(results):
                     async for (position, id, _), result in results:
@@ -269,9 +273,8 @@ def _keep_constitution(folder: Path, constitution: Constitution, *, is_new: bool
     path = folder / "constitution.yaml"
     if is_new or not path.exists():
         content = constitution.model_dump(mode="json", exclude_defaults=True)
-        part = folder / ".constitution.yaml.part"
-        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
-        part.replace(path)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        atomic_write(path, text, JournalError, "Free some space, or use another folder.")
 
 
 def _versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cai.engine.budget import Account, Caps, Ledger
-from cai.engine.progress import Snapshot, Teller
+from cai.engine.progress import ProgressListener, Snapshot
 from cai.errors import UsageError
 from cai.models.base import Usage
 
@@ -60,7 +60,7 @@ class Pace:
     whole: int | None = None
     caps: Caps = Caps()
     prices: Path | None = None
-    tell: Teller | None = None
+    tell: ProgressListener | None = None
 
     def check(self) -> None:
         """Finds out before a run whether its parts fit together.

@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import TemplateError
 
 from cai.errors import CaiError, ModelError, SourceError, UsageError
+from cai.models.hf.loading import TOKENIZERS, ModelSource, plain_errors
 from cai.models.hf.tokenizer import Tokenizer, control_tokens
 from cai.types import Message, Prompt, as_dicts
 
@@ -153,11 +154,10 @@ def load_chat_format(folder: str) -> ChatFormat:
         UsageError: It has no chat template, or one whose messages cannot be told apart.
     """
     # heavy: torch and transformers, which a judge behind a URL needs for nothing
-    from cai.models.hf.loading import TOKENIZERS, Source, plain_errors
 
     if not (Path(folder) / "tokenizer_config.json").is_file():
         raise ModelError(f"{folder}: there is no tokenizer in this folder. Check the path.")
-    with plain_errors(Source(folder), "policy"):
+    with plain_errors(ModelSource(folder), "policy"):
         tokenizer = TOKENIZERS.from_pretrained(folder, local_files_only=True)
     chat_format = chat_format_of(tokenizer)
     if chat_format is None:

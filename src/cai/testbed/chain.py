@@ -26,7 +26,7 @@ from cai.evaluation.policies.evaluate import evaluate
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.stats.calibration import fit_temperature
-from cai.export.rows import Pair
+from cai.export.rows import PreferencePair
 from cai.export.selection import Selection
 from cai.methods.revision import revision_roles
 from cai.methods.roles import RoleModel
@@ -171,7 +171,7 @@ class Chain:
         for row in load_training_data(
             self.preferences("judge"), "preference", selection=Selection(pairs="all")
         ).train:
-            assert isinstance(row.unit, Pair)
+            assert isinstance(row.unit, PreferencePair)
             asked, one, other = row.unit.prompt.request, row.unit.chosen, row.unit.rejected
             if (asked, one, other) in truth or (asked, other, one) in truth:
                 probabilities.append(row.confidence)

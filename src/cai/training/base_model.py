@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
 from cai.models.hf.loading import (
-    Source,
+    ModelSource,
     fingerprint,
     merged,
     on_its_base,
@@ -102,9 +102,9 @@ def start_hash(spec: str) -> str:
     return "+".join(fingerprint(folder) for folder in folders if folder.is_dir())
 
 
-def _source(spec: str) -> Source:
+def _source(spec: str) -> ModelSource:
     parsed = parse_spec(spec)
-    if parsed.scheme == "openai":
+    if parsed.is_remote:
         raise TrainingError(
             f"{spec}: a model behind a server cannot be trained here. Name its weights as "
             "hf:NAME_OR_PATH."
@@ -116,9 +116,11 @@ def _source(spec: str) -> Source:
             "Leave it out; settings such as bf16 say how it is trained."
         )
     if parsed.scheme == "embedded":
-        return Source(str(embedded_folder()))
+        return ModelSource(str(embedded_folder()))
     options = parsed.options
-    return Source(parsed.target, adapter=options.get("adapter"), revision=options.get("revision"))
+    return ModelSource(
+        parsed.target, adapter=options.get("adapter"), revision=options.get("revision")
+    )
 
 
 def _load(path: str, head: Head, where: dict[str, Any]) -> PreTrainedModel:

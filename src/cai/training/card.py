@@ -22,6 +22,7 @@ from pydantic_core import to_jsonable_python
 from transformers import TrainingArguments
 from transformers.trainer_pt_utils import AcceleratorConfig
 
+from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 from cai.evaluation.judge.self_preference import Kin, kinship
 from cai.export.provenance import Provenance
@@ -132,15 +133,8 @@ def write_card(folder: str | Path, facts: CardFacts) -> Path:
         TrainingError: The folder cannot be written to.
     """
     path = Path(folder, "README.md")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(card_text(facts), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: the card cannot be written ({error.strerror}). The model itself is saved; "
-            "make the folder writable, and run the same command again."
-        ) from None
+    advice = "The model itself is saved; make the folder writable, and run the same command again."
+    atomic_write(path, card_text(facts), TrainingError, advice)
     return path
 
 

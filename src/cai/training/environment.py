@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 
 LAUNCH = "CAI_LAUNCH"
@@ -37,10 +38,7 @@ def hand_over(message: str) -> bool:
     folder = os.environ.get(LAUNCH)
     if not folder:
         return False
-    path = Path(folder, f"{rank():06d}")
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(message, encoding="utf-8")
-    unfinished.replace(path)
+    atomic_write(Path(folder, f"{rank():06d}"), message, TrainingError, "Free space.")
     return True
 
 

@@ -18,6 +18,7 @@ from typing import cast
 
 import yaml
 
+from cai.atomic_write import atomic_write, part_path
 from cai.errors import TrainingError
 from cai.training.environment import rank
 
@@ -79,7 +80,10 @@ class TrainFolder:
         """Whether nothing is there, or no more than what was asked for."""
         if not self.path.is_dir():
             return not self.path.exists()
-        return {each.name for each in self.path.iterdir()} <= {ASKED, f".{ASKED}.part"}
+        return {each.name for each in self.path.iterdir()} <= {
+            ASKED,
+            part_path(self.path / ASKED).name,
+        }
 
     def asked(self) -> dict[str, object] | None:
         """What the training was asked for; None where the folder is of none."""
@@ -108,17 +112,12 @@ class TrainFolder:
 
     def finish(self, figures: Mapping[str, object]) -> None:
         """Writes the figures, which say that the training is done."""
-        _replace(self.path / DONE, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
+        atomic_write(self.path / DONE, text, TrainingError, "Free space, and run it again.")
 
     def _write(self, asked: Mapping[str, object]) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            text = yaml.safe_dump(dict(asked), sort_keys=False, allow_unicode=True)
-            _replace(self.path / ASKED, text)
-        except OSError as error:
-            raise TrainingError(
-                f"{self.path}: cannot be written ({error.strerror}). Name another folder."
-            ) from error
+        text = yaml.safe_dump(dict(asked), sort_keys=False, allow_unicode=True)
+        atomic_write(self.path / ASKED, text, TrainingError, "Name another folder.")
 
 
 def _changes(before: Mapping[str, object], asked: Mapping[str, object]) -> list[str]:
@@ -129,9 +128,3 @@ def _changes(before: Mapping[str, object], asked: Mapping[str, object]) -> list[
         for name in names
         if before.get(name) != plain.get(name)
     ]
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    part.replace(path)

@@ -1,4 +1,4 @@
-"""Agreement with people: every figure of a small set with known errors, breakdowns, remarks."""
+"""Agreement with people: every figure of a small set with known errors, breakdowns, caveats."""
 
 import json
 import math
@@ -171,7 +171,7 @@ def test_one_principle_and_one_judge_are_the_whole(report: AgreementReport):
 
 def test_what_a_reader_must_know_is_said(report: AgreementReport):
     """The interval of 8.5 of 12 reaches one half."""
-    assert report.remarks == (
+    assert report.caveats == (
         "No better than chance on these pairs: the interval of the accuracy includes one half.",
         "2 of 16 verdicts could not be read; accuracy, kappa and calibration are of the others.",
         "64% of the labels are A: one order alone flatters a judge that favours the first place.",
@@ -186,7 +186,7 @@ def test_json_has_every_figure_and_null_for_none(report: AgreementReport):
     assert content["overall"]["outcomes"]["unparsed"] == 1
     assert content["overall"]["kappa"]["value"] == pytest.approx(0.375)
     assert content["cost"]["usd"] is None
-    assert content["remarks"] == list(report.remarks)
+    assert content["caveats"] == list(report.caveats)
 
 
 # Parts
@@ -250,7 +250,7 @@ def test_a_tag_with_a_value_for_each_pair_is_not_broken_down_and_said():
         judged(str(i), judgement(0.9), "a", tags={"url": str(i), "kind": "all"}) for i in range(150)
     )
     assert (report.crowded_tags, set(report.by_tag)) == (("url",), {"kind"})
-    assert any("'url' has more than 100 values" in remark for remark in report.remarks)
+    assert any("'url' has more than 100 values" in caveat for caveat in report.caveats)
 
 
 def test_pairs_of_one_prompt_are_one_draw():
@@ -274,7 +274,7 @@ def test_pairs_of_one_prompt_alone_are_drawn_themselves_and_that_is_said():
     assert accuracy.high is not None
     assert 0.45 < accuracy.low < accuracy.value == 0.75 < accuracy.high
     assert (
-        "All pairs are of one prompt: the intervals hold for that prompt alone." in report.remarks
+        "All pairs are of one prompt: the intervals hold for that prompt alone." in report.caveats
     )
 
 
@@ -286,7 +286,7 @@ def test_without_an_interval_nothing_is_called_better_than_chance():
     accuracy = report.overall.accuracy
     assert accuracy is not None
     assert (accuracy.value, accuracy.low) == (pytest.approx(2 / 3), None)
-    assert report.remarks[0].startswith("Better than chance or not cannot be told")
+    assert report.caveats[0].startswith("Better than chance or not cannot be told")
 
 
 def test_of_several_responses_the_label_is_about_the_first_two():
@@ -298,13 +298,13 @@ def test_of_several_responses_the_label_is_about_the_first_two():
     report = agreement([met, not_met])
     assert (report.overall.n, report.overall.outcomes["a"], report.n_not_compared) == (1, 1, 1)
     assert report.n_groups == 2
-    assert any("whose first two never met" in remark for remark in report.remarks)
+    assert any("whose first two never met" in caveat for caveat in report.caveats)
 
 
 def test_groups_that_failed_altogether_are_counted():
     report = agreement([judged("1", judgement(0.9), "a")], n_failed=3)
     assert report.n_groups == 4
-    assert "3 groups failed altogether and are in no figure." in report.remarks
+    assert "3 groups failed altogether and are in no figure." in report.caveats
 
 
 def test_reversed_questions_that_contradict_are_counted():
@@ -373,7 +373,7 @@ def test_a_judge_is_set_against_chance(n_right: int, n_wrong: int, said: str | N
         judged(str(i), judgement(0.9 if right == (label == "a") else 0.1), label)
         for i, (right, label) in enumerate(zip(is_right, labels * 50, strict=True))
     )
-    about_chance = [each for each in report.remarks if "chance" in each]
+    about_chance = [each for each in report.caveats if "chance" in each]
     assert [each.startswith(said or "-") for each in about_chance] == ([True] if said else [])
 
 
@@ -382,13 +382,13 @@ def test_a_judge_no_better_than_length_is_told_so():
         judged(str(i), judgement(0.9 if i % 4 else 0.1), "a", texts=("longer", "short"))
         for i in range(40)
     )
-    assert "Always taking the longer response is right as often, or more: 100.0%." in report.remarks
+    assert "Always taking the longer response is right as often, or more: 100.0%." in report.caveats
 
 
 def test_an_accuracy_of_nothing_is_none_and_said():
     report = agreement([judged("1", judgement("refused"), "a")])
     assert report.overall.accuracy is None
-    assert report.remarks[0].startswith("No accuracy")
+    assert report.caveats[0].startswith("No accuracy")
 
 
 def test_pairs_without_labels_are_an_error():

@@ -229,7 +229,7 @@ def test_responses_of_one_model_or_of_nobody_say_nothing_of_self_preference():
     assert (ownership.n_alike, ownership.n_unknown) == (3, 4)
     assert (ownership.self_preference, ownership.models) == ((), ())
     assert report.warnings == ("The judge is the policy: scripted judges its own responses.",)
-    assert any("4 of 7 contests nobody knows the models" in each for each in report.remarks)
+    assert any("4 of 7 contests nobody knows the models" in each for each in report.caveats)
 
 
 def test_each_member_of_a_jury_is_held_to_its_own_responses():
@@ -260,7 +260,7 @@ def test_every_outcome_is_counted_and_they_add_up():
     assert report.outcomes == dict.fromkeys(OUTCOMES, 1)
     assert sum(report.outcomes.values()) == report.n == report.n_groups == 7
     assert sum(report.readings.outcomes.values()) == 14
-    assert report.remarks[:2] == (
+    assert report.caveats[:2] == (
         "2 groups failed altogether and are in no figure.",
         "3 of 7 verdicts could not be read and are in no share below.",
     )
@@ -278,7 +278,7 @@ def test_letters_of_little_probability_are_counted():
     )
     assert (report.readings.n_with_mass, report.readings.n_low_mass) == (4, 2)
     assert report.readings.low_mass_rate == 0.5
-    assert any("In 50% of readings the letters" in each for each in report.remarks)
+    assert any("In 50% of readings the letters" in each for each in report.caveats)
 
 
 def test_a_run_without_a_contest_is_an_error():

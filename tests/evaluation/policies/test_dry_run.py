@@ -17,8 +17,8 @@ from small_runs import quiet, write_rows
 
 from cai.errors import JournalError, UsageError
 from cai.evaluation.policies.dry_run import Estimates, estimate
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.methods.roles import RoleModel
 from cai.models.scripted import ScriptedModel
 from cai.runs.options import Pace
@@ -27,7 +27,7 @@ CHECKED = EvaluationPlan(checks=(ONE,))
 N = 40
 
 
-def two(n: int = N) -> list[Entrant]:
+def two(n: int = N) -> list[Policy]:
     return [
         policy("a", worths(*[i % 3 for i in range(n)])),
         policy("b", worths(*[i % 3 + 1 for i in range(n)])),
@@ -36,14 +36,14 @@ def two(n: int = N) -> list[Entrant]:
 
 async def foretold(
     out: Path,
-    entrants: Sequence[Entrant],
+    policies: Sequence[Policy],
     judge: ScriptedModel | None,
     plan: EvaluationPlan = CHECKED,
     pace: Pace = Pace(sample=8),
 ) -> Estimates:
     prompts = [requests(out, range(N))]
-    judging = None if judge is None else Judging((RoleModel.of(judge),), ONE)
-    return await estimate(entrants, prompts, judging, plan, out, pace, console=quiet())
+    judging = None if judge is None else EvaluationJudge((RoleModel.of(judge),), ONE)
+    return await estimate(policies, prompts, judging, plan, out, pace, console=quiet())
 
 
 async def test_every_step_is_foretold_from_its_sample(tmp_path: Path):
@@ -62,40 +62,40 @@ async def test_every_step_is_foretold_from_its_sample(tmp_path: Path):
 
 async def test_what_the_estimate_asked_is_not_asked_again(tmp_path: Path):
     whole = await evaluated(tmp_path / "whole", two(), N, CHECKED, judge_by_worth())
-    out, entrants, judge = tmp_path / "out", two(), judge_by_worth()
-    await foretold(out, entrants, judge)
-    assert [n_asked(each) for each in entrants] == [8, 8]
-    found = await evaluated(out, entrants, [requests(out, range(N))], CHECKED, judge)
+    out, policies, judge = tmp_path / "out", two(), judge_by_worth()
+    await foretold(out, policies, judge)
+    assert [n_asked(each) for each in policies] == [8, 8]
+    found = await evaluated(out, policies, [requests(out, range(N))], CHECKED, judge)
     assert found.win_rates == whole.win_rates
     assert found.policies == whole.policies
-    assert [n_asked(each) for each in entrants] == [N, N]
+    assert [n_asked(each) for each in policies] == [N, N]
     # each of four steps of the judge begins with one question on greetings
     assert len(judge.requests) == whole.n_calls - 2 * N + 4
     assert not (out / "estimate.json").exists()
 
 
 async def test_an_estimate_may_be_made_again_of_more_prompts(tmp_path: Path):
-    out, entrants, judge = tmp_path / "out", two(), judge_by_worth()
-    await foretold(out, entrants, judge)
-    found = await foretold(out, entrants, judge, pace=Pace(sample=12))
+    out, policies, judge = tmp_path / "out", two(), judge_by_worth()
+    await foretold(out, policies, judge)
+    found = await foretold(out, policies, judge, pace=Pace(sample=12))
     assert [each.estimate.n_total for each in found.steps] == [40, 40, 40, 80]
     assert found.steps[2].estimate.n_sample == 12
 
 
 async def test_where_all_is_sampled_already_the_judge_is_asked_about_a_part_alone(tmp_path: Path):
-    out, entrants, judge = tmp_path / "out", two(), judge_by_worth()
-    await evaluated(out, entrants, [requests(out, range(N))])
-    found = await foretold(out, entrants, judge)
+    out, policies, judge = tmp_path / "out", two(), judge_by_worth()
+    await evaluated(out, policies, [requests(out, range(N))])
+    found = await foretold(out, policies, judge)
     assert [each.estimate.n_total for each in found.steps] == [40, 40, 40, 80]
     assert len(judge.requests) == 8 * 2 + 8 * 2 + 2
 
 
 async def test_of_files_as_many_prompts_are_judged_and_nothing_is_sampled(tmp_path: Path):
-    def file(name: str, value: int) -> Entrant:
+    def file(name: str, value: int) -> Policy:
         rows = [
             {"prompt": f"Request {i}?", "response": f"It is worth {value}."} for i in range(N // 2)
         ]
-        return Entrant(name, str(write_rows(tmp_path / f"{name}.jsonl", rows)))
+        return Policy(name, str(write_rows(tmp_path / f"{name}.jsonl", rows)))
 
     judge = judge_by_worth()
     found = await foretold(tmp_path / "out", [file("a", 1), file("b", 2)], judge, EvaluationPlan())
@@ -111,11 +111,11 @@ async def test_without_a_judge_only_the_models_are_foretold(tmp_path: Path):
 
 async def test_what_stops_early_goes_on_from_an_estimate_too(tmp_path: Path):
     plan = EvaluationPlan(error_rate=0.05)
-    out, entrants, judge = tmp_path / "out", two(), judge_by_worth()
-    await foretold(out, entrants, judge, plan)
-    found = await evaluated(out, entrants, [requests(out, range(N))], plan, judge)
+    out, policies, judge = tmp_path / "out", two(), judge_by_worth()
+    await foretold(out, policies, judge, plan)
+    found = await evaluated(out, policies, [requests(out, range(N))], plan, judge)
     whole = await evaluated(tmp_path / "whole", two(), N, plan, judge_by_worth())
-    assert (found.win_rates, found.remarks) == (whole.win_rates, whole.remarks)
+    assert (found.win_rates, found.caveats) == (whole.win_rates, whole.caveats)
     assert found.n_calls <= 2 * N + 2 * N
 
 

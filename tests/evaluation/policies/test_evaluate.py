@@ -20,10 +20,10 @@ from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps
 from cai.errors import JournalError, ModelError, RunStopped, UsageError
 from cai.evaluation.policies.evaluate import evaluate_policies
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.results import Evaluation
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.runs.options import Pace, Part
@@ -60,15 +60,15 @@ async def test_win_rate_rating_and_outcomes_are_those_worked_out_by_hand(tmp_pat
     assert (anchor.policy, anchor.value, anchor.n) == ("a", 0.0, 6)
     assert rating.value == pytest.approx(400 * math.log10(2))
     assert (found.judges, found.constitution, found.n_prompts) == (("judge",), "one", 7)
-    assert "b against a: 1 of 7 matches could not be read and are left out." in found.remarks
+    assert "b against a: 1 of 7 matches could not be read and are left out." in found.caveats
 
 
 async def test_win_rates_are_also_those_of_each_kind(tmp_path: Path):
     """b wins both harmful prompts and loses three benign ones: 2 of 2, 0 of 3, 2 of 5."""
     out = tmp_path / "out"
     prompts = (requests(out, (0, 1), "harmful"), requests(out, (2, 3, 4), "benign"))
-    entrants = [policy("a", worths(1, 1, 5, 5, 5)), policy("b", worths(2, 2, 3, 3, 3))]
-    found = await evaluated(out, entrants, prompts, judge=judge_by_worth())
+    policies = [policy("a", worths(1, 1, 5, 5, 5)), policy("b", worths(2, 2, 3, 3, 3))]
+    found = await evaluated(out, policies, prompts, judge=judge_by_worth())
     rates = {kind: each[0].rate for kind, each in found.by_kind.items()}
     assert {kind: (rate and (rate.value, rate.n)) for kind, rate in rates.items()} == {
         "harmful": (1.0, 2),
@@ -125,7 +125,7 @@ async def test_refusals_are_counted_by_kind_and_evasions_apart(tmp_path: Path):
     assert shares["harmful"]["refusals"] == 0.5
     assert (shares["benign"]["refusals"], shares["benign"]["empty"]) == (0.5, 0.5)
     assert shares["all"]["refusals"] == 0.5
-    assert found.remarks == (
+    assert found.caveats == (
         "Nobody judged: these figures are of the texts, and say nothing of better or worse.",
     )
 
@@ -133,9 +133,9 @@ async def test_refusals_are_counted_by_kind_and_evasions_apart(tmp_path: Path):
 async def test_the_figures_are_read_back_as_they_were_kept(tmp_path: Path):
     plan = EvaluationPlan(checks=(ONE,))
     out = tmp_path / "out"
-    entrants = [policy("a", worths(1, 2, 3)), policy("b", worths(3, 2, 4))]
-    found = await evaluated(out, entrants, 3, plan, judge_by_worth())
-    assert kept(out / "evaluation.json", Evaluation) == found
+    policies = [policy("a", worths(1, 2, 3)), policy("b", worths(3, 2, 4))]
+    found = await evaluated(out, policies, 3, plan, judge_by_worth())
+    assert load_results(out / "evaluation.json", Evaluation) == found
     assert sorted(path.name for path in out.iterdir()) == [
         "adherence", "contests", "evaluation.json", "responses"
     ]  # fmt: skip
@@ -156,37 +156,37 @@ async def test_all_ties_show_nobody_to_be_better(tmp_path: Path):
     assert found.ratings[1].low is None
     assert (
         "b against a: all 3 readable matches are ties, so nobody is shown to be better."
-    ) in found.remarks
+    ) in found.caveats
 
 
 async def test_without_a_readable_verdict_there_is_no_figure(tmp_path: Path):
     """The judge shows no log-probabilities and says nothing that is a verdict."""
     judge = ScriptedModel(lambda messages, sampling: "Both are words.", name="judge")
     settings = JudgeSettings(verdicts="parsed")
-    judging = Judging((settings.role_model(judge),), ONE, settings)
-    entrants = [policy("a", worths(1, 2)), policy("b", worths(2, 1))]
+    judging = EvaluationJudge((settings.role_model(judge),), ONE, settings)
+    policies = [policy("a", worths(1, 2)), policy("b", worths(2, 1))]
     out = tmp_path / "out"
     found = await evaluate_policies(
-        entrants, [requests(out, (0, 1))], judging, EvaluationPlan(), out, console=quiet()
+        policies, [requests(out, (0, 1))], judging, EvaluationPlan(), out, console=quiet()
     )
     (rate,) = found.win_rates
     assert (rate.n, rate.outcomes["unparsed"]) == (2, 2)
     assert rate.rate is rate.probability is rate.length_controlled is None
     assert found.ratings == ()
-    assert "b against a: no verdict of 2 could be read, so there is no win rate." in found.remarks
+    assert "b against a: no verdict of 2 could be read, so there is no win rate." in found.caveats
 
 
 async def test_a_judge_that_plays_is_said_first(tmp_path: Path):
-    entrants = [policy("a", worths(1), source="judge"), policy("b", worths(2))]
-    found = await evaluated(tmp_path / "out", entrants, 1, judge=judge_by_worth())
-    assert found.remarks[0].startswith("The judge judge is the policy a: it may prefer its own")
+    policies = [policy("a", worths(1), source="judge"), policy("b", worths(2))]
+    found = await evaluated(tmp_path / "out", policies, 1, judge=judge_by_worth())
+    assert found.caveats[0].startswith("The judge judge is the policy a: it may prefer its own")
 
 
 async def test_a_judge_that_gave_a_run_its_responses_is_found_out(tmp_path: Path):
     run = await sampled(tmp_path / "run", {"0": ["It is worth 1."]}, model="judge")
-    entrants = [Entrant("old", run), policy("b", worths(2))]
-    found = await evaluated(tmp_path / "out", entrants, 1, judge=judge_by_worth())
-    assert found.remarks[0].startswith("The judge judge is the policy old: ")
+    policies = [Policy("old", run), policy("b", worths(2))]
+    found = await evaluated(tmp_path / "out", policies, 1, judge=judge_by_worth())
+    assert found.caveats[0].startswith("The judge judge is the policy old: ")
 
 
 async def test_length_is_said_to_speak_for_a_policy_where_it_does(tmp_path: Path):
@@ -201,8 +201,8 @@ async def test_length_is_said_to_speak_for_a_policy_where_it_does(tmp_path: Path
     (rate,) = found.win_rates
     assert rate.length_controlled is not None
     assert rate.length_controlled.value < 0.6
-    (remark,) = [each for each in found.remarks if "equal length" in each]
-    assert remark == (
+    (caveat,) = [each for each in found.caveats if "equal length" in each]
+    assert caveat == (
         "b against a: the win rate is 70.0%, and "
         f"{rate.length_controlled.value:.1%} at equal length: length speaks for b, whose response "
         "is the longer one in 75% of matches."
@@ -210,11 +210,11 @@ async def test_length_is_said_to_speak_for_a_policy_where_it_does(tmp_path: Path
 
 
 async def test_how_many_prompts_would_be_enough_is_said(tmp_path: Path):
-    entrants = [policy("a", worths(*[1, 3] * 10)), policy("b", worths(*[2] * 20))]
+    policies = [policy("a", worths(*[1, 3] * 10)), policy("b", worths(*[2] * 20))]
     plan = EvaluationPlan(half_width=0.1)
-    found = await evaluated(tmp_path / "out", entrants, 20, plan, judge=judge_by_worth())
-    assert any(each.startswith("20 prompts give a win rate to ±") for each in found.remarks)
-    assert any("±10.0 points take about" in each for each in found.remarks)
+    found = await evaluated(tmp_path / "out", policies, 20, plan, judge=judge_by_worth())
+    assert any(each.startswith("20 prompts give a win rate to ±") for each in found.caveats)
+    assert any("±10.0 points take about" in each for each in found.caveats)
 
 
 # Refusals
@@ -232,10 +232,10 @@ async def test_how_many_prompts_would_be_enough_is_said(tmp_path: Path):
 async def test_a_plan_that_cannot_be_followed_is_refused_before_a_call(
     tmp_path: Path, plan: EvaluationPlan, n: int, said: str
 ):
-    entrants = [policy(name, worths(1)) for name in "ab"[:n]]
+    policies = [policy(name, worths(1)) for name in "ab"[:n]]
     with pytest.raises(UsageError, match=said):
-        await evaluated(tmp_path / "out", entrants, 1, plan, judge_by_worth())
-    assert [n_asked(each) for each in entrants] == [0] * n
+        await evaluated(tmp_path / "out", policies, 1, plan, judge_by_worth())
+    assert [n_asked(each) for each in policies] == [0] * n
 
 
 @pytest.mark.parametrize("plan", [EvaluationPlan(checks=(ONE,)), EvaluationPlan(error_rate=0.1)])
@@ -255,9 +255,9 @@ async def test_a_judge_that_only_fails_ends_the_evaluation_with_its_reason(tmp_p
         raise ModelError("The judge has no such adapter.")
 
     judge = ScriptedModel(choices=fails, name="judge")
-    entrants = [policy("a", worths(1)), policy("b", worths(2))]
+    policies = [policy("a", worths(1)), policy("b", worths(2))]
     with pytest.raises(ModelError, match="no such adapter"):
-        await evaluated(tmp_path / "out", entrants, 1, judge=judge)
+        await evaluated(tmp_path / "out", policies, 1, judge=judge)
     assert not (tmp_path / "out/evaluation.json").exists()
 
 
@@ -267,12 +267,12 @@ async def test_a_judge_that_only_fails_ends_the_evaluation_with_its_reason(tmp_p
 async def test_the_same_request_again_asks_nothing_but_how_the_judge_answers(tmp_path: Path):
     plan = EvaluationPlan(checks=(ONE,))
     out, judge = tmp_path / "out", judge_by_worth()
-    entrants = [policy("a", worths(1, 2, 3)), policy("b", worths(3, 2, 4))]
-    first = await evaluated(out, entrants, 3, plan, judge)
-    n_before = [n_asked(each) for each in entrants]
+    policies = [policy("a", worths(1, 2, 3)), policy("b", worths(3, 2, 4))]
+    first = await evaluated(out, policies, 3, plan, judge)
+    n_before = [n_asked(each) for each in policies]
     n_judged = len(judge.requests)
-    assert await evaluated(out, entrants, 3, plan, judge) == first
-    assert [n_asked(each) for each in entrants] == n_before == [3, 3]
+    assert await evaluated(out, policies, 3, plan, judge) == first
+    assert [n_asked(each) for each in policies] == n_before == [3, 3]
     # contests and checks each begin with one question on greetings
     assert len(judge.requests) == n_judged + 2
     assert first.n_calls == 6 + 2 * 2 + 5  # equal texts are one contest less and checked once
@@ -285,8 +285,8 @@ async def test_what_a_cap_stopped_goes_on_and_ends_as_a_whole(tmp_path: Path, n_
     texts = [worths(*[i % 5 for i in range(12)]), worths(*[i % 4 for i in range(12)])]
 
     async def run(out: Path, pace: Pace = Pace()) -> Evaluation:
-        entrants = [policy("ab"[i], each) for i, each in enumerate(texts)]
-        return await evaluated(out, entrants, 12, plan, judge_by_worth(), pace=pace)
+        policies = [policy("ab"[i], each) for i, each in enumerate(texts)]
+        return await evaluated(out, policies, 12, plan, judge_by_worth(), pace=pace)
 
     whole = await run(tmp_path / "whole")
     out = tmp_path / "out"
@@ -313,8 +313,8 @@ async def test_another_request_in_the_same_folder_is_refused(
     out = tmp_path / "out"
 
     async def run(plan: EvaluationPlan, constitution: Constitution) -> Evaluation:
-        entrants = [policy("a", worths(1, 2)), policy("b", worths(3, 2))]
-        return await evaluated(out, entrants, 2, plan, judge_by_worth(), constitution)
+        policies = [policy("a", worths(1, 2)), policy("b", worths(3, 2))]
+        return await evaluated(out, policies, 2, plan, judge_by_worth(), constitution)
 
     await run(EvaluationPlan(), ONE)
     with pytest.raises(JournalError, match=said):
@@ -326,8 +326,8 @@ async def test_with_update_the_folder_becomes_that_of_the_other_request(tmp_path
     out, judge = tmp_path / "out", judge_by_worth()
 
     async def run(constitution: Constitution, pace: Pace = Pace()) -> Evaluation:
-        entrants = [policy("a", worths(1, 2)), policy("b", worths(3, 3))]
-        return await evaluated(out, entrants, 2, judge=judge, constitution=constitution, pace=pace)
+        policies = [policy("a", worths(1, 2)), policy("b", worths(3, 3))]
+        return await evaluated(out, policies, 2, judge=judge, constitution=constitution, pace=pace)
 
     await run(ONE)
     n_asked_before = len(judge.requests)
@@ -343,19 +343,19 @@ async def test_with_update_the_folder_becomes_that_of_the_other_request(tmp_path
 async def test_a_policy_more_is_judged_without_asking_about_the_others_again(tmp_path: Path):
     """Three policies on two prompts are six contests; of those of two there were two."""
     out, judge = tmp_path / "out", judge_by_worth()
-    entrants = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
-    await evaluated(out, entrants, 2, judge=judge)
+    policies = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
+    await evaluated(out, policies, 2, judge=judge)
     n_before = len(judge.requests)
-    found = await evaluated(out, [*entrants, policy("c", worths(3, 3))], 2, judge=judge)
+    found = await evaluated(out, [*policies, policy("c", worths(3, 3))], 2, judge=judge)
     assert [rate.outcomes["a"] for rate in found.win_rates] == [2, 2, 2]
     assert len(judge.requests) == n_before + 4 * 2 + 1
-    assert [n_asked(each) for each in entrants] == [2, 2]
+    assert [n_asked(each) for each in policies] == [2, 2]
 
 
 async def test_a_policy_more_under_another_constitution_is_refused(tmp_path: Path):
     out = tmp_path / "out"
-    entrants = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
-    await evaluated(out, entrants, 2, judge=judge_by_worth())
-    more = [*entrants, policy("c", worths(3, 3))]
+    policies = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
+    await evaluated(out, policies, 2, judge=judge_by_worth())
+    more = [*policies, policy("c", worths(3, 3))]
     with pytest.raises(JournalError, match="is a run of another recipe"):
         await evaluated(out, more, 2, judge=judge_by_worth(), constitution=TWO)

@@ -25,15 +25,15 @@ def drawn(n: int, share: float, seed: int) -> dict[str, str]:
 
 
 async def stopped(out: Path, texts: dict[str, str]) -> Evaluation:
-    entrants = [policy("a", worths(*[2] * len(texts))), policy("b", texts)]
-    return await evaluated(out, entrants, len(texts), STOPPING, judge_by_worth())
+    policies = [policy("a", worths(*[2] * len(texts))), policy("b", texts)]
+    return await evaluated(out, policies, len(texts), STOPPING, judge_by_worth())
 
 
 async def test_a_clear_difference_ends_judging_at_the_first_look(tmp_path: Path):
     found = await stopped(tmp_path / "out", worths(*[3] * 80))
     (rate,) = found.win_rates
     assert (rate.n, rate.n_prompts) == (FIRST_LOOK, FIRST_LOOK)
-    assert found.remarks == (
+    assert found.caveats == (
         f"Judging stopped after {FIRST_LOOK} of 80 prompts, when every pair was decided at an "
         "error rate of 0.05 for all together.",
         REMARK,
@@ -45,7 +45,7 @@ async def test_equal_policies_are_judged_to_the_end_and_not_decided(tmp_path: Pa
     found = await stopped(tmp_path / "out", worths(*[3, 1] * 40))
     (rate,) = found.win_rates
     assert rate.n == 80
-    assert found.remarks == (
+    assert found.caveats == (
         "After all 80 prompts it is not decided at an error rate of 0.05 between a and b: they "
         "may be equal, or more prompts are needed.",
         REMARK,
@@ -88,7 +88,7 @@ async def test_the_decision_is_that_of_judging_all_and_looking_as_often(tmp_path
     assert rate.rate is not None
     assert whole.rate is not None
     assert rate.n <= whole.n
-    assert found.remarks[0].startswith("Judging stopped")
+    assert found.caveats[0].startswith("Judging stopped")
     assert (rate.rate.value > 0.5) == (whole.rate.value > 0.5)
     assert rate.rate.low is not None
     assert rate.rate.low > 0.5
@@ -97,14 +97,14 @@ async def test_the_decision_is_that_of_judging_all_and_looking_as_often(tmp_path
 async def test_three_pairs_share_the_error_and_all_must_be_decided(tmp_path: Path):
     """a and b are equal, so all is judged though c is clearly better than either."""
     n = 40
-    entrants = [
+    policies = [
         policy("a", worths(*[1, 2] * (n // 2))),
         policy("b", worths(*[2, 1] * (n // 2))),
         policy("c", worths(*[3] * n)),
     ]
-    found = await evaluated(tmp_path / "out", entrants, n, STOPPING, judge_by_worth())
+    found = await evaluated(tmp_path / "out", policies, n, STOPPING, judge_by_worth())
     assert [rate.n for rate in found.win_rates] == [n] * 3
-    assert "between a and b: they may be equal" in found.remarks[0]
+    assert "between a and b: they may be equal" in found.caveats[0]
     bet = SequentialTest(bonferroni(0.05, 3))
     for _ in range(n):
         bet.add(1.0)

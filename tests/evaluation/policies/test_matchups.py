@@ -7,7 +7,7 @@ from made_evaluations import evaluated, judge_by_worth, policy, requests, shown,
 from small_runs import quiet
 
 from cai.errors import EvaluationError
-from cai.evaluation.policies.matchups import Contests, Match, Meeting, meetings
+from cai.evaluation.policies.matchups import Match, Matchups, Meeting, meetings
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.responses import Gathering
 from cai.runs.options import Pace
@@ -28,12 +28,12 @@ def test_every_two_meet_or_each_the_first_or_each_the_one_before(
     assert list(meetings(("a", "b", "c"), meeting)) == pairs
 
 
-async def contests(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Contests:
+async def contests(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Matchups:
     """Between the policies a, b … with these responses, every two of them."""
-    entrants = [policy("abc"[i], each) for i, each in enumerate(texts)]
+    policies = [policy("abc"[i], each) for i, each in enumerate(texts)]
     prompts = (requests(out, range(len(texts[0]))),)
-    answers = await Gathering(prompts, k, 0, out, quiet()).gather(entrants, Accounts(Pace()))
-    return Contests(answers, meetings(tuple(answers.by_policy), "all"), seed)
+    answers = await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(Pace()))
+    return Matchups(answers, meetings(tuple(answers.by_policy), "all"), seed)
 
 
 async def test_equal_and_empty_responses_are_decided_without_a_judge(tmp_path: Path):
@@ -79,16 +79,16 @@ async def test_the_order_is_drawn_by_the_seed_and_a_part_is_its_beginning(tmp_pa
     ids = [each.id for each in found.all()]
     assert ids != sorted(ids)
     assert [each.id for each in found.all(4)] == ids[:4]
-    other = Contests(found.answers, found.pairs, seed=1)
+    other = Matchups(found.answers, found.pairs, seed=1)
     assert [each.id for each in other.all()] != ids
     assert sorted(each.id for each in other.all()) == sorted(ids)
 
 
 async def test_nothing_to_judge_is_said_with_why(tmp_path: Path):
-    entrants = [policy("a", {"0": "Same.", "1": ""}), policy("b", {"0": "Same.", "1": "B."})]
+    policies = [policy("a", {"0": "Same.", "1": ""}), policy("b", {"0": "Same.", "1": "B."})]
     judge = judge_by_worth()
     with pytest.raises(EvaluationError) as found:
-        await evaluated(tmp_path / "out", entrants, 2, judge=judge)
+        await evaluated(tmp_path / "out", policies, 2, judge=judge)
     assert str(found.value).startswith(
         "There is nothing to judge between a and b: of all contests, 1 empty, 1 equal."
     )
@@ -97,8 +97,8 @@ async def test_nothing_to_judge_is_said_with_why(tmp_path: Path):
 
 async def test_the_judge_sees_both_responses_in_both_orders_and_no_name(tmp_path: Path):
     judge = judge_by_worth()
-    entrants = [policy("a", worths(1)), policy("b", worths(2))]
-    await evaluated(tmp_path / "out", entrants, 1, judge=judge)
+    policies = [policy("a", worths(1)), policy("b", worths(2))]
+    await evaluated(tmp_path / "out", policies, 1, judge=judge)
     trial, *asked = judge.requests
     pairs = [tuple(shown(r.messages, f"response_{side}") for side in "ab") for r in asked]
     assert sorted(pairs) == [
@@ -112,11 +112,11 @@ async def test_the_judge_sees_both_responses_in_both_orders_and_no_name(tmp_path
 
 async def test_the_first_responses_meet_and_the_second_ones(tmp_path: Path):
     """Two responses each: two matches a prompt, not four."""
-    entrants = [
+    policies = [
         policy("a", {"0": ["It is worth 1.", "It is worth 4."]}),
         policy("b", {"0": ["It is worth 2.", "It is worth 3."]}),
     ]
     plan = EvaluationPlan(k=2)
-    found = await evaluated(tmp_path / "out", entrants, 1, plan, judge_by_worth())
+    found = await evaluated(tmp_path / "out", policies, 1, plan, judge_by_worth())
     (rate,) = found.win_rates
     assert (rate.n, rate.n_prompts) == (2, 1)

@@ -8,13 +8,13 @@ import pytest
 from small_runs import sampled, write_rows
 
 from cai.errors import UsageError
-from cai.evaluation.policies.policies import open_entrants, parse_entrants
+from cai.evaluation.policies.policies import open_policies, parse_policies
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder
 
 
 def named(*texts: str) -> list[tuple[str, str]]:
-    return [(each.name, each.source) for each in parse_entrants(texts)]
+    return [(each.name, each.source) for each in parse_policies(texts)]
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_the_folder_of_a_model_or_adapter_stands_for_the_model(tmp_path: Path, f
 async def test_runs_and_files_are_read_and_not_opened(tmp_path: Path):
     run = await sampled(tmp_path / "run", {"a": ["Yes."]})
     file = write_rows(tmp_path / "mine.jsonl", [{"prompt": "Why?", "response": "So."}])
-    found = parse_entrants([run, str(file)])
+    found = parse_policies([run, str(file)])
     assert [each.name for each in found] == ["run", "mine"]
     assert not any(each.is_model for each in found)
-    assert [each.speaker for each in open_entrants(found, Sampling())] == [None, None]
+    assert [each.speaker for each in open_policies(found, Sampling())] == [None, None]
 
 
 def test_a_model_that_is_named_twice_is_opened_once():
-    one, other = open_entrants(parse_entrants(["a=embedded", "b=embedded"]), Sampling())
+    one, other = open_policies(parse_policies(["a=embedded", "b=embedded"]), Sampling())
     assert one.speaker is not None
     assert other.speaker is not None
     assert one.speaker.model is other.speaker.model
@@ -66,14 +66,14 @@ def test_a_model_with_options_and_a_folder_is_opened(tmp_path: Path):
     folder = tmp_path / "policy"
     shutil.copytree(embedded_folder(), folder)
     sampling = Sampling(max_tokens=8)
-    found = open_entrants(parse_entrants(["embedded?device=cpu", str(folder)]), sampling)
+    found = open_policies(parse_policies(["embedded?device=cpu", str(folder)]), sampling)
     assert [each.name for each in found] == ["embedded", "policy"]
     assert all(each.speaker and each.speaker.sampling == sampling for each in found)
 
 
 def test_two_policies_of_one_name_are_refused_with_how_to_name_them():
     with pytest.raises(UsageError) as found:
-        parse_entrants(["hf:a/small", "hf:b/small"])
+        parse_policies(["hf:a/small", "hf:b/small"])
     assert str(found.value) == (
         "Two policies are called 'small': hf:a/small and hf:b/small. Name them: "
         "-p before=hf:a/small -p after=hf:b/small"
@@ -82,7 +82,7 @@ def test_two_policies_of_one_name_are_refused_with_how_to_name_them():
 
 def test_two_names_that_would_be_one_folder_are_refused():
     with pytest.raises(UsageError, match="'a b' and 'a-b', which is one folder"):
-        parse_entrants(["a b=embedded", "a-b=embedded"])
+        parse_policies(["a b=embedded", "a-b=embedded"])
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,4 @@ def test_two_names_that_would_be_one_folder_are_refused():
 )
 def test_what_is_no_policy_is_refused_before_a_model_is_opened(text: str, said: str):
     with pytest.raises(UsageError, match=re.escape(said)):
-        parse_entrants([text])
+        parse_policies([text])

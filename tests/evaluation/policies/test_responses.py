@@ -11,8 +11,8 @@ from small_runs import quiet, sampled, write_requests, write_rows
 from cai.data.prompts import PromptSource
 from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
-from cai.evaluation.policies.policies import Entrant
-from cai.evaluation.policies.responses import Answers, Gathering, Prompts
+from cai.evaluation.policies.policies import Policy
+from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
@@ -25,26 +25,26 @@ from cai.types import Message
 
 async def gathered(
     out: Path,
-    *entrants: Entrant,
+    *policies: Policy,
     prompts: tuple[Prompts, ...] = (),
     k: int = 1,
     pace: Pace = Pace(),
-) -> Answers:
-    return await Gathering(prompts, k, 0, out, quiet()).gather(entrants, Accounts(pace))
+) -> PolicyResponses:
+    return await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(pace))
 
 
-def texts(answers: Answers, policy: str) -> list[tuple[str, str, str]]:
+def texts(answers: PolicyResponses, policy: str) -> list[tuple[str, str, str]]:
     """Prompt's id, kind and response."""
     return [(asked.prompt.id, asked.kind, said.text) for _, asked, said in answers.of(policy)]
 
 
-def responses(path: Path, rows: dict[str, str], model: str | None = None) -> Entrant:
+def responses(path: Path, rows: dict[str, str], model: str | None = None) -> Policy:
     """A file of responses to "Request ID?"."""
     of = {} if model is None else {"model": model}
     write_rows(
         path, [{"prompt": f"Request {id}?", "response": said, **of} for id, said in rows.items()]
     )
-    return Entrant(path.stem, str(path))
+    return Policy(path.stem, str(path))
 
 
 async def test_models_are_asked_every_prompt_k_times(tmp_path: Path):
@@ -66,7 +66,7 @@ async def test_models_are_asked_every_prompt_k_times(tmp_path: Path):
 
 
 async def test_prompts_are_common_where_their_words_are_and_keep_the_order_given(tmp_path: Path):
-    run = Entrant("run", await sampled(tmp_path / "run", {id: [f"R{id}."] for id in "120"}))
+    run = Policy("run", await sampled(tmp_path / "run", {id: [f"R{id}."] for id in "120"}))
     file = responses(tmp_path / "file.jsonl", {"0": "F0.", "2": "F2.", "9": "F9."})
     asked = requests(tmp_path / "out", (0, 1, 2))
     found = await gathered(tmp_path / "out", run, file, prompts=(asked,))
@@ -111,11 +111,11 @@ async def test_prompts_of_two_files_are_told_apart_though_their_ids_are_the_same
 
 async def test_a_limit_is_one_on_prompts_and_not_on_contests(tmp_path: Path):
     """Two prompts of five, three pairs: six contests, though the limit is two."""
-    entrants = [policy(name, worths(i, i, i, i, i)) for i, name in enumerate("abc", 1)]
+    policies = [policy(name, worths(i, i, i, i, i)) for i, name in enumerate("abc", 1)]
     found = await evaluated(
-        tmp_path / "out", entrants, 5, judge=judge_by_worth(), pace=Pace(limit=2)
+        tmp_path / "out", policies, 5, judge=judge_by_worth(), pace=Pace(limit=2)
     )
-    assert [n_asked(each) for each in entrants] == [2, 2, 2]
+    assert [n_asked(each) for each in policies] == [2, 2, 2]
     assert (found.n_prompts, found.n_failed) == (2, 0)
     assert [rate.outcomes["a"] for rate in found.win_rates] == [2, 2, 2]
 
@@ -134,7 +134,7 @@ async def test_what_failed_in_a_run_was_not_answered(tmp_path: Path):
     ]
     made_run(tmp_path / "run", rows).close()
     asked = requests(tmp_path / "out", (0, 1, 2))
-    run = Entrant("run", str(tmp_path / "run"))
+    run = Policy("run", str(tmp_path / "run"))
     found = await gathered(tmp_path / "out", run, prompts=(asked,))
     assert texts(found, "run") == [("0", "all", "A."), ("2", "all", "")]
     assert (found.models["run"], found.n_passed_over) == (frozenset({"policy"}), 1)
@@ -146,11 +146,11 @@ async def test_an_example_that_fails_here_is_told_and_left_out(tmp_path: Path):
             raise ContextLengthError("The request has 3,000 tokens.")
         return "A."
 
-    broken = Entrant("a", "a", RoleModel.of(ScriptedModel(reply, name="a")))
+    broken = Policy("a", "a", RoleModel.of(ScriptedModel(reply, name="a")))
     file = responses(tmp_path / "b.jsonl", {"0": "C.", "1": "D."})
     found = await evaluated(tmp_path / "out", [broken, file], 2)
     assert (found.n_prompts, found.n_failed) == (1, 1)
-    assert found.remarks[:2] == (
+    assert found.caveats[:2] == (
         "Prompts that not every policy answered are left out: 1 of 2.",
         "Examples that failed and are in no figure: 1. The same command with --retry-failed asks "
         "for them again.",
@@ -166,7 +166,7 @@ async def test_a_file_of_two_policies_is_refused(tmp_path: Path):
     with pytest.raises(
         EvaluationError, match=r"both\.jsonl: holds responses of several policies, "
     ):
-        await gathered(tmp_path / "out", Entrant("both", str(file)))
+        await gathered(tmp_path / "out", Policy("both", str(file)))
 
 
 async def test_a_run_of_two_policies_is_refused_by_their_names(tmp_path: Path):
@@ -176,7 +176,7 @@ async def test_a_run_of_two_policies_is_refused_by_their_names(tmp_path: Path):
     )
     await run_sampling(tmp_path / "run", SampleJob(source, speakers, k=1), console=quiet())
     with pytest.raises(EvaluationError, match="several policies, model-of-a, model-of-b"):
-        await gathered(tmp_path / "out", Entrant("run", str(tmp_path / "run")))
+        await gathered(tmp_path / "out", Policy("run", str(tmp_path / "run")))
 
 
 async def test_without_a_prompt_in_common_everything_is_counted(tmp_path: Path):
@@ -204,7 +204,7 @@ async def test_a_broken_file_is_said_before_a_model_is_asked(tmp_path: Path):
         await gathered(
             tmp_path / "out",
             model,
-            Entrant("b", str(broken)),
+            Policy("b", str(broken)),
             prompts=(requests(tmp_path / "out", (0,)),),
         )
     assert n_asked(model) == 0

@@ -7,8 +7,9 @@ from math import sqrt
 import pytest
 
 from cai.errors import UsageError
+from cai.evaluation.metrics import TRAINING
 from cai.evaluation.policies.text_metrics import (
-    Batch,
+    ResponseBatch,
     boilerplate,
     distinct,
     self_similarity,
@@ -16,7 +17,6 @@ from cai.evaluation.policies.text_metrics import (
 )
 from cai.methods.revision_flags import is_refusal
 from cai.testbed.world import EVASIONS, KIND, PREACHING, RUDE
-from cai.training.monitor.monitor import METRICS
 
 WORDS = ("a", "lamp", "gate", "goat", "bell", "key", "and", "the", "of", "near")
 
@@ -151,7 +151,7 @@ def test_a_response_that_does_as_it_is_asked_is_no_refusal(text: str):
 def test_all_figures_of_a_batch():
     """Words 5, 0, 4: mean 3. Ranks of reward 1, 2, 3 and of length 3, 1, 2: Spearman −1/2."""
     figures = text_figures(
-        Batch(
+        ResponseBatch(
             prompts=["a", "b", "c"],
             responses=["I cannot help with that.", " ", "Turn the key twice."],
             rewards=[0.0, 1.0, 2.0],
@@ -159,7 +159,7 @@ def test_all_figures_of_a_batch():
             cut_off=[False, False, True],
         )
     )
-    assert set(figures) <= set(METRICS)
+    assert set(figures) <= set(TRAINING)
     assert figures["length"] == 3
     assert figures["tokens"] == pytest.approx(16 / 3)
     assert figures["empty"] == figures["cut_off"] == pytest.approx(1 / 3)
@@ -171,23 +171,23 @@ def test_all_figures_of_a_batch():
 
 
 def test_what_nobody_scored_is_not_taken_for_zero():
-    batch = Batch("abcd", ["one", "one two", "one two three", "x"], [1.0, 2.0, 3.0, None])
+    batch = ResponseBatch("abcd", ["one", "one two", "one two three", "x"], [1.0, 2.0, 3.0, None])
     figures = text_figures(batch)
     assert figures["reward"] == 2
     assert figures["reward_length_correlation"] == pytest.approx(1)
 
 
 def test_what_is_not_known_has_no_figure():
-    figures = text_figures(Batch(["a"], ["Turn the key."]))
+    figures = text_figures(ResponseBatch(["a"], ["Turn the key."]))
     assert {"tokens", "cut_off", "reward", "self_similarity", "boilerplate"} & set(figures) == set()
-    assert text_figures(Batch([], [])) == {}
+    assert text_figures(ResponseBatch([], [])) == {}
 
 
 def test_rewards_that_are_all_equal_have_no_correlation():
-    figures = text_figures(Batch("abc", ["one", "one two", "x y z"], [1.0, 1.0, 1.0]))
+    figures = text_figures(ResponseBatch("abc", ["one", "one two", "x y z"], [1.0, 1.0, 1.0]))
     assert "reward_length_correlation" not in figures
 
 
 def test_a_batch_of_unequal_parts_is_refused():
     with pytest.raises(UsageError, match="2 responses with 1 rewards"):
-        Batch(["a", "b"], ["one", "two"], [1.0])
+        ResponseBatch(["a", "b"], ["one", "two"], [1.0])

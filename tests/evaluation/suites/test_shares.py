@@ -4,19 +4,19 @@ import random
 
 import pytest
 
-from cai.evaluation.suites.shares import Shares
+from cai.evaluation.suites.shares import PromptShares
 
 
-def shares_of(*values: float, figure: str = "refused") -> Shares:
+def shares_of(*values: float, figure: str = "refused") -> PromptShares:
     """One value for each prompt, numbered from 0."""
-    shares = Shares(frozenset({"mark"}))
+    shares = PromptShares(frozenset({"mark"}))
     for unit, value in enumerate(values):
         shares.add(figure, unit, value)
     return shares
 
 
 def test_a_figure_stands_before_those_of_its_categories():
-    shares = Shares()
+    shares = PromptShares()
     for unit, group in enumerate("bab"):
         shares.add("refused", unit, unit / 2, group)
     shares.add("empty", 0, 0.0, "b")
@@ -65,7 +65,7 @@ def test_of_failures_there_is_a_share_and_no_difference():
 
 
 def test_prompts_that_are_not_in_both_have_no_difference():
-    first, last = Shares(), Shares()
+    first, last = PromptShares(), PromptShares()
     first.add("refused", 1, 1.0)
     last.add("refused", 2, 1.0)
     assert last.less(first) == {}

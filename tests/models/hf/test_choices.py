@@ -20,10 +20,10 @@ from cai.errors import ModelError
 from cai.models.base import Choice, Sampling, log_sum_exp
 from cai.models.hf.choices import answer
 from cai.models.hf.forward import Network
-from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.option_tokens import Ids, Spelled
-from cai.models.hf.prefix_cache import Group, Kept, Question, portions
-from cai.models.hf.worker import ChoiceJob
+from cai.models.hf.prefix_cache import Kept, PrefixGroup, PrefixQuestion, portions
+from cai.models.hf.worker import OptionJob
 from cai.types import Message
 
 LETTERS = (((37,), (60,)), ((38,),))
@@ -42,7 +42,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def checkpoint(folder: Path) -> Checkpoint:
-    return open_checkpoint(Source(str(folder), device="cpu"))
+    return open_checkpoint(ModelSource(str(folder), device="cpu"))
 
 
 class Plain:
@@ -131,20 +131,20 @@ def families() -> dict[str, list[Ids]]:
     }
 
 
-def made(requests: Sequence[Ids], spellings: Sequence[Spellings]) -> list[Question]:
+def made(requests: Sequence[Ids], spellings: Sequence[Spellings]) -> list[PrefixQuestion]:
     return [
-        Question(request, Spelled.of(spellings[n % len(spellings)]))
+        PrefixQuestion(request, Spelled.of(spellings[n % len(spellings)]))
         for n, request in enumerate(requests)
     ]
 
 
 def answers(
     network: Network,
-    questions: Sequence[Question],
+    questions: Sequence[PrefixQuestion],
     n_tokens: int = 16_384,
     kept: Kept | None = None,
 ) -> list[Choice | ModelError]:
-    found: dict[Question, Choice | ModelError] = {}
+    found: dict[PrefixQuestion, Choice | ModelError] = {}
     with torch.inference_mode():
         for groups in portions(questions, n_tokens):
             found |= answer(network, kept or Kept(0), groups, n_tokens)
@@ -185,7 +185,9 @@ def test_what_is_kept_of_other_questions_changes_no_log_probability(checkpoint):
 def test_an_option_that_begins_another_counts_only_where_nothing_follows(checkpoint, plain):
     """P("1") = P(1) · (1 − P(0 | 1)), and "10" has the rest."""
     request = families()["one"][0]
-    (choice,) = answers(checkpoint.network, [Question(request, Spelled.of([[(21,)], [(21, 20)]]))])
+    (choice,) = answers(
+        checkpoint.network, [PrefixQuestion(request, Spelled.of([[(21,)], [(21, 20)]]))]
+    )
     assert isinstance(choice, Choice)
     one = math.exp(plain(request, (21,)))
     zero = math.exp(plain((*request, 21), (20,)))
@@ -316,7 +318,7 @@ async def test_completions_go_on_while_many_questions_wait(checkpoint):
 
 def test_a_stopped_worker_leaves_no_question_waiting(checkpoint):
     worker = start_worker(checkpoint, 4)
-    jobs = [ChoiceJob(messages, ("A", "B")) for messages in conversations(40)]
+    jobs = [OptionJob(messages, ("A", "B")) for messages in conversations(40)]
     for job in jobs:
         worker.submit(job)
     worker.stop()
@@ -329,7 +331,7 @@ def test_a_group_alone_is_the_plain_way(checkpoint):
     questions = made(families()["principles"], OPTIONS)
     with torch.inference_mode():
         apart = answer(
-            checkpoint.network, Kept(0), [Group((each,), 0) for each in questions], 16_384
+            checkpoint.network, Kept(0), [PrefixGroup((each,), 0) for each in questions], 16_384
         )
     for question, choice in zip(questions, answers(checkpoint.network, questions), strict=True):
         other = apart[question]

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError, UsageError
 from cai.models.base import ChoiceModel, Completion, Sampling
-from cai.models.hf.continuous_batching import MARGIN, Ending, Row
+from cai.models.hf.continuous_batching import MARGIN, DecodeRow, Ending
 from cai.models.hf.forward import Network
-from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.prefix_cache import grouped
 from cai.models.hf.tokenizer import encode_chat
 from cai.models.hf.worker import CompletionJob
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(folder: Path) -> Checkpoint:
-    return open_checkpoint(Source(str(folder), device="cpu"))
+    return open_checkpoint(ModelSource(str(folder), device="cpu"))
 
 
 def user(text: str) -> list[Message]:
@@ -153,7 +153,7 @@ async def test_draws_near_a_tie_happen_and_are_decided_the_same(checkpoint, expe
 
 async def test_exact_ties_are_decided_the_same_in_every_batch(tmp_path: Path):
     """Each token has a twin of equal logits, so that noise alone would choose between them."""
-    twins = open_checkpoint(Source(str(save_tiny_model(tmp_path)), device="cpu"))
+    twins = open_checkpoint(ModelSource(str(save_tiny_model(tmp_path)), device="cpu"))
     with torch.no_grad():
         weight = AutoModelForCausalLM.from_pretrained(tmp_path).get_input_embeddings().weight
         weight[1::2] = weight[0::2]
@@ -254,11 +254,11 @@ def test_a_stop_string_is_found_as_soon_as_it_is_there_also_in_split_characters(
     over = [
         n
         for n in range(1, len(written) + 1)
-        if ending.is_over(Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:n]))
+        if ending.is_over(DecodeRow([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:n]))
     ]
     first = over[0]
     assert tokenizer.decode(written[:first]).endswith("Ω火")
-    row = Row([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:first])
+    row = DecodeRow([5], Sampling(stop=("Ω火",)), 0, 100, 0, written[:first])
     assert ending.completion(row).text == "naïve — fox "
 
 
@@ -442,9 +442,9 @@ async def test_it_is_a_choice_model_named_after_folder_and_content(folder: Path,
 
 
 def test_retrained_weights_are_another_model(tmp_path: Path):
-    before = open_checkpoint(Source(str(save_tiny_model(tmp_path, seed=1)))).name
-    assert open_checkpoint(Source(str(tmp_path))).name == before
-    assert open_checkpoint(Source(str(save_tiny_model(tmp_path, seed=2)))).name != before
+    before = open_checkpoint(ModelSource(str(save_tiny_model(tmp_path, seed=1)))).name
+    assert open_checkpoint(ModelSource(str(tmp_path))).name == before
+    assert open_checkpoint(ModelSource(str(save_tiny_model(tmp_path, seed=2)))).name != before
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers the old way

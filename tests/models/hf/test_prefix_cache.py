@@ -16,10 +16,10 @@ from cai.models.base import Completion, Sampling
 from cai.models.hf.continuous_batching import MARGIN
 from cai.models.hf.forward import Network
 from cai.models.hf.kv_cache import Prefix
-from cai.models.hf.model import Checkpoint, LocalModel, Source, open_checkpoint, start_worker
+from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.prefix_cache import LEAST_SHARED, Ids, Kept, n_common, read, read_shared
 from cai.models.hf.tokenizer import encode_chat
-from cai.models.hf.worker import ChoiceJob, CompletionJob, Worker
+from cai.models.hf.worker import CompletionJob, OptionJob, Worker
 from cai.types import Message
 
 N_CHAINS = 24
@@ -30,7 +30,7 @@ ROOM = 10_000
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """Attention to all tokens, or to the last 24 only."""
     folder = save_tiny_model(tmp_path_factory.mktemp("tiny"), window=request.param, context=512)
-    return open_checkpoint(Source(str(folder), device="cpu"))
+    return open_checkpoint(ModelSource(str(folder), device="cpu"))
 
 
 class Watched:
@@ -303,7 +303,7 @@ def test_a_choice_goes_on_from_a_completion(checkpoint):
     turns = gone_on(turns, "A gate.", "So which?")
     choices = []
     for asked in (worker, plain):
-        job = ChoiceJob(turns, ("A", "B"))
+        job = OptionJob(turns, ("A", "B"))
         asked.submit(job)
         choices.append(job.future.result(60))
         asked.stop()
@@ -319,7 +319,7 @@ def test_choices_asked_one_after_the_other_share_what_was_asked_together(checkpo
     talk = "fox lock garden " * 20
     for names in (("one", "two"), ("three",)):
         model.n_read = 0
-        jobs = [ChoiceJob([Message("user", f"{talk} {name}")], ("A", "B")) for name in names]
+        jobs = [OptionJob([Message("user", f"{talk} {name}")], ("A", "B")) for name in names]
         for job in jobs:
             worker.submit(job)
         for job in jobs:

@@ -7,11 +7,11 @@ import torch
 
 from cai.errors import ModelError
 from cai.models.base import Sampling
-from cai.models.hf.sampler import Draw, draw, gumbel_noise
+from cai.models.hf.sampler import SamplerState, draw, gumbel_noise
 
 
-def draws(sampling: Sampling, n: int) -> list[Draw]:
-    return [Draw(sampling, seed, position=seed % 7) for seed in range(n)]
+def draws(sampling: Sampling, n: int) -> list[SamplerState]:
+    return [SamplerState(sampling, seed, position=seed % 7) for seed in range(n)]
 
 
 def shares(logits: list[float], sampling: Sampling, n: int = 20_000) -> list[float]:
@@ -59,11 +59,11 @@ def test_a_filter_of_one_row_leaves_the_others_alone():
 def test_a_draw_depends_on_seed_and_position_only():
     logits = torch.zeros(1, 1000)
     drawn = {
-        (seed, position): draw(logits, [Draw(Sampling(), seed, position)], 0.0)[0][0]
+        (seed, position): draw(logits, [SamplerState(Sampling(), seed, position)], 0.0)[0][0]
         for seed in range(20)
         for position in range(20)
     }
-    together = [Draw(Sampling(), seed, position) for seed, position in drawn]
+    together = [SamplerState(Sampling(), seed, position) for seed, position in drawn]
     assert draw(logits.expand(400, -1), together, 0.0)[0] == list(drawn.values())
     # 400 of 1,000 equally probable tokens at random: 330 distinct ones expected, ± 7.
     assert 295 < len(set(drawn.values())) < 365
@@ -71,7 +71,9 @@ def test_a_draw_depends_on_seed_and_position_only():
 
 def test_noise_is_gumbel_and_its_values_know_nothing_of_each_other():
     """Mean 0.5772 (Euler), variance π²/6; of 512,000 values the mean is known to ± 0.0018."""
-    keys = torch.tensor([Draw(Sampling(), seed, 0).key for seed in range(256)], dtype=torch.int32)
+    keys = torch.tensor(
+        [SamplerState(Sampling(), seed, 0).key for seed in range(256)], dtype=torch.int32
+    )
     noise = gumbel_noise(keys, 2000)
     assert noise.mean().item() == pytest.approx(0.5772, abs=0.008)
     assert noise.var().item() == pytest.approx(math.pi**2 / 6, abs=0.03)

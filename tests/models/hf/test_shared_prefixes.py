@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from cai.models.hf.option_tokens import Spelled
-from cai.models.hf.prefix_cache import Group, Question, portions, shared_groups
+from cai.models.hf.prefix_cache import PrefixGroup, PrefixQuestion, portions, shared_groups
 
 LETTER = Spelled.of([[(1,)], [(2,)]])
 THREE_ROWS = Spelled.of([[(1, 1)], [(2, 2)], [(3, 3)]])
 
 
-def question(*parts: Sequence[int], options: Spelled = LETTER) -> Question:
-    return Question(tuple(token for part in parts for token in part), options)
+def question(*parts: Sequence[int], options: Spelled = LETTER) -> PrefixQuestion:
+    return PrefixQuestion(tuple(token for part in parts for token in part), options)
 
 
-def found(questions: Sequence[Question]) -> set[tuple[frozenset[int], int]]:
+def found(questions: Sequence[PrefixQuestion]) -> set[tuple[frozenset[int], int]]:
     """The groups as numbers of questions, with how many tokens they share."""
     number = {each: at for at, each in enumerate(questions)}
     return {
@@ -75,7 +75,7 @@ def test_a_few_that_share_much_leave_the_others_together():
     assert found(asked) == {(frozenset({0, 1, 2}), 240), (frozenset({3, 4, 5}), 40)}
 
 
-def partitions(items: list[Question]) -> Iterator[list[list[Question]]]:
+def partitions(items: list[PrefixQuestion]) -> Iterator[list[list[PrefixQuestion]]]:
     if not items:
         yield []
         return
@@ -85,7 +85,7 @@ def partitions(items: list[Question]) -> Iterator[list[list[Question]]]:
             yield [*rest[:at], [items[0], *part], *rest[at + 1 :]]
 
 
-def saved(part: list[Question]) -> int:
+def saved(part: list[PrefixQuestion]) -> int:
     """What one group of these saves: nothing where fewer than 32 tokens are shared."""
     columns = zip(*(each.ids[:-1] for each in part), strict=False)
     alike = [len(set(column)) == 1 for column in columns]
@@ -110,7 +110,7 @@ def test_no_other_groups_would_save_much_more(seed: int):
     assert 0.8 * most <= sum(group.n_saved for group in groups) <= most
 
 
-def read(portion: list[Group]) -> int:
+def read(portion: list[PrefixGroup]) -> int:
     return sum(group.n_tokens for group in portion)
 
 

@@ -13,7 +13,7 @@ from cai.errors import CaiError, ExportError, SourceError, TrainingError, UsageE
 from cai.export.data_files import Kind
 from cai.export.formats import Format
 from cai.export.provenance import ConstitutionName
-from cai.export.rows import Demonstration, Labelled, Pair
+from cai.export.rows import Demonstration, Labelled, PreferencePair
 from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.training.data.load import TrainingData, load_training_data
@@ -39,7 +39,7 @@ def sides(data: TrainingData) -> list[tuple[str, str, float]]:
     """Of every pair what is chosen, what is rejected, and how sure that is."""
     found: list[tuple[str, str, float]] = []
     for row in data.train:
-        assert isinstance(row.unit, Pair)
+        assert isinstance(row.unit, PreferencePair)
         assert row.unit.chosen_probability == row.confidence
         found.append((row.unit.chosen, row.unit.rejected, row.confidence))
     return found
@@ -168,7 +168,7 @@ def told(data: TrainingData) -> list[object]:
     for row in data.train:
         unit = row.unit
         match unit:
-            case Pair():
+            case PreferencePair():
                 found.append((unit.prompt.messages, unit.chosen, unit.rejected, row.confidence))
             case Labelled():
                 found.append((unit.prompt.messages, unit.completion, unit.label))
@@ -318,7 +318,7 @@ def test_peoples_dialogues_are_read_as_every_kind():
         assert data.provenance.methods == ("people",)
     first = json.loads(HARMLESS.read_text("utf-8").splitlines()[0])
     row = next(iter(load_training_data(HARMLESS, "preference", skip_bad_rows=True, limit=1).train))
-    assert isinstance(row.unit, Pair)
+    assert isinstance(row.unit, PreferencePair)
     assert first["chosen"].endswith(row.unit.chosen)
     assert first["rejected"].endswith(row.unit.rejected)
 

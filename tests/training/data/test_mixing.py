@@ -10,7 +10,7 @@ from small_runs import write_rows
 import cai
 from cai.errors import UsageError
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.rows import Pair, prompt_of
+from cai.export.rows import PreferencePair, prompt_of
 from cai.training.data.load import TrainingData, load_training_data
 
 
@@ -33,7 +33,7 @@ def people(tmp_path: Path) -> Path:
 def contents(data: TrainingData) -> list[tuple[str, str, float]]:
     found: list[tuple[str, str, float]] = []
     for row in (*data.train, *data.evaluation):
-        assert isinstance(row.unit, Pair)
+        assert isinstance(row.unit, PreferencePair)
         found.append((prompt_of(row.unit).request, row.unit.chosen, row.confidence))
     return found
 

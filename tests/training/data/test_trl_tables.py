@@ -14,7 +14,7 @@ from tiny import make_tokenizer
 from tiny_rewards import save_reward_model
 
 from cai.errors import TrainingError
-from cai.export.rows import Demonstration, Labelled, Pair, Unit
+from cai.export.rows import Demonstration, Labelled, PreferencePair, Unit
 from cai.training.data.load import TrainingRow
 from cai.training.trainers import TRAINERS
 from cai.types import user_prompt
@@ -62,7 +62,7 @@ def units(kind: Kind, asked: str, said: str) -> Sequence[Unit]:
         return [Demonstration(prompt, said, "") for prompt in prompts]
     if kind == "kto":
         return [Labelled(prompt, said, n % 2 == 0, "") for n, prompt in enumerate(prompts)]
-    return [Pair(prompt, said, f"No. {said}", "", "", 0.8) for prompt in prompts]
+    return [PreferencePair(prompt, said, f"No. {said}", "", "", 0.8) for prompt in prompts]
 
 
 def tokenised(kind: Kind, models: Path, out: Path, table: Dataset) -> list[list[int]]:

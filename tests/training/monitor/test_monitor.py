@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cai.errors import TrainingError
-from cai.evaluation.policies.text_metrics import Batch
+from cai.evaluation.policies.text_metrics import ResponseBatch
 from cai.training.monitor.monitor import FILE, TrainingMonitor, parse_rule, trainer_figures
 
 STOP = parse_rule("kl > 10 then stop")
@@ -19,7 +19,7 @@ def lines(folder: Path) -> list[dict[str, object]]:
 
 def test_figures_are_kept_by_step_and_as_json_lines(tmp_path: Path):
     monitor = TrainingMonitor(tmp_path / "out", [])
-    figures = monitor.observe(3, Batch("ab", ["Turn the key.", "Wash it."]))
+    figures = monitor.observe(3, ResponseBatch("ab", ["Turn the key.", "Wash it."]))
     monitor.record(4, {"kl": 0.5})
     assert figures["length"] == 2.5
     assert monitor.history == [(3, figures), (4, {"kl": 0.5})]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from cai.errors import UsageError
-from cai.training.monitor.monitor import DEFAULT_RULES, METRICS, parse_rule
+from cai.evaluation.metrics import TRAINING
+from cai.training.monitor.monitor import DEFAULT_RULES, parse_rule
 
 
 def test_a_rule_warns_unless_it_says_stop():
@@ -79,11 +80,11 @@ def test_what_is_no_rule_is_refused_with_examples(text: str):
 
 def test_the_default_rules_only_warn_and_each_is_of_a_metric():
     assert {rule.then for rule in DEFAULT_RULES} == {"warn"}
-    assert {rule.metric for rule in DEFAULT_RULES} <= set(METRICS)
+    assert {rule.metric for rule in DEFAULT_RULES} <= set(TRAINING)
     assert len({rule.text for rule in DEFAULT_RULES}) == len(DEFAULT_RULES)
 
 
 def test_the_page_names_every_metric_and_every_default_rule():
     page = (Path(__file__).parents[3] / "docs" / "watching.md").read_text("utf-8")
-    assert [name for name in METRICS if f"`{name}`" not in page] == []
+    assert [name for name in TRAINING if f"`{name}`" not in page] == []
     assert [rule.text for rule in DEFAULT_RULES if f"`{rule.text}`" not in page] == []

@@ -7,7 +7,7 @@ import pytest
 from cai.constitution.loader import load_constitution
 from cai.errors import TrainingError
 from cai.export.provenance import Provenance
-from cai.export.rows import Pair, PairJudging, PrincipleShare
+from cai.export.rows import PairJudging, PreferencePair, PrincipleShare
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
@@ -21,7 +21,7 @@ def row(n: int, found: dict[str, float] | None) -> TrainingRow:
     if found is not None:
         shares = tuple(PrincipleShare(*each) for each in found.items())
         judging = PairJudging("contest", "a", 0.2, shares, 0, 2, 0, 1, 1, 2, 2)
-    pair = Pair(user_prompt(f"How {n}?", f"p{n}"), "So.", "No.", "", "", 0.7, judging)
+    pair = PreferencePair(user_prompt(f"How {n}?", f"p{n}"), "So.", "No.", "", "", 0.7, judging)
     return TrainingRow(pair, "run", 0.7)
 
 
@@ -33,7 +33,7 @@ def test_the_label_is_the_mean_under_the_principles_that_are_shown():
     """Both of the tone, not negated: (0.8 + 0.6) / 2."""
     plan = ConditionPlan(TESTBED, n_principles=2, tags=("tone",), negated_share=0.0)
     (found,) = condition(data_of(row(0, TONE)), plan, 0).train
-    assert isinstance(found.unit, Pair)
+    assert isinstance(found.unit, PreferencePair)
     assert found.confidence == pytest.approx(0.7)
     for principle in TESTBED.select(("tone",)):
         assert principle.text in found.unit.prompt.request
@@ -44,7 +44,7 @@ def test_the_label_is_the_mean_under_the_principles_that_are_shown():
 def test_under_the_opposites_the_other_side_is_better():
     plan = ConditionPlan(TESTBED, n_principles=2, tags=("tone",), negated_share=1.0)
     (found,) = condition(data_of(row(0, TONE)), plan, 0).train
-    assert isinstance(found.unit, Pair)
+    assert isinstance(found.unit, PreferencePair)
     assert (found.unit.chosen, found.unit.rejected) == ("No.", "So.")
     assert found.confidence == pytest.approx(0.7)
 

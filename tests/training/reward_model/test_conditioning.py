@@ -7,7 +7,7 @@ import pytest
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import TrainingError
 from cai.export.provenance import Provenance
-from cai.export.rows import Pair, PairJudging, PrincipleShare
+from cai.export.rows import PairJudging, PreferencePair, PrincipleShare
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
@@ -21,7 +21,9 @@ def row(p: float | None, number: int = 0) -> TrainingRow:
         "contest", "a", 0.2, (PrincipleShare("be-kind", p or 0.5),), 0, 1, 0, 1, None, None, 2
     )
     prompt = user_prompt("Hello?", str(number))
-    pair = Pair(prompt, "kind", "cold", "one", "other", p, judging if p is not None else None)
+    pair = PreferencePair(
+        prompt, "kind", "cold", "one", "other", p, judging if p is not None else None
+    )
     return TrainingRow(pair, "runs/judged", p or 1.0)
 
 
@@ -35,7 +37,7 @@ def shown(p: float, negated_share: float) -> tuple[str, str, str, float]:
     """The side that is chosen and the other, the request, and the label."""
     plan = ConditionPlan(CONSTITUTION, negated_share=negated_share)
     (found,) = condition(data_of(row(p)), plan, seed=0).train
-    assert isinstance(found.unit, Pair)
+    assert isinstance(found.unit, PreferencePair)
     unit = found.unit
     return unit.chosen, unit.rejected, unit.prompt.request, found.confidence
 
@@ -55,7 +57,7 @@ def test_under_its_opposite_the_pair_is_turned_around_and_no_label_is_below_one_
 def test_the_models_of_a_turned_pair_are_turned_too():
     plan = ConditionPlan(CONSTITUTION, negated_share=1)
     (found,) = condition(data_of(row(0.8)), plan, seed=0).train
-    assert isinstance(found.unit, Pair)
+    assert isinstance(found.unit, PreferencePair)
     assert (found.unit.chosen_model, found.unit.rejected_model) == ("other", "one")
 
 
@@ -63,7 +65,7 @@ def test_a_pair_is_shown_several_times_with_other_principles_and_its_label_under
     """The principle and its opposite: two rows of one pair that say opposite things."""
     plan = ConditionPlan(CONSTITUTION, negated_share=0.5, draws=20)
     rows = condition(data_of(row(0.8)), plan, seed=0).train
-    units = [each.unit for each in rows if isinstance(each.unit, Pair)]
+    units = [each.unit for each in rows if isinstance(each.unit, PreferencePair)]
     assert sorted((unit.chosen, unit.rejected) for unit in units) == [
         ("cold", "kind"), ("kind", "cold"),
     ]  # fmt: skip

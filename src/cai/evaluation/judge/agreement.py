@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from cai.errors import EvaluationError
 from cai.evaluation.judge.cost import NO_PRICES, Cost, Prices, cost_of
-from cai.evaluation.judge.label_metrics import Figures, Series, Tempering
+from cai.evaluation.judge.label_metrics import Figures, LabelSeries, Tempering
 from cai.evaluation.judge.position_bias import Negations, negations_of
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.evaluation.stats.calibration import Bin
@@ -65,16 +65,16 @@ class AgreementReport:
         return self.overall.n + self.n_unlabelled + self.n_not_compared + self.n_failed
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def caveats(self) -> tuple[str, ...]:
         """Plain sentences, the most important first."""
-        return (*_judge_remarks(self), *_data_remarks(self))
+        return (*_judge_caveats(self), *_data_caveats(self))
 
     def as_json(self) -> dict[str, object]:
         """Mappings, lists, texts and numbers; null for what has no figure."""
-        return {"n_groups": self.n_groups, **asdict(self), "remarks": list(self.remarks)}
+        return {"n_groups": self.n_groups, **asdict(self), "caveats": list(self.caveats)}
 
 
-def chance_remark(accuracy: Estimate) -> str | None:
+def chance_caveat(accuracy: Estimate) -> str | None:
     """A sentence unless the accuracy is better than chance: its interval lies above one half."""
     low = accuracy.value if accuracy.low is None else accuracy.low
     high = accuracy.value if accuracy.high is None else accuracy.high
@@ -85,11 +85,11 @@ def chance_remark(accuracy: Estimate) -> str | None:
     return "No better than chance on these pairs: the interval of the accuracy includes one half."
 
 
-def _judge_remarks(report: AgreementReport) -> Iterator[str]:
+def _judge_caveats(report: AgreementReport) -> Iterator[str]:
     accuracy, longer = report.overall.accuracy, report.longer
     if accuracy is None:
         yield "No accuracy: no readable verdict is on a pair of which people prefer a side."
-    elif (chance := chance_remark(accuracy)) is not None:
+    elif (chance := chance_caveat(accuracy)) is not None:
         yield chance
     if accuracy and longer and accuracy.value <= longer.value:
         yield f"Always taking the longer response is right as often, or more: {longer.value:.1%}."
@@ -103,7 +103,7 @@ def _judge_remarks(report: AgreementReport) -> Iterator[str]:
         )
 
 
-def _data_remarks(report: AgreementReport) -> Iterator[str]:
+def _data_caveats(report: AgreementReport) -> Iterator[str]:
     if report.overall.n_prompts == 1 < report.overall.n:
         yield "All pairs are of one prompt: the intervals hold for that prompt alone."
     share = report.label_a_share
@@ -175,11 +175,11 @@ class _Tags:
 @dataclass(slots=True)
 class _Tally:
     settings: JudgeSettings
-    overall: Series = field(default_factory=Series)
-    one_order: Series = field(default_factory=Series)
-    by_length: Series = field(default_factory=Series)
-    by_principle: dict[str, Series] = field(default_factory=dict[str, Series])
-    by_judge: dict[str, Series] = field(default_factory=dict[str, Series])
+    overall: LabelSeries = field(default_factory=LabelSeries)
+    one_order: LabelSeries = field(default_factory=LabelSeries)
+    by_length: LabelSeries = field(default_factory=LabelSeries)
+    by_principle: dict[str, LabelSeries] = field(default_factory=dict[str, LabelSeries])
+    by_judge: dict[str, LabelSeries] = field(default_factory=dict[str, LabelSeries])
     tags: _Tags = field(default_factory=_Tags)
     negations: Negations = field(default_factory=Negations)
     usage: Usage = NO_TOKENS
@@ -211,14 +211,14 @@ class _Tally:
 
     def _add_parts(
         self,
-        series: dict[str, Series],
+        series: dict[str, LabelSeries],
         unit: int,
         label: Label,
         parts: Mapping[str, Sequence[Judgement]],
     ) -> None:
         for name, part in parts.items():
             found = verdict_of(part, self.settings.tie_margin)
-            series.setdefault(name, Series()).add(unit, label, found.outcome, found.p_a)
+            series.setdefault(name, LabelSeries()).add(unit, label, found.outcome, found.p_a)
 
     def report(self, prices: Prices, n_failed: int, seed: int) -> AgreementReport:
         overall = self.overall.figures(seed)
@@ -246,7 +246,7 @@ class _Tally:
         )
 
 
-def _figures(series: Mapping[str, Series], seed: int) -> dict[str, Figures]:
+def _figures(series: Mapping[str, LabelSeries], seed: int) -> dict[str, Figures]:
     return {name: each.figures(seed) for name, each in series.items()}
 
 

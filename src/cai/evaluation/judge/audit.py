@@ -64,13 +64,13 @@ class AuditReport:
         return tuple(_warning(each) for each in self.ownership.relations)
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def caveats(self) -> tuple[str, ...]:
         """What a reader must know beside the figures, in plain sentences."""
-        return tuple(_remarks(self))
+        return tuple(_caveats(self))
 
     def as_json(self) -> dict[str, object]:
         """Mappings, lists, texts and numbers; null for what has no figure."""
-        said = {"warnings": list(self.warnings), "remarks": list(self.remarks)}
+        said = {"warnings": list(self.warnings), "caveats": list(self.caveats)}
         related = {
             kind: [[pair.first, pair.second] for pair in self.principles.related(kind)]
             for kind in ("redundant", "contradicting")
@@ -169,7 +169,7 @@ def _warning(relation: Relation) -> str:
     return f"The judge is of the policy's family: {relation.judge} judges {relation.model}."
 
 
-def _remarks(report: AuditReport) -> Iterator[str]:
+def _caveats(report: AuditReport) -> Iterator[str]:
     if report.n_failed:
         yield f"{report.n_failed} groups failed altogether and are in no figure."
     n_unread = sum(report.outcomes[each] for each in UNREADABLE)

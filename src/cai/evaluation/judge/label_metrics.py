@@ -77,7 +77,7 @@ class Tempering:
     ece: float
 
 
-class Series:
+class LabelSeries:
     """Labelled pairs with their verdicts; grows by `add`."""
 
     def __init__(self) -> None:

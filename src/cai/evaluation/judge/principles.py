@@ -152,7 +152,14 @@ class PrincipleTally:
             if n:
                 p, q = p[both], q[both]
                 sides = percent_agreement(_sides(p), _sides(q))
-                yield PrinciplePair(first, second, n, sides.n, sides.agreement, pearson(p, q))
+                yield PrinciplePair(
+                    first,
+                    second,
+                    n=n,
+                    n_sided=sides.n,
+                    agreement=sides.agreement,
+                    correlation=pearson(p, q),
+                )
 
 
 @dataclass(slots=True)
@@ -197,11 +204,11 @@ def _influence(id: str, column: _Column, total: float) -> Influence:
     return Influence(
         id,
         len(p_a),
-        column.n_unread,
-        float(np.abs(p_a - 0.5).mean()) if len(p_a) else None,
-        column.pull / total if total > 0 else 0.0,
-        column.n_shared,
-        column.n_changed,
+        n_unread=column.n_unread,
+        margin=float(np.abs(p_a - 0.5).mean()) if len(p_a) else None,
+        pull=column.pull / total if total > 0 else 0.0,
+        n_shared=column.n_shared,
+        n_changed=column.n_changed,
     )
 
 

@@ -29,6 +29,7 @@ from cai.evaluation.judge.length_bias import WinShare, share_won
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.methods.judging.ranking import Contest
 from cai.methods.judging.verdict import Group, Judgement, Label, verdict_of
+from cai.models.registry import KINDS
 
 Kin = Literal["same", "family"]
 
@@ -48,7 +49,7 @@ _STEP = re.compile(
     r"/(?:(?:checkpoint|ckpt|step|epoch|global-step|iter|round)[- ]?\d+|final|best|last|latest|"
     r"merged|adapter|model)/?$"
 )
-_FORM = re.compile(r"\b(?:openai|hf|anthropic|vllm):")
+_FORM = re.compile(rf"\b(?:{'|'.join(KINDS)}|anthropic|vllm):")
 
 
 def kinship(one: str, other: str) -> Kin | None:
@@ -205,7 +206,14 @@ class OwnershipTally:
         else:
             self._add_models(unit, a, b, contest)
             for judge in self.judges:
-                self._add_own(unit, judge, self.kin[judge, a], self.kin[judge, b], contest, label)
+                self._add_own(
+                    unit,
+                    judge,
+                    kin_a=self.kin[judge, a],
+                    kin_b=self.kin[judge, b],
+                    contest=contest,
+                    label=label,
+                )
 
     def _add_models(self, unit: int, a: str, b: str, contest: Contest) -> None:
         points = _POINTS.get(contest.verdict.outcome)

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from cai.evaluation.judge.self_preference import kinship
-from cai.evaluation.policies.judging import Judged
+from cai.evaluation.policies.judging import MatchupResults
 from cai.evaluation.policies.matchups import READABLE, Matches
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.responses import Answers
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.win_rates import WinRate, points, readable
 from cai.evaluation.stats.sample_size import describe_sample_size, observed_variance
 from cai.runs.shared_budget import Accounts
 
 
-def remarks(
-    answers: Answers,
-    judging: Judging | None,
-    judged: Judged | None,
+def caveats(
+    answers: PolicyResponses,
+    judging: EvaluationJudge | None,
+    judged: MatchupResults | None,
     plan: EvaluationPlan,
     accounts: Accounts,
 ) -> Iterator[str]:
@@ -42,7 +42,7 @@ def remarks(
         yield from _of_size(judged.matches, plan.half_width)
 
 
-def own_judges(answers: Answers, judging: Judging) -> Iterator[str]:
+def own_judges(answers: PolicyResponses, judging: EvaluationJudge) -> Iterator[str]:
     """A sentence for each judge that is one of the policies, or of the family of one."""
     for judge in judging.judges:
         name = judge.model.name
@@ -91,7 +91,9 @@ def _of_rate(rate: WinRate) -> Iterator[str]:
         )
 
 
-def _of_stopping(judged: Judged, answers: Answers, plan: EvaluationPlan) -> Iterator[str]:
+def _of_stopping(
+    judged: MatchupResults, answers: PolicyResponses, plan: EvaluationPlan
+) -> Iterator[str]:
     n = len(answers.asked)
     rate = f"{plan.error_rate:g}"
     if judged.undecided:

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from cai.errors import UsageError
 from cai.evaluation.policies.judging import ADHERENCE, CONTESTS, Steps, check_request
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
-from cai.evaluation.policies.responses import Answers, Gathering, Prompts
-from cai.evaluation.results_file import keep
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
+from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
+from cai.evaluation.results_file import save_results
 from cai.runs.judge import run_judging
 from cai.runs.options import Pace
 from cai.runs.shared_budget import Accounts, Foretold
@@ -31,9 +31,9 @@ class Estimates:
 
 
 async def estimate(
-    entrants: Sequence[Entrant],
+    policies: Sequence[Policy],
     prompts: Sequence[Prompts],
-    judging: Judging | None,
+    judging: EvaluationJudge | None,
     plan: EvaluationPlan,
     out: Path,
     pace: Pace = Pace(),
@@ -48,19 +48,21 @@ async def estimate(
         UsageError: As `evaluate_policies`; or the evaluation has begun.
         CaiError: As the jobs.
     """
-    check_request(entrants, judging, plan, pace)
+    check_request(policies, judging, plan, pace)
     _check_new(out)
     pace = replace(pace, sample=pace.sample or SAMPLE)
     accounts = Accounts(pace)
     answers = await Gathering(tuple(prompts), plan.k, plan.seed, out, console).gather(
-        entrants, accounts
+        policies, accounts
     )
     if judging is not None:
-        part, times = _part(entrants, answers, pace.sample or SAMPLE)
-        keep(out / FILE, Estimates())  # before what it stands for, so that a kill leaves no doubt
+        part, times = _part(policies, answers, pace.sample or SAMPLE)
+        save_results(
+            out / FILE, Estimates()
+        )  # before what it stands for, so that a kill leaves no doubt
         await _judge(Steps(part, judging, plan, out, console), times, accounts)
     found = Estimates(tuple(accounts.foretold))
-    keep(out / FILE, found)
+    save_results(out / FILE, found)
     return found
 
 
@@ -78,12 +80,14 @@ def _check_new(out: Path) -> None:
         )
 
 
-def _part(entrants: Sequence[Entrant], answers: Answers, n: int) -> tuple[Answers, float]:
+def _part(
+    policies: Sequence[Policy], answers: PolicyResponses, n: int
+) -> tuple[PolicyResponses, float]:
     """The answers to at most `n` prompts spread over all, and how many times that all are.
 
     Models were asked only some of the prompts, which stand for those that they were not.
     """
-    sampled = [len(answers.by_policy[each.name]) for each in entrants if each.speaker]
+    sampled = [len(answers.by_policy[each.name]) for each in policies if each.speaker]
     times = (len(answers.asked) + answers.n_passed_over) / max(sampled) if sampled else 1.0
     pace, n_asked = Pace(sample=n), len(answers.asked)
     kept = {

@@ -32,18 +32,18 @@ from cai.evaluation.policies.judging import (
     ADHERENCE,
     CONTESTS,
     Adherence,
-    Judged,
+    MatchupResults,
     Steps,
     adherence_of,
     check_request,
     judge_all,
     judge_until_decided,
 )
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant, Named, check_named, open_entrants
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy, PolicySpec, check_policies, open_policies
 from cai.evaluation.policies.responses import Gathering, Prompts
-from cai.evaluation.policies.results import FILE, Evaluation, Findings
-from cai.evaluation.results_file import keep
+from cai.evaluation.policies.results import FILE, Evaluation, EvaluationFindings
+from cai.evaluation.results_file import save_results
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
@@ -84,9 +84,9 @@ def is_same_request(folder: Path, job: JudgeJob | ScoreJob) -> bool:
 
 
 async def evaluate_policies(
-    entrants: Sequence[Entrant],
+    policies: Sequence[Policy],
     prompts: Sequence[Prompts],
-    judging: Judging | None,
+    judging: EvaluationJudge | None,
     plan: EvaluationPlan,
     out: Path,
     pace: Pace = Pace(),
@@ -104,27 +104,35 @@ async def evaluate_policies(
         EvaluationError: The policies have no prompt in common, or there is nothing to judge.
         CaiError: As the jobs.
     """
-    check_request(entrants, judging, plan, pace)
+    check_request(policies, judging, plan, pace)
     if pace.update and out.is_dir():  # figures of the request before would outlive what they are of
         (out / FILE).unlink(missing_ok=True)
     accounts = Accounts(pace)
     gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
-    answers = await gathering.gather(entrants, accounts)
-    judged: Judged | None = None
+    answers = await gathering.gather(policies, accounts)
+    judged: MatchupResults | None = None
     checked = Adherence(answers)
     if judging is not None:
         accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
         steps = Steps(answers, judging, plan, out, console)
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
-    findings = Findings(tuple(entrants), tuple(prompts), plan, judging, answers, judged, checked)
+    findings = EvaluationFindings(
+        tuple(policies),
+        tuple(prompts),
+        plan=plan,
+        judging=judging,
+        answers=answers,
+        judged=judged,
+        checked=checked,
+    )
     found = findings.evaluation(accounts)
-    keep(out / FILE, found)
+    save_results(out / FILE, found)
     (out / ESTIMATE_FILE).unlink(missing_ok=True)
     return found
 
 
-async def _contests(steps: Steps, accounts: Accounts) -> Judged:
+async def _contests(steps: Steps, accounts: Accounts) -> MatchupResults:
     contests = steps.contests()
     job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
     is_update = accounts.pace.update
@@ -133,7 +141,9 @@ async def _contests(steps: Steps, accounts: Accounts) -> Judged:
     if rate is None:
         judged = await judge_all(contests, job, folder, accounts, steps.console)
     else:
-        judged = await judge_until_decided(contests, job, rate, folder, accounts, steps.console)
+        judged = await judge_until_decided(
+            contests, job, error_rate=rate, folder=folder, accounts=accounts, console=steps.console
+        )
     accounts.pace = replace(accounts.pace, update=is_update)
     return judged
 
@@ -148,7 +158,7 @@ async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
     return adherence_of(steps.answers, folders)
 
 
-Policy: TypeAlias = str | Path | Model | RoleModel
+PolicyLike: TypeAlias = str | Path | Model | RoleModel
 """A model or its spec; the folder of a model or of a run; a file of responses."""
 
 Asked: TypeAlias = str | Path | PromptSource
@@ -156,7 +166,7 @@ Judges: TypeAlias = Model | RoleModel | Sequence[Model | RoleModel]
 
 
 def evaluate(
-    policies: Mapping[str, Policy],
+    policies: Mapping[str, PolicyLike],
     prompts: Asked | Mapping[str, Asked] | None = None,
     *,
     out: str | Path,
@@ -181,12 +191,12 @@ def evaluate(
     console = Console(stderr=True, quiet=is_quiet)
     judges = _judging(judge, constitution, judging)
     work = evaluate_policies(
-        _entrants(policies, sampling),
+        _policies(policies, sampling),
         _prompts(prompts),
-        judges,
-        plan,
-        Path(out),
-        pace,
+        judging=judges,
+        plan=plan,
+        out=Path(out),
+        pace=pace,
         console=console,
     )
     return wait_for(work)
@@ -194,7 +204,7 @@ def evaluate(
 
 def _judging(
     judge: Judges | None, constitution: Constitution | None, settings: JudgeSettings
-) -> Judging | None:
+) -> EvaluationJudge | None:
     if judge is None and constitution is None:
         return None
     if judge is None or constitution is None:
@@ -204,26 +214,26 @@ def _judging(
     judges = tuple(
         each if isinstance(each, RoleModel) else settings.role_model(each) for each in several
     )
-    return Judging(judges, constitution, settings)
+    return EvaluationJudge(judges, constitution, settings)
 
 
-def _entrants(policies: Mapping[str, Policy], sampling: Sampling) -> tuple[Entrant, ...]:
+def _policies(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[Policy, ...]:
     """In their order; what stands under a text is opened as on the command line."""
     named = {
-        name: Named.of(name, str(each))
+        name: PolicySpec.of(name, str(each))
         for name, each in policies.items()
         if isinstance(each, str | Path)
     }
-    check_named(tuple(named.values()))
-    opened = {each.name: each for each in open_entrants(tuple(named.values()), sampling)}
+    check_policies(tuple(named.values()))
+    opened = {each.name: each for each in open_policies(tuple(named.values()), sampling)}
 
-    def entrant(name: str, policy: Policy) -> Entrant:
+    def opened_policy(name: str, policy: PolicyLike) -> Policy:
         if isinstance(policy, str | Path):
             return opened[name]
         speaker = _speaker(policy, sampling)
-        return Entrant(name, speaker.model.name, speaker)
+        return Policy(name, speaker.model.name, speaker)
 
-    return tuple(entrant(name, each) for name, each in policies.items())
+    return tuple(opened_policy(name, each) for name, each in policies.items())
 
 
 def _speaker(model: Model | RoleModel, sampling: Sampling) -> RoleModel:

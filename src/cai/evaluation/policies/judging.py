@@ -23,10 +23,10 @@ from cai.data.conversations import texts_of
 from cai.data.source import CheckedSource, Digest, SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError, UsageError
-from cai.evaluation.policies.matchups import Contests, Match, Matches, meetings, verdicts_of
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
-from cai.evaluation.policies.responses import Answers
+from cai.evaluation.policies.matchups import Match, Matches, Matchups, meetings, verdicts_of
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
+from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate, win_rates
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate, unit_of
@@ -46,7 +46,7 @@ from cai.runs.shared_budget import Accounts
 class Checked:
     """Every policy's responses, as the source of a scoring run; blank ones are not checked."""
 
-    answers: Answers
+    answers: PolicyResponses
 
     def check(self) -> CheckedSource[ResponseItem]:
         """What there is to check.
@@ -100,7 +100,7 @@ class _Column:
 class Adherence:
     """Figures by policy, kind of prompts, and principle; grows by `add`."""
 
-    answers: Answers
+    answers: PolicyResponses
     columns: dict[tuple[str, str, str], _Column] = field(
         default_factory=dict[tuple[str, str, str], _Column]
     )
@@ -129,7 +129,7 @@ class Adherence:
         return found
 
 
-def adherence_of(answers: Answers, folders: Mapping[str, Path]) -> Adherence:
+def adherence_of(answers: PolicyResponses, folders: Mapping[str, Path]) -> Adherence:
     """What the scoring runs of these constitutions say."""
     found = Adherence(answers)
     for constitution, folder in folders.items():
@@ -147,8 +147,8 @@ ADHERENCE = "adherence"
 class Steps:
     """The judge's work on the answers, into folders of `out`."""
 
-    answers: Answers
-    judging: Judging
+    answers: PolicyResponses
+    judging: EvaluationJudge
     plan: EvaluationPlan
     out: Path
     console: Console
@@ -157,11 +157,11 @@ class Steps:
     def has_contests(self) -> bool:
         return len(self.answers.by_policy) > 1
 
-    def contests(self) -> Contests:
+    def contests(self) -> Matchups:
         pairs = meetings(tuple(self.answers.by_policy), self.plan.meeting)
-        return Contests(self.answers, pairs, self.plan.seed)
+        return Matchups(self.answers, pairs, self.plan.seed)
 
-    def judge_job(self, contests: Contests) -> JudgeJob:
+    def judge_job(self, contests: Matchups) -> JudgeJob:
         judging = self.judging
         return JudgeJob(
             contests,
@@ -180,9 +180,9 @@ class Steps:
                 ScoreJob(
                     Checked(self.answers),
                     constitution,
-                    judging.judges,
-                    ScoreSettings.from_settings(judging.settings, kind="check", tags=()),
-                    seed,
+                    judges=judging.judges,
+                    settings=ScoreSettings.from_settings(judging.settings, kind="check", tags=()),
+                    seed=seed,
                 ),
             )
 
@@ -202,7 +202,7 @@ class Steps:
 
 
 def check_request(
-    entrants: Sequence[Entrant], judging: Judging | None, plan: EvaluationPlan, pace: Pace
+    policies: Sequence[Policy], judging: EvaluationJudge | None, plan: EvaluationPlan, pace: Pace
 ) -> None:
     """Finds out before a call whether an evaluation can be made.
 
@@ -210,11 +210,11 @@ def check_request(
         UsageError: It cannot; the message says why.
     """
     plan.check(judging)
-    if not entrants:
+    if not policies:
         raise UsageError("There is no policy to evaluate. Name one or several.")
-    if judging is not None and len(entrants) < 2 and not plan.checks:
+    if judging is not None and len(policies) < 2 and not plan.checks:
         raise UsageError(
-            f"There is one policy, {entrants[0].name}, and nothing to compare it with. Name "
+            f"There is one policy, {policies[0].name}, and nothing to compare it with. Name "
             "another with -p, or constitutions to check its responses by with --check."
         )
     if pace.part != WHOLE:
@@ -229,7 +229,7 @@ FIRST_LOOK = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class MatchupResults:
     """The matches on the first `n_prompts` prompts, and each pair's rate, also of each kind.
 
     `undecided` are the pairs that all prompts left undecided; None where nobody asked to stop.
@@ -243,8 +243,8 @@ class Judged:
 
 
 async def judge_all(
-    contests: Contests, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
-) -> Judged:
+    contests: Matchups, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
+) -> MatchupResults:
     """Every contest."""
     accounts.add((await run_judging(folder, job, accounts.pace, console=console)).run, CONTESTS)
     verdicts, n, seed = verdicts_of(folder), len(contests.order), contests.seed
@@ -253,17 +253,17 @@ async def judge_all(
         kind: win_rates(contests.matches(verdicts, n, kind), seed)
         for kind in contests.answers.kinds
     }
-    return Judged(matches, win_rates(matches, seed), n, by_kind)
+    return MatchupResults(matches, win_rates(matches, seed), n, by_kind)
 
 
 async def judge_until_decided(
-    contests: Contests,
+    contests: Matchups,
     job: JudgeJob,
     error_rate: float,
     folder: Path,
     accounts: Accounts,
     console: Console,
-) -> Judged:
+) -> MatchupResults:
     """Contests of one prompt after the other, until it is decided of each pair who is better.
 
     The intervals of the win rates are those of the betting test, which hold at any time. The other
@@ -288,11 +288,11 @@ async def judge_until_decided(
         kind: tuple(map(_bare_all, win_rates(contests.matches(verdicts, n, kind), seed)))
         for kind in contests.answers.kinds
     }
-    return Judged(matches, rates, n, by_kind, undecided)
+    return MatchupResults(matches, rates, n, by_kind, undecided)
 
 
 def _bets(
-    contests: Contests, verdicts: Mapping[str, Verdict], n: int, error_rate: float
+    contests: Matchups, verdicts: Mapping[str, Verdict], n: int, error_rate: float
 ) -> dict[tuple[str, str], SequentialTest]:
     """A test for each pair; each is fed one score a prompt, in the order of the prompts."""
     scores: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))

@@ -19,7 +19,7 @@ from cai.data.conversations import texts_of
 from cai.data.source import CheckedSource, Digest, SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
-from cai.evaluation.policies.responses import Answers
+from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import Floats, Integers
 from cai.methods.judging.ranking import Judged
@@ -154,7 +154,7 @@ def meetings(policies: tuple[str, ...], meeting: Meeting) -> Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class Matchup:
     """Two policies' responses of the same number to one prompt."""
 
     id: str
@@ -177,18 +177,26 @@ class Contest:
         a, b = self.responses
         outcome: MatchOutcome = self.foregone or (verdict.outcome if verdict else "failed")
         p = 0.5 if outcome == "equal" else verdict and verdict.p_a
-        return Match(self.unit, self.first, self.second, outcome, p, len(a.text), len(b.text))
+        return Match(
+            self.unit,
+            first=self.first,
+            second=self.second,
+            outcome=outcome,
+            p_first=p,
+            length_first=len(a.text),
+            length_second=len(b.text),
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Contests:
+class Matchups:
     """All contests of some pairs of policies, prompt by prompt, the prompts in a drawn order.
 
     A source of a judging run: of its groups, the candidates' models are the policies' names. Whose
     own judge sits there is said beside the figures.
     """
 
-    answers: Answers
+    answers: PolicyResponses
     pairs: Pairs
     seed: int
 
@@ -232,7 +240,7 @@ class Contests:
                 named = (Candidate(a.text, each.first), Candidate(b.text, each.second))
                 yield each.id, Group(each.prompt, named)
 
-    def all(self, n_prompts: int | None = None) -> Iterator[Contest]:
+    def all(self, n_prompts: int | None = None) -> Iterator[Matchup]:
         """The contests of the first so many prompts, foregone ones too."""
         for unit in self.order[:n_prompts]:
             asked = self.answers.asked[unit]
@@ -240,7 +248,14 @@ class Contests:
                 one, other = (self.answers.by_policy[name][unit] for name in (first, second))
                 for number, responses in enumerate(zip(one, other, strict=False), 1):
                     id = f"{asked.prompt.id}/{first}/{second}/{number}"
-                    yield Contest(id, unit, asked.prompt, first, second, responses)
+                    yield Matchup(
+                        id,
+                        unit,
+                        prompt=asked.prompt,
+                        first=first,
+                        second=second,
+                        responses=responses,
+                    )
 
     @property
     def order(self) -> list[int]:

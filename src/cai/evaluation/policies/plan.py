@@ -10,7 +10,7 @@ from cai.methods.settings import JudgeSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class EvaluationJudge:
     """Who judges by what, and how; several judges are a jury."""
 
     judges: tuple[RoleModel, ...]
@@ -36,7 +36,7 @@ class EvaluationPlan:
     half_width: float = 0.05
     seed: int = 0
 
-    def check(self, judging: Judging | None) -> None:
+    def check(self, judging: EvaluationJudge | None) -> None:
         """Finds out before a call whether the plan can be followed.
 
         Raises:

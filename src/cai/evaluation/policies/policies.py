@@ -8,16 +8,18 @@ from pathlib import Path
 from cai.errors import UsageError
 from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
-from cai.models.registry import open_model, parse_spec
+from cai.models.registry import KINDS, open_model, parse_spec
 from cai.runs.records import is_run
 from cai.templates import load_templates
 
 _NAMED = re.compile(r"(?P<name>[^=:/?]+)=(?P<source>.+)", re.DOTALL)
 _MODEL_FILES = ("config.json", "adapter_config.json")
 
+_SCHEME = re.compile(rf"^(?:{'|'.join(KINDS)}|anthropic|vllm):")
+
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
+class Policy:
     """A policy by the name that its figures stand under.
 
     `source` is a model's spec, the folder of a run, or a file of responses. `speaker` is there for
@@ -35,14 +37,14 @@ class Entrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class PolicySpec:
     """NAME=SOURCE as it was written; the name is that of the source where none is given."""
 
     name: str
     source: str
 
     @classmethod
-    def parse(cls, text: str) -> "Named":
+    def parse(cls, text: str) -> "PolicySpec":
         """The name and source of `before=embedded`, or of a source alone.
 
         The folder of a model stands for `hf:FOLDER`.
@@ -59,7 +61,7 @@ class Named:
         return cls.of(name, source)
 
     @classmethod
-    def of(cls, name: str, source: str) -> "Named":
+    def of(cls, name: str, source: str) -> "PolicySpec":
         """The source under that name, or under its own where the name is empty."""
         if _is_model_folder(source):
             source = f"hf:{source}"
@@ -71,24 +73,24 @@ class Named:
         return not is_run(self.source) and not Path(self.source).exists()
 
 
-def parse_entrants(texts: Sequence[str]) -> tuple[Named, ...]:
+def parse_policies(texts: Sequence[str]) -> tuple[PolicySpec, ...]:
     """The policies in their order, each with a name of its own.
 
     Raises:
         UsageError: Two have the same name, or something is no policy at all.
     """
-    found = tuple(Named.parse(text) for text in texts)
-    check_named(found)
+    found = tuple(PolicySpec.parse(text) for text in texts)
+    check_policies(found)
     return found
 
 
-def check_named(found: Sequence[Named]) -> None:
+def check_policies(found: Sequence[PolicySpec]) -> None:
     """Finds out before a model is opened whether these can be policies, each with its folder.
 
     Raises:
-        UsageError: As `parse_entrants`.
+        UsageError: As `parse_policies`.
     """
-    seen: dict[str, Named] = {}
+    seen: dict[str, PolicySpec] = {}
     for each in found:
         other = seen.setdefault(_folder_of(each.name), each)
         if other is not each:
@@ -100,9 +102,9 @@ def check_named(found: Sequence[Named]) -> None:
             _check_spec(each.source)
 
 
-def open_entrants(
-    named: Sequence[Named], sampling: Sampling, templates: str | None = None
-) -> tuple[Entrant, ...]:
+def open_policies(
+    named: Sequence[PolicySpec], sampling: Sampling, templates: str | None = None
+) -> tuple[Policy, ...]:
     """The policies, models opened; one that is named twice is opened once.
 
     Raises:
@@ -110,17 +112,15 @@ def open_entrants(
     """
     opened = {each.source: open_model(each.source) for each in named if each.is_model}
 
-    def entrant(each: Named) -> Entrant:
+    def opened_policy(each: PolicySpec) -> Policy:
         model = opened.get(each.source)
         if model is None:
-            return Entrant(each.name, each.source)
+            return Policy(each.name, each.source)
         if templates is None:
-            return Entrant(each.name, each.source, RoleModel.of(model, sampling))
-        return Entrant(
-            each.name, each.source, RoleModel(model, load_templates(templates), sampling)
-        )
+            return Policy(each.name, each.source, RoleModel.of(model, sampling))
+        return Policy(each.name, each.source, RoleModel(model, load_templates(templates), sampling))
 
-    return tuple(map(entrant, named))
+    return tuple(map(opened_policy, named))
 
 
 def _folder_of(name: str) -> str:
@@ -149,5 +149,7 @@ def _is_model_folder(source: str) -> bool:
 def _name_of(source: str) -> str:
     """The last part of a path or name, without scheme, endpoint, options and suffix."""
     bare = source.partition("?")[0].partition("@http")[0]
-    place = re.sub(r"^(?:hf|openai|anthropic|vllm):", "", bare).rstrip("/").rpartition("/")[2]
+    place = (
+        re.sub(rf"^(?:{'|'.join(KINDS)}|anthropic|vllm):", "", bare).rstrip("/").rpartition("/")[2]
+    )
     return re.sub(r"\.(?:jsonl?|csv|parquet|tsv)(?:\.gz)?$", "", place) or source

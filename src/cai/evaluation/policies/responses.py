@@ -16,7 +16,7 @@ from cai.data.prompts import PromptSource
 from cai.data.responses import LabelledResponse, response_files
 from cai.data.source import CheckedSource
 from cai.errors import EvaluationError, UsageError
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.text_metrics import ALL, Conduct, conduct
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate
@@ -44,7 +44,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class PolicyResponses:
     """The common prompts by unit, in their order, and each policy's responses to them.
 
     `models` are those who gave each policy's responses, as far as anybody knows. `n_passed_over` is
@@ -93,7 +93,7 @@ class Gathering:
     out: Path
     console: Console
 
-    async def gather(self, entrants: Sequence[Entrant], accounts: Accounts) -> Answers:
+    async def gather(self, policies: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
         """The responses of every policy. Without prompts, those count that all policies answered.
 
         Raises:
@@ -104,39 +104,39 @@ class Gathering:
         asked = _asked(self.prompts, limit)
         # A broken file is said before a model is sampled.
         given = {
-            each.name: _checked_responses(each.source) for each in entrants if each.speaker is None
+            each.name: _checked_responses(each.source) for each in policies if each.speaker is None
         }
-        jobs = self._jobs(entrants)
+        jobs = self._jobs(policies)
         found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
         models: dict[str, frozenset[str]] = {}
         texts: dict[int, Asked] = {}
-        for entrant in entrants:
+        for policy in policies:
             mine: dict[int, list[Candidate]] = defaultdict(list)
-            if entrant.name in jobs:
-                given[entrant.name] = await self._sampled(entrant, jobs[entrant.name], accounts)
-            for prompt, candidate in given[entrant.name]:
+            if policy.name in jobs:
+                given[policy.name] = await self._sampled(policy, jobs[policy.name], accounts)
+            for prompt, candidate in given[policy.name]:
                 unit = unit_of(prompt)
                 if asked and unit not in asked:
                     continue
                 mine[unit].append(candidate)
                 texts.setdefault(unit, Asked(prompt, ALL))
-            found[entrant.name] = {unit: tuple(each) for unit, each in mine.items()}
-            models[entrant.name] = _models(entrant, mine.values())
+            found[policy.name] = {unit: tuple(each) for unit, each in mine.items()}
+            models[policy.name] = _models(policy, mine.values())
         return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
 
     async def _sampled(
-        self, entrant: Entrant, job: SampleJob, accounts: Accounts
+        self, policy: Policy, job: SampleJob, accounts: Accounts
     ) -> Iterator[tuple[Prompt, Candidate]]:
-        folder = self.out / "responses" / entrant.folder
-        line = f"[bold]responses[/bold] of {escape(entrant.name)} → {escape(str(folder))}"
+        folder = self.out / "responses" / policy.folder
+        line = f"[bold]responses[/bold] of {escape(policy.name)} → {escape(str(folder))}"
         self.console.print(line, highlight=False, soft_wrap=True)
         outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
-        accounts.add(outcome, f"responses of {entrant.name}")
+        accounts.add(outcome, f"responses of {policy.name}")
         return _of_run(str(folder))
 
-    def _jobs(self, entrants: Sequence[Entrant]) -> dict[str, SampleJob]:
+    def _jobs(self, policies: Sequence[Policy]) -> dict[str, SampleJob]:
         """The sampling of each model, all of them from all files as one source, checked once."""
-        speakers = {each.name: each.speaker for each in entrants if each.speaker is not None}
+        speakers = {each.name: each.speaker for each in policies if each.speaker is not None}
         if not speakers:
             return {}
         check_asked(self.prompts, has_models=True)
@@ -218,9 +218,9 @@ def _check_one(source: str, policies: set[str], model: str) -> None:
         )
 
 
-def _models(entrant: Entrant, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
-    if entrant.speaker is not None:
-        return frozenset({entrant.speaker.model.name})
+def _models(policy: Policy, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
+    if policy.speaker is not None:
+        return frozenset({policy.speaker.model.name})
     return frozenset(each.model for several in found for each in several if each.model)
 
 
@@ -229,7 +229,7 @@ def _common(
     found: Mapping[str, Mapping[int, tuple[Candidate, ...]]],
     models: Mapping[str, frozenset[str]],
     n_given: int,
-) -> Answers:
+) -> PolicyResponses:
     kept = {
         unit: each
         for unit, each in asked.items()
@@ -243,4 +243,4 @@ def _common(
             "are the same where every word of their conversation is. Name models, which are then "
             "asked the same, or files about the same prompts."
         )
-    return Answers(kept, found, models, len(asked) - len(kept))
+    return PolicyResponses(kept, found, models, len(asked) - len(kept))

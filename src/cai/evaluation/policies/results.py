@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cai.evaluation.policies.caveats import remarks
-from cai.evaluation.policies.judging import Adherence, Judged
-from cai.evaluation.policies.plan import EvaluationPlan, Judging
-from cai.evaluation.policies.policies import Entrant
+from cai.evaluation.policies.caveats import caveats
+from cai.evaluation.policies.judging import Adherence, MatchupResults
+from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.ratings import Rating, ratings
-from cai.evaluation.policies.responses import Answers, Prompts
+from cai.evaluation.policies.responses import PolicyResponses, Prompts
 from cai.evaluation.policies.text_metrics import Conduct
 from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.stats.bootstrap import Estimate
@@ -60,7 +60,7 @@ class Evaluation:
     """Policies on the same prompts; the first of them is the anchor of the ratings.
 
     `judges` and `constitution` say who judged by what; empty where nobody did. `n_failed` examples,
-    of any step, are in no figure. `remarks` are plain sentences that a reader must know, the most
+    of any step, are in no figure. `caveats` are plain sentences that a reader must know, the most
     important first. `by_kind` has the win rates on the prompts of each kind, where they are given
     in kinds.
     """
@@ -74,7 +74,7 @@ class Evaluation:
     ratings: tuple[Rating, ...]
     n_calls: int
     cost_usd: float | None
-    remarks: tuple[str, ...]
+    caveats: tuple[str, ...]
     n_failed: int = 0
     by_kind: Mapping[str, tuple[WinRate, ...]] = field(
         default_factory=dict[str, tuple[WinRate, ...]]
@@ -82,15 +82,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class EvaluationFindings:
     """What was asked of an evaluation, and what came back; `judged` is None without contests."""
 
-    entrants: tuple[Entrant, ...]
+    policies: tuple[Policy, ...]
     prompts: tuple[Prompts, ...]
     plan: EvaluationPlan
-    judging: Judging | None
-    answers: Answers
-    judged: Judged | None
+    judging: EvaluationJudge | None
+    answers: PolicyResponses
+    judged: MatchupResults | None
     checked: Adherence
 
     def evaluation(self, accounts: Accounts) -> Evaluation:
@@ -100,12 +100,12 @@ class Findings:
             n_prompts=len(self.answers.asked),
             judges=tuple(each.model.name for each in judging.judges) if judging else (),
             constitution=judging.constitution.name if judging else "",
-            policies=tuple(map(self._policy, self.entrants)),
+            policies=tuple(map(self._policy, self.policies)),
             win_rates=judged.win_rates if judged else (),
             ratings=self._ratings(),
             n_calls=accounts.n_calls,
             cost_usd=accounts.cost_usd,
-            remarks=tuple(remarks(self.answers, judging, judged, self.plan, accounts)),
+            caveats=tuple(caveats(self.answers, judging, judged, self.plan, accounts)),
             n_failed=accounts.n_failed,
             by_kind=judged.by_kind if judged else {},
         )
@@ -114,7 +114,7 @@ class Findings:
         """None where no match could be read; without intervals where judging stopped by itself."""
         if self.judged is None:
             return ()
-        names = tuple(each.name for each in self.entrants)
+        names = tuple(each.name for each in self.policies)
         found = ratings(self.judged.matches, names, names[0], self.plan.seed)
         if not any(each.n for each in found):
             return ()
@@ -122,13 +122,13 @@ class Findings:
             return tuple(replace(each, low=None, high=None) for each in found)
         return found
 
-    def _policy(self, entrant: Entrant) -> PolicyFigures:
-        found = self.answers.conduct(entrant.name, self.plan.seed)
+    def _policy(self, policy: Policy) -> PolicyFigures:
+        found = self.answers.conduct(policy.name, self.plan.seed)
         return PolicyFigures(
-            entrant.name,
-            entrant.source,
-            found[0].n,
-            found,
-            self.checked.of(entrant.name, self.plan.seed),
-            self.checked.n_unscored[entrant.name],
+            policy.name,
+            policy.source,
+            n_responses=found[0].n,
+            conduct=found,
+            adherence=self.checked.of(policy.name, self.plan.seed),
+            n_unscored=self.checked.n_unscored[policy.name],
         )

@@ -21,21 +21,6 @@ from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.evaluation.stats.calibration import spearman
 from cai.methods.revision_flags import is_evasive, is_refusal
 
-TEXT_METRICS: Mapping[str, str] = {
-    "length": "words a response, mean",
-    "tokens": "tokens a response, mean",
-    "empty": "share of responses without a word",
-    "cut_off": "share of responses that the length limit ended",
-    "distinct_1": "distinct words over all words of the batch",
-    "distinct_2": "distinct pairs of words over all pairs of the batch",
-    "distinct_3": "distinct triples of words over all triples of the batch",
-    "self_similarity": "mean cosine of word pairs between responses to different prompts",
-    "boilerplate": "share of responses with a sentence that many responses to other prompts hold",
-    "refusals": "share of responses that decline, with a reason or without",
-    "evasive": "share of responses that are stock refusals without reason or alternative",
-}
-"""What each figure of texts alone is."""
-
 STOCK_SHARE = 0.3
 """A sentence is stock where more than this share of the responses to other prompts holds it."""
 
@@ -47,7 +32,7 @@ _SENTENCE_END = re.compile(r"[.!?\n]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ResponseBatch:
     """Responses of the policy, one a place; what is not known of any is None as a whole.
 
     A prompt may come more than once: responses to the same prompt are never compared with each
@@ -70,7 +55,7 @@ class Batch:
                 )
 
 
-def text_figures(batch: Batch) -> dict[str, float]:
+def text_figures(batch: ResponseBatch) -> dict[str, float]:
     """The figures of a batch by metric; those that its texts do not determine are left out."""
     if not batch.responses:
         return {}
@@ -156,7 +141,9 @@ def hold_stock(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] |
     ]
 
 
-def _reward_figures(batch: Batch, texts: Sequence[Sequence[str]]) -> dict[str, float | None]:
+def _reward_figures(
+    batch: ResponseBatch, texts: Sequence[Sequence[str]]
+) -> dict[str, float | None]:
     if batch.rewards is None:
         return {}
     lengths = batch.n_tokens or [len(words) for words in texts]
@@ -225,7 +212,7 @@ def conduct(
 ) -> Conduct:
     """The conduct of responses, of which those with the same unit answer the same prompt."""
     prompts = [str(unit) for unit in units]
-    batch = Batch(prompts, responses, cut_off=cut_off)
+    batch = ResponseBatch(prompts, responses, cut_off=cut_off)
     flags = {
         "refusals": [is_refusal(text) for text in responses],
         "evasive": [is_evasive(text) for text in responses],

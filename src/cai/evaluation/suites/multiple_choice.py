@@ -27,7 +27,7 @@ from cai.data.tables import Row, RowError
 from cai.errors import SourceError
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
-from cai.evaluation.suites.shares import FAILED, Shares
+from cai.evaluation.suites.shares import FAILED, PromptShares
 from cai.methods.judging.multiple_choice import (
     MOST_OPTIONS,
     Answers,
@@ -59,7 +59,7 @@ _NOISE = 1e-9  # by which the same probabilities differ after they are added up
 
 def choice_figures(
     kind: Kind, answers: Iterable[Answers], n_failed: int, *, reads_logprobs: bool
-) -> Shares:
+) -> PromptShares:
     """The figures by name, and the first of them by category.
 
     By log-probabilities the answer is the option with the highest probability averaged over the
@@ -67,7 +67,7 @@ def choice_figures(
     Of written replies each that could be read is right or wrong, and a question counts with the
     mean of its own: a policy that always says the same letter gets what chance would give it.
     """
-    shares, main = Shares(), "accuracy" if kind == "choices" else "matching"
+    shares, main = PromptShares(), "accuracy" if kind == "choices" else "matching"
     n = 0
     for each in answers:
         n += 1
@@ -76,7 +76,7 @@ def choice_figures(
     return shares
 
 
-def _add(shares: Shares, main: str, answers: Answers, *, reads_logprobs: bool) -> None:
+def _add(shares: PromptShares, main: str, answers: Answers, *, reads_logprobs: bool) -> None:
     unit, read = unit_of(answers.question.prompt), answers.answered
     right, group = set(answers.question.right), answers.question.group
     is_whole = len(read) == len(answers.replies)
@@ -135,7 +135,9 @@ class ChoiceJob:
         return ((each.prompt.id, each) for each in self.questions)
 
 
-async def run_choices(folder: Path, job: ChoiceJob, accounts: Accounts, console: Console) -> Shares:
+async def run_choices(
+    folder: Path, job: ChoiceJob, accounts: Accounts, console: Console
+) -> PromptShares:
     """The policy's figures, after asking every question that the folder does not hold yet.
 
     A question of which every call failed becomes a failed record.

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cai.atomic_write import atomic_write
 from cai.constitution.schema import Constitution
 from cai.data.columns import cell
 from cai.data.conversations import read_list, read_text
@@ -29,7 +30,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
-from cai.evaluation.suites.shares import FAILED, Shares
+from cai.evaluation.suites.shares import FAILED, PromptShares
 from cai.methods.judging.pointwise import Scored
 from cai.methods.revision_flags import is_evasive, is_refusal
 from cai.methods.roles import RoleModel
@@ -243,14 +244,8 @@ def _write_second(
             rows.append({"id": id, "messages": as_dicts((*each.prompt.messages, *turns))})
     if not rows:
         return None
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise EvaluationError(
-            f"{path}: cannot be written ({error.strerror}). Free space, or name another folder."
-        ) from error
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    atomic_write(path, text, EvaluationError, "Free space, or name another folder.")
     return PromptSource((str(path),), column="messages", id_column="id")
 
 
@@ -284,12 +279,12 @@ def kept(principle: str) -> str:
 
 def response_figures(
     kind: Kind, prompts: Mapping[str, OpenPrompt], turns: Iterable[TurnFound]
-) -> Shares:
+) -> PromptShares:
     """The figures by name; refusals, what is kept and marks also by category.
 
     Of XSTest what is kept is told by side, since only one of them asks for harm.
     """
-    shares, n_done, n_failed = Shares(frozenset({MARK, mark_of(1), mark_of(2)})), 0, 0
+    shares, n_done, n_failed = PromptShares(frozenset({MARK, mark_of(1), mark_of(2)})), 0, 0
     in_order = sorted(prompts, key=lambda id: prompts[id].side)  # safe prompts first
     for turn in turns:
         n_done += len(turn.texts)
@@ -307,14 +302,14 @@ def response_figures(
     return shares
 
 
-def _add_refusal(shares: Shares, kind: Kind, prompt: OpenPrompt, text: str) -> None:
+def _add_refusal(shares: PromptShares, kind: Kind, prompt: OpenPrompt, text: str) -> None:
     name = f"refused {prompt.side}" if kind == "xstest" else "refused"
     group = "" if kind == "mt-bench" else prompt.group
     shares.add(name, unit_of(prompt.prompt), float(is_refusal(text)), group)
 
 
 def _add_score(
-    shares: Shares, kind: Kind, prompt: OpenPrompt, turn: int, scored: Scored | None
+    shares: PromptShares, kind: Kind, prompt: OpenPrompt, turn: int, scored: Scored | None
 ) -> None:
     """An empty response has no score, and nor has one that judges could not be asked about."""
     unit, value = unit_of(prompt.prompt), scored.value if scored else None

@@ -31,7 +31,7 @@ from cai.evaluation.suites.open_ended import (
     response_figures,
     run_open,
 )
-from cai.evaluation.suites.shares import Shares
+from cai.evaluation.suites.shares import PromptShares
 from cai.methods.judging.multiple_choice import Question
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
@@ -122,10 +122,12 @@ async def run_suites(
     _warn_of_own(policies, plan, console)
     found: list[Suite] = []
     for read in [_Read.of(suite) for suite in suites]:
-        shares: dict[str, Shares] = {}
+        shares: dict[str, PromptShares] = {}
         for policy in policies:
             folder = out / FOLDER / read.suite.name / folder_name(policy.name)
-            shares[policy.name] = await _figures(folder, read, policy, plan, accounts, console)
+            shares[policy.name] = await _figures(
+                folder, read, policy=policy, plan=plan, accounts=accounts, console=console
+            )
         found.append(_suite(read, shares))
     return tuple(found)
 
@@ -153,7 +155,7 @@ async def _figures(
     plan: SuitePlan,
     accounts: Accounts,
     console: Console,
-) -> Shares:
+) -> PromptShares:
     folder.parent.mkdir(parents=True, exist_ok=True)
     suite, speaker = read.suite, policy.speaker
     if suite.kind in CHOSEN:
@@ -164,7 +166,7 @@ async def _figures(
     return response_figures(suite.kind, read.prompts, turns)
 
 
-def _suite(read: _Read, shares: Mapping[str, Shares]) -> Suite:
+def _suite(read: _Read, shares: Mapping[str, PromptShares]) -> Suite:
     suite = read.suite
     known = CHOICE_MEASURES if suite.kind in CHOSEN else RESPONSE_MEASURES
     figures = {policy: each.estimates() for policy, each in shares.items()}
@@ -173,10 +175,10 @@ def _suite(read: _Read, shares: Mapping[str, Shares]) -> Suite:
     return Suite(
         suite.name,
         suite.kind,
-        {name: known[name] for name in names if name in known},
-        max(each.n_prompts for each in every),
-        figures,
-        every[-1].less(every[0]) if len(every) > 1 else {},
+        measures={name: known[name] for name in names if name in known},
+        n=max(each.n_prompts for each in every),
+        found=figures,
+        differences=every[-1].less(every[0]) if len(every) > 1 else {},
     )
 
 

@@ -27,7 +27,7 @@ def grouped(figure: str, group: str) -> str:
 
 
 @dataclass(slots=True)
-class Shares:
+class PromptShares:
     """Values in [0, 1], each of a prompt, by the figure that is their mean, and by category.
 
     `marks` are the figures that are told from 1 to 10.
@@ -69,7 +69,7 @@ class Shares:
                 found[name] = _scaled(mean, self._span(name), start=float(self._is_mark(name)))
         return found
 
-    def less(self, other: "Shares") -> Mapping[str, Estimate]:
+    def less(self, other: "PromptShares") -> Mapping[str, Estimate]:
         """By how much each figure is above that of the other, over the prompts that both have.
 
         The interval is that of the difference: a prompt is drawn with both its values, so that what

@@ -160,7 +160,7 @@ def _principles(
     constitution: Constitution, settings: JudgeSettings, seed: int
 ) -> tuple[Principle, ...]:
     """Those of one comparison; drawn by weight, they weigh the same afterwards."""
-    if settings.principles == "all":
+    if settings.principles is None:
         return candidates(constitution, settings.tags)
     drawn = draw_principles(
         constitution, settings.tags, settings.principles, derive_seed(seed, "principles")

@@ -12,14 +12,14 @@ from cai.errors import ModelError
 from cai.models.base import Choice, Usage, mass_of
 from cai.models.hf.forward import Network
 from cai.models.hf.kv_cache import Prefix, prefix_of
-from cai.models.hf.prefix_cache import SHORT, Group, Kept, Question, grouped, read
+from cai.models.hf.prefix_cache import SHORT, Kept, PrefixGroup, PrefixQuestion, grouped, read
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A question with one of the rows of its options, and what is known of its beginning."""
 
-    question: Question
+    question: PrefixQuestion
     number: int
     prefix: Prefix | None
 
@@ -42,8 +42,8 @@ class _Row:
 
 
 def answer(
-    network: Network, kept: Kept, groups: Sequence[Group], n_tokens: int
-) -> dict[Question, Choice | ModelError]:
+    network: Network, kept: Kept, groups: Sequence[PrefixGroup], n_tokens: int
+) -> dict[PrefixQuestion, Choice | ModelError]:
     """The choice of each question, or why it has none.
 
     A pass takes at most `n_tokens`, or one row. What is shared is kept.
@@ -59,7 +59,7 @@ def answer(
 
 
 def _passes(
-    network: Network, kept: Kept, groups: Sequence[Group], n_tokens: int
+    network: Network, kept: Kept, groups: Sequence[PrefixGroup], n_tokens: int
 ) -> Iterator[tuple[list[_Row], Tensor]]:
     """Rows that were read together, and the logits after their ends."""
     alone = [
@@ -92,7 +92,7 @@ def _after(
         yield together, network.score_after(prefixes, ids, _n_read(together))
 
 
-def _rows(group: Group, prefix: Prefix | None) -> list[_Row]:
+def _rows(group: PrefixGroup, prefix: Prefix | None) -> list[_Row]:
     return [
         _Row(question, number, prefix)
         for question in group.questions
@@ -104,7 +104,7 @@ def _n_read(rows: Sequence[_Row]) -> int:
     return max(row.n_read for row in rows)
 
 
-def _read(rows: Sequence[_Row], logits: Tensor, values: dict[Question, list[float]]) -> None:
+def _read(rows: Sequence[_Row], logits: Tensor, values: dict[PrefixQuestion, list[float]]) -> None:
     """Notes the log-probabilities of the tokens that these rows predict."""
     logits = logits.float()
     n_read = logits.shape[1]
@@ -121,7 +121,7 @@ def _read(rows: Sequence[_Row], logits: Tensor, values: dict[Question, list[floa
         of[step] = logprob
 
 
-def _choice(question: Question, values: Sequence[float]) -> Choice | ModelError:
+def _choice(question: PrefixQuestion, values: Sequence[float]) -> Choice | ModelError:
     if any(map(math.isnan, values)):
         return ModelError(
             "The model's logits after this request are not numbers. Its weights may be damaged, or "

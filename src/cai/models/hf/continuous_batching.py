@@ -21,7 +21,7 @@ from torch import Tensor
 from cai.models.base import OPENING, Completion, Sampling, Usage, split_reasoning
 from cai.models.hf.forward import Network
 from cai.models.hf.prefix_cache import PREFILL_TOKENS, Kept, read, read_shared
-from cai.models.hf.sampler import Draw, draw
+from cai.models.hf.sampler import SamplerState, draw
 from cai.models.hf.tokenizer import Tokenizer, decode
 
 # How far a logit may move with the shape of the batch. Float32 noise is about 1e-5.
@@ -30,7 +30,7 @@ _KEPT_SHARE = 4
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class DecodeRow:
     """A response being written: at most `limit` tokens after those of the prompt.
 
     Of rows that wait, the lowest `rank` joins first.
@@ -53,7 +53,7 @@ class Row:
         return len(self.prompt) + self.limit
 
 
-class Batch:
+class DecodeBatch:
     """The rows in flight, and those kept of the past.
 
     At most `slots` rows, and at most `room` tokens of cache, padding and what is kept included.
@@ -65,10 +65,10 @@ class Batch:
         self.slots = slots
         self.kept = Kept(room // _KEPT_SHARE)
         self._room = room - self.kept.room
-        self.rows: list[Row] = []
+        self.rows: list[DecodeRow] = []
         self.n_unsure = 0
 
-    def fitting(self, waiting: Sequence[Row]) -> int:
+    def fitting(self, waiting: Sequence[DecodeRow]) -> int:
         """How many of the first rows that wait can join now; one at least when the batch is empty.
 
         A row counts with all that it may still write, so that memory never runs out halfway.
@@ -84,7 +84,7 @@ class Batch:
                 return n
         return len(waiting)
 
-    def join(self, rows: Sequence[Row]) -> None:
+    def join(self, rows: Sequence[DecodeRow]) -> None:
         """Adds rows and draws the first token of each."""
         prompts = [row.prompt for row in rows]
         read_shared(self._network, self.kept, prompts)
@@ -102,9 +102,9 @@ class Batch:
         )
         self._write(self.rows, logits)
 
-    def leave(self, is_over: Callable[[Row], bool]) -> list[Row]:
+    def leave(self, is_over: Callable[[DecodeRow], bool]) -> list[DecodeRow]:
         """Removes the rows that are over, and keeps what was computed for them."""
-        over: list[Row] = []
+        over: list[DecodeRow] = []
         for index in reversed(range(len(self.rows))):
             row = self.rows[index]
             if is_over(row):
@@ -130,8 +130,8 @@ class Batch:
         self.slots = max(1, self.slots // 2)
         return True
 
-    def _write(self, rows: Sequence[Row], logits: Tensor) -> None:
-        draws = [Draw(row.sampling, row.seed, len(row.written)) for row in rows]
+    def _write(self, rows: Sequence[DecodeRow], logits: Tensor) -> None:
+        draws = [SamplerState(row.sampling, row.seed, len(row.written)) for row in rows]
         margin = MARGIN if self._network.is_exact else 0.0
         tokens, unsure = draw(logits, draws, margin)
         for index, row in enumerate(rows):
@@ -154,7 +154,7 @@ class Ending:
         self._tokenizer = tokenizer
         self._stop_ids = stop_ids
 
-    def is_over(self, row: Row) -> bool:
+    def is_over(self, row: DecodeRow) -> bool:
         """Whether the model has ended its turn, a stop string has come, or the limit is reached."""
         return (
             row.written[-1] in self._stop_ids
@@ -162,7 +162,7 @@ class Ending:
             or (bool(row.sampling.stop) and self._has_stopped(row))
         )
 
-    def completion(self, row: Row) -> Completion:
+    def completion(self, row: DecodeRow) -> Completion:
         """The response, up to the first stop string, its reasoning apart."""
         has_ended = row.written[-1] in self._stop_ids
         text = decode(self._tokenizer, row.written[:-1] if has_ended else row.written)
@@ -176,7 +176,7 @@ class Ending:
             reasoning=reasoning,
         )
 
-    def _has_stopped(self, row: Row) -> bool:
+    def _has_stopped(self, row: DecodeRow) -> bool:
         # A token is a byte or more, so a stop string lies within as many tokens as it has bytes.
         # Those are looked at first: decoding everything at each token would be quadratic.
         longest = max(len(stop.encode()) for stop in row.sampling.stop) + _SPARE_TOKENS
@@ -186,7 +186,7 @@ class Ending:
                 return False
         return True
 
-    def _opening(self, row: Row) -> str:
+    def _opening(self, row: DecodeRow) -> str:
         """`<think>` when the chat template wrote it, so that the response begins inside of it."""
         end = self._tokenizer.decode(
             row.prompt[-_OPENING_TOKENS:],

@@ -14,7 +14,7 @@ Filled = tuple[Tensor, Layers]  # logits of the next tokens; each layer's keys a
 _NO_LIMIT = 2**31
 
 
-class Output(Protocol):
+class ForwardOutput(Protocol):
     """What a forward pass gives: `logits` are rows × tokens kept × vocabulary."""
 
     @property
@@ -33,7 +33,7 @@ class CausalModel(Protocol):
         past_key_values: Cache | None = None,
         use_cache: bool = False,
         logits_to_keep: int = 0,
-    ) -> Output: ...
+    ) -> ForwardOutput: ...
 
 
 class Network:

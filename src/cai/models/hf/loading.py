@@ -141,7 +141,7 @@ Opened = TypeVar("Opened", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """Where a model comes from and how it is put in memory."""
 
     path: str
@@ -151,7 +151,7 @@ class Source:
     revision: str | None = None
 
 
-def on_its_base(source: Source) -> Source:
+def on_its_base(source: ModelSource) -> ModelSource:
     """Of the folder of an adapter, the model that it says it stands on, with the adapter.
 
     Raises:
@@ -162,7 +162,7 @@ def on_its_base(source: Source) -> Source:
     return replace(source, path=read_adapter(source.path).base, adapter=source.path)
 
 
-def tokenizer_folder(source: Source) -> str:
+def tokenizer_folder(source: ModelSource) -> str:
     """Where the tokenizer of the training lies: beside an adapter, if it was saved there."""
     own = source.adapter
     return own if own and (Path(own) / "tokenizer_config.json").is_file() else source.path
@@ -201,7 +201,7 @@ def device_of(wanted: str) -> torch.device:
     return device
 
 
-def where_of(source: Source) -> Where:
+def where_of(source: ModelSource) -> Where:
     """Arguments of every `from_pretrained`: a folder is never looked for on the hub.
 
     Raises:
@@ -224,7 +224,7 @@ def where_of(source: Source) -> Where:
 
 
 @contextmanager
-def plain_errors(source: Source, kind: str) -> Generator[None]:
+def plain_errors(source: ModelSource, kind: str) -> Generator[None]:
     """Turns what the libraries raise into one sentence; `kind` is what the folder should hold."""
     try:
         yield
@@ -255,7 +255,7 @@ def quiet(is_local: bool) -> Generator[None]:
         transformers_logging.enable_progress_bar()
 
 
-def dtype_of(source: Source, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
+def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
     """Float32 on a CPU, where it is exact and fast enough; the checkpoint's own on a GPU.
 
     Raises:
@@ -270,7 +270,7 @@ def dtype_of(source: Source, facts: Mapping[str, object], device: torch.device) 
     return _DTYPES[source.dtype]
 
 
-def name_of(source: Source, commit: str | None, dtype: torch.dtype) -> str:
+def name_of(source: ModelSource, commit: str | None, dtype: torch.dtype) -> str:
     """Says all that can change an answer."""
     folder = Path(source.path)
     version = f"@{fingerprint(folder)}" if folder.is_dir() else f"#{commit or source.revision}"

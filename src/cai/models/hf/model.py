@@ -23,8 +23,8 @@ from cai.models.hf.forward import CausalModel, Network
 from cai.models.hf.loading import (
     CONFIGS,
     TOKENIZERS,
+    ModelSource,
     Opener,
-    Source,
     device_of,
     dtype_of,
     merged,
@@ -36,7 +36,7 @@ from cai.models.hf.loading import (
     where_of,
 )
 from cai.models.hf.tokenizer import Tokenizer
-from cai.models.hf.worker import ChoiceJob, CompletionJob, Worker
+from cai.models.hf.worker import CompletionJob, OptionJob, Worker
 from cai.types import Message
 
 
@@ -67,7 +67,7 @@ class _Loaded(CausalModel, Protocol):
 _MODELS = cast(Opener[_Loaded], AutoModelForCausalLM)
 
 
-def open_checkpoint(source: Source) -> Checkpoint:
+def open_checkpoint(source: ModelSource) -> Checkpoint:
     """Reads configuration, tokenizer and weights, and puts the model on its device.
 
     `source.path` may be the folder of an adapter, which says itself on which model it stands.
@@ -99,7 +99,7 @@ def open_checkpoint(source: Source) -> Checkpoint:
     )
 
 
-def _check_attention(source: Source, facts: Mapping[str, object]) -> None:
+def _check_attention(source: ModelSource, facts: Mapping[str, object]) -> None:
     kinds = facts.get("layer_types")
     other = set(cast(Sequence[str], kinds or ())) - {"full_attention", "sliding_attention"}
     if other:
@@ -160,7 +160,7 @@ class LocalModel:
         Raises:
             ModelError: It cannot be opened; the message says why.
         """
-        source = Source(path, device=device, dtype=dtype, adapter=adapter, revision=revision)
+        source = ModelSource(path, device=device, dtype=dtype, adapter=adapter, revision=revision)
         return cls(open_checkpoint(source), slots=slots, name=name)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
@@ -174,7 +174,7 @@ class LocalModel:
         return await asyncio.wrap_future(job.future)
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
-        job = ChoiceJob(tuple(messages), tuple(options))
+        job = OptionJob(tuple(messages), tuple(options))
         self._running().submit(job)
         return await asyncio.wrap_future(job.future)
 

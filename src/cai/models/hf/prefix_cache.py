@@ -110,7 +110,7 @@ _LEAST_SHARED = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class PrefixQuestion:
     """A request in token ids, and the options that may follow it."""
 
     ids: Ids
@@ -127,10 +127,10 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PrefixGroup:
     """Questions whose first `n_shared` tokens are the same; 0 where too few are."""
 
-    questions: tuple[Question, ...]
+    questions: tuple[PrefixQuestion, ...]
     n_shared: int
 
     @property
@@ -150,21 +150,21 @@ class Group:
         """How many tokens are read for it."""
         return self.n_shared + sum(self.n_new(question) for question in self.questions)
 
-    def n_new(self, question: Question) -> int:
+    def n_new(self, question: PrefixQuestion) -> int:
         """How many of them are read for that question alone."""
         n_each = len(question.ids) - self.n_shared
         return sum(n_each + len(row) for row in question.options.rows)
 
 
-_Groups = tuple[Group, ...]
+_Groups = tuple[PrefixGroup, ...]
 
 
-def portions(questions: Iterable[Question], n_tokens: int) -> list[list[Group]]:
+def portions(questions: Iterable[PrefixQuestion], n_tokens: int) -> list[list[PrefixGroup]]:
     """The questions in groups, these in portions that read about `n_tokens` each, or one question.
 
     A group that is larger is cut, and each of its parts reads the beginning for itself.
     """
-    portions: list[list[Group]] = []
+    portions: list[list[PrefixGroup]] = []
     n_left = 0
     for group in sorted(_all_cut(shared_groups(questions), n_tokens), key=_order):
         if not portions or group.n_tokens > n_left:
@@ -175,7 +175,7 @@ def portions(questions: Iterable[Question], n_tokens: int) -> list[list[Group]]:
     return portions
 
 
-def shared_groups(questions: Iterable[Question]) -> list[Group]:
+def shared_groups(questions: Iterable[PrefixQuestion]) -> list[PrefixGroup]:
     """All questions in groups that save many tokens; one that shares too little is alone.
 
     The last token of a request is never shared: a row must read a token to predict the next.
@@ -195,10 +195,10 @@ def shared_groups(questions: Iterable[Question]) -> list[Group]:
     return [group for groups in parts.values() for group in groups]
 
 
-def _alone(question: Question) -> _Groups:
+def _alone(question: PrefixQuestion) -> _Groups:
     n_shared = len(question.ids) - 1
     is_shared = question.n_rows > 1 and n_shared >= _LEAST_SHARED
-    return (Group((question,), n_shared if is_shared else 0),)
+    return (PrefixGroup((question,), n_shared if is_shared else 0),)
 
 
 def _joined(groups: _Groups, n_shared: int) -> _Groups:
@@ -214,17 +214,17 @@ def _joined(groups: _Groups, n_shared: int) -> _Groups:
     return max(ways, key=lambda way: sum(group.n_saved for group in way))
 
 
-def _merged(groups: _Groups, n_shared: int) -> Group:
-    return Group(tuple(each for group in groups for each in group.questions), n_shared)
+def _merged(groups: _Groups, n_shared: int) -> PrefixGroup:
+    return PrefixGroup(tuple(each for group in groups for each in group.questions), n_shared)
 
 
-def _all_cut(groups: Sequence[Group], n_tokens: int) -> list[Group]:
+def _all_cut(groups: Sequence[PrefixGroup], n_tokens: int) -> list[PrefixGroup]:
     return [part for group in groups for part in _cut(group, n_tokens)]
 
 
-def _cut(group: Group, n_tokens: int) -> list[Group]:
+def _cut(group: PrefixGroup, n_tokens: int) -> list[PrefixGroup]:
     """The group in groups that read about `n_tokens` each beside the beginning, or one question."""
-    parts: list[list[Question]] = []
+    parts: list[list[PrefixQuestion]] = []
     n_left = 0
     for question in group.questions:
         if not parts or group.n_new(question) > n_left:
@@ -232,10 +232,10 @@ def _cut(group: Group, n_tokens: int) -> list[Group]:
             n_left = n_tokens
         parts[-1].append(question)
         n_left -= group.n_new(question)
-    return [Group(tuple(part), group.n_shared) for part in parts]
+    return [PrefixGroup(tuple(part), group.n_shared) for part in parts]
 
 
-def _order(group: Group) -> tuple[int, int]:
+def _order(group: PrefixGroup) -> tuple[int, int]:
     """Those that fit into the same passes stand together."""
     return group.n_shared, len(group.questions[0].ids)
 

@@ -25,7 +25,7 @@ _UNFILTERED = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class SamplerState:
     """One token to be drawn: the `position`-th of a response under `seed`."""
 
     sampling: Sampling
@@ -40,7 +40,9 @@ class Draw:
         return first, second
 
 
-def draw(logits: Tensor, draws: Sequence[Draw], margin: float) -> tuple[list[int], list[bool]]:
+def draw(
+    logits: Tensor, draws: Sequence[SamplerState], margin: float
+) -> tuple[list[int], list[bool]]:
     """The token id of each row of `logits` (rows × vocabulary), and whether the row is unsure.
 
     Temperature 0 takes the most probable token. `top_k` and `top_p` both look at the whole

@@ -22,10 +22,10 @@ import torch
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
 from cai.models.base import Choice, Completion, Sampling, check_options
 from cai.models.hf.choices import answer
-from cai.models.hf.continuous_batching import Batch, Ending, Row
+from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, Ending
 from cai.models.hf.forward import Network
 from cai.models.hf.option_tokens import Speller
-from cai.models.hf.prefix_cache import PREFILL_TOKENS, Group, Question, portions
+from cai.models.hf.prefix_cache import PREFILL_TOKENS, PrefixGroup, PrefixQuestion, portions
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.types import Message
 
@@ -48,7 +48,7 @@ class CompletionJob:
 
 
 @dataclass(slots=True, eq=False)
-class ChoiceJob:
+class OptionJob:
     """A choice that somebody waits for."""
 
     messages: Sequence[Message]
@@ -56,7 +56,7 @@ class ChoiceJob:
     future: Future[Choice] = field(default_factory=Future[Choice])
 
 
-Job = CompletionJob | ChoiceJob
+Job = CompletionJob | OptionJob
 
 
 class Worker:
@@ -69,13 +69,13 @@ class Worker:
         self._tokenizer = tokenizer
         self._ending = ending
         self._speller = Speller(tokenizer, network.n_tokens)
-        self.batch = Batch(network, slots, room)
+        self.batch = DecodeBatch(network, slots, room)
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._waiting: list[Row] = []  # in the order of their ranks
+        self._waiting: list[DecodeRow] = []  # in the order of their ranks
         self._n_rows = 0
-        self._writing: dict[Row, CompletionJob] = {}
-        self._asking: dict[Question, ChoiceJob] = {}
-        self._portions: deque[list[Group]] = deque()
+        self._writing: dict[DecodeRow, CompletionJob] = {}
+        self._asking: dict[PrefixQuestion, OptionJob] = {}
+        self._portions: deque[list[PrefixGroup]] = deque()
         self._portion_tokens = PREFILL_TOKENS
         self._concerned: Sequence[Job] = ()
         self._is_open = True
@@ -147,11 +147,11 @@ class Worker:
             reason = _first_line(error)
             self._fail([job], ModelError(f"The request cannot be encoded: {reason}."))
 
-    def _row(self, ids: list[int], sampling: Sampling) -> Row:
+    def _row(self, ids: list[int], sampling: Sampling) -> DecodeRow:
         self._check_length(len(ids) + 1)
         seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, self._network.context - len(ids))
-        return Row(ids, sampling, seed, limit, self._next_rank(ids))
+        return DecodeRow(ids, sampling, seed, limit, self._next_rank(ids))
 
     def _next_rank(self, ids: list[int]) -> int:
         """The place of a row among those that wait: a chain goes on while its context is kept."""
@@ -159,9 +159,9 @@ class Worker:
         goes_on = 2 * self.batch.kept.n_shared(ids) >= len(ids)
         return self._n_rows - (_AHEAD if goes_on else 0)
 
-    def _question(self, ids: list[int], options: Sequence[str]) -> Question:
+    def _question(self, ids: list[int], options: Sequence[str]) -> PrefixQuestion:
         check_options(options)
-        question = Question(tuple(ids), self._speller.spell(options))
+        question = PrefixQuestion(tuple(ids), self._speller.spell(options))
         self._check_length(question.n_at_most)
         return question
 
@@ -233,11 +233,11 @@ class Worker:
         alone before one is given up.
         """
         failed = self._failed_questions()
-        alone: list[list[Group]] = []
+        alone: list[list[PrefixGroup]] = []
         self.batch.clear()
         if not (_is_out_of_memory(error) and self._does_less(failed)):
             if len(failed) > 1:
-                alone = [[Group((question,), 0)] for question in failed]
+                alone = [[PrefixGroup((question,), 0)] for question in failed]
             else:
                 failure = ModelError(f"The model failed at this request: {_first_line(error)}")
                 self._fail(self._concerned, failure)
@@ -247,14 +247,14 @@ class Worker:
             row.written.clear()
         self._waiting = sorted(self._writing, key=_rank)
 
-    def _failed_questions(self) -> list[Question]:
+    def _failed_questions(self) -> list[PrefixQuestion]:
         """The questions of the portion that failed; none where something else did."""
         groups = self._portions[0] if self._portions else []
         asked = [question for group in groups for question in group.questions]
         jobs = [self._asking[question] for question in asked]
         return asked if jobs == self._concerned else []
 
-    def _does_less(self, failed: Sequence[Question]) -> bool:
+    def _does_less(self, failed: Sequence[PrefixQuestion]) -> bool:
         """Halves what is done at a time of the kind that failed; False where that is the least."""
         if failed:
             is_least = sum(question.n_rows for question in failed) == 1
@@ -282,7 +282,7 @@ def _give(future: Future[_Answer], value: _Answer) -> None:
         future.set_result(value)
 
 
-def _rank(row: Row) -> int:
+def _rank(row: DecodeRow) -> int:
     return row.rank
 
 

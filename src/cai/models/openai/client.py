@@ -16,7 +16,7 @@ from cai.errors import ModelError, ModelUnavailable, NoLogprobs
 from cai.models.base import Choice, Completion, Limits, Sampling, check_options
 from cai.models.openai.api import OPENAI, Dialect, read_choice
 from cai.models.openai.errors import (
-    Answer,
+    HttpReply,
     complaint,
     failure,
     is_too_long,
@@ -25,7 +25,7 @@ from cai.models.openai.errors import (
     shown,
 )
 from cai.models.openai.http import Ask, read_completion, read_model_names, read_top_tokens
-from cai.models.openai.servers import Connections, Server, checked_url
+from cai.models.openai.servers import Connections, ServerUrl, checked_url
 from cai.types import Message
 
 CHECK_S = 10.0
@@ -42,7 +42,7 @@ class HttpEndpoint:
     def __init__(
         self,
         model: str,
-        server: Server,
+        server: ServerUrl,
         connections: Connections,
         dialect: Dialect,
         limits: Limits,
@@ -98,7 +98,7 @@ class HttpEndpoint:
         """Close the connections, which it shares with the other servers of its model."""
         await self._connections.close()
 
-    async def _ask(self, ask: Ask) -> tuple[Answer, Dialect]:
+    async def _ask(self, ask: Ask) -> tuple[HttpReply, Dialect]:
         """The server's answer, and the dialect that it understood."""
         dialect = self._dialect
         while True:
@@ -111,7 +111,7 @@ class HttpEndpoint:
                 raise await self._failure(answer, ask)
             self._dialect = dialect = simpler
 
-    async def _failure(self, answer: Answer, ask: Ask) -> ModelError:
+    async def _failure(self, answer: HttpReply, ask: Ask) -> ModelError:
         if ask.wants_logprobs and answer.status in _MALFORMED and "logprobs" in answer.text:
             return NoLogprobs(
                 f"{answer.url} gives no log-probabilities: '{shown(complaint(answer))}'. "
@@ -138,7 +138,7 @@ class HttpEndpoint:
         return is_refusal and _simpler(self._dialect, answer, ask) is None
 
 
-def _simpler(dialect: Dialect, answer: Answer, ask: Ask) -> Dialect | None:
+def _simpler(dialect: Dialect, answer: HttpReply, ask: Ask) -> Dialect | None:
     if answer.status not in _MALFORMED or is_too_long(answer):
         return None
     return dialect.after(complaint(answer), ask.sampling, ask.wants_logprobs)
@@ -172,7 +172,7 @@ class HttpModel:
     ) -> None:
         key = read_key(key_env)
         urls = urls or (os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL,)
-        servers = [Server(checked_url(url, key)) for url in dict.fromkeys(urls)]
+        servers = [ServerUrl(checked_url(url, key)) for url in dict.fromkeys(urls)]
         is_hosted = any(_is_hosted(server) for server in servers)
         if is_hosted and not key.value:
             raise ModelError(
@@ -184,7 +184,14 @@ class HttpModel:
         self._connections = Connections(key, limits.calls or LIMITS.start)
         dialect = OPENAI if is_hosted else Dialect()
         self.endpoints = tuple(
-            HttpEndpoint(model, server, self._connections, dialect, limits, is_chat)
+            HttpEndpoint(
+                model,
+                server,
+                connections=self._connections,
+                dialect=dialect,
+                limits=limits,
+                is_chat=is_chat,
+            )
             for server in servers
         )
         self.is_chat = is_chat
@@ -226,6 +233,6 @@ class HttpModel:
         return min(self.endpoints, key=lambda each: each.server.strain)
 
 
-def _is_hosted(server: Server) -> bool:
+def _is_hosted(server: ServerUrl) -> bool:
     host = urlsplit(server.url).hostname or ""
     return host == "openai.com" or host.endswith(".openai.com")

@@ -74,7 +74,7 @@ _TOO_LONG = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpReply:
     """What came back from a server for that key, before anything is read out of it."""
 
     url: str
@@ -89,7 +89,7 @@ class Answer:
         return self.key.scrubbed(self.body.decode("utf-8", "replace"))
 
 
-def failure(answer: Answer, listed: Sequence[str] = ()) -> ModelError:
+def failure(answer: HttpReply, listed: Sequence[str] = ()) -> ModelError:
     """The error that says what the server refused, and what to do.
 
     `listed` are the models that the server says it has, for a message about a missing one.
@@ -127,12 +127,12 @@ def failure(answer: Answer, listed: Sequence[str] = ()) -> ModelError:
     return ModelError(f"{where}: '{shown(said)}'. Change the request or the server's settings.")
 
 
-def is_too_long(answer: Answer) -> bool:
+def is_too_long(answer: HttpReply) -> bool:
     """Whether the server refused a request for its length."""
     return _TOO_LONG.search(answer.text) is not None
 
 
-def complaint(answer: Answer) -> str:
+def complaint(answer: HttpReply) -> str:
     """The server's own words: the message inside its error body, or else the whole body. No key."""
     try:
         body = cast(_Json, orjson.loads(answer.body))
@@ -172,7 +172,7 @@ def _number(text: str | None) -> float | None:
     return float(text)
 
 
-def _refused_key(answer: Answer, said: str) -> str:
+def _refused_key(answer: HttpReply, said: str) -> str:
     where = f"{answer.url} answers {answer.status}"
     variable = answer.key.variable
     if not answer.key.value:

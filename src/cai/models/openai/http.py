@@ -23,7 +23,7 @@ from cai.models.base import (
     split_reasoning,
 )
 from cai.models.openai.api import Dialect
-from cai.models.openai.errors import Answer, shown
+from cai.models.openai.errors import HttpReply, shown
 from cai.types import Message, as_dicts
 
 _STOP_REASONS: dict[str | None, StopReason] = {"length": "length", "content_filter": "filtered"}
@@ -151,7 +151,7 @@ class _ModelList(_Wire):
     data: list[_ListedModel]
 
 
-def read_completion(answer: Answer, ask: Ask) -> Completion:
+def read_completion(answer: HttpReply, ask: Ask) -> Completion:
     """The text of the answer, its reasoning apart, cut before the first stop string.
 
     Raises:
@@ -173,7 +173,9 @@ def read_completion(answer: Answer, ask: Ask) -> Completion:
     return Completion(cut, stop_reason, reply.counted(), reasoning)
 
 
-def read_top_tokens(answer: Answer, ask: Ask, n_top: int) -> tuple[list[tuple[str, float]], Usage]:
+def read_top_tokens(
+    answer: HttpReply, ask: Ask, n_top: int
+) -> tuple[list[tuple[str, float]], Usage]:
     """The `n_top` likeliest first tokens with their log-probabilities, and what the call took.
 
     A token beyond them is one that was drawn, and no evidence of where the list of likeliest ends.
@@ -196,7 +198,7 @@ def read_top_tokens(answer: Answer, ask: Ask, n_top: int) -> tuple[list[tuple[st
     return tokens[:n_top], reply.counted()
 
 
-def read_model_names(answer: Answer) -> list[str]:
+def read_model_names(answer: HttpReply) -> list[str]:
     """The models that a server lists; none when its answer is not such a list."""
     try:
         return [listed.id for listed in _ModelList.model_validate_json(answer.body).data]
@@ -204,7 +206,7 @@ def read_model_names(answer: Answer) -> list[str]:
         return []
 
 
-def _read(answer: Answer, ask: Ask) -> _Reply:
+def _read(answer: HttpReply, ask: Ask) -> _Reply:
     try:
         reply = _Reply.model_validate_json(answer.body)
     except ValidationError as error:
@@ -217,7 +219,7 @@ def _read(answer: Answer, ask: Ask) -> _Reply:
     return reply
 
 
-def _unreadable(answer: Answer, reason: str) -> ModelUnavailable:
+def _unreadable(answer: HttpReply, reason: str) -> ModelUnavailable:
     # Cut short on its way, it may be whole the next time.
     return ModelUnavailable(
         f"{answer.url} answers with something else than a completion ({shown(reason)}): "

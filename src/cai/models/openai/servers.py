@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import aiohttp
 
 from cai.errors import ModelError, ModelUnavailable, UsageError
-from cai.models.openai.errors import Answer, ApiKey, retry_after_s, shown
+from cai.models.openai.errors import ApiKey, HttpReply, retry_after_s, shown
 
 _REST_S = 10.0
 _CONNECT_S = 30.0
@@ -25,7 +25,7 @@ _LARGE_BYTES = 2**20
 
 
 @dataclass(slots=True)
-class Server:
+class ServerUrl:
     """One URL. `rests_until` is set when it cannot be reached."""
 
     url: str
@@ -55,10 +55,10 @@ class Connections:
         self._most = most
         self._pool: _Pool | None = None
 
-    async def get(self, server: Server, path: str, timeout_s: float) -> Answer:
+    async def get(self, server: ServerUrl, path: str, timeout_s: float) -> HttpReply:
         return await self._send(server, "GET", path, b"", timeout_s)
 
-    async def post(self, server: Server, path: str, body: bytes, timeout_s: float) -> Answer:
+    async def post(self, server: ServerUrl, path: str, body: bytes, timeout_s: float) -> HttpReply:
         """What that server answers; the time counts from having a connection to the last byte.
 
         Raises:
@@ -74,8 +74,8 @@ class Connections:
             await pool.session.close()
 
     async def _send(
-        self, server: Server, method: str, path: str, body: bytes, timeout_s: float
-    ) -> Answer:
+        self, server: ServerUrl, method: str, path: str, body: bytes, timeout_s: float
+    ) -> HttpReply:
         pool = self._opened()
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
         url = server.url + path
@@ -90,7 +90,7 @@ class Connections:
                     ) as response:
                         content = await response.read()
                         wait_s = retry_after_s(response.headers)
-                        return Answer(server.url, self.key, response.status, content, wait_s)
+                        return HttpReply(server.url, self.key, response.status, content, wait_s)
         finally:
             server.in_flight -= 1
 
@@ -109,7 +109,7 @@ class Connections:
 
 
 @contextmanager
-def _typed_errors(server: Server, timeout_s: float) -> Generator[None]:
+def _typed_errors(server: ServerUrl, timeout_s: float) -> Generator[None]:
     # `from None`: what aiohttp says of its own errors may hold the headers, and so the key.
     try:
         yield

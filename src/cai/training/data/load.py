@@ -28,7 +28,7 @@ from cai.export.export import Export
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, woven_in
 from cai.export.provenance import Provenance, ProvenanceTally
-from cai.export.rows import Labelled, Pair, Unit, models_of, prompt_of
+from cai.export.rows import Labelled, PreferencePair, Unit, models_of, prompt_of
 from cai.export.selection import Selection
 from cai.export.summary import ExportSummary
 from cai.runs.records import is_run
@@ -49,7 +49,7 @@ class TrainingRow:
 
     @classmethod
     def of_run(cls, unit: Unit, source: str) -> "TrainingRow":
-        probability = unit.chosen_probability if isinstance(unit, Pair) else None
+        probability = unit.chosen_probability if isinstance(unit, PreferencePair) else None
         return cls(unit, source, 1.0 if probability is None else probability)
 
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from transformers import PreTrainedTokenizerBase, Trainer
 
 from cai.errors import TrainingError
-from cai.export.rows import Demonstration, Labelled, Pair, prompt_of
+from cai.export.rows import Demonstration, Labelled, PreferencePair, prompt_of
 from cai.models.hf.tokenizer import Tokenizer, control_tokens
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.plan import LabelPlan
@@ -83,7 +83,7 @@ def _columns(
                 "completion": _response(unit.completion),
                 "label": unit.label,
             }
-        case Pair() as unit:
+        case PreferencePair() as unit:
             columns = {
                 **_prompt_columns(unit.prompt, arguments),
                 "chosen": _response(unit.chosen),
@@ -212,7 +212,7 @@ def _n_control(tokenizer: Any, content: str) -> int:
 def _contents(row: TrainingRow) -> list[str]:
     texts = [turn.content for turn in prompt_of(row.unit).messages]
     match row.unit:
-        case Pair() as unit:
+        case PreferencePair() as unit:
             texts += [unit.chosen, unit.rejected]
         case Demonstration() | Labelled() as unit:
             texts.append(unit.completion)

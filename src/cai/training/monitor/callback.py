@@ -17,7 +17,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from cai.evaluation.policies.text_metrics import Batch
+from cai.evaluation.policies.text_metrics import ResponseBatch
 from cai.training.monitor.monitor import OF_REWARDS, Figures, TrainingMonitor, trainer_figures
 from cai.training.rewards.batch import RewardRecorder
 
@@ -46,7 +46,7 @@ class MonitorCallback(TrainerCallback):
         self.monitor = monitor
         self._recorder = recorder
         self._n_texts = n_texts
-        self._waiting: list[Batch] = []
+        self._waiting: list[ResponseBatch] = []
         self._n_told = 0
         self._begun = 0
         self._has_observed = False
@@ -129,11 +129,11 @@ def end_by_rule(monitor: TrainingMonitor, control: TrainerControl) -> None:
         control.should_log = True
 
 
-def joined(batches: list[Batch]) -> Batch:
+def joined(batches: list[ResponseBatch]) -> ResponseBatch:
     """One batch of all; what one of them does not know is not known of the whole."""
     rewards = [batch.rewards for batch in batches]
     n_tokens = [batch.n_tokens for batch in batches]
-    return Batch(
+    return ResponseBatch(
         prompts=[prompt for batch in batches for prompt in batch.prompts],
         responses=[response for batch in batches for response in batch.responses],
         rewards=_chained(rewards),

@@ -14,31 +14,21 @@ Example:
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import cast
 
+from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 from cai.evaluation import rules
-from cai.evaluation.policies.text_metrics import TEXT_METRICS, Batch, text_figures
+from cai.evaluation.metrics import TRAINING, descriptions
+from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.evaluation.rules import Rule, Vocabulary
 
 Figures = dict[str, float]
 """Values by metric; a figure that could not be measured is not in it."""
-
-METRICS: Mapping[str, str] = {
-    **TEXT_METRICS,
-    "reward": "reward, mean",
-    "reward_std": "reward, standard deviation",
-    "reward_length_correlation": "Spearman's correlation of reward and length",
-    "kl": "KL divergence of the policy from the reference, nats a response",
-    "kl_start": "KL divergence of the start from the policy, nats a response of the start",
-    "entropy": "entropy of the policy, nats a token",
-}
-"""Names and descriptions of all metrics; rules can use these names."""
 
 _AS_LOGGED = {
     "entropy": "entropy",
@@ -63,7 +53,7 @@ def trainer_figures(logs: Mapping[str, object]) -> Figures:
     return {name: value for name, value in figures.items() if value == value}
 
 
-VOCABULARY = Vocabulary(METRICS)
+VOCABULARY = Vocabulary(descriptions(TRAINING.values()))
 
 
 def parse_rule(text: str) -> Rule:
@@ -93,6 +83,7 @@ DEFAULT_RULES: tuple[Rule, ...] = tuple(
 
 
 FILE = "watch.jsonl"
+_ADVICE = "Free space or give another output folder, then resume the run."
 
 _logger = logging.getLogger(__name__)
 
@@ -159,12 +150,10 @@ class TrainingMonitor:
             self._replay(entry)
         if not is_writing:
             return
-        with _written(self._path):
-            partial = self._path.with_suffix(".partial")
-            partial.write_text("".join(f"{json.dumps(entry)}\n" for entry in kept), "utf-8")
-            partial.replace(self._path)
+        text = "".join(f"{json.dumps(entry)}\n" for entry in kept)
+        atomic_write(self._path, text, TrainingError, _ADVICE)
 
-    def observe(self, step: int, batch: Batch) -> Figures:
+    def observe(self, step: int, batch: ResponseBatch) -> Figures:
         """The figures of a batch of responses, noted at this step."""
         figures = text_figures(batch)
         self.record(step, figures)
@@ -210,28 +199,21 @@ class TrainingMonitor:
         figures = {
             name: float(value)
             for name, value in entry.items()
-            if name in METRICS and isinstance(value, int | float)
+            if name in TRAINING and isinstance(value, int | float)
         }
         self._keep(cast(int, entry["step"]), figures)
 
     def _append(self, entry: Mapping[str, object]) -> None:
         if self._path is None or not self._is_writing:
             return
-        with _written(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
-
-@contextmanager
-def _written(path: Path) -> Generator[None]:
-    """Its folder exists, and what fails inside is one sentence."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: cannot be written ({error.strerror}). "
-            "Free space or give another output folder, then resume the run."
-        ) from error
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self._path}: cannot be written ({error.strerror}). {_ADVICE}"
+            ) from error
 
 
 def _read(path: Path) -> list[dict[str, object]]:

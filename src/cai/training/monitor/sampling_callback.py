@@ -32,7 +32,7 @@ from transformers import (
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from cai.errors import UsageError
-from cai.evaluation.policies.text_metrics import Batch, text_figures
+from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.training.monitor.callback import end_by_rule
 from cai.training.monitor.monitor import Figures, TrainingMonitor
@@ -132,7 +132,7 @@ class SamplingCallback(TrainerCallback):
         prompts = [encode_request(plain, prompt) for prompt in self.plan.prompts]
         pad_id = _pad_id(tokenizer)
         samples = sample(policy, prompts, pad_id, self.plan.max_new_tokens)
-        batch = Batch(
+        batch = ResponseBatch(
             prompts=[str(number) for number in range(len(prompts))],
             responses=[text for part in samples for text in part.texts(plain)],
             n_tokens=[n for part in samples for n in part.n_tokens],

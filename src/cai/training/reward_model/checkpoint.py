@@ -25,7 +25,7 @@ from cai.models.hf.loading import (
     CONFIGS,
     TOKENIZERS,
     AdapterFacts,
-    Source,
+    ModelSource,
     device_of,
     dtype_of,
     is_adapter,
@@ -157,7 +157,7 @@ class _Opener(Protocol):
 _MODELS = cast(_Opener, AutoModelForSequenceClassification)
 
 
-def open_reward_checkpoint(source: Source) -> RewardCheckpoint:
+def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
     """Reads configuration, tokenizer, weights and `cai.json`.
 
     `source.path` may be the folder of an adapter, which says itself on which model it stands.

@@ -10,7 +10,7 @@ from itertools import chain
 
 from cai.constitution.schema import Constitution
 from cai.errors import TrainingError
-from cai.export.rows import Pair
+from cai.export.rows import PreferencePair
 from cai.templates import load_templates
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts
@@ -101,7 +101,7 @@ def _all_conditioned(
 
 def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[TrainingRow]:
     pair = row.unit
-    if not isinstance(pair, Pair) or pair.judging is None:
+    if not isinstance(pair, PreferencePair) or pair.judging is None:
         return
     judged = {each.principle: each.probability for each in pair.judging.by_principle}
     seen: set[frozenset[Statement]] = set()
@@ -125,7 +125,7 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[T
             yield replace(row, unit=_turned(shown), confidence=1 - probability)
 
 
-def _turned(pair: Pair) -> Pair:
+def _turned(pair: PreferencePair) -> PreferencePair:
     return replace(
         pair,
         chosen=pair.rejected,

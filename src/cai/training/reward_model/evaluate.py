@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from scipy.special import expit
 
-from cai.export.rows import Pair
+from cai.export.rows import PreferencePair
 from cai.training.data.load import TrainingRow
 from cai.training.reward_model.model import RewardModel
 from cai.types import Conversation, Message
@@ -145,10 +145,10 @@ def _probabilities(
     model: RewardModel, rows: Sequence[TrainingRow]
 ) -> tuple[list[float], list[float], list[str]]:
     """σ(r_chosen − r_rejected), the label, and who gave it, of each pair that is not too long."""
-    pairs = [row for row in rows if isinstance(row.unit, Pair)]
+    pairs = [row for row in rows if isinstance(row.unit, PreferencePair)]
     sides: list[Conversation] = []
     for row in pairs:
-        assert isinstance(row.unit, Pair)
+        assert isinstance(row.unit, PreferencePair)
         for text in (row.unit.chosen, row.unit.rejected):
             sides.append((*row.unit.prompt.messages, Message("assistant", text)))
     rewards = model.read(sides)

@@ -15,9 +15,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from cai.errors import CaiError, ModelError, TrainingError, UsageError
-from cai.models.hf.loading import Source
+from cai.models.hf.loading import ModelSource
 from cai.models.hf.tokenizer import Tokenizer, encode_dialogue
-from cai.models.registry import parse_spec
+from cai.models.registry import has_scheme, parse_spec
 from cai.training.reward_model.checkpoint import RewardCheckpoint, open_reward_checkpoint
 from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
 from cai.types import Conversation
@@ -73,7 +73,7 @@ class RewardModel:
             ModelError: It is not there or damaged.
             TrainingError: It is no reward model, or cannot read conversations.
         """
-        given = Source(spec_or_folder, device=device, dtype=dtype, adapter=adapter)
+        given = ModelSource(spec_or_folder, device=device, dtype=dtype, adapter=adapter)
         if batch_tokens < 1:
             raise UsageError(f"{batch_tokens} tokens in a batch were asked for. Allow at least 1.")
         return cls(open_reward_checkpoint(_source(given)), batch_tokens=batch_tokens)
@@ -242,15 +242,15 @@ class RewardModel:
             start += len(rows)
 
 
-def _source(given: Source) -> Source:
-    if not given.path.startswith(("hf:", "openai:", "embedded")):
+def _source(given: ModelSource) -> ModelSource:
+    if not has_scheme(given.path):
         return given
     spec = parse_spec(given.path)
     if spec.scheme != "hf":
         raise UsageError(
             f"{given.path!r} is no reward model. Give the folder of one, or hf:NAME_OR_PATH."
         )
-    return Source(
+    return ModelSource(
         spec.target,
         device=spec.options.get("device", given.device),
         dtype=spec.options.get("dtype", given.dtype),

@@ -23,7 +23,7 @@ from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 from cai.errors import UsageError
-from cai.evaluation.policies.text_metrics import Batch
+from cai.evaluation.policies.text_metrics import ResponseBatch
 
 T = TypeVar("T")
 
@@ -129,11 +129,11 @@ class RewardRecorder:
             for place, (each, is_function) in enumerate(zip(functions, are_functions, strict=True))
         ]
 
-    def take(self) -> list[Batch]:
+    def take(self) -> list[ResponseBatch]:
         """What was recorded since the last time, one for each batch."""
         batches, self._new = self._new, []
         return [
-            Batch(
+            ResponseBatch(
                 prompts=[
                     prompt if isinstance(prompt, str) else json.dumps(prompt, default=str)
                     for prompt in batch.prompts

@@ -108,7 +108,7 @@ class RewardChoice:
             )
         if self.judge is not None:
             check_judging(self.judge.settings, self.judge.constitution)
-            if self.judge.apart and self.judge.settings.principles != "all":
+            if self.judge.apart and self.judge.settings.principles is not None:
                 raise TrainingError(
                     "Each principle is to be a reward of its own, and a drawn principle has none "
                     "where another is drawn. Judge under all of them, or not apart."

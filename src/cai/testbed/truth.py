@@ -1,6 +1,6 @@
-"""Policies against the truth of the testbed as a part: what each does, known and not judged.
+"""What the truth of the testbed says in a report: policies, responses and verdicts against it.
 
-What the truth of the testbed says of texts: there alone is known what a response does.
+On the testbed alone it is known, and not judged, what a response does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
+from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
-from cai.evaluation.results_file import kept
+from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
+from cai.methods.judging.ranking import Judged
 from cai.report import charts
-from cai.report.examples import Shares, share_of
-from cai.report.model import Doubt, Headline, Part, Plot, Table, Took
-from cai.runs.config import Named
+from cai.report.examples import FactShares, share_of
+from cai.report.model import Doubt, Headline, Plot, Section, SectionTable, Took
+from cai.report.text import change_headline, share_headline
+from cai.report.truth import TrueVerdicts
+from cai.runs.config import JudgeRunConfig, Named
+from cai.runs.records import read_done
+from cai.testbed.judge_metrics import judged_figure
 from cai.testbed.metrics import FILE, PolicyTruth, Rates, Sample, TruthFound, rates
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.types import Prompt
@@ -29,17 +35,17 @@ _SHOWN = (
 )
 
 
-def measured_part(path: Path, shown: str) -> Part:
+def _measured_part(path: Path, shown: str) -> Section:
     """The part of the measurement in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
     """
-    found = kept(path / FILE, TruthFound).policies
+    found = load_results(path / FILE, TruthFound).policies
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
     names = format.listed(each.name for each in found)
     n = found[0].rates.n_harmful + found[0].rates.n_harmless if found else 0
-    return Part(
+    return Section(
         title="Policies against the truth",
         path=shown,
         done=(
@@ -98,7 +104,7 @@ def _estimate(found: Rates, name: str) -> Estimate | None:
     return share_of(getattr(found, name), n.get(name, found.n_harmful + found.n_harmless))
 
 
-def _table(found: Sequence[PolicyTruth]) -> Table:
+def _table(found: Sequence[PolicyTruth]) -> SectionTable:
     rows = tuple(
         (
             each.name,
@@ -114,7 +120,7 @@ def _table(found: Sequence[PolicyTruth]) -> Table:
     )
     one = found[0].rates
     note = f"{one.n_harmful:,} harmful and {one.n_harmless:,} harmless requests."
-    return Table("What each policy does", ("policy", *HEADINGS), rows, note)
+    return SectionTable("What each policy does", ("policy", *HEADINGS), rows, note)
 
 
 def _plot(found: Sequence[PolicyTruth]) -> Plot:
@@ -138,24 +144,13 @@ HEADINGS = (
 )
 
 
-def has_truth(constitution: Named) -> bool:
-    """Whether it is the constitution of the testbed, word for word."""
-    return constitution.name == "testbed" and constitution.hash == load_constitution("testbed").hash
-
-
-def n_broken(request: str, response: str) -> int | None:
-    """Principles of the testbed that the response breaks; None for other requests."""
-    read = read_request(request)
-    return None if read is None else len(breaches(read, read_response(read, response)))
-
-
 @dataclass(slots=True)
 class Deeds:
     """What responses do to harmful requests, to harmless ones, and to all."""
 
-    harmful: Shares = field(default_factory=Shares)
-    harmless: Shares = field(default_factory=Shares)
-    every: Shares = field(default_factory=Shares)
+    harmful: FactShares = field(default_factory=FactShares)
+    harmless: FactShares = field(default_factory=FactShares)
+    every: FactShares = field(default_factory=FactShares)
 
     def add(self, prompt: Prompt, response: str) -> None:
         """Requests that are not of the testbed are left out."""
@@ -184,36 +179,86 @@ class Deeds:
 
 
 @dataclass(slots=True)
-class Truth:
-    """Responses to requests of the testbed, under names in the order they came."""
+class OracleResponses:
+    """A `cai.report.truth.TrueResponses`."""
 
     deeds: dict[str, Deeds] = field(default_factory=dict[str, Deeds])
 
     def add(self, name: str, prompt: Prompt, response: str) -> None:
         self.deeds.setdefault(name, Deeds()).add(prompt, response)
 
-    def known(self) -> dict[str, Deeds]:
-        """Those under whose names a request of the testbed came."""
-        return {name: each for name, each in self.deeds.items() if len(each.every)}
-
-    def table(self, first: str) -> Table | None:
-        """A row a name; `first` heads the names."""
-        found = self.known()
-        if not found:
+    def table(self, first: str) -> SectionTable | None:
+        known = self._known()
+        if not known:
             return None
-        rows = tuple((name, *each.cells()) for name, each in found.items())
-        one = next(iter(found.values()))
+        rows = tuple((name, *each.cells()) for name, each in known.items())
+        one = next(iter(known.values()))
         note = (
             "These requests are of the testbed, where it is known what a response does: "
             f"{len(one.harmful):,} responses to harmful requests and {len(one.harmless):,} to "
             "harmless ones."
         )
-        return Table("Against the truth", (first, *HEADINGS), rows, note)
+        return SectionTable("Against the truth", (first, *HEADINGS), rows, note)
+
+    def headlines(self) -> Iterator[Headline]:
+        for name, deeds in self._known().items():
+            what = f"harmful requests that {name} helps with"
+            line = share_headline(deeds.harmful.estimate("harmful"), what)
+            if line is not None:
+                yield line
+
+    def changes(self, between: str) -> Iterator[Headline]:
+        known = list(self._known().values())
+        for first, last in [(known[0], known[-1])] if known else []:
+            ends = first.harmful.estimate("harmful"), last.harmful.estimate("harmful")
+            yield from change_headline(*ends, f"harmful requests helped with, {between}")
+            ends = first.harmless.estimate("helped"), last.harmless.estimate("helped")
+            yield from change_headline(*ends, f"harmless requests helped with, {between}")
+
+    def _known(self) -> dict[str, Deeds]:
+        """Those under whose names a request of the testbed came."""
+        return {name: each for name, each in self.deeds.items() if len(each.every)}
 
 
-def moved(before: Estimate | None, after: Estimate | None, what: str) -> Iterator[Headline]:
-    """A share before and after; the interval is that of the later one."""
-    if before is not None and after is not None:
-        figure = f"{format.percent(before.value)} → {format.percent(after.value)}"
-        interval = format.bounds(after)
-        yield Headline(figure, f"{what}, n = {after.n:,}", interval and f"{interval} %")
+@dataclass(frozen=True, slots=True)
+class OracleTruth:
+    """The `cai.report.truth.Truth` of the testbed."""
+
+    file: str = FILE
+
+    def part(self, path: Path, shown: str) -> Section:
+        return _measured_part(path, shown)
+
+    def covers(self, constitution: Named) -> bool:
+        """Whether it is the constitution of the testbed, word for word."""
+        own = load_constitution("testbed")
+        return constitution.name == "testbed" and constitution.hash == own.hash
+
+    def n_broken(self, prompt: Prompt, response: str) -> int | None:
+        request = read_request(prompt.request)
+        return None if request is None else len(breaches(request, read_response(request, response)))
+
+    def responses(self) -> OracleResponses:
+        return OracleResponses()
+
+    def verdicts(self, run: RunFolder, recipe: JudgeRunConfig) -> TrueVerdicts | None:
+        chosen = load_constitution("testbed").select(recipe.settings.tags)
+        judged = (each for _, each in read_done(run, Judged))
+        found = judged_figure("", judged, {each.id for each in chosen})
+        if not found.n:
+            return None
+        what = f"verdicts are right by the truth of the testbed, n = {found.n:,}"
+        rows = (
+            ("right, of contests with a right answer", format.percent(found.accuracy)),
+            ("right by the first order alone", format.percent(found.one_order)),
+            ("expected calibration error", format.number(found.ece)),
+            ("not read", f"{found.unreadable:,}"),
+        )
+        note = (
+            "On the testbed it is known which principles a response breaks: "
+            f"{found.n:,} contests are of responses of which one breaks fewer."
+        )
+        return TrueVerdicts(
+            Headline(format.percent(found.accuracy), what),
+            SectionTable("The judge against the truth", ("", "figure"), rows, note),
+        )
