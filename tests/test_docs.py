@@ -18,8 +18,9 @@ from cai.methods.revision_flags import FLAGS
 from cai.models.registry import embedded_folder
 from cai.pipeline.loader import load_recipe
 from cai.pipeline.order import ordered
-from cai.pipeline.train_steps import PARTS, TRAINERS
+from cai.pipeline.train_steps import PARTS
 from cai.templates import STEPS
+from cai.training.trainers import TRAINERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -118,8 +119,8 @@ def test_the_fields_of_trainings_in_the_page_are_those_of_the_schema():
     }
     assert told == {
         (trainer, field.alias or name)
-        for trainer, part in PARTS.items()
-        for name, field in part.model_fields.items()
+        for trainer, spec in TRAINERS.items()
+        for name, field in PARTS[spec.rows].model_fields.items()
     }
 
 

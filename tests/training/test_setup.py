@@ -1,18 +1,23 @@
 """What is checked before a training begins, and what a trainer has a use for."""
 
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
+from tiny import save_tiny_model
 
 from cai.errors import TrainingError, UsageError
+from cai.training.data.load import TrainingData
+from cai.training.data.rows import Provenance
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.trainers import TRAINERS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     from cai.training.rewards.spec import RewardChoice, TrainedChoice
-    from cai.training.setup import Objective, configure
+    from cai.training.setup import Objective, configure, prepare_training
 
 
 def check(trainer: str, out: Path, labels: LabelPlan | None = None, **settings: object) -> None:
@@ -71,3 +76,17 @@ def test_the_loss_of_the_card_names_labels_and_rewards():
     assert rl.loss_of(TRAINERS["rloo"]) == (
         "RLOO with a KL penalty; rewards: 0.5 × reward model models/r"
     )
+
+
+def test_a_new_reward_head_is_that_of_the_seed(tmp_path: Path):
+    model = f"hf:{save_tiny_model(tmp_path / 'tiny')}"
+    data = TrainingData("preference", (), (), {}, (), Counter(), "", Provenance())
+    heads: list[torch.Tensor] = []
+    for number, seed in enumerate((0, 0, 1)):
+        plan = TrainPlan(model, tmp_path / str(number), seed=seed)
+        prepared = prepare_training(TRAINERS["reward"], data, plan, Objective())
+        torch.rand(number + 1)  # whatever was drawn before
+        with prepared.open_model(data) as start:
+            heads.append(start.model.get_parameter("score.weight").detach().clone())
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
