@@ -37,6 +37,7 @@ class IdPositions:
             return self._positions[slot]
         self._keys[slot], self._positions[slot] = key, position
         self._n += 1
+        # Beyond two thirds the runs of taken slots become long, and each look-up walks one.
         if 3 * self._n > 2 * len(self._keys):
             self._grow()
         return None
@@ -93,6 +94,7 @@ class Ids:
         """
         if column is None:
             return [self._derive(texts, position) for texts in contents]
+        # The row's own id is claimed even where its items are numbered: no other row may have it.
         id = self._claim(_given(row.get(column), column), position)
         if len(contents) == 1:
             return [id]

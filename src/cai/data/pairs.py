@@ -277,6 +277,8 @@ def _split(selection: PairSelection, row: Row) -> tuple[Conversation, str, str]:
     """What two dialogues share, and the last turn of each."""
     sides = selection.sides
     first, second = (_turns(selection, row, side) for side in (sides.first, sides.second))
+    # What both dialogues share must be all but their last turns: elsewhere they were no answers to
+    # the same words.
     if first[:-1] != second[:-1]:
         raise RowError("the two dialogues do not share a prompt", "no shared prompt")
     messages, response = split_answer(sides.form, first, sides.first)

@@ -88,6 +88,7 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
         SourceError: A named column is not there, or none or several could hold the prompt.
     """
     check_named(table, {"--column": column, "--id-column": id_column})
+    # A list of bare texts has one column, whatever its name.
     name = column or table.only_column or find_prompt_column(table, (), "--column")
     if name is None:
         raise unknown_columns(

@@ -11,7 +11,7 @@ with table.reopened() as again:                 # opens the file a second time, 
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, Protocol
 
@@ -77,8 +77,9 @@ class Table:
     name: str
     format: str
     columns: tuple[str, ...]
-    rows: Callable[[Sequence[str]], NumberedRows]
-    open: Callable[[], TableFile]
+    # Two tables of one file are equal, whichever time it was opened.
+    rows: Callable[[Sequence[str]], NumberedRows] = field(compare=False, repr=False)
+    open: Callable[[], TableFile] = field(compare=False, repr=False)
     by_line: bool = False
     only_column: str = ""
 

@@ -98,6 +98,7 @@ class DataFile:
             return reader
 
         def parse(row: Row, origin: str) -> list[DataItem]:
+            # Before the row is parsed: one that is bad says where it comes from all the same.
             tally.add(row.get("provenance"))
             return reader.parse(row, origin)
 

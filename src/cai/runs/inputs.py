@@ -216,6 +216,7 @@ def _group_of(found: Answered | None, skipped: _Skipped) -> Group | None:
         skipped.examples["empty response"] += 1
     elif not any(each.is_usable for each in chain.rounds):
         skipped.examples["no usable revision"] += 1
+    # Spaces alone make no other text, and a judge could only guess between the two.
     elif chain.final.split() == chain.response.text.split():
         skipped.examples["unchanged"] += 1
     else:
