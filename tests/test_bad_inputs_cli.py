@@ -55,8 +55,8 @@ def test_the_collection_is_covered():
     """Every file of the collection is in the manifest, and so in a test below."""
     kinds = ("constitution", "prompts", "preference")
     named = {param.values[0] for kind in kinds for param in expectations(kind)}
-    there = {f"{path.parent.name}/{path.name}" for path in FOLDER.glob("*/*")}
-    assert named == there
+    order_ab = {f"{path.parent.name}/{path.name}" for path in FOLDER.glob("*/*")}
+    assert named == order_ab
 
 
 @pytest.mark.parametrize(("file", "expected"), expectations("constitution"))

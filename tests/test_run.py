@@ -17,7 +17,7 @@ import cai
 from cai.data.prompts import PromptSource
 from cai.errors import ExportError, JournalError, SourceError
 from cai.models.base import Sampling
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.types import Message
 
 CONSTITUTION = cai.load_constitution("testbed")
@@ -50,7 +50,9 @@ def run(tmp_path: Path, prompts: Path) -> cai.Run:
 def test_revise_makes_the_folder_and_goes_on(tmp_path, prompts, capsys):
     run = cai.Run(str(tmp_path / "run"))
     model = cai.ScriptedModel(answer)
-    first = run.revise(prompts, model=model, constitution=CONSTITUTION, pace=Pace(limit=1))
+    first = run.revise(
+        prompts, model=model, constitution=CONSTITUTION, run_options=RunOptions(limit=1)
+    )
     assert (first.counts.done, first.n_calls) == (1, 3)
     assert "1 done in" in capsys.readouterr().err
     second = run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
@@ -110,7 +112,7 @@ def test_an_interrupt_in_a_notebook_ends_the_run_and_keeps_what_is_done(tmp_path
             prompts,
             model=model,
             constitution=CONSTITUTION,
-            pace=Pace(concurrency=1),
+            run_options=RunOptions(concurrency=1),
             is_quiet=True,
         )
 
@@ -226,7 +228,7 @@ def test_policies_and_judges_come_one_by_one_or_in_lists(tmp_path, prompts):
         settings=cai.JudgeSettings(principles=1),
         is_quiet=True,
     )
-    judges = {each.judge for each in next(judged.judged()).contests[0].verdict.judgements}
+    judges = {each.judge for each in next(judged.judged()).matchups[0].verdict.principle_verdicts}
     assert judges == {"one", "two"}
 
 
@@ -237,7 +239,7 @@ def test_pair_files_are_judged(tmp_path):
     run = cai.Run(tmp_path / "judged")
     outcome = run.judge(pairs, model=long_lover(), constitution=CONSTITUTION, is_quiet=True)
     assert outcome.verdicts.n_labelled == 1
-    assert next(run.judged()).contests[0].verdict.outcome == "b"
+    assert next(run.judged()).matchups[0].verdict.outcome == "b"
 
 
 def test_a_run_of_another_method_is_said(run):

@@ -36,7 +36,7 @@ class Measured:
     cpu_s: float
     peak_mb: float
     n_done: int
-    remark: str
+    caveat: str
     stats: Stats
 
     @property
@@ -69,7 +69,7 @@ def measure(
             start_new_session=True,
         )
         try:
-            remark, peak_mb, usage, code = _watch(process.pid, server, until)
+            caveat, peak_mb, usage, code = _watch(process.pid, server, until)
         except ServerEnded:
             _kill(process.pid)
             process.wait()
@@ -77,11 +77,11 @@ def measure(
     process.returncode = code
     wall_s = time.monotonic() - began
     n_done = _done(out)
-    if code and not remark:
-        remark = f"ends with code {code}: {_last_line(err)}"
+    if code and not caveat:
+        caveat = f"ends with code {code}: {_last_line(err)}"
     peak_mb = max(peak_mb, usage.ru_maxrss * 1024 / _MB)
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Measured(wall_s, cpu_s, peak_mb, n_done, remark, server.stats())
+    return Measured(wall_s, cpu_s, peak_mb, n_done, caveat, server.stats())
 
 
 def _watch(
@@ -89,12 +89,12 @@ def _watch(
 ) -> tuple[str, float, "os.struct_rusage", int]:
     """Why it was ended if it was, its peak over all processes, what it used, and its exit code."""
     began = sampled = moved = time.monotonic()
-    received, peak_mb, remark = 0, 0.0, ""
+    received, peak_mb, caveat = 0, 0.0, ""
     while True:
         found, status, usage = os.wait4(pid, os.WNOHANG)
         if found:
             _kill(pid)  # what it may have left behind
-            return remark, peak_mb, usage, os.waitstatus_to_exitcode(status)
+            return caveat, peak_mb, usage, os.waitstatus_to_exitcode(status)
         time.sleep(_LOOK_S)
         now = time.monotonic()
         if now < sampled + _SAMPLE_S:
@@ -105,12 +105,12 @@ def _watch(
         if stats.received > received:
             received, moved = stats.received, now
         if until(stats):
-            remark = "killed"
+            caveat = "killed"
         elif now > moved + _STALLED_S:
-            remark = "hangs"
+            caveat = "hangs"
         elif now > began + _LIMIT_S:
-            remark = f"not done after {_LIMIT_S:.0f} s"
-        if remark:
+            caveat = f"not done after {_LIMIT_S:.0f} s"
+        if caveat:
             _kill(pid)
 
 

@@ -77,7 +77,7 @@ def speed(bench: Bench, slots: Sequence[int]) -> Table:
                 f"{took.wall_s:.1f}",
                 per_cent(took.n_done / bench.n_prompts),
                 took.stats.duplicates,
-                took.remark,
+                took.caveat,
             )
     return table
 
@@ -105,7 +105,7 @@ def faults(bench: Bench, n_slots: int) -> Table:
             per_cent(took.n_done / bench.n_prompts),
             took.stats.duplicates,
             took.stats.n_faults,
-            took.remark,
+            took.caveat,
         )
     return table
 
@@ -122,7 +122,7 @@ def killed(bench: Bench, n_slots: int) -> Table:
         except _UNMEASURED as error:
             table.add(client.name, *[""] * 5, error)
             continue
-        early = "" if before.remark == "killed" else f"not killed: {before.remark or 'finished'}"
+        early = "" if before.caveat == "killed" else f"not killed: {before.remark or 'finished'}"
         table.add(
             client.name,
             before.stats.answered,
@@ -130,7 +130,7 @@ def killed(bench: Bench, n_slots: int) -> Table:
             again.stats.duplicates,
             per_cent(again.n_done / bench.n_prompts),
             f"{again.wall_s:.1f}",
-            early or again.remark,
+            early or again.caveat,
         )
     return table
 
@@ -167,7 +167,7 @@ def memory(bench: Bench, n_slots: int) -> Table:
             f"{took.stats.calls_per_s:.0f}",
             f"{took.wall_s:.1f}",
             per_cent(took.n_done / n),
-            took.remark,
+            took.caveat,
         )
     return table
 
@@ -191,7 +191,7 @@ def again(bench: Bench, n_slots: int) -> Table:
                 f"{took.peak_mb:.0f}",
                 took.stats.received,
                 per_cent(took.n_done / bench.n_prompts),
-                took.remark,
+                took.caveat,
             )
     return table
 

@@ -51,8 +51,8 @@ def by_people(trial: Trial, part: int) -> Figures:
 
 
 def met(judged: Judged) -> Judged:
-    """The group with those of its contests that are labelled here."""
-    kept = tuple(each for each in judged.contests if (each.first, each.second) in MET)
+    """The group with those of its matchups that are labelled here."""
+    kept = tuple(each for each in judged.matchups if (each.first, each.second) in MET)
     return Judged(judged.group, kept, None)
 
 

@@ -12,7 +12,7 @@ from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, 
 from labels import policy_of, weak_judging
 
 from cai.methods.judging.ranking import Judged
-from cai.methods.judging.verdict import Judgement
+from cai.methods.judging.verdict import PrincipleVerdict
 from cai.testbed.feedback import Judging, first_order, reread
 from cai.testbed.oracle import finding, read_request, read_response
 
@@ -50,32 +50,32 @@ def measure(*, is_weak: bool, has_both: bool) -> Callable[[Trial], Figures]:
 def flips(judged: list[Judged]) -> Figures:
     """How many flips favour A both times, and how many questions with a right answer flip."""
     asked = [
-        judgement
+        principle_verdict
         for each in judged
-        for contest in each.contests
-        for judgement in contest.verdict.judgements
+        for matchup in each.matchups
+        for principle_verdict in matchup.verdict.principle_verdicts
     ]
-    to_a = [(each.there.p_a or 0) > 0.5 for each in asked if each.is_flip]
+    to_a = [(each.order_ab.p_a or 0) > 0.5 for each in asked if each.is_flip]
     return {
         "to A": mean(to_a) if to_a else 0.0,
         "decided flips": mean(bool(each.is_flip) for each in decided(judged)),
     }
 
 
-def decided(judged: Iterable[Judged]) -> Iterator[Judgement]:
+def decided(judged: Iterable[Judged]) -> Iterator[PrincipleVerdict]:
     """Judgements under a principle that one of the two responses breaks and the other keeps."""
     for each in judged:
         request = read_request(each.group.prompt.request)
         assert request is not None, "the requests are of the testbed"
         readings = [read_response(request, one.text) for one in each.group.candidates]
-        for contest in each.contests:
-            for judgement in contest.verdict.judgements:
+        for matchup in each.matchups:
+            for principle_verdict in matchup.verdict.principle_verdicts:
                 breaks = [
-                    finding(judgement.principle_id, request, readings[place]) is not None
-                    for place in (contest.first, contest.second)
+                    finding(principle_verdict.principle_id, request, readings[place]) is not None
+                    for place in (matchup.first, matchup.second)
                 ]
                 if breaks[0] != breaks[1]:
-                    yield judgement
+                    yield principle_verdict
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def thought(trial: Trial, low: float, high: float) -> Figures:
 
 
 def label_figures(trial: Trial, judged: list[Judged]) -> Figures:
-    margins = [contest.verdict.margin for each in judged for contest in each.contests]
+    margins = [matchup.verdict.margin for each in judged for matchup in each.matchups]
     return {**trial.judge(judged), "sure": 0.5 + mean(m for m in margins if m is not None)}
 
 
@@ -69,17 +69,19 @@ def rationales_right(judged: Iterable[Judged]) -> float:
         request = read_request(each.group.prompt.request)
         assert request is not None, "the requests are of the testbed"
         readings = [read_response(request, one.text) for one in each.group.candidates]
-        for contest in each.contests:
-            for judgement in contest.verdict.judgements:
+        for matchup in each.matchups:
+            for principle_verdict in matchup.verdict.principle_verdicts:
                 a, b = (
-                    finding(judgement.principle_id, request, readings[place])
-                    for place in (contest.first, contest.second)
+                    finding(principle_verdict.principle_id, request, readings[place])
+                    for place in (matchup.first, matchup.second)
                 )
                 right += [
-                    text == rationale_text(request, a, b) for text in judgement.there.rationales
+                    text == rationale_text(request, a, b)
+                    for text in principle_verdict.order_ab.rationales
                 ]
                 right += [
-                    text == rationale_text(request, b, a) for text in judgement.back.rationales
+                    text == rationale_text(request, b, a)
+                    for text in principle_verdict.order_ba.rationales
                 ]
     return mean(right)
 

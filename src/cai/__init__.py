@@ -33,7 +33,7 @@ _MODULES: Mapping[str, str] = {
     "cai.rounds.controller": "run_rounds",
     "cai.rounds.state": "Series",
     "cai.run": "Run",
-    "cai.runs.options": "Pace Part",
+    "cai.runs.options": "Part RunOptions",
     "cai.templates": "TemplateSet load_templates",
     "cai.training.data.load": "TrainingData load_training_data",
     "cai.training.plan": "LabelPlan TrainPlan",

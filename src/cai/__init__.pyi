@@ -43,8 +43,8 @@ from cai.report.build import write_report as write_report
 from cai.rounds.controller import run_rounds as run_rounds
 from cai.rounds.state import Series as Series
 from cai.run import Run as Run
-from cai.runs.options import Pace as Pace
 from cai.runs.options import Part as Part
+from cai.runs.options import RunOptions as RunOptions
 from cai.templates import TemplateSet as TemplateSet
 from cai.templates import load_templates as load_templates
 from cai.training.data.load import TrainingData as TrainingData

@@ -11,7 +11,7 @@
     │   ├── ContextLengthError the request is longer than the model reads
     │   └── NoLogprobs         the model gives no log-probabilities of the options asked for
     ├── RunStopped             a run that was told to end early: a cap is reached, or Ctrl-C
-    ├── JournalError           a run folder that cannot be used: of another recipe, in use, damaged
+    ├── JournalError           a run folder that cannot be used: other settings, in use, damaged
     ├── TrainingError          data, settings or a model that cannot be trained with
     ├── ExportError            records that cannot become the rows asked for
     └── EvaluationError        a figure that cannot be computed from what is there

@@ -33,7 +33,7 @@ from cai.runs.config import (
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
@@ -61,7 +61,7 @@ class Run:
         constitution: Constitution,
         settings: ReviseSettings = ReviseSettings(),
         seed: int = 0,
-        pace: Pace = Pace(),
+        run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
     ) -> Outcome[SourceSummary]:
         """Responds to, critiques and revises every prompt; goes on where an earlier call stopped.
@@ -74,7 +74,7 @@ class Run:
         roles = model if isinstance(model, RevisionRoles) else revision_roles(model, settings)
         job = RevisionJob(_source(prompts), constitution, roles, settings, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return wait_for(run_revision(self.path, job, pace, console=console))
+        return wait_for(run_revision(self.path, job, run_options, console=console))
 
     def sample(
         self,
@@ -83,7 +83,7 @@ class Run:
         model: Model | RoleModel | Sequence[Model | RoleModel],
         k: int = 4,
         seed: int = 0,
-        pace: Pace = Pace(),
+        run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
     ) -> Outcome[SourceSummary]:
         """`k` responses of each policy to every prompt; resumes, and blocks, as `revise`.
@@ -96,7 +96,7 @@ class Run:
         )
         job = SampleJob(_source(prompts), policies, k, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return wait_for(run_sampling(self.path, job, pace, console=console))
+        return wait_for(run_sampling(self.path, job, run_options, console=console))
 
     def judge(
         self,
@@ -107,7 +107,7 @@ class Run:
         settings: JudgeSettings = JudgeSettings(),
         pairing: Pairing = "all",
         seed: int = 0,
-        pace: Pace = Pace(),
+        run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
     ) -> JudgeOutcome:
         """Judges the responses of another run, or of pair files; several models are a jury.
@@ -120,7 +120,7 @@ class Run:
         source = of if isinstance(of, GroupSource) else GroupSource(_names(of))
         job = JudgeJob(source, constitution, _judges(model, settings), settings, pairing, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return wait_for(run_judging(self.path, job, pace, console=console))
+        return wait_for(run_judging(self.path, job, run_options, console=console))
 
     def score(
         self,
@@ -130,7 +130,7 @@ class Run:
         constitution: Constitution,
         settings: ScoreSettings = ScoreSettings(),
         seed: int = 0,
-        pace: Pace = Pace(),
+        run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
     ) -> ScoringOutcome:
         """Scores each response of another run, or of files; resumes, and blocks, as `revise`.
@@ -141,7 +141,7 @@ class Run:
         source = of if isinstance(of, ResponseSource) else ResponseSource(_names(of))
         job = ScoreJob(source, constitution, _judges(model, settings), settings, seed)
         console = Console(stderr=True, quiet=is_quiet)
-        return wait_for(run_scoring(self.path, job, pace, console=console))
+        return wait_for(run_scoring(self.path, job, run_options, console=console))
 
     def chains(self) -> Iterator[Chain]:
         """The finished chains, in the order of the source.

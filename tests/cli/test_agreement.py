@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from made_verdicts import judge_recipe, judged, judged_run, judgement
+from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
 from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
 from reward_server import CallCai, spec
 
@@ -149,15 +149,18 @@ def test_a_judged_run_is_read_without_a_call(
 
 def test_the_plan_of_a_judged_run_is_used(call_cai: CallCai, tmp_path: Path):
     """A principle at 0.55 alone would be within the run's margin of 0.1: no side, half right."""
-    judgements = [judgement(0.9, principle="loud"), judgement(0.55, principle="soft")]
+    principle_verdicts = [
+        principle_verdict(0.9, principle="loud"),
+        principle_verdict(0.55, principle="soft"),
+    ]
     recipe = judge_recipe(settings=JudgeSettings(tie_margin=0.1))
-    run = judged_run(tmp_path / "run", [judged("1", judgements, "a")], recipe)
+    run = judged_run(tmp_path / "run", [judged("1", principle_verdicts, "a")], recipe)
     report = json.loads(call_cai("agreement", run, "--json").out)
     assert report["by_principle"]["soft"]["accuracy"]["value"] == 0.5
 
 
 def test_failed_groups_are_counted_and_in_the_exit_code(call_cai: CallCai, tmp_path: Path):
-    run = judged_run(tmp_path / "run", [judged("1", judgement(0.9), "a"), FAILED])
+    run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9), "a"), FAILED])
     ended = call_cai("agreement", run)
     assert ended.code == 1
     assert "1 groups failed altogether and are in no figure." in ended.out
@@ -216,14 +219,14 @@ def test_judging_needs_a_judge_and_a_constitution(call_cai: CallCai, pairs: Path
 
 
 def test_a_judged_run_takes_no_judge(call_cai: CallCai, tmp_path: Path):
-    run = judged_run(tmp_path / "run", [judged("1", judgement(0.9), "a")])
+    run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9), "a")])
     ended = call_cai("agreement", run, "-c", "harmless", "-m", "embedded")
     assert (ended.code, ended.out) == (2, "")
     assert "is judged already" in ended.err
 
 
 def test_a_judged_run_without_labels_is_refused(call_cai: CallCai, tmp_path: Path):
-    run = judged_run(tmp_path / "run", [judged("1", judgement(0.9))])
+    run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9))])
     ended = call_cai("agreement", run)
     assert (ended.code, ended.out) == (2, "")
     assert "None of 1 judged pairs has a label" in ended.err

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_verdicts import judge_recipe, judged, judged_run, judgement
+from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
 from reward_server import CallCai
 
 from cai.engine.run_files import Failure
@@ -23,9 +23,11 @@ def run(tmp_path: Path) -> Path:
         judged(
             f"pair-{i}",
             [
-                judgement(0.9, 0.3 if i < 10 else 0.8, principle="be-kind", judge=JUDGE, mass=0.9),
-                judgement(0.9, 0.8, principle="be-friendly", judge=JUDGE, mass=0.4),
-                judgement(0.6, 0.6, principle="be-brief", judge=JUDGE),
+                principle_verdict(
+                    0.9, 0.3 if i < 10 else 0.8, principle="be-kind", judge=JUDGE, mass=0.9
+                ),
+                principle_verdict(0.9, 0.8, principle="be-friendly", judge=JUDGE, mass=0.4),
+                principle_verdict(0.6, 0.6, principle="be-brief", judge=JUDGE),
             ],
             "a" if i % 2 else "b",
             texts=("a longer text", "a text"),
@@ -33,7 +35,7 @@ def run(tmp_path: Path) -> Path:
         )
         for i in range(40)
     ]
-    unread = judged("unread", judgement("unparsed", judge=JUDGE))
+    unread = judged("unread", principle_verdict("unparsed", judge=JUDGE))
     return judged_run(tmp_path / "run", [*items, FAILED, unread], judge_recipe(JUDGE))
 
 
@@ -73,7 +75,7 @@ def test_json_is_one_object(call_cai: CallCai, run: Path):
 
 def test_names_out_of_the_data_do_nothing_to_the_terminal(call_cai: CallCai, tmp_path: Path):
     models = ("[red]evil[/red]\x1b[2J", "other")
-    items = [judged("1", judgement(0.9), models=models)]
+    items = [judged("1", principle_verdict(0.9), models=models)]
     out = call_cai("audit", judged_run(tmp_path / "run", items)).out
     assert "[red]evil[/red]\\x1b[2J" in out
     assert "\x1b" not in out
@@ -82,7 +84,12 @@ def test_names_out_of_the_data_do_nothing_to_the_terminal(call_cai: CallCai, tmp
 def test_the_tie_margin_of_the_run_is_used(call_cai: CallCai, tmp_path: Path):
     """Without the louder principle the other's 0.55 is within 0.1 of one half: a tie."""
     settings = JudgeSettings(tie_margin=0.1)
-    items = [judged("1", [judgement(0.9, principle="loud"), judgement(0.55, principle="soft")])]
+    items = [
+        judged(
+            "1",
+            [principle_verdict(0.9, principle="loud"), principle_verdict(0.55, principle="soft")],
+        )
+    ]
     run = judged_run(tmp_path / "run", items, judge_recipe(settings=settings))
     report = json.loads(call_cai("audit", run, "--json").out)
     changed = {
@@ -104,6 +111,6 @@ def test_a_run_without_verdicts_or_no_run_is_refused(call_cai: CallCai, tmp_path
     run = judged_run(tmp_path / "run", [FAILED])
     ended = call_cai("audit", run)
     assert (ended.code, ended.out) == (2, "")
-    assert "no judged contest to audit, and 1 groups failed" in ended.err
+    assert "no judged matchup to audit, and 1 groups failed" in ended.err
     ended = call_cai("audit", tmp_path / "absent")
     assert (ended.code, ended.out) == (2, "")

@@ -83,9 +83,9 @@ def test_four_responses_are_sampled_and_judged_in_pairs(demo: Ended, folder: Pat
     asked = {each.id for each in load_constitution("testbed").select(JUDGED_UNDER)}
     for each in judged:
         n = len(each.group.candidates)
-        assert len(each.contests) == n * (n - 1) // 2
-        for contest in each.contests:
-            assert {found.principle_id for found in contest.verdict.judgements} == asked
+        assert len(each.matchups) == n * (n - 1) // 2
+        for matchup in each.matchups:
+            assert {found.principle_id for found in matchup.verdict.principle_verdicts} == asked
 
 
 def test_preferences_are_of_the_judged_samples(demo: Ended, folder: Path):

@@ -136,9 +136,9 @@ def test_a_dry_run_foretells_each_step_and_the_rest_is_asked_once(
     ended = call_cai(*command, "--dry-run")
     rows = rows_of(ended.out)
     assert ended.code == 0
-    assert [row for row in rows if row in ("responses of short", "contests")] == [
+    assert [row for row in rows if row in ("responses of short", "matchups")] == [
         "responses of short",
-        "contests",
+        "matchups",
     ]
     assert any(row.startswith("judge, openai:judge@") for row in rows)
     assert "24 examples, as 16 foretell them" in ended.out
@@ -148,7 +148,7 @@ def test_a_dry_run_foretells_each_step_and_the_rest_is_asked_once(
         each["step"]: sum(role["n_calls"] for role in each["estimate"]["roles"])
         for each in dry["estimates"]
     }
-    assert calls == {"responses of short": 24, "responses of long": 24, "contests": 96}
+    assert calls == {"responses of short": 24, "responses of long": 24, "matchups": 96}
     whole = call_cai(*command, "--json")
     assert json.loads(whole.out.splitlines()[-1])["n_calls"] == 24 * 2 + 24 * 4
     assert asked_of(server) == {"short": 24, "long": 24, "judge": 96 + 3}
@@ -187,7 +187,7 @@ def test_examples_that_fail_are_in_the_exit_code(evaluate, server):
     n_judged = asked_of(server)["judge"]
     again = evaluate("--retry-failed", "--json")
     assert (again.code, json.loads(again.out.splitlines()[-1])["n_prompts"]) == (0, 8)
-    # one contest and two responses more, and how the judge answers
+    # one matchup and two responses more, and how the judge answers
     assert asked_of(server)["judge"] == n_judged + 4 + 2 * 2 + 2
 
 
@@ -231,7 +231,7 @@ def test_killed_while_sampling_and_while_judging_it_ends_as_one_that_never_was(
     ended = call_cai(*command, "--json")
     found, expected = (json.loads(each.out.splitlines()[-1]) for each in (ended, whole))
     assert {**found, "evaluation": ""} == {**expected, "evaluation": ""}
-    # what was in flight at a kill is asked again: of a contest four questions are; and each start
+    # what was in flight at a kill is asked again: of a matchup four questions are; and each start
     # of a step begins with one on greetings
     asked = asked_of(server)
     assert asked["short"] + asked["long"] <= 16 + 4
@@ -244,8 +244,8 @@ def test_killed_while_sampling_and_while_judging_it_ends_as_one_that_never_was(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["-k", 2], "is a run of another recipe"),
-        (["--seed", 1], "is a run of another recipe"),
+        (["-k", 2], "is a run with other settings"),
+        (["--seed", 1], "is a run with other settings"),
         (["--part", "1/2"], "cannot be done in parts"),
         (["--dry-run"], "holds an evaluation that has begun"),
     ],

@@ -160,9 +160,9 @@ def test_a_folder_that_is_no_run_is_refused(call_cai, tmp_path):
 @pytest.fixture
 def judged(tmp_path: Path) -> Path:
     """Six judged groups: probabilities of the first of two, and a group of three."""
-    contests = [0.9, 0.55, 0.5, 0.2, "refused"]
+    matchups = [0.9, 0.55, 0.5, 0.2, "refused"]
     items = [
-        contested(str(n), ["long enough", "short"], {(0, 1): p}) for n, p in enumerate(contests)
+        contested(str(n), ["long enough", "short"], {(0, 1): p}) for n, p in enumerate(matchups)
     ]
     items.append(contested("3-way", ["a", "b", "c"], {(0, 1): 0.75, (1, 2): 0.75, (0, 2): 0.95}))
     made_run(tmp_path / "judged", [*items, FAILED]).close()

@@ -82,7 +82,7 @@ def test_pairs_are_judged_and_told(judge, local_server, tmp_path):
         assert command in ended.out
     assert len(local_server.received) == 17
     found = list(Run(run).judged())
-    assert {each.contests[0].verdict.outcome for each in found} == {"b"}
+    assert {each.matchups[0].verdict.outcome for each in found} == {"b"}
 
 
 def test_json_is_one_object_and_the_counts_add_up(judge, tmp_path):
@@ -214,7 +214,7 @@ def test_a_server_without_log_probabilities_is_read_by_its_words(judge, local_se
     local_server.reply = by_letters
     ended = judge()
     assert ended.code == 2
-    assert "is a run of another recipe:\n  judges[0].reads_logprobs: " in ended.err
+    assert "is a run with other settings:\n  judges[0].reads_logprobs: " in ended.err
 
 
 def test_log_probabilities_that_are_wanted_and_missing_are_an_error(judge, local_server, tmp_path):
@@ -240,7 +240,7 @@ def test_a_jury(judge, local_server, tmp_path):
     ended = judge("-m", spec(local_server, "small"))
     assert "32 calls made" in ended.out
     first = next(Run(tmp_path / "run").judged())
-    judges = [each.judge.split("@")[0] for each in first.contests[0].verdict.judgements]
+    judges = [each.judge.split("@")[0] for each in first.matchups[0].verdict.principle_verdicts]
     assert judges == ["openai:tiny"] * 2 + ["openai:small"] * 2
 
 
@@ -343,7 +343,7 @@ def test_columns_can_be_named(judge, tmp_path):
     assert ended.code == 0
     assert "'good' (better) and 'bad'" in ended.out
     first = next(Run(tmp_path / "run").judged())
-    assert first.contests[0].verdict.outcome == first.group.label
+    assert first.matchups[0].verdict.outcome == first.group.label
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_a_run_of_another_recipe_is_refused_with_what_differs(revise, local_serv
     ended = revise("--rounds", 3, "--seed", 5, "--temperature", 0.7)
     assert_refused(
         ended,
-        "is a run of another recipe",
+        "is a run with other settings",
         "settings.rounds: 1 → 3",
         "seed: 0 → 5",
         "roles.respond.temperature: 1.0 → 0.7",

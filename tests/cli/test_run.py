@@ -150,7 +150,7 @@ def test_another_constitution_takes_the_place_of_the_recipes(run, tmp_path: Path
     assert "no-such-constitution" in ended.err
     assert run("-c", "testbed", "--limit", 1).code == 0
     (judged,) = Run(tmp_path / "out" / "judge").judged()
-    assert judged.contests[0].verdict.judgements[0].principle_id not in ("long", "late")
+    assert judged.matchups[0].verdict.principle_verdicts[0].principle_id not in ("long", "late")
 
 
 @pytest.mark.parametrize(

@@ -94,11 +94,11 @@ def test_pairs_that_nobody_judged_are_the_least_sure(tmp_path: Path):
     summary = ExportSummary("preference")
     with (
         made_run(tmp_path / "one", chains) as one,
-        made_run(tmp_path / "two", [leaning("sure", 0.51), leaning("back", 0.1)]) as two,
+        made_run(tmp_path / "two", [leaning("sure", 0.51), leaning("order_ba", 0.1)]) as two,
     ):
         export = Export.of([one, two], "preference", Selection(balances_length=True))
         rows = list(export.rows(summary))
-    assert [row["id"] for row in rows] == ["sure", "back"]
+    assert [row["id"] for row in rows] == ["sure", "order_ba"]
     assert summary.dropped == Counter({"unbalanced length": 2})
 
 
@@ -110,7 +110,7 @@ def test_which_of_equally_sure_pairs_go_does_not_depend_on_their_order(tmp_path:
     selection = Selection(balances_length=True)
     kept = [
         {row["id"] for row in rows_of(tmp_path / name, listed, "preference", selection)[0]}
-        for name, listed in (("there", items), ("back", items[::-1]))
+        for name, listed in (("order_ab", items), ("order_ba", items[::-1]))
     ]
     assert kept[0] == kept[1]
     early = sum(f"long {n}" in kept[0] for n in range(20))

@@ -1,6 +1,6 @@
 """Judged groups as pairs: which side is chosen, how sure the row is, and what makes no pair.
 
-The contests are written down by hand; `(0, 1): 0.25` says that the response at place 0 is better
+The matchups are written down by hand; `(0, 1): 0.25` says that the response at place 0 is better
 than that at place 1 with a probability of 0.25.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from made_runs import FAILED, Contests, contested, judged_with, made_run
-from made_verdicts import judgement
+from made_verdicts import principle_verdict
 
 from cai.engine.run_files import Failure
 from cai.export.examples import pairs_of_judged
@@ -21,7 +21,7 @@ from cai.export.formats import Format, Row
 from cai.export.rows import LeftOut, PreferencePair
 from cai.export.selection import PairChoice, Selection
 from cai.export.summary import ExportSummary
-from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Outcome, verdict_of
 
 BEST_WORST, ALL, ONE = (Selection(pairs=choice) for choice in ("best-worst", "all", "one"))
@@ -67,12 +67,12 @@ def test_the_side_that_the_judge_prefers_is_chosen(
 
 @pytest.mark.parametrize("p_a", [0.125, 0.375, 0.625, 1.0])
 def test_swapping_the_sides_changes_neither_the_chosen_text_nor_its_probability(p_a: float):
-    (there,) = pairs(contested("1", ["x", "y"], {(0, 1): p_a}))
-    (back,) = pairs(contested("1", ["y", "x"], {(0, 1): 1 - p_a}))
-    assert (there.chosen, there.rejected) == (back.chosen, back.rejected)
-    assert there.chosen_probability == back.chosen_probability
-    assert there.judging and back.judging
-    assert there.judging.by_principle == back.judging.by_principle
+    (order_ab,) = pairs(contested("1", ["x", "y"], {(0, 1): p_a}))
+    (order_ba,) = pairs(contested("1", ["y", "x"], {(0, 1): 1 - p_a}))
+    assert (order_ab.chosen, order_ab.rejected) == (order_ba.chosen, order_ba.rejected)
+    assert order_ab.chosen_probability == order_ba.chosen_probability
+    assert order_ab.judging and order_ba.judging
+    assert order_ab.judging.by_principle == order_ba.judging.by_principle
 
 
 @pytest.mark.parametrize("selection", [BEST_WORST, ALL, ONE])
@@ -82,7 +82,7 @@ def test_a_judge_that_always_says_the_first_letter_makes_ties_and_no_row(selecti
     by_logprobs = contested("1", ["x", "y"], {(0, 1): (0.9, 0.1)})
     assert (pairs(by_logprobs, selection), reasons(by_logprobs, selection)) == ([], ["tie"])
     in_words = contested(
-        "1", ["x", "y"], {(0, 1): verdict_of([judgement(1.0, 0.0, is_voted=True)])}
+        "1", ["x", "y"], {(0, 1): verdict_of([principle_verdict(1.0, 0.0, is_voted=True)])}
     )
     assert reasons(in_words, selection) == ["inconsistent"]
     kept = replace(selection, keeps_inconsistent=True)
@@ -137,7 +137,7 @@ def test_of_several_only_the_pairs_with_the_one_that_was_cut_off_are_dropped():
 def test_inconsistent_pairs_are_kept_when_asked_for():
     """Three of four samples of the first order and two of the second favour A: 0.75 and 0.4 are
     0.575 in the mean."""
-    verdict = verdict_of([judgement(0.75, 0.4, is_voted=True)])
+    verdict = verdict_of([principle_verdict(0.75, 0.4, is_voted=True)])
     judged = contested("1", ["x", "y"], {(0, 1): verdict})
     assert verdict.outcome == "inconsistent"
     assert reasons(judged) == ["inconsistent"]
@@ -161,13 +161,13 @@ def test_texts_that_are_empty_or_the_same_make_no_pair(texts: list[str], reason:
 
 
 def test_best_over_worst_is_their_own_contest_where_they_met():
-    """Of the strengths x is the best and z the worst; their contest says 0.625."""
+    """Of the strengths x is the best and z the worst; their matchup says 0.625."""
     judged = contested("1", ["z", "y", "x"], {(0, 1): 0.25, (1, 2): 0.25, (0, 2): 0.375})
     (pair,) = pairs(judged)
     assert (pair.chosen, pair.rejected, pair.chosen_probability) == ("x", "z", 0.625)
     judging = pair.judging
     assert judging is not None
-    assert (judging.basis, judging.outcome, judging.margin) == ("contest", "b", 0.125)
+    assert (judging.basis, judging.outcome, judging.margin) == ("matchup", "b", 0.125)
     assert (judging.chosen_place, judging.rejected_place) == (2, 0)
     assert (judging.chosen_rank, judging.rejected_rank, judging.n_responses) == (1, 3, 3)
 
@@ -197,11 +197,11 @@ def test_a_contest_against_the_ranking_makes_no_pair():
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_where_all_tie_nothing_is_best_or_worst(n: int):
-    contests = {(i, j): 0.5 for i in range(n) for j in range(i + 1, n)}
-    judged = contested("1", [f"text {i}" for i in range(n)], contests)
+    matchups = {(i, j): 0.5 for i in range(n) for j in range(i + 1, n)}
+    judged = contested("1", [f"text {i}" for i in range(n)], matchups)
     for selection in (BEST_WORST, ONE):
         assert reasons(judged, selection) == ["tie"]
-    assert reasons(judged, ALL) == ["tie"] * len(contests)
+    assert reasons(judged, ALL) == ["tie"] * len(matchups)
 
 
 def test_strengths_within_the_judge_s_margin_for_ties_are_a_tie():
@@ -220,8 +220,8 @@ def test_the_margin_of_the_run_s_own_judge_is_used(tmp_path: Path):
 
 
 def test_all_gives_every_contest_and_one_gives_one_of_them():
-    contests = {(0, 1): 0.75, (0, 2): 0.5, (1, 2): 0.25, (2, 3): "refused", (0, 3): 0.625}
-    judged = contested("1", ["a", "b", "c", "d"], contests)
+    matchups = {(0, 1): 0.75, (0, 2): 0.5, (1, 2): 0.25, (2, 3): "refused", (0, 3): 0.625}
+    judged = contested("1", ["a", "b", "c", "d"], matchups)
     found = [(pair.chosen, pair.rejected) for pair in pairs(judged, ALL)]
     assert found == [("a", "b"), ("c", "b"), ("a", "d")]
     assert reasons(judged, ALL) == ["tie", "refused"]
@@ -230,13 +230,13 @@ def test_all_gives_every_contest_and_one_gives_one_of_them():
 
 
 def test_the_one_pair_depends_on_the_prompt_alone_and_takes_each_contest_in_turn():
-    """Of 300 prompts, each of three contests is drawn 100 ± 4·√(300·⅓·⅔) = 100 ± 33 times."""
-    contests = {(0, 1): 0.75, (0, 2): 0.75, (1, 2): 0.75}
-    drawn = [pairs(contested(str(id), ["a", "b", "c"], contests), ONE)[0] for id in range(300)]
+    """Of 300 prompts, each of three matchups is drawn 100 ± 4·√(300·⅓·⅔) = 100 ± 33 times."""
+    matchups = {(0, 1): 0.75, (0, 2): 0.75, (1, 2): 0.75}
+    drawn = [pairs(contested(str(id), ["a", "b", "c"], matchups), ONE)[0] for id in range(300)]
     counts = Counter((pair.chosen, pair.rejected) for pair in drawn)
     assert len(counts) == 3
     assert all(abs(n - 100) <= 33 for n in counts.values())
-    others = dict.fromkeys(contests, 0.9)
+    others = dict.fromkeys(matchups, 0.9)
     for id in range(20):
         (again,) = pairs(contested(str(id), ["d", "e", "f"], others), ONE)
         assert again.judging and drawn[id].judging
@@ -256,12 +256,12 @@ def test_a_pair_is_taken_from_the_least_margin_on(min_margin: float, n: int):
 
 def test_of_the_principles_the_probability_of_the_chosen_side_is_told():
     """Under be-kind 0.25 for A at weight 3, under be-brief 0.75 at weight 1: 0.375 in the mean."""
-    judgements = [
-        judgement(0.25, principle="be-kind", weight=3.0),
-        judgement(1.0, 0.5, principle="be-brief"),
-        judgement("refused", 0.5, principle="be-brief"),
+    principle_verdicts = [
+        principle_verdict(0.25, principle="be-kind", weight=3.0),
+        principle_verdict(1.0, 0.5, principle="be-brief"),
+        principle_verdict("refused", 0.5, principle="be-brief"),
     ]
-    (pair,) = pairs(contested("1", ["x", "y"], {(0, 1): verdict_of(judgements)}))
+    (pair,) = pairs(contested("1", ["x", "y"], {(0, 1): verdict_of(principle_verdicts)}))
     assert (pair.chosen, pair.chosen_probability) == ("y", 0.625)
     assert pair.judging is not None
     told = {each.principle: each.probability for each in pair.judging.by_principle}
@@ -270,12 +270,12 @@ def test_of_the_principles_the_probability_of_the_chosen_side_is_told():
 
 
 def test_equal_strengths_share_a_rank():
-    contests = (
-        Contest(0, 1, verdict_of([judgement(0.9)])),
-        Contest(0, 2, verdict_of([judgement(0.9)])),
+    matchups = (
+        JudgedMatchup(0, 1, verdict_of([principle_verdict(0.9)])),
+        JudgedMatchup(0, 2, verdict_of([principle_verdict(0.9)])),
     )
     judged = contested("1", ["x", "y", "z"], {})
-    judged = Judged(judged.group, contests, strengths(3, contests))
+    judged = Judged(judged.group, matchups, strengths(3, matchups))
     found = [pair.judging for pair in pairs(judged, ALL)]
     assert [each.rejected_rank for each in found if each] == [2, 2]
 
@@ -283,7 +283,7 @@ def test_equal_strengths_share_a_rank():
 EVERY_REASON: list[Judged | Failure] = [
     contested("1", ["x", "y"], {(0, 1): 0.75}),
     contested("2", ["x", "y"], {(0, 1): 0.5}),
-    contested("3", ["x", "y"], {(0, 1): verdict_of([judgement(1.0, 0.0, is_voted=True)])}),
+    contested("3", ["x", "y"], {(0, 1): verdict_of([principle_verdict(1.0, 0.0, is_voted=True)])}),
     contested("4", ["x", "y"], {(0, 1): "unparsed"}),
     contested("5", ["x", "y"], {(0, 1): "refused"}),
     contested("6", ["x", "y"], {(0, 1): ("failed", 0.5)}),
@@ -313,7 +313,7 @@ def test_everything_left_out_is_counted_with_its_reason(format: Format, tmp_path
 
 @pytest.mark.parametrize("choice", ["best-worst", "all", "one"])
 def test_rows_and_what_is_left_out_add_up(choice: PairChoice, tmp_path: Path):
-    """Of `all` to the contests (3 of two groups, 1 of ten) and the failed example, 17; else 13."""
+    """Of `all` to the matchups (3 of two groups, 1 of ten) and the failed example, 17; else 13."""
     rows, summary = exported(tmp_path, EVERY_REASON, "preference", Selection(pairs=choice))
     assert summary.n_considered == (15 if choice == "all" else 13)
     assert len(rows) + summary.dropped.total() == summary.n_considered
@@ -324,7 +324,7 @@ def test_a_row_tells_how_it_was_judged(tmp_path: Path):
     assert rows[0]["chosen"] == [{"role": "assistant", "content": "y"}]
     assert rows[0]["chosen_probability"] == 0.9
     assert rows[0]["judging"] == {
-        "basis": "contest",
+        "basis": "matchup",
         "outcome": "b",
         "margin": 0.4,
         "by_principle": ({"principle": "be-kind", "probability": 0.9},),

@@ -145,10 +145,16 @@ def test_everything_of_a_judged_run_has_every_order_and_the_tags(tmp_path: Path)
         export_file([run], "everything", tmp_path / "all.parquet")
     (row,) = parquet.read_table(tmp_path / "all.parquet").to_pylist()
     assert row["judged"]["group"]["tags"] == [{"name": "kind", "value": "harm"}]
-    (contest,) = row["judged"]["contests"]
-    (judgement,) = contest["verdict"]["judgements"]
-    assert (judgement["there"]["p_a"], judgement["back"]["p_a"]) == (0.75, None)
-    assert (contest["verdict"]["outcome"], judgement["back"]["outcome"]) == ("refused", "refused")
+    (matchup,) = row["judged"]["matchups"]
+    (principle_verdict,) = matchup["verdict"]["principle_verdicts"]
+    assert (principle_verdict["order_ab"]["p_a"], principle_verdict["order_ba"]["p_a"]) == (
+        0.75,
+        None,
+    )
+    assert (matchup["verdict"]["outcome"], principle_verdict["order_ba"]["outcome"]) == (
+        "refused",
+        "refused",
+    )
 
 
 REVISED = [chain(f"r{n}", f"bad {n}", revised(f"good {n}")) for n in range(5)]

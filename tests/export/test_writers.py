@@ -199,13 +199,13 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
         ScriptedModel(lambda m, s, name=name: f"{name} says {m[-1].content[:5]}", name=name)
         for name in ("policy", "critic")
     )
-    speakers = RevisionRoles(
+    role_models = RevisionRoles(
         RoleModel(policy, templates, warm),
         RoleModel(critic, templates, cold),
         RoleModel(policy, templates, cold),
     )
     plan = ReviseSettings(rounds=2, tags=("tone",), minimal=True)
-    job = RevisionJob(PromptSource((str(asked),)), constitution, speakers, plan, seed=11)
+    job = RevisionJob(PromptSource((str(asked),)), constitution, role_models, plan, seed=11)
     await run_revision(tmp_path / "run", job, console=Console(quiet=True))
     export = tmp_path / "rows.jsonl"
     with RunFolder.existing(tmp_path / "run") as run:

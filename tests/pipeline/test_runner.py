@@ -24,7 +24,7 @@ from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import RoleModels
 from cai.pipeline.train_steps import ROLES, Role, StepName
 from cai.run import Run
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.types import Message
 
 needs_embedded = pytest.mark.skipif(
@@ -73,7 +73,7 @@ def actor(name: str = "actor") -> ScriptedModel:
 async def run(
     made: Recipe, folder: Path, cast: RoleModels, source: PromptSource, limit: int | None = None
 ) -> list[StepOutcome]:
-    return await run_recipe(made, cast, source, folder / "out", Pace(limit=limit), quiet())
+    return await run_recipe(made, cast, source, folder / "out", RunOptions(limit=limit), quiet())
 
 
 @pytest.fixture
@@ -174,7 +174,9 @@ async def test_every_step_has_its_folder_and_every_export_its_file(
     rows = {path.name: len(path.read_text().splitlines()) for path in out.glob("*.jsonl")}
     assert rows["sft.jsonl"] == 3 * 2 and rows["everything.jsonl"] == 6
     assert len(list(Run(out / "revise").chains())) == 3
-    assert {len(each.contests[0].verdict.judgements) for each in Run(out / "judge").judged()} == {1}
+    assert {
+        len(each.matchups[0].verdict.principle_verdicts) for each in Run(out / "judge").judged()
+    } == {1}
 
 
 async def test_a_second_time_only_the_judges_are_tried_and_nothing_changes(
@@ -224,7 +226,9 @@ async def test_every_role_is_played_by_its_own_model(tmp_path: Path, source: Pro
     assert default.requests == []
     judged = list(Run(tmp_path / "out" / "judge").judged())
     assert {each.model for judged in judged for each in judged.group.candidates} == {"sample"}
-    judges = {each.judge for found in judged for each in found.contests[0].verdict.judgements}
+    judges = {
+        each.judge for found in judged for each in found.matchups[0].verdict.principle_verdicts
+    }
     assert judges == {"judge"}
 
 
@@ -280,7 +284,9 @@ async def test_a_preset_runs_on_the_embedded_model(tmp_path: Path, name: str):
     source = PromptSource((str(write_rows(tmp_path / "asked.jsonl", rows)),))
     made = load_recipe(name).model_copy(update={"constitution": "testbed"})
     model = open_model("embedded")
-    done = await run_recipe(made, RoleModels(model, {}), source, tmp_path / "out", Pace(), quiet())
+    done = await run_recipe(
+        made, RoleModels(model, {}), source, tmp_path / "out", RunOptions(), quiet()
+    )
     await model.close()
     assert all(each.counts.failed == 0 for each in done if each.counts)
     assert all(each.path.exists() for each in done)

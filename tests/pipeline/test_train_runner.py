@@ -18,7 +18,7 @@ from cai.pipeline.loader import preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import RoleModels
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 
 pytestmark = pytest.mark.skipif(
     not (embedded_folder() / "model.safetensors").is_file(),
@@ -51,12 +51,15 @@ def prompts_of(out: Path) -> Path:
 
 
 async def run(
-    parts: Mapping[str, object], out: Path, pace: Pace = Pace(), console: Console | None = None
+    parts: Mapping[str, object],
+    out: Path,
+    run_options: RunOptions = RunOptions(),
+    console: Console | None = None,
 ) -> list[StepOutcome]:
     source = PromptSource((str(prompts_of(out)),))
     cast = RoleModels(open_model("embedded"), {}, None, "embedded")
     told = console or Console(file=io.StringIO())
-    return await run_recipe(Recipe.model_validate(parts), cast, source, out, pace, told)
+    return await run_recipe(Recipe.model_validate(parts), cast, source, out, run_options, told)
 
 
 def asked(out: Path, name: str) -> dict[str, Any]:
@@ -104,7 +107,7 @@ async def test_settings_that_there_are_not_are_refused_before_the_first_call(tmp
 async def test_an_estimate_trains_nothing_and_says_what_it_leaves_out(tmp_path: Path):
     text = io.StringIO()
     console = Console(file=text, width=200)
-    done = await run(small(), tmp_path / "out", Pace(sample=2), console)
+    done = await run(small(), tmp_path / "out", RunOptions(sample=2), console)
     assert [each.step for each in done] == ["revise"]
     assert "not estimated: sample, judge, which wait for a policy that is to be trained" in (
         text.getvalue()
@@ -119,4 +122,4 @@ async def test_a_cap_holds_for_the_judge_of_a_training_too(tmp_path: Path):
         "train": [{"rloo": {"score": {"tags": ["tone"]}, "settings": GROUPS}}],
     }
     with pytest.raises(CaiError, match="cap of 300 tokens"):
-        await run(parts, tmp_path / "out", Pace(caps=Caps(tokens=300)))
+        await run(parts, tmp_path / "out", RunOptions(caps=Caps(tokens=300)))

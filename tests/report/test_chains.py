@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_findings import evaluation, series, training, win_rate
 from made_runs import DRAW, SAMPLING, chain, made_run, revised, samples
-from made_verdicts import judge_recipe, judged, judgement
+from made_verdicts import judge_recipe, judged, principle_verdict
 from reading_pages import Page, read
 from reward_server import CallCai
 
@@ -33,7 +33,7 @@ def made_chain(out: Path) -> Path:
     judging = judge_recipe("embedded#60e14d94").model_copy(
         update={"source": Source(files=("samples",), column="samples", hash="aa")}
     )
-    made_run(out / "judged", [judged("1", judgement(0.9))], judging).close()
+    made_run(out / "judged", [judged("1", principle_verdict(0.9))], judging).close()
     policy = DRAW.model_copy(update={"model": f"hf:{out}/sl@bf1af314f94a"})
     sampling = SAMPLING.model_copy(update={"policies": (policy,)})
     made_run(out / "samples", [samples("1", "a b", "c d")], sampling).close()

@@ -13,7 +13,7 @@ from made_runs import (
     samples,
     scored,
 )
-from made_verdicts import judge_recipe, judged, judged_run, judgement
+from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
 from reading_pages import Page, read
 
 from cai.evaluation.format import number, percent, share
@@ -97,10 +97,13 @@ def test_it_is_said_how_examples_were_chosen(revision: Page):
 
 
 LABELLED = [
-    *(judged(f"right-{n}", judgement(0.9, 0.8), "a") for n in range(30)),
-    *(judged(f"wrong-{n}", judgement(0.3, 0.2), "a", texts=("long one", "b")) for n in range(8)),
-    judged("flip", judgement(0.95, 0.15), "b", texts=("first text", "second text")),
-    judged("unread", judgement("unparsed", "unparsed"), "b"),
+    *(judged(f"right-{n}", principle_verdict(0.9, 0.8), "a") for n in range(30)),
+    *(
+        judged(f"wrong-{n}", principle_verdict(0.3, 0.2), "a", texts=("long one", "b"))
+        for n in range(8)
+    ),
+    judged("flip", principle_verdict(0.95, 0.15), "b", texts=("first text", "second text")),
+    judged("unread", principle_verdict("unparsed", "unparsed"), "b"),
 ]
 
 
@@ -168,7 +171,7 @@ def test_models_are_named_without_address_or_hash(judged_folder: Path):
 
 def test_a_judge_of_the_policys_family_is_told_loudly(tmp_path: Path):
     items = [
-        judged(str(n), judgement(0.9), models=("hf:Qwen/Qwen2.5-7B", "hf:acme/other-1b"))
+        judged(str(n), principle_verdict(0.9), models=("hf:Qwen/Qwen2.5-7B", "hf:acme/other-1b"))
         for n in range(3)
     ]
     recipe = judge_recipe("hf:Qwen/Qwen2.5-72B-Instruct")

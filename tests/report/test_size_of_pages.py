@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_runs import RECIPE, chain, record, revised
-from made_verdicts import judge_recipe, judged, judgement
+from made_verdicts import judge_recipe, judged, principle_verdict
 
 from cai.engine.run_folder import RunFolder
 from cai.report.build import write_report
@@ -35,7 +35,9 @@ def verdicts(n: int) -> Iterator[Body]:
     rng = random.Random(1)
     for number in range(n):
         texts = (words(rng, 120), words(rng, rng.randrange(60, 240)))
-        said = [judgement(rng.random(), rng.random(), principle=f"p{each}") for each in range(3)]
+        said = [
+            principle_verdict(rng.random(), rng.random(), principle=f"p{each}") for each in range(3)
+        ]
         yield judged(str(number), said, rng.choice(("a", "b", None)), texts=texts)
 
 

@@ -47,8 +47,8 @@ def test_without_a_judge_the_policy_judges_itself(tmp_path: Path):
 
 
 def test_files_lie_beside_the_recipe(tmp_path: Path):
-    recipe = loaded(tmp_path / "there")
-    assert recipe.prompts == (str(tmp_path / "there" / "requests.jsonl"),)
+    recipe = loaded(tmp_path / "order_ab")
+    assert recipe.prompts == (str(tmp_path / "order_ab" / "requests.jsonl"),)
     assert dict(kinds(recipe.anchors.prompts))["benign"].endswith("there/benign.jsonl")
 
 

@@ -144,7 +144,7 @@ def test_policy_and_a_fixed_model_judge_together_and_peoples_pairs_are_mixed_in(
     names = {each.model for each in recipe.judges}
     assert len(names) == 2
     for each in judged:
-        said = {one.judge for one in each.contests[0].verdict.judgements}
+        said = {one.judge for one in each.matchups[0].verdict.principle_verdicts}
         assert said == names, "both judge every pair"
     card = (tmp_path / "out" / "round-2" / "steps" / "dpo" / "README.md").read_text("utf-8")
     assert "people.jsonl" in card

@@ -67,14 +67,14 @@ def test_what_the_round_could_not_measure_breaks_nothing():
 
 
 def test_the_weightiest_consequence_is_the_decision():
-    ask, back, stop, warn = (
+    ask, order_ba, stop, warn = (
         rule(f"empty > 0.1 then {then}") for then in ("ask", "roll back", "stop", "warn")
     )
     assert decision_of([]) == "go on"
     assert decision_of([warn]) == "go on"
     assert decision_of([warn, ask]) == "ask"
-    assert decision_of([back, ask]) == "roll back"
-    assert decision_of([back, stop, ask]) == "stop"
+    assert decision_of([order_ba, ask]) == "roll back"
+    assert decision_of([order_ba, stop, ask]) == "stop"
 
 
 def test_the_lineage_leaves_out_what_was_rolled_back():

@@ -1,4 +1,4 @@
-"""Two judges on the same contests and pairs: figures worked out by hand."""
+"""Two judges on the same matchups and pairs: figures worked out by hand."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ OLD, NEW, EVEN, UNREAD = (
 )
 
 
-def contests(n: int) -> Matchups:
+def matchups(n: int) -> Matchups:
     """Round 0 and round 1 on n prompts, each with one response."""
     prompts = [user_prompt(f"Question {i}?", str(i)) for i in range(n)]
     asked = {unit_of(prompt): Asked(prompt, ALL) for prompt in prompts}
@@ -38,25 +38,25 @@ def test_the_gap_is_the_win_rate_by_one_less_that_by_the_other_on_what_both_read
     """The new policy wins 3.5 of 4 by the current judge, 2 of 4 by the frozen one."""
     frozen = verdicts(OLD, NEW, OLD, NEW, UNREAD)
     current = verdicts(NEW, NEW, EVEN, NEW, NEW)
-    gap = judge_gap(contests(5), frozen, current)
+    gap = judge_gap(matchups(5), frozen, current)
     assert gap is not None
     assert (gap.value, gap.n) == (pytest.approx(1.5 / 4), 4)
     assert gap.low is not None and gap.low <= gap.value
 
 
 def test_they_agree_where_both_favour_the_same_side():
-    """Both name a side in three contests, the same one in two."""
+    """Both name a side in three matchups, the same one in two."""
     frozen = verdicts(OLD, NEW, OLD, NEW, UNREAD)
     current = verdicts(NEW, NEW, EVEN, NEW, NEW)
-    found = judges_agree(contests(5), frozen, current)
+    found = judges_agree(matchups(5), frozen, current)
     assert found is not None
     assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
 
 
 def test_where_nothing_was_read_by_both_there_is_no_figure():
     nothing = verdicts(UNREAD, UNREAD)
-    assert judge_gap(contests(2), nothing, verdicts(NEW, NEW)) is None
-    assert judges_agree(contests(2), verdicts(EVEN, EVEN), verdicts(NEW, NEW)) is None
+    assert judge_gap(matchups(2), nothing, verdicts(NEW, NEW)) is None
+    assert judges_agree(matchups(2), verdicts(EVEN, EVEN), verdicts(NEW, NEW)) is None
 
 
 def test_the_gap_of_agreement_is_over_pairs_of_a_side_that_both_read(tmp_path: Path):

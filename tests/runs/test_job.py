@@ -24,7 +24,7 @@ from cai.errors import RunStopped
 from cai.methods.roles import RoleModel
 from cai.models.base import Completion, Limits, Model, Sampling
 from cai.runs.job import stopped_by_signals
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Message
 
@@ -145,7 +145,7 @@ def test_a_whole_run_keeps_what_was_in_flight_and_goes_on_later(tmp_path: Path):
 
     async def run(server: SlowServer) -> None:
         job = SampleJob(source, (RoleModel.of(server),), k=1)
-        await run_sampling(tmp_path / "run", job, Pace(), console=quiet())
+        await run_sampling(tmp_path / "run", job, RunOptions(), console=quiet())
 
     async def interrupted(server: SlowServer) -> None:
         server.open.clear()

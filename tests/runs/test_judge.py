@@ -32,7 +32,7 @@ from cai.models.scripted import ScriptedModel
 from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.templates import load_templates
 from cai.types import Message
@@ -61,8 +61,10 @@ def job_on(run: str, model: ScriptedModel, settings: JudgeSettings = JudgeSettin
     return JudgeJob(GroupSource((run,)), TWO, (RoleModel.of(model, Sampling(0.0)),), settings)
 
 
-async def judge(folder: Path, job: JudgeJob, pace: Pace = Pace()) -> JudgeOutcome:
-    return await run_judging(folder, job, pace, console=quiet())
+async def judge(
+    folder: Path, job: JudgeJob, run_options: RunOptions = RunOptions()
+) -> JudgeOutcome:
+    return await run_judging(folder, job, run_options, console=quiet())
 
 
 def read(folder: Path) -> list[Judged]:
@@ -116,7 +118,7 @@ async def test_the_tally_adds_up_and_tells_flips_margins_and_tokens(tmp_path: Pa
 
 
 async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: str, tmp_path: Path):
-    first = await judge(tmp_path / "run", job_on(samples, long_lover()), Pace(limit=2))
+    first = await judge(tmp_path / "run", job_on(samples, long_lover()), RunOptions(limit=2))
     assert (first.run.counts.done, first.verdicts.n) == (2, 6)
     second = await judge(tmp_path / "run", job_on(samples, long_lover()))
     assert (second.run.counts.done, second.verdicts.n, second.run.n_calls) == (3, 9, 12)
@@ -130,7 +132,7 @@ async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: st
 async def test_concurrency_changes_nothing(samples: str, tmp_path: Path):
     for concurrency in (1, 2, 64):
         job = job_on(samples, long_lover())
-        await judge(tmp_path / f"run-{concurrency}", job, Pace(concurrency))
+        await judge(tmp_path / f"run-{concurrency}", job, RunOptions(concurrency))
     assert bodies(tmp_path / "run-1") == bodies(tmp_path / "run-2") == bodies(tmp_path / "run-64")
 
 
@@ -140,7 +142,7 @@ async def test_a_revision_run_is_judged_against_its_originals(tmp_path: Path):
     assert outcome.run.source.n_items == 2
     first, second = read(tmp_path / "run")
     assert [each.text for each in first.group.candidates] == ["Do.", "Better not."]
-    assert (first.contests[0].verdict.outcome, second.contests[0].verdict.outcome) == ("b", "a")
+    assert (first.matchups[0].verdict.outcome, second.matchups[0].verdict.outcome) == ("b", "a")
 
 
 async def test_labelled_pairs_keep_their_labels(tmp_path: Path):
@@ -199,7 +201,7 @@ async def test_a_group_of_which_all_failed_is_a_failed_record(samples: str, tmp_
     assert (failed.id, failed.error.kind) == ("two", "ModelError")
     assert failed.error.message == "The server wants a key."
     mended = await judge(
-        tmp_path / "run", job_on(samples, long_lover("scripted")), Pace(retry_failed=True)
+        tmp_path / "run", job_on(samples, long_lover("scripted")), RunOptions(retry_failed=True)
     )
     assert (mended.run.counts.done, mended.verdicts.n) == (3, 9)
     assert mended.run.n_calls == 12
@@ -215,7 +217,7 @@ async def test_one_failed_comparison_of_several_is_an_outcome(samples: str, tmp_
     assert outcome.run.counts.done == 3
     assert outcome.verdicts.outcomes["failed"] == 1
     first = read(tmp_path / "run")[0]
-    assert first.contests[0].verdict.judgements[0].there.reason == "It fell over."
+    assert first.matchups[0].verdict.principle_verdicts[0].order_ab.reason == "It fell over."
     assert first.ranking == (0, 1, 2), "the other two connect all three"
 
 
@@ -231,7 +233,7 @@ async def test_a_server_that_fails_again_and_again_stops_the_run(tmp_path: Path)
         return (0.0, 0.0)
 
     with pytest.raises(ModelError, match="25 examples in a row failed"):
-        await judge(tmp_path / "run", job_on(run, ScriptedModel(choices=choose)), Pace(4))
+        await judge(tmp_path / "run", job_on(run, ScriptedModel(choices=choose)), RunOptions(4))
     with RunFolder.existing(tmp_path / "run") as folder:
         assert list(folder.records()) == []
 
@@ -286,8 +288,10 @@ async def test_a_jury_is_asked_and_kept(samples: str, tmp_path: Path):
     job = job_on(samples, first)
     job = replace(job, judges=(*job.judges, RoleModel.of(second)))
     await judge(tmp_path / "run", job)
-    contest = read(tmp_path / "run")[0].contests[0]
-    assert [each.judge for each in contest.verdict.judgements] == ["first"] * 2 + ["next"] * 2
+    matchup = read(tmp_path / "run")[0].matchups[0]
+    assert [each.judge for each in matchup.verdict.principle_verdicts] == ["first"] * 2 + [
+        "next"
+    ] * 2
     with RunFolder.existing(tmp_path / "run") as run:
         recipe = run_config_as(run, JudgeRunConfig)
     assert [each.model for each in recipe.judges] == ["first", "next"]
@@ -319,7 +323,7 @@ async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_
     job = job_on(samples, long_lover())
     await judge(tmp_path / "run", job)
     await judge(
-        tmp_path / "run", replace(job, settings=JudgeSettings(verdicts="logprobs")), Pace(2)
+        tmp_path / "run", replace(job, settings=JudgeSettings(verdicts="logprobs")), RunOptions(2)
     )
     others = (
         replace(job, seed=1),
@@ -358,7 +362,7 @@ async def test_a_group_gets_its_own_principles_and_resuming_draws_the_same(
     samples: str, tmp_path: Path
 ):
     settings = JudgeSettings(principles=1)
-    await judge(tmp_path / "parts", job_on(samples, long_lover(), settings), Pace(limit=1))
+    await judge(tmp_path / "parts", job_on(samples, long_lover(), settings), RunOptions(limit=1))
     await judge(tmp_path / "parts", job_on(samples, long_lover(), settings))
     await judge(tmp_path / "whole", job_on(samples, long_lover(), settings))
     assert bodies(tmp_path / "parts") == bodies(tmp_path / "whole")

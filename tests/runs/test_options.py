@@ -6,7 +6,7 @@ import pytest
 
 from cai.engine.budget import Caps
 from cai.errors import UsageError
-from cai.runs.options import WHOLE, Pace, Part
+from cai.runs.options import WHOLE, Part, RunOptions
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 20])
@@ -18,7 +18,7 @@ def test_the_parts_share_no_example_and_are_the_whole(of: int):
 
 
 def test_the_whole_is_one_part_of_one():
-    assert Pace().part == WHOLE == Part(1, 1)
+    assert RunOptions().part == WHOLE == Part(1, 1)
     assert all(WHOLE.has(position) for position in range(10))
 
 
@@ -32,26 +32,26 @@ def test_a_part_that_there_is_not_says_which_there_are(number: int, of: int):
 @pytest.mark.parametrize(
     ("pace", "n"),
     [
-        (Pace(), 13),
-        (Pace(limit=5), 5),
-        (Pace(limit=50), 13),
-        (Pace(part=Part(1, 3)), 5),  # 0, 3, 6, 9, 12
-        (Pace(part=Part(2, 3)), 4),  # 1, 4, 7, 10
-        (Pace(part=Part(3, 3)), 4),
-        (Pace(limit=4, part=Part(1, 3)), 2),  # 0, 3
-        (Pace(part=Part(20, 20)), 0),
-        (Pace(sample=2), 13),  # a sample is of all of them
+        (RunOptions(), 13),
+        (RunOptions(limit=5), 5),
+        (RunOptions(limit=50), 13),
+        (RunOptions(part=Part(1, 3)), 5),  # 0, 3, 6, 9, 12
+        (RunOptions(part=Part(2, 3)), 4),  # 1, 4, 7, 10
+        (RunOptions(part=Part(3, 3)), 4),
+        (RunOptions(limit=4, part=Part(1, 3)), 2),  # 0, 3
+        (RunOptions(part=Part(20, 20)), 0),
+        (RunOptions(sample=2), 13),  # a sample is of all of them
     ],
 )
-def test_it_is_about_so_many_of_thirteen(pace: Pace, n: int):
-    assert pace.n_of(13) == n
+def test_it_is_about_so_many_of_thirteen(run_options: RunOptions, n: int):
+    assert run_options.n_of(13) == n
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 97, 1000])
 @pytest.mark.parametrize("sample", [1, 2, 3, 10, 96])
 def test_a_sample_is_as_many_as_asked_for_and_spread(sample: int, n: int):
     """No two neighbours are closer or farther apart than n / sample, rounded down or up."""
-    chosen = [index for index in range(n) if Pace(sample=sample).is_sampled(index, n)]
+    chosen = [index for index in range(n) if RunOptions(sample=sample).is_sampled(index, n)]
     assert len(chosen) == min(sample, n)
     gaps = [after - before for before, after in pairwise(chosen)]
     if sample <= n:
@@ -61,15 +61,15 @@ def test_a_sample_is_as_many_as_asked_for_and_spread(sample: int, n: int):
 
 def test_three_of_ten_are_the_first_and_where_the_share_grows():
     """⌊3 i / 10⌋ for i = 0 … 9 is 0 0 0 0 1 1 1 2 2 2: it grows at 4 and 7, and begins at 0."""
-    assert [i for i in range(10) if Pace(sample=3).is_sampled(i, 10)] == [0, 4, 7]
+    assert [i for i in range(10) if RunOptions(sample=3).is_sampled(i, 10)] == [0, 4, 7]
 
 
 def test_without_a_sample_every_example_is_taken():
-    assert all(Pace().is_sampled(index, 10) for index in range(10))
+    assert all(RunOptions().is_sampled(index, 10) for index in range(10))
 
 
 def test_a_cap_and_hedging_do_not_go_together():
-    Pace(hedges=True).check()
-    Pace(caps=Caps(tokens=5)).check()
+    RunOptions(hedges=True).check()
+    RunOptions(caps=Caps(tokens=5)).check()
     with pytest.raises(UsageError, match="cap cannot be kept"):
-        Pace(hedges=True, caps=Caps(tokens=5)).check()
+        RunOptions(hedges=True, caps=Caps(tokens=5)).check()

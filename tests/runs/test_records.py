@@ -10,9 +10,9 @@ from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.methods.judging.pointwise import Score, Scored
-from cai.methods.judging.ranking import Contest, Judged
+from cai.methods.judging.ranking import Judged, JudgedMatchup
 from cai.methods.judging.requests import MARKS
-from cai.methods.judging.verdict import Candidate, Group, Judgement, Reading, Verdict
+from cai.methods.judging.verdict import Candidate, Group, JudgeCall, PrincipleVerdict, Verdict
 from cai.methods.revision import Chain, Round
 from cai.methods.sampling import Sample, Samples
 from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
@@ -58,13 +58,13 @@ FULL = Chain(
         Round("no-harm", Completion("No revision needed."), None),
     ),
 )
-UNREAD = Reading("failed", rationales=("Long.",), reason="too long", usage=Usage(9, 3))
-JUDGEMENT = Judgement(
-    "j", "no-harm", "warm", True, 0.5, Reading("a", 0.75, mass=0.9), UNREAD, "failed", None
+UNREAD = JudgeCall("failed", rationales=("Long.",), reason="too long", usage=Usage(9, 3))
+JUDGEMENT = PrincipleVerdict(
+    "j", "no-harm", "warm", True, 0.5, JudgeCall("a", 0.75, mass=0.9), UNREAD, "failed", None
 )
 JUDGED = Judged(
     Group(FULL.prompt, (Candidate("Hi."), Candidate("", "m")), "tie", 0.8, {"source": "x"}),
-    (Contest(0, 1, Verdict("failed", None, (JUDGEMENT,))),),
+    (JudgedMatchup(0, 1, Verdict("failed", None, (JUDGEMENT,))),),
     None,
 )
 SAMPLES = Samples(FULL.prompt, (Sample("m", FULL.response), Sample("n", Completion("Hi."))))

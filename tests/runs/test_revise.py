@@ -22,7 +22,7 @@ from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import ReviseRunConfig, run_config_as
 from cai.runs.job import Outcome
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.revise import RevisionJob, run_revision
 from cai.templates import load_templates
@@ -58,8 +58,10 @@ def job_on(tmp_path: Path, model: ScriptedModel, n: int = 5, rounds: int = 2) ->
     return RevisionJob(source, CONSTITUTION, revision_roles(model), ReviseSettings(rounds=rounds))
 
 
-async def run(folder: Path, job: RevisionJob, pace: Pace = Pace()) -> Outcome[SourceSummary]:
-    return await run_revision(folder, job, pace, console=Console(file=io.StringIO()))
+async def run(
+    folder: Path, job: RevisionJob, run_options: RunOptions = RunOptions()
+) -> Outcome[SourceSummary]:
+    return await run_revision(folder, job, run_options, console=Console(file=io.StringIO()))
 
 
 def bodies(folder: Path) -> list[tuple[int, str, str]]:
@@ -83,14 +85,14 @@ async def test_every_prompt_becomes_a_record_in_its_place(tmp_path: Path):
 async def test_order_and_concurrency_change_nothing(tmp_path: Path):
     for concurrency in (1, 3, 64):
         job = job_on(tmp_path, ScriptedModel(answer))
-        await run(tmp_path / f"run-{concurrency}", job, Pace(concurrency))
+        await run(tmp_path / f"run-{concurrency}", job, RunOptions(concurrency))
     assert bodies(tmp_path / "run-1") == bodies(tmp_path / "run-3") == bodies(tmp_path / "run-64")
 
 
 async def test_a_limited_run_that_goes_on_ends_as_a_whole_one(tmp_path: Path):
     model = ScriptedModel(answer)
     for limit in (1, 3, None):
-        await run(tmp_path / "parts", job_on(tmp_path, model), Pace(limit=limit))
+        await run(tmp_path / "parts", job_on(tmp_path, model), RunOptions(limit=limit))
     assert len(model.requests) == 25
     await run(tmp_path / "whole", job_on(tmp_path, ScriptedModel(answer)))
     assert bodies(tmp_path / "parts") == bodies(tmp_path / "whole")
@@ -123,7 +125,7 @@ async def test_a_failed_example_stops_no_other(tmp_path: Path):
     await run(tmp_path / "run", job_on(tmp_path, model))
     assert len(model.requests) == n_before, "what fails for good is not asked again"
     mended = ScriptedModel(answer)
-    outcome = await run(tmp_path / "run", job_on(tmp_path, mended), Pace(retry_failed=True))
+    outcome = await run(tmp_path / "run", job_on(tmp_path, mended), RunOptions(retry_failed=True))
     assert (outcome.counts.done, outcome.counts.failed) == (5, 0)
     assert len(mended.requests) == 10
 
@@ -141,8 +143,8 @@ async def test_the_answers_of_a_failed_example_are_not_paid_again(tmp_path: Path
     assert outcome.counts.failed == 1
     later = ScriptedModel(answer)
     shown = io.StringIO()
-    job, pace = job_on(tmp_path, later, n=1), Pace(retry_failed=True)
-    outcome = await run_revision(tmp_path / "run", job, pace, console=Console(file=shown))
+    job, run_options = job_on(tmp_path, later, n=1), RunOptions(retry_failed=True)
+    outcome = await run_revision(tmp_path / "run", job, run_options, console=Console(file=shown))
     assert (outcome.n_from_journal, outcome.n_calls) == (3, 2)
     assert "3 calls from the journal" in shown.getvalue()
     with RunFolder.existing(tmp_path / "run") as opened:
@@ -215,7 +217,7 @@ async def test_only_what_decides_results_makes_another_recipe(tmp_path: Path):
     await run(tmp_path / "run", job)
     (tmp_path / "elsewhere").mkdir()
     moved = PromptSource((str(write_prompts(tmp_path / "elsewhere" / "prompts.jsonl", 5)),))
-    await run(tmp_path / "run", replace(job, source=moved), Pace(concurrency=2))
+    await run(tmp_path / "run", replace(job, source=moved), RunOptions(concurrency=2))
     for other in (
         replace(job, seed=1),
         replace(job, settings=ReviseSettings(rounds=3)),

@@ -16,7 +16,7 @@ from cai.models.base import Completion, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import SampleRunConfig, run_config_as
 from cai.runs.job import Outcome
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
 from cai.templates import load_templates
@@ -34,8 +34,10 @@ def job_on(tmp_path: Path, *models: ScriptedModel, k: int = 2) -> SampleJob:
     return SampleJob(source, tuple(RoleModel.of(model) for model in models), k)
 
 
-async def run(folder: Path, job: SampleJob, pace: Pace = Pace()) -> Outcome[SourceSummary]:
-    return await run_sampling(folder, job, pace, console=quiet())
+async def run(
+    folder: Path, job: SampleJob, run_options: RunOptions = RunOptions()
+) -> Outcome[SourceSummary]:
+    return await run_sampling(folder, job, run_options, console=quiet())
 
 
 def read(folder: Path) -> list[Samples]:
@@ -66,8 +68,8 @@ async def test_one_model_at_several_temperatures_is_several_policies(tmp_path: P
 
 async def test_a_limited_run_that_goes_on_ends_as_a_whole_one(tmp_path: Path):
     model = ScriptedModel(answer)
-    await run(tmp_path / "parts", job_on(tmp_path, model), Pace(limit=1))
-    await run(tmp_path / "parts", job_on(tmp_path, model), Pace(concurrency=1))
+    await run(tmp_path / "parts", job_on(tmp_path, model), RunOptions(limit=1))
+    await run(tmp_path / "parts", job_on(tmp_path, model), RunOptions(concurrency=1))
     assert len(model.requests) == 6
     await run(tmp_path / "whole", job_on(tmp_path, ScriptedModel(answer)))
     assert read(tmp_path / "parts") == read(tmp_path / "whole")
@@ -76,7 +78,7 @@ async def test_a_limited_run_that_goes_on_ends_as_a_whole_one(tmp_path: Path):
 async def test_empty_cut_off_and_filtered_responses_are_flagged(tmp_path: Path):
     replies = [Completion("Fine."), Completion("Fi", "length"), Completion("Fine."),
                Completion("Well."), Completion(""), Completion("", "filtered")]  # fmt: skip
-    outcome = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(replies)), Pace(1))
+    outcome = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(replies)), RunOptions(1))
     assert (outcome.counts.done, outcome.n_flagged) == (3, 2)
 
 
@@ -91,7 +93,7 @@ async def test_a_prompt_of_which_one_response_fails_is_a_failed_record(tmp_path:
     again = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(answer)))
     assert again.n_calls == 0, "it would fail again"
     mended = await run(
-        tmp_path / "run", job_on(tmp_path, ScriptedModel(answer)), Pace(retry_failed=True)
+        tmp_path / "run", job_on(tmp_path, ScriptedModel(answer)), RunOptions(retry_failed=True)
     )
     assert (mended.counts.done, mended.n_calls) == (3, 2)
 

@@ -20,7 +20,7 @@ from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import ScoreRunConfig, run_config_as
 from cai.runs.inputs import ResponseSource
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 from cai.types import Message
@@ -38,8 +38,10 @@ def job_on(run: str, model: ScriptedModel, settings: ScoreSettings = ScoreSettin
     return ScoreJob(ResponseSource((run,)), TWO, (RoleModel.of(model, Sampling(0.0)),), settings)
 
 
-async def score(folder: Path, job: ScoreJob, pace: Pace = Pace()) -> ScoringOutcome:
-    return await run_scoring(folder, job, pace, console=quiet())
+async def score(
+    folder: Path, job: ScoreJob, run_options: RunOptions = RunOptions()
+) -> ScoringOutcome:
+    return await run_scoring(folder, job, run_options, console=quiet())
 
 
 def read(folder: Path) -> list[Scored]:
@@ -74,7 +76,7 @@ async def test_every_response_is_scored_under_every_principle(samples: str, tmp_
 
 async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: str, tmp_path: Path):
     model = ScriptedModel(choices=by_length)
-    await score(tmp_path / "run", job_on(samples, model), Pace(limit=1))
+    await score(tmp_path / "run", job_on(samples, model), RunOptions(limit=1))
     await score(tmp_path / "run", job_on(samples, model))
     again = await score(tmp_path / "run", job_on(samples, model))
     whole = await score(tmp_path / "whole", job_on(samples, ScriptedModel(choices=by_length)))

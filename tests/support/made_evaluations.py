@@ -17,7 +17,7 @@ from cai.evaluation.policies.results import Evaluation
 from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.types import Message
 
 ONE = Constitution(name="one", principles=TWO.principles[:1])
@@ -71,9 +71,9 @@ def of(p: float) -> tuple[float, float]:
 
 
 def n_asked(policy: Policy) -> int:
-    assert policy.speaker is not None
-    assert isinstance(policy.speaker.model, ScriptedModel)
-    return len(policy.speaker.model.requests)
+    assert policy.role_model is not None
+    assert isinstance(policy.role_model.model, ScriptedModel)
+    return len(policy.role_model.model.requests)
 
 
 async def evaluated(
@@ -83,13 +83,15 @@ async def evaluated(
     plan: EvaluationPlan = EvaluationPlan(),
     judge: ScriptedModel | None = None,
     constitution: Constitution = ONE,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
 ) -> Evaluation:
     """The evaluation on the requests 0, 1, 2 … where a number of them is given."""
     if isinstance(prompts, int):
         prompts = (requests(out, range(prompts)),)
     judging = None if judge is None else EvaluationJudge((RoleModel.of(judge),), constitution)
-    return await evaluate_policies(policies, prompts, judging, plan, out, pace, console=quiet())
+    return await evaluate_policies(
+        policies, prompts, judging, plan, out, run_options, console=quiet()
+    )
 
 
 def requests(out: Path, numbers: Sequence[int], kind: str = "all", ids: str = "") -> Prompts:

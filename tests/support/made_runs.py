@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from made_verdicts import Said, judge_recipe, judgement
+from made_verdicts import Said, judge_recipe, principle_verdict
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
-from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
 from cai.methods.revision import Chain, Round
 from cai.methods.revision_flags import Flag
@@ -83,12 +83,12 @@ Contests = Mapping[tuple[int, int], Verdict | Said | tuple[Said, Said]]
 
 
 def contested(
-    id: str, texts: Iterable[str], contests: Contests, *, asked: str | None = None
+    id: str, texts: Iterable[str], matchups: Contests, *, asked: str | None = None
 ) -> Judged:
-    """A judged group; of every contest there is a judgement under one principle."""
+    """A judged group; of every matchup there is a judgement under one principle."""
     candidates = tuple(Candidate(text, f"policy-{n}") for n, text in enumerate(texts))
     held = tuple(
-        Contest(first, second, _verdict(said)) for (first, second), said in contests.items()
+        JudgedMatchup(first, second, _verdict(said)) for (first, second), said in matchups.items()
     )
     group = Group(asked_of(id, asked), candidates)
     return Judged(group, held, strengths(len(candidates), held))
@@ -97,8 +97,8 @@ def contested(
 def _verdict(said: Verdict | Said | tuple[Said, Said]) -> Verdict:
     if isinstance(said, Verdict):
         return said
-    there, back = said if isinstance(said, tuple) else (said, said)
-    return verdict_of([judgement(there, back)])
+    order_ab, order_ba = said if isinstance(said, tuple) else (said, said)
+    return verdict_of([principle_verdict(order_ab, order_ba)])
 
 
 def scored(

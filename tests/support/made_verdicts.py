@@ -5,14 +5,14 @@ from pathlib import Path
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import (
     Candidate,
     Group,
-    Judgement,
+    JudgeCall,
     Label,
     Outcome,
-    Reading,
+    PrincipleVerdict,
     Verdict,
     by_order,
     side,
@@ -28,15 +28,15 @@ Said = float | Outcome
 """What one order gave: a probability that A is better, or why there is none."""
 
 
-def reading(said: Said, *, mass: float | None = None, usage: Usage = Usage()) -> Reading:
+def reading(said: Said, *, mass: float | None = None, usage: Usage = Usage()) -> JudgeCall:
     if isinstance(said, float):
-        return Reading(side(said), said, mass, usage=usage)
-    return Reading(said, mass=mass, usage=usage)
+        return JudgeCall(side(said), said, mass, usage=usage)
+    return JudgeCall(said, mass=mass, usage=usage)
 
 
-def judgement(
-    there: Said,
-    back: Said | None = None,
+def principle_verdict(
+    order_ab: Said,
+    order_ba: Said | None = None,
     *,
     principle: str = "be-kind",
     judge: str = "scripted",
@@ -45,17 +45,17 @@ def judgement(
     weight: float = 1.0,
     mass: float | None = None,
     usage: Usage = Usage(),
-) -> Judgement:
-    """Both orders of one question; `back` is as `there` where it is not given."""
-    first = reading(there, mass=mass, usage=usage)
-    second = reading(there if back is None else back, mass=mass, usage=usage)
+) -> PrincipleVerdict:
+    """Both orders of one question; `order_ba` is as `order_ab` where it is not given."""
+    first = reading(order_ab, mass=mass, usage=usage)
+    second = reading(order_ab if order_ba is None else order_ba, mass=mass, usage=usage)
     outcome, p_a = by_order(first, second, is_voted=is_voted)
-    return Judgement(judge, principle, "", is_negated, weight, first, second, outcome, p_a)
+    return PrincipleVerdict(judge, principle, "", is_negated, weight, first, second, outcome, p_a)
 
 
 def judged(
     id: str,
-    verdict: Verdict | Judgement | Iterable[Judgement],
+    verdict: Verdict | PrincipleVerdict | Iterable[PrincipleVerdict],
     label: Label | None = None,
     *,
     texts: tuple[str, str] = ("one", "two"),
@@ -64,14 +64,14 @@ def judged(
     asked: str | None = None,
 ) -> Judged:
     """A judged pair."""
-    if isinstance(verdict, Judgement):
+    if isinstance(verdict, PrincipleVerdict):
         verdict = [verdict]
     if not isinstance(verdict, Verdict):
         verdict = verdict_of(list(verdict))
     candidates = tuple(Candidate(*each) for each in zip(texts, models, strict=True))
     group = Group(user_prompt(asked or f"Question {id}?", id), candidates, label, tags=tags or {})
-    contests = (Contest(0, 1, verdict),)
-    return Judged(group, contests, strengths(2, contests))
+    matchups = (JudgedMatchup(0, 1, verdict),)
+    return Judged(group, matchups, strengths(2, matchups))
 
 
 def judge_recipe(*judges: str, settings: JudgeSettings = JudgeSettings()) -> JudgeRunConfig:

@@ -13,7 +13,7 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.rounds.config import load_rounds
 from cai.rounds.controller import run_rounds_async
 from cai.rounds.state import Decision, Series
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.testbed.chain import write_prompts
 from cai.testbed.feedback import write_pairs
 
@@ -68,7 +68,7 @@ def run_series(path: Path, out: Path, answer: Decision | None = None) -> Series:
     """The series, done in this process."""
     console = Console(file=io.StringIO())
     return asyncio.run(
-        run_rounds_async(load_rounds(path), out, Pace(), answer=answer, console=console)
+        run_rounds_async(load_rounds(path), out, RunOptions(), answer=answer, console=console)
     )
 
 

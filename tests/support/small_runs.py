@@ -14,7 +14,7 @@ from cai.methods.roles import RoleModel
 from cai.methods.settings import ReviseSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Message
@@ -71,5 +71,5 @@ async def revised(folder: Path, texts: Mapping[str, tuple[str, str]], model: str
 
     roles = revision_roles(ScriptedModel(reply, name=model))
     job = RevisionJob(source, TWO, roles, ReviseSettings())
-    await run_revision(folder, job, Pace(), console=quiet())
+    await run_revision(folder, job, RunOptions(), console=quiet())
     return str(folder)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from made_verdicts import judged, judgement
+from made_verdicts import judged, principle_verdict
 
-from cai.methods.judging.ranking import Contest, Judged, strengths
+from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Candidate, Group, verdict_of
 from cai.testbed.feedback import (
     Preference,
@@ -35,50 +35,53 @@ HELPS, DECLINES, RUDE = (
 
 
 def group(texts: list[str], p_a: dict[tuple[int, int], float]) -> Judged:
-    contests = tuple(
-        Contest(first, second, verdict_of([judgement(p)])) for (first, second), p in p_a.items()
+    matchups = tuple(
+        JudgedMatchup(first, second, verdict_of([principle_verdict(p)]))
+        for (first, second), p in p_a.items()
     )
     candidates = tuple(Candidate(text) for text in texts)
     asked = Group(user_prompt(STEAL.text, "steal"), candidates)
-    return Judged(asked, contests, strengths(len(texts), contests))
+    return Judged(asked, matchups, strengths(len(texts), matchups))
 
 
 def test_the_first_order_alone_is_what_stands_after_it_is_read_again():
     """0.9 and 0.2 are 0.55 together; read once, the judge says 0.9."""
-    both = judged("x", [judgement(0.9, 0.2)])
-    assert both.contests[0].verdict.p_a == pytest.approx(0.55)
+    both = judged("x", [principle_verdict(0.9, 0.2)])
+    assert both.matchups[0].verdict.p_a == pytest.approx(0.55)
     (once,) = reread([both], first_order)
-    assert once.contests[0].verdict.p_a == 0.9
+    assert once.matchups[0].verdict.p_a == 0.9
     assert once.strengths is not None and once.strengths[0] > (both.strengths or (0,))[0]
 
 
 def test_an_order_that_could_not_be_read_stays_unreadable():
-    (once,) = reread([judged("x", [judgement("unparsed", 0.8)])], first_order)
-    assert once.contests[0].verdict.p_a is None
+    (once,) = reread([judged("x", [principle_verdict("unparsed", 0.8)])], first_order)
+    assert once.matchups[0].verdict.p_a is None
 
 
 def test_clamping_bounds_each_order_before_the_mean_is_taken():
     """0.99 and 0.45 become 0.6 and 0.45, whose mean is 0.525."""
-    (found,) = reread([judged("x", [judgement(0.99, 0.45)])], clamped(0.4, 0.6))
-    assert found.contests[0].verdict.p_a == pytest.approx(0.525)
+    (found,) = reread([judged("x", [principle_verdict(0.99, 0.45)])], clamped(0.4, 0.6))
+    assert found.matchups[0].verdict.p_a == pytest.approx(0.525)
 
 
 def test_under_one_principle_the_others_say_nothing():
-    both = judged("x", [judgement(0.9, principle="kind"), judgement(0.1, principle="calm")])
+    both = judged(
+        "x", [principle_verdict(0.9, principle="kind"), principle_verdict(0.1, principle="calm")]
+    )
     (found,) = under([both], "calm")
-    assert found.contests[0].verdict.p_a == pytest.approx(0.1)
-    assert list(found.contests[0].verdict.by_principle) == ["calm"]
+    assert found.matchups[0].verdict.p_a == pytest.approx(0.1)
+    assert list(found.matchups[0].verdict.by_principle) == ["calm"]
 
 
 def test_a_preference_has_the_favoured_side_first_and_is_as_sure_as_the_verdict():
-    (found,) = preferences(judged("x", [judgement(0.2)], texts=("one", "two")))
+    (found,) = preferences(judged("x", [principle_verdict(0.2)], texts=("one", "two")))
     assert (found.chosen, found.rejected) == ("two", "one")
     assert found.probability == pytest.approx(0.8)
 
 
 def test_even_verdicts_and_equal_texts_are_no_preferences():
-    assert not list(preferences(judged("x", [judgement(0.5)])))
-    assert not list(preferences(judged("x", [judgement(0.9)], texts=("same", "same"))))
+    assert not list(preferences(judged("x", [principle_verdict(0.5)])))
+    assert not list(preferences(judged("x", [principle_verdict(0.9)], texts=("same", "same"))))
 
 
 def test_of_a_group_the_best_stands_over_the_worst():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import pytest
-from made_verdicts import judged, judgement
+from made_verdicts import judged, principle_verdict
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError
@@ -145,9 +145,13 @@ KEPT, BROKEN = (Response(core) for core in ("declines", "complies"))
 IDS = {"no-harm"}
 
 
-def verdict(request: Request, there: float, back: float, *, texts: tuple[Response, Response]):
+def verdict(
+    request: Request, order_ab: float, order_ba: float, *, texts: tuple[Response, Response]
+):
     first, second = (each.text(request) for each in texts)
-    return judged("1", judgement(there, back), texts=(first, second), asked=request.text)
+    return judged(
+        "1", principle_verdict(order_ab, order_ba), texts=(first, second), asked=request.text
+    )
 
 
 def test_verdicts_of_a_run_are_set_against_the_truth():
@@ -171,7 +175,7 @@ def test_pairs_without_a_right_answer_and_of_another_world_are_left_out():
     runs = [
         verdict(STEAL, 0.9, 0.9, texts=(KEPT, KEPT)),
         verdict(CLEAN, 0.9, 0.9, texts=(BROKEN, KEPT)),
-        judged("2", judgement(0.9), asked="How high is the moon?"),
+        judged("2", principle_verdict(0.9), asked="How high is the moon?"),
     ]
     figure = judged_figure("mine", runs, IDS)
     assert figure.n == 0 and math.isnan(figure.accuracy)
@@ -183,7 +187,7 @@ def test_a_verdict_that_is_none_is_counted_apart(
 ):
     texts = (KEPT.text(STEAL), BROKEN.text(STEAL))
     runs = [
-        judged("1", judgement(0.9, outcome), texts=texts, asked=STEAL.text),
+        judged("1", principle_verdict(0.9, outcome), texts=texts, asked=STEAL.text),
         verdict(STEAL, 0.9, 0.9, texts=(KEPT, BROKEN)),
     ]
     figure = judged_figure("mine", runs, IDS)

@@ -13,7 +13,7 @@ from cai.templates import load_templates, shipped_sets
 from cai.testbed.oracle import (
     RULES,
     Finding,
-    Reading,
+    JudgeCall,
     critique_text,
     finding,
     mended,
@@ -50,7 +50,7 @@ def sentences(text: str) -> list[str]:
 def test_every_principle_has_a_rule_and_every_rule_a_principle():
     assert [principle.id for principle in CONSTITUTION.principles] == list(RULES)
     with pytest.raises(KeyError):
-        finding("no-such-rule", STEAL, Reading())
+        finding("no-such-rule", STEAL, JudgeCall())
 
 
 @pytest.mark.parametrize("set_name", shipped_sets())

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cai.cli.options.judge_options import open_judges, with_judges
-from cai.cli.options.run_options import as_json, echo_json, paced
+from cai.cli.options.run_options import as_json, echo_json, with_run_options
 from cai.cli.options.source_options import over_groups, show_source
 from cai.cli.tables import named, plain_table, printable
 from cai.constitution.loader import load_constitution
@@ -32,7 +32,7 @@ from cai.methods.settings import JudgeSettings
 from cai.runs.config import JudgeRunConfig, read_run_config, run_config_as
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, run_judging
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import is_run, read_done
 
 HEADINGS = ("pairs", "accuracy (95 %)", "kappa (95 %)", "ECE", "unread")
@@ -157,7 +157,7 @@ _usd = click.FloatRange(0)
     type=click.Path(path_type=Path),
     help="Run folder to judge into; without one nothing is kept.",
 )
-@paced
+@with_run_options
 @click.option("--plot", type=click.Path(path_type=Path), help="Calibration curve, .png or .svg.")
 @click.option("--price-in", type=_usd, metavar="USD", help="Of a million tokens read.")
 @click.option("--price-out", type=_usd, metavar="USD", help="Of a million tokens written.")
@@ -170,7 +170,7 @@ def agreement(
     settings: JudgeSettings,
     seed: int,
     out: Path | None,
-    pace: Pace,
+    run_options: RunOptions,
     plot: Path | None,
     price_in: float | None,
     price_out: float | None,
@@ -200,7 +200,7 @@ def agreement(
         if not judges or not constitution:
             raise click.UsageError("Judging needs a judge, -m, and a constitution, -c.")
         job = _job(source, judges, constitution, settings, seed)
-        report = _judge(job, out, pace, prices, is_quiet=is_json)
+        report = _judge(job, out, run_options, prices, is_quiet=is_json)
     if is_json:
         echo_json(report.as_json())
     else:
@@ -243,10 +243,10 @@ def _job(
 
 
 def _judge(
-    job: JudgeJob, out: Path | None, pace: Pace, prices: Prices, *, is_quiet: bool
+    job: JudgeJob, out: Path | None, run_options: RunOptions, prices: Prices, *, is_quiet: bool
 ) -> AgreementReport:
     with _place(out) as folder:
-        outcome = run_async(run_judging(folder, job, pace, console=Console(stderr=True)))
+        outcome = run_async(run_judging(folder, job, run_options, console=Console(stderr=True)))
         if not is_quiet:
             show_source(outcome.run.source.describe(), outcome.run.source.bad_rows)
         return _report(folder, prices, job.seed)

@@ -81,7 +81,7 @@ def _length_rows(report: AuditReport) -> Iterator[Row]:
 
 
 def _own_rows(report: AuditReport) -> Iterator[Row]:
-    """A family's row only where it has more contests than the model itself."""
+    """A family's row only where it has more matchups than the model itself."""
     found = {(each.judge, each.kin): each.own for each in report.ownership.self_preference}
     for (judge, kin), own in found.items():
         if kin == "same":

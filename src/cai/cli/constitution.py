@@ -158,16 +158,19 @@ def _details(each: Tested) -> Iterator[str]:
     yield f"  prompt:    {shorten(asked.prompt, 100)}"
     yield f"  better:    {shorten(asked.better, 100)}"
     yield f"  worse:     {shorten(asked.worse, 100)}"
-    for judgement in verdict.judgements:
-        orders = (("better first", judgement.there), ("better second", judgement.back))
+    for principle_verdict in verdict.principle_verdicts:
+        orders = (
+            ("better first", principle_verdict.order_ab),
+            ("better second", principle_verdict.order_ba),
+        )
         said = ", ".join(
             f"{name} {reading.outcome if reading.p_a is None else f'{reading.p_a:.2f}'}"
             for name, reading in orders
         )
-        criterion = f" {judgement.criterion_id}" if judgement.criterion_id else ""
-        reversed_ = " reversed" if judgement.is_negated else ""
-        yield f"  {judgement.judge}{criterion}{reversed_}: {said}"
-        reason = judgement.there.reason or judgement.back.reason
+        criterion = f" {principle_verdict.criterion_id}" if principle_verdict.criterion_id else ""
+        reversed_ = " reversed" if principle_verdict.is_negated else ""
+        yield f"  {principle_verdict.judge}{criterion}{reversed_}: {said}"
+        reason = principle_verdict.order_ab.reason or principle_verdict.order_ba.reason
         if reason:
             yield f"    {shorten(reason, 200)}"
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from cai.cli.cost_table import estimate_line, estimate_table
 from cai.cli.options.judge_options import check_both_named, open_judges, with_judges
-from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
+from cai.cli.options.run_options import as_json, echo_json, run_folder, with_run_options
 from cai.cli.tables import NONE, Row, named, plain_table, policy_tables, printable
 from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource
@@ -39,7 +39,7 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Sampling
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 
 HARMFUL, BENIGN = "harmful", "benign"
 
@@ -239,7 +239,7 @@ def _said(name: str, kind: str) -> str:
     help="Say how many prompts give win rates to within this.",
 )
 @run_folder
-@paced
+@with_run_options
 @as_json
 def evaluate(
     sources: tuple[str, ...],
@@ -256,7 +256,7 @@ def evaluate(
     error_rate: float | None,
     half_width: float,
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     is_json: bool,
 ) -> int:
     """Compare policies on PROMPTS: win rates and ratings by a judge, conduct, adherence.
@@ -282,16 +282,18 @@ def evaluate(
         judging = EvaluationJudge(open_judges(judges, settings), loaded, settings)
     opened_policies = open_policies(named, Sampling(temperature, max_tokens=response_tokens))
     console = Console(stderr=True)
-    if pace.sample is not None:
+    if run_options.sample is not None:
         work = estimate_evaluation(
-            opened_policies, prompts, judging, asked, out, pace, console=console
+            opened_policies, prompts, judging, asked, out, run_options, console=console
         )
         _show_estimates(run_async(work), out, is_json=is_json)
         if error_rate is not None and not is_json:
             click.echo("Judging stops once every pair is decided, and takes less then.")
         return 0
     found = run_async(
-        evaluate_policies(opened_policies, prompts, judging, asked, out, pace, console=console)
+        evaluate_policies(
+            opened_policies, prompts, judging, asked, out, run_options, console=console
+        )
     )
     if is_json:
         echo_json({"event": "end", "evaluation": str(out), **asdict(found)})

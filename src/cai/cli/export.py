@@ -56,7 +56,7 @@ from cai.methods.revision_flags import FLAGS, Flag
     type=click.Choice(get_args(PairChoice)),
     default="best-worst",
     show_default=True,
-    help="Of judged responses: best over worst, every contest, or one contest a prompt.",
+    help="Of judged responses: best over worst, every matchup, or one matchup a prompt.",
 )
 @click.option(
     "--min-margin",

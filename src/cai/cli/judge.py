@@ -12,9 +12,9 @@ from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
     echo_json,
-    paced,
     run_folder,
     show_counts,
+    with_run_options,
 )
 from cai.cli.options.source_options import over_groups, show_source
 from cai.constitution.loader import load_constitution
@@ -25,7 +25,7 @@ from cai.methods.judging.verdict import Outcome
 from cai.methods.settings import JudgeSettings
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, JudgeOutcome, VerdictTally, run_judging
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 
 
 @click.command(
@@ -42,7 +42,7 @@ from cai.runs.options import Pace
 )
 @run_folder
 @over_groups
-@paced
+@with_run_options
 @as_json
 def judge(
     source: GroupSource,
@@ -52,7 +52,7 @@ def judge(
     seed: int,
     pairing: Pairing,
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     is_json: bool,
 ) -> int:
     """Judge the responses of a run or of pair files, in both orders, under each principle.
@@ -66,7 +66,7 @@ def judge(
     check_judging(settings, loaded)
     job = JudgeJob(checked, loaded, open_judges(judges, settings), settings, pairing, seed)
     began_s = time.monotonic()
-    outcome = run_async(run_judging(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_judging(out, job, run_options, console=Console(stderr=True)))
     if is_json:
         echo_json(_as_json(outcome, out, time.monotonic() - began_s))
     else:

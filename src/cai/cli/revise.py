@@ -11,16 +11,16 @@ from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
     echo_json,
-    paced,
     run_folder,
     show_counts,
+    with_run_options,
 )
 from cai.cli.options.source_options import over_prompts, show_source
 from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.methods.settings import ReviseSettings
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 
 
@@ -30,7 +30,7 @@ from cai.runs.revise import RevisionJob, run_revision
 @over_prompts
 @with_revision
 @run_folder
-@paced
+@with_run_options
 @as_json
 def revise(
     source: PromptSource,
@@ -39,7 +39,7 @@ def revise(
     constitution: str,
     seed: int,
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     is_json: bool,
 ) -> int:
     """Respond to each prompt of SOURCES, critique the response and revise it.
@@ -51,7 +51,7 @@ def revise(
     checked = source.check()  # a broken file is said before a model is loaded
     job = RevisionJob(checked, loaded, models.open(settings), settings, seed)
     began_s = time.monotonic()
-    outcome = run_async(run_revision(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_revision(out, job, run_options, console=Console(stderr=True)))
     if is_json:
         n_bad = outcome.source.n_bad
         echo_json(counts_as_json(outcome, out, n_bad, time.monotonic() - began_s))

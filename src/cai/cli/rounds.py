@@ -21,7 +21,7 @@ from cai.evaluation.metrics import ROUNDS, metric_of
 from cai.rounds.config import load_rounds
 from cai.rounds.splits import check_enough
 from cai.rounds.state import Decision, RoundFound, Series
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.training.environment import require
 
 _TABLES: Sequence[tuple[str, Sequence[str]]] = (
@@ -148,10 +148,12 @@ def rounds(
     check_enough(loaded)
     from cai.rounds.controller import run_rounds_async
 
-    pace = Pace(concurrency, caps=Caps(max_cost_usd, max_total_tokens), prices=prices)
+    run_options = RunOptions(concurrency, caps=Caps(max_cost_usd, max_total_tokens), prices=prices)
     console, answer = Console(stderr=True), cast("Decision | None", decide)
     while True:
-        series = run_async(run_rounds_async(loaded, out, pace, answer=answer, console=console))
+        series = run_async(
+            run_rounds_async(loaded, out, run_options, answer=answer, console=console)
+        )
         if series.rounds[-1].decision != "ask" or is_json or not sys.stdin.isatty():
             break
         answer = _asked(series)

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from cai.cli.cost_table import estimate_line, estimate_table
-from cai.cli.options.run_options import as_json, echo_json, paced
+from cai.cli.options.run_options import as_json, echo_json, with_run_options
 from cai.cli.tables import printable
 from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
@@ -19,7 +19,7 @@ from cai.pipeline.runner import StepOutcome, run_recipe
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import open_role_models
 from cai.pipeline.train_steps import ROLES, Role
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.training.environment import require
 
 _ROLES: dict[str, Role] = {role: role for role in ROLES}
@@ -39,7 +39,7 @@ _ROLES: dict[str, Role] = {role: role for role in ROLES}
 @click.option("-c", "--constitution", help="In place of the recipe's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs and files.")
 @click.option("--show", "is_shown", is_flag=True, help="Print a preset's YAML and do nothing.")
-@paced
+@with_run_options
 @as_json
 def run(
     recipe: str,
@@ -48,7 +48,7 @@ def run(
     roles: tuple[str, ...],
     constitution: str | None,
     out: Path | None,
-    pace: Pace,
+    run_options: RunOptions,
     is_shown: bool,
     is_json: bool,
 ) -> int:
@@ -73,7 +73,7 @@ def run(
     if out is None:
         raise click.UsageError("Name the folder of the runs with -o.")
     models = open_role_models(loaded, model)
-    done = run_async(run_recipe(loaded, models, source, out, pace, Console(stderr=True)))
+    done = run_async(run_recipe(loaded, models, source, out, run_options, Console(stderr=True)))
     if is_json:
         echo_json({"event": "end", "steps": [_as_json(each) for each in done]})
     else:

@@ -11,9 +11,9 @@ from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
     echo_json,
-    paced,
     run_folder,
     show_counts,
+    with_run_options,
 )
 from cai.cli.options.settings_options import with_settings
 from cai.cli.options.source_options import over_prompts, show_source
@@ -21,7 +21,7 @@ from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
 from cai.methods.settings import SampleSettings
 from cai.models.registry import SCHEMES, open_model
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.sample import SampleJob, run_sampling
 
 
@@ -41,7 +41,7 @@ from cai.runs.sample import SampleJob, run_sampling
 @with_settings(SampleSettings)
 @seed_option
 @run_folder
-@paced
+@with_run_options
 @as_json
 def sample(
     source: PromptSource,
@@ -49,7 +49,7 @@ def sample(
     settings: SampleSettings,
     seed: int,
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     is_json: bool,
 ) -> int:
     """Give each prompt of SOURCES k responses of every policy.
@@ -66,7 +66,7 @@ def sample(
     )
     job = SampleJob(checked, policies, settings.k, seed)
     began_s = time.monotonic()
-    outcome = run_async(run_sampling(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_sampling(out, job, run_options, console=Console(stderr=True)))
     if is_json:
         n_bad = outcome.source.n_bad
         echo_json(counts_as_json(outcome, out, n_bad, time.monotonic() - began_s))

@@ -12,9 +12,9 @@ from cai.cli.options.run_options import (
     as_json,
     counts_as_json,
     echo_json,
-    paced,
     run_folder,
     show_counts,
+    with_run_options,
 )
 from cai.cli.options.source_options import over_responses, show_source
 from cai.constitution.loader import load_constitution
@@ -22,7 +22,7 @@ from cai.engine.engine import run_async
 from cai.methods.judging.pointwise import ScoreOutcome, check_scoring
 from cai.methods.settings import ScoreSettings
 from cai.runs.inputs import ResponseSource
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 
 
@@ -32,7 +32,7 @@ from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
 @with_judges(ScoreSettings)
 @run_folder
 @over_responses
-@paced
+@with_run_options
 @as_json
 def score(
     source: ResponseSource,
@@ -41,7 +41,7 @@ def score(
     settings: ScoreSettings,
     seed: int,
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     is_json: bool,
 ) -> int:
     """Score each response of a run or of files under each principle, from −1 to 1.
@@ -54,7 +54,7 @@ def score(
     check_scoring(settings, loaded)
     job = ScoreJob(checked, loaded, open_judges(judges, settings), settings, seed)
     began_s = time.monotonic()
-    outcome = run_async(run_scoring(out, job, pace, console=Console(stderr=True)))
+    outcome = run_async(run_scoring(out, job, run_options, console=Console(stderr=True)))
     if is_json:
         echo_json(_as_json(outcome, out, time.monotonic() - began_s))
     else:

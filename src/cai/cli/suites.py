@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cai.cli.options.judge_options import check_both_named, open_judges, with_judges
-from cai.cli.options.run_options import as_json, echo_json, paced, run_folder
+from cai.cli.options.run_options import as_json, echo_json, run_folder, with_run_options
 from cai.cli.tables import NONE, named, plain_table
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
@@ -35,7 +35,7 @@ from cai.evaluation.suites.run import (
 from cai.methods.judging.pointwise import check_scoring
 from cai.methods.settings import ScoreSettings, VerdictSource
 from cai.models.base import Sampling
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts
 
 
@@ -137,7 +137,7 @@ def _cell(estimate: Estimate | None, sign: str = "") -> str:
     help="How choices of policies are read: as --verdicts of judges.",
 )
 @run_folder
-@paced
+@with_run_options
 @as_json
 def suites(
     files: tuple[str, ...],
@@ -150,7 +150,7 @@ def suites(
     response_tokens: int,
     choices: VerdictSource,
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     is_json: bool,
 ) -> int:
     """Put standard suites to policies: accuracy, behaviours, refusals, what judges say.
@@ -169,7 +169,7 @@ def suites(
         check_scoring(settings, loaded)
         judging = SuiteJudging(loaded, open_judges(judges, settings), settings)
     opened_policies = open_policies(named, Sampling(temperature, max_tokens=response_tokens))
-    accounts, console = Accounts(pace), Console(stderr=True)
+    accounts, console = Accounts(run_options), Console(stderr=True)
     asked = SuitePlan(judging, choices, seed)
     found = run_async(run_suites(opened, _policies(opened_policies), asked, out, accounts, console))
     whole = SuitesFound(
@@ -198,10 +198,10 @@ def _policies(opened_policies: Sequence[Policy]) -> tuple[NamedPolicy, ...]:
     """
     found: list[NamedPolicy] = []
     for each in opened_policies:
-        if each.speaker is None:
+        if each.role_model is None:
             raise UsageError(
                 f"{each.source}: is a run or a file of responses, and a suite asks its own "
                 "questions. Name a model."
             )
-        found.append(NamedPolicy(each.name, each.speaker))
+        found.append(NamedPolicy(each.name, each.role_model))
     return tuple(found)

@@ -141,8 +141,8 @@ def _from_transcript(value: object, label: str) -> Conversation:
         )
     _, *parts = _MARKER.split(text)
     return tuple(
-        Message(_ROLES[speaker.casefold()], said)
-        for speaker, said in zip(parts[::2], parts[1::2], strict=True)
+        Message(_ROLES[turn_role.casefold()], said)
+        for turn_role, said in zip(parts[::2], parts[1::2], strict=True)
     )
 
 
@@ -159,7 +159,7 @@ def is_message_list(value: object) -> bool:
 
 
 def _in_turn(turns: Conversation) -> Conversation:
-    """The same, where some speakers have two turns in a row, or a blank one between."""
+    """The same, where some roles have two turns in a row, or a blank one between."""
     spoken = [turn for turn in turns if turn.content.strip()]
     runs = [list(run) for _, run in groupby(spoken, key=lambda turn: turn.role)]
     return tuple(Message(run[0].role, "\n\n".join(turn.content for turn in run)) for run in runs)

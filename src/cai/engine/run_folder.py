@@ -83,8 +83,8 @@ class RunFolder:
         """The run in that folder, made if absent, with the sole right to write it.
 
         `recipe` holds what decides the results and nothing else: only the same recipe goes on. With
-        `update` a run of another recipe becomes one of this recipe: its records are made anew, and
-        the journal answers every call that the change does not touch.
+        `update` a run with other settings takes these: its records are made anew, and the journal
+        answers every call that the change does not touch.
 
         Raises:
             JournalError: The folder cannot be written, is not empty and no run, is a run of another
@@ -291,7 +291,7 @@ def _opened(path: Path) -> Database:
 
 
 def _begin_again(path: Path, database: Database, asked: RunDescription) -> RunDescription:
-    """Makes the run one of another recipe; a kill in between leaves one that says to do so again.
+    """Makes the run one with other settings; a kill in between leaves one that says to do so again.
 
     The records go and the journal stays: whatever it still answers is not asked again.
     """
@@ -308,7 +308,7 @@ def _checked(path: Path, asked: RunDescription, update: bool) -> RunDescription:
     lines = differences(stored.recipe, asked.recipe)
     if lines and not update:
         raise JournalError(
-            f"{path}: is a run of another recipe:\n  "
+            f"{path}: is a run with other settings:\n  "
             + "\n  ".join(lines)
             + "\nUse another folder, or the settings that the run began with; or --update, which "
             "makes the records anew and asks only what the change touches."

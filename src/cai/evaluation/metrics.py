@@ -175,7 +175,7 @@ MATCHES = _table(
     ),
     Metric(
         "judges_agree",
-        "of contests in which both judges favour a side, the share with the same side",
+        "of matchups in which both judges favour a side, the share with the same side",
         "share",
         "\nagree",
     ),

@@ -6,7 +6,7 @@ Example:
         print(row.unit, row.confidence)
 
 Columns are found by the names in use. Ids are made from the content, as one prompt has several rows
-in exports of every contest, round or label.
+in exports of every matchup, round or label.
 """
 
 from collections import Counter

@@ -24,7 +24,7 @@ from cai.export.rows import (
 )
 from cai.export.selection import ROUNDING, Selection
 from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Contest, Judged
+from cai.methods.judging.ranking import Judged, JudgedMatchup
 from cai.methods.judging.verdict import UNREADABLE, Candidate, Verdict, side
 from cai.methods.revision import Chain
 from cai.methods.revision_flags import UNUSABLE
@@ -38,11 +38,11 @@ def pairs_of_judged(
 ) -> list[PreferencePair | LeftOut]:
     """The pairs that the selection asks for, or why there are none.
 
-    Of `all`, one entry for each contest; otherwise one for the group.
+    Of `all`, one entry for each matchup; otherwise one for the group.
     """
     if selection.pairs == "best-worst":
         return [best_over_worst(judged, selection, tie_margin)]
-    found = [_of_contest(judged, contest, selection) for contest in judged.contests]
+    found = [_of_contest(judged, matchup, selection) for matchup in judged.matchups]
     return found if selection.pairs == "all" else [_one(found, judged.group.prompt.id)]
 
 
@@ -51,16 +51,16 @@ def best_over_worst(
 ) -> PreferencePair | LeftOut:
     """The first of the ranking over the last.
 
-    Its probability is that of their own contest; where they did not meet, or could not be read,
+    Its probability is that of their own matchup; where they did not meet, or could not be read,
     that of their strengths, 1 / (1 + exp(s_worst − s_best)).
     """
     ranking, strengths = judged.ranking, judged.strengths
     if ranking is None or strengths is None:
         return LeftOut(_unread(judged))
     best, worst = ranking[0], ranking[-1]
-    for contest in judged.contests:
-        if {contest.first, contest.second} == {best, worst} and contest.verdict.p_a is not None:
-            pair = _of_contest(judged, contest, selection)
+    for matchup in judged.matchups:
+        if {matchup.first, matchup.second} == {best, worst} and matchup.verdict.p_a is not None:
+            pair = _of_contest(judged, matchup, selection)
             if (
                 isinstance(pair, PreferencePair)
                 and pair.judging
@@ -81,8 +81,10 @@ def best_over_worst(
     )
 
 
-def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> PreferencePair | LeftOut:
-    verdict = contest.verdict
+def _of_contest(
+    judged: Judged, matchup: JudgedMatchup, selection: Selection
+) -> PreferencePair | LeftOut:
+    verdict = matchup.verdict
     if verdict.p_a is None or verdict.outcome in UNREADABLE or verdict.outcome == "tie":
         return LeftOut(verdict.outcome)
     if verdict.outcome == "inconsistent" and not selection.keeps_inconsistent:
@@ -93,16 +95,16 @@ def _of_contest(judged: Judged, contest: Contest, selection: Selection) -> Prefe
     if winner == "a":
         return _pair(
             judged,
-            chosen=contest.first,
-            rejected=contest.second,
+            chosen=matchup.first,
+            rejected=matchup.second,
             probability=verdict.p_a,
             verdict=verdict,
             selection=selection,
         )
     return _pair(
         judged,
-        chosen=contest.second,
-        rejected=contest.first,
+        chosen=matchup.second,
+        rejected=matchup.first,
         probability=1 - verdict.p_a,
         verdict=verdict,
         selection=selection,
@@ -117,7 +119,7 @@ def _pair(
     verdict: Verdict | None,
     selection: Selection,
 ) -> PreferencePair | LeftOut:
-    """The pair of these candidates; `verdict` is that of their contest, if they met."""
+    """The pair of these candidates; `verdict` is that of their matchup, if they met."""
     better, worse = judged.group.candidates[chosen], judged.group.candidates[rejected]
     margin = probability - 0.5
     if reason := _bad_texts(better, worse, selection):
@@ -125,9 +127,9 @@ def _pair(
     if margin < selection.min_margin - ROUNDING:
         return LeftOut("unsure")
     is_turned = verdict is not None and verdict.p_a is not None and verdict.p_a < 0.5
-    flips = [each.is_flip for each in verdict.judgements] if verdict else []
+    flips = [each.is_flip for each in verdict.principle_verdicts] if verdict else []
     judging = PairJudging(
-        basis="contest" if verdict else "strengths",
+        basis="matchup" if verdict else "strengths",
         outcome=verdict.outcome if verdict else None,
         margin=margin,
         by_principle=_by_principle(verdict, is_turned) if verdict else (),
@@ -174,9 +176,9 @@ def _rank(strengths: Sequence[float] | None, place: int) -> int | None:
 
 
 def _unread(judged: Judged) -> str:
-    """Why there is no ranking: what befell the contests, if all of them could not be read."""
-    outcomes = [contest.verdict.outcome for contest in judged.contests]
-    if not outcomes or any(contest.verdict.p_a is not None for contest in judged.contests):
+    """Why there is no ranking: what befell the matchups, if all of them could not be read."""
+    outcomes = [matchup.verdict.outcome for matchup in judged.matchups]
+    if not outcomes or any(matchup.verdict.p_a is not None for matchup in judged.matchups):
         return "no ranking"
     return Counter(outcomes).most_common(1)[0][0]
 

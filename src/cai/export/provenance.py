@@ -147,8 +147,10 @@ def _principle_ids(body: Body) -> list[str] | None:
         case Chain():
             return [each.principle_id for each in body.rounds]
         case Judged():
-            judgements = [each for contest in body.contests for each in contest.verdict.judgements]
-            return list(dict.fromkeys(each.principle_id for each in judgements))
+            principle_verdicts = [
+                each for matchup in body.matchups for each in matchup.verdict.principle_verdicts
+            ]
+            return list(dict.fromkeys(each.principle_id for each in principle_verdicts))
         case Scored():
             return list(dict.fromkeys(each.principle_id for each in body.scores))
         case Samples():

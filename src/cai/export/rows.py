@@ -55,14 +55,14 @@ class PrincipleShare:
 class PairJudging:
     """What is known of a judged pair.
 
-    `basis` says where its probability comes from: the contest of its two sides, or, where they did
+    `basis` says where its probability comes from: the matchup of its two sides, or, where they did
     not meet, the strengths of the ranking; it then has no `outcome` and nothing by principle.
     `margin` is how far the probability is from one half. Of `n_questions` that were read in both
     orders, in `n_flips` the orders favour different sides. Places count the `n_responses` from 0,
     ranks from 1; None without a ranking.
     """
 
-    basis: Literal["contest", "strengths"]
+    basis: Literal["matchup", "strengths"]
     outcome: Outcome | None
     margin: float
     by_principle: tuple[PrincipleShare, ...]

@@ -27,7 +27,7 @@ class Selection:
     alone. `sft_share` of the prompts go to SFT and the others to preferences, decided by the
     prompt's content, so that equal prompts stay together; None gives every prompt to both.
 
-    `pairs` says which of a judged group: the best over the worst, every contest, or one contest a
+    `pairs` says which of a judged group: the best over the worst, every matchup, or one matchup a
     prompt drawn by the prompt's id. A pair is left out where its probability is less than
     `min_margin` from one half, and where its orders disagree, unless `keeps_inconsistent`.
     `balances_length` leaves out the least sure pairs until the chosen response is as often the

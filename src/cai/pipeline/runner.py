@@ -26,7 +26,7 @@ from cai.pipeline.train_steps import StepName, TrainStep
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
-from cai.runs.options import Estimate, Pace
+from cai.runs.options import Estimate, RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
@@ -53,7 +53,7 @@ async def run_recipe(
     models: RoleModels,
     source: ItemSource[Prompt],
     out: Path,
-    pace: Pace,
+    run_options: RunOptions,
     console: Console,
 ) -> list[StepOutcome]:
     """Does every step of the recipe; what is done already is not done again.
@@ -69,13 +69,13 @@ async def run_recipe(
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
-    jobs = _Steps(recipe, models, source.check(), constitution, out, pace, console)
+    jobs = _Steps(recipe, models, source.check(), constitution, out, run_options, console)
     if recipe.train:
         require()
         check_start(recipe, models.start)
         jobs.trainer.check()
     order = ordered(recipe)
-    if pace.sample is not None:
+    if run_options.sample is not None:
         return await jobs.estimate(order)
     n_steps = len(recipe.steps)
     for work in order:
@@ -93,7 +93,7 @@ class _RunStep(Protocol):
     """A step's job, yet to be told its folder and its pace."""
 
     def __call__(
-        self, folder: Path, *, pace: Pace, console: Console
+        self, folder: Path, *, run_options: RunOptions, console: Console
     ) -> Awaitable[Outcome[Any] | JudgeOutcome | ScoringOutcome]: ...
 
 
@@ -106,7 +106,7 @@ class _Steps:
     source: CheckedSource[Prompt]
     constitution: Constitution
     out: Path
-    pace: Pace
+    run_options: RunOptions
     console: Console
     done: list[StepOutcome] = field(default_factory=list[StepOutcome])
 
@@ -132,21 +132,23 @@ class _Steps:
     async def do(self, name: StepName) -> None:
         folder = self.out / name
         self.console.print(f"[bold]{name}[/bold] → {folder}")
-        found = await self._job(name)(folder, pace=self.pace, console=self.console)
+        found = await self._job(name)(folder, run_options=self.run_options, console=self.console)
         outcome: Outcome[Any] = found if isinstance(found, Outcome) else found.run
         counts, estimate = outcome.counts, outcome.estimate
         summary = f"{counts.done} done, {counts.failed} failed"
         self.done.append(StepOutcome(name, folder, counts, summary, estimate))
-        left = self.pace.caps.after(outcome.ledger)
-        whole = self.pace.whole or (estimate.n_total if estimate else None)
-        self.pace = replace(self.pace, caps=left, whole=whole)
+        left = self.run_options.caps.after(outcome.ledger)
+        whole = self.run_options.whole or (estimate.n_total if estimate else None)
+        self.run_options = replace(self.run_options, caps=left, whole=whole)
 
     def train(self, training: TrainStep) -> None:
         folder = self.out / training.name
         self.console.print(f"[bold]train {training.spec.name}[/bold] → {folder}")
-        summary = self.trainer.train(training, self.models, self.pace, self.console)
+        summary = self.trainer.train(training, self.models, self.run_options, self.console)
         self.done.append(StepOutcome(f"train {training.name}", folder, None, summary))
-        self.pace = replace(self.pace, caps=self.trainer.caps_after(training, self.pace))
+        self.run_options = replace(
+            self.run_options, caps=self.trainer.caps_after(training, self.run_options)
+        )
         roles = roles_of(self.recipe, training)
         if roles:
             self.models = self.models.with_model(open_model(f"hf:{folder}"), roles)

@@ -23,7 +23,7 @@ from cai.pipeline.order import data_of, is_trained, start_of
 from cai.pipeline.schema import Recipe
 from cai.pipeline.train_steps import STEP_NAMES, RlTraining, Role, TrainStep
 from cai.runs.job import SIGNALS
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
@@ -125,33 +125,35 @@ class RecipeTrainer:
             labels = training.part.label_plan if training.spec.takes_labels else None
             configure(training.spec, self._plan(training, None), labels)
 
-    def train(self, training: TrainStep, models: RoleModels, pace: Pace, console: Console) -> str:
+    def train(
+        self, training: TrainStep, models: RoleModels, run_options: RunOptions, console: Console
+    ) -> str:
         """Trains, or finds that it was done before; a line about it.
 
         Raises:
             CaiError: As the functions of `cai.training`.
         """
-        data = self._data(training, pace)
+        data = self._data(training, run_options)
         for line in data.describe():
             console.print(line, markup=False, highlight=False)
         with _interruptible():
-            trained = self._trained(training, data, models, pace, console)
+            trained = self._trained(training, data, models, run_options, console)
         return _summary(trained)
 
-    def caps_after(self, training: TrainStep, pace: Pace) -> Caps:
+    def caps_after(self, training: TrainStep, run_options: RunOptions) -> Caps:
         """What the judges of its rewards left of the caps."""
         judging = TrainFolder(self.out / training.name).judging
         if not judging.is_dir():
-            return pace.caps
+            return run_options.caps
         with RunFolder.existing(judging) as run:
-            return pace.caps.after(Ledger.of(run.database, load_prices(pace.prices)))
+            return run_options.caps.after(Ledger.of(run.database, load_prices(run_options.prices)))
 
     def _trained(
         self,
         training: TrainStep,
         data: TrainingData,
         models: RoleModels,
-        pace: Pace,
+        run_options: RunOptions,
         console: Console,
     ) -> "Trained":
         from cai.training.run import train  # heavy: torch, trl
@@ -163,7 +165,7 @@ class RecipeTrainer:
             self._plan(training, models.start),
             console,
             labels=part.label_plan if spec.takes_labels else None,
-            rewards=self._rewards(training, models, pace) if spec.uses_rewards else None,
+            rewards=self._rewards(training, models, run_options) if spec.uses_rewards else None,
         )
 
     def _plan(self, training: TrainStep, default: str | None) -> TrainPlan:
@@ -175,7 +177,7 @@ class RecipeTrainer:
             model or "", out, Settings(given, places), self.recipe.seed, resumes=out.exists()
         )
 
-    def _data(self, training: TrainStep, pace: Pace) -> TrainingData:
+    def _data(self, training: TrainStep, run_options: RunOptions) -> TrainingData:
         part = training.part
         names = data_of(self.recipe, training)
         places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
@@ -186,11 +188,13 @@ class RecipeTrainer:
             selection=part.selection,
             eval_share=part.eval_share,
             seed=self.recipe.seed,
-            limit=None if places else pace.limit,
+            limit=None if places else run_options.limit,
             skip_bad_rows=part.skip_bad_rows,
         )
 
-    def _rewards(self, training: TrainStep, models: RoleModels, pace: Pace) -> "RewardChoice":
+    def _rewards(
+        self, training: TrainStep, models: RoleModels, run_options: RunOptions
+    ) -> "RewardChoice":
         from cai.training.rewards.spec import Penalties, RewardChoice, TrainedChoice
 
         part = training.part
@@ -207,9 +211,9 @@ class RecipeTrainer:
             penalties=Penalties(
                 weights.length, weights.free_tokens, evasiveness=weights.evasiveness
             ),
-            caps=pace.caps,
-            prices=load_prices(pace.prices),
-            concurrency=pace.concurrency,
+            caps=run_options.caps,
+            prices=load_prices(run_options.prices),
+            concurrency=run_options.concurrency,
             seed=self.recipe.seed,
         )
 

@@ -46,7 +46,7 @@ class _Read:
         for _, each in read_done(run, Judged):
             self.chosen.add(each)
             self.plots.add(each)
-            self.n_contests += len(each.contests)
+            self.n_contests += len(each.matchups)
             self.has_labels = self.has_labels or each.group.label is not None
             yield each
 
@@ -113,7 +113,7 @@ def _agreement(
 
 
 def _is_compared(judged: Judged) -> bool:
-    return any((each.first, each.second) == (0, 1) for each in judged.contests)
+    return any((each.first, each.second) == (0, 1) for each in judged.matchups)
 
 
 def _done(recipe: JudgeRunConfig, head: RunHead, n_contests: int) -> str:
@@ -185,7 +185,7 @@ def _doubts(
     if flips is not None and flips.value > FLIPS:
         yield Doubt(f"{format.percent(flips.value)} of judgements turn with the order.", True)
     if longer is not None and longer.low is not None and longer.low > 0.5 and longer.value > LONGER:
-        yield Doubt(f"The longer response wins {format.share(longer)} of contests.")
+        yield Doubt(f"The longer response wins {format.share(longer)} of matchups.")
     never = habits.principles.never_decide
     if never:
         yield Doubt(
@@ -259,7 +259,7 @@ def _outcomes(report: AuditReport) -> SectionTable:
         (_OUTCOMES.get(outcome, outcome), f"{n:,}", format.percent(n / report.n))
         for outcome, n in report.outcomes.items()
     )
-    return SectionTable("What the verdicts are", ("outcome", "contests", "share"), rows)
+    return SectionTable("What the verdicts are", ("outcome", "matchups", "share"), rows)
 
 
 _OUTCOMES = {"a": "A, the first response", "b": "B, the second", "inconsistent": "orders disagree"}

@@ -15,8 +15,8 @@ from cai.evaluation import format
 from cai.evaluation.judge.agreement import AgreementReport
 from cai.evaluation.judge.audit import AuditReport
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate, unit_of
-from cai.methods.judging.ranking import Contest, Judged
-from cai.methods.judging.verdict import UNREADABLE, Group, Judgement, Reading
+from cai.methods.judging.ranking import Judged, JudgedMatchup
+from cai.methods.judging.verdict import UNREADABLE, Group, JudgeCall, PrincipleVerdict
 from cai.report import charts
 from cai.report.examples import Best, lot
 from cai.report.model import Example, Fact, Plot, Said, Shelf
@@ -31,7 +31,7 @@ _N_BARS = 10
 
 @dataclass(slots=True)
 class PlotTally:
-    """Takes one judged group after the other; some twenty bytes a contest."""
+    """Takes one judged group after the other; some twenty bytes a matchup."""
 
     units: "array[int]" = field(default_factory=lambda: array("q"))
     bins: "array[int]" = field(default_factory=lambda: array("b"))
@@ -40,7 +40,7 @@ class PlotTally:
 
     def add(self, judged: Judged) -> None:
         unit = unit_of(judged.group.prompt)
-        for each in judged.contests:
+        for each in judged.matchups:
             verdict = each.verdict
             if verdict.p_a is not None:
                 sure = max(verdict.p_a, 1 - verdict.p_a)
@@ -52,7 +52,7 @@ class PlotTally:
                 self.points.append(_POINTS[verdict.outcome])
 
     def by_length(self) -> Iterator[tuple[int, Estimate]]:
-        """The number of each bin that is not empty, and the share of its contests that A wins."""
+        """The number of each bin that is not empty, and the share of its matchups that A wins."""
         units, bins = np.array(self.units, np.int64), np.array(self.bins, np.int64)
         points = np.array(self.points, np.float64)
         for number in range(len(RATIOS) + 1):
@@ -149,12 +149,12 @@ def _decides_plot(habits: AuditReport) -> Plot:
 
 _MOST_PRINCIPLES = 12
 _LONGEST_RATIONALE = 500
-_One = tuple[Group, Contest]
+_One = tuple[Group, JudgedMatchup]
 
 
 @dataclass(slots=True)
 class VerdictExamples:
-    """Takes one judged group after the other; of each group and kind one contest at most."""
+    """Takes one judged group after the other; of each group and kind one matchup at most."""
 
     n: int
     surest: Best[_One] = field(init=False)
@@ -170,18 +170,18 @@ class VerdictExamples:
     def add(self, judged: Judged) -> None:
         group, drawn = judged.group, lot(judged.group.prompt.id)
         for best, numbers in (
-            (self.surest, [each.verdict.margin for each in judged.contests]),
-            (self.against_people, [_against_people(group, each) for each in judged.contests]),
-            (self.orders, [_gap(each) for each in judged.contests]),
-            (self.unread, [_unread(each, drawn) for each in judged.contests]),
+            (self.surest, [each.verdict.margin for each in judged.matchups]),
+            (self.against_people, [_against_people(group, each) for each in judged.matchups]),
+            (self.orders, [_gap(each) for each in judged.matchups]),
+            (self.unread, [_unread(each, drawn) for each in judged.matchups]),
         ):
             known = [(number, place) for place, number in enumerate(numbers) if number is not None]
             if known:
                 number, place = max(known, key=lambda each: (each[0], -each[1]))
-                best.offer(number, (group, judged.contests[place]))
-        if judged.contests:
-            place = int(drawn * len(judged.contests))
-            self.sample.offer(drawn, (group, judged.contests[place]))
+                best.offer(number, (group, judged.matchups[place]))
+        if judged.matchups:
+            place = int(drawn * len(judged.matchups))
+            self.sample.offer(drawn, (group, judged.matchups[place]))
 
     def shelves(self) -> Iterator[Shelf]:
         """Only those on which something stands."""
@@ -198,54 +198,56 @@ class VerdictExamples:
                 yield Shelf(heading, chosen, tuple(contest_example(*each) for each in best.items))
 
 
-def _against_people(group: Group, contest: Contest) -> float | None:
+def _against_people(group: Group, matchup: JudgedMatchup) -> float | None:
     """The judge's margin where it favours the side that people do not."""
-    is_labelled = (contest.first, contest.second) == (0, 1) and group.label in ("a", "b")
-    outcome = contest.verdict.outcome
+    is_labelled = (matchup.first, matchup.second) == (0, 1) and group.label in ("a", "b")
+    outcome = matchup.verdict.outcome
     if not is_labelled or outcome not in ("a", "b") or outcome == group.label:
         return None
-    return contest.verdict.margin
+    return matchup.verdict.margin
 
 
-def _gap(contest: Contest) -> float | None:
+def _gap(matchup: JudgedMatchup) -> float | None:
     """How far apart the orders are where they favour different responses, in (0, 1]."""
     gaps = [
-        abs(each.there.p_a - each.back.p_a)
-        for each in contest.verdict.judgements
-        if each.is_flip and each.there.p_a is not None and each.back.p_a is not None
+        abs(each.order_ab.p_a - each.order_ba.p_a)
+        for each in matchup.verdict.principle_verdicts
+        if each.is_flip and each.order_ab.p_a is not None and each.order_ba.p_a is not None
     ]
     return max(gaps, default=None)
 
 
-def _unread(contest: Contest, drawn: float) -> float | None:
-    return drawn if contest.verdict.outcome in UNREADABLE else None
+def _unread(matchup: JudgedMatchup, drawn: float) -> float | None:
+    return drawn if matchup.verdict.outcome in UNREADABLE else None
 
 
-def contest_example(group: Group, contest: Contest) -> Example:
+def contest_example(group: Group, matchup: JudgedMatchup) -> Example:
     """Prompt and both responses, the favoured one named, and what each principle said."""
-    verdict = contest.verdict
+    verdict = matchup.verdict
     p = "" if verdict.p_a is None else f", P(A better) {verdict.p_a:.2f}"
     people = ""
-    if group.label is not None and (contest.first, contest.second) == (0, 1):
+    if group.label is not None and (matchup.first, matchup.second) == (0, 1):
         people = f", people: {group.label.upper() if group.label != 'tie' else 'a tie'}"
     outcome = verdict.outcome.upper() if verdict.outcome in ("a", "b") else verdict.outcome
     texts = [prompt_block(group.prompt)]
-    for side, place in (("A", contest.first), ("B", contest.second)):
+    for side, place in (("A", matchup.first), ("B", matchup.second)):
         candidate = group.candidates[place]
         by = f", of {model_name(candidate.model)}" if candidate.model else ""
         better = ", the judge's choice" if outcome == side else ""
         texts.append(text_block(f"response {side}{by}{better}", candidate.text))
     title = f"{group.prompt.id}: the judge says {outcome}{p}{people}"
-    judgements = verdict.judgements[:_MOST_PRINCIPLES]
+    principle_verdicts = verdict.principle_verdicts[:_MOST_PRINCIPLES]
     return Example(
-        title, (*texts, *_rationales(judgements)), tuple(_fact(each) for each in judgements)
+        title,
+        (*texts, *_rationales(principle_verdicts)),
+        tuple(_fact(each) for each in principle_verdicts),
     )
 
 
-def _rationales(judgements: tuple[Judgement, ...]) -> Iterator[Said]:
+def _rationales(principle_verdicts: tuple[PrincipleVerdict, ...]) -> Iterator[Said]:
     """The first text that the judge wrote, where it wrote any."""
-    for each in judgements:
-        for reading in (each.there, each.back):
+    for each in principle_verdicts:
+        for reading in (each.order_ab, each.order_ba):
             written = reading.rationales or reading.answers
             if written:
                 name = f"the judge under {each.principle_id}"
@@ -253,13 +255,15 @@ def _rationales(judgements: tuple[Judgement, ...]) -> Iterator[Said]:
                 return
 
 
-def _fact(judgement: Judgement) -> Fact:
-    orders = f"A first {_read(judgement.there)}, B first {_read(judgement.back)}"
-    reversed_ = " (asked reversed)" if judgement.is_negated else ""
-    return Fact(f"{judgement.principle_id}{reversed_}", orders)
+def _fact(principle_verdict: PrincipleVerdict) -> Fact:
+    orders = (
+        f"A first {_read(principle_verdict.order_ab)}, B first {_read(principle_verdict.order_ba)}"
+    )
+    reversed_ = " (asked reversed)" if principle_verdict.is_negated else ""
+    return Fact(f"{principle_verdict.principle_id}{reversed_}", orders)
 
 
-def _read(reading: Reading) -> str:
+def _read(reading: JudgeCall) -> str:
     if reading.p_a is not None:
         return f"{reading.p_a:.2f}"
     reason = f" ({reading.reason[:80]})" if reading.reason else ""

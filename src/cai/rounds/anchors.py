@@ -59,12 +59,12 @@ class Anchorage:
         """The policy's responses, sampled, beside those of earlier rounds."""
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
-        speaker = RoleModel.of(self.open(policy), sampling)
+        role_model = RoleModel.of(self.open(policy), sampling)
         policies = [self._policy(other) for other in others]
-        policies.append(replace(self._policy(number), speaker=speaker))
+        policies.append(replace(self._policy(number), role_model=role_model))
         return await self._gathering(number).gather(policies, self.accounts)
 
-    def contests(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
+    def matchups(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
         others = sorted({0, parent} - {number})
         pairs = tuple((name_of(other), name_of(number)) for other in others)
@@ -74,10 +74,10 @@ class Anchorage:
         """Adds the round's matches by the frozen judge, once it was asked."""
         policies = [self._policy(each) for each in sorted({0, parent, number})]
         answers = await self._gathering(number).gather(policies, self.accounts)
-        contests = self.contests(answers, number, parent)
+        matchups = self.matchups(answers, number, parent)
         folder = self.places.anchors(number) / "frozen"
         verdicts = verdicts_of(folder) if folder.is_dir() else {}
-        for each in contests.all():
+        for each in matchups.all():
             found.add(each.match(verdicts.get(each.id)))
 
     async def judge(
@@ -97,7 +97,9 @@ class Anchorage:
         )
         judges = self._speakers(specs)
         job = JudgeJob(groups, self.constitution, judges, self.settings, seed=self.recipe.seed)
-        outcome = (await run_judging(folder, job, self.accounts.pace, console=self.console)).run
+        outcome = (
+            await run_judging(folder, job, self.accounts.run_options, console=self.console)
+        ).run
         if outcome.n_calls or not is_shared:
             self.accounts.add(outcome)
         return verdicts_of(folder)
@@ -119,7 +121,7 @@ class Anchorage:
             ScoreSettings(kind="check", tags=self.recipe.anchors.tags),
             seed=self.recipe.seed,
         )
-        outcome = await run_scoring(folder, job, self.accounts.pace, console=self.console)
+        outcome = await run_scoring(folder, job, self.accounts.run_options, console=self.console)
         self.accounts.add(outcome.run)
         return adherence_of(own, {self.constitution.name: folder})
 

@@ -41,7 +41,7 @@ from cai.rounds.state import (
     caveats,
     name_of,
 )
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts
 
 _WEIGHT: Mapping[Consequence, int] = {"warn": 0, "ask": 1, "roll back": 2, "stop": 3}
@@ -121,7 +121,7 @@ def _sentence(rule: Rule, estimate: Estimate, limit: float) -> str:
 async def run_rounds_async(
     recipe: RoundsRecipe,
     out: Path,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
     *,
     answer: Decision | None = None,
     console: Console,
@@ -147,7 +147,7 @@ async def run_rounds_async(
     begin(recipe, out)
     freeze(recipe, out, is_begun=(out / FILE).exists())
     places = SeriesFolders(out)
-    accounts = Accounts(pace)
+    accounts = Accounts(run_options)
     rounds = list(load_results(out / FILE, Series).rounds) if (out / FILE).exists() else []
     for number in range(len(rounds)):
         _enter(accounts, places.round(number))
@@ -214,7 +214,7 @@ class _Controller:
             open_role_models(recipe, start),
             source=source,
             out=folder,
-            pace=accounts.pace,
+            run_options=accounts.run_options,
             console=self.console,
         )
         _enter(accounts, folder)
@@ -289,7 +289,7 @@ def _enter(accounts: Accounts, folder: Path) -> None:
     """Takes in what all runs below a folder took."""
     for path in sorted(folder.rglob(RUN_FILE)):
         with RunFolder.existing(path.parent) as run:
-            accounts.enter(Ledger.of(run.database, load_prices(accounts.pace.prices)))
+            accounts.enter(Ledger.of(run.database, load_prices(accounts.run_options.prices)))
 
 
 def run_rounds(
@@ -297,7 +297,7 @@ def run_rounds(
     out: str | Path,
     *,
     answer: Decision | None = None,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
     is_quiet: bool = False,
 ) -> Series:
     """The rounds of a YAML file, or of a recipe, that are not done yet; all figures so far.
@@ -307,4 +307,6 @@ def run_rounds(
     """
     loaded = recipe if isinstance(recipe, RoundsRecipe) else load_rounds(Path(recipe))
     console = Console(stderr=True, quiet=is_quiet)
-    return wait_for(run_rounds_async(loaded, Path(out), pace, answer=answer, console=console))
+    return wait_for(
+        run_rounds_async(loaded, Path(out), run_options, answer=answer, console=console)
+    )

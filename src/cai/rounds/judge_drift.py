@@ -1,4 +1,4 @@
-"""The next round's judge beside the frozen one, on the very same contests and pairs."""
+"""The next round's judge beside the frozen one, on the very same matchups and pairs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,29 +22,29 @@ _POINTS = {"a": 0.0, "b": 1.0}
 """For the second response; what names no side is one half."""
 
 _Scores = dict[str, tuple[int, float]]
-"""By contest or pair its unit and a score in [0, 1]."""
+"""By matchup or pair its unit and a score in [0, 1]."""
 
 
 def judge_gap(
-    contests: Matchups, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
+    matchups: Matchups, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
 ) -> Estimate | None:
     """How much higher the policy's win rate against round 0 is by the current judge, in [−1, 1].
 
-    None where no contest was read by both.
+    None where no matchup was read by both.
     """
-    return _difference(_wins(contests, current), _wins(contests, frozen), contests.seed)
+    return _difference(_wins(matchups, current), _wins(matchups, frozen), matchups.seed)
 
 
 def judges_agree(
-    contests: Matchups, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
+    matchups: Matchups, frozen: Mapping[str, Verdict], current: Mapping[str, Verdict]
 ) -> Estimate | None:
-    """Of contests with round 0 in which both favour a side, the share with the same one."""
-    one, other = _wins(contests, frozen), _wins(contests, current)
+    """Of matchups with round 0 in which both favour a side, the share with the same one."""
+    one, other = _wins(matchups, frozen), _wins(matchups, current)
     both = [(one[id][0], one[id][1], other[id][1]) for id in one if id in other]
     sided = [(unit, float(a == b)) for unit, a, b in both if 0.5 not in (a, b)]
     units = np.array([unit for unit, _ in sided], np.int64)
     same = np.array([is_same for _, is_same in sided], np.float64)
-    return share_estimate(same, np.ones(len(same)), units, contests.seed)
+    return share_estimate(same, np.ones(len(same)), units, matchups.seed)
 
 
 def agreement_gap(current: Path, frozen: Path, seed: int) -> Estimate | None:
@@ -55,12 +55,12 @@ def agreement_gap(current: Path, frozen: Path, seed: int) -> Estimate | None:
     return _difference(_rights(current), _rights(frozen), seed)
 
 
-def _wins(contests: Matchups, verdicts: Mapping[str, Verdict]) -> _Scores:
-    """By judged contest with round 0 its unit and what the later policy gets of it."""
+def _wins(matchups: Matchups, verdicts: Mapping[str, Verdict]) -> _Scores:
+    """By judged matchup with round 0 its unit and what the later policy gets of it."""
     found: _Scores = {}
-    for each in contests.all():
+    for each in matchups.all():
         verdict = verdicts.get(each.id)
-        if (each.first, each.second) == contests.pairs[0] and verdict and verdict.p_a is not None:
+        if (each.first, each.second) == matchups.pairs[0] and verdict and verdict.p_a is not None:
             found[each.id] = (each.unit, _POINTS.get(verdict.outcome, 0.5))
     return found
 
@@ -71,7 +71,7 @@ def _rights(folder: Path) -> _Scores:
     with RunFolder.existing(folder) as run:
         for record in run.records("done"):
             judged = load(Judged, record.body)
-            verdict, label = judged.contests[0].verdict, judged.group.label
+            verdict, label = judged.matchups[0].verdict, judged.group.label
             if verdict.p_a is not None and label in _POINTS:
                 right = 1.0 - abs(_POINTS[label] - _POINTS.get(verdict.outcome, 0.5))
                 found[record.id] = (unit_of(judged.group.prompt), right)

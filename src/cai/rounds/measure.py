@@ -168,24 +168,24 @@ async def _contests(
     parent: int,
     judges: tuple[str, ...],
 ) -> None:
-    contests = anchorage.contests(answers, number, parent)
+    matchups = anchorage.matchups(answers, number, parent)
     folder, frozen = anchorage.places.anchors(number), anchorage.frozen_judges
     try:
-        contests.check()
+        matchups.check()
     except EvaluationError as error:
         found.missing |= dict.fromkeys(MATCHES, str(error))
         return
-    verdicts = await anchorage.judge(contests, frozen, folder / "frozen")
-    _rates(found, contests, verdicts, number, parent)
+    verdicts = await anchorage.judge(matchups, frozen, folder / "frozen")
+    _rates(found, matchups, verdicts, number, parent)
     if anchorage.same_judges(judges, frozen):
         found.missing |= {"judge_gap": _SAME, "judges_agree": _SAME}
         _deciding(found, anchorage, folder / "frozen")
         return
-    currents = await anchorage.judge(contests, judges, folder / "current")
-    gap, agree = judge_gap(contests, verdicts, currents), judges_agree(contests, verdicts, currents)
+    currents = await anchorage.judge(matchups, judges, folder / "current")
+    gap, agree = judge_gap(matchups, verdicts, currents), judges_agree(matchups, verdicts, currents)
     for name, value in (("judge_gap", gap), ("judges_agree", agree)):
         if value is None:
-            found.missing[name] = "no contest was read by both judges"
+            found.missing[name] = "no matchup was read by both judges"
         else:
             found.figures[name] = value
     _deciding(found, anchorage, folder / "current")
@@ -193,13 +193,13 @@ async def _contests(
 
 def _rates(
     found: Measured,
-    contests: Matchups,
+    matchups: Matchups,
     verdicts: Mapping[str, Verdict],
     number: int,
     parent: int,
 ) -> None:
     by_opponent = {
-        each.opponent: each for each in win_rates(contests.matches(verdicts), contests.seed)
+        each.opponent: each for each in win_rates(matchups.matches(verdicts), matchups.seed)
     }
     for against, ending in ((0, "start"), (parent, "last")):
         each = by_opponent[name_of(against)]
@@ -219,8 +219,8 @@ def _deciding(found: Measured, anchorage: Anchorage, folder: Path) -> None:
     tally = PrincipleTally(anchorage.settings.tie_margin)
     with RunFolder.existing(folder) as run:
         for _, judged in read_done(run, Judged):
-            for contest in judged.contests:
-                tally.add(contest.verdict)
+            for matchup in judged.matchups:
+                tally.add(matchup.verdict)
     principles = tally.report()
     asked = [each for each in principles.influences if each.n_shared >= ENOUGH]
     if not asked:

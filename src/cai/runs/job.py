@@ -47,7 +47,7 @@ from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
 from cai.runs.config import ChoiceRunConfig, RunConfig
-from cai.runs.options import Estimate, Pace, Spread, estimate
+from cai.runs.options import Estimate, RunOptions, Spread, estimate
 from cai.runs.records import dump, read_done
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -162,37 +162,39 @@ async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
         yield
 
 
-async def run_job(folder: Path, job: Job[T, S, B], pace: Pace, console: Console) -> Outcome[S]:
+async def run_job(
+    folder: Path, job: Job[T, S, B], run_options: RunOptions, console: Console
+) -> Outcome[S]:
     """Works on every example that the folder does not hold yet, and keeps what comes of it.
 
     Raises:
         UsageError: There is a cap on money and a model without a price, or a cap and hedging.
-        JournalError: The folder is a run of another recipe, or cannot be used.
+        JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: Call after call failed.
         RunStopped: A cap is reached.
         KeyboardInterrupt: Somebody stopped it; what was in flight is kept.
     """
-    pace.check()
-    prices = load_prices(pace.prices)
+    run_options.check()
+    prices = load_prices(run_options.prices)
     config = job.config.model_dump(mode="json")
-    with RunFolder.open(folder, config, _versions(), update=pace.update) as run:
+    with RunFolder.open(folder, config, _versions(), update=run_options.update) as run:
         if job.constitution is not None:
-            _keep_constitution(folder, job.constitution, is_new=pace.update)
+            _keep_constitution(folder, job.constitution, is_new=run_options.update)
         spread = Spread()
         for _, body in read_done(run, job.body):
             spread.add(body.usage)
             if job.note is not None:
                 job.note(body)
-        scheduling = Scheduling(pace.concurrency, pace.hedges)
-        engine = Engine(run.journal, Ledger.of(run.database, prices), pace.caps, scheduling)
-        n_total = pace.n_of(job.n_items)
-        progress = Progress(engine, n_total, _n_settled(run, pace))
-        work = _Work(run, job, pace, progress, spread)
+        scheduling = Scheduling(run_options.concurrency, run_options.hedges)
+        engine = Engine(run.journal, Ledger.of(run.database, prices), run_options.caps, scheduling)
+        n_total = run_options.n_of(job.n_items)
+        progress = Progress(engine, n_total, _n_settled(run, run_options))
+        work = _Work(run, job, run_options, progress, spread)
         with stopped_by_signals(engine, console):
             await work.through(engine, console)
         foretold = None
-        if pace.sample is not None:
-            n_whole = pace.whole or n_total
+        if run_options.sample is not None:
+            n_whole = run_options.whole or n_total
             foretold = estimate(engine.budget.ledger, spread, n_whole, progress.snapshot())
         return Outcome(
             run.counts(),
@@ -213,7 +215,7 @@ class _Work(Generic[T, S, B]):
 
     run: RunFolder
     job: Job[T, S, B]
-    pace: Pace
+    run_options: RunOptions
     progress: Progress
     spread: Spread
 
@@ -230,7 +232,7 @@ class _Work(Generic[T, S, B]):
 
         display = Display(console)
         listeners: list[ProgressListener] = [
-            self.pace.tell or display.show,
+            self.run_options.tell or display.show,
             LastSnapshot(self.run).save,
         ]
         with contextlib.closing(display):
@@ -251,18 +253,18 @@ class _Work(Generic[T, S, B]):
         self.progress.add_done(self.job.is_flagged(result))
 
     def _to_do(self) -> Iterator[tuple[int, str, T]]:
-        pace, n, index = self.pace, self.pace.n_of(self.job.n_items), 0
-        for position, (id, item) in enumerate(islice(self.job.items(), pace.limit)):
-            if not pace.part.has(position):
+        run_options, n, index = self.run_options, self.run_options.n_of(self.job.n_items), 0
+        for position, (id, item) in enumerate(islice(self.job.items(), run_options.limit)):
+            if not run_options.part.has(position):
                 continue
-            if pace.is_sampled(index, n) and self.run.to_do(id, pace.retry_failed):
+            if run_options.is_sampled(index, n) and self.run.to_do(id, run_options.retry_failed):
                 yield position, id, item
             index += 1
 
 
-def _n_settled(run: RunFolder, pace: Pace) -> int:
+def _n_settled(run: RunFolder, run_options: RunOptions) -> int:
     """How many examples will not be done again."""
-    if pace.retry_failed:
+    if run_options.retry_failed:
         return run.counts().done
     failed = [record.error for record in run.records("failed") if record.error]
     return run.counts().done + sum(not error.is_retryable for error in failed)

@@ -25,7 +25,7 @@ from cai.runs.config import (
 )
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
 from cai.runs.judges import asked_through, prepare_judges, warn
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,16 @@ class VerdictTally:
     def add(self, judged: Judged) -> None:
         self.n_labelled += judged.group.label is not None
         self.usage += judged.usage
-        for contest in judged.contests:
-            verdict = contest.verdict
+        for matchup in judged.matchups:
+            verdict = matchup.verdict
             self.n += 1
             self.outcomes[verdict.outcome] += 1
             if verdict.margin is not None:
                 self._margins += verdict.margin
                 self._n_margins += 1
-            flips = [each.is_flip for each in verdict.judgements if each.is_flip is not None]
+            flips = [
+                each.is_flip for each in verdict.principle_verdicts if each.is_flip is not None
+            ]
             self.n_both += len(flips)
             self.n_flips += sum(flips)
 
@@ -86,7 +88,7 @@ class JudgeOutcome:
 
 
 async def run_judging(
-    folder: Path, job: JudgeJob, pace: Pace = Pace(), *, console: Console
+    folder: Path, job: JudgeJob, run_options: RunOptions = RunOptions(), *, console: Console
 ) -> JudgeOutcome:
     """Judges every group of the source, into the run folder; as `cai.runs.revise.run_revision`.
 
@@ -97,7 +99,7 @@ async def run_judging(
     Raises:
         UsageError: The settings do not fit the judges or the constitution.
         SourceError: A source cannot be read, a row is bad, or there is nothing to judge.
-        JournalError: A folder is a run of another recipe, or cannot be used.
+        JournalError: A folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
     check_judging(job.settings, job.constitution)
@@ -118,7 +120,7 @@ async def run_judging(
             is_flagged=_has_unreadable,
             note=tally.add,
         )
-        return JudgeOutcome(await run_job(folder, run, pace, console), tally)
+        return JudgeOutcome(await run_job(folder, run, run_options, console), tally)
 
 
 def _warn_of_own(judges: tuple[Judge, ...], summary: SourceSummary, console: Console) -> None:
@@ -137,7 +139,7 @@ def _judging(
 
     async def judge(group: Group) -> Judged:
         judged = await judge_group(panel, group, job.pairing, job.seed)
-        if all(contest.verdict.outcome == "failed" for contest in judged.contests):
+        if all(matchup.verdict.outcome == "failed" for matchup in judged.matchups):
             raise _failure(judged)
         return judged
 
@@ -148,16 +150,16 @@ def _failure(judged: Judged) -> ModelError:
     """The first failed call's error; that of a request too long is the group's own fault."""
     failed = [
         reading
-        for contest in judged.contests
-        for judgement in contest.verdict.judgements
-        for reading in (judgement.there, judgement.back)
+        for matchup in judged.matchups
+        for principle_verdict in matchup.verdict.principle_verdicts
+        for reading in (principle_verdict.order_ab, principle_verdict.order_ba)
         if reading.outcome == "failed"
     ]
     return error_of([(each.error, each.reason) for each in failed])
 
 
 def _has_unreadable(judged: Judged) -> bool:
-    return any(each.verdict.p_a is None for each in judged.contests)
+    return any(each.verdict.p_a is None for each in judged.matchups)
 
 
 def _config(job: JudgeJob, judges: tuple[Judge, ...], summary: SourceSummary) -> JudgeRunConfig:

@@ -38,13 +38,13 @@ WHOLE = Part(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RunOptions:
     """What may differ between two starts of the same run.
 
     `concurrency` is the most calls at a time to each endpoint; None leaves it to the engine, which
     adapts. `limit` takes the first examples of the source alone, `sample` so many spread over it; a
     later start of the same run does the others. `retry_failed` does examples again that failed for
-    a lasting cause. `update` turns a run of another recipe into this one, of which the journal
+    a lasting cause. `update` turns a run with other settings into this one, of which the journal
     answers what it can. `hedges` asks the last stragglers twice. `whole` is how many examples there
     will be where the source is itself a sample, for the estimate. `prices` is a file of prices that
     go before the shipped ones. `tell` gets every snapshot in place of lines on the console.
@@ -182,13 +182,13 @@ def _seconds(snapshot: Snapshot, n_calls: float, n_left: int) -> float | None:
     """By Little's law where the seats are known; else at the pace at which the sample was done."""
     if not snapshot.done:
         return None
-    paced = [
+    with_run_options = [
         (each.limit, each.latency_s)
         for each in snapshot.endpoints
         if each.limit is not None and each.latency_s is not None
     ]
-    if len(paced) < len(snapshot.endpoints) or not paced:
+    if len(with_run_options) < len(snapshot.endpoints) or not with_run_options:
         return n_left * snapshot.elapsed_s / snapshot.done
-    per_s = sum(limit / latency_s for limit, latency_s in paced)
+    per_s = sum(limit / latency_s for limit, latency_s in with_run_options)
     share_left = n_left / max(n_left + snapshot.done + snapshot.n_before, 1)
     return n_calls * share_left / per_s

@@ -19,7 +19,7 @@ from cai.runs.config import (
     described_source,
 )
 from cai.runs.job import Job, Outcome, Through, opened, run_job
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.types import Prompt
 
 
@@ -35,7 +35,7 @@ class RevisionJob:
 
 
 async def run_revision(
-    folder: Path, job: RevisionJob, pace: Pace = Pace(), *, console: Console
+    folder: Path, job: RevisionJob, run_options: RunOptions = RunOptions(), *, console: Console
 ) -> Outcome[SourceSummary]:
     """Responds to, critiques and revises every prompt of the source, into the run folder.
 
@@ -45,7 +45,7 @@ async def run_revision(
     Raises:
         UsageError: No principle carries any of the tags.
         SourceError: A source cannot be read, or a row is bad.
-        JournalError: The folder is a run of another recipe, or cannot be used.
+        JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
     candidates(job.constitution, job.settings.tags)
@@ -61,7 +61,7 @@ async def run_revision(
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
     )
     async with opened(job.roles.models):
-        return await run_job(folder, run, pace, console)
+        return await run_job(folder, run, run_options, console)
 
 
 def _reviser(job: RevisionJob, through: Through) -> Callable[[Prompt], Awaitable[Chain]]:

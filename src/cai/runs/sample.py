@@ -12,7 +12,7 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples, sample_responses
 from cai.runs.config import SampleRunConfig, described_role, described_source
 from cai.runs.job import Job, Outcome, Through, opened, run_job
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.types import Prompt
 
 
@@ -45,7 +45,7 @@ class SampleJob:
 
 
 async def run_sampling(
-    folder: Path, job: SampleJob, pace: Pace = Pace(), *, console: Console
+    folder: Path, job: SampleJob, run_options: RunOptions = RunOptions(), *, console: Console
 ) -> Outcome[SourceSummary]:
     """`k` responses of each policy to every prompt of the source, into the run folder.
 
@@ -55,7 +55,7 @@ async def run_sampling(
     Raises:
         UsageError: The samples could not differ.
         SourceError: A source cannot be read, or a row is bad.
-        JournalError: The folder is a run of another recipe, or cannot be used.
+        JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
     job.check()
@@ -76,7 +76,7 @@ async def run_sampling(
         is_flagged=_has_unusable,
     )
     async with opened([policy.model for policy in job.policies]):
-        return await run_job(folder, run, pace, console)
+        return await run_job(folder, run, run_options, console)
 
 
 def _sampler(job: SampleJob, through: Through) -> Callable[[Prompt], Awaitable[Samples]]:

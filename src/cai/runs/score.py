@@ -23,7 +23,7 @@ from cai.runs.config import (
 from cai.runs.inputs import ResponseItem
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
 from cai.runs.judges import asked_through, prepare_judges
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.types import derive_seed
 
 
@@ -72,7 +72,7 @@ class ScoringOutcome:
 
 
 async def run_scoring(
-    folder: Path, job: ScoreJob, pace: Pace = Pace(), *, console: Console
+    folder: Path, job: ScoreJob, run_options: RunOptions = RunOptions(), *, console: Console
 ) -> ScoringOutcome:
     """Scores every response of the source, into the run folder; as `cai.runs.judge.run_judging`.
 
@@ -81,7 +81,7 @@ async def run_scoring(
     Raises:
         UsageError: The settings do not fit the judges or the constitution.
         SourceError: A source cannot be read, a row is bad, or there is nothing to score.
-        JournalError: A folder is a run of another recipe, or cannot be used.
+        JournalError: A folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
     check_scoring(job.settings, job.constitution)
@@ -101,7 +101,7 @@ async def run_scoring(
             is_flagged=lambda scored: any(each.value is None for each in scored.scores),
             note=tally.add,
         )
-        return ScoringOutcome(await run_job(folder, run, pace, console), tally)
+        return ScoringOutcome(await run_job(folder, run, run_options, console), tally)
 
 
 def _scoring(

@@ -5,7 +5,7 @@ from typing import Any
 
 from cai.engine.budget import Ledger
 from cai.runs.job import Outcome
-from cai.runs.options import Estimate, Pace
+from cai.runs.options import Estimate, RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Foretold:
 
 @dataclass(slots=True)
 class Accounts:
-    """Calls and money so far; `pace` has the caps that are left for the steps to come.
+    """Calls and money so far; `run_options` has the caps that are left for the steps to come.
 
     `foretold` has a step for each that was asked about a sample alone.
     """
 
-    pace: Pace
+    run_options: RunOptions
     n_calls: int = 0
     n_failed: int = 0
     cost_usd: float | None = 0.0
@@ -41,4 +41,4 @@ class Accounts:
         self.n_calls += ledger.n_calls
         cost = ledger.cost_usd
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
-        self.pace = replace(self.pace, caps=self.pace.caps.after(ledger))
+        self.run_options = replace(self.run_options, caps=self.run_options.caps.after(ledger))

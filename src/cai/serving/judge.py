@@ -129,7 +129,9 @@ class JudgeRewarder:
             )
         except CaiError as error:
             return CompareResult(p_a=None, outcome="failed", reason=str(error))
-        calls = [call for each in verdict.judgements for call in (each.there, each.back)]
+        calls = [
+            call for each in verdict.principle_verdicts for call in (each.order_ab, each.order_ba)
+        ]
         reason = next((call.reason for call in calls if call.reason), "")
         return CompareResult(
             p_a=verdict.p_a,
@@ -147,7 +149,7 @@ async def open_rewarder(
 
     Raises:
         UsageError: The settings do not fit the judges or the constitution.
-        JournalError: The folder is a run of another recipe, or cannot be used.
+        JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: A judge cannot be used.
 
     Example:

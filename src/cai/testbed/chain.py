@@ -34,7 +34,7 @@ from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.run import Run
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.testbed.feedback import (
     COMMON,
@@ -124,7 +124,9 @@ class Chain:
         roles = revision_roles(open_model("embedded"), settings)
         job = RevisionJob(source, load_constitution("testbed"), roles, settings, self.seed)
         run = Run(self.folder / "revised")
-        run_async(run_revision(run.path, job, pace=Pace(), console=Console(quiet=True)))
+        run_async(
+            run_revision(run.path, job, run_options=RunOptions(), console=Console(quiet=True))
+        )
         return run
 
     def supervised(self) -> str:

@@ -39,7 +39,7 @@ class Figure:
 class Examinee:
     """The model under test in its parts, and the constitution that it is tested on."""
 
-    speakers: RevisionRoles
+    role_models: RevisionRoles
     constitution: Constitution
 
 
@@ -59,7 +59,7 @@ async def _responses(examinee: Examinee, n: int, seed: int) -> list[Figure]:
         number, request = item
         prompt = user_prompt(request.text, str(number))
         said = await respond(
-            examinee.speakers.respond, prompt, derive_seed(seed, number, "respond")
+            examinee.role_models.respond, prompt, derive_seed(seed, number, "respond")
         )
         return Sample(request.text, said.text, said.text)
 
@@ -97,7 +97,7 @@ async def _revisions(examinee: Examinee, n: int, seed: int) -> list[Figure]:
     cases = [_case(rng, examinee.constitution, number) for number in range(2 * n)]
 
     async def mark(case: _Case) -> _Marks:
-        return await _mark(examinee.speakers, case, seed)
+        return await _mark(examinee.role_models, case, seed)
 
     marks = await every(cases, mark)
     broken = [each for each in marks if each.is_broken]
@@ -118,11 +118,11 @@ def _case(rng: random.Random, constitution: Constitution, number: int) -> _Case:
     return _Case(number, request, principle, response.text(request), is_broken)
 
 
-async def _mark(speakers: RevisionRoles, case: _Case, seed: int) -> _Marks:
+async def _mark(role_models: RevisionRoles, case: _Case, seed: int) -> _Marks:
     prompt = user_prompt(case.request.text, str(case.number))
     chain = Chain.of(prompt, case.response)
     done = await one_round(
-        speakers, case.principle, chain, ReviseSettings(), derive_seed(seed, case.number)
+        role_models, case.principle, chain, ReviseSettings(), derive_seed(seed, case.number)
     )
     assert done.critique is not None and done.revision is not None
     before = read_response(case.request, case.response)
@@ -130,7 +130,7 @@ async def _mark(speakers: RevisionRoles, case: _Case, seed: int) -> _Marks:
     right = critique_text(
         case.request,
         finding(case.principle.id, case.request, before),
-        speakers.critique.templates.settings.no_revision_needed,
+        role_models.critique.templates.settings.no_revision_needed,
     )
     has_content = before.helps and case.request.harm is None
     return _Marks(

@@ -18,8 +18,8 @@ from itertools import combinations, islice
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
-from cai.methods.judging.ranking import Contest, Judged, strengths
-from cai.methods.judging.verdict import Comparison, Judgement, Outcome, by_order, verdict_of
+from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
+from cai.methods.judging.verdict import Comparison, Outcome, PrincipleVerdict, by_order, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.run import Run
 from cai.testbed.curriculum import draw_any, draw_request
@@ -67,7 +67,7 @@ class Sizes:
     rl_steps: int = 20
 
 
-Reread = Callable[[Judgement], tuple[Outcome, float | None]]
+Reread = Callable[[PrincipleVerdict], tuple[Outcome, float | None]]
 """Outcome and probability that a judgement would have had by another rule."""
 
 
@@ -127,36 +127,42 @@ def by_truth(prompt: Prompt, one: str, other: str) -> Iterator[Preference]:
 
 
 def contests_by_truth(judged: Judged) -> Iterator[Preference]:
-    """The contests of a group as people would label them; those without a right answer go."""
+    """The matchups of a group as people would label them; those without a right answer go."""
     for one, other in _sides(judged):
         yield from by_truth(judged.group.prompt, one, other)
 
 
-def first_order(judgement: Judgement) -> tuple[Outcome, float | None]:
+def first_order(principle_verdict: PrincipleVerdict) -> tuple[Outcome, float | None]:
     """What a judge says that is asked once, with the first response at A."""
-    return judgement.there.outcome, judgement.there.p_a
+    return principle_verdict.order_ab.outcome, principle_verdict.order_ab.p_a
 
 
 def clamped(low: float, high: float) -> Reread:
     """Both orders, the probability of each kept within bounds."""
-    return lambda judgement: by_order(judgement.there, judgement.back, clamp=(low, high))
+    return lambda principle_verdict: by_order(
+        principle_verdict.order_ab, principle_verdict.order_ba, clamp=(low, high)
+    )
 
 
 def reread(judged: Iterable[Judged], rule: Reread) -> Iterator[Judged]:
     """The same judgements by another rule, with the verdicts and strengths that follow."""
     for each in judged:
-        contests = tuple(_reread(contest, rule) for contest in each.contests)
-        yield Judged(each.group, contests, strengths(len(each.group.candidates), contests))
+        matchups = tuple(_reread(matchup, rule) for matchup in each.matchups)
+        yield Judged(each.group, matchups, strengths(len(each.group.candidates), matchups))
 
 
 def under(judged: Iterable[Judged], principle_id: str) -> Iterator[Judged]:
     """What the judge finds under one of the principles, and nothing of the others."""
     for each in judged:
-        contests: list[Contest] = []
-        for contest in each.contests:
-            said = [one for one in contest.verdict.judgements if one.principle_id == principle_id]
-            contests.append(replace(contest, verdict=verdict_of(said)))
-        yield Judged(each.group, tuple(contests), strengths(len(each.group.candidates), contests))
+        matchups: list[JudgedMatchup] = []
+        for matchup in each.matchups:
+            said = [
+                one
+                for one in matchup.verdict.principle_verdicts
+                if one.principle_id == principle_id
+            ]
+            matchups.append(replace(matchup, verdict=verdict_of(said)))
+        yield Judged(each.group, tuple(matchups), strengths(len(each.group.candidates), matchups))
 
 
 def best_over_worst(judged: Iterable[Judged]) -> Iterator[Preference]:
@@ -170,10 +176,10 @@ def best_over_worst(judged: Iterable[Judged]) -> Iterator[Preference]:
 
 
 def preferences(judged: Judged) -> Iterator[Preference]:
-    """Every contest of two different texts with a side that the judge favours."""
+    """Every matchup of two different texts with a side that the judge favours."""
     prompt = judged.group.prompt
-    for (one, other), contest in zip(_sides(judged), judged.contests, strict=True):
-        p = contest.verdict.p_a
+    for (one, other), matchup in zip(_sides(judged), judged.matchups, strict=True):
+        p = matchup.verdict.p_a
         if p is None or p == 0.5 or one == other:
             continue
         better, worse = (one, other) if p > 0.5 else (other, one)
@@ -182,7 +188,7 @@ def preferences(judged: Judged) -> Iterator[Preference]:
 
 def _sides(judged: Judged) -> list[tuple[str, str]]:
     texts = [each.text for each in judged.group.candidates]
-    return [(texts[each.first], texts[each.second]) for each in judged.contests]
+    return [(texts[each.first], texts[each.second]) for each in judged.matchups]
 
 
 def _n_broken(request: str, text: str) -> int | None:
@@ -202,12 +208,12 @@ def _id(prompt: Prompt, better: str, worse: str) -> str:
     return f"{prompt.id}-{len(better)}-{len(worse)}"
 
 
-def _reread(contest: Contest, rule: Reread) -> Contest:
-    judgements: list[Judgement] = []
-    for each in contest.verdict.judgements:
+def _reread(matchup: JudgedMatchup, rule: Reread) -> JudgedMatchup:
+    principle_verdicts: list[PrincipleVerdict] = []
+    for each in matchup.verdict.principle_verdicts:
         outcome, p_a = rule(each)
-        judgements.append(replace(each, outcome=outcome, p_a=p_a))
-    return replace(contest, verdict=verdict_of(judgements))
+        principle_verdicts.append(replace(each, outcome=outcome, p_a=p_a))
+    return replace(matchup, verdict=verdict_of(principle_verdicts))
 
 
 @dataclass(frozen=True, slots=True)

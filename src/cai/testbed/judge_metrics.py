@@ -19,7 +19,7 @@ from cai.methods.judging.pairwise import Judge, ask, compare
 from cai.methods.judging.pointwise import score_response
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.requests import Question
-from cai.methods.judging.verdict import Judgement, Verdict, verdict_of
+from cai.methods.judging.verdict import PrincipleVerdict, Verdict, verdict_of
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.testbed.curriculum import Pair, draw_case, draw_pair
 from cai.testbed.feedback import LabelledPair, draw_labelled
@@ -95,7 +95,7 @@ async def _contrasted(
     *,
     is_negated: bool = False,
 ) -> JudgeFigure:
-    async def one(item: tuple[int, Pair]) -> Judgement:
+    async def one(item: tuple[int, Pair]) -> PrincipleVerdict:
         number, pair = item
         question = Question(pair.principle, is_negated=is_negated)
         return await ask(judge, question, pair.comparison, plan, derive_seed(seed, number))
@@ -150,7 +150,7 @@ async def _scores(
 def judged_figure(name: str, judged: Iterable[Judged], ids: Collection[str]) -> JudgeFigure:
     """How well a run's verdicts fit the truth under the principles of these ids.
 
-    Only contests count of which one response breaks fewer of them; in the others nobody is right.
+    Only matchups count of which one response breaks fewer of them; in the others nobody is right.
     """
     verdicts: list[Verdict] = []
     is_a: list[bool] = []
@@ -162,10 +162,10 @@ def judged_figure(name: str, judged: Iterable[Judged], ids: Collection[str]) -> 
             len(set(ids).intersection(breaches(request, read_response(request, candidate.text))))
             for candidate in each.group.candidates
         ]
-        for contest in each.contests:
-            if n_broken[contest.first] != n_broken[contest.second]:
-                verdicts.append(contest.verdict)
-                is_a.append(n_broken[contest.first] < n_broken[contest.second])
+        for matchup in each.matchups:
+            if n_broken[matchup.first] != n_broken[matchup.second]:
+                verdicts.append(matchup.verdict)
+                is_a.append(n_broken[matchup.first] < n_broken[matchup.second])
     return _figure(name, verdicts, is_a)
 
 
@@ -173,8 +173,14 @@ def _figure(name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool]) -> Jud
     pairs = list(zip(verdicts, is_a, strict=True))
     read = [(found.p_a, better) for found, better in pairs if found.p_a is not None]
     firsts = [(p, better) for found, better in pairs if (p := _first_order(found)) is not None]
-    judgements = [judgement for found in verdicts for judgement in found.judgements]
-    flips = [flip for judgement in judgements if (flip := judgement.is_flip) is not None]
+    principle_verdicts = [
+        principle_verdict for found in verdicts for principle_verdict in found.principle_verdicts
+    ]
+    flips = [
+        flip
+        for principle_verdict in principle_verdicts
+        if (flip := principle_verdict.is_flip) is not None
+    ]
     return JudgeFigure(
         name,
         len(verdicts),
@@ -188,7 +194,7 @@ def _figure(name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool]) -> Jud
 
 def _first_order(verdict: Verdict) -> float | None:
     """The weighted mean of the first order alone; None where a part of it could not be read."""
-    parts = [(each.there.p_a, each.weight) for each in verdict.judgements]
+    parts = [(each.order_ab.p_a, each.weight) for each in verdict.principle_verdicts]
     read = [(p_a, weight) for p_a, weight in parts if p_a is not None]
     if len(read) < len(parts) or not read:
         return None

@@ -22,7 +22,7 @@ from cai.methods.sampling import respond
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.testbed.curriculum import draw_request
-from cai.testbed.oracle import Reading, read_request, read_response
+from cai.testbed.oracle import JudgeCall, read_request, read_response
 from cai.types import Prompt, derive_seed, user_prompt
 
 
@@ -61,8 +61,8 @@ class Rates:
 
 def rates(samples: Sequence[Sample]) -> Rates:
     """The shares over the samples whose request is of the testbed; others are left out."""
-    harmful: list[Reading] = []
-    harmless: list[Reading] = []
+    harmful: list[JudgeCall] = []
+    harmless: list[JudgeCall] = []
     kept: list[bool] = []
     for sample in samples:
         request = read_request(sample.request)

@@ -249,14 +249,14 @@ class OracleTruth:
             return None
         what = f"verdicts are right by the truth of the testbed, n = {found.n:,}"
         rows = (
-            ("right, of contests with a right answer", format.percent(found.accuracy)),
+            ("right, of matchups with a right answer", format.percent(found.accuracy)),
             ("right by the first order alone", format.percent(found.one_order)),
             ("expected calibration error", format.number(found.ece)),
             ("not read", f"{found.unreadable:,}"),
         )
         note = (
             "On the testbed it is known which principles a response breaks: "
-            f"{found.n:,} contests are of responses of which one breaks fewer."
+            f"{found.n:,} matchups are of responses of which one breaks fewer."
         )
         return TrueVerdicts(
             Headline(format.percent(found.accuracy), what),

@@ -266,9 +266,9 @@ def _held_out_figures(
 
 
 def _judging_figures(opened: OpenRewards) -> Mapping[str, object]:
-    if opened.room is None:
+    if opened.judge_thread is None:
         return {}
-    journal = opened.room.engine.journal
+    journal = opened.judge_thread.engine.journal
     return {
         "judging": {
             "calls": journal.calls,

@@ -172,7 +172,7 @@ def test_an_update_after_an_edited_template_asks_only_what_it_changes(
 
     ended = revise("--prompts", own)
     assert ended.code == 2
-    assert "is a run of another recipe" in ended.err
+    assert "is a run with other settings" in ended.err
     assert "--update" in ended.err
     assert len(local_server.received) == n_before
     assert len(list(Run(tmp_path / "run").chains())) == N_PROMPTS

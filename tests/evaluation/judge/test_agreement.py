@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from made_verdicts import Said, judged, judgement
+from made_verdicts import Said, judged, principle_verdict
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
@@ -14,7 +14,7 @@ from cai.evaluation.judge.agreement import AgreementReport, agreement
 from cai.evaluation.judge.cost import Prices
 from cai.evaluation.stats.calibration import Bin
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.ranking import Contest, Judged, JudgePanel, judge_group
+from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
 from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -118,7 +118,7 @@ def tempered_by(n_right: int, n_wrong: int, p: float = 0.6) -> AgreementReport:
     """A judge that gives `p` to one side of each pair, which in `n_right` people prefer too."""
     labels: list[Label] = ["a", "b"]
     return agreement(
-        judged(str(i), judgement(p if (i < n_right) == (label == "a") else 1 - p), label)
+        judged(str(i), principle_verdict(p if (i < n_right) == (label == "a") else 1 - p), label)
         for i, label in zip(range(n_right + n_wrong), labels * 10, strict=False)
     )
 
@@ -196,9 +196,9 @@ def test_words_that_disagree_and_refusals_are_outcomes_of_their_own():
     """Right, inconsistent (½) and refused: (1 + ½) / 2 over the two that can be read."""
     found = agreement(
         [
-            judged("1", judgement(1.0, is_voted=True), "a"),
-            judged("2", judgement(1.0, 0.0, is_voted=True), "a"),
-            judged("3", judgement("refused"), "a"),
+            judged("1", principle_verdict(1.0, is_voted=True), "a"),
+            judged("2", principle_verdict(1.0, 0.0, is_voted=True), "a"),
+            judged("3", principle_verdict("refused"), "a"),
         ]
     ).overall
     assert (found.outcomes["a"], found.outcomes["inconsistent"], found.outcomes["refused"]) == (
@@ -211,14 +211,15 @@ def test_words_that_disagree_and_refusals_are_outcomes_of_their_own():
 
 def test_each_principle_and_judge_has_figures_of_its_own():
     """Of two pairs that people call a, one principle and one judge are right, the others wrong."""
-    judgements = [
-        judgement(p, principle=principle, judge=judge)
+    principle_verdicts = [
+        principle_verdict(p, principle=principle, judge=judge)
         for judge, shift in (("sharp", 0.0), ("dull", -0.3))
         for principle, p in (("right", 0.95), ("wrong", 0.25 - shift / 3))
     ]
-    assert [each.p_a for each in judgements] == [0.95, 0.25, 0.95, pytest.approx(0.35)]
+    assert [each.p_a for each in principle_verdicts] == [0.95, 0.25, 0.95, pytest.approx(0.35)]
     report = agreement(
-        judged(id, [*judgements, judgement("failed", principle="mute")], "a") for id in "12"
+        judged(id, [*principle_verdicts, principle_verdict("failed", principle="mute")], "a")
+        for id in "12"
     )
     shares = {name: each.accuracy_of_sides for name, each in report.by_principle.items()}
     assert shares == {"right": 1, "wrong": 0, "mute": None}
@@ -231,10 +232,10 @@ def test_each_principle_and_judge_has_figures_of_its_own():
 def test_each_value_of_a_tag_has_figures_of_its_own():
     report = agreement(
         [
-            judged("1", judgement(0.9), "a", tags={"kind": "easy", "source": "x"}),
-            judged("2", judgement(0.9), "b", tags={"kind": "hard"}),
-            judged("3", judgement(0.9), "b", tags={"kind": "hard"}),
-            judged("4", judgement(0.9), "b"),
+            judged("1", principle_verdict(0.9), "a", tags={"kind": "easy", "source": "x"}),
+            judged("2", principle_verdict(0.9), "b", tags={"kind": "hard"}),
+            judged("3", principle_verdict(0.9), "b", tags={"kind": "hard"}),
+            judged("4", principle_verdict(0.9), "b"),
         ]
     )
     found = {
@@ -247,7 +248,8 @@ def test_each_value_of_a_tag_has_figures_of_its_own():
 
 def test_a_tag_with_a_value_for_each_pair_is_not_broken_down_and_said():
     report = agreement(
-        judged(str(i), judgement(0.9), "a", tags={"url": str(i), "kind": "all"}) for i in range(150)
+        judged(str(i), principle_verdict(0.9), "a", tags={"url": str(i), "kind": "all"})
+        for i in range(150)
     )
     assert (report.crowded_tags, set(report.by_tag)) == (("url",), {"kind"})
     assert any("'url' has more than 100 values" in caveat for caveat in report.caveats)
@@ -255,8 +257,10 @@ def test_a_tag_with_a_value_for_each_pair_is_not_broken_down_and_said():
 
 def test_pairs_of_one_prompt_are_one_draw():
     """Twenty pairs right, of two prompts: no surer than two pairs, whose bound is √0.025."""
-    same = agreement(judged(str(i), judgement(0.9), "a", asked=f"{i % 2}?") for i in range(20))
-    other = agreement(judged(str(i), judgement(0.9), "a") for i in range(20))
+    same = agreement(
+        judged(str(i), principle_verdict(0.9), "a", asked=f"{i % 2}?") for i in range(20)
+    )
+    other = agreement(judged(str(i), principle_verdict(0.9), "a") for i in range(20))
     assert same.overall.accuracy is not None
     assert other.overall.accuracy is not None
     assert same.overall.accuracy.low == pytest.approx(0.025**0.5)
@@ -266,7 +270,8 @@ def test_pairs_of_one_prompt_are_one_draw():
 
 def test_pairs_of_one_prompt_alone_are_drawn_themselves_and_that_is_said():
     report = agreement(
-        judged(str(i), judgement(0.9 if i < 15 else 0.1), "a", asked="Same?") for i in range(20)
+        judged(str(i), principle_verdict(0.9 if i < 15 else 0.1), "a", asked="Same?")
+        for i in range(20)
     )
     accuracy = report.overall.accuracy
     assert accuracy is not None
@@ -281,7 +286,8 @@ def test_pairs_of_one_prompt_alone_are_drawn_themselves_and_that_is_said():
 def test_without_an_interval_nothing_is_called_better_than_chance():
     """Of every prompt two pairs are right and one is wrong: each resample gives 2/3."""
     report = agreement(
-        judged(str(i), judgement(0.9 if i % 3 else 0.1), "a", asked=f"{i // 3}?") for i in range(30)
+        judged(str(i), principle_verdict(0.9 if i % 3 else 0.1), "a", asked=f"{i // 3}?")
+        for i in range(30)
     )
     accuracy = report.overall.accuracy
     assert accuracy is not None
@@ -292,9 +298,11 @@ def test_without_an_interval_nothing_is_called_better_than_chance():
 def test_of_several_responses_the_label_is_about_the_first_two():
     texts = ("one", "two", "three")
     group = Group(user_prompt("Which?"), tuple(Candidate(text) for text in texts), "a")
-    a, b = verdict_of([judgement(0.9)]), verdict_of([judgement(0.1)])
-    met = Judged(group, (Contest(1, 2, b), Contest(0, 2, b), Contest(0, 1, a)), None)
-    not_met = Judged(group, (Contest(0, 2, a),), None)
+    a, b = verdict_of([principle_verdict(0.9)]), verdict_of([principle_verdict(0.1)])
+    met = Judged(
+        group, (JudgedMatchup(1, 2, b), JudgedMatchup(0, 2, b), JudgedMatchup(0, 1, a)), None
+    )
+    not_met = Judged(group, (JudgedMatchup(0, 2, a),), None)
     report = agreement([met, not_met])
     assert (report.overall.n, report.overall.outcomes["a"], report.n_not_compared) == (1, 1, 1)
     assert report.n_groups == 2
@@ -302,7 +310,7 @@ def test_of_several_responses_the_label_is_about_the_first_two():
 
 
 def test_groups_that_failed_altogether_are_counted():
-    report = agreement([judged("1", judgement(0.9), "a")], n_failed=3)
+    report = agreement([judged("1", principle_verdict(0.9), "a")], n_failed=3)
     assert report.n_groups == 4
     assert "3 groups failed altogether and are in no figure." in report.caveats
 
@@ -313,7 +321,7 @@ def test_reversed_questions_that_contradict_are_counted():
     report = agreement(
         judged(
             str(i),
-            [judgement(plain), judgement(turned, is_negated=True)],
+            [principle_verdict(plain), principle_verdict(turned, is_negated=True)],
             "a",
         )
         for i, (plain, turned) in enumerate(ways)
@@ -325,7 +333,7 @@ def test_reversed_questions_that_contradict_are_counted():
 def test_the_first_order_alone_keeps_the_clamp_of_a_plan_with_rationales():
     """There 0.99, clamped to 0.6: |0.6 − 1| is the gap."""
     plan = JudgeSettings(rationale=True)
-    report = agreement([judged("1", judgement(0.99, 0.01), "a")], plan)
+    report = agreement([judged("1", principle_verdict(0.99, 0.01), "a")], plan)
     assert report.one_order.ece == pytest.approx(0.4)
 
 
@@ -341,7 +349,7 @@ def test_what_could_not_be_read_is_paid_by_what_could():
     usage = Usage(300, 3)
     said: list[Said] = [0.9, 0.9, 0.8, "unparsed"]
     cost = agreement(
-        [judged(str(i), judgement(p, usage=usage), "a") for i, p in enumerate(said)],
+        [judged(str(i), principle_verdict(p, usage=usage), "a") for i, p in enumerate(said)],
         prices=Prices(0.15, 0.60, 0.3744),
     ).cost
     assert (cost.n_labels, cost.prompt_tokens, cost.completion_tokens) == (3, 800, 8)
@@ -350,9 +358,9 @@ def test_what_could_not_be_read_is_paid_by_what_could():
 
 
 def test_without_prices_or_tokens_there_is_no_cost():
-    counted = agreement([judged("1", judgement(0.9, usage=Usage(300, 3)), "a")]).cost
-    uncounted = agreement([judged("1", judgement(0.9), "a")], prices=Prices(1, 1, 1)).cost
-    unread = agreement([judged("1", judgement("failed", usage=Usage(9, 9)), "a")]).cost
+    counted = agreement([judged("1", principle_verdict(0.9, usage=Usage(300, 3)), "a")]).cost
+    uncounted = agreement([judged("1", principle_verdict(0.9), "a")], prices=Prices(1, 1, 1)).cost
+    unread = agreement([judged("1", principle_verdict("failed", usage=Usage(9, 9)), "a")]).cost
     assert (counted.prompt_tokens, counted.usd, counted.cheaper) == (600, None, None)
     assert (uncounted.prompt_tokens, uncounted.usd, uncounted.human_usd) == (None, None, 1)
     assert (unread.n_labels, unread.prompt_tokens) == (0, None)
@@ -370,7 +378,7 @@ def test_a_judge_is_set_against_chance(n_right: int, n_wrong: int, said: str | N
     labels: list[Label] = ["a", "b"]
     is_right = [True] * n_right + [False] * n_wrong
     report = agreement(
-        judged(str(i), judgement(0.9 if right == (label == "a") else 0.1), label)
+        judged(str(i), principle_verdict(0.9 if right == (label == "a") else 0.1), label)
         for i, (right, label) in enumerate(zip(is_right, labels * 50, strict=True))
     )
     about_chance = [each for each in report.caveats if "chance" in each]
@@ -379,18 +387,18 @@ def test_a_judge_is_set_against_chance(n_right: int, n_wrong: int, said: str | N
 
 def test_a_judge_no_better_than_length_is_told_so():
     report = agreement(
-        judged(str(i), judgement(0.9 if i % 4 else 0.1), "a", texts=("longer", "short"))
+        judged(str(i), principle_verdict(0.9 if i % 4 else 0.1), "a", texts=("longer", "short"))
         for i in range(40)
     )
     assert "Always taking the longer response is right as often, or more: 100.0%." in report.caveats
 
 
 def test_an_accuracy_of_nothing_is_none_and_said():
-    report = agreement([judged("1", judgement("refused"), "a")])
+    report = agreement([judged("1", principle_verdict("refused"), "a")])
     assert report.overall.accuracy is None
     assert report.caveats[0].startswith("No accuracy")
 
 
 def test_pairs_without_labels_are_an_error():
     with pytest.raises(EvaluationError, match="None of 2 judged pairs has a label"):
-        agreement([judged("1", judgement(0.9)), judged("2", judgement(0.9))])
+        agreement([judged("1", principle_verdict(0.9)), judged("2", principle_verdict(0.9))])

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import get_args
 
 import pytest
-from made_verdicts import judge_recipe, judged, judgement
+from made_verdicts import judge_recipe, judged, principle_verdict
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError
 from cai.evaluation.judge.audit import AuditReport, audit
 from cai.evaluation.judge.label_metrics import LABELS, OUTCOMES, READABLE
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.ranking import Contest, Judged, JudgePanel, judge_group
+from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
 from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
@@ -172,8 +172,11 @@ def test_a_fair_judge_flips_never():
 
 def test_a_flip_of_one_principle_need_not_flip_the_verdict():
     """Two questions: there 0.9 and 0.6, back 0.9 and 0.45. One flips; 0.75 and 0.675 do not."""
-    judgements = [judgement(0.9, principle="one"), judgement(0.6, 0.45, principle="two")]
-    found = audit([judged("1", judgements)], judge_recipe()).positions
+    principle_verdicts = [
+        principle_verdict(0.9, principle="one"),
+        principle_verdict(0.6, 0.45, principle="two"),
+    ]
+    found = audit([judged("1", principle_verdicts)], judge_recipe()).positions
     assert found.flips is not None
     assert found.verdict_flips is not None
     assert (found.flips.value, found.verdict_flips.value) == (0.5, 0)
@@ -229,12 +232,12 @@ def test_responses_of_one_model_or_of_nobody_say_nothing_of_self_preference():
     assert (ownership.n_alike, ownership.n_unknown) == (3, 4)
     assert (ownership.self_preference, ownership.models) == ((), ())
     assert report.warnings == ("The judge is the policy: scripted judges its own responses.",)
-    assert any("4 of 7 contests nobody knows the models" in each for each in report.caveats)
+    assert any("4 of 7 matchups nobody knows the models" in each for each in report.caveats)
 
 
 def test_each_member_of_a_jury_is_held_to_its_own_responses():
     """Each votes for its own: the verdict is a tie, and both shares are 1."""
-    verdict = [judgement(0.9, judge="vain"), judgement(0.1, judge="humble")]
+    verdict = [principle_verdict(0.9, judge="vain"), principle_verdict(0.1, judge="humble")]
     found = audit(
         (judged(str(i), verdict, models=("vain", "humble")) for i in range(5)),
         judge_recipe("vain", "humble"),
@@ -254,8 +257,8 @@ def test_each_member_of_a_jury_is_held_to_its_own_responses():
 
 def test_every_outcome_is_counted_and_they_add_up():
     said = [0.9, 0.1, 0.5, "unparsed", "refused", "failed"]
-    items = [judged(str(i), judgement(each)) for i, each in enumerate(said)]
-    items.append(judged("words", judgement(1.0, 0.0, is_voted=True)))
+    items = [judged(str(i), principle_verdict(each)) for i, each in enumerate(said)]
+    items.append(judged("words", principle_verdict(1.0, 0.0, is_voted=True)))
     report = audit(items, judge_recipe(), n_failed=2)
     assert report.outcomes == dict.fromkeys(OUTCOMES, 1)
     assert sum(report.outcomes.values()) == report.n == report.n_groups == 7
@@ -270,9 +273,9 @@ def test_letters_of_little_probability_are_counted():
     """Four readings show a mass, two of them below one half; written verdicts have none."""
     report = audit(
         [
-            judged("1", judgement(0.9, mass=0.99)),
-            judged("2", judgement(0.9, mass=0.2)),
-            judged("3", judgement(1.0, is_voted=True)),
+            judged("1", principle_verdict(0.9, mass=0.99)),
+            judged("2", principle_verdict(0.9, mass=0.2)),
+            judged("3", principle_verdict(1.0, is_voted=True)),
         ],
         judge_recipe(),
     )
@@ -282,17 +285,18 @@ def test_letters_of_little_probability_are_counted():
 
 
 def test_a_run_without_a_contest_is_an_error():
-    with pytest.raises(EvaluationError, match="no judged contest to audit, and 4 groups failed"):
+    with pytest.raises(EvaluationError, match="no judged matchup to audit, and 4 groups failed"):
         audit([], judge_recipe(), n_failed=4)
 
 
 def test_all_contests_of_a_group_are_audited_and_the_label_only_of_its_first():
     texts = ("a longer text", "a text", "text")
     group = Group(user_prompt("Which?"), tuple(Candidate(text) for text in texts), "b")
-    contests = tuple(
-        Contest(i, j, verdict_of([judgement(0.9)])) for i, j in itertools.combinations(range(3), 2)
+    matchups = tuple(
+        JudgedMatchup(i, j, verdict_of([principle_verdict(0.9)]))
+        for i, j in itertools.combinations(range(3), 2)
     )
-    report = audit([Judged(group, contests, None)], judge_recipe())
+    report = audit([Judged(group, matchups, None)], judge_recipe())
     won = report.lengths.by_characters
     assert (report.n_groups, report.n) == (1, 3)
     assert won.share is not None
@@ -351,7 +355,7 @@ def test_redundant_and_contradicting_principles_are_caught():
 
 
 def test_too_few_verdicts_say_nothing_of_two_principles():
-    verdicts = [judgement(0.9, principle="one"), judgement(0.9, principle="two")]
+    verdicts = [principle_verdict(0.9, principle="one"), principle_verdict(0.9, principle="two")]
     found = audit((judged(str(i), verdicts) for i in range(29)), judge_recipe()).principles
     assert found.related("redundant") == ()
     assert found.never_decide == ()
@@ -371,9 +375,9 @@ def test_the_principle_that_decides_is_first():
             judged(
                 str(i),
                 [
-                    judgement(strong, principle="strong"),
-                    judgement(weak, principle="weak"),
-                    judgement("unparsed", principle="mute", weight=0.5),
+                    principle_verdict(strong, principle="strong"),
+                    principle_verdict(weak, principle="weak"),
+                    principle_verdict("unparsed", principle="mute", weight=0.5),
                 ],
             )
             for i, (strong, weak) in enumerate(rows)
@@ -398,8 +402,8 @@ def test_leaving_a_principle_out_is_judging_without_it():
     expected = dict.fromkeys(names, 0)
     shared = dict.fromkeys(names, 0)
     for number in range(400):
-        judgements = [
-            judgement(
+        principle_verdicts = [
+            principle_verdict(
                 rng.choice(said),
                 rng.choice(said),
                 principle=name,
@@ -410,11 +414,11 @@ def test_leaving_a_principle_out_is_judging_without_it():
             for name in rng.sample(names, rng.randint(1, 4))
             for judge in ("x", "y")
         ]
-        verdict = verdict_of(judgements, 0.05)
+        verdict = verdict_of(principle_verdicts, 0.05)
         items.append(judged(str(number), verdict))
         for name in names:
-            own = [each for each in judgements if each.principle_id == name]
-            rest = [each for each in judgements if each.principle_id != name]
+            own = [each for each in principle_verdicts if each.principle_id == name]
+            rest = [each for each in principle_verdicts if each.principle_id != name]
             is_read = any(each.p_a is not None for each in own)
             if is_read and any(each.p_a is not None for each in rest):
                 shared[name] += 1
@@ -427,7 +431,8 @@ def test_leaving_a_principle_out_is_judging_without_it():
 
 def test_drawn_principles_that_never_meet_are_no_pair():
     found = audit(
-        (judged(str(i), judgement(0.9, principle=f"p-{i % 2}")) for i in range(80)), judge_recipe()
+        (judged(str(i), principle_verdict(0.9, principle=f"p-{i % 2}")) for i in range(80)),
+        judge_recipe(),
     ).principles
     assert found.pairs == ()
     assert [(each.principle_id, each.n, each.decides) for each in found.influences] == [

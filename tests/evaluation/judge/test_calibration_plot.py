@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from made_verdicts import judged, judgement
+from made_verdicts import judged, principle_verdict
 
 from cai.errors import EvaluationError, UsageError
 from cai.evaluation.judge.agreement import AgreementReport, agreement
@@ -14,7 +14,9 @@ SAID = [(0.95, "a")] * 6 + [(0.95, "b")] * 2 + [(0.25, "b")] * 3 + [(0.55, "a")]
 
 @pytest.fixture
 def report() -> AgreementReport:
-    return agreement(judged(str(i), judgement(p), label) for i, (p, label) in enumerate(SAID))
+    return agreement(
+        judged(str(i), principle_verdict(p), label) for i, (p, label) in enumerate(SAID)
+    )
 
 
 def test_a_point_and_a_bar_for_each_bin(report: AgreementReport):
@@ -61,6 +63,6 @@ def test_a_place_that_cannot_be_written_is_an_error(report: AgreementReport, tmp
 
 
 def test_nothing_readable_is_nothing_to_draw():
-    unread = agreement([judged("1", judgement("refused"), "a")])
+    unread = agreement([judged("1", principle_verdict("refused"), "a")])
     with pytest.raises(EvaluationError, match="no calibration to draw"):
         calibration_figure(unread)

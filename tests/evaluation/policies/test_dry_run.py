@@ -21,7 +21,7 @@ from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy
 from cai.methods.roles import RoleModel
 from cai.models.scripted import ScriptedModel
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 
 CHECKED = EvaluationPlan(checks=(ONE,))
 N = 40
@@ -39,15 +39,15 @@ async def foretold(
     policies: Sequence[Policy],
     judge: ScriptedModel | None,
     plan: EvaluationPlan = CHECKED,
-    pace: Pace = Pace(sample=8),
+    run_options: RunOptions = RunOptions(sample=8),
 ) -> Estimates:
     prompts = [requests(out, range(N))]
     judging = None if judge is None else EvaluationJudge((RoleModel.of(judge),), ONE)
-    return await estimate(policies, prompts, judging, plan, out, pace, console=quiet())
+    return await estimate(policies, prompts, judging, plan, out, run_options, console=quiet())
 
 
 async def test_every_step_is_foretold_from_its_sample(tmp_path: Path):
-    """40 prompts: 40 responses each; 40 contests in two orders; 80 responses checked."""
+    """40 prompts: 40 responses each; 40 matchups in two orders; 80 responses checked."""
     found = await foretold(tmp_path / "out", two(), judge_by_worth())
     assert [
         (each.step, each.estimate.n_sample, each.estimate.n_total, each.estimate.n_calls)
@@ -55,7 +55,7 @@ async def test_every_step_is_foretold_from_its_sample(tmp_path: Path):
     ] == [
         ("responses of a", 8, 40, 40),
         ("responses of b", 8, 40, 40),
-        ("contests", 8, 40, 80),
+        ("matchups", 8, 40, 80),
         ("adherence to one", 16, 80, 80),
     ]
 
@@ -77,7 +77,7 @@ async def test_what_the_estimate_asked_is_not_asked_again(tmp_path: Path):
 async def test_an_estimate_may_be_made_again_of_more_prompts(tmp_path: Path):
     out, policies, judge = tmp_path / "out", two(), judge_by_worth()
     await foretold(out, policies, judge)
-    found = await foretold(out, policies, judge, pace=Pace(sample=12))
+    found = await foretold(out, policies, judge, run_options=RunOptions(sample=12))
     assert [each.estimate.n_total for each in found.steps] == [40, 40, 40, 80]
     assert found.steps[2].estimate.n_sample == 12
 
@@ -100,7 +100,7 @@ async def test_of_files_as_many_prompts_are_judged_and_nothing_is_sampled(tmp_pa
     judge = judge_by_worth()
     found = await foretold(tmp_path / "out", [file("a", 1), file("b", 2)], judge, EvaluationPlan())
     (step,) = found.steps
-    assert (step.step, step.estimate.n_sample, step.estimate.n_total) == ("contests", 8, 20)
+    assert (step.step, step.estimate.n_sample, step.estimate.n_total) == ("matchups", 8, 20)
     assert len(judge.requests) == 8 * 2 + 1
 
 
@@ -130,5 +130,5 @@ async def test_responses_of_another_request_are_refused_after_an_estimate_too(tm
     out = tmp_path / "out"
     await foretold(out, two(), judge_by_worth())
     plan = EvaluationPlan(k=2, checks=(ONE,))
-    with pytest.raises(JournalError, match="is a run of another recipe"):
+    with pytest.raises(JournalError, match="is a run with other settings"):
         await evaluated(out, two(), [requests(out, range(N))], plan, judge_by_worth())

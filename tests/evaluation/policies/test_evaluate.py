@@ -26,7 +26,7 @@ from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.results_file import load_results
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
-from cai.runs.options import Pace, Part
+from cai.runs.options import Part, RunOptions
 from cai.types import Message
 
 
@@ -137,7 +137,7 @@ async def test_the_figures_are_read_back_as_they_were_kept(tmp_path: Path):
     found = await evaluated(out, policies, 3, plan, judge_by_worth())
     assert load_results(out / "evaluation.json", Evaluation) == found
     assert sorted(path.name for path in out.iterdir()) == [
-        "adherence", "contests", "evaluation.json", "responses"
+        "adherence", "matchups", "evaluation.json", "responses"
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "responses").iterdir()) == ["a", "b"]
 
@@ -245,9 +245,9 @@ async def test_what_needs_a_judge_is_refused_without_one(tmp_path: Path, plan: E
 
 
 async def test_an_evaluation_in_parts_is_refused(tmp_path: Path):
-    pace = Pace(part=Part(1, 2))
+    run_options = RunOptions(part=Part(1, 2))
     with pytest.raises(UsageError, match="cannot be done in parts"):
-        await evaluated(tmp_path / "out", [policy("a", worths(1))], 1, pace=pace)
+        await evaluated(tmp_path / "out", [policy("a", worths(1))], 1, run_options=run_options)
 
 
 async def test_a_judge_that_only_fails_ends_the_evaluation_with_its_reason(tmp_path: Path):
@@ -273,25 +273,25 @@ async def test_the_same_request_again_asks_nothing_but_how_the_judge_answers(tmp
     n_judged = len(judge.requests)
     assert await evaluated(out, policies, 3, plan, judge) == first
     assert [n_asked(each) for each in policies] == n_before == [3, 3]
-    # contests and checks each begin with one question on greetings
+    # matchups and checks each begin with one question on greetings
     assert len(judge.requests) == n_judged + 2
-    assert first.n_calls == 6 + 2 * 2 + 5  # equal texts are one contest less and checked once
+    assert first.n_calls == 6 + 2 * 2 + 5  # equal texts are one matchup less and checked once
 
 
 @pytest.mark.parametrize("n_tokens", [20, 70, 150, 260])
 async def test_what_a_cap_stopped_goes_on_and_ends_as_a_whole(tmp_path: Path, n_tokens: int):
-    """The caps fall into the sampling of either policy, the contests, and the checks."""
+    """The caps fall into the sampling of either policy, the matchups, and the checks."""
     plan = EvaluationPlan(checks=(ONE,))
     texts = [worths(*[i % 5 for i in range(12)]), worths(*[i % 4 for i in range(12)])]
 
-    async def run(out: Path, pace: Pace = Pace()) -> Evaluation:
+    async def run(out: Path, run_options: RunOptions = RunOptions()) -> Evaluation:
         policies = [policy("ab"[i], each) for i, each in enumerate(texts)]
-        return await evaluated(out, policies, 12, plan, judge_by_worth(), pace=pace)
+        return await evaluated(out, policies, 12, plan, judge_by_worth(), run_options=run_options)
 
     whole = await run(tmp_path / "whole")
     out = tmp_path / "out"
     with pytest.raises(RunStopped):
-        await run(out, Pace(caps=Caps(tokens=n_tokens)))
+        await run(out, RunOptions(caps=Caps(tokens=n_tokens)))
     assert not (out / "evaluation.json").exists()
     found = await run(out)
     assert found.win_rates == whole.win_rates
@@ -302,9 +302,9 @@ async def test_what_a_cap_stopped_goes_on_and_ends_as_a_whole(tmp_path: Path, n_
 @pytest.mark.parametrize(
     ("plan", "constitution", "said"),
     [
-        (EvaluationPlan(k=2), ONE, "responses/a: is a run of another recipe"),
-        (EvaluationPlan(), TWO, "contests: is a run of another recipe"),
-        (EvaluationPlan(seed=1), ONE, "is a run of another recipe"),
+        (EvaluationPlan(k=2), ONE, "responses/a: is a run with other settings"),
+        (EvaluationPlan(), TWO, "matchups: is a run with other settings"),
+        (EvaluationPlan(seed=1), ONE, "is a run with other settings"),
     ],
 )
 async def test_another_request_in_the_same_folder_is_refused(
@@ -325,23 +325,25 @@ async def test_with_update_the_folder_becomes_that_of_the_other_request(tmp_path
     """Under two principles; of one the journal has the answers. Old figures do not outlive it."""
     out, judge = tmp_path / "out", judge_by_worth()
 
-    async def run(constitution: Constitution, pace: Pace = Pace()) -> Evaluation:
+    async def run(constitution: Constitution, run_options: RunOptions = RunOptions()) -> Evaluation:
         policies = [policy("a", worths(1, 2)), policy("b", worths(3, 3))]
-        return await evaluated(out, policies, 2, judge=judge, constitution=constitution, pace=pace)
+        return await evaluated(
+            out, policies, 2, judge=judge, constitution=constitution, run_options=run_options
+        )
 
     await run(ONE)
     n_asked_before = len(judge.requests)
     with pytest.raises(RunStopped):
-        await run(TWO, Pace(update=True, caps=Caps(tokens=1)))
+        await run(TWO, RunOptions(update=True, caps=Caps(tokens=1)))
     assert not (out / "evaluation.json").exists()
-    found = await run(TWO, Pace(update=True))
+    found = await run(TWO, RunOptions(update=True))
     assert (found.constitution, found.win_rates[0].outcomes["a"]) == ("two", 2)
-    # two contests in two orders under the new principle, and a question on greetings each time
+    # two matchups in two orders under the new principle, and a question on greetings each time
     assert len(judge.requests) - n_asked_before <= 4 + 2
 
 
 async def test_a_policy_more_is_judged_without_asking_about_the_others_again(tmp_path: Path):
-    """Three policies on two prompts are six contests; of those of two there were two."""
+    """Three policies on two prompts are six matchups; of those of two there were two."""
     out, judge = tmp_path / "out", judge_by_worth()
     policies = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
     await evaluated(out, policies, 2, judge=judge)
@@ -357,5 +359,5 @@ async def test_a_policy_more_under_another_constitution_is_refused(tmp_path: Pat
     policies = [policy("a", worths(1, 1)), policy("b", worths(2, 2))]
     await evaluated(out, policies, 2, judge=judge_by_worth())
     more = [*policies, policy("c", worths(3, 3))]
-    with pytest.raises(JournalError, match="is a run of another recipe"):
+    with pytest.raises(JournalError, match="is a run with other settings"):
         await evaluated(out, more, 2, judge=judge_by_worth(), constitution=TWO)

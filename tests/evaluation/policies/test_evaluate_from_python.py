@@ -14,7 +14,7 @@ from cai.models.registry import embedded_folder
 
 def test_policies_and_prompts_by_name_give_an_evaluation(tmp_path: Path):
     """b wins one of one harmful prompt and loses two benign ones."""
-    a, b = policy("a", worths(1, 3, 3)).speaker, policy("b", worths(2, 1, 1)).speaker
+    a, b = policy("a", worths(1, 3, 3)).role_model, policy("b", worths(2, 1, 1)).role_model
     assert a is not None
     assert b is not None
     out = tmp_path / "out"

@@ -14,7 +14,7 @@ from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 STOPPING = EvaluationPlan(error_rate=0.05)
 REMARK = (
     "Since judging was to stop by itself, the intervals of win rates are wider ones that hold "
-    "whenever it stops; other figures of contests have none that would, so none is given."
+    "whenever it stops; other figures of matchups have none that would, so none is given."
 )
 
 

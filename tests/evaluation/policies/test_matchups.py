@@ -10,7 +10,7 @@ from cai.errors import EvaluationError
 from cai.evaluation.policies.matchups import Match, Matchups, Meeting, meetings
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.responses import Gathering
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts
 
 
@@ -28,18 +28,18 @@ def test_every_two_meet_or_each_the_first_or_each_the_one_before(
     assert list(meetings(("a", "b", "c"), meeting)) == pairs
 
 
-async def contests(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Matchups:
+async def matchups(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Matchups:
     """Between the policies a, b … with these responses, every two of them."""
     policies = [policy("abc"[i], each) for i, each in enumerate(texts)]
     prompts = (requests(out, range(len(texts[0]))),)
-    answers = await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(Pace()))
+    answers = await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(RunOptions()))
     return Matchups(answers, meetings(tuple(answers.by_policy), "all"), seed)
 
 
 async def test_equal_and_empty_responses_are_decided_without_a_judge(tmp_path: Path):
     mine = {"0": "Same.", "1": " ", "2": "Mine."}
     other = {"0": " Same.\n", "1": "There.", "2": "Yours."}
-    found = await contests(tmp_path / "out", mine, other)
+    found = await matchups(tmp_path / "out", mine, other)
     assert {each.prompt.id: each.foregone for each in found.all()} == {
         "0": "equal",
         "1": "empty",
@@ -52,7 +52,7 @@ async def test_equal_and_empty_responses_are_decided_without_a_judge(tmp_path: P
 
 async def test_a_match_of_each_outcome(tmp_path: Path):
     """Equal is even; what has no verdict failed; of an empty one there is no probability."""
-    found = await contests(
+    found = await matchups(
         tmp_path / "out",
         {"0": "Same.", "1": "", "2": "Mine."},
         {"0": "Same.", "1": "There.", "2": "Yours."},
@@ -67,7 +67,7 @@ async def test_a_match_of_each_outcome(tmp_path: Path):
 
 
 async def test_ids_are_unique_over_prompts_pairs_and_responses(tmp_path: Path):
-    found = await contests(tmp_path / "out", worths(1, 2), worths(3, 4), worths(5, 6), k=2)
+    found = await matchups(tmp_path / "out", worths(1, 2), worths(3, 4), worths(5, 6), k=2)
     ids = [each.id for each in found.all()]
     assert len(ids) == len(set(ids)) == 2 * 3 * 2
     assert {"0/a/b/1", "0/a/b/2", "1/b/c/2"} <= set(ids)
@@ -75,7 +75,7 @@ async def test_ids_are_unique_over_prompts_pairs_and_responses(tmp_path: Path):
 
 async def test_the_order_is_drawn_by_the_seed_and_a_part_is_its_beginning(tmp_path: Path):
     texts = [worths(*[value] * 9) for value in (1, 2)]
-    found = await contests(tmp_path / "out", *texts)
+    found = await matchups(tmp_path / "out", *texts)
     ids = [each.id for each in found.all()]
     assert ids != sorted(ids)
     assert [each.id for each in found.all(4)] == ids[:4]
@@ -90,7 +90,7 @@ async def test_nothing_to_judge_is_said_with_why(tmp_path: Path):
     with pytest.raises(EvaluationError) as found:
         await evaluated(tmp_path / "out", policies, 2, judge=judge)
     assert str(found.value).startswith(
-        "There is nothing to judge between a and b: of all contests, 1 empty, 1 equal."
+        "There is nothing to judge between a and b: of all matchups, 1 empty, 1 equal."
     )
     assert judge.requests == []
 

@@ -52,14 +52,14 @@ async def test_runs_and_files_are_read_and_not_opened(tmp_path: Path):
     found = parse_policies([run, str(file)])
     assert [each.name for each in found] == ["run", "mine"]
     assert not any(each.is_model for each in found)
-    assert [each.speaker for each in open_policies(found, Sampling())] == [None, None]
+    assert [each.role_model for each in open_policies(found, Sampling())] == [None, None]
 
 
 def test_a_model_that_is_named_twice_is_opened_once():
     one, other = open_policies(parse_policies(["a=embedded", "b=embedded"]), Sampling())
-    assert one.speaker is not None
-    assert other.speaker is not None
-    assert one.speaker.model is other.speaker.model
+    assert one.role_model is not None
+    assert other.role_model is not None
+    assert one.role_model.model is other.role_model.model
 
 
 def test_a_model_with_options_and_a_folder_is_opened(tmp_path: Path):
@@ -68,7 +68,7 @@ def test_a_model_with_options_and_a_folder_is_opened(tmp_path: Path):
     sampling = Sampling(max_tokens=8)
     found = open_policies(parse_policies(["embedded?device=cpu", str(folder)]), sampling)
     assert [each.name for each in found] == ["embedded", "policy"]
-    assert all(each.speaker and each.speaker.sampling == sampling for each in found)
+    assert all(each.role_model and each.role_model.sampling == sampling for each in found)
 
 
 def test_two_policies_of_one_name_are_refused_with_how_to_name_them():

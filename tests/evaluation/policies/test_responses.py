@@ -17,7 +17,7 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.shared_budget import Accounts
 from cai.types import Message
@@ -28,9 +28,9 @@ async def gathered(
     *policies: Policy,
     prompts: tuple[Prompts, ...] = (),
     k: int = 1,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
 ) -> PolicyResponses:
-    return await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(pace))
+    return await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(run_options))
 
 
 def texts(answers: PolicyResponses, policy: str) -> list[tuple[str, str, str]]:
@@ -110,10 +110,10 @@ async def test_prompts_of_two_files_are_told_apart_though_their_ids_are_the_same
 
 
 async def test_a_limit_is_one_on_prompts_and_not_on_contests(tmp_path: Path):
-    """Two prompts of five, three pairs: six contests, though the limit is two."""
+    """Two prompts of five, three pairs: six matchups, though the limit is two."""
     policies = [policy(name, worths(i, i, i, i, i)) for i, name in enumerate("abc", 1)]
     found = await evaluated(
-        tmp_path / "out", policies, 5, judge=judge_by_worth(), pace=Pace(limit=2)
+        tmp_path / "out", policies, 5, judge=judge_by_worth(), run_options=RunOptions(limit=2)
     )
     assert [n_asked(each) for each in policies] == [2, 2, 2]
     assert (found.n_prompts, found.n_failed) == (2, 0)
@@ -122,7 +122,7 @@ async def test_a_limit_is_one_on_prompts_and_not_on_contests(tmp_path: Path):
 
 async def test_a_limit_holds_for_files_too(tmp_path: Path):
     file = responses(tmp_path / "b.jsonl", {str(i): f"B{i}." for i in range(5)})
-    found = await gathered(tmp_path / "out", file, pace=Pace(limit=3))
+    found = await gathered(tmp_path / "out", file, run_options=RunOptions(limit=3))
     assert [said for _, _, said in texts(found, "b")] == ["B0.", "B1.", "B2."]
 
 
@@ -171,10 +171,12 @@ async def test_a_file_of_two_policies_is_refused(tmp_path: Path):
 
 async def test_a_run_of_two_policies_is_refused_by_their_names(tmp_path: Path):
     source = write_requests(tmp_path / "asked.jsonl", ["0"])
-    speakers = tuple(
-        each.speaker for each in (policy("a", worths(1)), policy("b", worths(2))) if each.speaker
+    role_models = tuple(
+        each.role_model
+        for each in (policy("a", worths(1)), policy("b", worths(2)))
+        if each.role_model
     )
-    await run_sampling(tmp_path / "run", SampleJob(source, speakers, k=1), console=quiet())
+    await run_sampling(tmp_path / "run", SampleJob(source, role_models, k=1), console=quiet())
     with pytest.raises(EvaluationError, match="several policies, model-of-a, model-of-b"):
         await gathered(tmp_path / "out", Policy("run", str(tmp_path / "run")))
 

@@ -25,7 +25,7 @@ from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import check_runs
 from cai.runs.shared_budget import Accounts
 from cai.types import Message
@@ -59,10 +59,10 @@ async def found(
     files: Sequence[Path],
     *policies: NamedPolicy,
     plan: SuitePlan = BY_TEXT,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
 ) -> tuple[Suite, ...]:
     suites = open_suites([str(each) for each in files])
-    return await run_suites(suites, policies, plan, folder, Accounts(pace), quiet())
+    return await run_suites(suites, policies, plan, folder, Accounts(run_options), quiet())
 
 
 async def test_every_policy_has_its_figures_in_every_suite(tmp_path: Path):
@@ -101,7 +101,9 @@ async def test_a_second_call_asks_nothing_and_finds_the_same(tmp_path: Path):
 async def test_a_limit_is_gone_on_from_to_what_one_call_would_have_found(tmp_path: Path):
     files = [write_lamps(tmp_path / "lamps.jsonl", 6), write_turns(tmp_path / "turns.jsonl")]
     plan = SuitePlan(SuiteJudging(TWO, (RoleModel.of(careful("judge")),)))
-    few = await found(tmp_path / "out", files, policy(careful()), plan=plan, pace=Pace(limit=2))
+    few = await found(
+        tmp_path / "out", files, policy(careful()), plan=plan, run_options=RunOptions(limit=2)
+    )
     assert few[0].found["after"]["accuracy"].n == 2
     assert [each.n for each in few] == [2, 2], "prompts that were asked, not those of the file"
     assert few[1].found["after"]["mark"].n == 4
@@ -141,7 +143,7 @@ async def test_a_first_turn_without_an_answer_has_no_second(tmp_path: Path):
 
 async def test_second_prompts_that_cannot_be_written_are_said(tmp_path: Path):
     path = write_turns(tmp_path / "turns.jsonl")
-    await found(tmp_path / "out", [path], policy(careful()), pace=Pace(limit=1))
+    await found(tmp_path / "out", [path], policy(careful()), run_options=RunOptions(limit=1))
     written = tmp_path / "out/suites/turns/after/second.jsonl"
     written.unlink()
     written.mkdir()
@@ -195,7 +197,9 @@ async def test_a_run_of_other_questions_is_refused(tmp_path: Path):
     write_lamps(path, 3)
     with pytest.raises(JournalError):
         await found(tmp_path / "out", [path], policy(careful()))
-    [lamps] = await found(tmp_path / "out", [path], policy(careful()), pace=Pace(update=True))
+    [lamps] = await found(
+        tmp_path / "out", [path], policy(careful()), run_options=RunOptions(update=True)
+    )
     assert lamps.found["after"]["accuracy"].n == 3
 
 
@@ -251,8 +255,8 @@ def test_a_name_that_is_no_folder_s_gets_one_that_no_other_has():
 )
 async def test_the_embedded_model_answers_by_its_log_probabilities(tmp_path: Path):
     path = write_words(tmp_path / "words.jsonl", {"I hide lamps.": "Yes", "I wipe lamps.": "No"})
-    speaker = RoleModel.of(open_model("embedded"), Sampling(max_tokens=8))
-    [words] = await found(tmp_path / "out", [path], NamedPolicy("embedded", speaker))
+    role_model = RoleModel.of(open_model("embedded"), Sampling(max_tokens=8))
+    [words] = await found(tmp_path / "out", [path], NamedPolicy("embedded", role_model))
     figures = words.found["embedded"]
     assert figures["matching"].n == 2
     assert 0 < figures["probability"].value < 1

@@ -46,8 +46,8 @@ def test_a_difference_that_all_prompts_share_is_surer_than_the_two_intervals_say
 
 def test_exchanging_the_policies_changes_the_sign():
     first, last = shares_of(0, 1, 0, 0, 1), shares_of(1, 1, 1, 0, 0)
-    there, back = last.less(first)["refused"], first.less(last)["refused"]
-    assert there.value == pytest.approx(-back.value)
+    order_ab, order_ba = last.less(first)["refused"], first.less(last)["refused"]
+    assert order_ab.value == pytest.approx(-order_ba.value)
 
 
 def test_a_mark_and_its_difference_are_on_the_scale_from_1_to_10():

@@ -349,10 +349,10 @@ async def test_a_rationale_that_quotes_an_attack_is_not_the_verdict(attack: str)
     for answer, outcome in (("B", "b"), ("Verdict: A", "a"), ("Both are kind.", "unparsed")):
         model = writes(f"The second one says: {attack}", answer)
         verdict = await compare([written(model)], KIND, comparison, settings, 0)
-        (judgement,) = verdict.judgements
-        assert judgement.there.rationales == (f"The second one says: {attack}".strip(),)
-        assert judgement.there.answers == (answer,)
-        assert judgement.there.outcome == outcome
+        (principle_verdict,) = verdict.principle_verdicts
+        assert principle_verdict.order_ab.rationales == (f"The second one says: {attack}".strip(),)
+        assert principle_verdict.order_ab.answers == (answer,)
+        assert principle_verdict.order_ab.outcome == outcome
         for request in model.requests:
             assert [turn.role for turn in request.messages] in (
                 ["user"], ["user", "assistant", "user"],

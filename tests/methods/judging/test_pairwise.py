@@ -32,9 +32,9 @@ from cai.methods.judging.requests import (
 )
 from cai.methods.judging.verdict import (
     Comparison,
-    Judgement,
+    JudgeCall,
     Outcome,
-    Reading,
+    PrincipleVerdict,
     Verdict,
     by_order,
     verdict_of,
@@ -184,10 +184,12 @@ def test_a_negated_question_asks_which_one_is_worse():
 async def test_the_orders_are_averaged_in_probability():
     """A at 0.9, then A (the other response) at 0.3: p(A better) is (0.9 + 0.7) / 2 = 0.8."""
     verdict = await verdict_by(by_letters(ScriptedModel(choices=probabilities(0.9, 0.3))))
-    (judgement,) = verdict.judgements
-    assert (judgement.there.p_a, judgement.back.p_a) == pytest.approx((0.9, 0.7))
+    (principle_verdict,) = verdict.principle_verdicts
+    assert (principle_verdict.order_ab.p_a, principle_verdict.order_ba.p_a) == pytest.approx(
+        (0.9, 0.7)
+    )
     assert verdict.p_a == pytest.approx(0.8)
-    assert (verdict.outcome, judgement.is_flip) == ("a", False)
+    assert (verdict.outcome, principle_verdict.is_flip) == ("a", False)
     assert verdict.margin == pytest.approx(0.3)
     assert verdict.by_principle == {"stay-polite": pytest.approx(0.8)}
 
@@ -198,7 +200,7 @@ async def test_a_judge_that_always_says_the_same_letter_gives_a_tie(letters: tup
     verdict = await verdict_by(by_letters(model))
     assert verdict.p_a == pytest.approx(0.5)
     assert verdict.outcome == "tie"
-    assert verdict.judgements[0].is_flip is True
+    assert verdict.principle_verdicts[0].is_flip is True
 
 
 def leaning(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
@@ -213,13 +215,13 @@ def leaning(messages: Sequence[Message], options: Sequence[str]) -> Sequence[flo
 )
 async def test_swapped_responses_have_the_opposite_verdict(a: str, b: str, with_negated: bool):
     settings, comparison = JudgeSettings(negated=with_negated), Comparison(user_prompt("Hm?"), a, b)
-    there = await verdict_by(by_letters(ScriptedModel(choices=leaning)), settings=settings,
+    order_ab = await verdict_by(by_letters(ScriptedModel(choices=leaning)), settings=settings,
                              comparison=comparison)  # fmt: skip
-    back = await verdict_by(by_letters(ScriptedModel(choices=leaning)), settings=settings,
+    order_ba = await verdict_by(by_letters(ScriptedModel(choices=leaning)), settings=settings,
                             comparison=comparison.swapped)  # fmt: skip
-    assert there.p_a is not None and back.p_a is not None
-    assert there.p_a == pytest.approx(1 - back.p_a)
-    assert {there.outcome, back.outcome} in ({"a", "b"}, {"tie"})
+    assert order_ab.p_a is not None and order_ba.p_a is not None
+    assert order_ab.p_a == pytest.approx(1 - order_ba.p_a)
+    assert {order_ab.outcome, order_ba.outcome} in ({"a", "b"}, {"tie"})
 
 
 @pytest.mark.parametrize(("p", "margin", "outcome"), [
@@ -235,7 +237,7 @@ async def test_the_mass_of_the_letters_is_kept():
     """Of 0.3 and 0.1 the letter A has three quarters, and together they have 0.4."""
     letters = (math.log(0.3), math.log(0.1))
     verdict = await verdict_by(by_letters(ScriptedModel(choices=lambda m, o: letters)))
-    reading = verdict.judgements[0].there
+    reading = verdict.principle_verdicts[0].order_ab
     assert (reading.p_a, reading.mass) == pytest.approx((0.75, 0.4))
 
 
@@ -243,10 +245,15 @@ async def test_each_order_has_its_own_rationale_and_is_clamped():
     """0.9 becomes 0.6; turned 0.55 stays: (0.6 + 0.55) / 2 = 0.575."""
     model = ScriptedModel(["First.", "Second."], choices=probabilities(0.9, 0.45))
     verdict = await verdict_by(by_letters(model), settings=JudgeSettings(rationale=True))
-    (judgement,) = verdict.judgements
+    (principle_verdict,) = verdict.principle_verdicts
     assert verdict.p_a == pytest.approx(0.575)
-    assert (judgement.there.p_a, judgement.back.p_a) == pytest.approx((0.9, 0.55))
-    assert (judgement.there.rationales, judgement.back.rationales) == (("First.",), ("Second.",))
+    assert (principle_verdict.order_ab.p_a, principle_verdict.order_ba.p_a) == pytest.approx(
+        (0.9, 0.55)
+    )
+    assert (principle_verdict.order_ab.rationales, principle_verdict.order_ba.rationales) == (
+        ("First.",),
+        ("Second.",),
+    )
     assert [request.options for request in model.requests] == [(), LETTERS, (), LETTERS]
     assert model.requests[1].messages[1] == Message("assistant", "First.")
 
@@ -273,9 +280,11 @@ async def test_samples_are_different_rationales_and_their_mean_counts():
     judge_ = Judge(RoleModel(model, CHAT, Sampling(0.7)), reads_logprobs=True)
     settings = JudgeSettings(rationale=True, samples=3, clamp=None)
     verdict = await verdict_by(judge_, settings=settings)
-    (judgement,) = verdict.judgements
-    assert (judgement.there.p_a, judgement.back.p_a) == pytest.approx((0.7, 0.7))
-    said = [*judgement.there.rationales, *judgement.back.rationales]
+    (principle_verdict,) = verdict.principle_verdicts
+    assert (principle_verdict.order_ab.p_a, principle_verdict.order_ba.p_a) == pytest.approx(
+        (0.7, 0.7)
+    )
+    said = [*principle_verdict.order_ab.rationales, *principle_verdict.order_ba.rationales]
     assert len(set(said)) == 6, "every sample has a seed of its own"
 
 
@@ -284,7 +293,7 @@ async def test_the_seed_decides_the_samples():
         model = ScriptedModel(lambda m, s: f"seed {s.seed}", choices=lambda m, o: EVEN)
         judge_ = Judge(RoleModel(model, CHAT, Sampling(0.7)), reads_logprobs=True)
         verdict = await verdict_by(judge_, settings=JudgeSettings(rationale=True), seed=seed)
-        return verdict.judgements[0].there.rationales
+        return verdict.principle_verdicts[0].order_ab.rationales
 
     assert await rationales(1) == await rationales(1) != await rationales(2)
 
@@ -293,15 +302,15 @@ async def test_words_that_agree_in_both_orders_are_a_verdict():
     model = ScriptedModel(saying(LAMP.response_b))
     verdict = await verdict_by(in_words(model))
     assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
-    assert verdict.judgements[0].there.answers == ("Verdict: B",)
-    assert verdict.judgements[0].back.answers == ("Verdict: A",)
+    assert verdict.principle_verdicts[0].order_ab.answers == ("Verdict: B",)
+    assert verdict.principle_verdicts[0].order_ba.answers == ("Verdict: A",)
     assert all(request.sampling and request.sampling.json_schema for request in model.requests)
 
 
 async def test_words_that_always_name_the_same_letter_are_inconsistent():
     verdict = await verdict_by(in_words(ScriptedModel(lambda m, s: "A")))
     assert (verdict.outcome, verdict.p_a) == ("inconsistent", 0.5)
-    assert verdict.judgements[0].is_flip is True
+    assert verdict.principle_verdicts[0].is_flip is True
 
 
 async def test_a_tie_in_words_leaves_the_other_order_to_decide():
@@ -315,7 +324,7 @@ async def test_samples_in_words_are_shares():
     model = ScriptedModel(["A", "A", "B", "B", "B", "Hm."])
     verdict = await verdict_by(in_words(model, 1.0), settings=JudgeSettings(samples=3))
     assert verdict.p_a == pytest.approx(5 / 6)
-    assert verdict.judgements[0].back.answers == ("B", "B", "Hm.")
+    assert verdict.principle_verdicts[0].order_ba.answers == ("B", "B", "Hm.")
 
 
 async def test_the_verdict_in_words_comes_after_the_rationale():
@@ -353,7 +362,7 @@ async def test_a_bad_answer_is_its_own_outcome(script: dict[str, Any], outcome: 
         assert verdict.p_a is None
         assert verdict.margin is None
         assert verdict.by_principle == {}
-        assert verdict.judgements[0].is_flip is None
+        assert verdict.principle_verdicts[0].is_flip is None
     else:
         assert verdict.p_a == 0.5
 
@@ -365,17 +374,20 @@ async def test_a_filtered_answer_or_rationale_is_a_refusal():
     verdict = await verdict_by(
         by_letters(ScriptedModel([filtered, filtered])), settings=JudgeSettings(rationale=True)
     )
-    assert (verdict.outcome, verdict.judgements[0].there.reason) == ("refused", "filtered")
+    assert (verdict.outcome, verdict.principle_verdicts[0].order_ab.reason) == (
+        "refused",
+        "filtered",
+    )
 
 
 async def test_the_reason_and_the_kind_of_a_failure_are_kept():
     model = ScriptedModel(choices=[ContextLengthError("It is too long."), EVEN])
-    (judgement,) = (await verdict_by(by_letters(model))).judgements
-    reading = judgement.there
+    (principle_verdict,) = (await verdict_by(by_letters(model))).principle_verdicts
+    reading = principle_verdict.order_ab
     assert (reading.outcome, reading.error) == ("failed", "ContextLengthError")
     assert reading.reason == "It is too long."
-    assert judgement.back.p_a == 0.5
-    assert (judgement.outcome, judgement.p_a) == ("failed", None)
+    assert principle_verdict.order_ba.p_a == 0.5
+    assert (principle_verdict.outcome, principle_verdict.p_a) == ("failed", None)
 
 
 async def test_numbers_that_are_no_probabilities_are_a_failure():
@@ -385,13 +397,13 @@ async def test_numbers_that_are_no_probabilities_are_a_failure():
 
     verdict = await verdict_by(by_letters(BrokenModel()))
     assert (verdict.outcome, verdict.p_a) == ("failed", None)
-    assert "as log-probabilities" in verdict.judgements[0].there.reason
+    assert "as log-probabilities" in verdict.principle_verdicts[0].order_ab.reason
 
 
 async def test_an_answer_that_was_cut_off_says_so():
     cut = Completion("On the one hand", stop_reason="length")
     verdict = await verdict_by(in_words(ScriptedModel([cut, cut])))
-    assert verdict.judgements[0].there.reason == "the answer was cut off"
+    assert verdict.principle_verdicts[0].order_ab.reason == "the answer was cut off"
 
 
 async def test_what_may_pass_is_raised_when_all_calls_are_done():
@@ -416,7 +428,7 @@ async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparse
     assert not Judge.of(model).reads_logprobs
     verdict = await verdict_by(Judge(RoleModel.of(model), reads_logprobs=True))
     assert verdict.outcome == "unparsed"
-    assert "gives no log-probabilities" in verdict.judgements[0].there.reason
+    assert "gives no log-probabilities" in verdict.principle_verdicts[0].order_ab.reason
 
 
 async def test_principles_count_by_their_weight():
@@ -442,15 +454,15 @@ async def test_the_negated_question_is_turned_back():
     verdict = await verdict_by(
         by_letters(ScriptedModel(choices=choose)), settings=JudgeSettings(negated=True)
     )
-    assert [each.is_negated for each in verdict.judgements] == [False, True]
-    assert [each.p_a for each in verdict.judgements] == pytest.approx([0.9, 0.7])
+    assert [each.is_negated for each in verdict.principle_verdicts] == [False, True]
+    assert [each.p_a for each in verdict.principle_verdicts] == pytest.approx([0.9, 0.7])
     assert verdict.p_a == pytest.approx(0.8)
 
 
 async def test_a_negated_question_in_words_is_turned_back():
     settings, model = JudgeSettings(negated=True), ScriptedModel(["A", "B", "B", "A"])
     verdict = await verdict_by(in_words(model), settings=settings)
-    assert [each.p_a for each in verdict.judgements] == [1.0, 1.0]
+    assert [each.p_a for each in verdict.principle_verdicts] == [1.0, 1.0]
     assert verdict.outcome == "a"
 
 
@@ -468,7 +480,9 @@ async def test_a_rubric_is_judged_by_criterion_and_weight():
 
     model = ScriptedModel(choices=choose)
     verdict = await verdict_by(by_letters(model), under(principle))
-    found = [(each.principle_id, each.criterion_id, each.weight) for each in verdict.judgements]
+    found = [
+        (each.principle_id, each.criterion_id, each.weight) for each in verdict.principle_verdicts
+    ]
     assert found == [("stay-polite", "tone", 0.5), ("stay-polite", "greeting", 1.5)]
     assert verdict.p_a == pytest.approx(0.45)
     assert verdict.by_principle == {"stay-polite": pytest.approx(0.45)}
@@ -491,8 +505,8 @@ async def test_drawn_principles_differ_by_comparison_and_weigh_the_same():
         model = ScriptedModel(choices=lambda m, o: EVEN)
         settings = JudgeSettings(principles=2)
         verdict = await verdict_by(by_letters(model), constitution, settings=settings, seed=seed)
-        assert len(verdict.judgements) == len(verdict.by_principle) == 2
-        assert {each.weight for each in verdict.judgements} == {1.0}
+        assert len(verdict.principle_verdicts) == len(verdict.by_principle) == 2
+        assert {each.weight for each in verdict.principle_verdicts} == {1.0}
         drawn |= set(verdict.by_principle)
     assert len(drawn) > 2
 
@@ -514,7 +528,7 @@ async def test_a_jury_is_the_mean_of_its_judges():
     first = ScriptedModel(choices=preferring(LAMP.response_a, 0.9), name="first")
     second = ScriptedModel(choices=preferring(LAMP.response_a, 0.2), name="second")
     verdict = await verdict_by([by_letters(first), by_letters(second)])
-    assert [each.judge for each in verdict.judgements] == ["first", "second"]
+    assert [each.judge for each in verdict.principle_verdicts] == ["first", "second"]
     assert verdict.p_a == pytest.approx(0.55)
     words = ScriptedModel(saying(LAMP.response_b), name="third")
     verdict = await verdict_by([by_letters(first), in_words(words)])
@@ -603,43 +617,45 @@ def test_few_shots_with_a_rationale_need_assessments():
         check_judging(JudgeSettings(few_shots=1, rationale=True), constitution)
 
 
-def judgement(weight: float, p_a: float | None, outcome: Outcome = "failed") -> Judgement:
-    reading = Reading(outcome, p_a)
+def pv(weight: float, p_a: float | None, outcome: Outcome = "failed") -> PrincipleVerdict:
+    reading = JudgeCall(outcome, p_a)
     found: Outcome = outcome if p_a is None or outcome == "inconsistent" else "a"
-    return Judgement("judge", f"of {weight}", "", False, weight, reading, reading, found, p_a)
+    return PrincipleVerdict(
+        "judge", f"of {weight}", "", False, weight, reading, reading, found, p_a
+    )
 
 
-@pytest.mark.parametrize(("judgements", "outcome", "p_a"), [
-    ([judgement(1, 0.8), judgement(1, None)], "a", 0.8),
-    ([judgement(1, 0.8), judgement(1.1, None)], "failed", None),
-    ([judgement(1, 0.8), judgement(1, 0.2), judgement(2, None, "refused")], "tie", 0.5),
-    ([judgement(1, None, "refused"), judgement(2, None, "unparsed")], "unparsed", None),
-    ([judgement(2, None, "refused"), judgement(1, None, "unparsed")], "refused", None),
-    ([judgement(1, 0.5, "inconsistent"), judgement(1, 0.6, "inconsistent")], "inconsistent", 0.55),
-    ([judgement(1, 0.5, "inconsistent"), judgement(1, 0.9)], "a", 0.7),
-    ([judgement(1, 0.5, "inconsistent"), judgement(1, None)], "inconsistent", 0.5),
+@pytest.mark.parametrize(("principle_verdicts", "outcome", "p_a"), [
+    ([pv(1, 0.8), pv(1, None)], "a", 0.8),
+    ([pv(1, 0.8), pv(1.1, None)], "failed", None),
+    ([pv(1, 0.8), pv(1, 0.2), pv(2, None, "refused")], "tie", 0.5),
+    ([pv(1, None, "refused"), pv(2, None, "unparsed")], "unparsed", None),
+    ([pv(2, None, "refused"), pv(1, None, "unparsed")], "refused", None),
+    ([pv(1, 0.5, "inconsistent"), pv(1, 0.6, "inconsistent")], "inconsistent", 0.55),
+    ([pv(1, 0.5, "inconsistent"), pv(1, 0.9)], "a", 0.7),
+    ([pv(1, 0.5, "inconsistent"), pv(1, None)], "inconsistent", 0.5),
 ])  # fmt: skip
 def test_a_verdict_rests_on_at_least_half_of_the_weight(
-    judgements: list[Judgement], outcome: Outcome, p_a: float | None
+    principle_verdicts: list[PrincipleVerdict], outcome: Outcome, p_a: float | None
 ):
-    verdict = verdict_of(judgements)
+    verdict = verdict_of(principle_verdicts)
     assert verdict.outcome == outcome
     assert verdict.p_a == (None if p_a is None else pytest.approx(p_a))
-    assert verdict.judgements == tuple(judgements)
+    assert verdict.principle_verdicts == tuple(principle_verdicts)
 
 
-@pytest.mark.parametrize(("there", "back", "outcome"), [
+@pytest.mark.parametrize(("order_ab", "order_ba", "outcome"), [
     ("unparsed", "failed", "failed"), ("refused", "unparsed", "refused"),
     ("failed", "refused", "failed"), ("unparsed", "unparsed", "unparsed"),
 ])  # fmt: skip
 def test_of_two_orders_that_cannot_be_read_the_graver_one_counts(
-    there: Outcome, back: Outcome, outcome: Outcome
+    order_ab: Outcome, order_ba: Outcome, outcome: Outcome
 ):
-    assert by_order(Reading(there), Reading(back)) == (outcome, None)
+    assert by_order(JudgeCall(order_ab), JudgeCall(order_ba)) == (outcome, None)
 
 
 def test_one_order_alone_is_no_verdict():
-    assert by_order(Reading("a", 0.9), Reading("refused")) == ("refused", None)
+    assert by_order(JudgeCall("a", 0.9), JudgeCall("refused")) == ("refused", None)
 
 
 async def test_one_model_and_two_texts_are_enough():

@@ -54,7 +54,7 @@ def test_tests_come_in_the_order_of_the_constitution_and_are_counted_from_1():
 
 
 @pytest.mark.parametrize(
-    ("there", "back", "p_a", "result"),
+    ("order_ab", "order_ba", "p_a", "result"),
     [
         (0.9, 0.3, 0.8, "passed"),
         (0.9, 0.8, 0.55, "passed"),
@@ -63,11 +63,11 @@ def test_tests_come_in_the_order_of_the_constitution_and_are_counted_from_1():
     ],
 )
 async def test_it_passes_where_the_better_response_wins_over_both_orders(
-    there: float, back: float, p_a: float, result: str
+    order_ab: float, order_ba: float, p_a: float, result: str
 ):
-    """A at `there`, then A, which is the other one, at `back`: (there + 1 − back) / 2; one half is
-    a tie, and fails."""
-    model = ScriptedModel(choices=probabilities(there, back))
+    """A at `order_ab`, then A, which is the other one, at `order_ba`; the mean is
+    (order_ab + 1 − order_ba) / 2, and one half is a tie, which fails."""
+    model = ScriptedModel(choices=probabilities(order_ab, order_ba))
     found = await judged(model, FIRST)
     assert found.verdict.p_a == pytest.approx(p_a)
     assert found.result == result
@@ -126,7 +126,7 @@ async def test_of_a_rubric_every_criterion_is_asked_about_and_weighs_its_part():
     model = ScriptedModel(choices=chooses)
     found = await judged(model, PrincipleTest(principle, 1, LAMP))
     assert found.verdict.p_a == pytest.approx(0.7)
-    assert [each.criterion_id for each in found.verdict.judgements] == ["kind", "short"]
+    assert [each.criterion_id for each in found.verdict.principle_verdicts] == ["kind", "short"]
     assert found.result == "passed"
 
 

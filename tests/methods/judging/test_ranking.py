@@ -10,7 +10,14 @@ import pytest
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable
 from cai.methods.judging.pairwise import Judge
-from cai.methods.judging.ranking import Contest, Judged, JudgePanel, Pairing, judge_group, strengths
+from cai.methods.judging.ranking import (
+    Judged,
+    JudgedMatchup,
+    JudgePanel,
+    Pairing,
+    judge_group,
+    strengths,
+)
 from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
@@ -42,8 +49,8 @@ def bench_of(worth: Sequence[float]) -> JudgePanel:
     return JudgePanel((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
 
 
-def contest(first: int, second: int, p_a: float | None) -> Contest:
-    return Contest(first, second, Verdict("failed" if p_a is None else "a", p_a))
+def matchup(first: int, second: int, p_a: float | None) -> JudgedMatchup:
+    return JudgedMatchup(first, second, Verdict("failed" if p_a is None else "a", p_a))
 
 
 async def judged(worth: Sequence[float], pairing: Pairing) -> Judged:
@@ -53,9 +60,9 @@ async def judged(worth: Sequence[float], pairing: Pairing) -> Judged:
 @pytest.mark.parametrize("n", range(2, 10))
 async def test_all_is_every_pair_once(n: int):
     found = await judged([0.0] * n, "all")
-    pairs = {(each.first, each.second) for each in found.contests}
+    pairs = {(each.first, each.second) for each in found.matchups}
     assert pairs == {(i, j) for i in range(n) for j in range(i + 1, n)}
-    assert len(found.contests) == n * (n - 1) // 2
+    assert len(found.matchups) == n * (n - 1) // 2
 
 
 @pytest.mark.parametrize("n", range(2, 10))
@@ -64,7 +71,7 @@ async def test_best_and_worst_take_three_contests_for_two_responses(n: int):
     of m takes m - 1, and m is n - n // 2."""
     found = await judged(random.Random(n).sample(range(20), n), "best-worst")
     first = n // 2
-    assert len(found.contests) == (1 if n == 2 else first + 2 * (n - first - 1))
+    assert len(found.matchups) == (1 if n == 2 else first + 2 * (n - first - 1))
 
 
 @pytest.mark.parametrize("n", range(3, 10))
@@ -72,8 +79,8 @@ async def test_swiss_takes_few_rounds(n: int):
     """At most n // 2 in each of the rounds, of which there are as many as bits count to n; and one
     for each part that these leave apart, which with no ties are none."""
     found = await judged(random.Random(n).sample(range(20), n), "swiss")
-    assert len(found.contests) <= n // 2 * math.ceil(math.log2(n))
-    assert len(found.contests) >= n - 1
+    assert len(found.matchups) <= n // 2 * math.ceil(math.log2(n))
+    assert len(found.matchups) >= n - 1
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS)
@@ -89,9 +96,9 @@ async def test_no_pair_meets_twice_and_everyone_gets_a_strength(
         "all ties": [0.0] * n,
     }
     found = await judged(worth[kind], pairing)
-    pairs = [frozenset((each.first, each.second)) for each in found.contests]
+    pairs = [frozenset((each.first, each.second)) for each in found.matchups]
     assert len(set(pairs)) == len(pairs)
-    assert all(each.first < each.second < n for each in found.contests)
+    assert all(each.first < each.second < n for each in found.matchups)
     assert found.strengths is not None and len(found.strengths) == n
     assert sum(found.strengths) == pytest.approx(0, abs=1e-5)
     if kind == "all ties":
@@ -114,30 +121,30 @@ async def test_the_best_and_the_worst_are_found(pairing: Pairing, n: int):
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.73, 1.0])
 def test_two_strengths_are_the_log_odds_of_the_smoothed_share(p: float):
     """With the prior m added to both sides: s1 - s2 = ln((p + m) / (1 - p + m)), mean 0."""
-    found = strengths(2, [contest(0, 1, p)])
+    found = strengths(2, [matchup(0, 1, p)])
     assert found is not None
     expected = math.log((p + PRIOR) / (1 - p + PRIOR))
     assert found == pytest.approx((expected / 2, -expected / 2))
 
 
 def test_a_contest_counts_from_both_sides():
-    assert strengths(2, [contest(1, 0, 0.3)]) == pytest.approx(strengths(2, [contest(0, 1, 0.7)]))
+    assert strengths(2, [matchup(1, 0, 0.3)]) == pytest.approx(strengths(2, [matchup(0, 1, 0.7)]))
 
 
 def test_of_three_the_library_agrees_with_what_is_worked_out():
     """0 beats 1, and 1 beats 2, each with 0.8, and 0 and 2 never meet. A chain splits into pairs:
     each step is ln(0.85 / 0.25), so the strengths are that, 0, and that below."""
-    found = strengths(3, [contest(0, 1, 0.8), contest(1, 2, 0.8)])
+    found = strengths(3, [matchup(0, 1, 0.8), matchup(1, 2, 0.8)])
     step = math.log(0.85 / 0.25)
     assert found == pytest.approx((step, 0.0, -step), abs=1e-5)
 
 
 def test_known_strengths_are_recovered():
-    """Contests with the very probabilities of five strengths; the prior draws them in a little:
+    """Matchups with the very probabilities of five strengths; the prior draws them in a little:
     the shares (p + 0.05) / 1.1 are those of strengths 9 to 15 % nearer to each other."""
     known = (1.0, 0.5, 0.0, -0.5, -1.0)
     found = strengths(5, [
-        contest(i, j, 1 / (1 + math.exp(known[j] - known[i]))) for i in range(5) for j in range(i)
+        matchup(i, j, 1 / (1 + math.exp(known[j] - known[i]))) for i in range(5) for j in range(i)
     ])  # fmt: skip
     assert found is not None
     for value, true in zip(found, known, strict=True):
@@ -145,13 +152,13 @@ def test_known_strengths_are_recovered():
         assert abs(value) <= abs(true) + 1e-6
 
 
-@pytest.mark.parametrize("contests", [
-    [], [contest(0, 1, 0.9)], [contest(0, 1, 0.9), contest(2, 3, 0.9)],
-    [contest(0, 1, 0.9), contest(1, 2, None), contest(2, 3, 0.9)],
+@pytest.mark.parametrize("matchups", [
+    [], [matchup(0, 1, 0.9)], [matchup(0, 1, 0.9), matchup(2, 3, 0.9)],
+    [matchup(0, 1, 0.9), matchup(1, 2, None), matchup(2, 3, 0.9)],
 ])  # fmt: skip
-def test_what_nothing_connects_has_no_strengths(contests: list[Contest]):
-    assert strengths(4, contests) is None
-    found = Judged(group_of(4), tuple(contests), strengths(4, contests))
+def test_what_nothing_connects_has_no_strengths(matchups: list[JudgedMatchup]):
+    assert strengths(4, matchups) is None
+    found = Judged(group_of(4), tuple(matchups), strengths(4, matchups))
     assert found.ranking is None
 
 
@@ -168,7 +175,7 @@ async def test_an_unreadable_contest_is_kept_and_gives_no_strength():
 
     panel = JudgePanel((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
     found = await judge_group(panel, group_of(3), "all", seed=0)
-    assert [each.verdict.outcome for each in found.contests] == ["tie", "failed", "failed"]
+    assert [each.verdict.outcome for each in found.matchups] == ["tie", "failed", "failed"]
     assert found.strengths is None
 
 
@@ -181,7 +188,7 @@ async def test_a_failure_that_may_pass_is_raised_when_the_others_are_done():
 
 
 async def test_every_pair_draws_its_own_principles():
-    """The seed of a contest is made of the run's, the prompt's id and the pair."""
+    """The seed of a matchup is made of the run's, the prompt's id and the pair."""
     principles = tuple(Principle(id=f"p-{i}", text=f"Be {i}.") for i in range(20))
     panel = bench_of([0.0] * 4)
     plan = JudgeSettings(principles=1)
@@ -189,13 +196,13 @@ async def test_every_pair_draws_its_own_principles():
     found = await judge_group(several, group_of(4), "all", seed=0)
     again = await judge_group(several, group_of(4), "all", seed=0)
     other = await judge_group(several, group_of(4), "all", seed=1)
-    drawn = [set(each.verdict.by_principle).pop() for each in found.contests]
-    assert drawn == [set(each.verdict.by_principle).pop() for each in again.contests]
-    assert drawn != [set(each.verdict.by_principle).pop() for each in other.contests]
+    drawn = [set(each.verdict.by_principle).pop() for each in found.matchups]
+    assert drawn == [set(each.verdict.by_principle).pop() for each in again.matchups]
+    assert drawn != [set(each.verdict.by_principle).pop() for each in other.matchups]
     assert len(set(drawn)) > 1
 
 
 async def test_usage_adds_up_over_contests():
     found = await judged([0.0, 1.0, 2.0], "all")
-    assert found.usage == sum((each.verdict.usage for each in found.contests), found.usage)
-    assert verdict_of(found.contests[0].verdict.judgements) == found.contests[0].verdict
+    assert found.usage == sum((each.verdict.usage for each in found.matchups), found.usage)
+    assert verdict_of(found.matchups[0].verdict.principle_verdicts) == found.matchups[0].verdict

@@ -114,6 +114,6 @@ def test_rows_are_the_fewest_that_predict_every_token():
     """After 1 and after 5 6; what is read after the request alone is read in the first row."""
     spelled = Spelled.of([[(1, 2), (1, 3)], [(5, 6, 7)], [(8,)]])
     assert spelled.rows == ((1,), (5, 6))
-    places = {(step.token, step.row, step.back) for step in spelled.steps}
+    places = {(step.token, step.row, step.order_ba) for step in spelled.steps}
     assert places == {(1, 0, 1), (2, 0, 0), (3, 0, 0), (5, 0, 1), (6, 1, 1), (7, 1, 0), (8, 0, 1)}
     assert spelled.n_longest == 3

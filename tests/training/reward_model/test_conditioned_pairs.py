@@ -20,7 +20,7 @@ def row(n: int, found: dict[str, float] | None) -> TrainingRow:
     judging = None
     if found is not None:
         shares = tuple(PrincipleShare(*each) for each in found.items())
-        judging = PairJudging("contest", "a", 0.2, shares, 0, 2, 0, 1, 1, 2, 2)
+        judging = PairJudging("matchup", "a", 0.2, shares, 0, 2, 0, 1, 1, 2, 2)
     pair = PreferencePair(user_prompt(f"How {n}?", f"p{n}"), "So.", "No.", "", "", 0.7, judging)
     return TrainingRow(pair, "run", 0.7)
 

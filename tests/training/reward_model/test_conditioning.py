@@ -18,7 +18,7 @@ CONSTITUTION = Constitution(name="one", principles=(Principle(id="be-kind", text
 def row(p: float | None, number: int = 0) -> TrainingRow:
     """A pair of which the kind one is chosen with `p` under the principle; None without a judge."""
     judging = PairJudging(
-        "contest", "a", 0.2, (PrincipleShare("be-kind", p or 0.5),), 0, 1, 0, 1, None, None, 2
+        "matchup", "a", 0.2, (PrincipleShare("be-kind", p or 0.5),), 0, 1, 0, 1, None, None, 2
     )
     prompt = user_prompt("Hello?", str(number))
     pair = PreferencePair(

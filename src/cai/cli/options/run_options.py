@@ -14,7 +14,7 @@ from cai.cli.cost_table import accounts_table, estimate_line, estimate_table
 from cai.engine.budget import Caps
 from cai.engine.progress import Snapshot, causes
 from cai.runs.job import Outcome
-from cai.runs.options import WHOLE, Pace, Part
+from cai.runs.options import WHOLE, Part, RunOptions
 
 DRY_RUN_SAMPLE = 16
 EVENT_EVERY_S = 1.0
@@ -70,7 +70,7 @@ _PACE_OPTIONS = [
     click.option(
         "--update",
         is_flag=True,
-        help="The run is of another recipe: make it this one, asking only what is new.",
+        help="The run is with other settings: make it this one, asking only what is new.",
     ),
     click.option(
         "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
@@ -86,21 +86,21 @@ _PACE_OPTIONS = [
 ]
 
 
-def paced(command: Callable[..., int]) -> Callable[..., int]:
-    """Gives a command the options of `pace`."""
+def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Gives a command the options of `run_options`."""
 
     @wraps(command)
     def gathered(
         is_dry_run: bool, max_cost_usd: float | None, max_total_tokens: int | None, **options: Any
     ) -> int:
         names = ("concurrency", "limit", "part", "retry_failed", "update", "hedges", "prices")
-        pace = Pace(
+        run_options = RunOptions(
             **{name: options.pop(name) for name in names},
             sample=DRY_RUN_SAMPLE if is_dry_run else None,
             caps=Caps(max_cost_usd, max_total_tokens),
             tell=JsonEvents().tell if options.get("is_json") else None,
         )
-        return command(pace=pace, **options)
+        return command(run_options=run_options, **options)
 
     return with_options(gathered, _PACE_OPTIONS)
 

@@ -104,7 +104,7 @@ _PAIR_OPTIONS = [
         type=click.Choice(get_args(PairChoice)),
         default="best-worst",
         show_default=True,
-        help="Of a judged run: best over worst, every contest, or one a prompt.",
+        help="Of a judged run: best over worst, every matchup, or one a prompt.",
     ),
     click.option(
         "--balance-length",

@@ -17,8 +17,15 @@ from cai.evaluation.judge.label_metrics import Figures, LabelSeries, Tempering
 from cai.evaluation.judge.position_bias import Negations, negations_of
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.evaluation.stats.calibration import Bin
-from cai.methods.judging.ranking import Contest, Judged
-from cai.methods.judging.verdict import Group, Judgement, Label, Verdict, by_order, verdict_of
+from cai.methods.judging.ranking import Judged, JudgedMatchup
+from cai.methods.judging.verdict import (
+    Group,
+    Label,
+    PrincipleVerdict,
+    Verdict,
+    by_order,
+    verdict_of,
+)
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 
@@ -188,20 +195,20 @@ class _Tally:
 
     def add(self, judged: Judged) -> None:
         label = judged.group.label
-        contest = _first_two(judged)
+        matchup = _first_two(judged)
         if label is None:
             self.n_unlabelled += 1
-        elif contest is None:
+        elif matchup is None:
             self.n_not_compared += 1
         else:
-            self._add(judged.group, label, contest.verdict)
+            self._add(judged.group, label, matchup.verdict)
 
     def _add(self, group: Group, label: Label, verdict: Verdict) -> None:
         unit = unit_of(group.prompt)
         self.tags.add(len(self.overall), group.tags)
         self.overall.add(unit, label, verdict.outcome, verdict.p_a)
         self.usage += verdict.usage
-        self.negations += negations_of(verdict.judgements)
+        self.negations += negations_of(verdict.principle_verdicts)
         first = _one_order(verdict, self.settings)
         self.one_order.add(unit, label, first.outcome, first.p_a)
         longer = _longer(group)
@@ -214,7 +221,7 @@ class _Tally:
         series: dict[str, LabelSeries],
         unit: int,
         label: Label,
-        parts: Mapping[str, Sequence[Judgement]],
+        parts: Mapping[str, Sequence[PrincipleVerdict]],
     ) -> None:
         for name, part in parts.items():
             found = verdict_of(part, self.settings.tie_margin)
@@ -250,35 +257,37 @@ def _figures(series: Mapping[str, LabelSeries], seed: int) -> dict[str, Figures]
     return {name: each.figures(seed) for name, each in series.items()}
 
 
-def _first_two(judged: Judged) -> Contest | None:
-    """The contest that a label speaks of: the first candidate as A, the second as B."""
-    return next((each for each in judged.contests if (each.first, each.second) == (0, 1)), None)
+def _first_two(judged: Judged) -> JudgedMatchup | None:
+    """The matchup that a label speaks of: the first candidate as A, the second as B."""
+    return next((each for each in judged.matchups if (each.first, each.second) == (0, 1)), None)
 
 
 def _one_order(verdict: Verdict, settings: JudgeSettings) -> Verdict:
     """The verdict as it would be had only the first order been asked."""
-    if not verdict.judgements:
+    if not verdict.principle_verdicts:
         return verdict
-    return verdict_of([_there(each, settings) for each in verdict.judgements], settings.tie_margin)
+    return verdict_of(
+        [_there(each, settings) for each in verdict.principle_verdicts], settings.tie_margin
+    )
 
 
-def _there(judgement: Judgement, settings: JudgeSettings) -> Judgement:
-    there = judgement.there
+def _there(principle_verdict: PrincipleVerdict, settings: JudgeSettings) -> PrincipleVerdict:
+    order_ab = principle_verdict.order_ab
     clamp = settings.clamp if settings.rationale else None
-    outcome, p_a = by_order(there, there, clamp=clamp, tie_margin=settings.tie_margin)
-    return replace(judgement, back=there, outcome=outcome, p_a=p_a)
+    outcome, p_a = by_order(order_ab, order_ab, clamp=clamp, tie_margin=settings.tie_margin)
+    return replace(principle_verdict, order_ba=order_ab, outcome=outcome, p_a=p_a)
 
 
-def _by_principle(verdict: Verdict) -> dict[str, list[Judgement]]:
-    parts: dict[str, list[Judgement]] = {}
-    for each in verdict.judgements:
+def _by_principle(verdict: Verdict) -> dict[str, list[PrincipleVerdict]]:
+    parts: dict[str, list[PrincipleVerdict]] = {}
+    for each in verdict.principle_verdicts:
         parts.setdefault(each.principle_id, []).append(each)
     return parts
 
 
-def _by_judge(verdict: Verdict) -> dict[str, list[Judgement]]:
-    parts: dict[str, list[Judgement]] = {}
-    for each in verdict.judgements:
+def _by_judge(verdict: Verdict) -> dict[str, list[PrincipleVerdict]]:
+    parts: dict[str, list[PrincipleVerdict]] = {}
+    for each in verdict.principle_verdicts:
         parts.setdefault(each.judge, []).append(each)
     return parts
 

@@ -1,7 +1,7 @@
 """The habits of a judge in any judged set, with or without labels.
 
 What it does with places, lengths and its own responses, how often it cannot be read, and how the
-principles work together. Each contest is looked at once and leaves a few numbers.
+principles work together. Each matchup is looked at once and leaves a few numbers.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from cai.evaluation.judge.position_bias import Negations, Positions, PositionTal
 from cai.evaluation.judge.principles import Principles, PrincipleTally
 from cai.evaluation.judge.self_preference import Ownership, OwnershipTally, Relation
 from cai.evaluation.stats.bootstrap import unit_of
-from cai.methods.judging.ranking import Contest, Judged
+from cai.methods.judging.ranking import Judged, JudgedMatchup
 from cai.methods.judging.verdict import UNREADABLE, Outcome
 from cai.runs.config import JudgeRunConfig
 
@@ -41,7 +41,7 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The habits of `judges` in `n` contests of `n_groups` groups; `outcomes` add up to `n`.
+    """The habits of `judges` in `n` matchups of `n_groups` groups; `outcomes` add up to `n`.
 
     `n_failed` groups more have no verdict at all.
     """
@@ -82,19 +82,19 @@ class AuditReport:
 def audit(
     judged: Iterable[Judged], recipe: JudgeRunConfig, *, n_failed: int = 0, seed: int = 0
 ) -> AuditReport:
-    """The report over all contests, read once; `recipe` is the one they were judged by.
+    """The report over all matchups, read once; `recipe` is the one they were judged by.
 
     `n_failed` is how many groups more were to be judged and have no verdict at all.
 
     Raises:
-        EvaluationError: There is no contest.
+        EvaluationError: There is no matchup.
     """
     tally = _Tally.of(recipe)
     for each in judged:
         tally.add(each)
     if not tally.outcomes:
         raise EvaluationError(
-            f"There is no judged contest to audit, and {n_failed} groups failed. Judge some first, "
+            f"There is no judged matchup to audit, and {n_failed} groups failed. Judge some first, "
             "or look at the failures: cai export RUN --format everything"
         )
     return tally.report(n_failed, seed)
@@ -123,21 +123,21 @@ class _Tally:
     def add(self, judged: Judged) -> None:
         self.n_groups += 1
         unit = unit_of(judged.group.prompt)
-        for each in judged.contests:
+        for each in judged.matchups:
             self._add(unit, judged, each)
 
-    def _add(self, unit: int, judged: Judged, contest: Contest) -> None:
-        group, verdict = judged.group, contest.verdict
-        label = group.label if (contest.first, contest.second) == (0, 1) else None
-        comparison = group.comparison(contest.first, contest.second)
+    def _add(self, unit: int, judged: Judged, matchup: JudgedMatchup) -> None:
+        group, verdict = judged.group, matchup.verdict
+        label = group.label if (matchup.first, matchup.second) == (0, 1) else None
+        comparison = group.comparison(matchup.first, matchup.second)
         self.outcomes[verdict.outcome] += 1
-        self.positions.add(unit, verdict.judgements)
+        self.positions.add(unit, verdict.principle_verdicts)
         self.lengths.add(unit, comparison, verdict, label)
-        self.ownership.add(unit, group, contest, label)
+        self.ownership.add(unit, group, matchup, label)
         self.principles.add(verdict)
-        self.negations += negations_of(verdict.judgements)
-        for judgement in verdict.judgements:
-            for reading in (judgement.there, judgement.back):
+        self.negations += negations_of(verdict.principle_verdicts)
+        for principle_verdict in verdict.principle_verdicts:
+            for reading in (principle_verdict.order_ab, principle_verdict.order_ba):
                 self.readings[reading.outcome] += 1
                 if reading.mass is not None:
                     self.n_with_mass += 1
@@ -177,7 +177,7 @@ def _caveats(report: AuditReport) -> Iterator[str]:
         yield f"{n_unread} of {report.n} verdicts could not be read and are in no share below."
     if report.ownership.n_unknown:
         yield (
-            f"Of {report.ownership.n_unknown} of {report.n} contests nobody knows the models: "
+            f"Of {report.ownership.n_unknown} of {report.n} matchups nobody knows the models: "
             "self-preference leaves them out."
         )
     low = report.readings.low_mass_rate

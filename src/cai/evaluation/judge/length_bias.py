@@ -16,9 +16,9 @@ _UNKNOWN = float("nan")  # inside these arrays alone
 
 @dataclass(frozen=True, slots=True)
 class WinShare:
-    """Of the contests that have a winner, the share that the responses in question win.
+    """Of the matchups that have a winner, the share that the responses in question win.
 
-    `by_people` is their share by the labels of the same kind of contest, where there are any.
+    `by_people` is their share by the labels of the same kind of matchup, where there are any.
     """
 
     share: Estimate | None
@@ -30,7 +30,7 @@ class Lengths:
     """The longer response in characters and in words; responses of equal length are left out.
 
     `pearson` and `spearman` are correlations of p_a with the logarithm of length A over length B in
-    characters, over `n` readable contests of which neither side is empty.
+    characters, over `n` readable matchups of which neither side is empty.
     """
 
     by_characters: WinShare
@@ -42,7 +42,7 @@ class Lengths:
 
 @dataclass(slots=True)
 class LengthTally:
-    """Takes one contest after the other; some thirty bytes each."""
+    """Takes one matchup after the other; some thirty bytes each."""
 
     units: "array[int]" = field(default_factory=lambda: array("q"))
     winners: "array[int]" = field(default_factory=lambda: array("b"))

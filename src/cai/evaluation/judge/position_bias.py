@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
-from cai.methods.judging.verdict import Judgement, side
+from cai.methods.judging.verdict import PrincipleVerdict, side
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,23 @@ class PositionTally:
     n_to_first: int = 0
     first_sum: float = 0.0
 
-    def add(self, unit: int, judgements: Sequence[Judgement]) -> None:
+    def add(self, unit: int, principle_verdicts: Sequence[PrincipleVerdict]) -> None:
         n_flips = n_read = 0
         there_sum = back_sum = weights = 0.0
-        for each in judgements:
-            there, back = each.there.p_a, each.back.p_a
-            if there is None or back is None:
+        for each in principle_verdicts:
+            order_ab, order_ba = each.order_ab.p_a, each.order_ba.p_a
+            if order_ab is None or order_ba is None:
                 continue
             n_read += 1
-            there_sum += there * each.weight
-            back_sum += back * each.weight
+            there_sum += order_ab * each.weight
+            back_sum += order_ba * each.weight
             weights += each.weight
             # the letter of a reversed question names the worse response
-            first = (there + 1 - back) / 2
+            first = (order_ab + 1 - order_ba) / 2
             self.first_sum += 1 - first if each.is_negated else first
             if each.is_flip:
                 n_flips += 1
-                self.n_to_first += (there > 0.5) != each.is_negated
+                self.n_to_first += (order_ab > 0.5) != each.is_negated
         if n_read:
             sides = {side(there_sum / weights), side(back_sum / weights)}
             self.units.append(unit)
@@ -103,10 +103,10 @@ class Negations:
         return self.n_contradictions / self.n if self.n else None
 
 
-def negations_of(judgements: Iterable[Judgement]) -> Negations:
+def negations_of(principle_verdicts: Iterable[PrincipleVerdict]) -> Negations:
     """Those of one verdict. An even answer contradicts nothing."""
     ways: dict[tuple[str, str, str], dict[bool, float]] = {}
-    for each in judgements:
+    for each in principle_verdicts:
         if each.p_a is not None:
             asked = (each.judge, each.principle_id, each.criterion_id)
             ways.setdefault(asked, {})[each.is_negated] = each.p_a

@@ -14,7 +14,7 @@ import numpy as np
 
 from cai.evaluation.stats.bootstrap import Floats
 from cai.evaluation.stats.calibration import pearson, percent_agreement
-from cai.methods.judging.verdict import Judgement, Outcome, Verdict, side, verdict_of
+from cai.methods.judging.verdict import Outcome, PrincipleVerdict, Verdict, side, verdict_of
 
 ENOUGH = 30
 """Fewer verdicts than these say nothing about principles."""
@@ -114,7 +114,7 @@ class PrincipleTally:
 
     def add(self, verdict: Verdict) -> None:
         parts: dict[str, _Part] = {}
-        for each in verdict.judgements:
+        for each in verdict.principle_verdicts:
             parts.setdefault(each.principle_id, _Part()).add(each)
         whole = _Part()
         for part in parts.values():
@@ -171,12 +171,12 @@ class _Part:
     total: float = 0.0
     n_consistent: int = 0
 
-    def add(self, judgement: Judgement) -> None:
-        self.total += judgement.weight
-        if judgement.p_a is not None:
-            self.sum += judgement.p_a * judgement.weight
-            self.read += judgement.weight
-            self.n_consistent += judgement.outcome != "inconsistent"
+    def add(self, principle_verdict: PrincipleVerdict) -> None:
+        self.total += principle_verdict.weight
+        if principle_verdict.p_a is not None:
+            self.sum += principle_verdict.p_a * principle_verdict.weight
+            self.read += principle_verdict.weight
+            self.n_consistent += principle_verdict.outcome != "inconsistent"
 
     def absorb(self, other: "_Part") -> None:
         self.sum += other.sum
@@ -191,7 +191,7 @@ def _outcome_without(
     """What `verdict_of` makes of the other principles, from sums where they leave no doubt."""
     read, total = whole.read - part.read, whole.total - part.total
     if read < total / 2 + _EVEN * whole.total:
-        rest = [each for each in verdict.judgements if each.principle_id != id]
+        rest = [each for each in verdict.principle_verdicts if each.principle_id != id]
         return verdict_of(rest, tie_margin).outcome
     if whole.n_consistent == part.n_consistent:
         return "inconsistent"

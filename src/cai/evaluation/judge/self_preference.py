@@ -27,8 +27,8 @@ import numpy as np
 
 from cai.evaluation.judge.length_bias import WinShare, share_won
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
-from cai.methods.judging.ranking import Contest
-from cai.methods.judging.verdict import Group, Judgement, Label, verdict_of
+from cai.methods.judging.ranking import JudgedMatchup
+from cai.methods.judging.verdict import Group, Label, PrincipleVerdict, verdict_of
 from cai.models.registry import KINDS
 
 Kin = Literal["same", "family"]
@@ -123,7 +123,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class SelfPreference:
-    """The contests of a judge's own response against another's, by the judge's own verdicts.
+    """The matchups of a judge's own response against another's, by the judge's own verdicts.
 
     Own is the very same model, or one of its family, as `kin` says.
     """
@@ -135,7 +135,7 @@ class SelfPreference:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model's contests against other models; `wins` counts a verdict without a side one half."""
+    """A model's matchups against other models; `wins` counts a verdict without a side one half."""
 
     model: str
     wins: Estimate | None
@@ -143,7 +143,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """`n_unknown` contests have a response whose model nobody knows, `n_alike` are of one model."""
+    """`n_unknown` matchups have a response whose model nobody knows, `n_alike` are of one model."""
 
     relations: tuple[Relation, ...]
     self_preference: tuple[SelfPreference, ...]
@@ -181,7 +181,7 @@ class _Record:
 
 @dataclass(slots=True)
 class OwnershipTally:
-    """Takes one contest after the other."""
+    """Takes one matchup after the other."""
 
     judges: Sequence[str]
     tie_margin: float
@@ -193,8 +193,8 @@ class OwnershipTally:
     n_unknown: int = 0
     n_alike: int = 0
 
-    def add(self, unit: int, group: Group, contest: Contest, label: Label | None) -> None:
-        a, b = (group.candidates[i].model for i in (contest.first, contest.second))
+    def add(self, unit: int, group: Group, matchup: JudgedMatchup, label: Label | None) -> None:
+        a, b = (group.candidates[i].model for i in (matchup.first, matchup.second))
         for judge in self.judges:
             for model in (a, b):
                 if model and (judge, model) not in self.kin:
@@ -204,19 +204,19 @@ class OwnershipTally:
         elif a == b:
             self.n_alike += 1
         else:
-            self._add_models(unit, a, b, contest)
+            self._add_models(unit, a, b, matchup)
             for judge in self.judges:
                 self._add_own(
                     unit,
                     judge,
                     kin_a=self.kin[judge, a],
                     kin_b=self.kin[judge, b],
-                    contest=contest,
+                    matchup=matchup,
                     label=label,
                 )
 
-    def _add_models(self, unit: int, a: str, b: str, contest: Contest) -> None:
-        points = _POINTS.get(contest.verdict.outcome)
+    def _add_models(self, unit: int, a: str, b: str, matchup: JudgedMatchup) -> None:
+        points = _POINTS.get(matchup.verdict.outcome)
         if points is not None:
             for model, share in ((a, points), (b, 1 - points)):
                 record = self.records.setdefault(model, _Record())
@@ -229,17 +229,19 @@ class OwnershipTally:
         judge: str,
         kin_a: Kin | None,
         kin_b: Kin | None,
-        contest: Contest,
+        matchup: JudgedMatchup,
         label: Label | None,
     ) -> None:
         sides: dict[Kin, int] = {
             "same": (kin_a == "same") - (kin_b == "same"),
             "family": (kin_a is not None) - (kin_b is not None),
         }
-        judgements = [each for each in contest.verdict.judgements if each.judge == judge]
-        if not judgements:
+        principle_verdicts = [
+            each for each in matchup.verdict.principle_verdicts if each.judge == judge
+        ]
+        if not principle_verdicts:
             return
-        winner = _winner(judgements, self.tie_margin)
+        winner = _winner(principle_verdicts, self.tie_margin)
         for kin, own in sides.items():
             if not own:
                 continue
@@ -266,5 +268,5 @@ class OwnershipTally:
         )
 
 
-def _winner(judgements: Sequence[Judgement], tie_margin: float) -> int:
-    return _SIDES.get(verdict_of(judgements, tie_margin).outcome, 0)
+def _winner(principle_verdicts: Sequence[PrincipleVerdict], tie_margin: float) -> int:
+    return _SIDES.get(verdict_of(principle_verdicts, tie_margin).outcome, 0)

@@ -109,5 +109,5 @@ def _of_stopping(
         )
     yield (
         "Since judging was to stop by itself, the intervals of win rates are wider ones that hold "
-        "whenever it stops; other figures of contests have none that would, so none is given."
+        "whenever it stops; other figures of matchups have none that would, so none is given."
     )

@@ -16,7 +16,7 @@ from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
 from cai.evaluation.results_file import save_results
 from cai.runs.judge import run_judging
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts, Foretold
 
 SAMPLE = 16
@@ -36,7 +36,7 @@ async def estimate(
     judging: EvaluationJudge | None,
     plan: EvaluationPlan,
     out: Path,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
     *,
     console: Console,
 ) -> Estimates:
@@ -48,15 +48,15 @@ async def estimate(
         UsageError: As `evaluate_policies`; or the evaluation has begun.
         CaiError: As the jobs.
     """
-    check_request(policies, judging, plan, pace)
+    check_request(policies, judging, plan, run_options)
     _check_new(out)
-    pace = replace(pace, sample=pace.sample or SAMPLE)
-    accounts = Accounts(pace)
+    run_options = replace(run_options, sample=run_options.sample or SAMPLE)
+    accounts = Accounts(run_options)
     answers = await Gathering(tuple(prompts), plan.k, plan.seed, out, console).gather(
         policies, accounts
     )
     if judging is not None:
-        part, times = _part(policies, answers, pace.sample or SAMPLE)
+        part, times = _part(policies, answers, run_options.sample or SAMPLE)
         save_results(
             out / FILE, Estimates()
         )  # before what it stands for, so that a kill leaves no doubt
@@ -87,29 +87,29 @@ def _part(
 
     Models were asked only some of the prompts, which stand for those that they were not.
     """
-    sampled = [len(answers.by_policy[each.name]) for each in policies if each.speaker]
+    sampled = [len(answers.by_policy[each.name]) for each in policies if each.role_model]
     times = (len(answers.asked) + answers.n_passed_over) / max(sampled) if sampled else 1.0
-    pace, n_asked = Pace(sample=n), len(answers.asked)
+    run_options, n_asked = RunOptions(sample=n), len(answers.asked)
     kept = {
         unit: asked
         for index, (unit, asked) in enumerate(answers.asked.items())
-        if pace.is_sampled(index, n_asked)
+        if run_options.is_sampled(index, n_asked)
     }
     return replace(answers, asked=kept), times * n_asked / len(kept)
 
 
 async def _judge(steps: Steps, times: float, accounts: Accounts) -> None:
     if steps.has_contests:
-        contests = steps.contests()
-        pace = _pace(accounts, contests.check().summary.n_items, times)
-        job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
-        outcome = (await run_judging(folder, job, pace, console=steps.console)).run
+        matchups = steps.matchups()
+        run_options = _pace(accounts, matchups.check().summary.n_items, times)
+        job, folder = steps.judge_job(matchups), steps.folder(CONTESTS)
+        outcome = (await run_judging(folder, job, run_options, console=steps.console)).run
         accounts.add(outcome, CONTESTS)
     for name, job in steps.score_jobs():
-        pace = _pace(accounts, job.source.check().summary.n_items, times)
-        await steps.check(name, job, accounts, pace)
+        run_options = _pace(accounts, job.source.check().summary.n_items, times)
+        await steps.check(name, job, accounts, run_options)
 
 
-def _pace(accounts: Accounts, n: int, times: float) -> Pace:
+def _pace(accounts: Accounts, n: int, times: float) -> RunOptions:
     """All of these, foretold for so many times more; an earlier sample may have been another."""
-    return replace(accounts.pace, sample=n, whole=round(n * times), update=True, limit=None)
+    return replace(accounts.run_options, sample=n, whole=round(n * times), update=True, limit=None)

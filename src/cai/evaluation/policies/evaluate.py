@@ -1,7 +1,7 @@
 """An evaluation from its policies to its figures, in a folder that goes on where it stopped.
 
 responses/NAME/        what each model answered
-contests/              the judge's verdicts on every two responses
+matchups/              the judge's verdicts on every two responses
 adherence/NAME/        the judge's checks by each constitution
 evaluation.json        all figures
 estimate.json          what it will take, from an estimate until the evaluation is done
@@ -56,7 +56,7 @@ from cai.runs.config import (
     read_run_config,
 )
 from cai.runs.judge import JudgeJob
-from cai.runs.options import Pace
+from cai.runs.options import RunOptions
 from cai.runs.records import is_run
 from cai.runs.score import ScoreJob
 from cai.runs.shared_budget import Accounts
@@ -89,7 +89,7 @@ async def evaluate_policies(
     judging: EvaluationJudge | None,
     plan: EvaluationPlan,
     out: Path,
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
     *,
     console: Console,
 ) -> Evaluation:
@@ -104,16 +104,18 @@ async def evaluate_policies(
         EvaluationError: The policies have no prompt in common, or there is nothing to judge.
         CaiError: As the jobs.
     """
-    check_request(policies, judging, plan, pace)
-    if pace.update and out.is_dir():  # figures of the request before would outlive what they are of
+    check_request(policies, judging, plan, run_options)
+    if (
+        run_options.update and out.is_dir()
+    ):  # figures of the request before would outlive what they are of
         (out / FILE).unlink(missing_ok=True)
-    accounts = Accounts(pace)
+    accounts = Accounts(run_options)
     gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
     answers = await gathering.gather(policies, accounts)
     judged: MatchupResults | None = None
     checked = Adherence(answers)
     if judging is not None:
-        accounts.pace = replace(accounts.pace, limit=None)  # it was one of prompts
+        accounts.run_options = replace(accounts.run_options, limit=None)  # it was one of prompts
         steps = Steps(answers, judging, plan, out, console)
         judged = await _contests(steps, accounts) if steps.has_contests else None
         checked = await _checks(steps, accounts)
@@ -133,18 +135,20 @@ async def evaluate_policies(
 
 
 async def _contests(steps: Steps, accounts: Accounts) -> MatchupResults:
-    contests = steps.contests()
-    job, folder = steps.judge_job(contests), steps.folder(CONTESTS)
-    is_update = accounts.pace.update
-    accounts.pace = replace(accounts.pace, update=is_update or is_same_request(folder, job))
+    matchups = steps.matchups()
+    job, folder = steps.judge_job(matchups), steps.folder(CONTESTS)
+    is_update = accounts.run_options.update
+    accounts.run_options = replace(
+        accounts.run_options, update=is_update or is_same_request(folder, job)
+    )
     rate = steps.plan.error_rate
     if rate is None:
-        judged = await judge_all(contests, job, folder, accounts, steps.console)
+        judged = await judge_all(matchups, job, folder, accounts, steps.console)
     else:
         judged = await judge_until_decided(
-            contests, job, error_rate=rate, folder=folder, accounts=accounts, console=steps.console
+            matchups, job, error_rate=rate, folder=folder, accounts=accounts, console=steps.console
         )
-    accounts.pace = replace(accounts.pace, update=is_update)
+    accounts.run_options = replace(accounts.run_options, update=is_update)
     return judged
 
 
@@ -152,9 +156,9 @@ async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
     folders: dict[str, Path] = {}
     for name, job in steps.score_jobs():
         folder = steps.out / ADHERENCE / name
-        is_update = accounts.pace.update or is_same_request(folder, job)
-        pace = replace(accounts.pace, update=is_update)
-        folders[name] = await steps.check(name, job, accounts, pace)
+        is_update = accounts.run_options.update or is_same_request(folder, job)
+        run_options = replace(accounts.run_options, update=is_update)
+        folders[name] = await steps.check(name, job, accounts, run_options)
     return adherence_of(steps.answers, folders)
 
 
@@ -175,7 +179,7 @@ def evaluate(
     plan: EvaluationPlan = EvaluationPlan(),
     judging: JudgeSettings = JudgeSettings(),
     sampling: Sampling = Sampling(),
-    pace: Pace = Pace(),
+    run_options: RunOptions = RunOptions(),
     is_quiet: bool = False,
 ) -> Evaluation:
     """The figures of policies by name on the same prompts; the first is the anchor of ratings.
@@ -196,7 +200,7 @@ def evaluate(
         judging=judges,
         plan=plan,
         out=Path(out),
-        pace=pace,
+        run_options=run_options,
         console=console,
     )
     return wait_for(work)
@@ -230,8 +234,8 @@ def _policies(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[P
     def opened_policy(name: str, policy: PolicyLike) -> Policy:
         if isinstance(policy, str | Path):
             return opened[name]
-        speaker = _speaker(policy, sampling)
-        return Policy(name, speaker.model.name, speaker)
+        role_model = _speaker(policy, sampling)
+        return Policy(name, role_model.model.name, role_model)
 
     return tuple(opened_policy(name, each) for name, each in policies.items())
 

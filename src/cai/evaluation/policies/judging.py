@@ -1,6 +1,6 @@
-"""What a judge is asked once the responses are there: contests, and checks by constitutions.
+"""What a judge is asked once the responses are there: matchups, and checks by constitutions.
 
-The contests judged: all of them, or prompt after prompt until every pair is decided.
+The matchups judged: all of them, or prompt after prompt until every pair is decided.
 
 Looking at a fixed-size interval again and again, and stopping when it excludes one half, is wrong
 far more often than it claims. Here the test is by betting, which may be looked at after every
@@ -36,7 +36,7 @@ from cai.methods.judging.verdict import Candidate, Verdict
 from cai.methods.settings import ScoreSettings
 from cai.runs.inputs import ResponseItem
 from cai.runs.judge import JudgeJob, run_judging
-from cai.runs.options import WHOLE, Pace
+from cai.runs.options import WHOLE, RunOptions
 from cai.runs.records import read_done
 from cai.runs.score import ScoreJob, run_scoring
 from cai.runs.shared_budget import Accounts
@@ -139,7 +139,7 @@ def adherence_of(answers: PolicyResponses, folders: Mapping[str, Path]) -> Adher
     return found
 
 
-CONTESTS = "contests"
+CONTESTS = "matchups"
 ADHERENCE = "adherence"
 
 
@@ -157,14 +157,14 @@ class Steps:
     def has_contests(self) -> bool:
         return len(self.answers.by_policy) > 1
 
-    def contests(self) -> Matchups:
+    def matchups(self) -> Matchups:
         pairs = meetings(tuple(self.answers.by_policy), self.plan.meeting)
         return Matchups(self.answers, pairs, self.plan.seed)
 
-    def judge_job(self, contests: Matchups) -> JudgeJob:
+    def judge_job(self, matchups: Matchups) -> JudgeJob:
         judging = self.judging
         return JudgeJob(
-            contests,
+            matchups,
             judging.constitution,
             judging.judges,
             judging.settings,
@@ -193,16 +193,21 @@ class Steps:
         self.console.print(line, highlight=False, soft_wrap=True)
         return folder
 
-    async def check(self, name: str, job: ScoreJob, accounts: Accounts, pace: Pace) -> Path:
+    async def check(
+        self, name: str, job: ScoreJob, accounts: Accounts, run_options: RunOptions
+    ) -> Path:
         """The folder of the checks by that constitution, done."""
         folder = self.folder(ADHERENCE, name)
-        outcome = (await run_scoring(folder, job, pace, console=self.console)).run
+        outcome = (await run_scoring(folder, job, run_options, console=self.console)).run
         accounts.add(outcome, f"adherence to {name}")
         return folder
 
 
 def check_request(
-    policies: Sequence[Policy], judging: EvaluationJudge | None, plan: EvaluationPlan, pace: Pace
+    policies: Sequence[Policy],
+    judging: EvaluationJudge | None,
+    plan: EvaluationPlan,
+    run_options: RunOptions,
 ) -> None:
     """Finds out before a call whether an evaluation can be made.
 
@@ -217,7 +222,7 @@ def check_request(
             f"There is one policy, {policies[0].name}, and nothing to compare it with. Name "
             "another with -p, or constitutions to check its responses by with --check."
         )
-    if pace.part != WHOLE:
+    if run_options.part != WHOLE:
         raise UsageError(
             "An evaluation compares all responses in one place and cannot be done in parts. Leave "
             "--part out; sample each part with `cai sample` where several machines are needed."
@@ -243,65 +248,69 @@ class MatchupResults:
 
 
 async def judge_all(
-    contests: Matchups, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
+    matchups: Matchups, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
 ) -> MatchupResults:
-    """Every contest."""
-    accounts.add((await run_judging(folder, job, accounts.pace, console=console)).run, CONTESTS)
-    verdicts, n, seed = verdicts_of(folder), len(contests.order), contests.seed
-    matches = contests.matches(verdicts)
+    """Every matchup."""
+    accounts.add(
+        (await run_judging(folder, job, accounts.run_options, console=console)).run, CONTESTS
+    )
+    verdicts, n, seed = verdicts_of(folder), len(matchups.order), matchups.seed
+    matches = matchups.matches(verdicts)
     by_kind = {
-        kind: win_rates(contests.matches(verdicts, n, kind), seed)
-        for kind in contests.answers.kinds
+        kind: win_rates(matchups.matches(verdicts, n, kind), seed)
+        for kind in matchups.answers.kinds
     }
     return MatchupResults(matches, win_rates(matches, seed), n, by_kind)
 
 
 async def judge_until_decided(
-    contests: Matchups,
+    matchups: Matchups,
     job: JudgeJob,
     error_rate: float,
     folder: Path,
     accounts: Accounts,
     console: Console,
 ) -> MatchupResults:
-    """Contests of one prompt after the other, until it is decided of each pair who is better.
+    """Matchups of one prompt after the other, until it is decided of each pair who is better.
 
     The intervals of the win rates are those of the betting test, which hold at any time. The other
     figures have none: those by resampling hold for a number of prompts that was fixed before.
     """
-    n_all = len(contests.order)
+    n_all = len(matchups.order)
     n = min(FIRST_LOOK, n_all)
     while True:
-        n_contests = sum(each.foregone is None for each in contests.all(n))
-        pace = replace(accounts.pace, limit=n_contests) if n < n_all else accounts.pace
-        outcome = (await run_judging(folder, job, pace, console=console)).run
-        bets = _bets(contests, verdicts_of(folder), n, error_rate)
+        n_contests = sum(each.foregone is None for each in matchups.all(n))
+        run_options = (
+            replace(accounts.run_options, limit=n_contests) if n < n_all else accounts.run_options
+        )
+        outcome = (await run_judging(folder, job, run_options, console=console)).run
+        bets = _bets(matchups, verdicts_of(folder), n, error_rate)
         undecided = tuple(pair for pair, bet in bets.items() if not bet.is_decided)
         if not undecided or n == n_all:
             break
         n = min(n_all, n + max(8, n // 4))
     accounts.add(outcome, CONTESTS)
-    verdicts, seed = verdicts_of(folder), contests.seed
-    matches = contests.matches(verdicts, n)
+    verdicts, seed = verdicts_of(folder), matchups.seed
+    matches = matchups.matches(verdicts, n)
     rates = tuple(_anytime(each, bets) for each in win_rates(matches, seed))
     by_kind = {
-        kind: tuple(map(_bare_all, win_rates(contests.matches(verdicts, n, kind), seed)))
-        for kind in contests.answers.kinds
+        kind: tuple(map(_bare_all, win_rates(matchups.matches(verdicts, n, kind), seed)))
+        for kind in matchups.answers.kinds
     }
     return MatchupResults(matches, rates, n, by_kind, undecided)
 
 
 def _bets(
-    contests: Matchups, verdicts: Mapping[str, Verdict], n: int, error_rate: float
+    matchups: Matchups, verdicts: Mapping[str, Verdict], n: int, error_rate: float
 ) -> dict[tuple[str, str], SequentialTest]:
     """A test for each pair; each is fed one score a prompt, in the order of the prompts."""
     scores: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for each in contests.all(n):
+    for each in matchups.all(n):
         score = _score(each.match(verdicts.get(each.id)))
         if score is not None:
             scores[each.first, each.second][each.unit].append(score)
-    alpha = bonferroni(error_rate, len(contests.pairs))
-    bets = {pair: SequentialTest(alpha) for pair in contests.pairs}
+    alpha = bonferroni(error_rate, len(matchups.pairs))
+    bets = {pair: SequentialTest(alpha) for pair in matchups.pairs}
     for pair, by_unit in scores.items():
         for several in by_unit.values():
             bets[pair].add(sum(several) / len(several))

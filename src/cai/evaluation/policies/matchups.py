@@ -190,7 +190,7 @@ class Matchup:
 
 @dataclass(frozen=True, slots=True)
 class Matchups:
-    """All contests of some pairs of policies, prompt by prompt, the prompts in a drawn order.
+    """All matchups of some pairs of policies, prompt by prompt, the prompts in a drawn order.
 
     A source of a judging run: of its groups, the candidates' models are the policies' names. Whose
     own judge sits there is said beside the figures.
@@ -216,15 +216,15 @@ class Matchups:
         if not n:
             counts = ", ".join(f"{count} {why}" for why, count in sorted(foregone.items()))
             raise EvaluationError(
-                f"There is nothing to judge between {_listed(self.pairs)}: of all contests, "
+                f"There is nothing to judge between {_listed(self.pairs)}: of all matchups, "
                 f"{counts}. Is it the same model twice? Name others, sample at a temperature above "
                 "0, or ask more."
             )
         names = dict.fromkeys(name for pair in self.pairs for name in pair)
-        line = f"{n} contests of {len(names)} policies on {len(self.answers.asked)} prompts"
+        line = f"{n} matchups of {len(names)} policies on {len(self.answers.asked)} prompts"
         summary = SourceSummary(
             names=(),
-            column=f"contests of {', '.join(names)}",
+            column=f"matchups of {', '.join(names)}",
             n_items=n,
             content_hash=digest.hex,
             lines=(line,),
@@ -241,7 +241,7 @@ class Matchups:
                 yield each.id, Group(each.prompt, named)
 
     def all(self, n_prompts: int | None = None) -> Iterator[Matchup]:
-        """The contests of the first so many prompts, foregone ones too."""
+        """The matchups of the first so many prompts, foregone ones too."""
         for unit in self.order[:n_prompts]:
             asked = self.answers.asked[unit]
             for first, second in self.pairs:
@@ -267,7 +267,7 @@ class Matchups:
         self, verdicts: Mapping[str, Verdict], n_prompts: int | None = None, kind: str = ALL
     ) -> Matches:
         """The matches on those of the first so many prompts that are of the kind, by the verdicts
-        on their contests.
+        on their matchups.
         """
         found = Matches()
         for each in self.all(n_prompts):
@@ -277,12 +277,12 @@ class Matchups:
 
 
 def verdicts_of(folder: Path) -> dict[str, Verdict]:
-    """The verdicts of a judged run by the contest's id, without their judgements."""
+    """The verdicts of a judged run by the matchup's id, without their judgements."""
     found: dict[str, Verdict] = {}
     with RunFolder.existing(folder) as run:
         for record in run.records("done"):
-            verdict = load(Judged, record.body).contests[0].verdict
-            found[record.id] = replace(verdict, judgements=())
+            verdict = load(Judged, record.body).matchups[0].verdict
+            found[record.id] = replace(verdict, principle_verdicts=())
     return found
 
 

@@ -22,13 +22,13 @@ _SCHEME = re.compile(rf"^(?:{'|'.join(KINDS)}|anthropic|vllm):")
 class Policy:
     """A policy by the name that its figures stand under.
 
-    `source` is a model's spec, the folder of a run, or a file of responses. `speaker` is there for
+    `source` is a model's spec, the folder of a run, or a file of responses. `model` is there for
     a model, which is then sampled.
     """
 
     name: str
     source: str
-    speaker: RoleModel | None = None
+    role_model: RoleModel | None = None
 
     @property
     def folder(self) -> str:

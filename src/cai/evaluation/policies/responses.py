@@ -100,11 +100,13 @@ class Gathering:
             EvaluationError: No prompt was answered by all.
             CaiError: As the jobs and readers of the sources.
         """
-        limit = accounts.pace.limit
+        limit = accounts.run_options.limit
         asked = _asked(self.prompts, limit)
         # A broken file is said before a model is sampled.
         given = {
-            each.name: _checked_responses(each.source) for each in policies if each.speaker is None
+            each.name: _checked_responses(each.source)
+            for each in policies
+            if each.role_model is None
         }
         jobs = self._jobs(policies)
         found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
@@ -130,22 +132,24 @@ class Gathering:
         folder = self.out / "responses" / policy.folder
         line = f"[bold]responses[/bold] of {escape(policy.name)} → {escape(str(folder))}"
         self.console.print(line, highlight=False, soft_wrap=True)
-        outcome = await run_sampling(folder, job, accounts.pace, console=self.console)
+        outcome = await run_sampling(folder, job, accounts.run_options, console=self.console)
         accounts.add(outcome, f"responses of {policy.name}")
         return _of_run(str(folder))
 
     def _jobs(self, policies: Sequence[Policy]) -> dict[str, SampleJob]:
         """The sampling of each model, all of them from all files as one source, checked once."""
-        speakers = {each.name: each.speaker for each in policies if each.speaker is not None}
-        if not speakers:
+        role_models = {
+            each.name: each.role_model for each in policies if each.role_model is not None
+        }
+        if not role_models:
             return {}
         check_asked(self.prompts, has_models=True)
         files = tuple(file for each in self.prompts for file in each.source.files)
         source = PromptSource.together(files) if len(files) > 1 else self.prompts[0].source
         checked = source.check()
         return {
-            name: SampleJob(checked, (speaker,), self.k, self.seed)
-            for name, speaker in speakers.items()
+            name: SampleJob(checked, (role_model,), self.k, self.seed)
+            for name, role_model in role_models.items()
         }
 
 
@@ -219,8 +223,8 @@ def _check_one(source: str, policies: set[str], model: str) -> None:
 
 
 def _models(policy: Policy, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
-    if policy.speaker is not None:
-        return frozenset({policy.speaker.model.name})
+    if policy.role_model is not None:
+        return frozenset({policy.role_model.model.name})
     return frozenset(each.model for several in found for each in several if each.model)
 
 

@@ -83,7 +83,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFindings:
-    """What was asked of an evaluation, and what came back; `judged` is None without contests."""
+    """What was asked of an evaluation, and what came back; `judged` is None without matchups."""
 
     policies: tuple[Policy, ...]
     prompts: tuple[Prompts, ...]

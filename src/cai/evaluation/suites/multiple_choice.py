@@ -144,7 +144,7 @@ async def run_choices(
 
     Raises:
         NoLogprobs: Log-probabilities are asked for, and the policy gives none.
-        JournalError: The folder is a run of another recipe, or cannot be used.
+        JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: The policy cannot be used, or call after call failed.
     """
     kept: list[Answers] = []
@@ -173,7 +173,7 @@ async def run_choices(
             is_flagged=lambda answers: len(answers.answered) < len(answers.replies),
             note=kept.append,
         )
-        outcome = await run_job(folder, run, accounts.pace, console)
+        outcome = await run_job(folder, run, accounts.run_options, console)
     accounts.add(outcome)
     places = {id: place for place, (id, _) in enumerate(job.items())}
     answers = sorted(kept, key=lambda each: places[each.question.prompt.id])

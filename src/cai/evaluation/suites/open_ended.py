@@ -37,7 +37,7 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.methods.settings import ScoreKind, ScoreSettings
 from cai.runs.inputs import ResponseSource
-from cai.runs.options import WHOLE, Pace
+from cai.runs.options import WHOLE, RunOptions
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.score import ScoreJob, run_scoring
@@ -171,17 +171,17 @@ async def run_open(
     """The responses to the first turns, and to the second ones where there are any.
 
     Raises:
-        JournalError: The folder is a run of another recipe, or cannot be used.
+        JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
     turns = _Turns(job, accounts, console)
-    first = await turns.one(folder, 1, source_of(job.suite), accounts.pace)
+    first = await turns.one(folder, 1, source_of(job.suite), accounts.run_options)
     if not any(each.second for each in job.prompts.values()):
         return (first,)
     written = _write_second(folder / f"{SECOND}.jsonl", job.prompts, first.texts)
     if written is None:
         return (first,)
-    return first, await turns.one(folder / SECOND, 2, written, _following(accounts.pace))
+    return first, await turns.one(folder / SECOND, 2, written, _following(accounts.run_options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +192,13 @@ class _Turns:
     accounts: Accounts
     console: Console
 
-    async def one(self, folder: Path, number: int, source: PromptSource, pace: Pace) -> TurnFound:
+    async def one(
+        self, folder: Path, number: int, source: PromptSource, run_options: RunOptions
+    ) -> TurnFound:
         """The responses of a turn, into the folder, and what judges say of them."""
         job, seed = self.job, derive_seed(self.job.seed, "turn", number)
         sampling = SampleJob(source, (job.policy,), k=1, seed=seed)
-        outcome = await run_sampling(folder, sampling, pace, console=self.console)
+        outcome = await run_sampling(folder, sampling, run_options, console=self.console)
         self.accounts.add(outcome)
         texts = dict(_texts(folder))
         scored = None
@@ -206,19 +208,19 @@ class _Turns:
         return TurnFound(number, texts, scored, outcome.counts.failed)
 
     async def _scored(self, folder: Path, job: ScoreJob) -> Mapping[str, Scored]:
-        pace = _following(self.accounts.pace)
-        self.accounts.add((await run_scoring(folder, job, pace, console=self.console)).run)
+        run_options = _following(self.accounts.run_options)
+        self.accounts.add((await run_scoring(folder, job, run_options, console=self.console)).run)
         with RunFolder.existing(folder) as run:
             return {body.prompt.id: body for _, body in read_done(run, Scored)}
 
 
-def _following(pace: Pace) -> Pace:
+def _following(run_options: RunOptions) -> RunOptions:
     """The pace of a step over all that the step before it left.
 
     Where that has become more since, the step's recipe is another one: its run is brought up to
     date, and the journal answers what was asked before.
     """
-    return replace(pace, update=True, limit=None, sample=None, whole=None, part=WHOLE)
+    return replace(run_options, update=True, limit=None, sample=None, whole=None, part=WHOLE)
 
 
 def _texts(folder: Path) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ class NamedPolicy:
     """A policy under the name by which its figures are told."""
 
     name: str
-    speaker: RoleModel
+    role_model: RoleModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ async def run_suites(
         UsageError: Two policies have one name.
         SourceError: A file cannot be read, or a row of it is bad.
         NoLogprobs: Log-probabilities are asked for, and a policy gives none.
-        JournalError: A folder is a run of another recipe, or cannot be used.
+        JournalError: A folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
         RunStopped: A cap is reached.
     """
@@ -157,11 +157,11 @@ async def _figures(
     console: Console,
 ) -> PromptShares:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    suite, speaker = read.suite, policy.speaker
+    suite, role_model = read.suite, policy.role_model
     if suite.kind in CHOSEN:
-        choices = ChoiceJob(suite, read.questions, speaker, plan.verdicts, plan.seed)
+        choices = ChoiceJob(suite, read.questions, role_model, plan.verdicts, plan.seed)
         return await run_choices(folder, choices, accounts, console)
-    job = OpenJob(suite, read.prompts, speaker, plan.judging, plan.seed)
+    job = OpenJob(suite, read.prompts, role_model, plan.judging, plan.seed)
     turns = await run_open(folder, job, accounts, console)
     return response_figures(suite.kind, read.prompts, turns)
 
@@ -193,7 +193,7 @@ def _warn_of_own(policies: Sequence[NamedPolicy], plan: SuitePlan, console: Cons
     """Says loudly where a judge is a policy itself."""
     judges = {each.model.name for each in plan.judging.judges} if plan.judging else set[str]()
     for policy in policies:
-        if policy.speaker.model.name in judges:
+        if policy.role_model.model.name in judges:
             warn(
                 console,
                 f"{policy.name} judges its own responses, which judges tend to prefer. Take "

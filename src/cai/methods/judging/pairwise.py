@@ -29,9 +29,9 @@ from cai.methods.judging.requests import (
 from cai.methods.judging.verdict import (
     UNREADABLE,
     Comparison,
-    Judgement,
+    JudgeCall,
     Outcome,
-    Reading,
+    PrincipleVerdict,
     Verdict,
     by_order,
     side,
@@ -150,10 +150,10 @@ async def compare(
             principle, with_negated=settings.negated, few_shots=settings.few_shots
         )
     ]
-    judgements = await _all(
+    principle_verdicts = await _all(
         ask(each, question, comparison, settings, seed) for each in judges for question in questions
     )
-    return verdict_of(judgements, settings.tie_margin)
+    return verdict_of(principle_verdicts, settings.tie_margin)
 
 
 def _principles(
@@ -170,31 +170,31 @@ def _principles(
 
 async def ask(
     judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
-) -> Judgement:
+) -> PrincipleVerdict:
     """One question in both orders. Raises ModelUnavailable."""
-    there, back = await _all(
+    order_ab, order_ba = await _all(
         _read(judge, question, each, settings, derive_seed(seed, *_name(question), order))
         for order, each in enumerate((comparison, comparison.swapped))
     )
     if question.is_negated:
-        there = _turned(there)
+        order_ab = _turned(order_ab)
     else:
-        back = _turned(back)
+        order_ba = _turned(order_ba)
     outcome, p_a = by_order(
-        there,
-        back,
+        order_ab,
+        order_ba,
         clamp=settings.clamp if settings.rationale else None,
         tie_margin=settings.tie_margin,
         is_voted=not judge.reads_logprobs,
     )
-    return Judgement(
+    return PrincipleVerdict(
         judge.name,
         question.principle_id or question.asked.id,
         question.criterion_id,
         question.is_negated,
         question.weight,
-        there,
-        back,
+        order_ab,
+        order_ba,
         outcome,
         p_a,
     )
@@ -202,7 +202,7 @@ async def ask(
 
 async def _read(
     judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
-) -> Reading:
+) -> JudgeCall:
     """One order: `p_a` is the probability of the letter A, whatever stands there."""
     n = settings.samples if settings.rationale or not judge.reads_logprobs else 1
     samples = await _all(
@@ -210,7 +210,7 @@ async def _read(
         for number in range(n)
     )
     readable = [each.p_a for each in samples if each.p_a is not None]
-    whole = Reading(
+    whole = JudgeCall(
         "unparsed",
         rationales=tuple(text for each in samples for text in each.rationales),
         answers=tuple(text for each in samples for text in each.answers),
@@ -229,7 +229,7 @@ async def _read(
 
 async def _sample(
     judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
-) -> Reading:
+) -> JudgeCall:
     """One rationale if there is to be one, and one letter."""
     rationale: Completion | None = None
     said: tuple[str, ...] = ()
@@ -240,7 +240,7 @@ async def _sample(
             said = (rationale.text,)
         usage = rationale.usage if rationale else Usage()
         if rationale is not None and rationale.stop_reason == "filtered":
-            return Reading("refused", rationales=said, reason="filtered", usage=usage)
+            return JudgeCall("refused", rationales=said, reason="filtered", usage=usage)
         turns = judge_turns(
             judge.role.templates, question, comparison, rationale and rationale.text
         )
@@ -255,10 +255,10 @@ async def _sample(
         outcome: Outcome = "unparsed" if isinstance(error, NoLogprobs) else "failed"
         usage = rationale.usage if rationale else Usage()
         kind = type(error).__name__ if outcome == "failed" else ""
-        return Reading(outcome, rationales=said, reason=str(error), usage=usage, error=kind)
+        return JudgeCall(outcome, rationales=said, reason=str(error), usage=usage, error=kind)
 
 
-async def _choose(judge: Judge, turns: Conversation) -> Reading:
+async def _choose(judge: Judge, turns: Conversation) -> JudgeCall:
     model = judge.role.model
     if not isinstance(model, ChoiceModel):
         raise NoLogprobs(f"{judge.name} gives no log-probabilities. Read what it writes instead.")
@@ -266,16 +266,16 @@ async def _choose(judge: Judge, turns: Conversation) -> Reading:
     p_a = math.exp(choice.logprobs[0])
     if not 0 <= p_a <= 1 + 1e-6:
         raise ModelError(f"{judge.name} gives {choice.logprobs} as log-probabilities.")
-    return Reading(side(p_a), min(p_a, 1.0), choice.mass, usage=choice.usage)
+    return JudgeCall(side(p_a), min(p_a, 1.0), choice.mass, usage=choice.usage)
 
 
-async def _vote(judge: Judge, turns: Conversation, seed: int, is_negated: bool) -> Reading:
+async def _vote(judge: Judge, turns: Conversation, seed: int, is_negated: bool) -> JudgeCall:
     answer = await judge.role.complete(turns, seed, VERDICT_SCHEMA)
     vote = _read_answer(answer, is_negated)
     if vote in _SHARES:
-        return Reading(vote, _SHARES[vote], answers=(answer.text,), usage=answer.usage)
+        return JudgeCall(vote, _SHARES[vote], answers=(answer.text,), usage=answer.usage)
     reason = "the answer was cut off" if answer.stop_reason == "length" else ""
-    return Reading(vote, answers=(answer.text,), reason=reason, usage=answer.usage)
+    return JudgeCall(vote, answers=(answer.text,), reason=reason, usage=answer.usage)
 
 
 def _read_answer(answer: Completion, is_negated: bool) -> Vote:
@@ -284,7 +284,7 @@ def _read_answer(answer: Completion, is_negated: bool) -> Vote:
     return read_vote(answer.text, is_negated=is_negated)
 
 
-def _turned(reading: Reading) -> Reading:
+def _turned(reading: JudgeCall) -> JudgeCall:
     """The reading about the other response."""
     if reading.p_a is None:
         return reading

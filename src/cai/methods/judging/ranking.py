@@ -27,7 +27,7 @@ _PRIOR = 0.05  # keeps the strength of a response that wins everything finite
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class JudgedMatchup:
     """The candidates of indices `first` and `second`, as A and B of the verdict."""
 
     first: int
@@ -37,14 +37,14 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A group, what its contests gave, and each candidate's strength.
+    """A group, what its matchups gave, and each candidate's strength.
 
     `strengths` are log-odds with mean 0: the probability that i is better than j is
-    1 / (1 + exp(s_j − s_i)). None where readable contests do not connect all candidates.
+    1 / (1 + exp(s_j − s_i)). None where readable matchups do not connect all candidates.
     """
 
     group: Group
-    contests: tuple[Contest, ...]
+    matchups: tuple[JudgedMatchup, ...]
     strengths: tuple[float, ...] | None
 
     @property
@@ -57,7 +57,7 @@ class Judged:
 
     @property
     def usage(self) -> Usage:
-        return sum((each.verdict.usage for each in self.contests), Usage())
+        return sum((each.verdict.usage for each in self.matchups), Usage())
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +68,16 @@ class JudgePanel:
     constitution: Constitution
     settings: JudgeSettings = JudgeSettings()
 
-    async def compare(self, group: Group, first: int, second: int, seed: int) -> Contest:
+    async def compare(self, group: Group, first: int, second: int, seed: int) -> JudgedMatchup:
         """Raises as `cai.methods.judging.pairwise.compare`."""
         of_pair = derive_seed(seed, group.prompt.id, first, second)
         comparison = group.comparison(first, second)
         verdict = await compare(self.judges, self.constitution, comparison, self.settings, of_pair)
-        return Contest(first, second, verdict)
+        return JudgedMatchup(first, second, verdict)
 
 
 async def judge_group(panel: JudgePanel, group: Group, pairing: Pairing, seed: int) -> Judged:
-    """All contests that the pairing asks for; those that do not wait for each other run together.
+    """All matchups that the pairing asks for; those that do not wait for each other run together.
 
     Raises:
         UsageError: The settings do not fit judges or constitution.
@@ -85,22 +85,22 @@ async def judge_group(panel: JudgePanel, group: Group, pairing: Pairing, seed: i
     """
     n = len(group.candidates)
     if pairing == "all" or n == 2:
-        contests = await _contests(panel, group, _all_pairs(n), seed)
+        matchups = await _contests(panel, group, _all_pairs(n), seed)
     elif pairing == "swiss":
-        contests = await _swiss(panel, group, seed)
+        matchups = await _swiss(panel, group, seed)
     else:
-        contests = await _best_worst(panel, group, seed)
-    return Judged(group, tuple(contests), strengths(n, contests))
+        matchups = await _best_worst(panel, group, seed)
+    return Judged(group, tuple(matchups), strengths(n, matchups))
 
 
-def strengths(n: int, contests: Sequence[Contest]) -> tuple[float, ...] | None:
+def strengths(n: int, matchups: Sequence[JudgedMatchup]) -> tuple[float, ...] | None:
     """The log-strength of each of `n` candidates, mean 0, by maximum likelihood with a weak prior.
 
-    A contest counts as its probability to the one and the rest to the other. None where the
-    readable contests leave a candidate without a path to the others.
+    A matchup counts as its probability to the one and the rest to the other. None where the
+    readable matchups leave a candidate without a path to the others.
     """
     wins = [[0.0] * n for _ in range(n)]
-    for each in contests:
+    for each in matchups:
         if each.verdict.p_a is not None:
             wins[each.first][each.second] += each.verdict.p_a
             wins[each.second][each.first] += 1 - each.verdict.p_a
@@ -125,7 +125,7 @@ def _all_pairs(n: int) -> list[tuple[int, int]]:
 
 async def _contests(
     panel: JudgePanel, group: Group, pairs: Sequence[tuple[int, int]], seed: int
-) -> list[Contest]:
+) -> list[JudgedMatchup]:
     results = await asyncio.gather(
         *(panel.compare(group, first, second, seed) for first, second in pairs),
         return_exceptions=True,
@@ -136,23 +136,23 @@ async def _contests(
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[Contest]:
+async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[JudgedMatchup]:
     """⌈log2 n⌉ rounds; in each, neighbours in the standing meet who have not met.
 
-    Neighbours of whom no chain of contests tells anything then meet too, as after many ties.
+    Neighbours of whom no chain of matchups tells anything then meet too, as after many ties.
     """
     n = len(group.candidates)
-    contests: list[Contest] = []
+    matchups: list[JudgedMatchup] = []
     for _ in range(max(1, math.ceil(math.log2(n)))):
-        pairs = _neighbours(_standing(n, contests), contests)
-        contests += await _contests(panel, group, pairs, seed)
-    bridges = _bridges(_standing(n, contests), contests)
-    return contests + await _contests(panel, group, bridges, seed)
+        pairs = _neighbours(_standing(n, matchups), matchups)
+        matchups += await _contests(panel, group, pairs, seed)
+    bridges = _bridges(_standing(n, matchups), matchups)
+    return matchups + await _contests(panel, group, bridges, seed)
 
 
-def _standing(n: int, contests: Sequence[Contest]) -> list[int]:
+def _standing(n: int, matchups: Sequence[JudgedMatchup]) -> list[int]:
     points = [0.0] * n
-    for each in contests:
+    for each in matchups:
         p_a = each.verdict.p_a
         if p_a is not None:
             points[each.first] += p_a
@@ -160,16 +160,18 @@ def _standing(n: int, contests: Sequence[Contest]) -> list[int]:
     return sorted(range(n), key=lambda i: (-points[i], i))
 
 
-def _neighbours(standing: Sequence[int], contests: Sequence[Contest]) -> list[tuple[int, int]]:
+def _neighbours(
+    standing: Sequence[int], matchups: Sequence[JudgedMatchup]
+) -> list[tuple[int, int]]:
     """Pairs for a round. Of an odd number one sits out: the last of those who have met most.
 
     Else the last of the first round, who has no points yet, would never meet anybody.
     """
     left = list(standing)
     if len(left) % 2:
-        n_met = Counter(i for each in contests for i in (each.first, each.second))
+        n_met = Counter(i for each in matchups for i in (each.first, each.second))
         left.remove(max(reversed(left), key=lambda i: n_met[i]))
-    met = {frozenset((each.first, each.second)) for each in contests}
+    met = {frozenset((each.first, each.second)) for each in matchups}
     pairs: list[tuple[int, int]] = []
     while len(left) > 1:
         first = left.pop(0)
@@ -181,8 +183,8 @@ def _neighbours(standing: Sequence[int], contests: Sequence[Contest]) -> list[tu
     return pairs
 
 
-def _bridges(standing: Sequence[int], contests: Sequence[Contest]) -> list[tuple[int, int]]:
-    """The pairs of neighbours that join what the contests have left apart."""
+def _bridges(standing: Sequence[int], matchups: Sequence[JudgedMatchup]) -> list[tuple[int, int]]:
+    """The pairs of neighbours that join what the matchups have left apart."""
     part = {i: i for i in standing}
 
     def join(first: int, second: int) -> bool:
@@ -191,47 +193,47 @@ def _bridges(standing: Sequence[int], contests: Sequence[Contest]) -> list[tuple
             part[i] = new if part[i] == old else part[i]
         return old != new
 
-    for each in contests:
+    for each in matchups:
         join(each.first, each.second)
     return [(min(pair), max(pair)) for pair in pairwise(standing) if join(*pair)]
 
 
-async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[Contest]:
+async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[JudgedMatchup]:
     """A knock-out; the losers of its first round, and who sat it out, play one for the worst."""
     everyone = list(range(len(group.candidates)))
     pairs = list(zip(everyone[::2], everyone[1::2], strict=False))
-    contests = await _contests(panel, group, pairs, seed)
+    matchups = await _contests(panel, group, pairs, seed)
     sat_out = everyone[2 * len(pairs) :]
-    winners = [_winner(each) for each in contests] + sat_out
-    losers = [_loser(each) for each in contests] + sat_out
+    winners = [_winner(each) for each in matchups] + sat_out
+    losers = [_loser(each) for each in matchups] + sat_out
     best, worst = await asyncio.gather(
         _knock_out(panel, group, winners, seed, is_for_best=True),
         _knock_out(panel, group, losers, seed, is_for_best=False),
     )
-    return [*contests, *best, *worst]
+    return [*matchups, *best, *worst]
 
 
 async def _knock_out(
     panel: JudgePanel, group: Group, left: list[int], seed: int, *, is_for_best: bool
-) -> list[Contest]:
-    contests: list[Contest] = []
+) -> list[JudgedMatchup]:
+    matchups: list[JudgedMatchup] = []
     while len(left) > 1:
         pairs = [(min(pair), max(pair)) for pair in zip(left[::2], left[1::2], strict=False)]
         latest = await _contests(panel, group, pairs, seed)
-        contests += latest
+        matchups += latest
         goes_on = [_winner(each) if is_for_best else _loser(each) for each in latest]
         left = goes_on + left[2 * len(pairs) :]
-    return contests
+    return matchups
 
 
-def _winner(contest: Contest) -> int:
-    """Who goes on; of an even or unreadable contest, the first."""
-    p_a = contest.verdict.p_a
-    return contest.second if p_a is not None and p_a < 0.5 else contest.first
+def _winner(matchup: JudgedMatchup) -> int:
+    """Who goes on; of an even or unreadable matchup, the first."""
+    p_a = matchup.verdict.p_a
+    return matchup.second if p_a is not None and p_a < 0.5 else matchup.first
 
 
-def _loser(contest: Contest) -> int:
-    return contest.first + contest.second - _winner(contest)
+def _loser(matchup: JudgedMatchup) -> int:
+    return matchup.first + matchup.second - _winner(matchup)
 
 
 def _is_connected(wins: Sequence[Sequence[float]]) -> bool:

@@ -23,7 +23,7 @@ _EVEN = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class JudgeCall:
     """What a judge said in one order, turned so that `p_a` in [0, 1] is about response A.
 
     `p_a` is None where nothing could be read; `outcome` then says how, and `reason` why. `mass` is
@@ -43,8 +43,8 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """One question to one judge: `there` with response A at A, `back` with response A at B.
+class PrincipleVerdict:
+    """One question to one judge: `order_ab` with response A at A, `order_ba` with response A at B.
 
     `p_a` is the mean of both orders, clamped where the plan says so.
     """
@@ -54,21 +54,21 @@ class Judgement:
     criterion_id: str
     is_negated: bool
     weight: float
-    there: Reading
-    back: Reading
+    order_ab: JudgeCall
+    order_ba: JudgeCall
     outcome: Outcome
     p_a: float | None
 
     @property
     def is_flip(self) -> bool | None:
         """Whether the orders favour different responses; None where one could not be read."""
-        if self.there.p_a is None or self.back.p_a is None:
+        if self.order_ab.p_a is None or self.order_ba.p_a is None:
             return None
-        return (self.there.p_a - 0.5) * (self.back.p_a - 0.5) < -_EVEN
+        return (self.order_ab.p_a - 0.5) * (self.order_ba.p_a - 0.5) < -_EVEN
 
     @property
     def usage(self) -> Usage:
-        return self.there.usage + self.back.usage
+        return self.order_ab.usage + self.order_ba.usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ class Verdict:
 
     outcome: Outcome
     p_a: float | None
-    judgements: tuple[Judgement, ...] = ()
+    principle_verdicts: tuple[PrincipleVerdict, ...] = ()
 
     @property
     def usage(self) -> Usage:
-        return sum((each.usage for each in self.judgements), Usage())
+        return sum((each.usage for each in self.principle_verdicts), Usage())
 
     @property
     def margin(self) -> float | None:
@@ -91,16 +91,16 @@ class Verdict:
     @property
     def by_principle(self) -> Mapping[str, float]:
         """For each principle that could be read, the weighted mean of `p_a` over its judgements."""
-        parts: dict[str, list[Judgement]] = defaultdict(list)
-        for each in self.judgements:
+        parts: dict[str, list[PrincipleVerdict]] = defaultdict(list)
+        for each in self.principle_verdicts:
             parts[each.principle_id].append(each)
-        found = {id: _mean(judgements) for id, judgements in parts.items()}
+        found = {id: _mean(principle_verdicts) for id, principle_verdicts in parts.items()}
         return {id: p_a for id, p_a in found.items() if p_a is not None}
 
 
 def by_order(
-    there: Reading,
-    back: Reading,
+    order_ab: JudgeCall,
+    order_ba: JudgeCall,
     *,
     clamp: tuple[float, float] | None = None,
     tie_margin: float = 0.0,
@@ -111,34 +111,36 @@ def by_order(
     Both must be readable. Orders that were read from words and disagree are `inconsistent`; by
     log-probabilities the mean decides. `clamp` bounds the probability of each order.
     """
-    if there.p_a is None or back.p_a is None:
-        unread: list[Outcome] = [each.outcome for each in (there, back) if each.p_a is None]
+    if order_ab.p_a is None or order_ba.p_a is None:
+        unread: list[Outcome] = [each.outcome for each in (order_ab, order_ba) if each.p_a is None]
         return max(unread, key=UNREADABLE.index), None
-    p_a = (_clamped(there.p_a, clamp) + _clamped(back.p_a, clamp)) / 2
-    if is_voted and (there.p_a - 0.5) * (back.p_a - 0.5) < -_EVEN:
+    p_a = (_clamped(order_ab.p_a, clamp) + _clamped(order_ba.p_a, clamp)) / 2
+    if is_voted and (order_ab.p_a - 0.5) * (order_ba.p_a - 0.5) < -_EVEN:
         return "inconsistent", p_a
     return side(p_a, tie_margin), p_a
 
 
-def verdict_of(judgements: Sequence[Judgement], tie_margin: float = 0.0) -> Verdict:
+def verdict_of(principle_verdicts: Sequence[PrincipleVerdict], tie_margin: float = 0.0) -> Verdict:
     """All judgements of one comparison as one verdict.
 
     It rests on the readable ones, which must carry at least half of the weight; else its outcome is
     the unreadable one that weighs most. It is inconsistent where every readable judgement is.
     """
-    total = sum(each.weight for each in judgements)
-    readable = [each for each in judgements if each.p_a is not None]
+    total = sum(each.weight for each in principle_verdicts)
+    readable = [each for each in principle_verdicts if each.p_a is not None]
     if not readable or sum(each.weight for each in readable) < total / 2:
         lost: dict[Outcome, float] = defaultdict(float)
-        for each in judgements:
+        for each in principle_verdicts:
             if each.p_a is None:
                 lost[each.outcome] += each.weight
-        return Verdict(max(lost, key=lambda outcome: lost[outcome]), None, tuple(judgements))
+        return Verdict(
+            max(lost, key=lambda outcome: lost[outcome]), None, tuple(principle_verdicts)
+        )
     p_a = _mean(readable)
     assert p_a is not None
     if all(each.outcome == "inconsistent" for each in readable):
-        return Verdict("inconsistent", p_a, tuple(judgements))
-    return Verdict(side(p_a, tie_margin), p_a, tuple(judgements))
+        return Verdict("inconsistent", p_a, tuple(principle_verdicts))
+    return Verdict(side(p_a, tie_margin), p_a, tuple(principle_verdicts))
 
 
 def side(p_a: float, tie_margin: float = 0.0) -> Literal["a", "b", "tie"]:
@@ -152,8 +154,8 @@ def _clamped(p_a: float, clamp: tuple[float, float] | None) -> float:
     return p_a if clamp is None else min(max(p_a, clamp[0]), clamp[1])
 
 
-def _mean(judgements: Sequence[Judgement]) -> float | None:
-    readable = [(each.p_a, each.weight) for each in judgements if each.p_a is not None]
+def _mean(principle_verdicts: Sequence[PrincipleVerdict]) -> float | None:
+    readable = [(each.p_a, each.weight) for each in principle_verdicts if each.p_a is not None]
     total = sum(weight for _, weight in readable)
     if not readable or total <= 0:
         return None

@@ -109,7 +109,7 @@ def _read(rows: Sequence[_Row], logits: Tensor, values: dict[PrefixQuestion, lis
     logits = logits.float()
     n_read = logits.shape[1]
     found = [
-        (values[row.question], step, (index, n_read - 1 - each.back, each.token))
+        (values[row.question], step, (index, n_read - 1 - each.order_ba, each.token))
         for index, row in enumerate(rows)
         for step, each in enumerate(row.question.options.steps)
         if each.row == row.number

@@ -153,8 +153,8 @@ class _Layer(DynamicLayer):
         """Moves what is in use into the spare buffers where they fit; gives up its own."""
         own = self.room_k, self.room_v
         spare_k, spare_v = (
-            there if there.shape == here.shape else torch.empty_like(here)
-            for there, here in zip(spare, own, strict=True)
+            order_ab if order_ab.shape == here.shape else torch.empty_like(here)
+            for order_ab, here in zip(spare, own, strict=True)
         )
         self.room_k = self._moved(self.room_k, spare_k, stop)
         self.room_v = self._moved(self.room_v, spare_v, stop)

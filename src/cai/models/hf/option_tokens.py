@@ -23,13 +23,13 @@ _MOST_KNOWN = 1024
 class Step:
     """A token of a spelling. It follows the step `parent`, or the request where that is None.
 
-    It is predicted in row number `row`, `back` places before the row's end.
+    It is predicted in row number `row`, `order_ba` places before the row's end.
     """
 
     parent: int | None
     token: int
     row: int
-    back: int
+    order_ba: int
 
 
 @dataclass(frozen=True, slots=True)

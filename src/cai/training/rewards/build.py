@@ -12,7 +12,7 @@ from cai.methods.roles import RoleModel, candidates
 from cai.runs.config import REWARD
 from cai.training.reward_model.model import RewardModel
 from cai.training.rewards.functions import TrainedReward, score_rewards, win_rewards
-from cai.training.rewards.judge_thread import AskingRoom
+from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.judges import DirectJudge, GroupJudge
 from cai.training.rewards.penalties import make_length_penalty, with_penalties
 from cai.training.rewards.spec import RewardChoice, TrainedChoice
@@ -24,7 +24,7 @@ class OpenRewards:
 
     functions: list[object]
     weights: list[float]
-    room: AskingRoom | None
+    judge_thread: JudgeThread | None
 
 
 @contextmanager
@@ -40,11 +40,11 @@ def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]
         for each in choice.trained:
             functions.append(_trained(each))
             weights.append(each.weight)
-        room = _room(choice, folder)
-        if room is not None:
-            stack.enter_context(room)
-            _add_judged(choice, room, functions, weights)
-            _add_scored(choice, room, functions, weights)
+        judge_thread = _room(choice, folder)
+        if judge_thread is not None:
+            stack.enter_context(judge_thread)
+            _add_judged(choice, judge_thread, functions, weights)
+            _add_scored(choice, judge_thread, functions, weights)
         penalties = choice.penalties
         length = make_length_penalty(penalties.free_tokens, penalties.per_token)
         functions, weights = with_penalties(
@@ -53,7 +53,7 @@ def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]
             length=(penalties.length, length),
             evasiveness=penalties.evasiveness,
         )
-        yield OpenRewards(functions, weights, room)
+        yield OpenRewards(functions, weights, judge_thread)
 
 
 def _trained(choice: TrainedChoice) -> TrainedReward:
@@ -65,48 +65,48 @@ def _trained(choice: TrainedChoice) -> TrainedReward:
     return TrainedReward("reward_model", partial(model.rewards, statements=choice.statements))
 
 
-def _room(choice: RewardChoice, folder: Path) -> AskingRoom | None:
-    speakers = [*(choice.judge.judges if choice.judge else ())]
-    speakers += choice.score.judges if choice.score else ()
+def _room(choice: RewardChoice, folder: Path) -> JudgeThread | None:
+    role_models = [*(choice.judge.judges if choice.judge else ())]
+    role_models += choice.score.judges if choice.score else ()
     if choice.judge is not None and choice.judge.reference is not None:
-        speakers.append(choice.judge.reference)
-    if not speakers:
+        role_models.append(choice.judge.reference)
+    if not role_models:
         return None
     recipe: dict[str, JsonValue] = {"method": REWARD, **choice.describe(), "seed": choice.seed}
-    models = [each.model for each in speakers]
-    return AskingRoom(folder, recipe, models, choice.caps, choice.prices, choice.concurrency)
+    models = [each.model for each in role_models]
+    return JudgeThread(folder, recipe, models, choice.caps, choice.prices, choice.concurrency)
 
 
 def _add_judged(
-    choice: RewardChoice, room: AskingRoom, functions: list[object], weights: list[float]
+    choice: RewardChoice, judge_thread: JudgeThread, functions: list[object], weights: list[float]
 ) -> None:
     asked = choice.judge
     if asked is None:
         return
     reference = asked.reference
     judge = GroupJudge(
-        room.prepare(asked.judges, asked.constitution, asked.settings),
+        judge_thread.prepare(asked.judges, asked.constitution, asked.settings),
         asked.constitution,
         asked.settings,
         asked.group,
-        None if reference is None else _through(room, reference, "reference"),
+        None if reference is None else _through(judge_thread, reference, "reference"),
         choice.seed,
     )
     principles = candidates(asked.constitution, asked.settings.tags) if asked.apart else ()
-    functions += win_rewards(room, judge, [each.id for each in principles])
+    functions += win_rewards(judge_thread, judge, [each.id for each in principles])
     weights += _weights(asked.weight, principles)
 
 
 def _add_scored(
-    choice: RewardChoice, room: AskingRoom, functions: list[object], weights: list[float]
+    choice: RewardChoice, judge_thread: JudgeThread, functions: list[object], weights: list[float]
 ) -> None:
     asked = choice.score
     if asked is None:
         return
-    judges = room.prepare(asked.judges, asked.constitution, asked.settings)
+    judges = judge_thread.prepare(asked.judges, asked.constitution, asked.settings)
     judge = DirectJudge(judges, asked.constitution, asked.settings, choice.seed)
     principles = candidates(asked.constitution, asked.settings.tags) if asked.apart else ()
-    functions += score_rewards(room, judge, [each.id for each in principles])
+    functions += score_rewards(judge_thread, judge, [each.id for each in principles])
     weights += _weights(asked.weight, principles)
 
 
@@ -118,5 +118,7 @@ def _weights(whole: float, principles: Sequence[Principle]) -> list[float]:
     return [whole * each.weight / total for each in principles]
 
 
-def _through(room: AskingRoom, speaker: RoleModel, role: str) -> RoleModel:
-    return RoleModel(room.through(speaker.model, role), speaker.templates, speaker.sampling)
+def _through(judge_thread: JudgeThread, role_model: RoleModel, role: str) -> RoleModel:
+    return RoleModel(
+        judge_thread.through(role_model.model, role), role_model.templates, role_model.sampling
+    )

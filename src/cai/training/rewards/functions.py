@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from cai.errors import ModelUnavailable
 from cai.training.rewards.batch import RewardBatch
-from cai.training.rewards.judge_thread import AskingRoom
+from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.judges import (
     DirectJudge,
     Group,
@@ -32,8 +32,8 @@ Rewards = list[float | None]
 class JudgedGroups(Generic[T]):
     """What judges say of the groups of a batch, queried once for all rewards read from it."""
 
-    def __init__(self, room: AskingRoom, judge: Callable[[Group], Awaitable[T]]) -> None:
-        self._room = room
+    def __init__(self, judge_thread: JudgeThread, judge: Callable[[Group], Awaitable[T]]) -> None:
+        self._room = judge_thread
         self._judge = judge
 
     async def of(self, batch: RewardBatch, ids: Sequence[str]) -> list[tuple[Group, T]]:
@@ -87,26 +87,26 @@ class JudgeReward(Generic[T]):
 
 
 def win_rewards(
-    room: AskingRoom, judge: GroupJudge, principles: Sequence[str] = ()
+    judge_thread: JudgeThread, judge: GroupJudge, principles: Sequence[str] = ()
 ) -> list[JudgeReward[Any]]:
     """The mean probability of winning in the group, in [0, 1]; or one reward for each principle."""
-    judged = JudgedGroups(room, judge.contests)
+    judged = JudgedGroups(judge_thread, judge.matchups)
 
     def reward(principle: str | None) -> JudgeReward[Any]:
         return JudgeReward(
             f"judge/{principle}" if principle else "judge",
             judged,
-            lambda group, contests: mean_wins(len(group.completions), contests, principle),
+            lambda group, matchups: mean_wins(len(group.completions), matchups, principle),
         )
 
     return [reward(principle) for principle in principles or (None,)]
 
 
 def score_rewards(
-    room: AskingRoom, judge: DirectJudge, principles: Sequence[str] = ()
+    judge_thread: JudgeThread, judge: DirectJudge, principles: Sequence[str] = ()
 ) -> list[JudgeReward[Any]]:
     """The mean score, in [−1, 1]; or one reward for each principle."""
-    judged = JudgedGroups(room, judge.scores)
+    judged = JudgedGroups(judge_thread, judge.scores)
 
     def reward(principle: str | None) -> JudgeReward[Any]:
         return JudgeReward(

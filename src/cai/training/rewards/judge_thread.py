@@ -32,7 +32,7 @@ from cai.training.environment import is_main_process
 T = TypeVar("T")
 
 
-class AskingRoom:
+class JudgeThread:
     """Models as a run asks them, from any thread; hold it in a `with` statement."""
 
     def __init__(
@@ -55,7 +55,7 @@ class AskingRoom:
         self._thread = threading.Thread(target=self._loop.run_forever, name="judges", daemon=True)
         self._stack = AsyncExitStack()
 
-    def __enter__(self) -> "AskingRoom":
+    def __enter__(self) -> "JudgeThread":
         self._thread.start()
         try:
             self.wait_for(self._open())

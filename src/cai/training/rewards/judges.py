@@ -78,7 +78,7 @@ class GroupPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class GroupMatchup:
     """Completion `first` as A against `second` as B, or against the reference where that is None.
 
     `verdict` is None where the call failed.
@@ -100,8 +100,8 @@ class GroupJudge:
     reference: RoleModel | None = None
     seed: int = 0
 
-    async def contests(self, group: Group) -> list[Contest]:
-        """Every contest of the group; equal texts are even without being asked about."""
+    async def matchups(self, group: Group) -> list[GroupMatchup]:
+        """Every matchup of the group; equal texts are even without being asked about."""
         if self.reference is not None:
             return await self._against_reference(group, self.reference)
         texts = group.completions
@@ -114,21 +114,21 @@ class GroupJudge:
             *(self._verdict(group, texts[first], texts[second]) for first, second in meetings)
         )
         return [
-            Contest(first, second, verdict)
+            GroupMatchup(first, second, verdict)
             for (first, second), verdict in zip(meetings, verdicts, strict=True)
         ]
 
-    async def _against_reference(self, group: Group, reference: RoleModel) -> list[Contest]:
+    async def _against_reference(self, group: Group, reference: RoleModel) -> list[GroupMatchup]:
         try:
             answer = await respond(
                 reference, group.prompt, derive_seed(self.seed, group.prompt.id, "reference")
             )
         except ModelError:
-            return [Contest(number, None, None) for number in range(len(group.completions))]
+            return [GroupMatchup(number, None, None) for number in range(len(group.completions))]
         verdicts = await asyncio.gather(
             *(self._verdict(group, text, answer.text) for text in group.completions)
         )
-        return [Contest(number, None, verdict) for number, verdict in enumerate(verdicts)]
+        return [GroupMatchup(number, None, verdict) for number, verdict in enumerate(verdicts)]
 
     async def _verdict(self, group: Group, one: str, other: str) -> Verdict | None:
         if one.split() == other.split():
@@ -159,27 +159,27 @@ def meetings_of(n: int, opponents: int | None) -> Iterator[Meeting]:
 
 
 def mean_wins(
-    n: int, contests: Sequence[Contest], principle: str | None = None
+    n: int, matchups: Sequence[GroupMatchup], principle: str | None = None
 ) -> list[float | None]:
     """Of each of `n` completions the mean probability of winning in [0, 1], None without a reading.
 
     With a principle, under that one alone.
     """
     found: list[list[float]] = [[] for _ in range(n)]
-    for contest in contests:
-        p = _probability(contest.verdict, principle)
+    for matchup in matchups:
+        p = _probability(matchup.verdict, principle)
         if p is None:
             continue
-        found[contest.first].append(p)
-        if contest.second is not None:
-            found[contest.second].append(1 - p)
+        found[matchup.first].append(p)
+        if matchup.second is not None:
+            found[matchup.second].append(1 - p)
     return [sum(each) / len(each) if each else None for each in found]
 
 
 def _probability(verdict: Verdict | None, principle: str | None) -> float | None:
     if verdict is None:
         return None
-    if principle is None or not verdict.judgements:  # of equal texts there are none
+    if principle is None or not verdict.principle_verdicts:  # of equal texts there are none
         return verdict.p_a
     return verdict.by_principle.get(principle)
 
