@@ -30,7 +30,7 @@ def test_a_part_that_there_is_not_says_which_there_are(number: int, of: int):
 
 
 @pytest.mark.parametrize(
-    ("pace", "n"),
+    ("run_options", "n"),
     [
         (RunOptions(), 13),
         (RunOptions(limit=5), 5),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cai.training.data.rows import Provenance
 from tiny import save_tiny_model
 
 from cai.errors import TrainingError, UsageError
+from cai.export.provenance import Provenance
 from cai.training.data.load import TrainingData
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.trainers import TRAINERS
