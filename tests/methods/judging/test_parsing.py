@@ -67,7 +67,7 @@ LABELS = {
     "My choice is A": "a",
     "Choice → B": "b",
     "Decision: Response A.": "a",
-    "PrincipleVerdict: B": "b",
+    "Judgement: B": "b",
     "Judgment = A": "a",
     "The better response is A": "a",
     "Better response: B": "b",
