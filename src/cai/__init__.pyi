@@ -12,7 +12,7 @@ from cai.evaluation.policies.results import Evaluation as Evaluation
 from cai.export.mix_spec import Mix as Mix
 from cai.export.mix_spec import Mixing as Mixing
 from cai.export.selection import Selection as Selection
-from cai.methods.judging.pairwise import Judge as Judge
+from cai.methods.judging.judge import Judge as Judge
 from cai.methods.judging.pairwise import judge as judge
 from cai.methods.judging.pointwise import Scored as Scored
 from cai.methods.judging.pointwise import score as score

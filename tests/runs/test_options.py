@@ -71,5 +71,5 @@ def test_without_a_sample_every_example_is_taken():
 def test_a_cap_and_hedging_do_not_go_together():
     RunOptions(hedges=True).check()
     RunOptions(caps=Caps(tokens=5)).check()
-    with pytest.raises(UsageError, match="cap cannot be kept"):
+    with pytest.raises(UsageError, match="cap cannot be enforced"):
         RunOptions(hedges=True, caps=Caps(tokens=5)).check()

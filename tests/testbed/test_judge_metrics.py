@@ -13,7 +13,7 @@ from made_verdicts import judged, principle_verdict
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError
-from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.requests import MARKS
 from cai.methods.revision import revision_roles
 from cai.methods.settings import ReviseSettings

@@ -24,7 +24,7 @@ from cai.engine.calls import retrying
 from cai.engine.engine import run_async
 from cai.engine.stream import AtMost, stream
 from cai.errors import CaiError, ConstitutionError, UsageError
-from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.principle_tests import PrincipleTest, Result, Tested, run_test, tests_of
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings

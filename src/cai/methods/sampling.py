@@ -1,9 +1,9 @@
 """Responses of a policy to a prompt: one, or several of one or more policies."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cai.methods.concurrency import gather_all
 from cai.methods.roles import RoleModel
 from cai.models.base import Completion, Model, Sampling, Usage
 from cai.templates import TemplateSet
@@ -54,22 +54,14 @@ async def sample_responses(
     Raises:
         ModelError: A call failed. The others are waited for.
     """
-    asked = [
-        (place, policy, number) for place, policy in enumerate(policies) for number in range(k)
+    work = [
+        (policy, derive_seed(seed, prompt.id, "sample", place, number))
+        for place, policy in enumerate(policies)
+        for number in range(k)
     ]
-    results = await asyncio.gather(
-        *(
-            respond(policy, prompt, derive_seed(seed, prompt.id, "sample", place, number))
-            for place, policy, number in asked
-        ),
-        return_exceptions=True,
-    )
-    samples: list[Sample] = []
-    for (_, policy, _), result in zip(asked, results, strict=True):
-        if isinstance(result, BaseException):
-            raise result
-        samples.append(Sample(policy.model.name, result))
-    return Samples(prompt, tuple(samples))
+    completions = await gather_all(respond(policy, prompt, each) for policy, each in work)
+    models = (policy.model.name for policy, _ in work)
+    return Samples(prompt, tuple(map(Sample, models, completions)))
 
 
 async def respond(policy: RoleModel, prompt: Prompt, seed: int) -> Completion:

@@ -1,6 +1,12 @@
-"""What a run was told to do: all that decides its results, and nothing that does not.
+"""The configuration of a run, `run.yaml`: all that decides its results, and nothing that does not.
 
-What decides a run, as its recipe writes it down: by name and content.
+Files, constitutions, templates and models are written down by name and content hash, so that a
+later start of the same run notices a change. Settings that belong to a model stand with the model.
+
+Example:
+    with RunFolder.existing(Path("runs/judged")) as run:
+        config = run_config_as(run, JudgeRunConfig)
+    print(config.settings.rationale, [judge.model for judge in config.judges])
 """
 
 from pathlib import Path
@@ -18,7 +24,7 @@ from cai.constitution.schema import Constitution
 from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import Pairing
 from cai.methods.revision import Role
 from cai.methods.roles import RoleModel

@@ -1,11 +1,14 @@
 """A method over many examples, into a run folder: what the jobs of every method share.
 
 A job says what is read and how one example is worked on. The runner streams the examples through
-the engine, which asks the models, and keeps what comes of each.
+the engine, which asks the models, and stores what comes of each. Ctrl-C and SIGTERM: the first lets
+the calls in flight finish, the second ends at once.
 
-Ctrl-C and SIGTERM: the first lets the calls in flight finish, the second ends at once.
-
-When an example is a failure, though its calls may each fail in their own way.
+Example:
+    job = Job(config, constitution, summary, n_items, items, Chain, prepare, is_flagged)
+    async with opened(models):
+        outcome = await run_job(folder, job, RunOptions(), Console())
+    print(outcome.counts.done, outcome.n_calls)
 """
 
 import asyncio
@@ -165,22 +168,27 @@ async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
 async def run_job(
     folder: Path, job: Job[T, S, B], run_options: RunOptions, console: Console
 ) -> Outcome[S]:
-    """Works on every example that the folder does not hold yet, and keeps what comes of it.
+    """Works on every example that the folder does not hold yet, and stores the results.
 
     Raises:
         UsageError: There is a cap on money and a model without a price, or a cap and hedging.
         JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: Call after call failed.
         RunStopped: A cap is reached.
-        KeyboardInterrupt: Somebody stopped it; what was in flight is kept.
+        KeyboardInterrupt: Somebody stopped it; calls that were in flight are stored.
     """
     run_options.check()
     prices = load_prices(run_options.prices)
     config = job.config.model_dump(mode="json")
-    with RunFolder.open(folder, config, _versions(), update=run_options.update) as run:
+    versions = {"python": python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(ModuleNotFoundError):
+            versions[package] = version(package)
+    with RunFolder.open(folder, config, versions, update=run_options.update) as run:
         if job.constitution is not None:
-            _keep_constitution(folder, job.constitution, is_new=run_options.update)
+            _write_constitution(folder, job.constitution, is_new=run_options.update)
         spread = Spread()
+        # What earlier starts finished counts too: tallies and estimates are about the whole folder.
         for _, body in read_done(run, job.body):
             spread.add(body.usage)
             if job.note is not None:
@@ -191,21 +199,21 @@ async def run_job(
         progress = Progress(engine, n_total, _n_settled(run, run_options))
         work = _Work(run, job, run_options, progress, spread)
         with stopped_by_signals(engine, console):
-            await work.through(engine, console)
-        foretold = None
+            await work.run_all(engine, console)
+        estimated = None
         if run_options.sample is not None:
             n_whole = run_options.whole or n_total
-            foretold = estimate(engine.budget.ledger, spread, n_whole, progress.snapshot())
+            estimated = estimate(engine.budget.ledger, spread, n_whole, progress.snapshot())
         return Outcome(
-            run.counts(),
-            run.failures(),
-            progress.flagged,
-            run.journal.calls,
-            run.journal.hits,
-            run.journal.usage,
-            engine.budget.ledger,
-            job.source,
-            foretold,
+            counts=run.counts(),
+            failures=run.failures(),
+            n_flagged=progress.flagged,
+            n_calls=run.journal.calls,
+            n_from_journal=run.journal.hits,
+            usage=run.journal.usage,
+            ledger=engine.budget.ledger,
+            source=job.source,
+            estimate=estimated,
         )
 
 
@@ -219,14 +227,15 @@ class _Work(Generic[T, S, B]):
     progress: Progress
     spread: Spread
 
-    async def through(self, engine: Engine, console: Console) -> None:
-        """Works on all that is to be done, by the engine, and tells how it goes."""
+    async def run_all(self, engine: Engine, console: Console) -> None:
+        """Works on every example that is to be done, and shows the progress."""
         work = self.job.prepare(engine.through)
         engine.check_caps()
 
         async def one(item: tuple[int, str, T]) -> B:
             position, id, example = item
             result = await work(example)
+            # Stored before it is yielded: what a listener has seen is never lost.
             await self.run.store(Record(position, id, dump(result)))
             return result
 
@@ -240,23 +249,21 @@ class _Work(Generic[T, S, B]):
                 results = stream(self._to_do(), one, engine)
                 async with contextlib.aclosing(results):
                     async for (position, id, _), result in results:
-                        await self._note(position, id, result)
-
-    async def _note(self, position: int, id: str, result: B | CaiError) -> None:
-        if isinstance(result, CaiError):
-            await self.run.store(Record(position, id, "", Failure.of(result)))
-            self.progress.add_failed(result.cause)
-            return
-        self.spread.add(result.usage)
-        if self.job.note is not None:
-            self.job.note(result)
-        self.progress.add_done(self.job.is_flagged(result))
+                        if isinstance(result, CaiError):
+                            await self.run.store(Record(position, id, "", Failure.of(result)))
+                            self.progress.add_failed(result.cause)
+                            continue
+                        self.spread.add(result.usage)
+                        if self.job.note is not None:
+                            self.job.note(result)
+                        self.progress.add_done(self.job.is_flagged(result))
 
     def _to_do(self) -> Iterator[tuple[int, str, T]]:
         run_options, n, index = self.run_options, self.run_options.n_of(self.job.n_items), 0
         for position, (id, item) in enumerate(islice(self.job.items(), run_options.limit)):
             if not run_options.part.has(position):
                 continue
+            # The sample is spread over this part of the source, so it counts positions of the part.
             if run_options.is_sampled(index, n) and self.run.to_do(id, run_options.retry_failed):
                 yield position, id, item
             index += 1
@@ -270,21 +277,13 @@ def _n_settled(run: RunFolder, run_options: RunOptions) -> int:
     return run.counts().done + sum(not error.is_retryable for error in failed)
 
 
-def _keep_constitution(folder: Path, constitution: Constitution, *, is_new: bool) -> None:
-    """The constitution of the run beside it."""
+def _write_constitution(folder: Path, constitution: Constitution, *, is_new: bool) -> None:
+    """Writes the constitution beside the run, so that the folder can be understood alone."""
     path = folder / "constitution.yaml"
     if is_new or not path.exists():
         content = constitution.model_dump(mode="json", exclude_defaults=True)
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         atomic_write(path, text, JournalError, "Free some space, or use another folder.")
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(ModuleNotFoundError):
-            versions[package] = version(package)
-    return versions
 
 
 def error_of(failures: Sequence[tuple[str, str]]) -> ModelError:

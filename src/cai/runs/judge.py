@@ -1,4 +1,11 @@
-"""Judging over a data set: pairs from files, samples, or revisions against originals."""
+"""Judging over a data set: pairs from files, samples, or revisions against originals.
+
+Example:
+    judges = (JudgeSettings().role_model(open_model("embedded")),)
+    job = JudgeJob(GroupSource(("runs/samples",)), load_constitution("testbed"), judges)
+    outcome = run_async(run_judging(Path("runs/judged"), job, console=Console()))
+    print(outcome.verdicts.outcomes)
+"""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,7 +17,7 @@ from rich.console import Console
 from cai.constitution.schema import Constitution
 from cai.data.source import ItemSource, SourceSummary
 from cai.errors import ModelError
-from cai.methods.judging.pairwise import Judge, check_judging
+from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Judged, JudgePanel, Pairing, judge_group
 from cai.methods.judging.verdict import Group
 from cai.methods.judging.verdict import Outcome as VerdictOutcome
@@ -104,70 +111,55 @@ async def run_judging(
     """
     check_judging(job.settings, job.constitution)
     checked = job.source.check()
-    summary = checked.summary
     tally = VerdictTally()
     async with opened([judge.model for judge in job.judges]):
         judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
-        _warn_of_own(judges, summary, console)
+        for name in sorted({judge.name for judge in judges} & checked.summary.models):
+            warn(
+                console,
+                f"{name} judges its own responses, which judges tend to prefer. Take another "
+                "judge, or see how much it prefers them: cai audit.",
+            )
+
+        def judge_groups(through: Through) -> Callable[[Group], Awaitable[Judged]]:
+            asked = asked_through(judges, through, "judge")
+            panel = JudgePanel(asked, job.constitution, job.settings)
+
+            async def judge_one(group: Group) -> Judged:
+                judged = await judge_group(panel, group, job.pairing, job.seed)
+                if all(matchup.verdict.outcome == "failed" for matchup in judged.matchups):
+                    raise _error_of(judged)
+                return judged
+
+            return judge_one
+
         run = Job(
-            config=_config(job, judges, summary),
+            config=JudgeRunConfig(
+                source=described_source(checked.summary),
+                constitution=described_constitution(job.constitution),
+                judges=tuple(described_judge(judge) for judge in judges),
+                settings=job.settings.without_role_fields(),
+                pairing=job.pairing,
+                seed=job.seed,
+            ),
             constitution=job.constitution,
-            source=summary,
-            n_items=summary.n_items,
+            source=checked.summary,
+            n_items=checked.summary.n_items,
             items=checked.items,
             body=Judged,
-            prepare=lambda through: _judging(job, judges, through),
-            is_flagged=_has_unreadable,
+            prepare=judge_groups,
+            is_flagged=lambda judged: any(each.verdict.p_a is None for each in judged.matchups),
             note=tally.add,
         )
         return JudgeOutcome(await run_job(folder, run, run_options, console), tally)
 
 
-def _warn_of_own(judges: tuple[Judge, ...], summary: SourceSummary, console: Console) -> None:
-    for name in sorted({judge.name for judge in judges} & summary.models):
-        warn(
-            console,
-            f"{name} judges its own responses, which judges tend to prefer. Take another judge, or "
-            "see how much it prefers them: cai audit.",
-        )
-
-
-def _judging(
-    job: JudgeJob, judges: tuple[Judge, ...], through: Through
-) -> Callable[[Group], Awaitable[Judged]]:
-    panel = JudgePanel(asked_through(judges, through, "judge"), job.constitution, job.settings)
-
-    async def judge(group: Group) -> Judged:
-        judged = await judge_group(panel, group, job.pairing, job.seed)
-        if all(matchup.verdict.outcome == "failed" for matchup in judged.matchups):
-            raise _failure(judged)
-        return judged
-
-    return judge
-
-
-def _failure(judged: Judged) -> ModelError:
-    """The first failed call's error; that of a request too long is the group's own fault."""
-    failed = [
-        reading
+def _error_of(judged: Judged) -> ModelError:
+    """The error of a group of which every comparison failed."""
+    calls = [
+        call
         for matchup in judged.matchups
-        for principle_verdict in matchup.verdict.principle_verdicts
-        for reading in (principle_verdict.order_ab, principle_verdict.order_ba)
-        if reading.outcome == "failed"
+        for each in matchup.verdict.principle_verdicts
+        for call in (each.order_ab, each.order_ba)
     ]
-    return error_of([(each.error, each.reason) for each in failed])
-
-
-def _has_unreadable(judged: Judged) -> bool:
-    return any(each.verdict.p_a is None for each in judged.matchups)
-
-
-def _config(job: JudgeJob, judges: tuple[Judge, ...], summary: SourceSummary) -> JudgeRunConfig:
-    return JudgeRunConfig(
-        source=described_source(summary),
-        constitution=described_constitution(job.constitution),
-        judges=tuple(described_judge(judge) for judge in judges),
-        settings=job.settings.without_role_fields(),
-        pairing=job.pairing,
-        seed=job.seed,
-    )
+    return error_of([(each.error, each.reason) for each in calls if each.outcome == "failed"])

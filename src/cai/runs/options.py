@@ -1,6 +1,10 @@
-"""How a run is carried out; none of it changes a result.
+"""How a run is executed, none of which changes a result, and the estimate of a whole run.
 
-What a whole run will take, from the examples that are done: calls, tokens, money and time.
+The estimate of calls, tokens, money and time comes from the examples that are done.
+
+Example:
+    >>> RunOptions(limit=10, part=Part(1, 2)).n_of(100)
+    5
 """
 
 import math
@@ -45,7 +49,8 @@ class RunOptions:
     adapts. `limit` takes the first examples of the source alone, `sample` so many spread over it; a
     later start of the same run does the others. `retry_failed` does examples again that failed for
     a lasting cause. `update` turns a run with other settings into this one, of which the journal
-    answers what it can. `hedges` asks the last stragglers twice. `whole` is how many examples there
+    answers what it can. `hedges` sends
+    duplicates of the slowest calls. `whole` is how many examples there
     will be where the source is itself a sample, for the estimate. `prices` is a file of prices that
     go before the shipped ones. `tell` gets every snapshot in place of lines on the console.
     """
@@ -66,12 +71,12 @@ class RunOptions:
         """Finds out before a run whether its parts fit together.
 
         Raises:
-            UsageError: There is a cap, and stragglers are to be asked twice.
+            UsageError: There is a cap, and slow calls are to be sent twice.
         """
         if self.hedges and self.caps != Caps():
             raise UsageError(
-                "A cap cannot be kept where stragglers are asked twice: of the answer that comes "
-                "second nobody learns what it took. Leave one of the two out."
+                "A cap cannot be enforced with hedging: the cost of the duplicate that comes "
+                "second stays unknown. Leave one of the two out."
             )
 
     def n_of(self, n_items: int) -> int:
@@ -127,7 +132,7 @@ class RoleEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A whole run of `n_total` examples as the `n_sample` that are done foretell it.
+    """A whole run of `n_total` examples as estimated from the `n_sample` that are done.
 
     `uncertainty` is half of the 95 % interval of the tokens, as a share of them. `seconds` is for
     what is left to do, with as many calls in flight as the endpoints are given now.
@@ -179,7 +184,7 @@ def _role(ledger: Ledger, role: str, model: str, account: Account, times: float)
 
 
 def _seconds(snapshot: Snapshot, n_calls: float, n_left: int) -> float | None:
-    """By Little's law where the seats are known; else at the pace at which the sample was done."""
+    """By Little's law where the slots are known; else at the speed of the sample."""
     if not snapshot.done:
         return None
     with_run_options = [

@@ -1,6 +1,9 @@
-"""What a method made of an example as JSON, the body of a run's records, and back.
+"""The results of a run: one JSON body an example, and whole run folders as the source of a job.
 
-Run folders of `cai sample` and `cai revise` as the source of another job.
+Example:
+    for result in read_runs(["runs/samples"]):
+        if result is not None:  # None: the example failed
+            print(result.prompt.request)
 """
 
 import json
@@ -20,7 +23,7 @@ from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Candidate
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import ReviseRunConfig, SampleRunConfig, read_run_config
+from cai.runs.config import ReviseRunConfig, read_run_config
 from cai.types import Prompt
 
 Body = Chain | Samples | Judged | Scored
@@ -123,14 +126,26 @@ def read_runs(folders: Sequence[str]) -> Iterator[Answered | None]:
     """
     seen: dict[int, str] = {}
     for folder in folders:
-        for found in _read_run(Path(folder)):
-            id = found.prompt.id if found else ""
-            if found and seen.setdefault(hash(id), folder) != folder:
-                raise SourceError(
-                    f"{folder}: its example {id!r} is in {seen[hash(id)]} too. Name one of the two "
-                    "runs, or sample all policies in one."
-                )
-            yield found
+        with RunFolder.existing(Path(folder)) as run:
+            config = read_run_config(run)
+            for record in run.records():
+                if record.error is not None:
+                    yield None
+                    continue
+                result: Answered
+                if isinstance(config, ReviseRunConfig):
+                    model = config.roles["revise"].model
+                    result = Revised(load(Chain, record.body), model)
+                else:
+                    result = load(Samples, record.body)
+                # Hashes and not ids: a run may have millions of prompts.
+                first = seen.setdefault(hash(result.prompt.id), folder)
+                if first != folder:
+                    raise SourceError(
+                        f"{folder}: its example {result.prompt.id!r} is in {first} too. Name one "
+                        "of the two runs, or sample all policies in one."
+                    )
+                yield result
 
 
 def candidates_of(samples: Samples) -> list[Candidate]:
@@ -144,15 +159,3 @@ def reasons(what: str, found: Mapping[str, int]) -> list[str]:
     """Such as: not judged: 2 failed in the run, 1 unchanged. No line where there are none."""
     listed = ", ".join(f"{n} {reason}" for reason, n in sorted(found.items()) if n)
     return [f"{what}: {listed}"] if listed else []
-
-
-def _read_run(folder: Path) -> Iterator[Answered | None]:
-    with RunFolder.existing(folder) as run:
-        recipe = read_run_config(run)
-        for record in run.records():
-            if record.error is not None:
-                yield None
-            elif isinstance(recipe, SampleRunConfig):
-                yield load(Samples, record.body)
-            elif isinstance(recipe, ReviseRunConfig):
-                yield Revised(load(Chain, record.body), recipe.roles["revise"].model)

@@ -1,4 +1,12 @@
-"""Critique and revision over a data set of prompts."""
+"""Critique and revision over a data set of prompts.
+
+Example:
+    settings = ReviseSettings(rounds=2)
+    roles = revision_roles(open_model("embedded"), settings)
+    source = PromptSource(("prompts.jsonl",))
+    job = RevisionJob(source, load_constitution("testbed"), roles, settings)
+    outcome = run_async(run_revision(Path("runs/first"), job, console=Console()))
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -13,7 +21,6 @@ from cai.methods.roles import RoleModel, candidates
 from cai.methods.settings import ReviseSettings
 from cai.runs.config import (
     ReviseRunConfig,
-    RoleConfig,
     described_constitution,
     described_role,
     described_source,
@@ -48,48 +55,41 @@ async def run_revision(
         JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
-    candidates(job.constitution, job.settings.tags)
+    candidates(job.constitution, job.settings.tags)  # a tag that no principle has is said first
     checked = job.source.check()
+    roles: dict[Role, RoleModel] = {
+        "respond": job.roles.respond,
+        "critique": job.roles.critique,
+        "revise": job.roles.revise,
+    }
+
+    def revise_prompts(through: Through) -> Callable[[Prompt], Awaitable[Chain]]:
+        asked = {
+            role: replace(each, model=through(each.model, role)) for role, each in roles.items()
+        }
+
+        async def revise_one(prompt: Prompt) -> Chain:
+            return await revise_chain(
+                RevisionRoles(**asked), job.constitution, prompt, job.settings, job.seed
+            )
+
+        return revise_one
+
     run = Job(
-        config=_config(job, checked.summary),
+        config=ReviseRunConfig(
+            source=described_source(checked.summary),
+            constitution=described_constitution(job.constitution),
+            settings=job.settings.without_role_fields(),
+            roles={role: described_role(each) for role, each in roles.items()},
+            seed=job.seed,
+        ),
         constitution=job.constitution,
         source=checked.summary,
         n_items=checked.summary.n_items,
         items=checked.items,
         body=Chain,
-        prepare=lambda through: _reviser(job, through),
+        prepare=revise_prompts,
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
     )
     async with opened(job.roles.models):
         return await run_job(folder, run, run_options, console)
-
-
-def _reviser(job: RevisionJob, through: Through) -> Callable[[Prompt], Awaitable[Chain]]:
-    def journalled(role_model: RoleModel, role: Role) -> RoleModel:
-        return replace(role_model, model=through(role_model.model, role))
-
-    roles = RevisionRoles(
-        journalled(job.roles.respond, "respond"),
-        journalled(job.roles.critique, "critique"),
-        journalled(job.roles.revise, "revise"),
-    )
-
-    async def revise(prompt: Prompt) -> Chain:
-        return await revise_chain(roles, job.constitution, prompt, job.settings, job.seed)
-
-    return revise
-
-
-def _config(job: RevisionJob, summary: SourceSummary) -> ReviseRunConfig:
-    roles: dict[Role, RoleConfig] = {
-        "respond": described_role(job.roles.respond),
-        "critique": described_role(job.roles.critique),
-        "revise": described_role(job.roles.revise),
-    }
-    return ReviseRunConfig(
-        source=described_source(summary),
-        constitution=described_constitution(job.constitution),
-        settings=job.settings.without_role_fields(),
-        roles=roles,
-        seed=job.seed,
-    )

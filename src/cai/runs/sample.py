@@ -60,6 +60,21 @@ async def run_sampling(
     """
     job.check()
     checked = job.source.check()
+
+    def sample_prompts(through: Through) -> Callable[[Prompt], Awaitable[Samples]]:
+        policies = [
+            replace(policy, model=through(policy.model, "respond")) for policy in job.policies
+        ]
+
+        async def sample_one(prompt: Prompt) -> Samples:
+            return await sample_responses(policies, prompt, job.k, job.seed)
+
+        return sample_one
+
+    def has_unusable(samples: Samples) -> bool:
+        completions = [each.completion for each in samples.samples]
+        return any(not each.text or each.stop_reason != "stop" for each in completions)
+
     run = Job(
         config=SampleRunConfig(
             source=described_source(checked.summary),
@@ -72,22 +87,8 @@ async def run_sampling(
         n_items=checked.summary.n_items,
         items=checked.items,
         body=Samples,
-        prepare=lambda through: _sampler(job, through),
-        is_flagged=_has_unusable,
+        prepare=sample_prompts,
+        is_flagged=has_unusable,
     )
     async with opened([policy.model for policy in job.policies]):
         return await run_job(folder, run, run_options, console)
-
-
-def _sampler(job: SampleJob, through: Through) -> Callable[[Prompt], Awaitable[Samples]]:
-    policies = [replace(policy, model=through(policy.model, "respond")) for policy in job.policies]
-
-    async def respond(prompt: Prompt) -> Samples:
-        return await sample_responses(policies, prompt, job.k, job.seed)
-
-    return respond
-
-
-def _has_unusable(samples: Samples) -> bool:
-    said = [each.completion for each in samples.samples]
-    return any(not each.text or each.stop_reason != "stop" for each in said)

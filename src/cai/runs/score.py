@@ -9,7 +9,6 @@ from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.data.source import ItemSource, SourceSummary
-from cai.methods.judging.pairwise import Judge
 from cai.methods.judging.pointwise import Scored, ScoreOutcome, check_scoring, score_response
 from cai.methods.roles import RoleModel
 from cai.methods.settings import ScoreSettings
@@ -86,47 +85,40 @@ async def run_scoring(
     """
     check_scoring(job.settings, job.constitution)
     checked = job.source.check()
-    summary = checked.summary
     tally = ScoreTally()
     async with opened([judge.model for judge in job.judges]):
         judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
+
+        def score_responses(through: Through) -> Callable[[ResponseItem], Awaitable[Scored]]:
+            asked = asked_through(judges, through, "score")
+
+            async def score_one(item: ResponseItem) -> Scored:
+                text, seed = item.response.text, derive_seed(job.seed, item.id)
+                scores = await score_response(
+                    asked, job.constitution, item.prompt, text, job.settings, seed
+                )
+                failed = [(each.error, each.reason) for each in scores if each.outcome == "failed"]
+                if len(failed) == len(scores):
+                    raise error_of(failed)
+                return Scored(item.prompt, text, item.response.model, scores)
+
+            return score_one
+
         run = Job(
-            config=_config(job, judges, summary),
+            config=ScoreRunConfig(
+                source=described_source(checked.summary),
+                constitution=described_constitution(job.constitution),
+                judges=tuple(described_judge(judge) for judge in judges),
+                settings=job.settings.without_role_fields(),
+                seed=job.seed,
+            ),
             constitution=job.constitution,
-            source=summary,
-            n_items=summary.n_items,
+            source=checked.summary,
+            n_items=checked.summary.n_items,
             items=checked.items,
             body=Scored,
-            prepare=lambda through: _scoring(job, judges, through),
+            prepare=score_responses,
             is_flagged=lambda scored: any(each.value is None for each in scored.scores),
             note=tally.add,
         )
         return ScoringOutcome(await run_job(folder, run, run_options, console), tally)
-
-
-def _scoring(
-    job: ScoreJob, judges: tuple[Judge, ...], through: Through
-) -> Callable[[ResponseItem], Awaitable[Scored]]:
-    asked = asked_through(judges, through, "score")
-
-    async def score(answer: ResponseItem) -> Scored:
-        text, seed = answer.response.text, derive_seed(job.seed, answer.id)
-        scores = await score_response(
-            asked, job.constitution, answer.prompt, text, job.settings, seed
-        )
-        failed = [(each.error, each.reason) for each in scores if each.outcome == "failed"]
-        if len(failed) == len(scores):
-            raise error_of(failed)
-        return Scored(answer.prompt, text, answer.response.model, scores)
-
-    return score
-
-
-def _config(job: ScoreJob, judges: tuple[Judge, ...], summary: SourceSummary) -> ScoreRunConfig:
-    return ScoreRunConfig(
-        source=described_source(summary),
-        constitution=described_constitution(job.constitution),
-        judges=tuple(described_judge(judge) for judge in judges),
-        settings=job.settings.without_role_fields(),
-        seed=job.seed,
-    )

@@ -15,7 +15,8 @@ import numpy as np
 
 from cai.constitution.schema import Constitution
 from cai.evaluation.stats.calibration import ece
-from cai.methods.judging.pairwise import Judge, ask, compare
+from cai.methods.judging.judge import Judge
+from cai.methods.judging.pairwise import compare, judge_question
 from cai.methods.judging.pointwise import score_response
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.requests import Question
@@ -98,7 +99,9 @@ async def _contrasted(
     async def one(item: tuple[int, Pair]) -> PrincipleVerdict:
         number, pair = item
         question = Question(pair.principle, is_negated=is_negated)
-        return await ask(judge, question, pair.comparison, plan, derive_seed(seed, number))
+        return await judge_question(
+            judge, question, pair.comparison, plan, derive_seed(seed, number)
+        )
 
     verdicts = [verdict_of([found]) for found in await every(enumerate(pairs), one)]
     return _figure(f"contrasted, {name}", verdicts, [pair.better == "A" for pair in pairs])

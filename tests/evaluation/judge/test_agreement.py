@@ -13,7 +13,7 @@ from cai.errors import EvaluationError, ModelError, NoLogprobs
 from cai.evaluation.judge.agreement import AgreementReport, agreement
 from cai.evaluation.judge.cost import Prices
 from cai.evaluation.stats.calibration import Bin
-from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
 from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
 from cai.methods.settings import JudgeSettings

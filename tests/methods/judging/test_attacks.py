@@ -16,7 +16,8 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError
-from cai.methods.judging.pairwise import Judge, compare
+from cai.methods.judging.judge import Judge
+from cai.methods.judging.pairwise import compare
 from cai.methods.judging.parsing import read_mark, read_vote, read_yes_no
 from cai.methods.judging.requests import (
     LETTERS,

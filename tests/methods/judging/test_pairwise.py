@@ -20,7 +20,8 @@ from cai.errors import (
     NoLogprobs,
     UsageError,
 )
-from cai.methods.judging.pairwise import Judge, ask, check_judging, compare, judge
+from cai.methods.judging.judge import Judge
+from cai.methods.judging.pairwise import check_judging, compare, judge, judge_question
 from cai.methods.judging.requests import (
     LETTERS,
     Question,
@@ -666,7 +667,7 @@ async def test_one_model_and_two_texts_are_enough():
 
 
 async def test_a_question_can_be_put_alone():
-    found = await ask(
+    found = await judge_question(
         by_letters(ScriptedModel(choices=probabilities(0.9, 0.3))),
         Question(POLITE, criterion_id="tone", weight=2.0),
         LAMP,

@@ -9,7 +9,7 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable
-from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import (
     Judged,
     JudgedMatchup,

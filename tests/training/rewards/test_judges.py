@@ -8,7 +8,7 @@ import pytest
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable
-from cai.methods.judging.pairwise import Judge
+from cai.methods.judging.judge import Judge
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Sampling

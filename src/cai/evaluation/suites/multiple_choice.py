@@ -28,6 +28,7 @@ from cai.errors import SourceError
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
 from cai.evaluation.suites.shares import FAILED, PromptShares
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.multiple_choice import (
     MOST_OPTIONS,
     Answers,
@@ -36,7 +37,6 @@ from cai.methods.judging.multiple_choice import (
     answer,
     choice_turns,
 )
-from cai.methods.judging.pairwise import Judge
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
 from cai.runs.config import ChoiceRunConfig, Source, described_judge

@@ -13,8 +13,6 @@ where it stands alone or opens the text as "(B) …" or "B. …"; the article "a
 sentence are none.
 """
 
-import asyncio
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +20,8 @@ from string import ascii_uppercase
 from typing import Literal
 
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
-from cai.methods.judging.pairwise import Judge
+from cai.methods.concurrency import gather_all
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.parsing import is_refusal
 from cai.methods.judging.statement_parser import (
     ANSWER_LABEL,
@@ -37,7 +36,7 @@ from cai.methods.judging.statement_parser import (
     plain,
     without_quotations,
 )
-from cai.models.base import ChoiceModel, Completion, Usage
+from cai.models.base import Completion, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed
 
@@ -203,18 +202,10 @@ async def answer(policy: Judge, question: Question, seed: int) -> Answers:
     Raises:
         ModelUnavailable: A call failed in a way that may pass.
     """
-    results = await asyncio.gather(
-        *(
-            _reply(policy, question, order, derive_seed(seed, "choice", number))
-            for number, order in enumerate(question.orders)
-        ),
-        return_exceptions=True,
+    replies = await gather_all(
+        _reply(policy, question, order, derive_seed(seed, "choice", number))
+        for number, order in enumerate(question.orders)
     )
-    replies: list[Reply] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        replies.append(result)
     return Answers(question, tuple(replies))
 
 
@@ -223,7 +214,9 @@ async def _reply(policy: Judge, question: Question, order: tuple[int, ...], seed
     answers = question.answers(order)
     try:
         if policy.reads_logprobs:
-            return await _chosen(policy, turns, answers, order)
+            shares, choice = await policy.choose(turns, answers)
+            probabilities = _placed(order, shares)
+            return Reply(order, "answered", probabilities, choice.mass, usage=choice.usage)
         return _read(await policy.role.complete(turns, seed), answers, order)
     except ModelUnavailable:
         raise
@@ -231,20 +224,6 @@ async def _reply(policy: Judge, question: Question, order: tuple[int, ...], seed
         return Reply(order, "unparsed", reason=str(error))
     except ModelError as error:
         return Reply(order, "failed", reason=str(error), error=type(error).__name__)
-
-
-async def _chosen(
-    policy: Judge, turns: Conversation, answers: Sequence[str], order: tuple[int, ...]
-) -> Reply:
-    model = policy.role.model
-    if not isinstance(model, ChoiceModel):
-        raise NoLogprobs(f"{policy.name} gives no log-probabilities. Read what it writes instead.")
-    choice = await model.choose(policy.role.templates.request(turns), answers)
-    shares = [math.exp(value) for value in choice.logprobs]
-    if not all(0 <= share <= 1 + 1e-6 for share in shares):
-        raise ModelError(f"{policy.name} gives {choice.logprobs} as log-probabilities.")
-    probabilities = _placed(order, shares)
-    return Reply(order, "answered", probabilities, choice.mass, usage=choice.usage)
 
 
 def _read(said: Completion, answers: Sequence[str], order: tuple[int, ...]) -> Reply:

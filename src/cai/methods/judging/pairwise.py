@@ -1,22 +1,25 @@
-"""A comparison judged under principles, in both orders, by one judge or a jury.
+"""Two responses compared under principles, in both orders, by one judge or several.
 
-By log-probabilities of the two letters where the model shows them; with chain of thought in two
-steps, the rationale first and the letter after it, Lee et al. 2023, arXiv:2309.00267, §2.1.2, its
-probabilities clamped as in Bai et al. 2022, arXiv:2212.08073, §4.1. Where a model shows no
+By the log-probabilities of the two letters where the model shows them. With chain of thought in two
+steps, the rationale first and the letter after it, as in Lee et al. 2023, arXiv:2309.00267, §2.1.2,
+and the probabilities clamped as in Bai et al. 2022, arXiv:2212.08073, §4.1. Where a model shows no
 log-probabilities, by the verdicts it writes, several times in either order.
 
 Pure functions over models: no disk, no clock, no global; randomness is derived from the seed given.
-A failure that may pass is raised; any other makes a reading `failed`, with its reason.
+A failure that may pass is raised; any other makes a call `failed`, with its reason.
+
+Example:
+    verdict = await judge(model, load_constitution("harmless"), "How do I …?", first, second)
+    print(verdict.outcome, verdict.p_a)  # such as: a 0.93
 """
 
-import asyncio
-import math
-from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
 
-from cai.constitution.schema import Constitution, Principle
+from cai.constitution.schema import Constitution
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
+from cai.methods.concurrency import gather_all
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.parsing import VERDICT_SCHEMA, Vote, read_vote
 from cai.methods.judging.requests import (
     LETTERS,
@@ -37,36 +40,10 @@ from cai.methods.judging.verdict import (
     side,
     verdict_of,
 )
-from cai.methods.roles import RoleModel, candidates, draw_principles
+from cai.methods.roles import candidates, draw_principles
 from cai.methods.settings import JudgeSettings
-from cai.models.base import ChoiceModel, Completion, Model, Sampling, Usage
-from cai.types import Conversation, Prompt, derive_seed, user_prompt
-
-T = TypeVar("T")
-
-_SHARES: dict[Vote, float] = {"a": 1.0, "tie": 0.5, "b": 0.0}
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """A model as judge, and how it is read.
-
-    `reads_logprobs` says whether its letters are read from log-probabilities, which the model must
-    then give, or from what it writes. The sampling of its role is for rationales and
-    for written verdicts.
-    """
-
-    role: RoleModel
-    reads_logprobs: bool
-
-    @classmethod
-    def of(cls, model: Model, sampling: Sampling = Sampling(temperature=0.0)) -> "Judge":
-        """The model through the shipped templates of its kind, by log-probabilities if it can."""
-        return cls(RoleModel.of(model, sampling), isinstance(model, ChoiceModel))
-
-    @property
-    def name(self) -> str:
-        return self.role.model.name
+from cai.models.base import Completion, Model, Usage
+from cai.types import Prompt, derive_seed, user_prompt
 
 
 def check_judging(
@@ -143,43 +120,44 @@ async def compare(
         ModelUnavailable: A call failed in a way that may pass.
     """
     check_judging(settings, constitution, judges)
+    if settings.principles is None:
+        principles = candidates(constitution, settings.tags)
+    else:
+        drawn = draw_principles(
+            constitution, settings.tags, settings.principles, derive_seed(seed, "principles")
+        )
+        # They were drawn by their weights, which must not count a second time in the verdict.
+        principles = tuple(each.model_copy(update={"weight": 1.0}) for each in drawn)
     questions = [
         question
-        for principle in _principles(constitution, settings, seed)
+        for principle in principles
         for question in questions_of(
             principle, with_negated=settings.negated, few_shots=settings.few_shots
         )
     ]
-    principle_verdicts = await _all(
-        ask(each, question, comparison, settings, seed) for each in judges for question in questions
+    principle_verdicts = await gather_all(
+        judge_question(each, question, comparison, settings, seed)
+        for each in judges
+        for question in questions
     )
     return verdict_of(principle_verdicts, settings.tie_margin)
 
 
-def _principles(
-    constitution: Constitution, settings: JudgeSettings, seed: int
-) -> tuple[Principle, ...]:
-    """Those of one comparison; drawn by weight, they weigh the same afterwards."""
-    if settings.principles is None:
-        return candidates(constitution, settings.tags)
-    drawn = draw_principles(
-        constitution, settings.tags, settings.principles, derive_seed(seed, "principles")
-    )
-    return tuple(each.model_copy(update={"weight": 1.0}) for each in drawn)
-
-
-async def ask(
+async def judge_question(
     judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
 ) -> PrincipleVerdict:
-    """One question in both orders. Raises ModelUnavailable."""
-    order_ab, order_ba = await _all(
-        _read(judge, question, each, settings, derive_seed(seed, *_name(question), order))
+    """One question to one judge, in both orders. Raises ModelUnavailable."""
+    name = (question.principle_id, question.criterion_id, int(question.is_negated))
+    order_ab, order_ba = await gather_all(
+        _judge_order(judge, question, each, settings, derive_seed(seed, *name, order))
         for order, each in enumerate((comparison, comparison.swapped))
     )
+    # Both calls are about the letter A so far. A negated question asks for the worse response, so
+    # there the first order is turned and not the second: afterwards both are about response A.
     if question.is_negated:
-        order_ab = _turned(order_ab)
+        order_ab = order_ab.about_other_response
     else:
-        order_ba = _turned(order_ba)
+        order_ba = order_ba.about_other_response
     outcome, p_a = by_order(
         order_ab,
         order_ba,
@@ -188,29 +166,29 @@ async def ask(
         is_voted=not judge.reads_logprobs,
     )
     return PrincipleVerdict(
-        judge.name,
-        question.principle_id or question.asked.id,
-        question.criterion_id,
-        question.is_negated,
-        question.weight,
-        order_ab,
-        order_ba,
-        outcome,
-        p_a,
+        judge=judge.name,
+        principle_id=question.principle_id or question.asked.id,
+        criterion_id=question.criterion_id,
+        is_negated=question.is_negated,
+        weight=question.weight,
+        order_ab=order_ab,
+        order_ba=order_ba,
+        outcome=outcome,
+        p_a=p_a,
     )
 
 
-async def _read(
+async def _judge_order(
     judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
 ) -> JudgeCall:
-    """One order: `p_a` is the probability of the letter A, whatever stands there."""
+    """One order, its samples averaged: `p_a` is the probability of the letter A."""
+    # A letter by log-probabilities is the same each time: only texts are worth sampling again.
     n = settings.samples if settings.rationale or not judge.reads_logprobs else 1
-    samples = await _all(
-        _sample(judge, question, comparison, settings, derive_seed(seed, number))
+    samples = await gather_all(
+        _judge_once(judge, question, comparison, settings, derive_seed(seed, number))
         for number in range(n)
     )
-    readable = [each.p_a for each in samples if each.p_a is not None]
-    whole = JudgeCall(
+    merged = JudgeCall(
         "unparsed",
         rationales=tuple(text for each in samples for text in each.rationales),
         answers=tuple(text for each in samples for text in each.answers),
@@ -218,88 +196,62 @@ async def _read(
         usage=sum((each.usage for each in samples), Usage()),
         error=next((each.error for each in samples if each.error), ""),
     )
-    if not readable:
+    parsed = [each.p_a for each in samples if each.p_a is not None]
+    if not parsed:
         outcomes: list[Outcome] = [each.outcome for each in samples]
-        return replace(whole, outcome=max(outcomes, key=UNREADABLE.index))
-    p_a = sum(readable) / len(readable)
+        return replace(merged, outcome=max(outcomes, key=UNREADABLE.index))
+    p_a = sum(parsed) / len(parsed)
     masses = [each.mass for each in samples if each.mass is not None]
     mass = sum(masses) / len(masses) if masses else None
-    return replace(whole, outcome=side(p_a), p_a=p_a, mass=mass)
+    return replace(merged, outcome=side(p_a), p_a=p_a, mass=mass)
 
 
-async def _sample(
+async def _judge_once(
     judge: Judge, question: Question, comparison: Comparison, settings: JudgeSettings, seed: int
 ) -> JudgeCall:
-    """One rationale if there is to be one, and one letter."""
+    """A rationale where the settings want one, then the verdict."""
     rationale: Completion | None = None
-    said: tuple[str, ...] = ()
     try:
         if settings.rationale:
             turns = rationale_turns(judge.role.templates, question, comparison)
             rationale = await judge.role.complete(turns, derive_seed(seed, "rationale"))
-            said = (rationale.text,)
-        usage = rationale.usage if rationale else Usage()
-        if rationale is not None and rationale.stop_reason == "filtered":
-            return JudgeCall("refused", rationales=said, reason="filtered", usage=usage)
+            if rationale.stop_reason == "filtered":
+                return _with_rationale(JudgeCall("refused", reason="filtered"), rationale)
         turns = judge_turns(
             judge.role.templates, question, comparison, rationale and rationale.text
         )
         if judge.reads_logprobs:
-            found = await _choose(judge, turns)
+            (p_a, _), choice = await judge.choose(turns, LETTERS)
+            call = JudgeCall(side(p_a), p_a, choice.mass, usage=choice.usage)
         else:
-            found = await _vote(judge, turns, derive_seed(seed, "verdict"), question.is_negated)
-        return replace(found, rationales=said, usage=usage + found.usage)
+            answer = await judge.role.complete(turns, derive_seed(seed, "verdict"), VERDICT_SCHEMA)
+            call = _parse_verdict(answer, is_negated=question.is_negated)
+        return _with_rationale(call, rationale)
     except ModelUnavailable:
-        raise
+        raise  # may pass: the engine tries the example again
+    except NoLogprobs as error:
+        return _with_rationale(JudgeCall("unparsed", reason=str(error)), rationale)
     except ModelError as error:
-        outcome: Outcome = "unparsed" if isinstance(error, NoLogprobs) else "failed"
-        usage = rationale.usage if rationale else Usage()
-        kind = type(error).__name__ if outcome == "failed" else ""
-        return JudgeCall(outcome, rationales=said, reason=str(error), usage=usage, error=kind)
+        failed = JudgeCall("failed", reason=str(error), error=type(error).__name__)
+        return _with_rationale(failed, rationale)
 
 
-async def _choose(judge: Judge, turns: Conversation) -> JudgeCall:
-    model = judge.role.model
-    if not isinstance(model, ChoiceModel):
-        raise NoLogprobs(f"{judge.name} gives no log-probabilities. Read what it writes instead.")
-    choice = await model.choose(judge.role.templates.request(turns), LETTERS)
-    p_a = math.exp(choice.logprobs[0])
-    if not 0 <= p_a <= 1 + 1e-6:
-        raise ModelError(f"{judge.name} gives {choice.logprobs} as log-probabilities.")
-    return JudgeCall(side(p_a), min(p_a, 1.0), choice.mass, usage=choice.usage)
-
-
-async def _vote(judge: Judge, turns: Conversation, seed: int, is_negated: bool) -> JudgeCall:
-    answer = await judge.role.complete(turns, seed, VERDICT_SCHEMA)
-    vote = _read_answer(answer, is_negated)
-    if vote in _SHARES:
-        return JudgeCall(vote, _SHARES[vote], answers=(answer.text,), usage=answer.usage)
+def _parse_verdict(answer: Completion, *, is_negated: bool) -> JudgeCall:
+    """What a written verdict says of the letter A: 1, 0, one half for a tie, or nothing."""
+    is_filtered = answer.stop_reason == "filtered"
+    vote: Vote = "refused" if is_filtered else read_vote(answer.text, is_negated=is_negated)
     reason = "the answer was cut off" if answer.stop_reason == "length" else ""
-    return JudgeCall(vote, answers=(answer.text,), reason=reason, usage=answer.usage)
+    p_a = {"a": 1.0, "tie": 0.5, "b": 0.0}.get(vote)
+    return JudgeCall(
+        vote,
+        p_a,
+        answers=(answer.text,),
+        reason=reason if p_a is None else "",
+        usage=answer.usage,
+    )
 
 
-def _read_answer(answer: Completion, is_negated: bool) -> Vote:
-    if answer.stop_reason == "filtered":
-        return "refused"
-    return read_vote(answer.text, is_negated=is_negated)
-
-
-def _turned(reading: JudgeCall) -> JudgeCall:
-    """The reading about the other response."""
-    if reading.p_a is None:
-        return reading
-    p_a = 1 - reading.p_a
-    return replace(reading, outcome=side(p_a), p_a=p_a)
-
-
-def _name(question: Question) -> tuple[str, str, int]:
-    return question.principle_id, question.criterion_id, int(question.is_negated)
-
-
-async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
-    """All results. One that fails stops no other; the first failure is raised when all are done."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+def _with_rationale(call: JudgeCall, rationale: Completion | None) -> JudgeCall:
+    if rationale is None:
+        return call
+    return replace(call, rationales=(rationale.text,), usage=rationale.usage + call.usage)

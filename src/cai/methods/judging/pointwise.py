@@ -1,19 +1,22 @@
 """How well one response keeps a principle: a mark from 1 to 10, or passed and failed.
 
 Direct RLAIF, Lee et al. 2023, arXiv:2309.00267, §3.4: the expectation over the probabilities of the
-ten marks, brought to [−1, 1]. Where a model shows no log-probabilities, the mean of the marks it
-writes. A mark that cannot be read is an outcome and never a number.
+ten marks, scaled to [−1, 1]. Where a model shows no log-probabilities, the mean of the marks that it
+writes. A mark that cannot be parsed is an outcome and never a number.
+
+Example:
+    scored = await score(model, load_constitution("harmless"), "How do I …?", response)
+    print(scored.value)  # in [−1, 1]; None where too little could be scored
 """
 
-import asyncio
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.methods.judging.pairwise import Judge
+from cai.methods.concurrency import gather_all
+from cai.methods.judging.judge import Judge
 from cai.methods.judging.parsing import (
     MARK_SCHEMA,
     YES_NO_SCHEMA,
@@ -24,7 +27,7 @@ from cai.methods.judging.parsing import (
 from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
 from cai.methods.roles import candidates
 from cai.methods.settings import ScoreKind, ScoreSettings
-from cai.models.base import ChoiceModel, Completion, Model, Usage
+from cai.models.base import Completion, Model, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Prompt, derive_seed, user_prompt
 
@@ -108,18 +111,12 @@ async def score_response(
     """
     check_scoring(settings, constitution, judges)
     principles = candidates(constitution, settings.tags)
-    results = await asyncio.gather(
-        *(
-            _score(judge, principle, prompt, response, settings, derive_seed(seed, principle.id))
-            for judge in judges
-            for principle in principles
-        ),
-        return_exceptions=True,
+    scores = await gather_all(
+        _score(judge, principle, prompt, response, settings, derive_seed(seed, principle.id))
+        for judge in judges
+        for principle in principles
     )
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return tuple(result for result in results if not isinstance(result, BaseException))
+    return tuple(scores)
 
 
 def check_scoring(
@@ -150,58 +147,48 @@ async def _score(
 ) -> Score:
     turns = scoring_turns(settings.kind)(judge.role.templates, principle, prompt, response)
     blank = Score(settings.kind, judge.name, principle.id, principle.weight, "failed")
+    options = score_options(settings.kind)
     try:
         if judge.reads_logprobs:
-            return await _chosen(judge, turns, blank)
-        return await _written(judge, turns, blank, settings.samples, seed)
+            shares, choice = await judge.choose(turns, options)
+            return replace(
+                blank,
+                outcome="scored",
+                value=_value(settings.kind, shares),
+                probabilities=shares,
+                mass=choice.mass,
+                usage=choice.usage,
+            )
+        schema = MARK_SCHEMA if settings.kind == "mark" else YES_NO_SCHEMA
+        answers = await gather_all(
+            judge.role.complete(turns, derive_seed(seed, number), schema)
+            for number in range(settings.samples)
+        )
     except ModelUnavailable:
-        raise
+        raise  # may pass: the engine tries the example again
+    except NoLogprobs as error:
+        return replace(blank, outcome="unparsed", reason=str(error))
     except ModelError as error:
-        if isinstance(error, NoLogprobs):
-            return replace(blank, outcome="unparsed", reason=str(error))
         return replace(blank, reason=str(error), error=type(error).__name__)
-
-
-async def _chosen(judge: Judge, turns: Conversation, blank: Score) -> Score:
-    model = judge.role.model
-    if not isinstance(model, ChoiceModel):
-        raise NoLogprobs(f"{judge.name} gives no log-probabilities. Read what it writes instead.")
-    options = score_options(blank.kind)
-    choice = await model.choose(judge.role.templates.request(turns), options)
-    shares = tuple(math.exp(value) for value in choice.logprobs)
-    if not all(0 <= share <= 1 + 1e-6 for share in shares):
-        raise ModelError(f"{judge.name} gives {choice.logprobs} as log-probabilities.")
-    return _scored(blank, shares, mass=choice.mass, usage=choice.usage)
-
-
-async def _written(
-    judge: Judge, turns: Conversation, blank: Score, samples: int, seed: int
-) -> Score:
-    schema = MARK_SCHEMA if blank.kind == "mark" else YES_NO_SCHEMA
-    results = await asyncio.gather(
-        *(judge.role.complete(turns, derive_seed(seed, n), schema) for n in range(samples)),
-        return_exceptions=True,
+    blank = replace(
+        blank,
+        answers=tuple(each.text for each in answers),
+        usage=sum((each.usage for each in answers), Usage()),
     )
-    answers: list[Completion] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        answers.append(result)
-    texts = tuple(each.text for each in answers)
-    usage = sum((each.usage for each in answers), Usage())
-    read = [index for each in answers if (index := _index(blank.kind, each)) is not None]
-    if not read:
+    parsed = [index for each in answers if (index := _parse(settings.kind, each)) is not None]
+    if not parsed:
         is_refused = any(
             each.stop_reason == "filtered" or is_refusal(each.text) for each in answers
         )
-        outcome: ScoreOutcome = "refused" if is_refused else "unparsed"
-        return replace(blank, outcome=outcome, answers=texts, usage=usage)
-    shares = tuple(read.count(index) / len(read) for index in range(len(score_options(blank.kind))))
-    return _scored(blank, shares, answers=texts, usage=usage)
+        return replace(blank, outcome="refused" if is_refused else "unparsed")
+    # Shares of the samples stand in for the probabilities that the model does not show.
+    shares = tuple(parsed.count(index) / len(parsed) for index in range(len(options)))
+    value = _value(settings.kind, shares)
+    return replace(blank, outcome="scored", value=value, probabilities=shares)
 
 
-def _index(kind: ScoreKind, answer: Completion) -> int | None:
-    """The place of the option that the answer names."""
+def _parse(kind: ScoreKind, answer: Completion) -> int | None:
+    """The index of the option that a written answer names; None where it names none."""
     if answer.stop_reason == "filtered":
         return None
     if kind == "mark":
@@ -209,6 +196,14 @@ def _index(kind: ScoreKind, answer: Completion) -> int | None:
         return None if mark is None else mark - 1
     passes = read_yes_no(answer.text)
     return None if passes is None else int(not passes)
+
+
+def _value(kind: ScoreKind, probabilities: Sequence[float]) -> float:
+    """The score in [−1, 1] of the probabilities of all options."""
+    if kind == "check":
+        return 2 * probabilities[0] - 1
+    expected = sum(mark * p for mark, p in enumerate(probabilities, 1))
+    return 2 * (expected - 1) / 9 - 1
 
 
 def score_options(kind: ScoreKind) -> tuple[str, ...]:
@@ -221,27 +216,3 @@ def scoring_turns(
 ) -> Callable[[TemplateSet, Principle, Prompt, str], Conversation]:
     """Makes the request for a score of that kind: of templates, principle, prompt, response."""
     return score_turns if kind == "mark" else check_turns
-
-
-def _scored(
-    blank: Score,
-    shares: tuple[float, ...],
-    *,
-    mass: float | None = None,
-    answers: tuple[str, ...] = (),
-    usage: Usage,
-) -> Score:
-    if blank.kind == "mark":
-        expected = sum(mark * share for mark, share in enumerate(shares, 1))
-        value = 2 * (expected - 1) / 9 - 1
-    else:
-        value = 2 * shares[0] - 1
-    return replace(
-        blank,
-        outcome="scored",
-        value=value,
-        probabilities=shares,
-        mass=mass,
-        answers=answers,
-        usage=usage,
-    )

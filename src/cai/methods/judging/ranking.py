@@ -9,13 +9,15 @@ comparisons for every two responses. The strengths are those of Bradley and Terr
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Literal
 
 from cai.constitution.schema import Constitution
-from cai.methods.judging.pairwise import Judge, compare
+from cai.methods.concurrency import gather_all
+from cai.methods.judging.judge import Judge
+from cai.methods.judging.pairwise import compare
 from cai.methods.judging.verdict import Group, Verdict
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -85,7 +87,7 @@ async def judge_group(panel: JudgePanel, group: Group, pairing: Pairing, seed: i
     """
     n = len(group.candidates)
     if pairing == "all" or n == 2:
-        matchups = await _contests(panel, group, _all_pairs(n), seed)
+        matchups = await _judge_pairs(panel, group, combinations(range(n), 2), seed)
     elif pairing == "swiss":
         matchups = await _swiss(panel, group, seed)
     else:
@@ -119,21 +121,10 @@ def strengths(n: int, matchups: Sequence[JudgedMatchup]) -> tuple[float, ...] | 
     return tuple(round(float(value), 6) for value in found - found.mean())
 
 
-def _all_pairs(n: int) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(n) for j in range(i + 1, n)]
-
-
-async def _contests(
-    panel: JudgePanel, group: Group, pairs: Sequence[tuple[int, int]], seed: int
+async def _judge_pairs(
+    panel: JudgePanel, group: Group, pairs: Iterable[tuple[int, int]], seed: int
 ) -> list[JudgedMatchup]:
-    results = await asyncio.gather(
-        *(panel.compare(group, first, second, seed) for first, second in pairs),
-        return_exceptions=True,
-    )
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+    return await gather_all(panel.compare(group, first, second, seed) for first, second in pairs)
 
 
 async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[JudgedMatchup]:
@@ -145,9 +136,9 @@ async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[JudgedMatch
     matchups: list[JudgedMatchup] = []
     for _ in range(max(1, math.ceil(math.log2(n)))):
         pairs = _neighbours(_standing(n, matchups), matchups)
-        matchups += await _contests(panel, group, pairs, seed)
+        matchups += await _judge_pairs(panel, group, pairs, seed)
     bridges = _bridges(_standing(n, matchups), matchups)
-    return matchups + await _contests(panel, group, bridges, seed)
+    return matchups + await _judge_pairs(panel, group, bridges, seed)
 
 
 def _standing(n: int, matchups: Sequence[JudgedMatchup]) -> list[int]:
@@ -202,7 +193,7 @@ async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[Judged
     """A knock-out; the losers of its first round, and who sat it out, play one for the worst."""
     everyone = list(range(len(group.candidates)))
     pairs = list(zip(everyone[::2], everyone[1::2], strict=False))
-    matchups = await _contests(panel, group, pairs, seed)
+    matchups = await _judge_pairs(panel, group, pairs, seed)
     sat_out = everyone[2 * len(pairs) :]
     winners = [_winner(each) for each in matchups] + sat_out
     losers = [_loser(each) for each in matchups] + sat_out
@@ -219,7 +210,7 @@ async def _knock_out(
     matchups: list[JudgedMatchup] = []
     while len(left) > 1:
         pairs = [(min(pair), max(pair)) for pair in zip(left[::2], left[1::2], strict=False)]
-        latest = await _contests(panel, group, pairs, seed)
+        latest = await _judge_pairs(panel, group, pairs, seed)
         matchups += latest
         goes_on = [_winner(each) if is_for_best else _loser(each) for each in latest]
         left = goes_on + left[2 * len(pairs) :]

@@ -1,168 +1,30 @@
-"""What a judge found, by order and question and judge, and how it adds up to one verdict.
+"""What is judged and what came out: comparisons, judge calls, and how they become one verdict.
 
-A reading is one order of one question, a judgement both orders of it, a verdict all judgements of a
-comparison. Probabilities are averaged, over orders as in Lee et al. 2023, arXiv:2309.00267, §2.1,
-and over principles by weight, as in Bai et al. 2022, arXiv:2212.08073, §4.1. What could not be read
-is an outcome of its own and never a number.
+One judge call is one order of one question; a principle verdict is both orders of it; a verdict is
+all principle verdicts of a comparison. Probabilities are averaged, over orders as in Lee et al.
+2023, arXiv:2309.00267, §2.1, and over principles by weight, as in Bai et al. 2022,
+arXiv:2212.08073, §4.1. What could not be read is an outcome of its own and never a number.
 
-What is judged: two responses to a prompt, or several, with what is known of them.
+Example:
+    >>> call = JudgeCall("a", 0.9)
+    >>> call.about_other_response.outcome, round(call.about_other_response.p_a, 2)
+    ('b', 0.1)
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cai.models.base import Usage
 from cai.types import Prompt
 
 Outcome = Literal["a", "b", "tie", "inconsistent", "unparsed", "refused", "failed"]
+Label = Literal["a", "b", "tie"]
 UNREADABLE: tuple[Outcome, ...] = ("unparsed", "refused", "failed")
 
+# Two probabilities that differ by less are equal: sums of floats must not break a tie.
 _EVEN = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeCall:
-    """What a judge said in one order, turned so that `p_a` in [0, 1] is about response A.
-
-    `p_a` is None where nothing could be read; `outcome` then says how, and `reason` why. `mass` is
-    the probability of the letters together before they were set against each other, None where
-    unknown. `rationales` and `answers` are texts of the judge, one a sample; of a judge that is
-    read by log-probabilities there are no answers. `error` is the kind of error of a failed call.
-    """
-
-    outcome: Outcome
-    p_a: float | None = None
-    mass: float | None = None
-    rationales: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-    reason: str = ""
-    usage: Usage = Usage()
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PrincipleVerdict:
-    """One question to one judge: `order_ab` with response A at A, `order_ba` with response A at B.
-
-    `p_a` is the mean of both orders, clamped where the plan says so.
-    """
-
-    judge: str
-    principle_id: str
-    criterion_id: str
-    is_negated: bool
-    weight: float
-    order_ab: JudgeCall
-    order_ba: JudgeCall
-    outcome: Outcome
-    p_a: float | None
-
-    @property
-    def is_flip(self) -> bool | None:
-        """Whether the orders favour different responses; None where one could not be read."""
-        if self.order_ab.p_a is None or self.order_ba.p_a is None:
-            return None
-        return (self.order_ab.p_a - 0.5) * (self.order_ba.p_a - 0.5) < -_EVEN
-
-    @property
-    def usage(self) -> Usage:
-        return self.order_ab.usage + self.order_ba.usage
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`p_a` in [0, 1] is the probability that response A is better; None where unreadable."""
-
-    outcome: Outcome
-    p_a: float | None
-    principle_verdicts: tuple[PrincipleVerdict, ...] = ()
-
-    @property
-    def usage(self) -> Usage:
-        return sum((each.usage for each in self.principle_verdicts), Usage())
-
-    @property
-    def margin(self) -> float | None:
-        """How far from even, in [0, 1/2]."""
-        return None if self.p_a is None else abs(self.p_a - 0.5)
-
-    @property
-    def by_principle(self) -> Mapping[str, float]:
-        """For each principle that could be read, the weighted mean of `p_a` over its judgements."""
-        parts: dict[str, list[PrincipleVerdict]] = defaultdict(list)
-        for each in self.principle_verdicts:
-            parts[each.principle_id].append(each)
-        found = {id: _mean(principle_verdicts) for id, principle_verdicts in parts.items()}
-        return {id: p_a for id, p_a in found.items() if p_a is not None}
-
-
-def by_order(
-    order_ab: JudgeCall,
-    order_ba: JudgeCall,
-    *,
-    clamp: tuple[float, float] | None = None,
-    tie_margin: float = 0.0,
-    is_voted: bool = False,
-) -> tuple[Outcome, float | None]:
-    """Outcome and probability of both orders together.
-
-    Both must be readable. Orders that were read from words and disagree are `inconsistent`; by
-    log-probabilities the mean decides. `clamp` bounds the probability of each order.
-    """
-    if order_ab.p_a is None or order_ba.p_a is None:
-        unread: list[Outcome] = [each.outcome for each in (order_ab, order_ba) if each.p_a is None]
-        return max(unread, key=UNREADABLE.index), None
-    p_a = (_clamped(order_ab.p_a, clamp) + _clamped(order_ba.p_a, clamp)) / 2
-    if is_voted and (order_ab.p_a - 0.5) * (order_ba.p_a - 0.5) < -_EVEN:
-        return "inconsistent", p_a
-    return side(p_a, tie_margin), p_a
-
-
-def verdict_of(principle_verdicts: Sequence[PrincipleVerdict], tie_margin: float = 0.0) -> Verdict:
-    """All judgements of one comparison as one verdict.
-
-    It rests on the readable ones, which must carry at least half of the weight; else its outcome is
-    the unreadable one that weighs most. It is inconsistent where every readable judgement is.
-    """
-    total = sum(each.weight for each in principle_verdicts)
-    readable = [each for each in principle_verdicts if each.p_a is not None]
-    if not readable or sum(each.weight for each in readable) < total / 2:
-        lost: dict[Outcome, float] = defaultdict(float)
-        for each in principle_verdicts:
-            if each.p_a is None:
-                lost[each.outcome] += each.weight
-        return Verdict(
-            max(lost, key=lambda outcome: lost[outcome]), None, tuple(principle_verdicts)
-        )
-    p_a = _mean(readable)
-    assert p_a is not None
-    if all(each.outcome == "inconsistent" for each in readable):
-        return Verdict("inconsistent", p_a, tuple(principle_verdicts))
-    return Verdict(side(p_a, tie_margin), p_a, tuple(principle_verdicts))
-
-
-def side(p_a: float, tie_margin: float = 0.0) -> Literal["a", "b", "tie"]:
-    """The side that a probability favours; a tie within the margin of one half."""
-    if abs(p_a - 0.5) <= tie_margin + _EVEN:
-        return "tie"
-    return "a" if p_a > 0.5 else "b"
-
-
-def _clamped(p_a: float, clamp: tuple[float, float] | None) -> float:
-    return p_a if clamp is None else min(max(p_a, clamp[0]), clamp[1])
-
-
-def _mean(principle_verdicts: Sequence[PrincipleVerdict]) -> float | None:
-    readable = [(each.p_a, each.weight) for each in principle_verdicts if each.p_a is not None]
-    total = sum(weight for _, weight in readable)
-    if not readable or total <= 0:
-        return None
-    return sum(p_a * weight for p_a, weight in readable) / total
-
-
-Label = Literal["a", "b", "tie"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +69,147 @@ class Group:
     def comparison(self, first: int, second: int) -> Comparison:
         """The candidates of these indices as A and B."""
         return Comparison(self.prompt, self.candidates[first].text, self.candidates[second].text)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCall:
+    """What a judge answered in one order, turned so that `p_a` in [0, 1] is about response A.
+
+    `p_a` is None where nothing could be read; `outcome` then says how, and `reason` why. `mass` is
+    the probability of the letters together before they were set against each other, None where
+    unknown. `rationales` and `answers` are texts of the judge, one a sample; of a judge that is
+    read by log-probabilities there are no answers. `error` is the kind of error of a failed call.
+    """
+
+    outcome: Outcome
+    p_a: float | None = None
+    mass: float | None = None
+    rationales: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    reason: str = ""
+    usage: Usage = Usage()
+    error: str = ""
+
+    @property
+    def about_other_response(self) -> "JudgeCall":
+        """The same call, with `p_a` about the other response."""
+        if self.p_a is None:
+            return self
+        return replace(self, outcome=side(1 - self.p_a), p_a=1 - self.p_a)
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipleVerdict:
+    """One question to one judge: `order_ab` with response A at A, `order_ba` with response A at B.
+
+    `p_a` is the mean of both orders, clamped where the settings say so.
+    """
+
+    judge: str
+    principle_id: str
+    criterion_id: str
+    is_negated: bool
+    weight: float
+    order_ab: JudgeCall
+    order_ba: JudgeCall
+    outcome: Outcome
+    p_a: float | None
+
+    @property
+    def is_flip(self) -> bool | None:
+        """Whether the orders favour different responses; None where one could not be read."""
+        if self.order_ab.p_a is None or self.order_ba.p_a is None:
+            return None
+        return (self.order_ab.p_a - 0.5) * (self.order_ba.p_a - 0.5) < -_EVEN
+
+    @property
+    def usage(self) -> Usage:
+        return self.order_ab.usage + self.order_ba.usage
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`p_a` in [0, 1] is the probability that response A is better; None where unreadable."""
+
+    outcome: Outcome
+    p_a: float | None
+    principle_verdicts: tuple[PrincipleVerdict, ...] = ()
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.usage for each in self.principle_verdicts), Usage())
+
+    @property
+    def margin(self) -> float | None:
+        """How far from even, in [0, 1/2]."""
+        return None if self.p_a is None else abs(self.p_a - 0.5)
+
+    @property
+    def by_principle(self) -> Mapping[str, float]:
+        """For each principle that could be read, the weighted mean of `p_a` over its verdicts."""
+        parts: dict[str, list[PrincipleVerdict]] = defaultdict(list)
+        for each in self.principle_verdicts:
+            parts[each.principle_id].append(each)
+        found = {id: _mean(principle_verdicts) for id, principle_verdicts in parts.items()}
+        return {id: p_a for id, p_a in found.items() if p_a is not None}
+
+
+def by_order(
+    order_ab: JudgeCall,
+    order_ba: JudgeCall,
+    *,
+    clamp: tuple[float, float] | None = None,
+    tie_margin: float = 0.0,
+    is_voted: bool = False,
+) -> tuple[Outcome, float | None]:
+    """Outcome and probability of both orders together.
+
+    Both must be readable. Orders that were read from words and disagree are `inconsistent`; by
+    log-probabilities the mean decides. `clamp` bounds the probability of each order.
+    """
+    if order_ab.p_a is None or order_ba.p_a is None:
+        unread: list[Outcome] = [each.outcome for each in (order_ab, order_ba) if each.p_a is None]
+        return max(unread, key=UNREADABLE.index), None
+    low, high = clamp or (0.0, 1.0)
+    p_a = sum(min(max(each, low), high) for each in (order_ab.p_a, order_ba.p_a)) / 2
+    if is_voted and (order_ab.p_a - 0.5) * (order_ba.p_a - 0.5) < -_EVEN:
+        return "inconsistent", p_a
+    return side(p_a, tie_margin), p_a
+
+
+def verdict_of(principle_verdicts: Sequence[PrincipleVerdict], tie_margin: float = 0.0) -> Verdict:
+    """All principle verdicts of one comparison as one verdict.
+
+    It rests on the readable ones, which must carry at least half of the weight; else its outcome is
+    the unreadable one that weighs most. It is inconsistent where every readable one is.
+    """
+    total = sum(each.weight for each in principle_verdicts)
+    readable = [each for each in principle_verdicts if each.p_a is not None]
+    if not readable or sum(each.weight for each in readable) < total / 2:
+        lost: dict[Outcome, float] = defaultdict(float)
+        for each in principle_verdicts:
+            if each.p_a is None:
+                lost[each.outcome] += each.weight
+        return Verdict(
+            max(lost, key=lambda outcome: lost[outcome]), None, tuple(principle_verdicts)
+        )
+    p_a = _mean(readable)
+    assert p_a is not None
+    if all(each.outcome == "inconsistent" for each in readable):
+        return Verdict("inconsistent", p_a, tuple(principle_verdicts))
+    return Verdict(side(p_a, tie_margin), p_a, tuple(principle_verdicts))
+
+
+def side(p_a: float, tie_margin: float = 0.0) -> Literal["a", "b", "tie"]:
+    """The side that a probability favours; a tie within the margin of one half."""
+    if abs(p_a - 0.5) <= tie_margin + _EVEN:
+        return "tie"
+    return "a" if p_a > 0.5 else "b"
+
+
+def _mean(principle_verdicts: Sequence[PrincipleVerdict]) -> float | None:
+    readable = [(each.p_a, each.weight) for each in principle_verdicts if each.p_a is not None]
+    total = sum(weight for _, weight in readable)
+    if not readable or total <= 0:
+        return None
+    return sum(p_a * weight for p_a, weight in readable) / total

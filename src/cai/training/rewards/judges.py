@@ -20,7 +20,8 @@ from typing import TypeAlias, cast
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError
-from cai.methods.judging.pairwise import Judge, compare
+from cai.methods.judging.judge import Judge
+from cai.methods.judging.pairwise import compare
 from cai.methods.judging.pointwise import Score, Scored, score_response
 from cai.methods.judging.verdict import Comparison, Verdict
 from cai.methods.roles import RoleModel
