@@ -5,16 +5,9 @@ cancels out. By log-probabilities of the letters where the model shows them, ave
 orders; else by what it writes, read strictly. An answer that cannot be read is an outcome of its
 own and never a wrong one. The setting is that of Askell et al. 2021, arXiv:2112.00861, §2.1, and
 Bai et al. 2022, arXiv:2212.08073, §4.1, who show the options in one order alone.
-
-Which of several options a free text chooses: strictly, and by its last explicit statement.
-
-Options are letters or single words. A letter counts where the text says that it is the answer, or
-where it stands alone or opens the text as "(B) …" or "B. …"; the article "a" and a letter inside a
-sentence are none.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Literal
@@ -22,99 +15,11 @@ from typing import Literal
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
 from cai.methods.concurrency import gather_all
 from cai.methods.judging.judge import Judge
+from cai.methods.judging.option_parser import read_option
 from cai.methods.judging.parsing import is_refusal
-from cai.methods.judging.statement_parser import (
-    ANSWER_LABEL,
-    ASIDE,
-    BOXED,
-    CLOSED,
-    LINK,
-    Statement,
-    first_line,
-    last,
-    last_line,
-    plain,
-    without_quotations,
-)
 from cai.models.base import Completion, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed
-
-_LABEL = rf"(?<![a-z])(?:{ANSWER_LABEL}|(?:correct|best|right) (?:one|option))(?: option)?{ASIDE}"
-_LABEL_BEFORE = re.compile(rf"{_LABEL}{LINK}$")
-_NAMED = r"(?:(?:option|answer|choice) )?"
-_CHOSEN = (
-    r"\bi(?:'d| would|'ll| will)? (?:choose|chose|pick|picked|select|selected|say|answer|"
-    r"go with|opt for)(?: with)?:? (?:the )?"
-)
-_AND_ANOTHER = r"\)?(?:[ \t]*(?:(?:and|or)\b|[,/;&|])){1,2}[ \t]*"
-# "A" and "I" are also words, unless a reason or a verb of the answer follows
-_GOES_ON = re.compile(r",?[ \t]+(?!(?:because|since|is|and|or)\b)[a-z]")
-# in a prepared text these signs stand for the options, the first being chr(1)
-_MOST = 8
-
-
-def read_option(text: str, options: Sequence[str]) -> int | None:
-    """The place of the option that the text chooses; None where it chooses none, or several."""
-    said = without_quotations(_prepared(text, options), _LABEL_BEFORE).strip()
-    found = last(said, _statements(said))
-    return None if found is None or found.says is None else int(found.says)
-
-
-def _prepared(text: str, options: Sequence[str]) -> str:
-    """The text in small letters, each option a sign of its own wherever it could be meant."""
-    shown = plain(text)
-    are_letters = all(len(option) == 1 for option in options)
-    places = {option if are_letters else option.lower(): n for n, option in enumerate(options)}
-    either = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))
-    pattern = re.compile(
-        rf"(?<![\w'’-])\(?(?P<x>{either})(?P<end>\))?(?![\w'’])",
-        0 if are_letters else re.IGNORECASE,
-    )
-
-    def sign(match: re.Match[str]) -> str:
-        place = places[match["x"] if are_letters else match["x"].lower()]
-        if match[0] in ("A", "I") and _GOES_ON.match(match.string, match.end()):
-            return match[0]
-        return _sign(place) + (match["end"] or "")
-
-    return pattern.sub(sign, shown).lower()
-
-
-def _sign(place: int) -> str:
-    """A run of control characters that stands for an option and is of one length for all."""
-    high, low = divmod(place, _MOST)
-    return f"{chr(1 + high)}{chr(1 + low)}"
-
-
-_X = r"(?P<x>[\x01-\x08]{2})"
-_STATED = re.compile(rf"(?:(?P<mark>{BOXED})|{_LABEL}{LINK}|{_CHOSEN}){_NAMED}{_X}")
-_ALONE = re.compile(rf"[^\w\n\x01-\x08]*{_NAMED}{_X}[^\w\n\x01-\x08]*")
-_OPENING = re.compile(rf"[^\w\n\x01-\x08]*{_NAMED}{_X}(?:[.:,;)\]]|[ \t]+[-–—])")
-_OTHER = re.compile(rf"{_AND_ANOTHER}{_NAMED}[\x01-\x08]{{2}}")
-
-
-def _statements(text: str) -> Iterator[Statement]:
-    for match in _STATED.finditer(text):
-        if _OTHER.match(text, match.end()):
-            yield Statement(*match.span(), None)
-        elif CLOSED.match(text, match.end()):
-            yield Statement(*match.span(), _place(match), is_mark=match["mark"] is not None)
-    lines = [_ALONE.fullmatch(text, *place) for place in (first_line(text), last_line(text))]
-    opening = _OPENING.match(text)
-    if opening is not None and not _OTHER.match(text, opening.end("x")):
-        lines.append(opening)
-    alone = [match for match in lines if match is not None]
-    if len({match["x"] for match in alone}) > 1:
-        yield Statement(alone[0].start(), alone[-1].end(), None, is_mark=True)
-    else:
-        yield from (Statement(*match.span(), _place(match), is_mark=True) for match in alone)
-
-
-def _place(match: re.Match[str]) -> str:
-    high, low = (ord(sign) - 1 for sign in match["x"])
-    return str(high * _MOST + low)
-
 
 ReplyOutcome = Literal["answered", "unparsed", "refused", "failed"]
 

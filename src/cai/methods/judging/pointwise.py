@@ -1,7 +1,7 @@
 """How well one response keeps a principle: a mark from 1 to 10, or passed and failed.
 
 Direct RLAIF, Lee et al. 2023, arXiv:2309.00267, §3.4: the expectation over the probabilities of the
-ten marks, scaled to [−1, 1]. Where a model shows no log-probabilities, the mean of the marks that it
+ten marks, scaled to [−1, 1]. Where a model shows no log-probabilities, the mean of the marks it
 writes. A mark that cannot be parsed is an outcome and never a number.
 
 Example:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.methods.judging.multiple_choice import read_option
+from cai.methods.judging.option_parser import read_option
 
 LETTERS = "ABCDEFGHI"
 
