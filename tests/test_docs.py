@@ -164,3 +164,9 @@ def test_the_changelog_has_the_version_of_the_package():
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
     assert found and f"## {found[1]}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_page_of_settings_is_that_of_the_types():
+    """`python docs/settings_tables.py` writes it again."""
+    page = runpy.run_path(str(ROOT / "docs" / "settings_tables.py"))["page"]
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == page()

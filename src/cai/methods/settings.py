@@ -90,7 +90,7 @@ _TEMPLATES = "Template set, or a folder of your own templates."
 
 Tags = Annotated[tuple[Text, ...], Option("--tag"), Field(description=_TAGS)]
 Templates = Annotated[Text | None, Option("--prompts"), PartOfRole(), Field(description=_TEMPLATES)]
-MaxTokens = Annotated[Count, PartOfRole(), Field(description="Of each answer.")]
+MaxTokens = Annotated[Count, PartOfRole(), Field(description="Most tokens of each answer.")]
 FewShots = Annotated[
     Natural, Field(description="How many of the principle's own examples are shown first.")
 ]
@@ -105,7 +105,9 @@ class DecodingSettings(Settings):
         PartOfRole(),
         Field(strict=True, gt=0, le=1, description="Nucleus sampling; 1 is off."),
     ] = 1.0
-    top_k: Annotated[Natural, PartOfRole(), Field(description="0 is off.")] = 0
+    top_k: Annotated[
+        Natural, PartOfRole(), Field(description="Sample from the K likeliest tokens; 0 is off.")
+    ] = 0
     max_tokens: MaxTokens = 512
 
     def role_model(self, model: Model, temperature: float) -> RoleModel:
@@ -159,12 +161,11 @@ class _JudgeModelSettings(Settings):
     verdicts: Annotated[
         VerdictSource,
         PartOfRole(),
-        Field(
-            description="Read from log-probabilities, from written verdicts, or from what the "
-            "model has."
-        ),
+        Field(description="Read log-probabilities, written verdicts, or whichever the model has."),
     ] = "auto"
-    samples: Annotated[Count, Field(description="Of what a judge writes.")] = 1
+    samples: Annotated[
+        Count, Field(description="Verdicts or rationales to sample from a judge in each order.")
+    ] = 1
     temperature: Annotated[
         Temperature,
         Option("--judge-temperature"),
