@@ -50,9 +50,8 @@ def page() -> str:
         role_fields = kind.role_fields()
         for name, field in kind.model_fields.items():
             mark = " †" if name in role_fields else ""
-            parts.append(
-                f"| `{name}`{mark} | `{_flag(name, field)}` | {_default(field)} | {_meaning(field)} |\n"
-            )
+            cells = (f"`{name}`{mark}", f"`{_flag(name, field)}`", _default(field), _meaning(field))
+            parts.append(f"| {' | '.join(cells)} |\n")
     return "".join(parts)
 
 
