@@ -1,14 +1,24 @@
-"""A model in a role, and the principles that are applied: drawn by weight, among tagged ones."""
+"""Who is asked, and about what: a model in a role, and the principles that are applied.
 
+Example:
+    respond = RoleModel.of(open_model("embedded"), Sampling(temperature=0.7))
+    completion = await respond.complete((Message("user", "How do I …?"),), seed=0)
+    principle = draw_principle(load_constitution("harmless"), ("harm",), seed=0)
+"""
+
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import UsageError
 from cai.models.base import Completion, Model, Sampling
 from cai.templates import TemplateSet, load_templates
 from cai.types import Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,17 @@ class RoleModel:
         sampling = replace(self.sampling, seed=seed, stop=stop, json_schema=json_schema)
         answer = await self.model.complete(self.templates.request(turns), sampling)
         return replace(answer, text=answer.text.strip())
+
+
+async def gather_all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """All results, in order. One failure cancels no other call; the first is raised at the end."""
+    # Plain asyncio.gather raises at the first failure and leaves the other calls running without
+    # anybody waiting for them; a TaskGroup cancels calls that are paid for already.
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def candidates(constitution: Constitution, tags: Sequence[str]) -> tuple[Principle, ...]:

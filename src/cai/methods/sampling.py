@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cai.methods.concurrency import gather_all
-from cai.methods.roles import RoleModel
+from cai.methods.roles import RoleModel, gather_all
 from cai.models.base import Completion, Model, Sampling, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
