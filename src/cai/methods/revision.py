@@ -8,10 +8,15 @@ one. Beyond the paper: every step has a seed of its own, a critique may end the 
 revision that cannot be used (empty, or a critique in its place) is kept but not built upon.
 
 Pure functions over models: no disk, no clock, no global; randomness is derived from the seed given.
+
+Example:
+    chain = await revise(open_model("embedded"), load_constitution("testbed"), "How do I …?")
+    print(chain.response.text, chain.rounds[0].critique.text, chain.final, sep="\\n")
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 from cai.constitution.schema import Constitution, FewShot, Principle
@@ -77,8 +82,9 @@ class Chain:
         """The text after each round; one without a usable revision leaves it as it was."""
         texts = [self.response.text]
         for each in self.rounds:
-            usable = each.is_usable and each.revision is not None
-            texts.append(each.revision.text if usable and each.revision else texts[-1])
+            # An empty revision, or a critique in its place, would spoil all rounds after it.
+            usable = each.revision if each.is_usable else None
+            texts.append(usable.text if usable else texts[-1])
         return tuple(texts[1:])
 
     @property
@@ -102,10 +108,10 @@ async def revise(
     rounds: int = 1,
     seed: int = 0,
 ) -> Chain:
-    """One prompt through the loop with one model in every part: for a notebook, nothing stored.
+    """One prompt through the loop with one model in every role: for a notebook, nothing stored.
 
     Responses are drawn at temperature 1, critiques and revisions at 0.3. Raises as `revise_chain`,
-    which takes other models, templates, samplings and plans.
+    which takes other models, templates and settings.
     """
     asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
     return await revise_chain(
@@ -145,24 +151,26 @@ async def chain_steps(
 ) -> AsyncIterator[Chain]:
     """The chain as it grows: after the response, then after every round. Raises the same."""
     response = await respond(roles.respond, prompt, derive_seed(seed, prompt.id, "respond"))
-    chain = Chain(prompt, response)
-    yield chain
+    grown = Chain(prompt, response)
+    yield grown
     for number in range(settings.rounds):
+        # Every step has a seed of its own, so that neither the order in which examples finish nor
+        # a resumed run changes what is drawn.
         round_seed = derive_seed(seed, prompt.id, "round", number)
         principle = draw_principle(constitution, settings.tags, round_seed)
-        latest = await one_round(roles, principle, chain, settings, round_seed)
-        chain = replace(chain, rounds=(*chain.rounds, latest))
-        yield chain
-        if latest.revision is None:
+        latest = await one_round(roles, principle, grown, settings, round_seed)
+        grown = replace(grown, rounds=(*grown.rounds, latest))
+        yield grown
+        if latest.revision is None:  # the critique found nothing and the settings stop early
             return
 
 
 async def one_round(
-    roles: RevisionRoles, principle: Principle, chain: Chain, settings: ReviseSettings, seed: int
+    roles: RevisionRoles, principle: Principle, before: Chain, settings: ReviseSettings, seed: int
 ) -> Round:
     """Critiques the chain's latest text under the principle and rewrites it."""
-    current = chain.final
-    exchange = (*chain.prompt.messages, Message("assistant", current))
+    current = before.final
+    exchange = (*before.prompt.messages, Message("assistant", current))
     if settings.direct:
         turns = direct_turns(roles.revise.templates, principle, exchange, settings)
         revision = await roles.revise.complete(turns, derive_seed(seed, "revise"))
@@ -177,7 +185,8 @@ async def one_round(
     flags: list[Flag] = [
         flag
         for flag in revision_flags(current, revision)
-        if flag != "unchanged" or not finds_nothing  # else to keep the text was right
+        # Where the critique found nothing, an unchanged text is the right revision.
+        if flag != "unchanged" or not finds_nothing
     ]
     return Round(principle.id, critique, revision, tuple(flags))
 
@@ -186,15 +195,12 @@ def critique_turns(
     templates: TemplateSet, principle: Principle, exchange: Conversation, settings: ReviseSettings
 ) -> Conversation:
     """The conversation that ends with the request for a critique of its last response."""
-    shots: list[Message] = []
-    for shot in principle.examples[: settings.few_shots]:
-        shown = (Message("user", shot.prompt), Message("assistant", shot.response))
-        shots += [
-            *shown,
-            _turn(templates, "critique", principle, settings),
-            Message("assistant", shot.critique),
-        ]
-    return (*shots, *exchange, _turn(templates, "critique", principle, settings))
+    request = _request(templates, "critique", principle, settings)
+    shots = [
+        (*_exchange_of(shot), request, Message("assistant", shot.critique))
+        for shot in principle.examples[: settings.few_shots]
+    ]
+    return (*chain.from_iterable(shots), *exchange, request)
 
 
 def revision_turns(
@@ -205,44 +211,38 @@ def revision_turns(
     settings: ReviseSettings,
 ) -> Conversation:
     """The conversation of the critique, the critique, and the request for the revision."""
-    shots: list[Message] = []
-    for shot in principle.examples[: settings.few_shots]:
-        shots += _worked(templates, principle, shot, settings)
-    return (
-        *shots,
-        *exchange,
-        _turn(templates, "critique", principle, settings),
-        Message("assistant", critique),
-        _turn(templates, "revise", principle, settings),
-    )
+    # One conversation, so that a served model can read its common beginning with the critique's
+    # request from its prefix cache.
+    ask_critique = _request(templates, "critique", principle, settings)
+    ask_revision = _request(templates, "revise", principle, settings)
+
+    def turns(before: Conversation, critique: str) -> Conversation:
+        return (*before, ask_critique, Message("assistant", critique), ask_revision)
+
+    shots = [
+        (*turns(_exchange_of(shot), shot.critique), Message("assistant", shot.revision))
+        for shot in principle.examples[: settings.few_shots]
+    ]
+    return (*chain.from_iterable(shots), *turns(exchange, critique))
 
 
 def direct_turns(
     templates: TemplateSet, principle: Principle, exchange: Conversation, settings: ReviseSettings
 ) -> Conversation:
-    """The conversation that ends with the request for a revision, no critique asked before."""
-    shots: list[Message] = []
-    for shot in principle.examples[: settings.few_shots]:
-        shots += [
-            Message("user", shot.prompt),
-            Message("assistant", shot.response),
-            _turn(templates, "direct", principle, settings),
-            Message("assistant", shot.revision),
-        ]
-    return (*shots, *exchange, _turn(templates, "direct", principle, settings))
+    """The conversation that ends with the request for a revision, without a critique before."""
+    request = _request(templates, "direct", principle, settings)
+    shots = [
+        (*_exchange_of(shot), request, Message("assistant", shot.revision))
+        for shot in principle.examples[: settings.few_shots]
+    ]
+    return (*chain.from_iterable(shots), *exchange, request)
 
 
-def _worked(
-    templates: TemplateSet, principle: Principle, shot: FewShot, settings: ReviseSettings
-) -> list[Message]:
-    exchange = (Message("user", shot.prompt), Message("assistant", shot.response))
-    turns = revision_turns(
-        templates, principle, exchange, shot.critique, settings.model_copy(update={"few_shots": 0})
-    )
-    return [*turns, Message("assistant", shot.revision)]
+def _exchange_of(shot: FewShot) -> Conversation:
+    return (Message("user", shot.prompt), Message("assistant", shot.response))
 
 
-def _turn(
+def _request(
     templates: TemplateSet,
     step: Literal["critique", "revise", "direct"],
     principle: Principle,

@@ -18,6 +18,7 @@ UNUSABLE: frozenset[Flag] = frozenset({"empty", "critique-instead"})
 LONGEST_EVASION = 60
 """Words; a longer text says something beside its refusal."""
 
+# In this order: the general "n't" comes after the two whose stem changes.
 _CONTRACTIONS = (
     (re.compile("[’`]"), "'"),
     (re.compile(r"\bcan(?:'t| not)\b"), "cannot"),
@@ -29,6 +30,7 @@ _CONTRACTIONS = (
     (re.compile(r"\b(that|it)'s\b"), r"\1 is"),
 )
 
+# A critique speaks of "the response" as its subject and judges it; an answer to a user rarely does.
 _WHICH = r"(?:(?:ai|assistant|model|last|previous|above|original|earlier|first)(?:'s)? ){0,3}"
 _ANSWER = rf"(?:the|this|my|your) {_WHICH}(?:response|answer|reply)(?: above| given)?"
 _HOW = r"(?:(?:also|still|clearly|openly|only|partly|simply) )*"
@@ -70,6 +72,8 @@ _CRITIQUE = re.compile(
     r")"
 )
 
+# An evasion is a refusal in the first person that ends its sentence soon after: what follows in the
+# same sentence, "… help with that because it could hurt her", is a reason already.
 _APOLOGY = (
     r"(?:(?:(?:i am )?(?:very |really |so )?sorry|i apologi[sz]e|my apologies|unfortunately|"
     r"i am afraid|no|as an ai(?: language model| assistant)?)(?:, | but |, but | that | )?)*"
@@ -94,6 +98,8 @@ _EVASION = re.compile(
     r"|(?:let us|can we|could we|shall we) (?:talk about something else|change the subject)\b"
     r")"
 )
+# Words that give a reason or an alternative. Phrases that only sound so, "something else I can help
+# you with", are left out by the look-behinds.
 _SUBSTANCE = re.compile(
     r"\b(?:because|since|due to|so that|instead|however|consider|if|without|unless|until|"
     r"rather than|illegal|unsafe|dangerous|harm\w*|hurt\w*|but here|you (?:can|could|might)|"
@@ -104,6 +110,7 @@ _SUBSTANCE = re.compile(
 )
 
 
+# Idioms with "I cannot" that refuse nothing, "I cannot stress enough", are left out.
 _REFUSAL = re.compile(
     rf"(?:^|[.!?\n]\s*){_APOLOGY}(?:{_UNWILLING} "
     r"(?!say (?:it|that|this) |stress|think|imagine|overstate|emphasi[sz]e|promise|guarantee"
@@ -143,6 +150,7 @@ def is_critique(text: str) -> bool:
 def is_evasive(text: str) -> bool:
     """Whether a text is a stock refusal: at most 60 words, no reason and no alternative."""
     plain = _plain(text)
+    # Any refusal with a reason grows long, so length alone tells most of them apart.
     return (
         len(plain.split()) <= LONGEST_EVASION
         and _EVASION.search(plain) is not None

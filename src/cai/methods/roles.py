@@ -56,6 +56,7 @@ class RoleModel:
         Raises:
             ModelError: The call failed.
         """
+        # Transcript templates end a turn by a stop string of their own.
         stop = self.sampling.stop + self.templates.settings.stop
         sampling = replace(self.sampling, seed=seed, stop=stop, json_schema=json_schema)
         answer = await self.model.complete(self.templates.request(turns), sampling)
@@ -99,6 +100,7 @@ def draw_principles(
     constitution: Constitution, tags: Sequence[str], n: int, seed: int
 ) -> tuple[Principle, ...]:
     """`n` different principles at random, by weight, or all there are. Raises as `candidates`."""
+    # Without replacement, each draw by the weights of those that are left.
     left = list(candidates(constitution, tags))
     rng = random.Random(seed)
     drawn: list[Principle] = []

@@ -53,6 +53,8 @@ async def sample_responses(
     Raises:
         ModelError: A call failed. The others are waited for.
     """
+    # The place of a policy and not its name seeds it: the same model may be there twice, at two
+    # temperatures, and must not give the same responses twice.
     work = [
         (policy, derive_seed(seed, prompt.id, "sample", place, number))
         for place, policy in enumerate(policies)

@@ -63,9 +63,12 @@ class Settings(BaseModel):
     @classmethod
     def from_settings(cls, other: "Settings", **update: object) -> Self:
         """Settings of this type from the fields that `other` has by the same name."""
+        # Through validation, and not by model_copy: another type may have narrower ranges.
         names = cls.model_fields.keys() & type(other).model_fields.keys()
         return cls.model_validate({name: getattr(other, name) for name in names} | update)
 
+    # A model given from Python may have a sampling of its own, so what it was sampled with is
+    # written down with the model; a second copy under the settings could contradict it.
     @classmethod
     def role_fields(cls) -> frozenset[str]:
         """The fields that are written down with a model."""

@@ -65,6 +65,7 @@ class GroupSource:
     def _check_runs(self) -> CheckedSource[Group]:
         is_sample = check_runs(self.names) == "sample"
         what = "samples" if is_sample else "responses and their revisions"
+        # The hash is over all that is judged, so that a run notices when its source has changed.
         skipped, n, digest, models = _Skipped(), 0, Digest(), set[str]()
         for _, group in self._groups(skipped):
             n += 1
@@ -227,6 +228,7 @@ def _group_of(found: Answered | None, skipped: _Skipped) -> Group | None:
 
 def _distinct(prompt: Prompt, candidates: Sequence[Candidate], skipped: _Skipped) -> Group | None:
     """The group of those that say something, equal ones once."""
+    # Judged twice, equal responses would cost twice and tie by their own doing.
     filled = [each for each in candidates if each.text.strip()]
     distinct: dict[str, Candidate] = {}
     for each in filled:

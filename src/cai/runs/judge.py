@@ -127,6 +127,8 @@ async def run_judging(
 
             async def judge_one(group: Group) -> Judged:
                 judged = await judge_group(panel, group, job.pairing, job.seed)
+                # Some failed calls are outcomes to count; a group without any answer is a failed
+                # example, which can be tried again.
                 if all(matchup.verdict.outcome == "failed" for matchup in judged.matchups):
                     raise _error_of(judged)
                 return judged

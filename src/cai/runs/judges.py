@@ -71,12 +71,12 @@ async def prepare_judges(
     else:
         nouns = "marks" if settings.kind == "mark" else "answers"
         check, in_words = partial(check_scoring, settings), f"its {nouns} are {read}, {n} each"
-    check(constitution)
+    check(constitution)  # before any call: what does not fit should cost nothing
     probe = _first_question(constitution, settings)
     judges = tuple(
         [await probe_judge(each, settings.verdicts, probe, in_words, console) for each in roles]
     )
-    check(constitution, judges)
+    check(constitution, judges)  # samples need a judge that writes, which is known only now
     return judges
 
 
@@ -103,6 +103,8 @@ async def probe_judge(
 
 async def _why_no_logprobs(role: RoleModel, probe: Probe) -> str | None:
     """Why the model gives no log-probabilities of the options; None where it does."""
+    # The probe comes before there is an engine, so it brings its own retries; it is not journalled,
+    # because a server may be configured differently at the next start.
     model = retrying(role.model)
     if not isinstance(model, ChoiceModel):
         return f"{model.name} is of a kind that has none."

@@ -81,6 +81,7 @@ class RunOptions:
 
     def n_of(self, n_items: int) -> int:
         """How many of so many examples of a source this start is about, sampled or not."""
+        # As many as the positions of this part: the same rule by which examples are chosen.
         within = range(min(n_items, self.limit or n_items))
         return len(within[self.part.number - 1 :: self.part.of])
 
@@ -166,7 +167,8 @@ def estimate(ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot) -
     )
     seconds = _seconds(snapshot, sum(each.n_calls for each in roles), n_total - spread.n)
     uncertainty = spread.uncertainty
-    if uncertainty is not None:  # of the part that is not known yet
+    # Finite population correction: what is done already is known exactly.
+    if uncertainty is not None:
         uncertainty *= math.sqrt(max(1 - spread.n / n_total, 0.0))
     return Estimate(spread.n, n_total, roles, uncertainty, seconds)
 

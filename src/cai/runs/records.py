@@ -39,6 +39,7 @@ _ADAPTERS: dict[type[Body | Answers], TypeAdapter[Body | Answers]] = {
 def dump(body: Body | Answers) -> str:
     """JSON without fields at their defaults; half a surrogate pair becomes U+FFFD."""
     content = _ADAPTERS[type(body)].dump_python(body, exclude_defaults=True)
+    # Models can emit half of a surrogate pair, which no UTF-8 file can hold.
     text = json.dumps(content, ensure_ascii=False)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

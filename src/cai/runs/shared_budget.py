@@ -39,6 +39,7 @@ class Accounts:
     def enter(self, ledger: Ledger) -> None:
         """Takes in what a run took."""
         self.n_calls += ledger.n_calls
+        # One unknown price makes the sum unknown: a partial sum would look like the whole cost.
         cost = ledger.cost_usd
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
         self.run_options = replace(self.run_options, caps=self.run_options.caps.after(ledger))

@@ -44,6 +44,7 @@ class Question:
     def orders(self) -> tuple[tuple[int, ...], ...]:
         """The places of the options in each order in which they are shown: every rotation."""
         n = len(self.options)
+        # Rotations and not all permutations: each option is once at each letter, at n calls.
         return tuple(tuple((start + step) % n for step in range(n)) for start in range(n))
 
     def answers(self, order: Sequence[int]) -> tuple[str, ...]:

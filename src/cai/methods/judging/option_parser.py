@@ -33,10 +33,12 @@ _CHOSEN = (
     r"\bi(?:'d| would|'ll| will)? (?:choose|chose|pick|picked|select|selected|say|answer|"
     r"go with|opt for)(?: with)?:? (?:the )?"
 )
+# "A and B" or "A/B" names several options, which is no choice.
 _AND_ANOTHER = r"\)?(?:[ \t]*(?:(?:and|or)\b|[,/;&|])){1,2}[ \t]*"
 # "A" and "I" are also words, unless a reason or a verb of the answer follows
 _GOES_ON = re.compile(r",?[ \t]+(?!(?:because|since|is|and|or)\b)[a-z]")
-# in a prepared text these signs stand for the options, the first being chr(1)
+# In a prepared text pairs of control characters stand for the options: no text has them, and a
+# fixed length keeps the patterns simple for up to 64 options.
 _MOST = 8
 
 

@@ -96,6 +96,7 @@ _GIVEN = (
     r"(?: (?:it|this|that|(?:the|this) (?:response|answer|reply)))?(?: (?:with|as|at))?(?: an?)?"
     r"(?: (?:score|rating|mark|grade)(?: of)?)? "
 )
+# Marks with a label or a verb, and numbers with their scale; a bare number counts only alone.
 _MARKS = (
     re.compile(rf"(?:{BOXED}|{_MARK_LABEL}(?:{LINK}| of )(?:an? )?|{_GIVEN}){_NUMBER}{_SCALE}"),
     re.compile(rf"(?<![\w.,/-]){_NUMBER}\s?(?:/|out of)\s?(?P<scale>\d{{1,4}})(?![\d/])"),
@@ -105,6 +106,7 @@ _OPENING_MARK = re.compile(
     rf"[^\w\n-]*{_NUMBER}{_SCALE}(?: points?)?(?:[,:;]| [–—-]| (?:because|since|as)\b)"
 )
 _RANGE = re.compile(r"\s?(?:[-–—/,]|to\b|or\b|and\b)\s?\d")
+# "Score (1-10): 7" repeats the scale before the mark.
 _WHOLE_SCALE = re.compile(r"[01] ?(?:[-–—]|to) ?10\b")
 
 
@@ -149,7 +151,7 @@ _YES_AND_NO = re.compile(rf"[ \t]*(?:(?:and|or)\b|[,/;.&|]){{1,2}}[ \t]*{_SAID}{
 
 
 def _answers(text: str) -> Iterator[Statement]:
-    if set(_WORD.findall(text)) == {"yes", "no"}:
+    if set(_WORD.findall(text)) == {"yes", "no"}:  # the options repeated, and none chosen
         return
     found = [(match, False) for match in _ANSWERED.finditer(text)]
     lines = (_LINE_SAYS.match(text, place[0]) for place in (first_line(text), last_line(text)))
@@ -162,6 +164,7 @@ def _answers(text: str) -> Iterator[Statement]:
             yield Statement(*match.span(), says, is_mark=is_line or match["mark"] is not None)
 
 
+# A refusal to judge, at the opening or in the last line: inside of a text it is about a response.
 _SORRY = (
     r"(?:(?:i'm|i am) (?:very |so |really )?(?:sorry|afraid)|sorry|unfortunately|i apologi[sz]e|"
     r"(?:my )?apologies|as an ai(?: [a-z]+){0,2})"

@@ -29,6 +29,8 @@ _X = f"[{_A}{_B}]"
 _SIDES = {_A: "a", _B: "b"}
 _SWAPPED = {"a": "b", "b": "a", "tie": "tie"}
 
+# The judge is asked which response keeps a principle better, and answers in those words: "A follows
+# the rule more closely". Verbs of keeping and breaking are therefore verdicts, as "better" is.
 _KEEPS = (
     r"(?:keeps|follows|upholds|respects|satisfies|meets|obeys|honou?rs|adheres to|complies with|"
     r"sticks to|abides by|fits|matches|serves|reflects|aligns with|conforms to|embodies|observes)"
@@ -41,6 +43,7 @@ _RULE = (
     r"(?: of [a-z]+)?"
 )
 _IS = r"(?:is|was|seems|appears|looks|remains|ranks|comes out)(?: to be)?"
+# Adverbs and fillers between a response and what is said of it, at most five.
 _HOW = (
     r"(?: (?:the|a|an|one|that|which|is|my|by|far|bit|little|lot|much|clearly|slightly|somewhat|"
     r"significantly|marginally|considerably|noticeably|definitely|certainly|obviously|probably|"
@@ -50,6 +53,7 @@ _HOW = (
 _CLOSELY = r"more (?:closely|fully|faithfully|carefully|strictly|consistently|clearly)"
 _BETTER = r"(?:better|best|preferable|preferred|superior|stronger)"
 _WORSE = r"(?:worse|worst|inferior|weaker|losing|rejected)"
+# What follows the letter "A" where it is a response and not the article: a verb or a conjunction.
 _SAID_OF_A = (
     rf"(?:{_IS}|{_KEEPS}|{_BREAKS}|{_CLOSELY}|better {_KEEPS}|wins?|won|loses|lost|deserves|does|"
     r"did|has|should|would|and|or|nor|over|because|since|as|for|but|so|while|by|due|than|vs|if|to|"
@@ -63,6 +67,7 @@ _LETTER = re.compile(
     rf"[abAB](?<!{_LATIN}.)(?<![^\W\d_]['-].)"
     rf"(?:(?='s {NOUN})|(?!{_LATIN}|_|'[a-z]|[+&]|[-./][c-zC-Z]))"
 )
+# Nouns that are named by letters themselves, "plan B": no reference to a response.
 _THINGS = (
     "vitamin", "hepatitis", "plan", "type", "grade", "section", "part", "point", "class", "group",
     "team", "phase", "step", "figure", "table", "row", "column", "level",
@@ -193,7 +198,8 @@ def votes(text: str, *, is_negated: bool) -> Iterator[Statement]:
 
     They answer the question asked: of a negated one, what is better is no answer, what is worse is.
     """
-    if _A in text and _B in text and not _OTHER.search(text):  # both letters and not a word
+    # A bare "A B" or "A/B" repeats the options and chooses neither.
+    if _A in text and _B in text and not _OTHER.search(text):
         yield Statement(0, len(text), None, is_mark=True)
         return
     for match in _MARKED.finditer(text):
@@ -203,6 +209,7 @@ def votes(text: str, *, is_negated: bool) -> Iterator[Statement]:
             yield Statement(*match.span(), None)
         elif CLOSED.match(text, match.end()):
             yield Statement(*match.span(), _answer(match, is_negated))
+    # Only a choice can name both at once ("I choose A and B"); a comparison has both by nature.
     for pattern in (_COMPARED, _CHOSEN, _CONCLUDED, _STATED, _FOUND, _BY):
         for match in pattern.finditer(text):
             is_both = pattern is _CHOSEN and _BOTH.match(text, match.end())
@@ -234,6 +241,7 @@ def _side(match: re.Match[str]) -> str:
 def _answer(match: re.Match[str], is_negated: bool) -> str:
     """The vote of a statement of quality, or of one that names a letter and no quality."""
     groups = match.groupdict()
+    # "A is worse" is a vote for B; asked which one is worse, "A is better" is.
     is_turned = groups.get("better") if is_negated else groups.get("worse")
     return _SWAPPED[_side(match)] if is_turned else _side(match)
 

@@ -1,5 +1,10 @@
 """Several responses to one prompt, compared in pairs and ranked.
 
+Example:
+    panel = JudgePanel((Judge.of(model),), load_constitution("harmless"))
+    judged = await judge_group(panel, Group(prompt, candidates), "swiss", seed=0)
+    print(judged.ranking, judged.strengths)
+
 Which pairs are judged is one of three: `all`; `swiss`, rounds of neighbours in the standing so far;
 `best-worst`, a knock-out for the best and one among the first losers for the worst, about three
 comparisons for every two responses. The strengths are those of Bradley and Terry 1952, Biometrika
@@ -25,7 +30,9 @@ from cai.types import derive_seed
 
 Pairing = Literal["all", "swiss", "best-worst"]
 
-_PRIOR = 0.05  # keeps the strength of a response that wins everything finite
+# A twentieth of a win to each side, which keeps the strength of a response that wins everything
+# finite; large enough to matter only where there are few matchups.
+_PRIOR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,7 @@ def strengths(n: int, matchups: Sequence[JudgedMatchup]) -> tuple[float, ...] | 
     if not _is_connected(wins):
         return None
     if n == 2:
+        # The maximum in closed form: pairs are most of all groups, and this needs no scipy.
         half = (math.log(wins[0][1] + _PRIOR) - math.log(wins[1][0] + _PRIOR)) / 2
         return (half, -half)
     import choix  # heavy: scipy
@@ -117,7 +125,7 @@ def strengths(n: int, matchups: Sequence[JudgedMatchup]) -> tuple[float, ...] | 
     matrix = np.array(wins, dtype=np.float64)
     matrix[matrix + matrix.T > 0] += _PRIOR
     found = choix.ilsr_pairwise_dense(matrix)
-    # what the fit leaves of noise must not order equal candidates
+    # Noise that the iterations leave in the last digits must not order equal candidates.
     return tuple(round(float(value), 6) for value in found - found.mean())
 
 
@@ -159,7 +167,7 @@ def _neighbours(
     Else the last of the first round, who has no points yet, would never meet anybody.
     """
     left = list(standing)
-    if len(left) % 2:
+    if len(left) % 2:  # an odd one out in each round
         n_met = Counter(i for each in matchups for i in (each.first, each.second))
         left.remove(max(reversed(left), key=lambda i: n_met[i]))
     met = {frozenset((each.first, each.second)) for each in matchups}
@@ -178,6 +186,7 @@ def _bridges(standing: Sequence[int], matchups: Sequence[JudgedMatchup]) -> list
     """The pairs of neighbours that join what the matchups have left apart."""
     part = {i: i for i in standing}
 
+    # Union-find without ranks: a group has a handful of candidates.
     def join(first: int, second: int) -> bool:
         old, new = part[second], part[first]
         for i in standing:

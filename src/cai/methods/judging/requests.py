@@ -39,6 +39,8 @@ def questions_of(
 ) -> Iterator[Question]:
     """The questions that together judge a principle; their weights add up to the principle's."""
     ways = (False, True) if with_negated else (False,)
+    # A rubric's criteria share the weight of their principle, and so do a question and its reverse:
+    # a principle must not weigh more because more is asked about it.
     total = sum(criterion.weight for criterion in principle.rubric) or 1.0
     parts = [
         (
@@ -112,6 +114,7 @@ def _shots(templates: TemplateSet, question: Question, *, has_rationale: bool) -
     usable = usable_shots(question.asked, has_rationale=has_rationale)
     turns: list[Message] = []
     for number, shot in enumerate(usable[: question.few_shots]):
+        # Shots that always have the better response at A would teach the position.
         comparison = Comparison(user_prompt(shot.prompt), shot.revision, shot.response)
         is_first_better = number % 2 == 0
         shown = comparison if is_first_better else comparison.swapped
@@ -141,7 +144,7 @@ def _turn(
         "response_b": comparison.response_b,
         "is_negated": question.is_negated,
     }
-    if step == "judge":
+    if step == "judge":  # the rationale's own template has no such value
         values["has_rationale"] = has_rationale
     return Message("user", templates.render(step, values))
 

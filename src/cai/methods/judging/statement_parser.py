@@ -58,6 +58,7 @@ _QUOTED = re.compile(
 )
 _LINK_ENDS = (*":=>?-–—→是为", "is", "was", "be", "to", "that", "the")
 
+# Negations count within their clause alone: "not A but B" states B.
 _CLAUSE = re.compile(
     r"[.!?;:,\n()—–]| - |\b(?:so|but|and|because|since|hence|therefore|thus|while|whereas|although|"
     r"though|yet|however|then)\b"
@@ -94,6 +95,7 @@ def plain(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace('\\"', "'").translate(_SIGNS)
     text = _RUN_OF_SPACES.sub(" ", _DECORATION.sub("", text)).strip()
+    # A whole answer in quotation marks is an answer, and not a quotation in it.
     if text[:1] == '"' == text[-1:] and text.count('"') == 2:
         text = text[1:-1].strip()
     return text.replace("[[", "⟦").replace("]]", "⟧")
@@ -121,10 +123,12 @@ def without_quotations(text: str, label: re.Pattern[str]) -> str:
 
 def last(text: str, statements: Iterable[Statement]) -> Statement | None:
     """The last statement that is meant; one that says None where the one before contradicts it."""
+    # A judge that reasons aloud names both responses before it settles, so the last one counts.
     latest_first = sorted(statements, key=lambda each: (each.end, each.start), reverse=True)
     for place, found in enumerate(latest_first):
         if not _is_meant(text, found):
             continue
+        # Two before it are enough: further back something must stand in between.
         others = latest_first[place + 1 : place + 3]
         if any(_is_contradicted(text, other, found) for other in others):
             return Statement(found.start, found.end, None)
@@ -147,10 +151,11 @@ def last_line(text: str) -> tuple[int, int]:
 
 
 def _is_meant(text: str, found: Statement) -> bool:
+    # A bounded look back keeps long texts linear; a clause is rarely longer.
     before = text[max(0, found.start - 120) : found.start]
     if _JUST_DENIED.search(before[-40:]):
         return False
-    if found.is_mark:
+    if found.is_mark:  # a sign such as [[A]] stands for itself in any sentence
         return True
     clause = before[max((match.end() for match in _CLAUSE.finditer(before)), default=0) :]
     if _DENIED.search(_UNDOUBTED.sub("", clause)):
