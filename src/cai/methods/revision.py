@@ -11,7 +11,7 @@ Pure functions over models: no disk, no clock, no global; randomness is derived 
 
 Example:
     chain = await revise(open_model("embedded"), load_constitution("testbed"), "How do I …?")
-    print(chain.response.text, chain.rounds[0].critique.text, chain.final, sep="\\n")
+    print(chain.response.text, chain.rounds[0].critique.text, chain.final)
 """
 
 from collections.abc import AsyncIterator
