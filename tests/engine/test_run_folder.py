@@ -17,7 +17,7 @@ from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 
-RECIPE = {"command": "revise", "rounds": 4}
+CONFIG = {"command": "revise", "rounds": 4}
 VERSIONS = {"cai": "0.1.0", "torch": "2.13.0"}
 
 PASSING = Failure.of(ModelUnavailable("Connection refused."))
@@ -25,7 +25,7 @@ LASTING = Failure.of(ModelError("Wrong key."))
 
 
 def open_run(path: Path) -> RunFolder:
-    return RunFolder.open(path, RECIPE, VERSIONS)
+    return RunFolder.open(path, CONFIG, VERSIONS)
 
 
 def test_a_new_run_is_made_with_its_parents_and_is_empty(tmp_path: Path):
@@ -33,7 +33,7 @@ def test_a_new_run_is_made_with_its_parents_and_is_empty(tmp_path: Path):
     with open_run(path) as run:
         assert run.counts() == Counts(0, 0)
         assert list(run.records()) == []
-        assert run.recipe == RECIPE
+        assert run.config == CONFIG
     assert {inner.name for inner in path.iterdir()} == {"run.yaml", "journal.sqlite", "lock"}
 
 
@@ -56,7 +56,7 @@ async def test_the_journal_of_a_run_is_kept_with_it(tmp_path: Path):
     assert answer.text == "Left."
 
 
-def test_another_recipe_is_refused_with_each_difference(tmp_path: Path):
+def test_another_config_is_refused_with_each_difference(tmp_path: Path):
     open_run(tmp_path).close()
     other = {"command": "revise", "rounds": 2, "seed": 1}
     with pytest.raises(JournalError) as caught:
@@ -71,7 +71,7 @@ def test_another_recipe_is_refused_with_each_difference(tmp_path: Path):
 def test_other_versions_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     open_run(tmp_path).close()
     with caplog.at_level(logging.WARNING):
-        run = RunFolder.open(tmp_path, RECIPE, {"cai": "0.2.0", "torch": "2.13.0"})
+        run = RunFolder.open(tmp_path, CONFIG, {"cai": "0.2.0", "torch": "2.13.0"})
     assert run.version_changes == ("cai: '0.1.0' → '0.2.0'",)
     assert "'0.1.0' → '0.2.0'" in caplog.text
     assert run.versions == VERSIONS
@@ -211,7 +211,7 @@ def test_reading_works_on_a_read_only_folder(open_folder: Path, ordinary_user):
         run.add(Record(0, "a", "{}"))
     open_folder.chmod(0o555)
     with ordinary_user(), RunFolder.existing(open_folder) as reader:
-        assert reader.recipe == RECIPE
+        assert reader.config == CONFIG
         assert list(reader.records()) == [Record(0, "a", "{}")]
         with pytest.raises(JournalError):
             reader.add(Record(1, "b", "{}"))
@@ -314,7 +314,7 @@ async def test_an_update_makes_the_records_anew_and_keeps_the_journal(tmp_path: 
     with updated(tmp_path) as run:
         assert run.counts() == Counts(0, 0)
         assert run.to_do("a") and run.to_do("b")
-        assert run.recipe == OTHER
+        assert run.config == OTHER
         assert (generation(run), run.journal.generation) == (2, 2)
         answer = await journaled(ScriptedModel([]), run.journal).complete(asked, Sampling())
         assert answer.text == "Left."
@@ -339,7 +339,7 @@ async def test_an_answer_that_an_update_uses_is_of_its_generation(tmp_path: Path
 def test_an_update_to_the_same_recipe_changes_nothing(tmp_path: Path):
     with open_run(tmp_path) as run:
         run.add(Record(0, "a", "{}"))
-    with RunFolder.open(tmp_path, RECIPE, VERSIONS, update=True) as run:
+    with RunFolder.open(tmp_path, CONFIG, VERSIONS, update=True) as run:
         assert run.record_ids() == ["a"]
         assert generation(run) == 1
 

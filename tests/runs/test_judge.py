@@ -268,7 +268,7 @@ async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe
         assert [each.reads_logprobs for each in run_config_as(run, JudgeRunConfig).judges] == [
             False
         ]
-    with pytest.raises(JournalError, match="another recipe"):
+    with pytest.raises(JournalError, match="other settings"):
         await judge(tmp_path / "run", job_on(samples, long_lover()))
     with pytest.raises(NoLogprobs, match="were asked for"):
         await judge(tmp_path / "other", replace(job, settings=JudgeSettings(verdicts="logprobs")))
@@ -334,7 +334,7 @@ async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_
         replace(job, settings=JudgeSettings(verdicts="parsed")),
     )
     for other in others:
-        with pytest.raises(JournalError, match="another recipe"):
+        with pytest.raises(JournalError, match="other settings"):
             await judge(tmp_path / "run", other)
 
 

@@ -225,7 +225,7 @@ async def test_only_what_decides_results_makes_another_recipe(tmp_path: Path):
         replace(job, roles=revision_roles(ScriptedModel(answer, name="another"))),
         replace(job, roles=revision_roles(ScriptedModel(answer), ReviseSettings(temperature=0.5))),
     ):
-        with pytest.raises(JournalError, match="another recipe"):
+        with pytest.raises(JournalError, match="other settings"):
             await run(tmp_path / "run", other)
 
 

@@ -132,7 +132,7 @@ async def test_the_folder_tells_what_decided_it(tmp_path: Path):
         replace(job, seed=8),
         replace(job, policies=(*job.policies, *job.policies)),
     ):
-        with pytest.raises(JournalError, match="another recipe"):
+        with pytest.raises(JournalError, match="other settings"):
             await run(tmp_path / "run", other)
 
 

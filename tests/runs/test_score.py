@@ -150,5 +150,5 @@ async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_
         recipe = run_config_as(run, ScoreRunConfig)
     assert (recipe.settings, recipe.constitution.hash) == (ScoreSettings(), TWO.hash)
     for other in (replace(job, seed=1), replace(job, settings=ScoreSettings(samples=2))):
-        with pytest.raises(JournalError, match="another recipe"):
+        with pytest.raises(JournalError, match="other settings"):
             await score(tmp_path / "run", other)

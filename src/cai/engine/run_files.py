@@ -18,7 +18,7 @@ from cai.errors import CaiError, JournalError
 
 RUN_FILE = "run.yaml"
 PART_FILE = part_path(Path(RUN_FILE)).name
-FORMAT = 1
+FORMAT = 2
 SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET")
 SHORTEST_SECRET = 8  # characters; what is shorter is more likely a word such as "chat"
 
@@ -29,9 +29,9 @@ JsonValue: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class RunDescription:
-    """The content of a `run.yaml`. `recipe` holds all that decides what the examples become."""
+    """The content of a `run.yaml`. `config` holds all that decides what the examples become."""
 
-    recipe: Mapping[str, JsonValue]
+    config: Mapping[str, JsonValue]
     versions: Mapping[str, str]
     created: str
 
@@ -40,21 +40,21 @@ class RunDescription:
         content = {
             "cai": FORMAT,
             "created": self.created,
-            "recipe": self.recipe,
+            "config": self.config,
             "versions": dict(self.versions),
         }
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def describe(recipe: Mapping[str, JsonValue], versions: Mapping[str, str]) -> RunDescription:
+def describe(config: Mapping[str, JsonValue], versions: Mapping[str, str]) -> RunDescription:
     """A new description, as it will read once it has been through the file.
 
     Raises:
-        JournalError: A value of the recipe contains a secret of the environment.
+        JournalError: A value of the config contains a secret of the environment.
     """
-    _refuse_secrets(recipe)
+    _refuse_secrets(config)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return _parsed(RunDescription(recipe, versions, now).text, Path(RUN_FILE))
+    return _parsed(RunDescription(config, versions, now).text, Path(RUN_FILE))
 
 
 def read_description(folder: Path) -> RunDescription:
@@ -85,7 +85,7 @@ def write_description(folder: Path, description: RunDescription) -> None:
 
 
 def differences(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[str]:
-    """A line "field: old → new" for each field of the recipes that differs."""
+    """A line "field: old → new" for each field of the run configs that differs."""
     before, after = dict(_fields(old)), dict(_fields(new))
     return [
         f"{name}: {_shown(before, name)} → {_shown(after, name)}"
@@ -97,17 +97,18 @@ def differences(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> l
 def _parsed(text: str, path: Path) -> RunDescription:
     try:
         content: Any = yaml.safe_load(text)
-        if content["cai"] > FORMAT:
+        if content["cai"] != FORMAT:
+            age = "a newer" if content["cai"] > FORMAT else "an older"
             raise JournalError(
-                f"{path} was written by a newer cai (format {content['cai']}; this one reads "
-                f"{FORMAT}). Update cai, or use another folder."
+                f"{path} was written by {age} cai (format {content['cai']}; this one reads "
+                f"{FORMAT}). Use that version, or another folder."
             )
-        description = RunDescription(content["recipe"], content["versions"], content["created"])
-        are_mappings = isinstance(content["recipe"], dict) and isinstance(content["versions"], dict)
+        description = RunDescription(content["config"], content["versions"], content["created"])
+        are_mappings = isinstance(content["config"], dict) and isinstance(content["versions"], dict)
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise _damaged(path, " ".join(f"{type(error).__name__}: {error}".split())) from error
     if not are_mappings:
-        raise _damaged(path, "'recipe' and 'versions' are not mappings")
+        raise _damaged(path, "'config' and 'versions' are not mappings")
     return description
 
 
@@ -137,19 +138,19 @@ def _shown(fields: Mapping[str, JsonValue], name: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _refuse_secrets(recipe: Mapping[str, JsonValue]) -> None:
+def _refuse_secrets(config: Mapping[str, JsonValue]) -> None:
     secrets = {
         name: value
         for name, value in os.environ.items()
         if name.upper().endswith(SECRET_NAMES) and len(value) >= SHORTEST_SECRET
     }
-    for field, text in _strings(recipe):
+    for field, text in _strings(config):
         for name, secret in secrets.items():
             if secret in text:
                 raise JournalError(
-                    f"The recipe's field {field!r} contains the value of the environment variable "
-                    f"{name}, and recipes are written to {RUN_FILE}. Leave the value to the "
-                    "variable, which is read when the run starts."
+                    f"The run config's field {field!r} contains the value of the environment "
+                    f"variable {name}, and the config is written to {RUN_FILE}. Leave the value to "
+                    "the variable, which is read when the run starts."
                 )
 
 

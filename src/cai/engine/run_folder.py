@@ -63,7 +63,7 @@ class RunFolder:
         version_changes: tuple[str, ...] = (),
     ) -> None:
         self.path = path
-        self.recipe = description.recipe
+        self.config = description.config
         self.versions = description.versions
         self.created = description.created
         self.version_changes = version_changes
@@ -75,23 +75,23 @@ class RunFolder:
     def open(
         cls,
         path: Path,
-        recipe: Mapping[str, JsonValue],
+        config: Mapping[str, JsonValue],
         versions: Mapping[str, str],
         *,
         update: bool = False,
     ) -> "RunFolder":
         """The run in that folder, made if absent, with the sole right to write it.
 
-        `recipe` holds what decides the results and nothing else: only the same recipe goes on. With
+        `config` holds what decides the results and nothing else: only the same config goes on. With
         `update` a run with other settings takes these: its records are made anew, and the journal
         answers every call that the change does not touch.
 
         Raises:
             JournalError: The folder cannot be written, is not empty and no run, is a run of another
-                recipe or being written by another process, or is damaged; or the recipe holds a
+                config or being written by another process, or is damaged; or the config has a
                 secret.
         """
-        asked = describe(recipe, versions)
+        asked = describe(config, versions)
         was_empty = _make_folder(path)
         lock = _lock(path)
         is_run = (path / RUN_FILE).exists()
@@ -104,7 +104,7 @@ class RunFolder:
             lock.release()
             raise
         try:
-            if stored.recipe != asked.recipe:
+            if stored.config != asked.config:
                 stored = _begin_again(path, database, asked)
             changes = _version_changes(path, stored, asked)
             reader = Database(path / JOURNAL_FILE, is_read_only=True)
@@ -303,9 +303,9 @@ def _begin_again(path: Path, database: Database, asked: RunDescription) -> RunDe
 
 
 def _checked(path: Path, asked: RunDescription, update: bool) -> RunDescription:
-    """The description of the run that is there, which must be of the recipe asked for."""
+    """The description of the run that is there, which must be of the config requested."""
     stored = read_description(path)
-    lines = differences(stored.recipe, asked.recipe)
+    lines = differences(stored.config, asked.config)
     if lines and not update:
         raise JournalError(
             f"{path}: is a run with other settings:\n  "
