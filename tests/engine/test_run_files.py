@@ -143,8 +143,9 @@ def test_a_folder_without_a_description_is_no_run(tmp_path: Path):
 
 
 def test_a_description_that_cannot_be_written_is_said_plainly(tmp_path: Path):
+    (tmp_path / "taken").write_text("")
     with pytest.raises(JournalError, match=r"run\.yaml: cannot be written"):
-        write_description(tmp_path / "absent", describe({}, {}))
+        write_description(tmp_path / "taken", describe({}, {}))
 
 
 def test_a_description_that_cannot_be_read_is_said_plainly(open_folder: Path, ordinary_user):

@@ -148,7 +148,7 @@ def _in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> 
 
 
 def _first_of_prompts(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
-    """Without what a run of another config had already, and examples that one of the same config had.
+    """Without prompts that a run of another config has, and examples that one of the same has.
 
     Equal prompts of one source stay as they are.
     """
