@@ -126,7 +126,7 @@ def test_a_short_or_empty_value_of_such_a_variable_is_no_secret(monkeypatch: pyt
 )
 def test_a_damaged_description_is_an_error_that_names_the_file(tmp_path: Path, content: bytes):
     (tmp_path / "run.yaml").write_bytes(content)
-    with pytest.raises(JournalError, match=r"run\.yaml.*Put back a copy"):
+    with pytest.raises(JournalError, match=r"run\.yaml.*Restore a copy"):
         read_description(tmp_path)
 
 

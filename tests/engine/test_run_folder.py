@@ -10,8 +10,8 @@ import pytest
 
 from cai.engine.calls import Call
 from cai.engine.journal import journaled
-from cai.engine.run_files import PAGE, Counts, Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.run_files import Counts, Failure, Record
+from cai.engine.run_folder import PAGE, RunFolder
 from cai.errors import JournalError, ModelError, ModelUnavailable
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
@@ -117,7 +117,7 @@ def test_a_creation_that_fails_halfway_leaves_no_folder(tmp_path: Path):
     script = """
 import resource, sys
 from pathlib import Path
-from cai.engine.run_folder import RunFolder
+from cai.engine.run_folder import PAGE, RunFolder
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 RunFolder.open(Path(sys.argv[1]), {}, {})
 """
@@ -160,7 +160,7 @@ def test_a_run_whose_journal_was_emptied_is_not_begun_anew(tmp_path: Path):
     """A file of no bytes is a sound database, and would be paid for a second time."""
     open_run(tmp_path).close()
     (tmp_path / "journal.sqlite").write_bytes(b"")
-    with pytest.raises(JournalError, match=r"journal\.sqlite is empty.*Put back a copy"):
+    with pytest.raises(JournalError, match=r"journal\.sqlite is empty.*Restore a copy"):
         open_run(tmp_path)
     with pytest.raises(JournalError, match=r"journal\.sqlite"):
         RunFolder.existing(tmp_path)
