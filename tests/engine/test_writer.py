@@ -69,7 +69,7 @@ async def test_a_group_is_waited_for_where_many_are_about_to_come(
     database: Database, writer: Writer
 ):
     """Ten changes, each put a moment after the one before: alone they are as many commits."""
-    writer.gathers = True
+    writer.is_busy = True
     changes: list[asyncio.Task[int]] = []
     for i in range(10):
         changes.append(asyncio.create_task(writer.write(ADD, f"n{i}", i)))
@@ -123,7 +123,7 @@ def test_without_an_event_loop_a_caller_waits(database: Database, writer: Writer
 
 def test_closing_commits_what_waits_and_a_second_time_does_nothing(database: Database):
     writer = Writer(database)
-    writer.gathers = True
+    writer.is_busy = True
     for i in range(1500):
         writer.put(ADD, f"n{i}", i)
     writer.close()
