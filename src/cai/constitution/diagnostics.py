@@ -42,9 +42,15 @@ _NO_MAPPING = "is a {kind}, and must be fields with values, such as 'id: no-insu
 _NO_NUMBER = "is {shown}, and must be a plain number, without quotes."
 _NO_WEIGHT = "is {written}. A weight is a number from 0 up, such as 1.0; 0 is never drawn."
 
-# By pydantic's type of error, with what the file has there: its kind, its characters as `written`,
-# these in short as `shown`, and their number as `length`.
+# By pydantic's type of error, with or without the kind of the node in the file. `written` are its
+# characters, `shown` the same in short and in quotes, and `length` is their number.
 _MESSAGES = {
+    # The most frequent mistake: a colon in a sentence makes it a field and its value.
+    "string_type mapping": "is a mapping, because of the colon after {first}. Put the whole text "
+    "in quotes, or write it below `>-`.",
+    "string_type list": "is a list, and must be one text. Write it without the dashes or brackets.",
+    "string_type null": "is empty{note}. Write a text; if this is one, put it in quotes.",
+    "string_type": 'is a {kind} ({written}) to YAML. Put it in quotes: "{written}".',
     "string_too_long": "is {length:,} characters long. Shorten it; models miss parts of it.",
     "tuple_type": "is {shown}, and must be a list. Put it in [ ], or each item after a dash.",
     "model_type": _NO_MAPPING,
@@ -56,6 +62,8 @@ _MESSAGES = {
     "greater_than": "is {written}. A criterion's weight is a number above 0; drop the criterion if "
     "it should not count.",
     "too_short": "is an empty list. Write at least one principle, or extend a constitution.",
+    "newer": f"is {{shown}}. This program reads schema version {SCHEMA_VERSION}; write "
+    f"'cai: {SCHEMA_VERSION}', or use a newer program.",
 }
 
 
@@ -77,6 +85,7 @@ def schema_problems(error: ValidationError, root: Node, n_inherited: int) -> lis
         # missing from their list for pydantic, so the list may look too short to it.
         if kind == "duplicate_id" or (kind == "too_short" and nearest(root, path).items):
             continue
+        # pydantic saw the inherited principles first, so its positions are not the file's.
         if len(path) > 1 and path[0] == "principles" and isinstance(path[1], int):
             path = ("principles", path[1] - n_inherited, *path[2:])
         problems.append(Problem(nearest(root, path).line, _message(details, root, path)))
@@ -97,37 +106,20 @@ def _message(details: ErrorDetails, root: Node, path: Path) -> str:
         known = list(_MODELS.get(holders[-1] if holders else "", Constitution).model_fields)
         hint = did_you_mean(str(path[-1]), known, f"The fields are {', '.join(known)}.")
         return f"{where} is not a known field. {hint}"
-    shown = shortened(node.written) if node.written else f"a {node.kind}"
-    if path == ("cai",):
-        reason = (
-            f"is {shown}. This program reads schema version {SCHEMA_VERSION}; "
-            f"write 'cai: {SCHEMA_VERSION}', or use a newer program."
-        )
-    elif kind == "string_type":
-        reason = _not_text(node)
-    elif kind == "string_pattern_mismatch":
-        reason = _bad_pattern(node.written)
-    else:
-        reason = _MESSAGES.get(kind, "cannot be read ({message}).")
-        values = {"kind": node.kind, "written": node.written, "shown": shown}
-        reason = reason.format(message=details["msg"], length=len(node.written), **values)
+    if kind == "string_pattern_mismatch":
+        return f"{where} {_bad_pattern(node.written)}"
+    kind = "newer" if path == ("cai",) else kind
+    template = _MESSAGES.get(f"{kind} {node.kind}") or _MESSAGES.get(kind)
+    reason = (template or "cannot be read ({message}).").format(
+        message=details["msg"],
+        kind=node.kind,
+        written=node.written,
+        shown=shortened(node.written) if node.written else f"a {node.kind}",
+        length=len(node.written),
+        first=shortened(next(iter(node.fields), "")),
+        note=f" ({node.written})" if node.written else "",
+    )
     return f"{where or 'the file'} {reason}"
-
-
-def _not_text(node: Node) -> str:
-    if node.kind == "mapping":
-        # The most frequent mistake: a colon in a sentence makes it a field and its value.
-        key = next(iter(node.fields), "")
-        return (
-            f"is a mapping, because of the colon after {shortened(key)}. "
-            "Put the whole text in quotes, or write it below `>-`."
-        )
-    if node.kind == "list":
-        return "is a list, and must be one text. Write it without the dashes or brackets."
-    if node.kind == "null":
-        written = f" ({node.written})" if node.written else ""
-        return f"is empty{written}. Write a text; if this is one, put it in quotes."
-    return f'is a {node.kind} ({node.written}) to YAML. Put it in quotes: "{node.written}".'
 
 
 def _bad_pattern(written: str) -> str:
