@@ -397,10 +397,10 @@ def test_the_trailing_newline_of_a_file_is_no_part_of_the_turn(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("base: chatty", r"base is 'chatty'; it is one of chat, transcript"),
+        ("base: chatty", r"base is 'chatty', not one of chat, transcript"),
         ("base: [chat]", r"base is \['chat'\]"),
-        ("", "a mapping of settings is wanted"),
-        ("- base", "a mapping of settings is wanted"),
+        ("", "must be a mapping of settings"),
+        ("- base", "must be a mapping of settings"),
         ("base: {", "not valid YAML"),
         ("delimeters: [x]", "delimeters: Extra inputs are not permitted"),
         ("kind: essay", "kind: Input should be 'chat' or 'transcript'"),
