@@ -316,7 +316,7 @@ def test_what_the_sandbox_refuses_or_python_raises_is_an_error_of_that_file(
 
 
 def test_including_another_file_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(PromptError, match=r"'/etc/hostname'.*loads no other"):
+    with pytest.raises(PromptError, match=r"'/etc/hostname'.*cannot load others"):
         own_set(tmp_path / "own", respond="{% include '/etc/hostname' %}")
 
 

@@ -314,7 +314,7 @@ def _escape_principle(principle: Principle, delimiters: re.Pattern[str]) -> Mapp
     return {name: escape_delimiters(delimiters, text or "") for name, text in texts.items()}
 
 
-_INVISIBLE = "\u200b"  # stands in a normalized text for each character of no width
+_INVISIBLE = "\u200b"  # replaces each character of no width in a normalized text
 _LINE_ENDS = str.maketrans(dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"))
 
 

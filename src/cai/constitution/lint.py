@@ -69,8 +69,8 @@ def check_constitution(constitution: Constitution) -> list[LintFinding]:
         n_shared = len(first_words & second_words)
         if n_shared and n_shared >= NEAR_DUPLICATE * len(first_words | second_words):
             message = (
-                f"says almost the same as {first!r}, which then counts twice. "
-                "Merge them, or say what distinguishes them."
+                f"is almost equal to {first!r}, which then counts twice. "
+                "Merge them, or state what distinguishes them."
             )
             findings.append(LintFinding(second, "near-duplicate", message))
     findings += _foreign_examples(principles)

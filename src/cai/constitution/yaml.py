@@ -91,7 +91,7 @@ class Problem:
 
 
 def nearest(root: Node, path: Path) -> Node:
-    """The node at the path, or the last one on the way to it."""
+    """The node at the path, or the last one that exists above it."""
     node = root
     for step in path:
         below = node.child(step)

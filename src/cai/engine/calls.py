@@ -1,7 +1,7 @@
 """One call to a model as a value, middleware around such calls, and their retry.
 
 Journal, retry, caps and the choice of a server are each one async function around a call: the
-methods use a `Model` and know none of them. Retry stands only here. Clients raise typed errors; a
+methods use a `Model` and know none of them. Only this module retries. Clients raise typed errors; a
 `retryable` one is retried after an exponentially growing pause with jitter, so that the many calls
 that fail together do not return together (Brooker 2015, "Exponential Backoff And Jitter"). Rate
 limits, server errors, broken connections, timeouts and unreadable replies may pass. A request that

@@ -8,7 +8,7 @@ Example:
     async with reporting(progress, [display.show, LastSnapshot(run).save]):
         ...
         progress.add_done(is_flagged=False)
-    print(last_snapshot(run).line())  # also from another terminal, while the run goes on
+    print(last_snapshot(run).line())  # also from another terminal, during the run
 """
 
 import asyncio

@@ -151,7 +151,7 @@ class Scheduler:
                 answer = await endpoint.send(call, n_tokens)
             except ModelUnavailable as error:
                 if is_probe and error.cause == "unreachable":
-                    continue  # the endpoint is still down, which is no failure of this call
+                    continue  # the endpoint is still down, and this call has not failed
                 raise  # any other failure may be of this call's own making
             finally:
                 endpoint.leave()
