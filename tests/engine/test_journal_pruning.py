@@ -113,7 +113,7 @@ def test_the_others_and_the_records_stay_and_the_room_is_given_back(folder: Path
     }
     assert (folder / "journal.sqlite").stat().st_size < size / 2
     with RunFolder.open(folder, {"n": 2}, {}) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
         assert run.journal.find(CALLS[0]) == Completion(LONG)
         assert run.journal.find(CALLS[19]) is None
 

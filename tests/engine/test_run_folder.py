@@ -196,7 +196,7 @@ time.sleep(60)
             assert reader.counts() == Counts(1, 0)
         first.kill()
     with open_run(tmp_path) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
 
 
 def test_reading_needs_an_existing_run(tmp_path: Path):
@@ -229,7 +229,7 @@ def test_records_come_in_the_order_of_their_positions(tmp_path: Path):
         for position in reversed(range(n)):
             run.add(Record(position, f"id-{position}", "{}"))
         assert [record.position for record in run.records()] == list(range(n))
-        assert run.record_ids() == [f"id-{position}" for position in range(n)]
+        assert [each.id for each in run.records()] == [f"id-{position}" for position in range(n)]
 
 
 def test_records_can_be_added_while_they_are_read(tmp_path: Path):
@@ -262,7 +262,7 @@ def test_records_are_told_apart_by_status(tmp_path: Path):
         run.add(Record(1, "b", "", PASSING))
         run.add(Record(2, "c", "", LASTING))
         assert run.counts() == Counts(1, 2)
-        assert run.record_ids("done") == ["a"]
+        assert [each.id for each in run.records("done")] == ["a"]
         assert [record.error for record in run.records("failed")] == [PASSING, LASTING]
 
 
@@ -340,7 +340,7 @@ def test_an_update_to_the_same_recipe_changes_nothing(tmp_path: Path):
     with open_run(tmp_path) as run:
         run.add(Record(0, "a", "{}"))
     with RunFolder.open(tmp_path, CONFIG, VERSIONS, update=True) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
         assert generation(run) == 1
 
 
@@ -370,7 +370,7 @@ def test_a_refused_update_leaves_the_run_as_it_was(tmp_path: Path):
         with pytest.raises(JournalError, match="another process writes this run"):
             updated(tmp_path)
     with open_run(tmp_path) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
 
 
 def test_a_state_is_kept_under_its_name_in_place_of_the_one_before(tmp_path: Path):

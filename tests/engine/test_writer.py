@@ -114,11 +114,11 @@ async def test_changes_are_made_in_the_order_of_their_coming(database: Database,
 
 
 def test_without_an_event_loop_a_caller_waits(database: Database, writer: Writer):
-    assert writer.write_and_wait(ADD, "a", 1) == 1
+    assert writer.put(ADD, "a", 1).result() == 1
     assert kept(database) == {"a": 1}
     with pytest.raises(sqlite3.IntegrityError):
-        writer.write_and_wait(ADD, "a", 2)
-    assert writer.write_and_wait(ADD, "b", 3) == 1
+        writer.put(ADD, "a", 2).result()
+    assert writer.put(ADD, "b", 3).result() == 1
 
 
 def test_closing_commits_what_waits_and_a_second_time_does_nothing(database: Database):
@@ -190,7 +190,7 @@ def test_a_loop_that_is_gone_harms_no_other(database: Database, writer: Writer):
 
     with held_up(database):
         asyncio.run(give_up())
-    assert writer.write_and_wait(ADD, "b", 2) == 1
+    assert writer.put(ADD, "b", 2).result() == 1
     assert kept(database) == {"a": 1, "b": 2}
 
 

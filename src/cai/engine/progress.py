@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from pydantic import TypeAdapter
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -103,13 +104,12 @@ class Snapshot:
         """A line for each endpoint that may be overloaded or down."""
         lines: list[str] = []
         for each in self.endpoints:
-            if each.limit is None:
-                continue
             latency = "" if each.latency_s is None else f", {each.latency_s:.2f} s a call"
             state = f"{each.in_flight} of {each.limit} calls in flight{latency}"
             if each.down_for_s is not None:
                 state = f"down for {duration(each.down_for_s)}, retried"
-            lines.append(f"{each.name}: {state}")
+            if each.limit is not None:
+                lines.append(f"{each.name}: {state}")
         return lines
 
     def as_json(self) -> dict[str, object]:
@@ -126,8 +126,6 @@ class Snapshot:
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> "Snapshot":
         """The snapshot that `as_json` wrote; fields that an older cai lacked have their default."""
-        from pydantic import TypeAdapter
-
         fields = {name: content[name] for name in cls.__slots__ if name in content}
         return TypeAdapter(cls).validate_python(fields)
 
@@ -160,9 +158,7 @@ def causes(counts: Mapping[str, int]) -> str:
 
 def rate(per_s: float) -> str:
     """As "2.5/s"; below one in ten seconds by the minute, so a slow run never shows "0.0/s"."""
-    if 0 < per_s < 0.1:
-        return f"{per_s * 60:.1f}/min"
-    return f"{per_s:.1f}/s"
+    return f"{per_s * 60:.1f}/min" if 0 < per_s < 0.1 else f"{per_s:.1f}/s"
 
 
 def duration(seconds: float) -> str:
@@ -188,20 +184,13 @@ ProgressListener = Callable[[Snapshot], None]
 class Progress:
     """Counts of finished examples; `n_before` of the `total` were done before this process."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        total: int | None,
-        n_before: int = 0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, engine: Engine, total: int | None, n_before: int = 0) -> None:
         self.done = self.flagged = 0
         self.failures = Counter[str]()
         self._engine = engine
         self._total = total
         self._n_before = n_before
-        self._clock = clock
-        self._began_s = clock()
+        self._began_s = time.monotonic()
 
     def add_done(self, is_flagged: bool) -> None:
         self.done += 1
@@ -214,7 +203,7 @@ class Progress:
         engine = self._engine
         return Snapshot(
             state=state,
-            elapsed_s=self._clock() - self._began_s,
+            elapsed_s=time.monotonic() - self._began_s,
             total=self._total,
             n_before=self._n_before,
             done=self.done,

@@ -180,12 +180,14 @@ class RunFolder:
                 is full or the file damaged.
         """
         with self._as_journal_error(record):
-            self._check(record, await self._writer.write(_STORE, *_values(record)))
+            if not await self._writer.write(_STORE, *_values(record)):
+                raise self._conflict(record, "it is done already")
 
     def add(self, record: Record) -> None:
         """As `store`, for callers without an event loop. Raises the same."""
         with self._as_journal_error(record):
-            self._check(record, self._writer.write_and_wait(_STORE, *_values(record)))
+            if not self._writer.put(_STORE, *_values(record)).result():
+                raise self._conflict(record, "it is done already")
 
     def to_do(self, id: str, retry_failed: bool = False) -> bool:
         """Whether the example is still to do: new, failed for a retryable cause, or to retry."""
@@ -202,13 +204,6 @@ class RunFolder:
             for position, id, body, message, kind, cause, is_retryable in page:
                 error = None if kind is None else Failure(kind, message, bool(is_retryable), cause)
                 yield Record(position, id, body, error)
-
-    def record_ids(self, status: Status | None = None) -> list[str]:
-        """The ids of the records with that status, or of all, by position."""
-        rows = self.database.rows(
-            "SELECT id FROM records WHERE ? IS NULL OR status = ? ORDER BY position", status, status
-        )
-        return [id for (id,) in rows]
 
     def counts(self) -> Counts:
         by_status: dict[str, int] = dict(
@@ -258,10 +253,6 @@ class RunFolder:
             yield
         except sqlite3.IntegrityError as conflict:
             raise self._conflict(record, "another example has that position") from conflict
-
-    def _check(self, record: Record, n_changed: int) -> None:
-        if not n_changed:
-            raise self._conflict(record, "it is done already")
 
     def _conflict(self, record: Record, reason: str) -> JournalError:
         return JournalError(

@@ -94,7 +94,7 @@ async def stream(
     """
     flight = _Flight(iter(items), work, room)
     # Failures that may be the server's are held until another item succeeds. Those of a row that
-    # stops the stream are never yielded, so they leave no failed record and the next run repeats them.
+    # stops the stream are never yielded: without a failed record the next run repeats them.
     row: list[tuple[T, R | CaiError]] = []
     stopped: RunStopped | None = None
     try:

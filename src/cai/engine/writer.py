@@ -77,15 +77,11 @@ class Writer:
         self._put(PendingWrite(sql, values, loop, future))
         return await future
 
-    def write_and_wait(self, sql: str, *values: object) -> int:
-        """As `write`, for callers without an event loop."""
+    def put(self, sql: str, *values: object) -> "Future[int]":
+        """As `write` without waiting, also for callers without an event loop; `close` waits."""
         future: Future[int] = Future()
         self._put(PendingWrite(sql, values, None, future))
-        return future.result()
-
-    def put(self, sql: str, *values: object) -> None:
-        """Queues a change without waiting for it; `close` waits."""
-        self._put(PendingWrite(sql, values, None, Future()))
+        return future
 
     def close(self) -> None:
         """Commits what is queued and ends the thread; repeated calls do nothing."""
