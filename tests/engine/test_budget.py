@@ -68,10 +68,8 @@ async def test_when_nothing_is_in_flight_and_the_next_does_not_fit_the_gate_clos
     assert n_answered(results) == 9
     (stopped,) = {each for each in results if isinstance(each, BaseException)}
     assert stopped is gate.closed
-    assert str(stopped) == (
-        "The cap of 300 tokens is reached: 225 are spent, and the next call may take 100. Raise "
-        "--max-total-tokens and give the same command again; no finished call is repeated."
-    )
+    for part in ("cap of 300 tokens", "225 are spent", "may take 100", "--max-total-tokens"):
+        assert part in str(stopped)
     with pytest.raises(RunStopped):
         await gate.answer(call_of(max_tokens=1), takes(1, 1))
 
@@ -119,10 +117,8 @@ async def test_a_cap_on_money_says_how_to_go_on():
     gate = gate_of(Caps(cost_usd=0.10))
     results = await asked(gate, 3, takes(20, 50), max_tokens=79)
     assert n_answered(results) == 1
-    assert str(gate.closed) == (
-        "The cap of $0.1 is reached: $0.0520 are spent, and the next call may take $0.0811. Raise "
-        "--max-cost-usd and give the same command again; no finished call is repeated."
-    )
+    for part in ("cap of $0.1", "$0.0520 are spent", "may take $0.0811", "--max-cost-usd"):
+        assert part in str(gate.closed)
 
 
 @in_virtual_time
