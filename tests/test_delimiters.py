@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from cai.templates import broken_up, load_templates, openings
+from cai.templates import delimiter_pattern, escape_delimiters, load_templates
 
 DELIMITERS = ("<turn user>", "</turn>", "</response_a>", "\n\nHuman:", "(A)", "###", "==")
-FOUND = openings(DELIMITERS)
+FOUND = delimiter_pattern(DELIMITERS)
 PIECES = (
     *DELIMITERS,
     *(
@@ -40,12 +40,12 @@ def texts(n: int = 400) -> list[str]:
     "Human: at the start of a line\nHuman: and of the next", "back\\slash",
 ])  # fmt: skip
 def test_a_text_without_delimiters_stays_as_it_is(text: str):
-    assert broken_up(FOUND, text) == text
+    assert escape_delimiters(FOUND, text) == text
 
 
 def test_nothing_but_backslashes_is_added():
     for text in texts():
-        rest = iter(broken_up(FOUND, text))
+        rest = iter(escape_delimiters(FOUND, text))
         added = []
         for sign in text:
             while (found := next(rest)) != sign:
@@ -55,23 +55,23 @@ def test_nothing_but_backslashes_is_added():
 
 def test_no_delimiter_is_left():
     for text in texts():
-        shown = broken_up(FOUND, text)
+        shown = escape_delimiters(FOUND, text)
         assert not any(each in shown for each in DELIMITERS), text
 
 
 def test_a_second_time_changes_nothing():
     """What was broken up is no delimiter any more."""
-    changed = [text for text in texts() if broken_up(FOUND, text) != text]
+    changed = [text for text in texts() if escape_delimiters(FOUND, text) != text]
     assert len(changed) > 100, "the texts hold delimiters"
     for text in texts():
-        once = broken_up(FOUND, text)
-        assert broken_up(FOUND, once) == once
+        once = escape_delimiters(FOUND, text)
+        assert escape_delimiters(FOUND, once) == once
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
 def test_each_delimiter_gets_its_backslash_after_the_first_sign(delimiter: str):
-    found = openings([delimiter])
-    shown = broken_up(found, f"x{delimiter}y")
+    found = delimiter_pattern([delimiter])
+    shown = escape_delimiters(found, f"x{delimiter}y")
     if len(set(delimiter)) == 1:
         assert shown.replace("\\", "") == f"x{delimiter}y" and delimiter not in shown
     else:
@@ -79,7 +79,7 @@ def test_each_delimiter_gets_its_backslash_after_the_first_sign(delimiter: str):
 
 
 def test_no_delimiters_are_no_change():
-    assert broken_up(openings([]), "</turn>") == "</turn>"
+    assert escape_delimiters(delimiter_pattern([]), "</turn>") == "</turn>"
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_no_delimiters_are_no_change():
 )
 def test_the_time_grows_with_the_length_and_not_with_its_square(piece: str):
     """Twenty times the text in at most a hundred times the time; its square would be 400."""
-    found = openings([*DELIMITERS, *load_templates("chat").settings.delimiters])
+    found = delimiter_pattern([*DELIMITERS, *load_templates("chat").settings.delimiters])
 
     def took(n: int) -> float:
         text, times = piece * n, []
         for _ in range(3):
             began = time.perf_counter()
-            broken_up(found, text)
+            escape_delimiters(found, text)
             times.append(time.perf_counter() - began)
         return min(times)
 

@@ -316,7 +316,7 @@ def test_what_the_sandbox_refuses_or_python_raises_is_an_error_of_that_file(
 
 
 def test_including_another_file_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(PromptError, match=r"'/etc/hostname'.*loads no other"):
+    with pytest.raises(PromptError, match=r"'/etc/hostname'.*cannot load others"):
         own_set(tmp_path / "own", respond="{% include '/etc/hostname' %}")
 
 
@@ -397,10 +397,10 @@ def test_the_trailing_newline_of_a_file_is_no_part_of_the_turn(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("base: chatty", r"base is 'chatty'; it is one of chat, transcript"),
+        ("base: chatty", r"base is 'chatty', not one of chat, transcript"),
         ("base: [chat]", r"base is \['chat'\]"),
-        ("", "a mapping of settings is wanted"),
-        ("- base", "a mapping of settings is wanted"),
+        ("", "must be a mapping of settings"),
+        ("- base", "must be a mapping of settings"),
         ("base: {", "not valid YAML"),
         ("delimeters: [x]", "delimeters: Extra inputs are not permitted"),
         ("kind: essay", "kind: Input should be 'chat' or 'transcript'"),

@@ -1,22 +1,25 @@
-"""Every error that cai raises on purpose.
+"""Every error that cai raises on purpose. Each can be caught as `CaiError`.
 
-    CaiError                   a message for the user: where, what was found, what to do
+    CaiError                   a message for the user: place, cause, what to do
     ├── UsageError             a wrong option, name or combination of them
     ├── ConstitutionError      a constitution that cannot be read or breaks the schema
     ├── PromptError            a template that is missing, does not parse or lacks a variable
     ├── SourceError            a file or data set of prompts or comparisons that cannot be read
-    │   └── UnknownColumns     which of its columns hold what is needed cannot be told
+    │   └── UnknownColumns     its columns do not show which ones are needed
     ├── ModelError             a model that could not be opened, or a call that failed
     │   ├── ModelUnavailable   retryable: connection, time-out, overload, server error
-    │   ├── ContextLengthError the request is longer than the model reads
-    │   └── NoLogprobs         the model gives no log-probabilities of the options asked for
-    ├── RunStopped             a run that was told to end early: a cap is reached, or Ctrl-C
-    ├── JournalError           a run folder that cannot be used: other settings, in use, damaged
+    │   ├── ContextLengthError the request is longer than the model's context
+    │   └── NoLogprobs         the model returns no log-probabilities of the options
+    ├── RunStopped             a run that ends early: a cap is reached, or Ctrl-C
+    ├── JournalError           a run folder that cannot be used: other settings, locked, damaged
     ├── TrainingError          data, settings or a model that cannot be trained with
-    ├── ExportError            records that cannot become the rows asked for
-    └── EvaluationError        a figure that cannot be computed from what is there
+    ├── ExportError            records that cannot become the rows requested
+    └── EvaluationError        a figure that cannot be computed from the data
 
-Clients raise; only `engine/` retries, and only what says `retryable`.
+Clients raise; only `engine/` retries, and only errors with `retryable`.
+
+Example:
+    raise UsageError(f"There is no model {name!r}. Name one of {', '.join(known)}.")
 """
 
 from typing import Literal
@@ -36,7 +39,7 @@ Cause = Literal[
     "unforeseen",
     "error",
 ]
-"""What failed, in the words by which failures are counted; the first six may pass."""
+"""The cause of a failure, under which it is counted; the first six are retryable."""
 
 
 class CaiError(Exception):
@@ -76,7 +79,7 @@ class ModelError(CaiError):
 
 
 class ModelUnavailable(ModelError):
-    """A failure that may pass. `retry_after_s` is the server's own advice in seconds, if any."""
+    """A failure that may pass. `retry_after_s` is the server's Retry-After in seconds, if any."""
 
     retryable = True
     cause: Cause = "server error"

@@ -1,17 +1,18 @@
 """Prompt templates: sandboxed, strict, one turn each; values are inserted once, never rendered.
 
-A set is a folder with one Jinja file a step and a `set.yaml`. A folder of one's own may hold any of
-the files; what it lacks comes from the set that its `set.yaml` names as `base` (`chat` when it
-names none). Principles, data and model output are values: Jinja does not look inside them, and the
-delimiters that a template uses are broken up in them, so that no text can end the block it stands
-in; so are spellings that a model could take for one, in capitals, in wide letters, with spaces. A
-transcript's turn labels are broken up likewise where they would open a turn.
+A set is a folder with one Jinja file per step and a `set.yaml`. A user's folder may contain any of
+the files; the others come from the set that its `set.yaml` names as `base` (default `chat`).
 
-Delimiters broken up inside texts that are not ours, so that none can end its block.
+Principles, data and model output are values, which Jinja does not interpret. The delimiters that a
+template uses are escaped in them by a backslash after the first character, so that no text can end
+the block it is in. That includes spellings that a model could take for a delimiter: other cases,
+fullwidth letters, spaces or invisible characters inside. The turn labels of a transcript are
+escaped likewise where they would open a turn.
 
-A backslash goes after the first sign of each, also of spellings that a model may take for one:
-other cases, wide letters, spaces between signs, signs that are not seen. All other texts stay as
-they are, letter for letter.
+Example:
+    templates = load_templates("chat")
+    text = templates.render("critique", {"principle": principle, "is_minimal": False})
+    request = templates.request([*conversation, Message("user", text)])
 """
 
 import itertools
@@ -40,60 +41,6 @@ from cai.constitution.schema import Principle
 from cai.errors import PromptError
 from cai.types import Conversation, Message, content_hash
 
-_UNSEEN = "\u200b"
-"""Stands in a folded text for each sign of no width: joiners, marks of direction."""
-
-_LINE_ENDS = str.maketrans(dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"))
-
-
-def openings(delimiters: Iterable[str]) -> re.Pattern[str]:
-    """Matches, in a folded text, the first sign of each delimiter; of overlapping ones, too."""
-    found = "|".join(_loosely(_folded(each)) for each in delimiters)
-    return re.compile(f"(?=(?:{found}))." if found else "(?!)", re.DOTALL)
-
-
-def _loosely(delimiter: str) -> str:
-    """A pattern of the delimiter with what a reader passes over: signs not seen, and spaces.
-
-    Spaces may stand between a word and a sign, or two signs that differ: `< / turn >`, `( A )`.
-    """
-    delimiter = re.sub(" +", " ", delimiter)
-    pattern = re.escape(delimiter[0])
-    for before, sign in itertools.pairwise(delimiter):
-        if sign == " ":
-            pattern += rf"[\s{_UNSEEN}]+"
-        elif before == " ":  # the gap is in the pattern already: two of them would search in vain
-            pattern += re.escape(sign)
-        elif before == "\n":
-            pattern += rf"(?:[^\S\n]|{_UNSEEN})*{re.escape(sign)}"
-        elif before == sign or (before.isalnum() and sign.isalnum()):
-            pattern += f"{_UNSEEN}*{re.escape(sign)}"
-        else:
-            pattern += rf"[\s{_UNSEEN}]*{re.escape(sign)}"
-    return pattern
-
-
-def broken_up(found: re.Pattern[str], text: str) -> str:
-    """The text with a backslash after the first sign of each delimiter."""
-    starts = [match.start() for match in found.finditer(_folded(text))]
-    cuts = [0, *(start + 1 for start in starts), len(text)]
-    return "\\".join(text[start:end] for start, end in itertools.pairwise(cuts))
-
-
-def _folded(text: str) -> str:
-    """The text in small plain letters, sign for sign: `＜/ReſPONSE` as `</response`."""
-    if text.isascii():
-        return text.lower().translate(_LINE_ENDS)
-    return text.translate({ord(sign): _plain(sign) for sign in set(text)}).translate(_LINE_ENDS)
-
-
-def _plain(sign: str) -> str:
-    if unicodedata.category(sign) == "Cf" or "\ufe00" <= sign <= "\ufe0f":
-        return _UNSEEN
-    plain = unicodedata.normalize("NFKC", sign).casefold()
-    return plain if len(plain) == 1 else sign
-
-
 Step = Literal[
     "respond", "critique", "revise", "direct", "judge",
     "rationale", "score", "check", "reward", "choice",
@@ -116,10 +63,9 @@ VARIABLES: Mapping[Step, tuple[str, ...]] = {
     "reward": ("request", "kept", "broken"),
     "choice": ("request", "options", "answers"),
 }
-"""What each step gives its template, beside `no_revision_needed`, which all have."""
+"""The variables of each step's template, besides `no_revision_needed`, which all have."""
 
-
-# what a template can raise while it renders
+# What a template can raise while it renders: the expressions in it are the user's.
 _FAILURES = (
     TemplateError,
     ArithmeticError,
@@ -174,49 +120,69 @@ class TemplateSet:
         """The text of one step's turn.
 
         Raises:
-            PromptError: The template uses a variable that the step does not give, or fails.
+            PromptError: The template uses a variable that the step does not have, or fails.
         """
         delimiters = self._delimiters[step]
-        inert = {name: _inert(value, delimiters) for name, value in values.items()}
-        inert["no_revision_needed"] = self.settings.no_revision_needed
+        escaped = {name: _escape(value, delimiters) for name, value in values.items()}
+        escaped["no_revision_needed"] = self.settings.no_revision_needed
         try:
-            return self._templates[step].render(inert)
+            return self._templates[step].render(escaped)
         except TemplateNotFound as error:
             raise PromptError(
-                f"{self.files[step]}: asks for the template {error.message!r}, but a step is one "
-                "file and loads no other. Write the text into it."
+                f"{self.files[step]}: loads the template {error.message!r}, but a step is one "
+                "file and cannot load others. Write the text into it."
             ) from error
         except _FAILURES as error:
             raise PromptError(
                 f"{self.files[step]}: {error}. "
-                f"This step has the variables {', '.join(sorted(inert))}."
+                f"This step has the variables {', '.join(sorted(escaped))}."
             ) from error
 
     def check(self) -> None:
-        """Renders every template on trial, so that a mistake is said before a call is paid for.
+        """Renders every template with sample values, so that a mistake shows before a paid call.
 
         Raises:
             PromptError: One does not parse, or uses a variable that its step does not have.
         """
-        for step, names in VARIABLES.items():
-            for principle in _TRIAL_PRINCIPLES:
-                for flag in (False, True):
-                    values = _trial_values(principle, flag)
+        text = "A text."
+        texts = dict.fromkeys(("critique", "revision", "judge", "negated"), text)
+        # With and without the optional texts, flags and lists: a template may branch on any.
+        for principle in (Principle(id="x", text=text), Principle(id="x", text=text, **texts)):
+            for flag in (False, True):
+                values: dict[str, Value] = {
+                    **dict.fromkeys(("request", "response", "response_a", "response_b"), text),
+                    **dict.fromkeys(("is_minimal", "has_rationale", "is_negated"), flag),
+                    **dict.fromkeys(("kept", "broken", "options"), (text,) if flag else ()),
+                    "answers": ("A", "B"),
+                    "principle": principle,
+                    "conversation": (Message("user", text),),
+                }
+                for step, names in VARIABLES.items():
                     self.render(step, {name: values[name] for name in names})
 
     def request(self, messages: Sequence[Message]) -> Conversation:
-        """What the model is sent: the turns for a chat model, one text for a base model.
+        """What the model receives: the turns for a chat model, one text for a base model.
 
-        The transcript of a base model ends with the label of the assistant's turn, open.
+        The transcript of a base model ends with the label of the assistant's turn, open. In a turn
+        of it no text can open another turn.
         """
         if self.is_chat:
             return tuple(messages)
-        blocks = [self._block(message) for message in messages]
-        blocks.append(f"{self.settings.turn_labels['assistant']}:")
+        labels, blocks = self.settings.turn_labels, list[str]()
+        for turn in messages:
+            if turn.role in ("user", "assistant"):
+                text = escape_delimiters(self._turn_openings, turn.content)
+                blocks.append(f"{labels[turn.role]}: {text}")
+            else:
+                # No label precedes this text, so its first word could open a turn: it is escaped
+                # as it will be in the transcript, after an empty line.
+                text = escape_delimiters(self._turn_openings, "\n\n" + turn.content.lstrip("\n"))
+                blocks.append(text.removeprefix("\n").removeprefix("\n"))
+        blocks.append(f"{labels['assistant']}:")
         return (Message("text", "\n\n".join(blocks)),)
 
     def finds_nothing(self, critique: str) -> bool:
-        """Whether a critique opens by saying that no revision is needed."""
+        """Whether a critique begins by saying that no revision is needed."""
         return _letters(critique).startswith(_letters(self.settings.no_revision_needed))
 
     @cached_property
@@ -239,9 +205,9 @@ class TemplateSet:
 
     @cached_property
     def _delimiters(self) -> dict[Step, re.Pattern[str]]:
-        """Of each step, the delimiters that its template uses: nothing else can be ended there."""
+        """By step, the delimiters that its template uses: no others can be ended there."""
         return {
-            step: openings(
+            step: delimiter_pattern(
                 each for each in self.settings.delimiters if each.casefold() in source.casefold()
             )
             for step, source in self.sources.items()
@@ -249,111 +215,60 @@ class TemplateSet:
 
     @cached_property
     def _turn_openings(self) -> re.Pattern[str]:
-        return openings(f"\n\n{label}:" for label in self.settings.turn_labels.values())
-
-    def _block(self, turn: Message) -> str:
-        """A turn of a transcript, in which nothing opens another turn."""
-        if turn.role in ("user", "assistant"):
-            text = broken_up(self._turn_openings, turn.content)
-            return f"{self.settings.turn_labels[turn.role]}: {text}"
-        # without a label before it, a text could open a turn with its first word
-        text = broken_up(self._turn_openings, "\n\n" + turn.content.lstrip("\n"))
-        return text.removeprefix("\n").removeprefix("\n")
+        return delimiter_pattern(f"\n\n{label}:" for label in self.settings.turn_labels.values())
 
 
 def load_templates(name_or_folder: str | Path = "chat") -> TemplateSet:
-    """A shipped set by name, or a folder of one's own on top of its base set.
+    """A shipped set by name, or a user's folder on top of its base set.
 
     Raises:
         PromptError: There is no such set, a file is not a step's, or one of the files is wrong.
     """
-    name = str(name_or_folder)
-    folder = prompts_folder() / name if name in shipped_sets() else Path(name)
+    name, shipped = str(name_or_folder), shipped_sets()
+    folder = prompts_folder() / name if name in shipped else Path(name)
     if not folder.is_dir():
         raise PromptError(
-            f"There is no template set {name!r}. Shipped sets: {', '.join(shipped_sets())}; or "
+            f"There is no template set {name!r}. Shipped sets: {', '.join(shipped)}; or "
             "name a folder with templates of your own."
         )
-    settings, files = _read_settings(folder), _template_files(folder)
-    if name not in shipped_sets():
-        base = _base_set(folder, settings.pop("base", "chat"))
+    set_file = folder / "set.yaml"
+    settings = _read_settings(set_file) if set_file.is_file() else {}
+    for path in sorted(folder.glob("*.j2")):
+        if path.stem not in STEPS:
+            raise PromptError(f"{path}: no step has this name. The steps are {', '.join(STEPS)}.")
+    files: dict[Step, Path] = {
+        step: folder / f"{step}.j2" for step in STEPS if (folder / f"{step}.j2").is_file()
+    }
+    if name not in shipped:
+        base_name = settings.pop("base", "chat")
+        if base_name not in shipped:
+            raise PromptError(
+                f"{set_file}: base is {base_name!r}, not one of {', '.join(shipped)}."
+            )
+        base = load_templates(str(base_name))
         settings = {**base.settings.model_dump(), **settings}
         files = dict(base.files) | files
     sources: dict[Step, str] = {step: _read_text(files[step]) for step in STEPS}
-    templates = TemplateSet(name, _settings(folder, settings), sources, files)
+    try:
+        checked = SetSettings.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        place = f"{set_file}: {where}" if where else str(set_file)
+        raise PromptError(f"{place}: {first['msg']}.") from error
+    templates = TemplateSet(name, checked, sources, files)
     templates.check()
     return templates
 
 
-def prompts_folder() -> Path:
-    """Where the shipped sets lie: inside the installed package, or at the top of a checkout."""
-    package = Path(__file__).parent
-    shipped = package / "_shipped" / "prompts"
-    return shipped if shipped.is_dir() else package.parents[1] / "prompts"
-
-
-def shipped_sets() -> list[str]:
-    return sorted(path.parent.name for path in prompts_folder().glob("*/set.yaml"))
-
-
-_TRIAL_PRINCIPLES = (
-    Principle(id="trial", text="A text."),
-    Principle(
-        id="trial",
-        text="A text.",
-        critique="A text.",
-        revision="A text.",
-        judge="A text.",
-        negated="A text.",
-    ),
-)
-
-
-def _trial_values(principle: Principle, flag: bool) -> dict[str, Value]:
-    texts = dict.fromkeys(("request", "response", "response_a", "response_b"), "A text.")
-    conversation = (Message("user", "A text."),)
-    flags = dict.fromkeys(("is_minimal", "has_rationale", "is_negated"), flag)
-    lists = dict.fromkeys(("kept", "broken", "options"), ("A text.",) if flag else ())
-    lists = {**lists, "answers": ("A", "B")}
-    return {**texts, **flags, **lists, "principle": principle, "conversation": conversation}
-
-
-def _read_settings(folder: Path) -> dict[str, object]:
-    path = folder / "set.yaml"
-    if not path.is_file():
-        return {}
+def _read_settings(path: Path) -> dict[str, object]:
     try:
         settings = yaml.safe_load(_read_text(path))
     except yaml.YAMLError as error:
         raise PromptError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(settings, dict):
-        raise PromptError(f"{path}: a mapping of settings is wanted, such as `base: chat`.")
+        raise PromptError(f"{path}: must be a mapping of settings, such as `base: chat`.")
     return {str(key): value for key, value in settings.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _settings(folder: Path, content: dict[str, object]) -> SetSettings:
-    try:
-        return SetSettings.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        place = f"{folder / 'set.yaml'}: {where}" if where else str(folder / "set.yaml")
-        raise PromptError(f"{place}: {first['msg']}.") from error
-
-
-def _base_set(folder: Path, base: object) -> TemplateSet:
-    if base not in shipped_sets():
-        raise PromptError(
-            f"{folder / 'set.yaml'}: base is {base!r}; it is one of {', '.join(shipped_sets())}."
-        )
-    return load_templates(str(base))
-
-
-def _template_files(folder: Path) -> dict[Step, Path]:
-    for path in sorted(folder.glob("*.j2")):
-        if path.stem not in STEPS:
-            raise PromptError(f"{path}: no step has this name. The steps are {', '.join(STEPS)}.")
-    return {step: folder / f"{step}.j2" for step in STEPS if (folder / f"{step}.j2").is_file()}
 
 
 def _read_text(path: Path) -> str:
@@ -363,26 +278,90 @@ def _read_text(path: Path) -> str:
         raise PromptError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
 
-def _inert(value: Value, delimiters: re.Pattern[str]) -> object:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return broken_up(delimiters, value)
-    if isinstance(value, Principle):
-        return _inert_principle(value, delimiters)  # pyright: ignore[reportArgumentType]: it is frozen, and so has a hash
-    return [
-        broken_up(delimiters, each)
-        if isinstance(each, str)
-        else {"role": each.role, "content": broken_up(delimiters, each.content)}
-        for each in value
-    ]
+def prompts_folder() -> Path:
+    """The folder of the shipped sets: in the installed package, or at the top of a checkout."""
+    package = Path(__file__).parent
+    shipped = package / "_shipped" / "prompts"
+    return shipped if shipped.is_dir() else package.parents[1] / "prompts"
 
 
-@lru_cache(maxsize=4096)  # few principles, each in every second request
-def _inert_principle(principle: Principle, delimiters: re.Pattern[str]) -> Mapping[str, str]:
-    texts = principle.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
-    return {name: broken_up(delimiters, text or "") for name, text in texts.items()}
+def shipped_sets() -> list[str]:
+    return sorted(path.parent.name for path in prompts_folder().glob("*/set.yaml"))
 
 
 def _letters(text: str) -> str:
     return "".join(re.findall(r"\w+", text.casefold()))
+
+
+def _escape(value: Value, delimiters: re.Pattern[str]) -> object:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return escape_delimiters(delimiters, value)
+    if isinstance(value, Principle):
+        return _escape_principle(value, delimiters)  # pyright: ignore[reportArgumentType]: it is frozen, and so has a hash
+    return [
+        escape_delimiters(delimiters, each)
+        if isinstance(each, str)
+        else {"role": each.role, "content": escape_delimiters(delimiters, each.content)}
+        for each in value
+    ]
+
+
+@lru_cache(maxsize=4096)  # few principles, and one of them in most requests
+def _escape_principle(principle: Principle, delimiters: re.Pattern[str]) -> Mapping[str, str]:
+    texts = principle.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
+    return {name: escape_delimiters(delimiters, text or "") for name, text in texts.items()}
+
+
+_INVISIBLE = "\u200b"  # replaces each character of no width in a normalized text
+_LINE_ENDS = str.maketrans(dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"))
+
+
+def delimiter_pattern(delimiters: Iterable[str]) -> re.Pattern[str]:
+    """Matches, in a normalized text, the first character of each delimiter.
+
+    Invisible characters may be anywhere inside, and spaces between a word and a punctuation mark or
+    between two marks that differ: `< / turn >`, `( A )`.
+    """
+    patterns: list[str] = []
+    for delimiter in delimiters:
+        text = re.sub(" +", " ", _normalized(delimiter))
+        pattern = re.escape(text[0])
+        for before, char in itertools.pairwise(text):
+            if char == " ":
+                gap, char = rf"[\s{_INVISIBLE}]+", ""
+            elif before == " ":
+                gap = ""  # the gap precedes already: two in a row would backtrack without end
+            elif before == "\n":
+                gap = rf"(?:[^\S\n]|{_INVISIBLE})*"
+            elif before == char or (before.isalnum() and char.isalnum()):
+                gap = f"{_INVISIBLE}*"
+            else:
+                gap = rf"[\s{_INVISIBLE}]*"
+            pattern += gap + re.escape(char)
+        patterns.append(pattern)
+    # A lookahead, so that overlapping delimiters match too.
+    return re.compile(f"(?=(?:{'|'.join(patterns)}))." if patterns else "(?!)", re.DOTALL)
+
+
+def escape_delimiters(pattern: re.Pattern[str], text: str) -> str:
+    """The text with a backslash after the first character of each delimiter, else unchanged."""
+    # The positions of the normalized text are those of the text, which is why `_normalized` never
+    # changes the number of characters.
+    starts = [match.start() for match in pattern.finditer(_normalized(text))]
+    cuts = [0, *(start + 1 for start in starts), len(text)]
+    return "\\".join(text[start:end] for start, end in itertools.pairwise(cuts))
+
+
+def _normalized(text: str) -> str:
+    """The text in plain lower case, character by character: `＜/ReſPONSE` as `</response`."""
+    if text.isascii():
+        return text.lower().translate(_LINE_ENDS)
+    table: dict[int, str] = {}
+    for char in set(text):
+        plain = unicodedata.normalize("NFKC", char).casefold()
+        if unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f":
+            plain = _INVISIBLE  # joiners, direction marks and variation selectors
+        table[ord(char)] = plain if len(plain) == 1 else char
+    return text.translate(table).translate(_LINE_ENDS)

@@ -1,4 +1,9 @@
-"""The nouns that every floor shares."""
+"""The types that every module shares: messages, conversations, prompts; and how seeds are derived.
+
+Example:
+    prompt = user_prompt("How do I clean a lamp?", id="7")
+    rng = random.Random(derive_seed(run_seed, prompt.id, "revise"))
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,8 +17,8 @@ Role = Literal["system", "user", "assistant", "text"]
 class Message:
     """One turn of a conversation.
 
-    Role `text` is a raw prefix that a model continues as it stands, without a chat template: the
-    request of a transcript, for base models. It is always alone in its request.
+    Role `text` is a raw prefix that a model continues without a chat template: a whole transcript,
+    for base models. It is always the only message of its request.
     """
 
     role: Role
@@ -25,9 +30,9 @@ Conversation = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is asked of the policy: a conversation whose last turn is the user's.
+    """The input of the policy: a conversation whose last turn is the user's.
 
-    `origin` says where it came from ("red-team.jsonl:17") for messages about it.
+    `origin` is its place in the source ("red-team.jsonl:17"), for messages.
     """
 
     id: str
@@ -56,9 +61,10 @@ def derive_seed(*parts: str | int) -> int:
 
 
 def content_hash(*parts: str) -> str:
-    """Twelve hex digits that name a content; for provenance, not for security."""
+    """Twelve hex digits over the parts, in order; for provenance, not for security."""
     digest = hashlib.blake2b(digest_size=6)
     for part in parts:
+        # Each with its length, so that ("ab", "c") and ("a", "bc") differ.
         data = part.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "big"))
         digest.update(data)

@@ -150,7 +150,7 @@ def test_a_damaged_run_says_so_is_repaired_and_finished_by_the_same_command(
     n_before = len(local_server.received)
     ended = revise()
     assert (ended.code, ended.out) == (2, "")
-    assert "It is damaged. Keep what can be read with `cai cache repair RUN`" in ended.err
+    assert "It is damaged. Recover what can be read with `cai cache repair RUN`" in ended.err
     assert "Traceback" not in ended.err
 
     ended = call_cai("cache", "repair", tmp_path / "run", "--json")

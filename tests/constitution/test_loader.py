@@ -66,7 +66,7 @@ def test_a_name_that_leads_nowhere_is_said_plainly(name: str):
 
 
 def test_a_folder_is_no_constitution(tmp_path):
-    assert "this is no file" in refusal(tmp_path)
+    assert "is not a file" in refusal(tmp_path)
 
 
 def test_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
@@ -198,7 +198,7 @@ def test_extends_cannot_leave_the_folder(tmp_path, entry: str):
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("http://127.0.0.1:9/x.yaml", "Nothing is fetched"),
+        ("http://127.0.0.1:9/x.yaml", "Nothing is downloaded"),
         ("missing.yaml", "no such YAML file"),
         ("./notes.txt", "no such YAML file"),
         ("folder.yaml", "no such YAML file"),

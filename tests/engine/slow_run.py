@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from cai.engine.calls import Answer, Ask, Call, wrapped
+from cai.engine.calls import Answer, Call, CallNext, wrap_model
 from cai.engine.journal import journaled
 from cai.engine.run_folder import Record, RunFolder
 from cai.engine.stream import AtMost, stream
@@ -21,12 +21,12 @@ async def main(path: Path, log: Path, n_examples: int) -> None:
     def note(event: str, text: str) -> None:
         os.write(descriptor, f"{event} {text}\n".encode())
 
-    async def slowly(call: Call, ask: Ask) -> Answer:
+    async def slowly(call: Call, ask: CallNext) -> Answer:
         note("asked", call.messages[0].content)
         await asyncio.sleep(0.01 + derive_seed(call.messages[0].content) % 20 / 1000)
         return await ask()
 
-    slow = wrapped(ScriptedModel(lambda messages, _: messages[0].content.upper()), slowly)
+    slow = wrap_model(ScriptedModel(lambda messages, _: messages[0].content.upper()), slowly)
 
     with RunFolder.open(path, {"n": n_examples}, {}) as run:
         model = journaled(slow, run.journal)

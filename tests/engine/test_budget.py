@@ -8,7 +8,7 @@ from slow_servers import call_of
 from virtual_time import in_virtual_time, now_s
 
 from cai.engine.budget import Budget, Caps, Ledger, Price, PriceList
-from cai.engine.calls import Answer, Ask
+from cai.engine.calls import Answer, CallNext
 from cai.errors import ModelUnavailable, RunStopped, UsageError
 from cai.models.base import Completion, Usage
 
@@ -21,7 +21,7 @@ def gate_of(caps: Caps) -> Budget:
     return Budget(Ledger(PRICES), caps)
 
 
-def takes(read: int, written: int, seconds: float = 0.0) -> Ask:
+def takes(read: int, written: int, seconds: float = 0.0) -> CallNext:
     async def ask() -> Answer:
         await asyncio.sleep(seconds)
         return Completion("Left.", usage=Usage(read, written))
@@ -29,7 +29,7 @@ def takes(read: int, written: int, seconds: float = 0.0) -> Ask:
     return ask
 
 
-async def asked(gate: Budget, n: int, ask: Ask, max_tokens: int) -> list[object]:
+async def asked(gate: Budget, n: int, ask: CallNext, max_tokens: int) -> list[object]:
     call = call_of(SHORT, max_tokens)
     return await asyncio.gather(*(gate.answer(call, ask) for _ in range(n)), return_exceptions=True)
 
@@ -68,11 +68,8 @@ async def test_when_nothing_is_in_flight_and_the_next_does_not_fit_the_gate_clos
     assert n_answered(results) == 9
     (stopped,) = {each for each in results if isinstance(each, BaseException)}
     assert stopped is gate.closed
-    assert str(stopped) == (
-        "The cap of 300 tokens is reached: 225 are spent, and the next call may take 100. Raise "
-        "--max-total-tokens and give the same command again; nothing that is finished is asked "
-        "twice."
-    )
+    for part in ("cap of 300 tokens", "225 are spent", "may take 100", "--max-total-tokens"):
+        assert part in str(stopped)
     with pytest.raises(RunStopped):
         await gate.answer(call_of(max_tokens=1), takes(1, 1))
 
@@ -120,10 +117,8 @@ async def test_a_cap_on_money_says_how_to_go_on():
     gate = gate_of(Caps(cost_usd=0.10))
     results = await asked(gate, 3, takes(20, 50), max_tokens=79)
     assert n_answered(results) == 1
-    assert str(gate.closed) == (
-        "The cap of $0.1 is reached: $0.0520 are spent, and the next call may take $0.0811. Raise "
-        "--max-cost-usd and give the same command again; nothing that is finished is asked twice."
-    )
+    for part in ("cap of $0.1", "$0.0520 are spent", "may take $0.0811", "--max-cost-usd"):
+        assert part in str(gate.closed)
 
 
 @in_virtual_time

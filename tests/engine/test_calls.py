@@ -57,7 +57,7 @@ async def test_the_pause_is_never_shorter_than_the_server_asks(jitter: float):
 async def test_a_server_that_asks_for_hours_is_given_up_at_once():
     inner = ScriptedModel([ModelUnavailable("Quota is used up.", retry_after_s=7200)])
     pauses = Pauses()
-    with pytest.raises(ModelUnavailable, match=r"Quota is used up.*asked once") as caught:
+    with pytest.raises(ModelUnavailable, match=r"Quota is used up.*called once") as caught:
         await retrying(inner, patient(pauses)).complete(ASKED, Sampling())
     assert caught.value.retry_after_s == 7200
     assert pauses == []
@@ -65,7 +65,7 @@ async def test_a_server_that_asks_for_hours_is_given_up_at_once():
 
 async def test_after_the_last_attempt_the_error_says_how_often_it_was_tried():
     inner = ScriptedModel([ModelUnavailable("Busy.")] * 3)
-    with pytest.raises(ModelUnavailable, match=r"Busy\..*scripted was asked 3 times") as caught:
+    with pytest.raises(ModelUnavailable, match=r"Busy\..*scripted was called 3 times") as caught:
         await retrying(inner, patient(Pauses(), attempts=3)).complete(ASKED, Sampling())
     assert caught.value.retryable
     assert len(inner.requests) == 3

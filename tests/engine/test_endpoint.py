@@ -18,7 +18,7 @@ async def asked(lane: Endpoint, n_tokens: int = 0) -> object:
     """The answer or the error of a call that has a seat."""
     lane.take(n_tokens)
     try:
-        return await lane.ask(CALL, n_tokens)
+        return await lane.send(CALL, n_tokens)
     except ModelError as error:
         return error
     finally:
@@ -27,11 +27,11 @@ async def asked(lane: Endpoint, n_tokens: int = 0) -> object:
 
 def test_seats_are_those_that_the_server_begins_with():
     lane = Endpoint(SlowServer(limits=Limits(start=2, calls=64)))
-    assert (lane.limit, lane.strain) == (2, 0.0)
+    assert (lane.limit, lane.load) == (2, 0.0)
     lane.take(0)
-    assert lane.is_open() and lane.strain == 0.5
+    assert lane.is_open() and lane.load == 0.5
     lane.take(0)
-    assert not lane.is_open() and lane.strain == 1.0
+    assert not lane.is_open() and lane.load == 1.0
     assert lane.opens_at_s() is None  # the end of a call will tell
     lane.leave()
     assert lane.is_open()
@@ -48,7 +48,7 @@ def test_a_model_that_queues_its_calls_itself_has_any_number_of_seats():
         lane.take(0)
     assert lane.is_open()
     assert lane.limit is None
-    assert lane.strain == 1000 / 64
+    assert lane.load == 1000 / 64
     assert Endpoint(ScriptedModel(), cap=3).limit == 3
 
 
@@ -74,7 +74,7 @@ async def test_tokens_a_minute_are_guessed_before_a_call_and_counted_after():
     lane = Endpoint(server, clock=clock)
     lane.take(12)
     assert lane.opens_at_s() == clock.now_s + 10.001
-    await lane.ask(CALL, 12)
+    await lane.send(CALL, 12)
     assert lane.opens_at_s() == clock.now_s + 6.001
 
 
@@ -105,7 +105,7 @@ async def test_a_call_that_hangs_times_out():
     assert isinstance(error, ModelUnavailable)
     assert error.retryable and error.cause == "time-out"
     assert "server gave no answer within 90 s" in str(error)
-    assert "look at the server's load" in str(error)
+    assert "check the server's load" in str(error)
     assert (server.n_cancelled, lane.in_flight) == (1, 0)
 
 
@@ -189,7 +189,7 @@ async def test_an_unreachable_server_is_down_until_a_try_succeeds():
     assert not lane.is_open()
     assert lane.opens_at_s() is None  # the end of the try will tell
     server.error = None
-    await lane.ask(CALL, 0)
+    await lane.send(CALL, 0)
     assert not lane.is_down
     assert lane.view().down_for_s is None
 
@@ -200,7 +200,7 @@ async def test_a_try_that_nobody_made_is_given_back():
     await asked(lane)
     clock.now_s += 1.0
     lane.take(0)
-    lane.give_back()
+    lane.leave_unused()
     assert lane.is_open()
     assert lane.in_flight == 0
 

@@ -11,7 +11,7 @@ BROKEN = ModelUnavailable("Connection reset.", cause="broken connection")
 
 def tried(health: EndpointHealth, now_s: float) -> EndpointHealth:
     """After a try that found nobody."""
-    assert health.lets_in(now_s)
+    assert health.admits(now_s)
     health.note_start(now_s)
     health.note_failure(AWAY, now_s, now_s)
     return health
@@ -26,13 +26,13 @@ def down() -> EndpointHealth:
 
 
 def test_it_is_up_until_something_fails():
-    assert EndpointHealth().lets_in(0.0)
+    assert EndpointHealth().admits(0.0)
 
 
 def test_a_refused_connection_takes_it_down_at_once():
     health = down()
     assert health.down_since_s == 10.0
-    assert not health.lets_in(10.9)
+    assert not health.admits(10.9)
 
 
 @pytest.mark.parametrize("cause", ["server error", "broken connection", "time-out"])
@@ -40,10 +40,10 @@ def test_twelve_failures_of_the_server_in_a_row_take_it_down(cause: Cause):
     health = EndpointHealth()
     for _ in range(11):
         health.note_failure(ModelUnavailable("No.", cause=cause), 0.0, 1.0)
-    assert health.lets_in(1.0)
+    assert health.admits(1.0)
     health.note_failure(ModelUnavailable("No.", cause=cause), 0.0, 2.0)
     assert health.down_since_s == 2.0
-    assert not health.lets_in(2.0)
+    assert not health.admits(2.0)
 
 
 @pytest.mark.parametrize(
@@ -63,19 +63,19 @@ def test_whatever_shows_life_ends_the_row(sign: Cause | None):
 
 def test_while_it_is_down_one_call_at_a_time_tries():
     health = down()
-    assert health.lets_in(11.0)
+    assert health.admits(11.0)
     health.note_start(11.0)
-    assert not health.lets_in(11.0)
-    assert not health.lets_in(1000.0)
+    assert not health.admits(11.0)
+    assert not health.admits(1000.0)
 
 
 def test_the_pauses_between_tries_double_up_to_the_longest():
     """1, 2, 4, 8, then 15 s rather than 16, from the end of each try."""
     health, now_s, pauses = down(), 10.0, []
     for _ in range(6):
-        pauses.append(health.tries_at_s - now_s)
-        now_s = health.tries_at_s
-        assert not health.lets_in(now_s - 0.01)
+        pauses.append(health.probe_at_s - now_s)
+        now_s = health.probe_at_s
+        assert not health.admits(now_s - 0.01)
         tried(health, now_s)
     assert pauses == [1, 2, 4, 8, 15, 15]
     assert health.down_since_s == 10.0
@@ -86,9 +86,9 @@ def test_a_try_that_succeeds_brings_it_up_and_the_pauses_begin_anew():
     health.note_start(17.0)
     health.note_success()
     assert health.down_since_s is None
-    assert health.lets_in(17.0)
+    assert health.admits(17.0)
     health.note_failure(AWAY, 17.0, 18.0)
-    assert (health.down_since_s, health.tries_at_s) == (18.0, 19.0)
+    assert (health.down_since_s, health.probe_at_s) == (18.0, 19.0)
 
 
 def test_a_refusal_shows_life_too():
@@ -102,7 +102,7 @@ def test_calls_that_were_in_flight_when_it_died_change_nothing():
     health = down()
     for _ in range(64):
         health.note_failure(BROKEN, 9.5, 10.5)
-    assert (health.down_since_s, health.tries_at_s) == (10.0, 11.0)
+    assert (health.down_since_s, health.probe_at_s) == (10.0, 11.0)
 
 
 def test_nor_do_they_when_they_end_during_a_try():
@@ -110,15 +110,15 @@ def test_nor_do_they_when_they_end_during_a_try():
     health.note_start(11.0)
     health.note_failure(AWAY, 9.5, 11.2)
     health.note_abandoned(9.5)
-    assert health.is_tried
-    assert not health.lets_in(20.0)
+    assert health.is_probing
+    assert not health.admits(20.0)
     health.note_failure(AWAY, 11.0, 12.0)  # the try itself
-    assert health.tries_at_s == 14.0
+    assert health.probe_at_s == 14.0
 
 
 def test_after_a_try_that_was_given_up_the_next_call_tries():
     health = down()
     health.note_start(11.0)
     health.note_abandoned(11.0)
-    assert health.lets_in(11.0)
+    assert health.admits(11.0)
     assert health.down_since_s == 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.calls import Answer, Ask, Call, wrapped
+from cai.engine.calls import Answer, Call, CallNext, wrap_model
 from cai.engine.database import Database
 from cai.engine.journal import Journal, call_key, journaled
 from cai.engine.writer import Writer
@@ -225,7 +225,7 @@ async def test_a_damaged_answer_is_no_answer_and_is_asked_again(
     await journal.store(CALL, Completion("Left."))
     database.write("UPDATE calls SET answer = ?", damaged)
     assert journal.find(CALL) is None
-    assert "is damaged and is asked again" in caplog.text
+    assert "is damaged; the call is repeated" in caplog.text
     await journal.store(CALL, Completion("Right."))
     assert journal.find(CALL) == Completion("Right.")
 
@@ -256,8 +256,8 @@ async def test_the_role_is_kept_for_the_accounts_and_no_part_of_the_key(
 
 
 def slowed(model: Model) -> Model:
-    async def later(call: Call, ask: Ask) -> Answer:
+    async def later(call: Call, ask: CallNext) -> Answer:
         await asyncio.sleep(0.01)
         return await ask()
 
-    return wrapped(model, later)
+    return wrap_model(model, later)

@@ -9,7 +9,7 @@ import pytest
 
 from cai.engine.calls import Call
 from cai.engine.database import Database
-from cai.engine.journal import PruneFilter, count_chosen, prune, stocks
+from cai.engine.journal import PruneFilter, answer_stats, count_matching, prune
 from cai.engine.lock import FolderLock
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
@@ -58,13 +58,13 @@ def make_older(folder: Path, model: str, days: float) -> None:
 
 def n_left(folder: Path) -> dict[tuple[str, str], int]:
     with RunFolder.existing(folder) as run:
-        return {(each.role, each.model): each.n_calls for each in stocks(run.database)}
+        return {(each.role, each.model): each.n_calls for each in answer_stats(run.database)}
 
 
 def test_a_stock_is_told_for_each_role_and_model(folder: Path):
     make_older(folder, "large", 2)
     with RunFolder.existing(folder) as run:
-        found = {(each.role, each.model): each for each in stocks(run.database)}
+        found = {(each.role, each.model): each for each in answer_stats(run.database)}
     figures = {key: (each.n_calls, each.n_unused) for key, each in found.items()}
     assert figures == {
         ("critique", "small"): (10, 7),
@@ -95,7 +95,7 @@ def test_a_stock_is_told_for_each_role_and_model(folder: Path):
 def test_what_is_counted_is_what_is_taken_out(folder: Path, choice: PruneFilter, n: int):
     make_older(folder, "large", 2)
     with RunFolder.existing(folder) as run:
-        n_counted, n_bytes = count_chosen(run.database, choice)
+        n_counted, n_bytes = count_matching(run.database, choice)
     assert n_counted == n
     assert n_bytes >= n * len(LONG)
     assert prune(folder, choice) == n
@@ -113,7 +113,7 @@ def test_the_others_and_the_records_stay_and_the_room_is_given_back(folder: Path
     }
     assert (folder / "journal.sqlite").stat().st_size < size / 2
     with RunFolder.open(folder, {"n": 2}, {}) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
         assert run.journal.find(CALLS[0]) == Completion(LONG)
         assert run.journal.find(CALLS[19]) is None
 

@@ -31,13 +31,13 @@ async def test_when_one_of_two_endpoints_dies_the_other_answers_all_calls():
 
 @in_virtual_time
 async def test_an_endpoint_that_is_back_is_found_by_one_call_and_gets_its_share_again():
-    order_ba, other = SlowServer("a", error=AWAY), SlowServer("b", takes_s=1.0)
-    pool = pool_of(order_ba, other)
+    revived, other = SlowServer("a", error=AWAY), SlowServer("b", takes_s=1.0)
+    pool = pool_of(revived, other)
     await asked(pool, 4)
-    order_ba.error, order_ba.takes_s, order_ba.texts = None, 1.0, []
+    revived.error, revived.takes_s, revived.texts = None, 1.0, []
     assert not [each for each in await asked(pool, 40) if isinstance(each, BaseException)]
     assert pool.views()[0].down_for_s is None
-    assert len(order_ba.texts) > 10 and order_ba.most == 2
+    assert len(revived.texts) > 10 and revived.most == 2
 
 
 @in_virtual_time

@@ -31,7 +31,7 @@ def test_the_line_tells_tokens_cost_retries_flags_and_what_the_journal_gave():
     )
     assert snapshot.line() == (
         "5/1,000 examples · 3.0/min · 5 h 31 min left · 1.2M tokens in, 950 out · 10 tokens/s · "
-        "$1.50 · 4 retries (3 time-out, 1 rate limit) · 2 asked twice · 2 flagged · "
+        "$1.50 · 4 retries (3 time-out, 1 rate limit) · 2 hedged · 2 flagged · "
         "1,234 calls from the journal"
     )
 
@@ -71,7 +71,7 @@ def test_an_endpoint_tells_its_load_or_that_it_is_away():
     snapshot = Snapshot(endpoints=(busy, away, in_process))
     assert snapshot.endpoint_lines() == [
         "h1:8000/v1: 31 of 64 calls in flight, 0.25 s a call",
-        "h2:8000/v1: away for 1 min 01 s, tried again",
+        "h2:8000/v1: down for 1 min 01 s, retried",
     ]
 
 

@@ -103,7 +103,7 @@ def progress(tmp_path):
 
 async def test_each_beat_tells_a_snapshot_and_the_end_tells_the_last(progress: Progress):
     seen: list[Snapshot] = []
-    async with reporting(progress, [seen.append], beat_s=0.01):
+    async with reporting(progress, [seen.append], interval_s=0.01):
         await asyncio.sleep(0.05)
         progress.add_done(is_flagged=True)
         progress.add_failed("time-out")

@@ -228,7 +228,7 @@ def test_a_second_repair_killed_between_the_renamings_goes_on_with_its_own_file(
 @pytest.mark.parametrize("content", [b"", b"no journal at all, " * 1000])
 def test_a_journal_of_which_nothing_can_be_read_is_left_as_it_is(folder: Path, content: bytes):
     journal_of(folder).write_bytes(content)
-    with pytest.raises(JournalError, match=r"nothing of it can be read.*Put back a copy"):
+    with pytest.raises(JournalError, match=r"nothing of it can be read.*Restore a copy"):
         salvage(folder)
     assert journal_of(folder).read_bytes() == content
     assert {each.name for each in folder.iterdir()} == {"run.yaml", "lock", JOURNAL_FILE}

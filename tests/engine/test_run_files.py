@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cai.engine.run_files import describe, differences, read_description, write_description
+from cai.engine.run_files import (
+    FORMAT,
+    describe,
+    differences,
+    read_description,
+    write_description,
+)
 from cai.errors import JournalError
 
-RECIPE = {
+CONFIG = {
     "command": "revise",
     "models": {"respond": "embedded", "judge": None},
     "rounds": 4,
@@ -20,10 +26,10 @@ VERSIONS = {"cai": "0.1.0", "torch": "2.13.0"}
 
 
 def test_a_description_comes_back_as_it_was_written(tmp_path: Path):
-    written = describe(RECIPE, VERSIONS)
+    written = describe(CONFIG, VERSIONS)
     write_description(tmp_path, written)
     assert read_description(tmp_path) == written
-    assert written.recipe == RECIPE
+    assert written.config == CONFIG
     assert written.versions == VERSIONS
     assert [inner.name for inner in tmp_path.iterdir()] == ["run.yaml"]
 
@@ -32,15 +38,15 @@ def test_the_file_is_plain_to_read(tmp_path: Path):
     write_description(tmp_path, describe({"note": "Grüße", "rounds": 4}, VERSIONS))
     text = (tmp_path / "run.yaml").read_text("utf-8")
     assert "note: Grüße\n  rounds: 4\n" in text
-    assert list(yaml.safe_load(text)) == ["cai", "created", "recipe", "versions"]
+    assert list(yaml.safe_load(text)) == ["cai", "created", "config", "versions"]
 
 
 def test_a_tuple_is_a_list_in_a_recipe():
-    assert describe({"tags": ("harm", "tone")}, {}).recipe == {"tags": ["harm", "tone"]}
+    assert describe({"tags": ("harm", "tone")}, {}).config == {"tags": ["harm", "tone"]}
 
 
 def test_equal_recipes_have_no_differences():
-    assert differences(RECIPE, describe(RECIPE, {}).recipe) == []
+    assert differences(CONFIG, describe(CONFIG, {}).config) == []
 
 
 def test_each_difference_is_told_by_its_field():
@@ -80,7 +86,7 @@ def test_a_long_value_is_cut_in_the_message():
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "HF_TOKEN", "client_secret"])
 @pytest.mark.parametrize(
-    ("recipe", "field"),
+    ("config", "field"),
     [
         ({"key": "{}"}, "key"),
         ({"models": {"judge": "openai:m@http://host/v1?key={}"}}, "models.judge"),
@@ -88,11 +94,11 @@ def test_a_long_value_is_cut_in_the_message():
     ],
 )
 def test_a_secret_is_refused_by_its_name_and_never_shown(
-    monkeypatch: pytest.MonkeyPatch, name: str, recipe: dict, field: str
+    monkeypatch: pytest.MonkeyPatch, name: str, config: dict, field: str
 ):
     secret = "s3cr3t-value-1234"
     monkeypatch.setenv(name, secret)
-    filled = yaml.safe_load(yaml.safe_dump(recipe).replace("{}", secret))
+    filled = yaml.safe_load(yaml.safe_dump(config).replace("{}", secret))
     with pytest.raises(JournalError, match=f"'{field}'.* {name}") as caught:
         describe(filled, {})
     assert secret not in str(caught.value)
@@ -101,7 +107,7 @@ def test_a_secret_is_refused_by_its_name_and_never_shown(
 def test_a_short_or_empty_value_of_such_a_variable_is_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EMPTY_KEY", "")
     monkeypatch.setenv("PROMPT_SET_KEY", "chat")
-    assert describe({"prompts": "chat"}, {}).recipe == {"prompts": "chat"}
+    assert describe({"prompts": "chat"}, {}).config == {"prompts": "chat"}
 
 
 @pytest.mark.parametrize(
@@ -110,23 +116,24 @@ def test_a_short_or_empty_value_of_such_a_variable_is_no_secret(monkeypatch: pyt
         b"",
         b"just a text",
         b"- a\n- b\n",
-        b"cai: 1\n",
-        b"cai: x\nrecipe: {}\nversions: {}\ncreated: ''\n",
-        b"cai: 1\nrecipe: 3\nversions: {}\ncreated: ''\n",
-        b"cai: 1\nrecipe: {]\n",
+        b"cai: 2\n",
+        b"cai: x\nconfig: {}\nversions: {}\ncreated: ''\n",
+        b"cai: 2\nconfig: 3\nversions: {}\ncreated: ''\n",
+        b"cai: 2\nconfig: {]\n",
         b"\xff\xfe\x00",
         b"cai: !!python/object/apply:os.getcwd []\n",
     ],
 )
 def test_a_damaged_description_is_an_error_that_names_the_file(tmp_path: Path, content: bytes):
     (tmp_path / "run.yaml").write_bytes(content)
-    with pytest.raises(JournalError, match=r"run\.yaml.*Put back a copy"):
+    with pytest.raises(JournalError, match=r"run\.yaml.*Restore a copy"):
         read_description(tmp_path)
 
 
-def test_a_newer_description_is_refused(tmp_path: Path):
-    (tmp_path / "run.yaml").write_text("cai: 2\n")
-    with pytest.raises(JournalError, match="newer cai"):
+@pytest.mark.parametrize(("number", "age"), [(FORMAT + 1, "a newer"), (FORMAT - 1, "an older")])
+def test_a_description_of_another_version_is_refused(tmp_path: Path, number: int, age: str):
+    (tmp_path / "run.yaml").write_text(f"cai: {number}\n")
+    with pytest.raises(JournalError, match=f"{age} cai"):
         read_description(tmp_path)
 
 
@@ -136,8 +143,9 @@ def test_a_folder_without_a_description_is_no_run(tmp_path: Path):
 
 
 def test_a_description_that_cannot_be_written_is_said_plainly(tmp_path: Path):
+    (tmp_path / "taken").write_text("")
     with pytest.raises(JournalError, match=r"run\.yaml: cannot be written"):
-        write_description(tmp_path / "absent", describe({}, {}))
+        write_description(tmp_path / "taken", describe({}, {}))
 
 
 def test_a_description_that_cannot_be_read_is_said_plainly(open_folder: Path, ordinary_user):

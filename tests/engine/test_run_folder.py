@@ -10,14 +10,14 @@ import pytest
 
 from cai.engine.calls import Call
 from cai.engine.journal import journaled
-from cai.engine.run_files import PAGE, Counts, Failure, Record
-from cai.engine.run_folder import RunFolder
+from cai.engine.run_files import Counts, Failure, Record
+from cai.engine.run_folder import PAGE, RunFolder
 from cai.errors import JournalError, ModelError, ModelUnavailable
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
 
-RECIPE = {"command": "revise", "rounds": 4}
+CONFIG = {"command": "revise", "rounds": 4}
 VERSIONS = {"cai": "0.1.0", "torch": "2.13.0"}
 
 PASSING = Failure.of(ModelUnavailable("Connection refused."))
@@ -25,7 +25,7 @@ LASTING = Failure.of(ModelError("Wrong key."))
 
 
 def open_run(path: Path) -> RunFolder:
-    return RunFolder.open(path, RECIPE, VERSIONS)
+    return RunFolder.open(path, CONFIG, VERSIONS)
 
 
 def test_a_new_run_is_made_with_its_parents_and_is_empty(tmp_path: Path):
@@ -33,7 +33,7 @@ def test_a_new_run_is_made_with_its_parents_and_is_empty(tmp_path: Path):
     with open_run(path) as run:
         assert run.counts() == Counts(0, 0)
         assert list(run.records()) == []
-        assert run.recipe == RECIPE
+        assert run.config == CONFIG
     assert {inner.name for inner in path.iterdir()} == {"run.yaml", "journal.sqlite", "lock"}
 
 
@@ -56,7 +56,7 @@ async def test_the_journal_of_a_run_is_kept_with_it(tmp_path: Path):
     assert answer.text == "Left."
 
 
-def test_another_recipe_is_refused_with_each_difference(tmp_path: Path):
+def test_another_config_is_refused_with_each_difference(tmp_path: Path):
     open_run(tmp_path).close()
     other = {"command": "revise", "rounds": 2, "seed": 1}
     with pytest.raises(JournalError) as caught:
@@ -71,7 +71,7 @@ def test_another_recipe_is_refused_with_each_difference(tmp_path: Path):
 def test_other_versions_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     open_run(tmp_path).close()
     with caplog.at_level(logging.WARNING):
-        run = RunFolder.open(tmp_path, RECIPE, {"cai": "0.2.0", "torch": "2.13.0"})
+        run = RunFolder.open(tmp_path, CONFIG, {"cai": "0.2.0", "torch": "2.13.0"})
     assert run.version_changes == ("cai: '0.1.0' → '0.2.0'",)
     assert "'0.1.0' → '0.2.0'" in caplog.text
     assert run.versions == VERSIONS
@@ -117,7 +117,7 @@ def test_a_creation_that_fails_halfway_leaves_no_folder(tmp_path: Path):
     script = """
 import resource, sys
 from pathlib import Path
-from cai.engine.run_folder import RunFolder
+from cai.engine.run_folder import PAGE, RunFolder
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 RunFolder.open(Path(sys.argv[1]), {}, {})
 """
@@ -160,7 +160,7 @@ def test_a_run_whose_journal_was_emptied_is_not_begun_anew(tmp_path: Path):
     """A file of no bytes is a sound database, and would be paid for a second time."""
     open_run(tmp_path).close()
     (tmp_path / "journal.sqlite").write_bytes(b"")
-    with pytest.raises(JournalError, match=r"journal\.sqlite is empty.*Put back a copy"):
+    with pytest.raises(JournalError, match=r"journal\.sqlite is empty.*Restore a copy"):
         open_run(tmp_path)
     with pytest.raises(JournalError, match=r"journal\.sqlite"):
         RunFolder.existing(tmp_path)
@@ -196,7 +196,7 @@ time.sleep(60)
             assert reader.counts() == Counts(1, 0)
         first.kill()
     with open_run(tmp_path) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
 
 
 def test_reading_needs_an_existing_run(tmp_path: Path):
@@ -211,7 +211,7 @@ def test_reading_works_on_a_read_only_folder(open_folder: Path, ordinary_user):
         run.add(Record(0, "a", "{}"))
     open_folder.chmod(0o555)
     with ordinary_user(), RunFolder.existing(open_folder) as reader:
-        assert reader.recipe == RECIPE
+        assert reader.config == CONFIG
         assert list(reader.records()) == [Record(0, "a", "{}")]
         with pytest.raises(JournalError):
             reader.add(Record(1, "b", "{}"))
@@ -229,7 +229,7 @@ def test_records_come_in_the_order_of_their_positions(tmp_path: Path):
         for position in reversed(range(n)):
             run.add(Record(position, f"id-{position}", "{}"))
         assert [record.position for record in run.records()] == list(range(n))
-        assert run.record_ids() == [f"id-{position}" for position in range(n)]
+        assert [each.id for each in run.records()] == [f"id-{position}" for position in range(n)]
 
 
 def test_records_can_be_added_while_they_are_read(tmp_path: Path):
@@ -262,7 +262,7 @@ def test_records_are_told_apart_by_status(tmp_path: Path):
         run.add(Record(1, "b", "", PASSING))
         run.add(Record(2, "c", "", LASTING))
         assert run.counts() == Counts(1, 2)
-        assert run.record_ids("done") == ["a"]
+        assert [each.id for each in run.records("done")] == ["a"]
         assert [record.error for record in run.records("failed")] == [PASSING, LASTING]
 
 
@@ -314,7 +314,7 @@ async def test_an_update_makes_the_records_anew_and_keeps_the_journal(tmp_path: 
     with updated(tmp_path) as run:
         assert run.counts() == Counts(0, 0)
         assert run.to_do("a") and run.to_do("b")
-        assert run.recipe == OTHER
+        assert run.config == OTHER
         assert (generation(run), run.journal.generation) == (2, 2)
         answer = await journaled(ScriptedModel([]), run.journal).complete(asked, Sampling())
         assert answer.text == "Left."
@@ -339,8 +339,8 @@ async def test_an_answer_that_an_update_uses_is_of_its_generation(tmp_path: Path
 def test_an_update_to_the_same_recipe_changes_nothing(tmp_path: Path):
     with open_run(tmp_path) as run:
         run.add(Record(0, "a", "{}"))
-    with RunFolder.open(tmp_path, RECIPE, VERSIONS, update=True) as run:
-        assert run.record_ids() == ["a"]
+    with RunFolder.open(tmp_path, CONFIG, VERSIONS, update=True) as run:
+        assert [each.id for each in run.records()] == ["a"]
         assert generation(run) == 1
 
 
@@ -370,7 +370,7 @@ def test_a_refused_update_leaves_the_run_as_it_was(tmp_path: Path):
         with pytest.raises(JournalError, match="another process writes this run"):
             updated(tmp_path)
     with open_run(tmp_path) as run:
-        assert run.record_ids() == ["a"]
+        assert [each.id for each in run.records()] == ["a"]
 
 
 def test_a_state_is_kept_under_its_name_in_place_of_the_one_before(tmp_path: Path):

@@ -69,7 +69,7 @@ async def test_a_group_is_waited_for_where_many_are_about_to_come(
     database: Database, writer: Writer
 ):
     """Ten changes, each put a moment after the one before: alone they are as many commits."""
-    writer.gathers = True
+    writer.is_busy = True
     changes: list[asyncio.Task[int]] = []
     for i in range(10):
         changes.append(asyncio.create_task(writer.write(ADD, f"n{i}", i)))
@@ -114,16 +114,16 @@ async def test_changes_are_made_in_the_order_of_their_coming(database: Database,
 
 
 def test_without_an_event_loop_a_caller_waits(database: Database, writer: Writer):
-    assert writer.write_and_wait(ADD, "a", 1) == 1
+    assert writer.put(ADD, "a", 1).result() == 1
     assert kept(database) == {"a": 1}
     with pytest.raises(sqlite3.IntegrityError):
-        writer.write_and_wait(ADD, "a", 2)
-    assert writer.write_and_wait(ADD, "b", 3) == 1
+        writer.put(ADD, "a", 2).result()
+    assert writer.put(ADD, "b", 3).result() == 1
 
 
 def test_closing_commits_what_waits_and_a_second_time_does_nothing(database: Database):
     writer = Writer(database)
-    writer.gathers = True
+    writer.is_busy = True
     for i in range(1500):
         writer.put(ADD, f"n{i}", i)
     writer.close()
@@ -190,7 +190,7 @@ def test_a_loop_that_is_gone_harms_no_other(database: Database, writer: Writer):
 
     with held_up(database):
         asyncio.run(give_up())
-    assert writer.write_and_wait(ADD, "b", 2) == 1
+    assert writer.put(ADD, "b", 2).result() == 1
     assert kept(database) == {"a": 1, "b": 2}
 
 

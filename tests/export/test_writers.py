@@ -209,7 +209,7 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
     await run_revision(tmp_path / "run", job, console=Console(quiet=True))
     export = tmp_path / "rows.jsonl"
     with RunFolder.existing(tmp_path / "run") as run:
-        recipe = run.recipe
+        recipe = run.config
         export_file([run], "sft", export)
     rows = read_back(export)
     drawn = {"top_k": 0, "templates": {"name": "chat", "hash": templates.hash, "version": ""}}

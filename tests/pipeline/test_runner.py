@@ -198,7 +198,7 @@ async def test_a_limit_is_one_of_every_step_and_the_rest_follows(
     limited = await run(made, tmp_path, RoleModels(actor(), {}), source, limit=1)
     assert [each.summary for each in limited] == ["1 done, 0 failed"] * 2
     with RunFolder.existing(tmp_path / "out" / "sample") as folder:
-        assert folder.record_ids() == ["one"]
+        assert [each.id for each in folder.records()] == ["one"]
 
 
 async def test_without_samples_revisions_are_judged_against_originals(

@@ -82,7 +82,7 @@ async def test_the_chain_is_done_in_its_order_and_a_second_time_only_found(tmp_p
         load_file(folder / "model.safetensors") for folder in (out / "sft", embedded_folder())
     )
     assert any(not trained[name].equal(start[name]) for name in trained.keys() & start.keys())
-    sampled = yaml.safe_load((out / "sample/run.yaml").read_text("utf-8"))["recipe"]
+    sampled = yaml.safe_load((out / "sample/run.yaml").read_text("utf-8"))["config"]
     assert [each["model"].partition("@")[0] for each in sampled["policies"]] == [
         f"hf:{out / 'sft'}"
     ]

@@ -78,7 +78,7 @@ async def test_revisions_are_judged_against_their_originals(tmp_path: Path):
         },
     )
     with RunFolder.existing(Path(run)) as folder:
-        recipe = dict(folder.recipe)
+        recipe = dict(folder.config)
     with RunFolder.open(Path(run), recipe, {}) as folder:
         folder.add(Record(9, "failed", "", Failure("ModelError", "It has gone.", False)))
     source = GroupSource((run,))

@@ -51,7 +51,7 @@ async def test_files_are_read_by_their_columns(tmp_path: Path):
 async def test_an_example_that_failed_in_its_run_is_counted(tmp_path: Path):
     run = await sampled(tmp_path / "run", {"one": ["a", "b"]})
     with RunFolder.existing(Path(run)) as folder:
-        recipe = dict(folder.recipe)
+        recipe = dict(folder.config)
     with RunFolder.open(Path(run), recipe, {}) as folder:
         folder.add(Record(9, "failed", "", Failure("ModelError", "It has gone.", False)))
     assert ResponseSource((run,)).check().summary.skipped == {"failed in the run": 1}

@@ -71,7 +71,7 @@ async def test_every_response_is_scored_under_every_principle(samples: str, tmp_
         ("one", "a" * 7, "actor"),
     ]
     with RunFolder.existing(tmp_path / "run") as run:
-        assert run.record_ids() == ["one/1", "one/2", "two/1", "two/2"]
+        assert [each.id for each in run.records()] == ["one/1", "one/2", "two/1", "two/2"]
 
 
 async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: str, tmp_path: Path):

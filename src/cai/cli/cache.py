@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cai.cli.options.run_options import echo_json
 from cai.cli.tables import named, plain_table
-from cai.engine.journal import PruneFilter, Stock, count_chosen, prune, stocks
+from cai.engine.journal import AnswerStats, PruneFilter, answer_stats, count_matching, prune
 from cai.engine.progress import count
 from cai.engine.recovery import salvage
 from cai.engine.run_folder import RunFolder
@@ -29,7 +29,7 @@ def cache() -> None:
 def show(run: Path, is_json: bool) -> int:
     """What the journal of RUN holds, by role and model."""
     with RunFolder.existing(run) as folder:
-        found = stocks(folder.database)
+        found = answer_stats(folder.database)
     if is_json:
         echo_json({"run": str(run), "stocks": [asdict(each) for each in found]})
         return 0
@@ -69,7 +69,7 @@ def prune_command(
     if choice == PruneFilter():
         raise click.UsageError("Say which: --unused, --model, --role or --older-than.")
     with RunFolder.existing(run) as folder:
-        n, n_bytes = count_chosen(folder.database, choice)
+        n, n_bytes = count_matching(folder.database, choice)
     if not n:
         click.echo(f"{run}: no such answer")
         return 0
@@ -97,7 +97,7 @@ def repair(run: Path, is_json: bool) -> int:
     return 0
 
 
-def _figures(stock: Stock) -> tuple[str, ...]:
+def _figures(stock: AnswerStats) -> tuple[str, ...]:
     days = [
         datetime.fromtimestamp(each).strftime("%m-%d %H:%M")
         for each in (stock.oldest_s, stock.newest_s)

@@ -45,7 +45,7 @@ class RunStatus:
             is_running = snapshot is not None and snapshot.state == "running"
             return cls(
                 path,
-                str(folder.recipe.get("method", "run")),
+                str(folder.config.get("method", "run")),
                 folder.created,
                 folder.counts(),
                 folder.failures(),

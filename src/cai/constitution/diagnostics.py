@@ -1,8 +1,16 @@
-"""What pydantic finds wrong with a constitution, said with line, principle and what to do."""
+"""The errors of pydantic about a constitution file as messages: line, principle and what to do.
+
+Example:
+    try:
+        Constitution.model_validate(root.plain())
+    except ValidationError as error:
+        raise failure("mine.yaml", schema_problems(error, root, n_inherited=0))
+    # mine.yaml:7: principle 'no-lies' has no 'text'. Add it.
+"""
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -30,9 +38,37 @@ _MODELS: dict[str, type[BaseModel]] = {
     "changelog": ChangelogEntry,
 }
 
+_NO_MAPPING = "is a {kind}, and must be fields with values, such as 'id: no-insults'."
+_NO_NUMBER = "is {shown}, and must be a plain number, without quotes."
+_NO_WEIGHT = "is {written}. A weight is a number from 0 up, such as 1.0; 0 is never drawn."
+
+# By pydantic's type of error, with or without the kind of the node in the file. `written` are its
+# characters, `shown` the same in short and in quotes, and `length` is their number.
+_MESSAGES = {
+    # The most frequent mistake: a colon in a sentence makes it a field and its value.
+    "string_type mapping": "is a mapping, because of the colon after {first}. Put the whole text "
+    "in quotes, or write it below `>-`.",
+    "string_type list": "is a list, and must be one text. Write it without the dashes or brackets.",
+    "string_type null": "is empty{note}. Write a text; if this is one, put it in quotes.",
+    "string_type": 'is a {kind} ({written}) to YAML. Put it in quotes: "{written}".',
+    "string_too_long": "is {length:,} characters long. Shorten it; models miss parts of it.",
+    "tuple_type": "is {shown}, and must be a list. Put it in [ ], or each item after a dash.",
+    "model_type": _NO_MAPPING,
+    "model_attributes_type": _NO_MAPPING,
+    "float_type": _NO_NUMBER,
+    "int_type": _NO_NUMBER,
+    "finite_number": _NO_WEIGHT,
+    "greater_than_equal": _NO_WEIGHT,
+    "greater_than": "is {written}. A criterion's weight is a number above 0; drop the criterion if "
+    "it should not count.",
+    "too_short": "is an empty list. Write at least one principle, or extend a constitution.",
+    "newer": f"is {{shown}}. This program reads schema version {SCHEMA_VERSION}; write "
+    f"'cai: {SCHEMA_VERSION}', or use a newer program.",
+}
+
 
 def failure(source: str, problems: Sequence[Problem]) -> ConstitutionError:
-    """One error that says up to ten problems, a line each, in the order of the file."""
+    """One error with up to ten problems, a line each, in the order of the file."""
     ordered = sorted(set(problems))
     lines = [f"{source}:{problem.line}: {problem.message}" for problem in ordered[:MAX_REPORTED]]
     if len(ordered) > MAX_REPORTED:
@@ -41,142 +77,65 @@ def failure(source: str, problems: Sequence[Problem]) -> ConstitutionError:
 
 
 def schema_problems(error: ValidationError, root: Node, n_inherited: int) -> list[Problem]:
-    """The problems of a file whose own principles stand behind `n_inherited` of other files."""
-    return [
-        _problem(details, root, _own_path(details["loc"], n_inherited))
-        for details in error.errors(include_url=False)
-        if not _is_said_elsewhere(details, root)
-    ]
+    """The problems of a file whose own principles come after `n_inherited` of other files."""
+    problems: list[Problem] = []
+    for details in error.errors(include_url=False):
+        kind, path = details["type"], details["loc"]
+        # Equal ids are reported by the loader, which knows their lines. Items that are broken are
+        # missing from their list for pydantic, so the list may look too short to it.
+        if kind == "duplicate_id" or (kind == "too_short" and nearest(root, path).items):
+            continue
+        # pydantic saw the inherited principles first, so its positions are not the file's.
+        if len(path) > 1 and path[0] == "principles" and isinstance(path[1], int):
+            path = ("principles", path[1] - n_inherited, *path[2:])
+        problems.append(Problem(nearest(root, path).line, _message(details, root, path)))
+    return problems
 
 
-def _is_said_elsewhere(details: ErrorDetails, root: Node) -> bool:
-    """Whether loading says it with lines (equal ids), or it only follows from broken items."""
-    if details["type"] == "duplicate_id":
-        return True
-    return details["type"] == "too_short" and bool(nearest(root, details["loc"]).items)
-
-
-def _own_path(loc: Path, n_inherited: int) -> Path:
-    if len(loc) > 1 and loc[0] == "principles" and isinstance(loc[1], int):
-        return ("principles", loc[1] - n_inherited, *loc[2:])
-    return loc
-
-
-def _problem(details: ErrorDetails, root: Node, path: Path) -> Problem:
-    node, kind = nearest(root, path), details["type"]
+def _message(details: ErrorDetails, root: Node, path: Path) -> str:
+    node, kind, where = nearest(root, path), details["type"], place(root, path)
     if kind == "missing":
-        return Problem(node.line, _missing(place(root, path[:-1]), str(path[-1])))
-    if kind == "extra_forbidden":
-        return Problem(node.line, f"{place(root, path)} {_unknown_field(path)}")
+        holder, name = place(root, path[:-1]) or "the file", str(path[-1])
+        advice = "Give it a short one in kebab-case, such as 'no-insults'."
+        return f"{holder} has no {name!r}. {advice if name == 'id' else 'Add it.'}"
     if kind == "value_error":
-        where = place(root, path)
-        said = details["msg"].removeprefix("Value error, ")
-        return Problem(node.line, f"{where}: {said}." if where else f"{said}.")
-    finding = _bad_version if path == ("cai",) else _FINDINGS.get(kind)
-    found = finding(node) if finding else f"cannot be read ({details['msg']})."
-    return Problem(node.line, f"{place(root, path) or 'the file'} {found}")
+        message = details["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}." if where else f"{message}."
+    if kind == "extra_forbidden":
+        holders = [step for step in path[:-1] if isinstance(step, str)]
+        known = list(_MODELS.get(holders[-1] if holders else "", Constitution).model_fields)
+        hint = did_you_mean(str(path[-1]), known, f"The fields are {', '.join(known)}.")
+        return f"{where} is not a known field. {hint}"
+    if kind == "string_pattern_mismatch":
+        return f"{where} {_bad_pattern(node.written)}"
+    kind = "newer" if path == ("cai",) else kind
+    template = _MESSAGES.get(f"{kind} {node.kind}") or _MESSAGES.get(kind)
+    reason = (template or "cannot be read ({message}).").format(
+        message=details["msg"],
+        kind=node.kind,
+        written=node.written,
+        shown=shortened(node.written) if node.written else f"a {node.kind}",
+        length=len(node.written),
+        first=shortened(next(iter(node.fields), "")),
+        note=f" ({node.written})" if node.written else "",
+    )
+    return f"{where or 'the file'} {reason}"
 
 
-def _missing(holder: str, name: str) -> str:
-    advice = " Give it a short one in kebab-case, such as 'no-insults'." if name == "id" else ""
-    return f"{holder or 'the file'} has no {name!r}.{advice or ' Add it.'}"
-
-
-def _unknown_field(path: Path) -> str:
-    holders = [step for step in path[:-1] if isinstance(step, str)]
-    known = list(_MODELS.get(holders[-1] if holders else "", Constitution).model_fields)
-    hint = did_you_mean(str(path[-1]), known, f"The fields are {', '.join(known)}.")
-    return f"is no known field. {hint}"
-
-
-def _not_text(node: Node) -> str:
-    if node.kind == "mapping":
-        key = next(iter(node.fields), "")
-        return (
-            f"is a mapping, because of the colon after {shortened(key)}. "
-            "Put the whole text in quotes, or write it below `>-`."
-        )
-    if node.kind == "list":
-        return "is a list, and needs to be one text. Write it without the dashes or brackets."
-    if node.kind == "null":
-        written = f" ({node.written})" if node.written else ""
-        return f"is empty{written}. Write a text; if this is one, put it in quotes."
-    return f'is a {node.kind} ({node.written}) to YAML. Put it in quotes: "{node.written}".'
-
-
-def _bad_pattern(node: Node) -> str:
-    if not node.written.strip():
+def _bad_pattern(written: str) -> str:
+    if not written.strip():
         return "is empty. Write a text, or drop the field if it is optional."
-    foreign = next((char for char in node.written if not char.isascii()), "")
-    if foreign:
+    if foreign := next((char for char in written if not char.isascii()), ""):
+        # A look-alike letter, Cyrillic o for instance, cannot be seen in the message itself.
+        name = f"{unicodedata.name(foreign, 'no name')}, U+{ord(foreign):04X}"
         return (
-            f"is {shortened(node.written)}, which holds {_named(foreign)}. "
-            "Use the letters a to z, digits and single hyphens; a look-alike letter makes two "
-            "names that nobody can tell apart."
+            f"is {shortened(written)}, which contains {foreign!r} ({name}). "
+            "Use the letters a to z, digits and single hyphens; with a look-alike letter two names "
+            "cannot be distinguished."
         )
-    slug = re.sub(r"[^a-z0-9]+", "-", node.written.lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", written.lower()).strip("-")
     hint = f", such as {shortened(slug)}" if slug else ""
     return (
-        f"is {shortened(node.written)}. "
+        f"is {shortened(written)}. "
         f"Use the letters a to z, digits and single hyphens between them{hint}."
     )
-
-
-def _named(char: str) -> str:
-    return f"{char!r} ({unicodedata.name(char, 'no name')}, U+{ord(char):04X})"
-
-
-def _too_long(node: Node) -> str:
-    return f"is {len(node.written):,} characters long. Shorten it; a long text is ill followed."
-
-
-def _not_list(node: Node) -> str:
-    found = f"a {node.kind} ({shortened(node.written)})" if node.written else f"a {node.kind}"
-    return f"is {found}, and needs to be a list. Put it in [ ], or write each item after a dash."
-
-
-def _not_mapping(node: Node) -> str:
-    return f"is a {node.kind}, and needs to be fields with values, such as 'id: no-insults'."
-
-
-def _not_number(node: Node) -> str:
-    found = shortened(node.written) if node.written else f"a {node.kind}"
-    return f"is {found}, and needs to be a plain number, without quotes."
-
-
-def _bad_weight(node: Node) -> str:
-    return f"is {node.written}. A weight is a number from 0 up, such as 1.0; 0 is never drawn."
-
-
-def _bad_share(node: Node) -> str:
-    return (
-        f"is {node.written}. A criterion's weight is a number above 0; drop the criterion if it is "
-        "to count nothing."
-    )
-
-
-def _bad_version(node: Node) -> str:
-    return (
-        f"is {shortened(node.written)}. This program reads schema version {SCHEMA_VERSION}; "
-        f"write 'cai: {SCHEMA_VERSION}', or use a newer program."
-    )
-
-
-def _too_few(node: Node) -> str:
-    return "is an empty list. Write at least one principle, or extend a constitution."
-
-
-_FINDINGS: dict[str, Callable[[Node], str]] = {
-    "string_type": _not_text,
-    "string_pattern_mismatch": _bad_pattern,
-    "string_too_long": _too_long,
-    "tuple_type": _not_list,
-    "model_type": _not_mapping,
-    "model_attributes_type": _not_mapping,
-    "float_type": _not_number,
-    "int_type": _not_number,
-    "finite_number": _bad_weight,
-    "greater_than": _bad_share,
-    "greater_than_equal": _bad_weight,
-    "too_short": _too_few,
-}

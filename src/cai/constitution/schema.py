@@ -1,6 +1,17 @@
-"""What a constitution is: the objects that a YAML file becomes, and the rules they keep."""
+"""The schema of a constitution: the objects that a YAML file becomes, and their constraints.
 
-from collections.abc import Sequence
+A constitution is a list of principles, from which one is drawn for each critique, revision or
+judgement (Bai et al. 2022, arXiv:2212.08073, §3.1 and §4.1). Weights, tags, rubrics, few-shots and
+tests of principles are ours.
+
+Example:
+    honest = Principle(id="honest", text="The response is honest.", judge="Which is more honest?")
+    constitution = Constitution(name="mine", principles=(honest,))
+    assert constitution.select(tags=()) == (honest,)
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import (
@@ -24,8 +35,8 @@ Identifier = Annotated[
 ]
 
 
-def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+def _first_repeated(ids: Iterable[str]) -> str | None:
+    return next((id for id, n in Counter(ids).items() if n > 1), None)
 
 
 class _Part(BaseModel):
@@ -33,10 +44,10 @@ class _Part(BaseModel):
 
 
 class FewShot(_Part):
-    """A worked critique and revision, shown to the model before its own.
+    """A worked critique and revision, shown to the model as an example.
 
-    To a judge it is shown as a comparison that the revision wins against the response; `assessment`
-    is then what was written about the two before the verdict.
+    A judge sees it as a comparison in which the revision beats the response; `assessment` is then
+    the text about the two before the verdict.
     """
 
     prompt: Text
@@ -47,7 +58,7 @@ class FewShot(_Part):
 
 
 class Expectation(_Part):
-    """The author's own verdict on a pair: the judge should find `better` better."""
+    """The author's own verdict on a pair: a test that the judge prefers `better`."""
 
     prompt: Text
     better: Text
@@ -57,7 +68,7 @@ class Expectation(_Part):
     def _texts_differ(self) -> "Expectation":
         if self.better.strip() == self.worse.strip():
             raise ValueError(
-                "'better' and 'worse' are the same text. Write two that a judge should tell apart"
+                "'better' and 'worse' are the same text. Write two that a judge should distinguish"
             )
         return self
 
@@ -70,7 +81,7 @@ class ChangelogEntry(_Part):
 
 
 class Criterion(_Part):
-    """One line of a principle's rubric, judged by itself; `weight` is its share in the principle.
+    """One line of a principle's rubric, judged separately; `weight` (> 0) is its share.
 
     `judge` and `negated` are as for a principle.
     """
@@ -83,12 +94,12 @@ class Criterion(_Part):
 
 
 class Principle(_Part):
-    """One rule. `text` states it of a response; the other texts are the requests made under it.
+    """One rule. `text` states it about a response; the other texts are requests of its own.
 
-    A request that is absent is rendered by the template from `text`. `judge` asks which of two
-    responses keeps the principle better, `negated` which breaks it more. `weight` is the relative
-    chance to be drawn, and the weight in an ensemble of verdicts. A principle with a `rubric` is
-    judged criterion by criterion.
+    Without a request of its own, the template makes one from `text`. `judge` asks which of two
+    responses satisfies the principle better, `negated` which violates it more. `weight` (>= 0) is
+    the relative probability to be drawn, and the weight in an ensemble of verdicts. A principle
+    with a `rubric` is judged criterion by criterion.
     """
 
     id: Identifier
@@ -106,13 +117,8 @@ class Principle(_Part):
     @field_validator("rubric")
     @classmethod
     def _criteria_are_unique(cls, rubric: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
-        seen: set[str] = set()
-        for criterion in rubric:
-            if criterion.id in seen:
-                raise ValueError(
-                    f"two criteria of the rubric have the id {criterion.id!r}. Rename one of them"
-                )
-            seen.add(criterion.id)
+        if id := _first_repeated(each.id for each in rubric):
+            raise ValueError(f"two criteria of the rubric have the id {id!r}. Rename one of them")
         return rubric
 
 
@@ -126,7 +132,10 @@ class Constitution(_Part):
     license: str = ""
     extends: Annotated[
         tuple[Text, ...],
-        BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+        BeforeValidator(
+            lambda value: (value,) if isinstance(value, str) else value,
+            json_schema_input_type=str | tuple[str, ...],
+        ),
     ] = ()
     principles: Annotated[tuple[Principle, ...], Field(min_length=1)]
     changelog: tuple[ChangelogEntry, ...] = ()
@@ -134,15 +143,10 @@ class Constitution(_Part):
     @field_validator("principles")
     @classmethod
     def _ids_are_unique(cls, principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
-        seen: set[str] = set()
-        for principle in principles:
-            if principle.id in seen:
-                raise PydanticCustomError(
-                    "duplicate_id",
-                    "two principles have the id '{id}'; ids must be unique",
-                    {"id": principle.id},
-                )
-            seen.add(principle.id)
+        if id := _first_repeated(each.id for each in principles):
+            # A type of its own: for a file the loader reports it with both lines instead.
+            message = "two principles have the id '{id}'; ids must be unique"
+            raise PydanticCustomError("duplicate_id", message, {"id": id})
         return principles
 
     @model_validator(mode="after")
@@ -153,10 +157,9 @@ class Constitution(_Part):
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over all that can change a request.
-
-        So not over description, changelog and the principles' tests.
-        """
+        """Twelve hex digits over everything that can change a request."""
+        # So not over description, changelog and the principles' tests: an edit of these must not
+        # make a run another one.
         texts = [each.model_dump_json(exclude={"tests"}) for each in self.principles]
         return content_hash(self.name, *texts)
 
@@ -181,11 +184,9 @@ class Constitution(_Part):
 
 
 def json_schema() -> dict[str, object]:
-    """The JSON Schema of a constitution file, for editors.
-
-    A file that extends another may do without principles of its own, which the merged constitution
-    never does.
-    """
+    """The JSON Schema of a constitution file, for editors."""
+    # A file that extends another may have no principles of its own; the merged constitution, which
+    # `Constitution` describes, always has some.
     schema = Constitution.model_json_schema()
     required = [name for name in schema["required"] if name != "principles"]
     return {

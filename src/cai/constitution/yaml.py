@@ -1,14 +1,16 @@
-"""Strict, safe reading of one YAML document into nodes that know their lines.
+"""Strict, safe reading of one YAML document into nodes that have their line numbers.
 
-Built on the events of PyYAML and not on its loaders: an event stream neither makes objects nor
-recurses, so tags are never executed, and limits on depth and on what aliases expand to bite before
-any memory is spent. Scalars keep YAML 1.1's types, so that a message can say that the id `no` is a
+Built on PyYAML's events, not on its loaders: an event stream neither makes objects nor recurses, so
+tags are never executed, and limits on depth and on what aliases expand to apply before any memory
+is spent. Scalars have the types of YAML 1.1, so that a message can say that the id `no` is a
 boolean.
 
-The values of a YAML file with their lines, and how a message names a place among them.
+Example:
+    document = read_yaml(Path("mine.yaml").read_bytes(), "mine.yaml")
+    node = nearest(document.root, ("principles", 0, "id"))
+    print(node.line, place(document.root, ("principles", 0, "id")))  # 3 principle 'no-lies': 'id'
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, cast
@@ -22,6 +24,20 @@ Kind = Literal["text", "number", "boolean", "date", "null", "list", "mapping"]
 Scalar = str | int | float | bool | date | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
 Path = tuple[str | int, ...]
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_EXPANDED = 4 * MAX_BYTES
+
+_yaml: Any = yaml  # its stubs leave these functions untyped
+_TAG = "tag:yaml.org,2002:"
+_KINDS: dict[str, Kind] = {
+    "int": "number",
+    "float": "number",
+    "bool": "boolean",
+    "null": "null",
+    "timestamp": "date",
+}
 
 # What one item of each list of the schema is called.
 _ITEMS = {
@@ -37,10 +53,9 @@ _ITEMS = {
 
 @dataclass(slots=True)
 class Node:
-    """A value of the file. `line` is that of its key, where it has one; `written` its characters.
+    """A value of the file. `line` is that of its key if it has one; `written` its characters.
 
-    `size` counts the characters and nodes of it with every alias written out, `height` the levels
-    below it.
+    `size` counts its characters and nodes with every alias written out, `height` the levels below.
     """
 
     line: int
@@ -69,14 +84,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing to mend: where, what was found and what to do, in one line."""
+    """One thing to fix: its line, and in one line of text what is wrong and what to do."""
 
     line: int
     message: str
 
 
 def nearest(root: Node, path: Path) -> Node:
-    """The node at the path, or the last one on the way to it."""
+    """The node at the path, or the last one that exists above it."""
     node = root
     for step in path:
         below = node.child(step)
@@ -91,7 +106,13 @@ def place(root: Node, path: Path) -> str:
     words: list[str] = []
     for position, step in enumerate(path):
         if isinstance(step, int):
-            words.append(_item(root, path[:position], step))
+            name = str(path[position - 1]) if position else ""
+            word = f"{_ITEMS.get(name, 'item')} {step + 1}"
+            if name == "principles":  # by its id, which stays when principles are moved
+                id = nearest(root, path[: position + 1]).fields.get("id")
+                if id is not None and id.kind == "text":
+                    word = f"principle {shortened(id.written)}"
+            words.append(word)
     holder = ", ".join(words)
     if not path or isinstance(path[-1], int):
         return holder
@@ -99,32 +120,8 @@ def place(root: Node, path: Path) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text in quotes, cut to 60 characters, with all that does not print escaped."""
+    """The text in quotes, cut to 60 characters, with unprintable characters escaped."""
     return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-def _item(root: Node, list_path: Path, position: int) -> str:
-    name = str(list_path[-1]) if list_path else ""
-    if name == "principles":
-        id = nearest(root, (*list_path, position)).fields.get("id")
-        if id is not None and id.kind == "text":
-            return f"principle {shortened(id.written)}"
-    return f"{_ITEMS.get(name, 'item')} {position + 1}"
-
-
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 20
-MAX_EXPANDED = 4 * MAX_BYTES
-
-_yaml: Any = yaml  # its stubs leave these functions untyped
-_TAG = "tag:yaml.org,2002:"
-_KINDS: dict[str, Kind] = {
-    "int": "number",
-    "float": "number",
-    "bool": "boolean",
-    "null": "null",
-    "timestamp": "date",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +136,14 @@ def read_yaml(data: str | bytes, source: str) -> Document:
     """The one document of a file.
 
     Raises:
-        ConstitutionError: It is no YAML of one document, or it goes over a limit.
+        ConstitutionError: It is not YAML of one document, or it exceeds a limit.
     """
-    builder = _Builder(source)
-    try:
-        for event in _events(_decoded(data, source)):
-            builder.feed(event)
-    except yaml.MarkedYAMLError as error:
-        raise ConstitutionError(_syntax_message(error, source, builder.last_line)) from None
-    return builder.document()
-
-
-def _decoded(data: str | bytes, source: str) -> str:
     if len(data) > MAX_BYTES:
         raise ConstitutionError(
             f"{source}: the file is over the limit of {MAX_BYTES:,} bytes. "
             "Split the constitution into files that extend one another."
         )
+    # Back to bytes, so that a text with lone surrogates is refused like a file that has them.
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
         text = raw.decode("utf-8-sig")
@@ -165,6 +153,7 @@ def _decoded(data: str | bytes, source: str) -> str:
             f"{source}:{line}: the byte 0x{raw[error.start]:02x} is not UTF-8. "
             "Save the file with the encoding UTF-8."
         ) from None
+    # The C parser would report these without their line.
     forbidden = Reader.NON_PRINTABLE.search(text)
     if forbidden:
         line = text.count("\n", 0, forbidden.start()) + 1
@@ -172,30 +161,28 @@ def _decoded(data: str | bytes, source: str) -> str:
             f"{source}:{line}: YAML does not allow the character U+{ord(forbidden.group()):04X}. "
             "Remove it, or write it as an escape in double quotes."
         )
-    return text
-
-
-def _events(text: str) -> Iterator[yaml.Event]:
+    builder = _Builder(source)
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-    return _yaml.parse(text, Loader=loader)
-
-
-def _syntax_message(error: yaml.MarkedYAMLError, source: str, last_line: int) -> str:
-    mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else last_line
-    problem = error.problem or "it cannot be parsed"
-    if "cannot start any token" in problem:
-        advice = "Indent with spaces, not tabs, and put text that starts with a sign in quotes."
-    elif "mapping values are not allowed" in problem:
-        advice = "Put text that holds a colon and a space in quotes, or write it below `>-`."
-    else:
-        advice = "Look at this line and the one above for indentation, quotes and brackets."
-    return f"{source}:{line}: this is not YAML: {problem}. {advice}"
+    try:
+        for event in _yaml.parse(text, Loader=loader):
+            builder.feed(event)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else builder.last_line
+        problem = error.problem or "it cannot be parsed"
+        if "cannot start any token" in problem:
+            advice = "Indent with spaces, not tabs, and put text that starts with a sign in quotes."
+        elif "mapping values are not allowed" in problem:
+            advice = "Put text that contains a colon and a space in quotes, or write it below `>-`."
+        else:
+            advice = "Check this line and the one above for indentation, quotes and brackets."
+        raise ConstitutionError(f"{source}:{line}: this is not YAML: {problem}. {advice}") from None
+    return builder.document()
 
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping that is being read; `key` waits for its value."""
+    """A list or mapping that is not closed yet; `key` is the field whose value comes next."""
 
     node: Node
     key: str | None = None
@@ -214,6 +201,7 @@ class _Builder:
         self._stack: list[_Open] = []
         self._anchors: dict[str, Node] = {}
         self._problems: list[Problem] = []
+        # Only for its rules of types and its conversion of single scalars; it never loads anything.
         self._scalars = _yaml.SafeLoader("")
 
     def document(self) -> Document:
@@ -232,15 +220,20 @@ class _Builder:
                 if self._n_documents > 1:
                     raise self._error("a second document starts here", "Keep one in each file.")
             case yaml.ScalarEvent():
-                node, anchor = self._scalar(event), cast("str | None", event.anchor)
-                if not self._waits_for_key():
-                    self._add(node, anchor)
-                elif anchor is not None:
-                    raise self._error(f"a field name has the anchor &{anchor}", "Remove it.")
-                else:
-                    self._take_key(node.written)
+                self._add_scalar(event)
             case yaml.AliasEvent():
-                self._add_alias(str(event.anchor))
+                name = str(event.anchor)
+                node = self._anchors.get(name)
+                if node is None:
+                    raise self._error(f"the alias *{name} has no anchor &{name}", "Remove it.")
+                if self._expects_key():
+                    raise self._error(f"the alias *{name} is used as a field name", "Write it out.")
+                if any(opened.node is node for opened in self._stack):
+                    raise self._error(f"the alias *{name} is inside its own anchor", "Remove it.")
+                # The depth with the alias written out: recursion over the values comes later.
+                if len(self._stack) + node.height > MAX_DEPTH:
+                    raise self._too_deep()
+                self._add(node, None)
             case yaml.SequenceStartEvent():
                 self._open(event, "list")
             case yaml.MappingStartEvent():
@@ -251,52 +244,49 @@ class _Builder:
             case _:
                 pass
 
-    def _waits_for_key(self) -> bool:
+    def _expects_key(self) -> bool:
         return bool(
             self._stack and self._stack[-1].node.kind == "mapping" and self._stack[-1].key is None
         )
 
-    def _take_key(self, key: str) -> None:
-        top = self._stack[-1]
-        top.key, top.key_line = key, self.last_line
-        first = top.node.fields.get(key)
-        top.is_repeated = first is not None
-        if first is not None:
-            self._problems.append(
-                Problem(
-                    self.last_line,
-                    f"{place(self._stack[0].node, self._path())} is here for the second time, first"
-                    f" in line {first.line}. Keep one of them.",
-                )
-            )
-
-    def _scalar(self, event: yaml.ScalarEvent) -> Node:
+    def _add_scalar(self, event: yaml.ScalarEvent) -> None:
         tag, written = cast("str | None", event.tag), str(event.value)
+        anchor = cast("str | None", event.anchor)
         if tag is None:
             tag = str(self._scalars.resolve(yaml.ScalarNode, written, event.implicit))
         elif tag not in ("!", _TAG + "str"):
             raise self._tag_error(tag)
+        if self._expects_key():
+            if anchor is not None:
+                raise self._error(f"a field name has the anchor &{anchor}", "Remove it.")
+            top = self._stack[-1]
+            top.key, top.key_line = written, self.last_line
+            first = top.node.fields.get(written)
+            top.is_repeated = first is not None
+            if first is not None:
+                # Not an error yet, so that the schema's problems are reported together with it.
+                where = place(self._stack[0].node, self._path())
+                message = f"{where} is here for the second time, first in line {first.line}."
+                self._problems.append(Problem(self.last_line, f"{message} Keep one of them."))
+            return
         kind = _KINDS.get(tag.removeprefix(_TAG), "text")
         value: Scalar = written
         if kind != "text":
-            value = self._constructed(tag, written)
-        return Node(self.last_line, kind, value, written=written, size=1 + len(written))
-
-    def _constructed(self, tag: str, written: str) -> Scalar:
-        try:
-            return self._scalars.construct_object(yaml.ScalarNode(tag, written))
-        except (ValueError, IndexError):
-            raise self._error(
-                f"{shortened(written)} looks like a number or date to YAML, but is none",
-                "Put it in quotes.",
-            ) from None
+            try:
+                value = self._scalars.construct_object(yaml.ScalarNode(tag, written))
+            except (ValueError, IndexError):  # PyYAML's patterns match more than it can convert
+                raise self._error(
+                    f"{shortened(written)} looks like a number or date to YAML, but is not one",
+                    "Put it in quotes.",
+                ) from None
+        self._add(Node(self.last_line, kind, value, written=written, size=1 + len(written)), anchor)
 
     def _open(self, event: yaml.CollectionStartEvent, kind: Kind) -> None:
         tag = cast("str | None", event.tag)
         if tag is not None and tag != "!":
             raise self._tag_error(tag)
-        if self._waits_for_key():
-            raise self._error(f"a {kind} stands where a field name belongs", "Check the line.")
+        if self._expects_key():
+            raise self._error(f"a {kind} is in the place of a field name", "Check the line.")
         if len(self._stack) >= MAX_DEPTH:
             raise self._too_deep()
         node = Node(self.last_line, kind)
@@ -307,20 +297,8 @@ class _Builder:
         self._attach(node, anchor)
         self._grow(node)
 
-    def _add_alias(self, name: str) -> None:
-        node = self._anchors.get(name)
-        if node is None:
-            raise self._error(f"the alias *{name} has no anchor &{name} above it", "Remove it.")
-        if self._waits_for_key():
-            raise self._error(f"the alias *{name} stands as a field name", "Write the name out.")
-        if any(opened.node is node for opened in self._stack):
-            raise self._error(f"the alias *{name} lies inside its own anchor", "Write it out.")
-        if len(self._stack) + node.height > MAX_DEPTH:
-            raise self._too_deep()
-        self._add(node, None)
-
     def _attach(self, node: Node, anchor: str | None) -> None:
-        """Hang a node under the open list or mapping, so that errors below it know their place."""
+        """Adds a node to its parent when it opens, so that errors inside it have their place."""
         if anchor is not None:
             self._anchors[anchor] = node
         if not self._stack:
@@ -334,13 +312,15 @@ class _Builder:
             node.line = min(node.line, top.key_line)
 
     def _grow(self, closed: Node) -> None:
-        """Count a finished node into its parent, and free the parent for the next key."""
+        """Adds the size of a closed node to its parent, which then expects its next key."""
         if not self._stack:
             return
         top = self._stack[-1]
         top.key = None
         top.node.size += closed.size
         top.node.height = max(top.node.height, closed.height + 1)
+        # An alias counts with its full size, though it takes no memory here: whoever reads the
+        # values later would expand it ("billion laughs").
         if top.node.size > MAX_EXPANDED:
             raise self._error(
                 f"the aliases expand to more than {MAX_EXPANDED:,} characters", "Write less."

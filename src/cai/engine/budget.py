@@ -1,22 +1,16 @@
-"""The budget before every new call: caps on money and tokens, and a run that is asked to end.
+"""Prices, the ledger of a run's calls, tokens and dollars, and the budget that enforces its caps.
 
-A cap is one on the whole run, with what earlier processes spent. A call passes only if it fits
-under the cap together with all that is in flight, each counted with the most that it may write; if
-not, it waits for those in flight, which mostly take less. When nothing is in flight and it still
-does not fit, or hardly anything is left, the budget closes: no new call is made, those in flight
-are finished, and all of it is kept.
-A call of which the server does not tell the tokens counts with the most for good.
+A cap limits the whole run, including what earlier processes spent. A call passes only if it fits
+under the cap together with all calls in flight, each counted with the most that it may take; if
+not, it waits for those in flight, which mostly take less. If none is in flight and it still does
+not fit, or hardly anything is left, the budget closes: no new call starts, those in flight are
+finished and stored.
 
-The accounts of a run: calls, tokens and dollars by the role and the model that took them.
-
-They begin with what the journal holds, so they are those of the whole run and not of one process.
-Calls that failed are not in them: no server says what a failure took.
-
-What a model's tokens cost, from the table that ships and from the user's own.
-
-A price belongs to a pattern of model names (`openai:gpt-4.1-mini@api.openai.com*`), so the same
-name on one's own server is never billed as the hosted one. The user's table goes first; within a
-table the longest pattern that fits does. What has no price is told as unknown, never as free.
+Example:
+    ledger = Ledger.of(run.database, load_prices(Path("prices.yaml")))
+    budget = Budget(ledger, Caps(cost_usd=5.0))
+    answer = await budget.answer(call, lambda: call_model(model, call))
+    print(ledger.cost_usd, ledger.by_role()["judge"].usage)
 """
 
 import asyncio
@@ -30,18 +24,25 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cai.engine.calls import Answer, Ask, Call
+from cai.engine.calls import Answer, Call, CallNext
 from cai.engine.database import Database
 from cai.errors import RunStopped, UsageError
 from cai.models.base import Usage
 
 SHIPPED = Path(__file__).with_name("prices.yaml")
 
+_TOKENS_A_BYTE = 0.5  # more than texts of any language take with usual tokenizers
+_TOKENS_A_MESSAGE = 16
+_NEARLY = 0.98  # of a cap; the rest is not worth one call at a time
+
+_TOTALS = """SELECT role, model, count(*), sum(prompt_tokens + completion_tokens = 0),
+    sum(prompt_tokens), sum(completion_tokens) FROM calls GROUP BY role, model"""
+
 _Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Price(BaseModel):
-    """US dollars for a million tokens read and written."""
+    """US dollars per million tokens, of prompts and of completions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,8 +51,8 @@ class Price(BaseModel):
 
     def of(self, usage: Usage) -> float:
         """US dollars for so many tokens."""
-        read = usage.prompt_tokens * self.million_in_usd
-        return (read + usage.completion_tokens * self.million_out_usd) / 1e6
+        prompts = usage.prompt_tokens * self.million_in_usd
+        return (prompts + usage.completion_tokens * self.million_out_usd) / 1e6
 
 
 class _Table(BaseModel):
@@ -63,24 +64,29 @@ class _Table(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Tables of prices by pattern of name, those that go first before the others."""
+    """Prices by pattern of model names, such as `openai:gpt-4.1-mini@api.openai.com*`.
+
+    The pattern contains the host, so a model of that name on one's own server is not billed as the
+    hosted one. An earlier table goes before a later one; within a table the longest pattern that
+    fits wins. A model without a price has an unknown cost, which is never counted as free.
+    """
 
     tables: tuple[Mapping[str, Price], ...] = ()
 
     def find(self, model: str) -> Price | None:
-        """The price of the model of that name; None where nobody knows it."""
+        """The price of the model of that name; None if unknown."""
         for table in self.tables:
-            fitting = [pattern for pattern in table if fnmatchcase(model, pattern)]
-            if fitting:
-                return table[max(fitting, key=len)]
+            matching = [pattern for pattern in table if fnmatchcase(model, pattern)]
+            if matching:
+                return table[max(matching, key=len)]
         return None
 
 
 def load_prices(own: Path | None = None) -> PriceList:
-    """The shipped prices, and the user's own before them.
+    """The shipped prices, and before them the user's own.
 
     Raises:
-        UsageError: The file cannot be read, or is no table of prices.
+        UsageError: The file cannot be read, or is not a table of prices.
     """
     tables = [_read(SHIPPED).models]
     if own is not None:
@@ -95,7 +101,7 @@ def _read(path: Path) -> _Table:
         raise UsageError(f"{path}: {error.strerror}. Name a file of prices.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())
-        raise UsageError(f"{path}: is no YAML ({line}). Repair it.") from error
+        raise UsageError(f"{path}: is not YAML ({line}). Fix it.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -107,7 +113,11 @@ def _read(path: Path) -> _Table:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one role took of one model. `n_uncounted` calls came without numbers of tokens."""
+    """The calls and tokens of one role with one model, of answered calls only.
+
+    Failed calls are not counted, since no server reports their tokens. `n_uncounted` is the number
+    of answers that came without a count of tokens.
+    """
 
     n_calls: int = 0
     n_uncounted: int = 0
@@ -126,14 +136,14 @@ class Ledger:
 
     @classmethod
     def of(cls, database: Database, prices: PriceList) -> "Ledger":
-        """The accounts of all calls that a journal holds."""
+        """The accounts of all calls in a journal, so of the whole run and not of one process."""
         ledger = cls(prices)
-        for role, model, n_calls, n_uncounted, read, written in database.rows(_TOTALS):
-            ledger.accounts[role, model] = Account(n_calls, n_uncounted, Usage(read, written))
+        for role, model, n_calls, n_uncounted, *tokens in database.rows(_TOTALS):
+            ledger.accounts[role, model] = Account(n_calls, n_uncounted, Usage(*tokens))
         return ledger
 
     def add(self, role: str, model: str, usage: Usage) -> None:
-        """Enters a call that was answered."""
+        """Adds an answered call."""
         before = self.accounts.get((role, model), Account())
         self.accounts[role, model] = before.plus(1, int(usage == Usage()), usage)
 
@@ -147,56 +157,48 @@ class Ledger:
 
     @property
     def n_tokens(self) -> int:
-        """Read and written, of all roles."""
-        return self.usage.prompt_tokens + self.usage.completion_tokens
+        """Of prompts and completions, of all roles."""
+        return _total(self.usage)
 
     @property
     def cost_usd(self) -> float | None:
-        """US dollars; None where the price of a model that was asked is not known."""
+        """US dollars; None if it is unknown for one of the accounts."""
         costs = [self.cost_of(model, each) for (_, model), each in self.accounts.items()]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 
     @property
     def least_cost_usd(self) -> float:
-        """US dollars of the tokens that were counted and have a price: no less was spent."""
+        """US dollars of the tokens that were counted and have a price: a lower bound."""
         priced = ((self.prices.find(model), each) for (_, model), each in self.accounts.items())
         return sum(price.of(each.usage) for price, each in priced if price is not None)
 
     def cost_of(self, model: str, account: Account) -> float | None:
-        """US dollars; None where the model's price is not known, or tokens were not counted."""
+        """US dollars; None if the model's price is unknown, or tokens were not counted."""
         price = self.prices.find(model)
+        # At a price of zero the missing counts do not matter.
         if price is None or (account.n_uncounted and price.of(Usage(1, 1))):
             return None
         return price.of(account.usage)
 
     def by_role(self) -> Mapping[str, Account]:
         """The accounts of each role over all models, in the order of their names."""
-        found: dict[str, Account] = {}
+        by_role: dict[str, Account] = {}
         for (role, _), each in sorted(self.accounts.items()):
-            before = found.get(role, Account())
-            found[role] = before.plus(each.n_calls, each.n_uncounted, each.usage)
-        return found
-
-
-_TOTALS = """SELECT role, model, count(*), sum(prompt_tokens + completion_tokens = 0),
-    sum(prompt_tokens), sum(completion_tokens) FROM calls GROUP BY role, model"""
-
-
-_TOKENS_A_BYTE = 0.5  # more than texts of any language take with usual tokenizers
-_TOKENS_A_MESSAGE = 16
-_NEARLY = 0.98
+            before = by_role.get(role, Account())
+            by_role[role] = before.plus(each.n_calls, each.n_uncounted, each.usage)
+        return by_role
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that a run may take in all; None is no cap."""
+    """The most that a run may spend in total; None is no cap."""
 
     cost_usd: float | None = None
     tokens: int | None = None
 
     def after(self, ledger: Ledger) -> "Caps":
-        """What the accounts leave of them."""
+        """What is left of them after the calls in the ledger."""
         cost_usd, tokens = self.cost_usd, self.tokens
         return Caps(
             None if cost_usd is None else max(cost_usd - ledger.least_cost_usd, 0.0),
@@ -204,10 +206,10 @@ class Caps:
         )
 
     def check(self, ledger: Ledger, models: Sequence[str]) -> None:
-        """Finds out before a run whether the caps can be kept.
+        """Checks before a run that the caps can be enforced.
 
         Raises:
-            UsageError: There is a cap on money, and a model without a price, asked now or before.
+            UsageError: There is a cap on money, and a model of the run or ledger has no price.
         """
         names = sorted({*models, *(model for _, model in ledger.accounts)})
         unknown = [name for name in names if ledger.prices.find(name) is None]
@@ -219,23 +221,26 @@ class Caps:
 
 
 class Budget:
-    """Lets calls pass while the caps allow, and enters what they took in the ledger."""
+    """Lets calls pass while the caps allow, and adds what they took to the ledger.
+
+    An answer without a count of tokens counts with the most that its call may take, for good.
+    """
 
     def __init__(self, ledger: Ledger, caps: Caps = Caps()) -> None:
         self.ledger = ledger
         self.caps = caps
         self.closed: RunStopped | None = None
         self.on_close: Callable[[RunStopped], None] = lambda error: None
-        self._n_inside = 0
+        self._n_in_flight = 0
         self._reserved = Usage()
         self._reserved_usd = 0.0
-        self._uncounted = Usage()  # the most that calls took of which no server told the tokens
+        self._uncounted = Usage()  # the most that the answers without a count of tokens took
         self._uncounted_usd = 0.0
-        self._left: asyncio.Event | None = None
+        self._one_ended: asyncio.Event | None = None
         self._is_closed = asyncio.Event()
 
     def close(self, error: RunStopped) -> None:
-        """Lets no new call pass; those inside are finished. The first reason stays."""
+        """Lets no new call pass; those in flight are finished. The first reason stays."""
         if self.closed is None:
             self.closed = error
             self._is_closed.set()
@@ -243,28 +248,51 @@ class Budget:
             self._wake()
 
     async def pause(self, seconds: float) -> None:
-        """Waits so long, or until the budget is closed: then there is nothing to wait for."""
+        """Waits so long, or until the budget is closed: then no pause before a retry has a use."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._is_closed.wait(), seconds)
 
-    async def answer(self, call: Call, ask: Ask) -> Answer:
-        """The answer of `ask`, once it may be asked.
+    async def answer(self, call: Call, call_next: CallNext) -> Answer:
+        """The answer of `call_next`, once the caps allow the call.
 
         Raises:
             RunStopped: The budget is closed.
         """
-        most = _most(call)
-        most_usd = self._usd(call, most)
-        await self._enter(most, most_usd)
+        n_bytes = sum(len(message.content.encode("utf-8", "replace")) for message in call.messages)
+        prompt_tokens = int(n_bytes * _TOKENS_A_BYTE) + _TOKENS_A_MESSAGE * len(call.messages)
+        most = Usage(prompt_tokens, call.sampling.max_tokens if call.sampling else 1)
+        most_usd = 0.0
+        if self.caps.cost_usd is not None and (price := self.ledger.prices.find(call.model)):
+            most_usd = price.of(most)
+        while True:
+            if self.closed is not None:
+                raise self.closed
+            reached = self._reached_cap(most, most_usd)
+            if reached is None:
+                break
+            # Close early when the rest is small: otherwise the run would crawl on for long with one
+            # call in flight at a time.
+            cap_usd, cap_tokens = self.caps.cost_usd, self.caps.tokens
+            is_nearly_spent = (cap_usd is not None and self._spent_usd >= _NEARLY * cap_usd) or (
+                cap_tokens is not None and self._spent_tokens >= _NEARLY * cap_tokens
+            )
+            if not self._n_in_flight or is_nearly_spent:
+                self.close(RunStopped(reached))
+                continue
+            self._one_ended = self._one_ended or asyncio.Event()
+            await self._one_ended.wait()
+        self._n_in_flight += 1
+        self._reserved += most
+        self._reserved_usd += most_usd
         try:
-            answer = await ask()
+            answer = await call_next()
             self.ledger.add(call.role, call.model, answer.usage)
             if answer.usage == Usage():
                 self._uncounted += most
                 self._uncounted_usd += most_usd
             return answer
         finally:
-            self._n_inside -= 1
+            self._n_in_flight -= 1
             self._reserved = Usage(
                 self._reserved.prompt_tokens - most.prompt_tokens,
                 self._reserved.completion_tokens - most.completion_tokens,
@@ -272,80 +300,42 @@ class Budget:
             self._reserved_usd -= most_usd
             self._wake()
 
-    async def _enter(self, most: Usage, most_usd: float) -> None:
-        while True:
-            if self.closed is not None:
-                raise self.closed
-            reached = self._reached(most, most_usd)
-            if reached is None:
-                break
-            if not self._n_inside or self._is_nearly_spent():
-                self.close(RunStopped(reached))
-                continue
-            self._left = self._left or asyncio.Event()
-            await self._left.wait()
-        self._n_inside += 1
-        self._reserved += most
-        self._reserved_usd += most_usd
+    @property
+    def _spent_usd(self) -> float:
+        return self.ledger.least_cost_usd + self._uncounted_usd
 
-    def _reached(self, most: Usage, most_usd: float) -> str | None:
-        """What to say where the call does not fit under a cap."""
+    @property
+    def _spent_tokens(self) -> int:
+        return self.ledger.n_tokens + _total(self._uncounted)
+
+    def _reached_cap(self, most: Usage, most_usd: float) -> str | None:
+        """The message about the cap that a call of so much does not fit under; None if it fits."""
         caps = self.caps
         if caps.cost_usd is not None:
-            spent = self.ledger.least_cost_usd + self._uncounted_usd
-            if spent + self._reserved_usd + most_usd > caps.cost_usd:
-                flying = _in_flight(f"${self._reserved_usd:.4f}", self._n_inside)
-                return (
-                    f"The cap of ${caps.cost_usd:g} is reached: ${spent:.4f} are spent{flying}, "
-                    f"and the next call may take ${most_usd:.4f}. Raise --max-cost-usd and give "
-                    "the same command again; nothing that is finished is asked twice."
-                )
+            spent_usd, reserved_usd = self._spent_usd, self._reserved_usd
+            if spent_usd + reserved_usd + most_usd > caps.cost_usd:
+                parts = (f"${each:.4f}" for each in (spent_usd, reserved_usd, most_usd))
+                return self._message(f"${caps.cost_usd:g}", *parts, option="--max-cost-usd")
         if caps.tokens is not None:
-            spent_tokens = self.ledger.n_tokens + _total(self._uncounted)
-            reserved = _total(self._reserved)
-            if spent_tokens + reserved + _total(most) > caps.tokens:
-                flying = _in_flight(f"{reserved:,}", self._n_inside)
-                return (
-                    f"The cap of {caps.tokens:,} tokens is reached: {spent_tokens:,} are "
-                    f"spent{flying}, and the next call may take {_total(most):,}. Raise "
-                    "--max-total-tokens and give the same command again; nothing that is finished "
-                    "is asked twice."
-                )
+            spent, reserved, needed = self._spent_tokens, _total(self._reserved), _total(most)
+            if spent + reserved + needed > caps.tokens:
+                parts = (f"{each:,}" for each in (spent, reserved, needed))
+                return self._message(f"{caps.tokens:,} tokens", *parts, option="--max-total-tokens")
         return None
 
-    def _is_nearly_spent(self) -> bool:
-        """Whether what is left is not worth asking for one call at a time."""
-        money, tokens = self.caps.cost_usd, self.caps.tokens
+    def _message(self, cap: str, spent: str, reserved: str, needed: str, *, option: str) -> str:
+        n = self._n_in_flight
+        in_flight = f", {n} call{'s' if n > 1 else ''} in flight may take {reserved} more"
         return (
-            money is not None
-            and self.ledger.least_cost_usd + self._uncounted_usd >= _NEARLY * money
-        ) or (
-            tokens is not None
-            and self.ledger.n_tokens + _total(self._uncounted) >= _NEARLY * tokens
+            f"The cap of {cap} is reached: {spent} are spent{in_flight if n else ''}, and the next "
+            f"call may take {needed}. Raise {option} and give the same command again; no finished "
+            "call is repeated."
         )
 
-    def _usd(self, call: Call, most: Usage) -> float:
-        if self.caps.cost_usd is None:
-            return 0.0
-        price = self.ledger.prices.find(call.model)
-        return price.of(most) if price else 0.0
-
     def _wake(self) -> None:
-        if self._left is not None:
-            left, self._left = self._left, None
-            left.set()
-
-
-def _in_flight(most: str, n_calls: int) -> str:
-    calls = "1 call" if n_calls == 1 else f"{n_calls} calls"
-    return f", {calls} in flight may take {most} more" if n_calls else ""
-
-
-def _most(call: Call) -> Usage:
-    """The most tokens that the call may take, as far as that can be told before it."""
-    n_bytes = sum(len(message.content.encode("utf-8", "replace")) for message in call.messages)
-    read = int(n_bytes * _TOKENS_A_BYTE) + _TOKENS_A_MESSAGE * len(call.messages)
-    return Usage(read, call.sampling.max_tokens if call.sampling else 1)
+        if self._one_ended is not None:
+            ended, self._one_ended = self._one_ended, None
+            ended.set()
 
 
 def _total(usage: Usage) -> int:

@@ -1,14 +1,18 @@
-"""One call to a model as a value, and models whose every call goes through a function.
+"""One call to a model as a value, middleware around such calls, and their retry.
 
-Journal, retry, caps and the choice of a server are each one async function around a call. The
-methods see a Model and know of none of them.
+Journal, retry, caps and the choice of a server are each one async function around a call: the
+methods use a `Model` and know none of them. Only this module retries. Clients raise typed errors; a
+`retryable` one is retried after an exponentially growing pause with jitter, so that the many calls
+that fail together do not return together (Brooker 2015, "Exponential Backoff And Jitter"). Rate
+limits, server errors, broken connections, timeouts and unreadable replies may pass. A request that
+is refused for its form, its content or its length is refused again.
 
-Asking again: the only place that does.
+Example:
+    async def logged(call: Call, call_next: CallNext) -> Answer:
+        print(call.role, call.model)
+        return await call_next()
 
-Clients raise typed errors; what says `retryable` is asked again after an exponentially growing
-pause with jitter, so that many examples in flight do not come back all at once. A rate limit, an
-error of the server, a broken connection, a time-out and an answer that cannot be read may pass. A
-request that is refused, for its form, its content or its length, is the same the next time.
+    model = wrap_model(retrying(model), logged, role="judge")
 """
 
 import asyncio
@@ -24,26 +28,29 @@ from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling
 from cai.types import Conversation, Message
 
 Answer = Completion | Choice
-Ask = Callable[[], Awaitable[Answer]]
+CallNext = Callable[[], Awaitable[Answer]]
+
+# A server that requests a longer pause has a daily quota: waiting for it would look like a hang.
+LONGEST_ADVICE_S = 600.0
 
 
 @dataclass(slots=True)
 class ExampleInFlight:
-    """What the scheduler knows of an example: when it was begun, and how far it has come."""
+    """An example as the scheduler knows it: its number by start, and its calls answered so far."""
 
     number: int
     n_answered: int = 0
 
 
 EXAMPLE: ContextVar[ExampleInFlight | None] = ContextVar("EXAMPLE", default=None)
-"""The example that the present task works on; for the scheduler, no result depends on it."""
+"""The example of the current task; for the scheduler, no result depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request to a model: a completion has `sampling`, a choice has `options`.
 
-    `role` is the part that the model plays in it (respond, critique, judge …), for the accounts.
+    `role` is the model's part in it (respond, critique, judge …), for the ledger.
     """
 
     kind: Literal["complete", "choose"]
@@ -54,7 +61,7 @@ class Call:
     role: str = ""
 
 
-async def ask_model(model: Model, call: Call) -> Answer:
+async def call_model(model: Model, call: Call) -> Answer:
     """The model's own answer to the call."""
     if call.sampling is not None:
         return await model.complete(call.messages, call.sampling)
@@ -62,30 +69,30 @@ async def ask_model(model: Model, call: Call) -> Answer:
     return await model.choose(call.messages, call.options)
 
 
-class Around(Protocol):
-    """Answers a call, by `ask` or without it."""
+class Middleware(Protocol):
+    """Answers a call, with or without `call_next`."""
 
-    async def __call__(self, call: Call, ask: Ask) -> Answer: ...
+    async def __call__(self, call: Call, call_next: CallNext) -> Answer: ...
 
 
-def wrapped(model: Model, around: Around, role: str = "") -> Model:
-    """The model with `around` about each of its calls; a ChoiceModel when the model is one."""
+def wrap_model(model: Model, middleware: Middleware, role: str = "") -> Model:
+    """The model with the middleware around each call; a ChoiceModel if the model is one."""
     if isinstance(model, ChoiceModel):
-        return _WrappedChoiceModel(model, around, role)
-    return _WrappedModel(model, around, role)
+        return _WrappedChoiceModel(model, middleware, role)
+    return _WrappedModel(model, middleware, role)
 
 
 class _WrappedModel:
-    def __init__(self, model: Model, around: Around, role: str) -> None:
+    def __init__(self, model: Model, middleware: Middleware, role: str) -> None:
         self._model = model
-        self._around = around
+        self._middleware = middleware
         self._role = role
         self.name = model.name
         self.is_chat = model.is_chat
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         call = Call("complete", self.name, tuple(messages), sampling, role=self._role)
-        answer = await self._around(call, lambda: ask_model(self._model, call))
+        answer = await self._middleware(call, lambda: call_model(self._model, call))
         assert isinstance(answer, Completion)
         return answer
 
@@ -101,23 +108,18 @@ class _WrappedChoiceModel(_WrappedModel):
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
         call = Call("choose", self.name, tuple(messages), options=tuple(options), role=self._role)
-        answer = await self._around(call, lambda: ask_model(self._model, call))
+        answer = await self._middleware(call, lambda: call_model(self._model, call))
         assert isinstance(answer, Choice)
         return answer
 
 
-LONGEST_ADVICE_S = (
-    600.0  # a server that asks for a longer pause (a daily quota) is given up at once
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and how patiently a call is asked. `jitter` gives numbers in [0, 1).
+    """The number of attempts and the pauses between them. `jitter` returns numbers in [0, 1).
 
-    Of a server at which three calls in ten fail, ten attempts leave six calls in a million. One
-    that answers with something else than the protocol does so for good more often than by chance,
-    so it is asked `attempts_unreadable` times. `counts` says how often was asked again, by cause.
+    If three calls in ten fail at a server, ten attempts leave six calls in a million. A reply that
+    does not follow the protocol is more often permanent, so it has only `attempts_unreadable`.
+    `counts` has the number of retries by cause.
     """
 
     attempts: int = 10
@@ -128,48 +130,42 @@ class Retry:
     jitter: Callable[[], float] = random.random
     counts: Counter[str] = field(default_factory=Counter[str])
 
-    async def answer(self, call: Call, ask: Ask) -> Answer:
-        """The first answer that comes.
+    async def answer(self, call: Call, call_next: CallNext) -> Answer:
+        """The first answer that arrives.
 
         Raises:
-            ModelUnavailable: None came; the message says how often it was asked.
-            CaiError: The first error that is not retryable, as it was.
+            ModelUnavailable: Every attempt failed; the message has their number.
+            CaiError: The first error that is not retryable, unchanged.
         """
         attempt = n_unreadable = 0
         while True:
             attempt += 1
             try:
-                return await ask()
+                return await call_next()
             except CaiError as error:
                 if not error.retryable:
                     raise
-                advice_s = _advice_s(error)
+                advice_s = 0.0  # the server's own, from its Retry-After
+                if isinstance(error, ModelUnavailable):
+                    advice_s = error.retry_after_s or 0.0
                 n_unreadable += error.cause == "invalid answer"
                 is_last = attempt >= self.attempts or n_unreadable >= self.attempts_unreadable
                 if is_last or advice_s > LONGEST_ADVICE_S:
-                    raise _given_up(call, error, attempt) from error
+                    times = "once" if attempt == 1 else f"{attempt} times"
+                    message = f"{error} ({call.model} was called {times}.)"
+                    raise ModelUnavailable(message, advice_s or None, error.cause) from error
                 self.counts[error.cause] += 1
-            await self.sleep(self._delay_s(attempt, advice_s))
-
-    def _delay_s(self, attempt: int, advice_s: float) -> float:
-        """Half to all of the doubled pause; never less than the server's own advice."""
-        pause_s = min(self.max_delay_s, self.first_delay_s * 2 ** (attempt - 1))
-        jitter = self.jitter()
-        if advice_s >= pause_s:
-            return advice_s + jitter * self.first_delay_s
-        return max(advice_s, pause_s * (0.5 + 0.5 * jitter))
+            pause_s = min(self.max_delay_s, self.first_delay_s * 2 ** (attempt - 1))
+            # Half to all of the pause, and never less than the advice. All calls of a rate limit
+            # get the same advice, so a little jitter goes on top of it too.
+            jitter = self.jitter()
+            if advice_s >= pause_s:
+                pause_s = advice_s + jitter * self.first_delay_s
+            else:
+                pause_s = max(advice_s, pause_s * (0.5 + 0.5 * jitter))
+            await self.sleep(pause_s)
 
 
 def retrying(model: Model, retry: Retry | None = None) -> Model:
-    """The model, asked again when a failure may pass."""
-    return wrapped(model, (retry or Retry()).answer)
-
-
-def _advice_s(error: CaiError) -> float:
-    return (error.retry_after_s or 0.0) if isinstance(error, ModelUnavailable) else 0.0
-
-
-def _given_up(call: Call, error: CaiError, attempts: int) -> ModelUnavailable:
-    times = "once" if attempts == 1 else f"{attempts} times"
-    message = f"{error} ({call.model} was asked {times}.)"
-    return ModelUnavailable(message, _advice_s(error) or None, error.cause)
+    """The model, whose retryable failures are retried."""
+    return wrap_model(model, (retry or Retry()).answer)

@@ -1,18 +1,25 @@
-"""How many calls an endpoint is asked at a time, learnt from how it bears them.
+"""The number of calls in flight at one endpoint, adapted to how it copes with them.
 
-Additive increase and multiplicative decrease, one step for each window of calls:
+Additive increase and multiplicative decrease (AIMD), one step for each window of calls:
 
 * significantly more than a tenth refused: fewer, in proportion to the share, as in DCTCP (Alizadeh
-  et al. 2010, "Data Center TCP", §3.1). A few faults by chance do not choke a run; an error of the
-  server (5xx) counts half of a rate limit (429), for it may have other reasons than our calls;
-* the same work takes half as long again as it could, and hardly more is done of it than with fewer
-  in flight: fewer, for the calls queue at the server. By Little's law calls in flight are
+  et al. 2010, "Data Center TCP", §3.1). A few random faults do not choke a run; a server error
+  (5xx) counts half of a rate limit (429), because it may have other reasons than our calls;
+* the same work takes 1.5 times as long as it could, and hardly more is done of it than with fewer
+  in flight: fewer, because the calls queue at the server. By Little's law calls in flight are
   throughput × latency: where throughput rises with latency the server batches, and gets more;
 * the same work takes three times as long as it could: fewer, whatever the reason;
-* all slots taken and none of these: more; doubled until the first sign, which takes the last
-  doubling back, then a sixteenth.
+* all slots in use and none of these: more; doubled until the first sign of overload, which takes
+  the last doubling off again (slow start), then by a sixteenth.
 
-Work is counted in tokens written, else in calls, so that long answers are not taken for slow ones.
+Work is counted in tokens written, or in calls if there are none, so that a long answer does not
+count as a slow one.
+
+Example:
+    limit = AdaptiveLimit(start=64, most=256, now_s=0.0)
+    limit.note_full()
+    limit.note(seconds=1.2, tokens=200, refusal=0.0, now_s=1.2)
+    if n_in_flight < limit.value: ...
 """
 
 import math
@@ -21,12 +28,12 @@ from dataclasses import dataclass
 TOLERATED = 0.10
 _LARGEST_CUT = 0.5
 _SLOWER, _MUCH_SLOWER = 1.5, 3.0
-_STEP = 1.25  # slots are told apart by such factors
-_LEAST_GAIN = 0.3  # by how much throughput must rise with the slots, as an elasticity
+_STEP = 1.25  # numbers of slots that differ by less than this factor share a level
+_LEAST_GAIN = 0.3  # the least rise of throughput with the slots, as an elasticity
 _QUEUE_DECREASE = 0.8
-_FORGETTING = 1.01  # a window; what was the best an hour ago need not be possible today
+_FORGETTING = 1.01  # a window; the best pace of an hour ago may no longer be possible
 _SMOOTHING = 0.3
-_LEAST_WINDOW = 64  # calls; fewer tell too little from chance
+_LEAST_WINDOW = 64  # calls; with fewer, chance decides
 
 
 @dataclass(slots=True)
@@ -39,52 +46,47 @@ class _Window:
     seconds: float = 0.0
     was_full: bool = False
 
-    @property
-    def latency_s(self) -> float:
-        """Of those that were answered, on average; a second where none was."""
-        n_answered = self.n - self.n_refused
-        return self.seconds / n_answered if n_answered else 1.0
-
 
 class AdaptiveLimit:
-    """A number of calls between 1 and `most`, beginning at `start`."""
+    """A number of calls between 1 and `most`, starting at `start`."""
 
     def __init__(self, start: int, most: int, now_s: float) -> None:
         self._limit = float(min(start, most))
         self._most = most
         self._is_starting = start < most
         self._window = _Window(now_s)
-        self._best_pace_s = math.inf  # latency a unit of work, when it was least
-        self._best_seats = self._limit
-        self._throughputs: dict[int, float] = {}  # units of work a second, by `_rung` of the slots
+        self._best_pace_s = math.inf  # the least latency per unit of work
+        self._best_limit = self._limit
+        self._throughputs: dict[int, float] = {}  # units of work a second, by level of the slots
 
     @property
     def value(self) -> int:
         return max(1, int(self._limit))
 
     def note_full(self) -> None:
-        """A call has to wait for a slot, or takes the last one."""
+        """Records that a call has to wait for a slot, or takes the last one."""
         self._window.was_full = True
 
     def note(self, seconds: float, tokens: int, refusal: float, now_s: float) -> None:
-        """A call that took so long was answered in so many tokens, or refused: with a weight."""
+        """Records the end of a call after `seconds`, with `tokens` written.
+
+        `refusal` is 0 for an answer, otherwise the weight of the refusal, in (0, 1].
+        """
         window = self._window
         if now_s < window.began_s:
-            return  # asked before the last cut, it tells nothing of it
+            return  # sent before the last cut, so it shows nothing of its effect
         window.n += 1
         window.n_refused += refusal > 0
         window.refusals += refusal
         if not refusal:
             window.work += max(tokens, 1)
             window.seconds += seconds
-        if window.n >= max(_LEAST_WINDOW, self.value) and now_s > window.began_s:
-            before = self._limit
-            self._step(window, now_s)
-            is_cut = self._limit < before
-            self._window = _Window(now_s + window.latency_s if is_cut else now_s)
-
-    def _step(self, window: _Window, now_s: float) -> None:
+        if window.n < max(_LEAST_WINDOW, self.value) or now_s <= window.began_s:
+            return
+        before = self._limit
         refused = window.refusals / window.n
+        # Two standard errors above what is tolerated: a run at a server with a tenth of random
+        # faults would otherwise be cut again and again by chance.
         if refused > TOLERATED + 2 * math.sqrt(TOLERATED * (1 - TOLERATED) / window.n):
             self._is_starting = False
             self._limit *= 1 - min(refused - TOLERATED, _LARGEST_CUT)
@@ -94,34 +96,31 @@ class AdaptiveLimit:
         elif window.was_full:
             self._limit += self._limit if self._is_starting else max(1.0, self._limit / 16)
         self._limit = min(max(self._limit, 1.0), float(self._most))
+        # After a cut the next window starts one latency later (a second if no call was answered):
+        # until then the calls that end were sent under the old limit.
+        n_answered = window.n - window.n_refused
+        latency_s = window.seconds / n_answered if n_answered else 1.0
+        self._window = _Window(now_s + latency_s if self._limit < before else now_s)
 
     def _is_overloaded(self, window: _Window, now_s: float) -> bool:
-        """Whether the same work takes longer than it could, and nothing is gained by it."""
+        """Whether the same work takes longer than it could, and no throughput is gained by it."""
         pace_s = window.seconds / window.work
-        throughput = window.work / (now_s - window.began_s)
         slower = pace_s / self._best_pace_s
-        rung = _rung(self._limit)
-        here = self._throughputs[rung] = _smoothed(self._throughputs.get(rung), throughput)
+        level = round(math.log(self._limit) / math.log(_STEP))
+        throughput = _smoothed(self._throughputs.get(level), window.work / (now_s - window.began_s))
+        self._throughputs[level] = throughput
         if slower <= 1:
             known_s = None if math.isinf(self._best_pace_s) else self._best_pace_s
             self._best_pace_s = _smoothed(known_s, pace_s)
-            self._best_seats = self._limit
-        elif self._limit <= self._best_seats:
+            self._best_limit = self._limit
+        elif self._limit <= self._best_limit:
             self._best_pace_s *= _FORGETTING
-        return slower > _MUCH_SLOWER or (slower > _SLOWER and not self._gains(rung, here))
-
-    def _gains(self, rung: int, throughput: float) -> bool:
-        """Whether clearly more is done than when there were fewer slots; yes where nobody knows."""
-        fewer = [each for each in self._throughputs if each < rung]
-        if not fewer:
-            return True
-        below = max(fewer)
-        least = _STEP ** (_LEAST_GAIN * (rung - below))
-        return throughput > least * self._throughputs[below]
-
-
-def _rung(slots: float) -> int:
-    return round(math.log(slots) / math.log(_STEP))
+        # The gain is relative to the next lower level that was measured; unknown counts as a gain.
+        below = max((each for each in self._throughputs if each < level), default=None)
+        gains = below is None or (
+            throughput > _STEP ** (_LEAST_GAIN * (level - below)) * self._throughputs[below]
+        )
+        return slower > _MUCH_SLOWER or (slower > _SLOWER and not gains)
 
 
 def _smoothed(known: float | None, new: float) -> float:

@@ -1,10 +1,14 @@
-"""The journal: every finished model call, under a key of all that can change its answer.
+"""The journal: every finished model call, under a key of everything that can change its answer.
 
-It only grows. A call is committed before its answer is handed on, so a killed run never pays for an
-answer twice that anything was built upon. What cannot change an answer (time-outs, concurrency,
-retries, which of several servers answered, how the answer is parsed) is not in the key.
+A call is committed before its answer is used, so a killed run never pays twice for an answer that
+a result depends on. What cannot change an answer (timeouts, concurrency, retries, which of several
+servers answered, how the answer is parsed) is not in the key.
 
-The answers that a journal holds, counted, and those that nobody needs any more taken out.
+Example:
+    model = journaled(model, run.journal)
+    await model.complete(messages, sampling)  # calls the model
+    await model.complete(messages, sampling)  # answered from the journal
+    assert (run.journal.calls, run.journal.hits) == (1, 1)
 """
 
 import asyncio
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cai.engine.calls import Answer, Ask, Call, wrapped
+from cai.engine.calls import Answer, Call, CallNext, wrap_model
 from cai.engine.database import JOURNAL_FILE, Database, storable
 from cai.engine.lock import FolderLock
 from cai.engine.run_files import read_description
@@ -27,16 +31,25 @@ from cai.engine.writer import Writer
 from cai.models.base import Choice, Completion, Model, Usage
 
 _MANY = 32  # calls in flight, from which on answers are committed in larger groups
+_DAY_S = 86_400
+
+_FIND = "SELECT answer, checksum, generation FROM calls WHERE key = ?"
+_USE = "UPDATE calls SET generation = ? WHERE key = ?"
+_DROP = "DELETE FROM calls WHERE key = ?"
+_STORE = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_STATS = """SELECT role, model, count(*),
+    sum(generation < (SELECT value FROM state WHERE name = 'generation')),
+    sum(length(answer)), min(created), max(created) FROM calls GROUP BY role, model"""
 
 _logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """Answers that were given before, and a place for new ones.
+    """Stored answers, and a place for new ones.
 
-    `hits` counts the calls answered without asking, `calls` those asked, `usage` the tokens of
-    those asked; all three since this object was made. `generation` is that of the records which are
-    being made: an answer remembers the last one that used it.
+    `hits` counts the calls answered without the model, `calls` those that the model answered, and
+    `usage` the tokens of the latter; all three since this object was created. `generation` is that
+    of the current records: an answer stores the last one that used it.
     """
 
     def __init__(self, database: Database, writer: Writer | None = None) -> None:
@@ -46,80 +59,87 @@ class Journal:
         self._database = database
         self._writer = writer
         self._in_flight: dict[bytes, asyncio.Future[Answer]] = {}
-        self.generation: int = database.rows("SELECT value FROM state WHERE name = 'generation'")[
-            0
-        ][0]
+        ((generation,),) = database.rows("SELECT value FROM state WHERE name = 'generation'")
+        self.generation: int = generation
 
     @property
     def n_stored(self) -> int:
-        """How many answers it holds, of this process and of earlier ones."""
+        """The number of stored answers, of this process and of earlier ones."""
         return self._database.rows("SELECT count(*) FROM calls")[0][0]
 
-    def find(self, call: Call) -> Answer | None:
-        """The stored answer to the call; None when there is none."""
-        return self._find(call_key(call), call)
-
-    async def store(self, call: Call, answer: Answer) -> None:
-        """Keeps the answer, safely once this returns; the first one stays when there is one."""
-        await self._store(call_key(call), call, answer)
-
-    async def answer(self, call: Call, ask: Ask) -> Answer:
-        """The stored answer, or that of `ask`, stored. Equal calls in flight share one `ask`."""
+    async def answer(self, call: Call, call_next: CallNext) -> Answer:
+        """The stored answer, or that of `call_next`, which is stored. Equal calls share one."""
         key = call_key(call)
         while (shared := self._in_flight.get(key)) is not None:
             await asyncio.wait([shared])  # unlike awaiting it, this does not cancel it with us
             if not shared.cancelled():
                 self.hits += 1
                 return shared.result()
-        if (stored := self._find(key, call)) is not None:
+        if (stored := self.find(call, key)) is not None:
             self.hits += 1
             return stored
-        return await self._ask_and_store(key, call, ask)
-
-    async def _ask_and_store(self, key: bytes, call: Call, ask: Ask) -> Answer:
         shared = self._in_flight[key] = asyncio.get_running_loop().create_future()
-        self._tell_writer()
+        self._report_load()
         try:
-            answer = await ask()
+            answer = await call_next()
             self.calls += 1
             self.usage += answer.usage
-            await self._store(key, call, answer)
+            await self.store(call, answer, key)
             shared.set_result(answer)
             return answer
         finally:
             del self._in_flight[key]
-            self._tell_writer()
-            shared.cancel()  # no effect on a result; after a failure, who waits asks for himself
+            self._report_load()
+            # Without effect on a result. After a failure it wakes the equal calls, of which each
+            # then tries for itself: a failure is not shared.
+            shared.cancel()
 
-    def _tell_writer(self) -> None:
+    def _report_load(self) -> None:
         if self._writer is not None:
-            self._writer.gathers = len(self._in_flight) >= _MANY
+            self._writer.is_busy = len(self._in_flight) >= _MANY
 
-    def _find(self, key: bytes, call: Call) -> Answer | None:
-        found = self._database.rows(_FIND, key)
-        if not found:
+    def find(self, call: Call, key: bytes | None = None) -> Answer | None:
+        """The stored answer to the call; None if there is none. `key`: its `call_key`, if known."""
+        key = key or call_key(call)
+        rows = self._database.rows(_FIND, key)
+        if not rows:
             return None
-        stored, checksum, generation = found[0]
-        answer = _read_answer(call, stored, checksum)
-        if answer is None:
+        text, checksum, generation = rows[0]
+        # SQLite does not notice a changed text, and a wrong answer would go into results unseen.
+        if checksum_of(text) != checksum:
             if self._writer is not None:
                 self._writer.put(_DROP, key)
             _logger.warning(
-                "%s: the stored answer of a call to %r is damaged and is asked again.",
+                "%s: the stored answer of a call to %r is damaged; the call is repeated.",
                 self._database.path,
                 call.model,
             )
-        elif generation != self.generation and self._writer is not None:
-            self._writer.put(_USED, self.generation, key)
-        return answer
+            return None
+        if generation != self.generation and self._writer is not None:
+            self._writer.put(_USE, self.generation, key)
+        content: dict[str, Any] = json.loads(text)
+        usage = Usage(*content["usage"])
+        if call.kind == "choose":
+            return Choice(tuple(content["logprobs"]), usage, content.get("mass"))
+        reasoning = content.get("reasoning", "")
+        return Completion(content["text"], content["stop_reason"], usage, reasoning)
 
-    async def _store(self, key: bytes, call: Call, answer: Answer) -> None:
-        assert self._writer is not None, "a call of a run that is only read"
-        stored = json.dumps(_fields(answer))
+    async def store(self, call: Call, answer: Answer, key: bytes | None = None) -> None:
+        """Stores the answer durably before it returns; an answer stored before stays."""
+        assert self._writer is not None, "a call of a run that is open read-only"
         usage = answer.usage
+        content: dict[str, object] = {"usage": [usage.prompt_tokens, usage.completion_tokens]}
+        # Fields with their default value are left out: most answers have neither of them.
+        if isinstance(answer, Choice):
+            content |= {"logprobs": answer.logprobs}
+            content |= {} if answer.mass is None else {"mass": answer.mass}
+        else:
+            content |= {"text": answer.text, "stop_reason": answer.stop_reason}
+            content |= {"reasoning": answer.reasoning} if answer.reasoning else {}
+        text = json.dumps(content)
         await self._writer.write(
             _STORE,
-            key,
+            key or call_key(call),
             call.kind,
             call.role,
             storable(call.model),
@@ -127,21 +147,22 @@ class Journal:
             usage.completion_tokens,
             time.time(),
             self.generation,
-            checksum_of(stored),
-            stored,
+            checksum_of(text),
+            text,
         )
 
 
 def journaled(model: Model, journal: Journal) -> Model:
-    """The model, asked only what the journal does not know yet."""
-    return wrapped(model, journal.answer)
+    """The model, called only for what the journal cannot answer."""
+    return wrap_model(model, journal.answer)
 
 
 def call_key(call: Call) -> bytes:
-    """Sixteen bytes over all that can change the answer, and nothing else."""
+    """Sixteen bytes over everything that can change the answer, and nothing else."""
     digest = hashlib.blake2b(digest_size=16)
 
     def add(*texts: str) -> None:
+        # Numbers and lengths come first, so that ("ab", "c") and ("a", "bc") have different keys.
         for text in (str(len(texts)), *texts):
             encoded = text.encode("utf-8", "surrogatepass")
             digest.update(b"%d:" % len(encoded))
@@ -158,46 +179,14 @@ def call_key(call: Call) -> bytes:
     return digest.digest()
 
 
-def checksum_of(stored: str) -> int:
-    """By which a stored answer is known again: SQLite does not notice a changed text."""
-    return zlib.crc32(stored.encode())
-
-
-def _fields(answer: Answer) -> dict[str, object]:
-    """The answer as JSON takes it, what is at its default left out."""
-    usage = [answer.usage.prompt_tokens, answer.usage.completion_tokens]
-    if isinstance(answer, Choice):
-        fields: dict[str, object] = {"logprobs": answer.logprobs, "usage": usage}
-        return fields | ({} if answer.mass is None else {"mass": answer.mass})
-    fields = {"text": answer.text, "stop_reason": answer.stop_reason, "usage": usage}
-    return fields | ({"reasoning": answer.reasoning} if answer.reasoning else {})
-
-
-def _read_answer(call: Call, stored: str, checksum: int) -> Answer | None:
-    """The answer that was stored; None where it is no longer what was stored."""
-    if checksum_of(stored) != checksum:
-        return None
-    content: dict[str, Any] = json.loads(stored)
-    usage = Usage(*content["usage"])
-    if call.kind == "complete":
-        return Completion(
-            content["text"], content["stop_reason"], usage, content.get("reasoning", "")
-        )
-    return Choice(tuple(content["logprobs"]), usage, content.get("mass"))
-
-
-_FIND = "SELECT answer, checksum, generation FROM calls WHERE key = ?"
-_USED = "UPDATE calls SET generation = ? WHERE key = ?"
-_DROP = "DELETE FROM calls WHERE key = ?"
-_STORE = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-_DAY_S = 86_400
+def checksum_of(text: str) -> int:
+    """CRC-32 of a stored answer."""
+    return zlib.crc32(text.encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
-    """The answers to one role of one model. `n_unused` made none of the present records."""
+class AnswerStats:
+    """The stored answers of one model in one role. `n_unused` belong to no current record."""
 
     role: str
     model: str
@@ -210,7 +199,7 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class PruneFilter:
-    """Which answers are meant: those that all of the given conditions hold for."""
+    """Selects the answers that all of the given conditions hold for."""
 
     model: str | None = None
     role: str | None = None
@@ -218,32 +207,33 @@ class PruneFilter:
     unused: bool = False
 
 
-def stocks(database: Database) -> list[Stock]:
-    """What the journal holds, by role and model."""
-    return [Stock(*row) for row in database.rows(_STOCKS)]
+def answer_stats(database: Database) -> list[AnswerStats]:
+    """The answers in the journal, by role and model."""
+    return [AnswerStats(*row) for row in database.rows(_STATS)]
 
 
-def count_chosen(database: Database, choice: PruneFilter) -> tuple[int, int]:
-    """How many answers are meant, and how many bytes they take."""
-    condition, values = _condition(choice)
+def count_matching(database: Database, selected: PruneFilter) -> tuple[int, int]:
+    """The number of answers selected, and of the bytes they take."""
+    condition, values = _condition(selected)
     sql = f"SELECT count(*), coalesce(sum(length(answer)), 0) FROM calls WHERE {condition}"
     return database.rows(sql, *values)[0]
 
 
-def prune(folder: Path, choice: PruneFilter) -> int:
-    """Takes the answers out and gives their room back to the disk; how many there were.
+def prune(folder: Path, selected: PruneFilter) -> int:
+    """Deletes the answers selected and returns their space to the disk; how many there were.
 
-    The records that they made stay. What is taken out is asked anew if it is needed again.
+    Their records stay. A deleted answer is requested again if it is needed again.
 
     Raises:
-        JournalError: The folder is no run, another process writes it, or the disk is full.
+        JournalError: The folder is not a run, another process writes it, or the disk is full.
     """
     read_description(folder)
-    condition, values = _condition(choice)
+    condition, values = _condition(selected)
     lock = FolderLock(folder)
     try:
         with closing(Database(folder / JOURNAL_FILE)) as database:
             n = database.write(f"DELETE FROM calls WHERE {condition}", *values)
+            # VACUUM writes the whole file into the log first; the checkpoint shrinks the log too.
             database.rows("VACUUM")
             database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return n
@@ -251,19 +241,14 @@ def prune(folder: Path, choice: PruneFilter) -> int:
         lock.release()
 
 
-def _condition(choice: PruneFilter) -> tuple[str, Sequence[object]]:
+def _condition(selected: PruneFilter) -> tuple[str, Sequence[object]]:
     parts: list[tuple[str, object]] = []
-    if choice.model is not None:
-        parts.append(("model = ?", choice.model))
-    if choice.role is not None:
-        parts.append(("role = ?", choice.role))
-    if choice.older_than_days is not None:
-        parts.append(("created < ?", time.time() - choice.older_than_days * _DAY_S))
-    if choice.unused:
+    if selected.model is not None:
+        parts.append(("model = ?", selected.model))
+    if selected.role is not None:
+        parts.append(("role = ?", selected.role))
+    if selected.older_than_days is not None:
+        parts.append(("created < ?", time.time() - selected.older_than_days * _DAY_S))
+    if selected.unused:
         parts.append(("generation < (SELECT value FROM state WHERE name = ?)", "generation"))
     return " AND ".join(part for part, _ in parts) or "1", [value for _, value in parts]
-
-
-_STOCKS = """SELECT role, model, count(*),
-    sum(generation < (SELECT value FROM state WHERE name = 'generation')),
-    sum(length(answer)), min(created), max(created) FROM calls GROUP BY role, model"""

@@ -1,9 +1,16 @@
-"""One writer for a run: a lock that the system itself lets go of when the process dies."""
+"""One writer per run folder: a file lock that the system releases when the process dies.
+
+Example:
+    lock = FolderLock(folder)  # JournalError if another process writes it
+    try:
+        ...
+    finally:
+        lock.release()
+"""
 
 import fcntl
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from cai.errors import JournalError
@@ -13,36 +20,53 @@ _TRIES, _PAUSE_S = 5, 0.01
 
 
 class FolderLock:
-    """The right to write a folder, held from creation to `release`.
+    """The right to write a folder, from creation to `release`.
 
     Raises:
         JournalError: Another process has it, or the folder cannot be locked.
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / LOCK_FILE
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(
+                folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
+            )
         except OSError as error:
             raise JournalError(
                 f"{folder}: cannot be written ({error.strerror}). Use another folder."
             ) from error
         try:
-            _lock(self._descriptor, folder)
-        except BaseException:
+            # Several tries, because `writer_of` in another process holds the lock for a moment too:
+            # `cai status` must not make a run fail that starts just then.
+            for n_left in reversed(range(_TRIES)):
+                try:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not n_left:
+                        raise
+                    time.sleep(_PAUSE_S)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        except BlockingIOError as error:
+            owner = os.pread(self._descriptor, 20, 0).decode("ascii", "replace") or "unknown"
             self.release()
-            raise
+            raise JournalError(
+                f"{folder}: another process writes this run (pid {owner}). Wait for it or stop it; "
+                "`cai export` reads what is finished while it runs."
+            ) from error
+        except OSError as error:
+            self.release()
+            raise JournalError(
+                f"{folder}: cannot be locked ({error.strerror}). Use a folder on a local disk."
+            ) from error
 
     def release(self) -> None:
         os.close(self._descriptor)
 
 
 def writer_of(folder: Path) -> int | None:
-    """The process of this machine that writes the folder now; None where none does.
-
-    The lock says whether there is one: the number in the file may be another's by now, as it is in
-    every new container.
-    """
+    """The id of the process on this machine that writes the folder now; None if there is none."""
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -50,37 +74,12 @@ def writer_of(folder: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        # Only the lock proves that there is a writer. The number alone may by now be that of
+        # another process, as it is in every new container.
         pid = os.pread(descriptor, 20, 0)
         return int(pid) if pid.isdigit() else None
-    except OSError:  # a file system without locks, on which nobody can write a run
+    except OSError:  # a file system without locks, on which no run can be written
         return None
     finally:
         os.close(descriptor)
     return None
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        _take(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    except BlockingIOError as error:
-        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace") or "unknown"
-        raise JournalError(
-            f"{folder}: another process writes this run (pid {owner}). Wait for it or stop it; "
-            "`cai export` reads what is finished while it goes on."
-        ) from error
-    except OSError as error:
-        raise JournalError(
-            f"{folder}: cannot be locked ({error.strerror}). Use a folder on a local disk."
-        ) from error
-
-
-def _take(descriptor: int) -> None:
-    """Tries a few times: `writer_of` has the lock for a moment too."""
-    for _ in range(_TRIES - 1):
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(_PAUSE_S)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,13 +1,14 @@
-"""How a run is getting on at one moment: as a line, as JSON, and lines about the endpoints.
+"""The progress of a run: snapshots of its counts, shown on a console and stored in its journal.
 
-Rate and remaining time count only what this process did, not the examples that were done before.
-The cost is that of the whole run, with what earlier processes spent: it is what a cap is about.
+Rate and remaining time are of this process alone, without the examples that were done before. The
+cost is that of the whole run, including earlier processes: that is what a cap limits.
 
-The counts of a run in progress, and snapshots of them at a steady beat.
-
-Snapshots on a console: lines that are kept up to date on a terminal, plain lines elsewhere.
-
-The last snapshot of a run, kept in its journal so that another terminal can watch it.
+Example:
+    progress, display = Progress(engine, total=1000), Display(Console())
+    async with reporting(progress, [display.show, LastSnapshot(run).save]):
+        ...
+        progress.add_done(is_flagged=False)
+    print(last_snapshot(run).line())  # also from another terminal, during the run
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from pydantic import TypeAdapter
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -33,10 +35,9 @@ State = Literal["running", "finished", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What this process did so far, of `total` examples of which `n_before` were done before.
+    """The work of this process so far; of the `total` examples `n_before` were done before.
 
-    `total` None: nobody knows yet. `cost_usd` None: a price is not known. `retries` and `failures`
-    are by cause.
+    `total` and `cost_usd` are None if unknown. `retries` and `failures` are by cause.
     """
 
     state: State = "running"
@@ -72,15 +73,17 @@ class Snapshot:
 
     @property
     def remaining_s(self) -> float | None:
-        """None while too little is finished: of what is under way nobody knows how far it is."""
+        """Seconds to the end at the present rate; None while too little is finished."""
         n_finished = self.done + self.failed
-        n_under_way = self.n_waiting + sum(each.in_flight for each in self.endpoints)
-        if self.total is None or not n_finished or n_finished < n_under_way:
+        n_in_flight = self.n_waiting + sum(each.in_flight for each in self.endpoints)
+        # At the start all examples are in flight and hardly one is finished: the rate of those few
+        # would predict hours for a run of minutes.
+        if self.total is None or not n_finished or n_finished < n_in_flight:
             return None
         return max(self.total - self.finished, 0) / self.per_s
 
     def line(self) -> str:
-        """Finished of total, rate, remaining time, tokens, cost, retries, failures, flags."""
+        """Examples finished and total, rate, time left, tokens, cost, retries, failures, flags."""
         total = "" if self.total is None else f"/{self.total:,}"
         parts = [f"{self.finished:,}{total} examples", rate(self.per_s)]
         if (remaining_s := self.remaining_s) is not None:
@@ -88,7 +91,7 @@ class Snapshot:
         return " · ".join([*parts, *self._details()])
 
     def summary(self) -> str:
-        """The last line: what is done in all, and what it took this time."""
+        """The last line: the examples done in total, and what this process took."""
         parts = [
             f"{self.n_before + self.done:,} done in {duration(self.elapsed_s)}",
             *([f"{self.n_before:,} of them before"] if self.n_before else []),
@@ -98,11 +101,19 @@ class Snapshot:
         return " · ".join(parts)
 
     def endpoint_lines(self) -> list[str]:
-        """A line for each endpoint that may be overloaded or away."""
-        return [_endpoint_line(each) for each in self.endpoints if each.limit is not None]
+        """A line for each endpoint that may be overloaded or down."""
+        lines: list[str] = []
+        for each in self.endpoints:
+            latency = "" if each.latency_s is None else f", {each.latency_s:.2f} s a call"
+            state = f"{each.in_flight} of {each.limit} calls in flight{latency}"
+            if each.down_for_s is not None:
+                state = f"down for {duration(each.down_for_s)}, retried"
+            if each.limit is not None:
+                lines.append(f"{each.name}: {state}")
+        return lines
 
     def as_json(self) -> dict[str, object]:
-        """All figures, also those worked out of others."""
+        """All figures, also those computed from others."""
         return {
             **asdict(self),
             "elapsed_s": round(self.elapsed_s, 3),
@@ -114,9 +125,7 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> "Snapshot":
-        """The snapshot that `as_json` told; what an older cai did not tell is at its default."""
-        from pydantic import TypeAdapter
-
+        """The snapshot that `as_json` wrote; fields that an older cai lacked have their default."""
         fields = {name: content[name] for name in cls.__slots__ if name in content}
         return TypeAdapter(cls).validate_python(fields)
 
@@ -132,7 +141,7 @@ class Snapshot:
         if self.retries:
             yield f"{sum(self.retries.values()):,} retries ({causes(self.retries)})"
         if self.n_hedged:
-            yield f"{self.n_hedged:,} asked twice"
+            yield f"{self.n_hedged:,} hedged"
         if self.failed:
             yield f"{self.failed:,} failed ({causes(self.failures)})"
         if self.flagged:
@@ -142,19 +151,18 @@ class Snapshot:
 
 
 def causes(counts: Mapping[str, int]) -> str:
-    """How often for each cause, the most frequent first: "3 time-out, 1 rate limit"."""
+    """Counts by cause as text, the most frequent first: "3 time-out, 1 rate limit"."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{n:,} {cause}" for cause, n in ordered)
 
 
 def rate(per_s: float) -> str:
-    """Never "0.0/s" for a slow run: below one in ten seconds it is told by the minute."""
-    if 0 < per_s < 0.1:
-        return f"{per_s * 60:.1f}/min"
-    return f"{per_s:.1f}/s"
+    """As "2.5/s"; below one in ten seconds by the minute, so a slow run never shows "0.0/s"."""
+    return f"{per_s * 60:.1f}/min" if 0 < per_s < 0.1 else f"{per_s:.1f}/s"
 
 
 def duration(seconds: float) -> str:
+    """As "5 h 31 min", "2 min 05 s" or "12 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -170,35 +178,19 @@ def count(n: int) -> str:
     return str(n)
 
 
-def _endpoint_line(view: EndpointView) -> str:
-    if view.down_for_s is not None:
-        return f"{view.name}: away for {duration(view.down_for_s)}, tried again"
-    latency = "" if view.latency_s is None else f", {view.latency_s:.2f} s a call"
-    return f"{view.name}: {view.in_flight} of {view.limit} calls in flight{latency}"
-
-
-BEAT_S = 0.5
-
 ProgressListener = Callable[[Snapshot], None]
 
 
 class Progress:
-    """What finishes, counted. `n_before` examples of `total` were done when this began."""
+    """Counts of finished examples; `n_before` of the `total` were done before this process."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        total: int | None,
-        n_before: int = 0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, engine: Engine, total: int | None, n_before: int = 0) -> None:
         self.done = self.flagged = 0
         self.failures = Counter[str]()
         self._engine = engine
         self._total = total
         self._n_before = n_before
-        self._clock = clock
-        self._began_s = clock()
+        self._began_s = time.monotonic()
 
     def add_done(self, is_flagged: bool) -> None:
         self.done += 1
@@ -211,7 +203,7 @@ class Progress:
         engine = self._engine
         return Snapshot(
             state=state,
-            elapsed_s=self._clock() - self._began_s,
+            elapsed_s=time.monotonic() - self._began_s,
             total=self._total,
             n_before=self._n_before,
             done=self.done,
@@ -231,39 +223,46 @@ class Progress:
 
 @asynccontextmanager
 async def reporting(
-    progress: Progress, listeners: Sequence[ProgressListener], beat_s: float = BEAT_S
+    progress: Progress, listeners: Sequence[ProgressListener], interval_s: float = 0.5
 ) -> AsyncGenerator[None]:
-    """While it is open, each listener gets a snapshot at every beat; and a last one at the end."""
-    beating = asyncio.create_task(_beat(progress, listeners, beat_s))
+    """Inside the block each listener gets a snapshot at every interval, and a last one at its end.
+
+    The last one says `finished`, or `stopped` after an error.
+    """
+
+    def report(state: State) -> None:
+        snapshot = progress.snapshot(state)
+        for listener in listeners:
+            listener(snapshot)
+
+    async def report_regularly() -> None:
+        while True:
+            report("running")
+            await asyncio.sleep(interval_s)
+
+    reports = asyncio.create_task(report_regularly())
     state: State = "stopped"
     try:
         yield
         state = "finished"
     finally:
-        beating.cancel()
+        # First the end of the task, so that no snapshot that says `running` follows the last one.
+        reports.cancel()
         with suppress(asyncio.CancelledError):
-            await beating
-        _tell(listeners, progress.snapshot(state))
-
-
-async def _beat(progress: Progress, listeners: Sequence[ProgressListener], beat_s: float) -> None:
-    while True:
-        _tell(listeners, progress.snapshot())
-        await asyncio.sleep(beat_s)
-
-
-def _tell(listeners: Sequence[ProgressListener], snapshot: Snapshot) -> None:
-    for tell in listeners:
-        tell(snapshot)
+            await reports
+        report(state)
 
 
 LINE_EVERY_S = 10.0
-SHARE_A_LINE = 0.1  # of the total; a run of seconds still shows that it moves
+SHARE_A_LINE = 0.1  # of the total; a run of seconds thus shows its progress too
 SHORTEST_PAUSE_S = 1.0
 
 
 class Display:
-    """Shows each snapshot it is given where it is due, and the last one as a summary."""
+    """Shows snapshots: live lines on a terminal, plain lines elsewhere, then a summary.
+
+    A plain line appears every ten seconds, and earlier for each tenth of the total.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -272,61 +271,59 @@ class Display:
         self._n_shown = 0
 
     def show(self, snapshot: Snapshot) -> None:
+        endpoint_lines = snapshot.endpoint_lines()
         if snapshot.state != "running":
             self.close()
             self._print(snapshot.summary())
         elif self._console.is_terminal:
-            self._refresh(snapshot)
-        elif self._is_due(snapshot):
-            self._shown_s = snapshot.elapsed_s
-            self._n_shown = snapshot.finished
-            self._print(" | ".join([snapshot.line(), *snapshot.endpoint_lines()]))
+            lines = [snapshot.line(), *(f"  {line}" for line in endpoint_lines)]
+            shown = Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
+            if self._live is None:
+                self._live = Live(shown, console=self._console, transient=True, auto_refresh=False)
+                self._live.start()
+            self._live.update(shown, refresh=True)
+        else:
+            pause_s = snapshot.elapsed_s - self._shown_s
+            # Examples done before this process are no progress of it.
+            n_new = snapshot.finished - max(self._n_shown, snapshot.n_before)
+            has_moved = snapshot.total is not None and n_new >= SHARE_A_LINE * snapshot.total
+            if pause_s >= LINE_EVERY_S or (has_moved and pause_s >= SHORTEST_PAUSE_S):
+                self._shown_s = snapshot.elapsed_s
+                self._n_shown = snapshot.finished
+                self._print(" | ".join([snapshot.line(), *endpoint_lines]))
 
     def close(self) -> None:
-        """Gives the terminal back; a second time does nothing."""
+        """Restores the terminal; repeated calls do nothing."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
-    def _refresh(self, snapshot: Snapshot) -> None:
-        lines = [snapshot.line(), *(f"  {line}" for line in snapshot.endpoint_lines())]
-        shown = Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
-        if self._live is None:
-            self._live = Live(shown, console=self._console, transient=True, auto_refresh=False)
-            self._live.start()
-        self._live.update(shown, refresh=True)
-
-    def _is_due(self, snapshot: Snapshot) -> bool:
-        pause_s = snapshot.elapsed_s - self._shown_s
-        n_new = snapshot.finished - max(self._n_shown, snapshot.n_before)
-        has_moved = snapshot.total is not None and n_new >= SHARE_A_LINE * snapshot.total
-        return pause_s >= LINE_EVERY_S or (has_moved and pause_s >= SHORTEST_PAUSE_S)
-
     def _print(self, line: str) -> None:
+        # Names of models and endpoints may contain brackets, which rich would read as markup.
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-_NAME = "progress"
-_EVERY_S = 1.0
+_STATE = "progress"
+_SAVE_EVERY_S = 1.0
 
 
 class LastSnapshot:
-    """Keeps a snapshot a second, and the last one. Nobody waits until it is stored."""
+    """Stores a snapshot a second in the journal, and always the last one."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
-        self._kept_s = -_EVERY_S
+        self._saved_s = -_SAVE_EVERY_S
 
     def save(self, snapshot: Snapshot) -> None:
-        if snapshot.state != "running" or snapshot.elapsed_s - self._kept_s >= _EVERY_S:
-            self._kept_s = snapshot.elapsed_s
-            self._run.put_state(_NAME, json.dumps(snapshot.as_json()))
+        if snapshot.state != "running" or snapshot.elapsed_s - self._saved_s >= _SAVE_EVERY_S:
+            self._saved_s = snapshot.elapsed_s
+            self._run.put_state(_STATE, json.dumps(snapshot.as_json()))
 
 
 def last_snapshot(run: RunFolder) -> Snapshot | None:
-    """The last snapshot that was kept; None before there was one, or where it cannot be read."""
-    content = run.state(_NAME)
+    """The snapshot stored last; None if there is none, or it cannot be read."""
+    content = run.state(_STATE)
     try:
         return None if content is None else Snapshot.from_json(json.loads(str(content)))
-    except ValueError:  # of another version of cai
+    except ValueError:  # written by another version of cai
         return None

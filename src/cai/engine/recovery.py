@@ -1,15 +1,18 @@
-"""A damaged journal: what can be read of it goes into a new one, and the old one is kept beside it.
+"""Repair of a damaged journal: what can be read goes into a new file, the old one stays beside it.
 
-Rows are read in the order of their numbers; where a page cannot be read, the rows on it are passed
-over. An answer counts only if it is still the one that was stored, by its checksum.
+Rows are read in the order of their numbers; where a page cannot be read, its rows are skipped. An
+answer counts only if its checksum is right, a record only if its body is JSON.
+
+Example:
+    salvaged = salvage(Path("runs/first"))
+    print(salvaged.n_calls, salvaged.n_records, salvaged.damaged)
 """
 
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from cai.engine.database import JOURNAL_FILE, Database, Row
@@ -20,13 +23,13 @@ from cai.errors import JournalError
 
 DAMAGED_FILE = f"{JOURNAL_FILE}.damaged"
 _REPAIRED_FILE = f"{JOURNAL_FILE}.repaired"
-_LOG, _INDEX = "-wal", "-shm"  # SQLite's own, beside each database; an index is made anew
+_LOG, _INDEX = "-wal", "-shm"  # SQLite's own, beside each database; it can rebuild an index
 _ROWS_A_PAGE = 40  # no page of 4,096 bytes holds more calls or records
 
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What the new journal holds, and where the old one is."""
+    """The size of the new journal, and the path of the old one."""
 
     n_calls: int
     n_records: int
@@ -34,63 +37,54 @@ class Salvaged:
 
 
 def salvage(folder: Path) -> Salvaged:
-    """Makes a sound journal of what can be read of the one in the folder.
+    """Replaces the journal of the folder by a sound one of what can be read of it.
 
     Raises:
-        JournalError: The folder is no run, another process writes it, there is no journal, or
+        JournalError: The folder is not a run, another process writes it, there is no journal, or
             nothing of it can be read.
     """
     read_description(folder)
     lock = FolderLock(folder)
     try:
-        return _salvage(folder)
+        path, repaired = folder / JOURNAL_FILE, folder / _REPAIRED_FILE
+        earlier: list[Path] = []  # the damaged files of earlier repairs
+        damaged = folder / DAMAGED_FILE
+        while damaged.exists():
+            earlier.append(damaged)
+            damaged = folder / f"{DAMAGED_FILE}-{len(earlier) + 1}"
+        source = path
+        if earlier and not path.exists():
+            # A repair was killed between its two renamings, so the newest damaged file is still to
+            # be read. Its log may still have the name of the journal.
+            source = damaged = earlier[-1]
+            _move_log(path, damaged)
+        if not source.is_file():
+            raise JournalError(f"{path} is missing. Restore a copy of it, or use another folder.")
+        _remove(repaired)
+        try:
+            with (
+                closing(sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True)) as old,
+                closing(Database(repaired)) as new,
+                new.transaction(),
+            ):
+                n_calls, n_records = _copy(old, new, "calls"), _copy(old, new, "records")
+        except sqlite3.Error as error:
+            _remove(repaired)
+            raise JournalError(
+                f"{source}: nothing of it can be read ({error}). Restore a copy of it, or use "
+                "another folder."
+            ) from error
+        if source == path:
+            path.replace(damaged)
+            _move_log(path, damaged)
+        repaired.replace(path)
+        return Salvaged(n_calls, n_records, damaged)
     finally:
         lock.release()
 
 
-def _salvage(folder: Path) -> Salvaged:
-    path = folder / JOURNAL_FILE
-    *earlier, free = _damaged(folder)
-    if earlier and not path.exists():  # killed between the renamings
-        source = damaged = earlier[-1]
-        _put_logs_aside(path, damaged)
-    else:
-        source, damaged = path, free
-    if not source.is_file():
-        raise JournalError(f"{path} is missing. Put a copy of it back, or use another folder.")
-    repaired = folder / _REPAIRED_FILE
-    _remove(repaired)
-    try:
-        with (
-            closing(sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True)) as old,
-            closing(Database(repaired)) as new,
-            new.transaction(),
-        ):
-            n_calls, n_records = _copy_calls(old, new), _copy_records(old, new)
-    except sqlite3.Error as error:
-        _remove(repaired)
-        raise JournalError(
-            f"{source}: nothing of it can be read ({error}). Put back a copy of it, or use another "
-            "folder."
-        ) from error
-    if source == path:
-        path.replace(damaged)
-        _put_logs_aside(path, damaged)
-    repaired.replace(path)
-    return Salvaged(n_calls, n_records, damaged)
-
-
-def _damaged(folder: Path) -> Iterator[Path]:
-    """Where earlier repairs put the damaged files, and the first place that is free."""
-    for number in count(1):
-        path = folder / (DAMAGED_FILE if number == 1 else f"{DAMAGED_FILE}-{number}")
-        yield path
-        if not path.exists():
-            return
-
-
-def _put_logs_aside(path: Path, damaged: Path) -> None:
-    """The log goes with its database: beside another one SQLite would write it into that."""
+def _move_log(path: Path, damaged: Path) -> None:
+    """The log goes with its database: SQLite would replay it into the new file beside it."""
     path.with_name(path.name + _INDEX).unlink(missing_ok=True)
     log = path.with_name(path.name + _LOG)
     if log.exists() and log.stat().st_size:
@@ -103,33 +97,33 @@ def _remove(database: Path) -> None:
         database.with_name(database.name + end).unlink(missing_ok=True)
 
 
-def _copy_calls(old: sqlite3.Connection, new: Database) -> int:
+def _copy(old: sqlite3.Connection, new: Database, table: str) -> int:
+    """Copies the intact rows of the table; the number of them."""
     n = 0
-    for row in _readable(old, "calls"):
-        *_, checksum, answer = row
-        if isinstance(answer, str) and checksum_of(answer) == checksum:
+    for row in _readable_rows(old, table):
+        is_intact = False
+        if table == "calls":
+            *_, checksum, answer = row
+            is_intact = isinstance(answer, str) and checksum_of(answer) == checksum
+        else:
+            _, _, status, body, *_ = row
+            with suppress(ValueError):
+                if status != "failed":  # a failed record has an empty body
+                    json.loads(str(body))
+                is_intact = True
+        if is_intact:
             marks = ", ".join("?" * len(row))
-            n += new.write(f"INSERT OR IGNORE INTO calls VALUES ({marks})", *row)
+            n += new.write(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", *row)
     return n
 
 
-def _copy_records(old: sqlite3.Connection, new: Database) -> int:
-    n = 0
-    for row in _readable(old, "records"):
-        _, _, status, body, *_ = row
-        if status == "failed" or _is_json(body):
-            marks = ", ".join("?" * len(row))
-            n += new.write(f"INSERT OR IGNORE INTO records VALUES ({marks})", *row)
-    return n
-
-
-def _readable(old: sqlite3.Connection, table: str) -> Iterator[Row]:
+def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
     """The rows of the table that can be read, in the order of their numbers.
 
     Raises:
         sqlite3.Error: Not even the list of tables can be read, or the table is not in it.
     """
-    old.execute("PRAGMA writable_schema = ON")  # else a file that was cut short is not opened
+    old.execute("PRAGMA writable_schema = ON")  # otherwise a truncated file cannot be opened
     ((n_pages,),) = old.execute("PRAGMA page_count").fetchall()
     if (table,) not in old.execute("SELECT name FROM sqlite_master").fetchall():
         raise sqlite3.DatabaseError(f"it has no table of {table}")
@@ -138,16 +132,8 @@ def _readable(old: sqlite3.Connection, table: str) -> Iterator[Row]:
         sql = f"SELECT rowid, * FROM {table} WHERE rowid >= ? ORDER BY rowid"
         try:
             for number, *row in old.execute(sql, (next_number,)):
-                next_number = max(next_number, number + 1)  # a damaged page may say any number
+                next_number = max(next_number, number + 1)  # a damaged page may hold any number
                 yield tuple(row)
             return
         except sqlite3.DatabaseError:
             next_number += 1
-
-
-def _is_json(body: object) -> bool:
-    try:
-        json.loads(str(body))
-    except ValueError:
-        return False
-    return True

@@ -1,57 +1,87 @@
 """A run is one folder: `run.yaml`, the journal of its calls, and a record for each example.
 
-A folder is a run from the moment its `run.yaml` stands, which is written last: what a killed
-creation leaves behind is taken over by the next one.
+A folder is a run as soon as it has a `run.yaml`, which is written last: the next command reuses
+whatever a killed creation left.
+
+Example:
+    with RunFolder.open(Path("runs/first"), config, versions) as run:
+        model = journaled(model, run.journal)  # from cai.engine.journal
+        for position, prompt in enumerate(prompts):
+            if run.to_do(prompt.id):
+                await run.store(Record(position, prompt.id, await revise(model, prompt)))
 """
 
 import logging
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.engine.database import JOURNAL_FILE, Database
+from cai.engine.database import JOURNAL_FILE, Database, storable
 from cai.engine.journal import Journal
 from cai.engine.lock import LOCK_FILE, FolderLock
 from cai.engine.run_files import (
     PART_FILE,
     RUN_FILE,
     Counts,
+    Failure,
     JsonValue,
     Record,
     RunDescription,
     Status,
-    count_failures,
     describe,
     differences,
     read_description,
-    read_records,
-    storing,
     write_description,
 )
 from cai.engine.writer import Writer
 from cai.errors import JournalError
 
-# what stands in a folder before it is a run
-_BEGINNINGS = {
+# Files that a creation may leave when it is killed before `run.yaml` is written.
+_UNFINISHED = {
     LOCK_FILE,
     PART_FILE,
     JOURNAL_FILE,
-    f"{JOURNAL_FILE}-journal",  # SQLite's own, until its write-ahead log stands
+    f"{JOURNAL_FILE}-journal",  # SQLite's own, until it has changed to a write-ahead log
     f"{JOURNAL_FILE}-wal",
     f"{JOURNAL_FILE}-shm",
 }
 
+PAGE = 256  # records read at a time: no read stays open, which would make the writer's log grow
+
+# Inserts a new record or replaces a failed one: one row changes. No row changes if the example is
+# done already; if another example has its position, SQLite raises IntegrityError.
+_STORE = """INSERT INTO records
+    (position, id, status, body, error, error_kind, error_cause, is_retryable)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET position = excluded.position, status = excluded.status,
+        body = excluded.body, error = excluded.error, error_kind = excluded.error_kind,
+        error_cause = excluded.error_cause, is_retryable = excluded.is_retryable
+    WHERE records.status = 'failed'"""
+_READ_PAGE = """SELECT position, id, body, error, error_kind, error_cause, is_retryable
+    FROM records WHERE position > ? AND (? IS NULL OR status = ?) ORDER BY position LIMIT ?"""
+_CAUSES = """SELECT error_cause, count(*) FROM records WHERE status = 'failed'
+    GROUP BY error_cause ORDER BY count(*) DESC, error_cause"""
+
 _logger = logging.getLogger(__name__)
 
 
-class RunFolder:
-    """An open run; close it, or hold it in a `with` statement.
+@dataclass(frozen=True, slots=True)
+class _WriteAccess:
+    """What only the one process has that writes the run."""
 
-    One connection reads, so that looking up never waits for a commit; another, in a thread of its
-    own, writes. `version_changes` says which packages are not in the version that the run began
-    with, as "name: old → new".
+    database: Database
+    writer: Writer
+    lock: FolderLock
+
+
+class RunFolder:
+    """An open run; close it, or use it in a `with` statement.
+
+    One connection reads, so that a lookup never waits for a commit; another one writes, in its own
+    thread. `version_changes` lists the packages whose version is not the one that the run was
+    created with, as "name: old → new".
     """
 
     def __init__(
@@ -59,64 +89,82 @@ class RunFolder:
         path: Path,
         description: RunDescription,
         reader: Database,
-        written: "_Written | None" = None,
+        access: _WriteAccess | None = None,
         version_changes: tuple[str, ...] = (),
     ) -> None:
         self.path = path
-        self.recipe = description.recipe
+        self.config = description.config
         self.versions = description.versions
         self.created = description.created
         self.version_changes = version_changes
         self.database = reader
-        self._written = written
-        self.journal = Journal(reader, written.writer if written else None)
+        self._access = access
+        self.journal = Journal(reader, access.writer if access else None)
 
     @classmethod
     def open(
         cls,
         path: Path,
-        recipe: Mapping[str, JsonValue],
+        config: Mapping[str, JsonValue],
         versions: Mapping[str, str],
         *,
         update: bool = False,
     ) -> "RunFolder":
-        """The run in that folder, made if absent, with the sole right to write it.
+        """The run in that folder, created if absent, with the exclusive right to write it.
 
-        `recipe` holds what decides the results and nothing else: only the same recipe goes on. With
-        `update` a run with other settings takes these: its records are made anew, and the journal
-        answers every call that the change does not touch.
+        `config` holds everything that decides the results, and nothing else: a run resumes with an
+        equal config only. With `update`, a run with other settings changes to these: its records
+        are made again, and the journal answers every call that the change does not affect.
 
         Raises:
-            JournalError: The folder cannot be written, is not empty and no run, is a run of another
-                recipe or being written by another process, or is damaged; or the recipe holds a
-                secret.
+            JournalError: The folder cannot be written, contains other files than a run's, is a run
+                with other settings, is being written by another process, or is damaged; or the
+                config contains a secret.
         """
-        asked = describe(recipe, versions)
+        requested = describe(config, versions)
         was_empty = _make_folder(path)
-        lock = _lock(path)
-        is_run = (path / RUN_FILE).exists()
         try:
-            stored = _checked(path, asked, update) if is_run else asked
-            database = _opened(path) if is_run else _create(path, asked)
-        except BaseException:
-            if was_empty and not is_run:
-                _remove_beginnings(path)
-            lock.release()
+            lock = FolderLock(path)
+        except JournalError:
+            with suppress(OSError):  # not empty: then it is not ours to remove
+                path.rmdir()
             raise
-        try:
-            if stored.recipe != asked.recipe:
-                stored = _begin_again(path, database, asked)
-            changes = _version_changes(path, stored, asked)
+        with ExitStack() as undo:
+            undo.callback(lock.release)
+            is_run = (path / RUN_FILE).exists()
+            if was_empty:
+                undo.callback(_remove_unfinished, path)
+            stored = _check_existing(path, requested, update) if is_run else requested
+            database = Database(path / JOURNAL_FILE)
+            undo.callback(database.close)
+            if is_run:
+                database.check()
+            elif database.rows("SELECT 1 FROM calls UNION ALL SELECT 1 FROM records LIMIT 1"):
+                raise JournalError(
+                    f"{path}: has the {JOURNAL_FILE} of a run but no {RUN_FILE}. Restore that file,"
+                    " or use another folder."
+                )
+            else:
+                write_description(path, requested)
+            if stored.config != requested.config:
+                # The records go and the journal stays, so calls that it can still answer are not
+                # repeated. A kill between the two steps leaves the old config without records: the
+                # next command reports other settings again, and --update repeats the change.
+                with database.transaction():
+                    database.write("DELETE FROM records")
+                    database.write("UPDATE state SET value = value + 1 WHERE name = 'generation'")
+                write_description(path, requested)
+                stored = requested
             reader = Database(path / JOURNAL_FILE, is_read_only=True)
-        except BaseException:
-            database.close()
-            lock.release()
-            raise
-        return cls(path, stored, reader, _Written(database, Writer(database), lock), changes)
+            undo.pop_all()
+        changes = tuple(differences(stored.versions, requested.versions))
+        if changes:
+            _logger.warning("%s: other versions than at its creation: %s", path, "; ".join(changes))
+        return cls(path, stored, reader, _WriteAccess(database, Writer(database), lock), changes)
 
     @classmethod
     def existing(cls, path: Path) -> "RunFolder":
-        """The run in that folder, to read; also while it is being written.
+        """The run in that folder, read-only; also while another process writes it.
 
         Raises:
             JournalError: The folder is not a run, or cannot be read.
@@ -125,38 +173,37 @@ class RunFolder:
         return cls(path, description, Database(path / JOURNAL_FILE, is_read_only=True))
 
     async def store(self, record: Record) -> None:
-        """Stores the record, safely once this returns; it replaces one of the example that failed.
+        """Stores the record durably before it returns; it replaces a failed one of the example.
 
         Raises:
             JournalError: The example is done already, or another one has its position; or the disk
                 is full or the file damaged.
         """
         with self._as_journal_error(record):
-            self._check(record, await self._writer.write(*storing(record)))
+            if not await self._writer.write(_STORE, *_values(record)):
+                raise self._conflict(record, "it is done already")
 
     def add(self, record: Record) -> None:
         """As `store`, for callers without an event loop. Raises the same."""
         with self._as_journal_error(record):
-            self._check(record, self._writer.write_and_wait(*storing(record)))
+            if not self._writer.put(_STORE, *_values(record)).result():
+                raise self._conflict(record, "it is done already")
 
     def to_do(self, id: str, retry_failed: bool = False) -> bool:
-        """Whether it is still to be done: new, failed for a passing cause, or to be retried."""
-        found = self.database.rows("SELECT status, is_retryable FROM records WHERE id = ?", id)
-        if not found:
+        """Whether the example is still to do: new, failed for a retryable cause, or to retry."""
+        rows = self.database.rows("SELECT status, is_retryable FROM records WHERE id = ?", id)
+        if not rows:
             return True
-        status, is_retryable = found[0]
+        status, is_retryable = rows[0]
         return status == "failed" and (retry_failed or bool(is_retryable))
 
     def records(self, status: Status | None = None) -> Iterator[Record]:
-        """The records of that status, or all, by position; a page at a time in memory."""
-        return read_records(self.database, status)
-
-    def record_ids(self, status: Status | None = None) -> list[str]:
-        """The ids of the records of that status, or of all, by position."""
-        rows = self.database.rows(
-            "SELECT id FROM records WHERE ? IS NULL OR status = ? ORDER BY position", status, status
-        )
-        return [id for (id,) in rows]
+        """The records with that status, or all, by position; a page at a time in memory."""
+        position = -1
+        while page := self.database.rows(_READ_PAGE, position, status, status, PAGE):
+            for position, id, body, message, kind, cause, is_retryable in page:
+                error = None if kind is None else Failure(kind, message, bool(is_retryable), cause)
+                yield Record(position, id, body, error)
 
     def counts(self) -> Counts:
         by_status: dict[str, int] = dict(
@@ -165,24 +212,28 @@ class RunFolder:
         return Counts(by_status.get("done", 0), by_status.get("failed", 0))
 
     def failures(self) -> dict[str, int]:
-        """How many examples failed for each cause, the most frequent first."""
-        return count_failures(self.database)
+        """The number of failed examples by cause, the most frequent first."""
+        return dict(self.database.rows(_CAUSES))
 
     def state(self, name: str) -> object:
-        """What is kept under that name beside the records; None where nothing is."""
-        found = self.database.rows("SELECT value FROM state WHERE name = ?", name)
-        return found[0][0] if found else None
+        """The value stored under that name beside the records; None if there is none."""
+        rows = self.database.rows("SELECT value FROM state WHERE name = ?", name)
+        return rows[0][0] if rows else None
 
     def put_state(self, name: str, value: str) -> None:
-        """Keeps the value under that name in place of the one before; nobody waits for it."""
+        """Replaces the value stored under that name; returns before it is committed."""
         self._writer.put("INSERT OR REPLACE INTO state VALUES (?, ?)", name, value)
 
     def close(self) -> None:
-        """Closes the journal and lets others write the run; a second time does nothing."""
-        self.database.close()  # the last to close tidies up, and a reader could not
-        if self._written:
-            self._written.close()
-            self._written = None
+        """Closes the journal and releases the run for other writers; repeated calls do nothing."""
+        # The reader first: the last connection to close merges SQLite's log into the file, and a
+        # read-only one could not.
+        self.database.close()
+        if self._access:
+            self._access.writer.close()
+            self._access.database.close()
+            self._access.lock.release()
+            self._access = None
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -192,9 +243,9 @@ class RunFolder:
 
     @property
     def _writer(self) -> Writer:
-        if self._written is None:
+        if self._access is None:
             raise JournalError(f"{self.path}: was opened to be read. Open it to write.")
-        return self._written.writer
+        return self._access.writer
 
     @contextmanager
     def _as_journal_error(self, record: Record) -> Generator[None]:
@@ -203,33 +254,25 @@ class RunFolder:
         except sqlite3.IntegrityError as conflict:
             raise self._conflict(record, "another example has that position") from conflict
 
-    def _check(self, record: Record, n_changed: int) -> None:
-        if not n_changed:
-            raise self._conflict(record, "it is done already")
-
-    def _conflict(self, record: Record, found: str) -> JournalError:
+    def _conflict(self, record: Record, reason: str) -> JournalError:
         return JournalError(
             f"{self.path}: example {record.id!r} cannot be stored at position {record.position}: "
-            f"{found}. The source is not the one that the run began with: use another folder."
+            f"{reason}. The source is not the one of the run: use another folder."
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What only the one process has that writes the run."""
-
-    database: Database
-    writer: Writer
-    lock: FolderLock
-
-    def close(self) -> None:
-        self.writer.close()
-        self.database.close()
-        self.lock.release()
+def _values(record: Record) -> tuple[object, ...]:
+    """The parameters of `_STORE`."""
+    assert record.position >= 0
+    position, id, body, error = record.position, record.id, storable(record.body), record.error
+    if error is None:
+        return (position, id, "done", body, None, None, None, False)
+    message = storable(error.message)
+    return (position, id, "failed", body, message, error.kind, error.cause, error.is_retryable)
 
 
 def _make_folder(path: Path) -> bool:
-    """Makes the folder unless it is there; whether it is empty now."""
+    """Creates the folder if it does not exist; whether it is empty now."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         names = {inner.name for inner in path.iterdir()}
@@ -239,95 +282,42 @@ def _make_folder(path: Path) -> bool:
         raise JournalError(
             f"{path}: cannot be made or read as a folder ({error.strerror}). Use another place."
         ) from error
-    if RUN_FILE not in names and not names <= _BEGINNINGS:
+    if RUN_FILE not in names and not names <= _UNFINISHED:
         raise JournalError(
-            f"{path}: holds other files and is not a run (it has no {RUN_FILE}). Use an empty or "
-            "a new folder."
+            f"{path}: contains other files and is not a run (it has no {RUN_FILE}). Use an empty "
+            "or a new folder."
         )
     return not names
 
 
-def _lock(path: Path) -> FolderLock:
-    try:
-        return FolderLock(path)
-    except JournalError:
-        with suppress(OSError):  # not empty: then it is not ours to remove
-            path.rmdir()
-        raise
-
-
-def _create(path: Path, description: RunDescription) -> Database:
-    database = Database(path / JOURNAL_FILE)
-    try:
-        if database.rows("SELECT 1 FROM calls UNION ALL SELECT 1 FROM records LIMIT 1"):
-            raise JournalError(
-                f"{path}: has the {JOURNAL_FILE} of a run but no {RUN_FILE}. Put the file back, or "
-                "use another folder."
-            )
-        write_description(path, description)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _opened(path: Path) -> Database:
-    """The journal that is there, sound from end to end.
-
-    An empty file was truncated: the tables stood in it before the folder was a run.
-    """
-    if not (path / JOURNAL_FILE).stat().st_size:
-        raise JournalError(
-            f"{path / JOURNAL_FILE} is empty, and every answer in it is lost. Put back a copy of "
-            "it, or use another folder."
-        )
-    database = Database(path / JOURNAL_FILE)
-    try:
-        database.check()
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _begin_again(path: Path, database: Database, asked: RunDescription) -> RunDescription:
-    """Makes the run one with other settings; a kill in between leaves one that says to do so again.
-
-    The records go and the journal stays: whatever it still answers is not asked again.
-    """
-    with database.transaction():
-        database.write("DELETE FROM records")
-        database.write("UPDATE state SET value = value + 1 WHERE name = 'generation'")
-    write_description(path, asked)
-    return asked
-
-
-def _checked(path: Path, asked: RunDescription, update: bool) -> RunDescription:
-    """The description of the run that is there, which must be of the recipe asked for."""
-    stored = read_description(path)
-    lines = differences(stored.recipe, asked.recipe)
-    if lines and not update:
-        raise JournalError(
-            f"{path}: is a run with other settings:\n  "
-            + "\n  ".join(lines)
-            + "\nUse another folder, or the settings that the run began with; or --update, which "
-            "makes the records anew and asks only what the change touches."
-        )
-    if not (path / JOURNAL_FILE).is_file():
-        raise JournalError(f"{path / JOURNAL_FILE} is missing. Put it back, or use another folder.")
-    return stored
-
-
-def _remove_beginnings(path: Path) -> None:
-    """Undoes a creation that failed, as far as the disk lets it."""
+def _remove_unfinished(path: Path) -> None:
+    """Undoes a creation that failed before the folder was a run, as far as the disk allows."""
+    if (path / RUN_FILE).exists():
+        return
     with suppress(OSError):
-        for name in _BEGINNINGS:
+        for name in _UNFINISHED:
             (path / name).unlink(missing_ok=True)
         path.rmdir()
 
 
-def _version_changes(path: Path, old: RunDescription, new: RunDescription) -> tuple[str, ...]:
-    changes = tuple(differences(old.versions, new.versions))
-    if changes:
-        _logger.warning("%s: other versions than the run began with: %s", path, "; ".join(changes))
-    return changes
+def _check_existing(path: Path, requested: RunDescription, update: bool) -> RunDescription:
+    """The description of the existing run, whose settings must be those requested."""
+    stored = read_description(path)
+    lines = differences(stored.config, requested.config)
+    if lines and not update:
+        raise JournalError(
+            f"{path}: is a run with other settings:\n  "
+            + "\n  ".join(lines)
+            + "\nUse another folder, or the settings that the run was created with; or --update, "
+            "which makes the records again and repeats only the calls that the change affects."
+        )
+    journal = path / JOURNAL_FILE
+    if not journal.is_file():
+        raise JournalError(f"{journal} is missing. Restore it, or use another folder.")
+    # The tables were committed before the folder became a run, so an empty file was truncated.
+    if not journal.stat().st_size:
+        raise JournalError(
+            f"{journal} is empty, and every answer in it is lost. Restore a copy of it, or use "
+            "another folder."
+        )
+    return stored

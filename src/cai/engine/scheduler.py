@@ -1,19 +1,22 @@
-"""All calls to one model: each to its least strained endpoint, those of older examples first.
+"""All calls to one model: each to its least loaded endpoint, those of older examples first.
 
-So an example that is begun is soon done, and what is finished leaves early. No call is given to an
-endpoint without a free slot, so nothing queues at a server that could still go elsewhere. When
-every endpoint is down, calls wait until one is back.
+An example that has started is thus soon done, and results appear early. A call goes to an endpoint
+only when that has a free slot, so nothing queues at a server while another one is idle. While every
+endpoint is down, calls wait.
 
-Slow calls asked a second time, of which the answer that comes first is taken.
+With hedging, slow calls are sent a second time and the first answer wins (Dean and Barroso 2013,
+"The Tail at Scale"): that saves time at the end of a run, where most slots are idle, and costs a
+second answer.
 
-Dean and Barroso 2013, "The Tail at Scale": it buys time at the end of a run, where most slots are
-idle, and pays for two answers.
+Example:
+    scheduler = Scheduler(model, cap=64, hedges=True)
+    answers = await asyncio.gather(*(scheduler.answer(call) for call in calls))
 """
 
 import asyncio
 import heapq
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -22,64 +25,16 @@ from cai.engine.endpoint import Clock, Endpoint, EndpointView
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.base import Model, SpreadModel
 
-_LOOK_EVERY_S = 0.5
-
-Asking = Callable[[], Coroutine[None, None, Answer]]
-
-
-async def hedged(
-    ask: Asking,
-    slow_call_s: Callable[[], float | None],
-    is_idle: Callable[[], bool],
-    count: Callable[[], None],
-) -> Answer:
-    """The first answer of one call, or of two where the first is late while slots are idle.
-
-    `slow_call_s` is how long a call takes at most but for rare ones; None while nobody knows.
-    `count` is told of each second call.
-    """
-    tasks = [asyncio.create_task(ask())]
-    try:
-        if await _is_late(tasks[0], slow_call_s, is_idle):
-            count()
-            tasks.append(asyncio.create_task(ask()))
-        while True:
-            done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            best = next((task for task in done if task.exception() is None), None)
-            if best is not None or not others:
-                return (best or done.pop()).result()
-            tasks = list(others)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _is_late(
-    task: "asyncio.Task[Answer]",
-    slow_call_s: Callable[[], float | None],
-    is_idle: Callable[[], bool],
-) -> bool:
-    """Waits for its end, or until it is a slow call while slots are idle; whether it is."""
-    waited_s, pause_s = 0.0, slow_call_s() or _LOOK_EVERY_S
-    while not (await asyncio.wait([task], timeout=pause_s))[0]:
-        waited_s += pause_s
-        longest_s = slow_call_s()
-        if longest_s is not None and waited_s >= longest_s and is_idle():
-            return True
-        pause_s = _LOOK_EVERY_S
-    return False
-
-
-PATIENCE_S = 600.0  # how long a model may be away before its calls fail
-_AHEAD = 8  # one call in so many waits, so that a slot that falls free is taken at once
+PATIENCE_S = 600.0  # how long a model may be unreachable before its calls fail
+_CHECK_EVERY_S = 0.5
+_AHEAD = 8  # one waiting call for so many slots, so that a slot that becomes free is used at once
 _BYTES_A_TOKEN = 4
 _NO_EXAMPLE = ExampleInFlight(0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Waiting:
-    """A call without a slot. The least `rank` goes first, then the call that came first."""
+    """A call without a slot. The least `rank` goes first, then the call that arrived first."""
 
     rank: tuple[int, int]
     turn: int
@@ -89,7 +44,7 @@ class _Waiting:
 
 
 class Scheduler:
-    """The endpoints of a model. `on_room` is called when more calls may be asked."""
+    """The endpoints of a model. `on_room` is called when more calls would get a slot soon."""
 
     def __init__(
         self,
@@ -102,11 +57,13 @@ class Scheduler:
         endpoints = model.endpoints if isinstance(model, SpreadModel) else (model,)
         self.endpoints = tuple(Endpoint(endpoint, cap, clock) for endpoint in endpoints)
         self.n_hedged = 0
+        self.n_waiting = 0
         self._hedges = hedges
         self._on_room = on_room
         self._clock = clock
-        self._waiting: list[_Waiting] = []  # a heap; those whose callers were cancelled among them
-        self.n_waiting = 0
+        # A heap. Cancelled calls stay in it until they are first, since removal would cost a search
+        # of the heap each; so its length is not `n_waiting`.
+        self._waiting: list[_Waiting] = []
         self._turns = count()
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: CaiError | None = None
@@ -114,12 +71,12 @@ class Scheduler:
 
     @property
     def n_slots(self) -> int:
-        """How many calls keep it busy."""
+        """The number of calls that use it fully."""
         return sum(endpoint.limit or endpoint.start for endpoint in self.endpoints)
 
     @property
     def n_more(self) -> int:
-        """How many more calls would find a slot soon."""
+        """How many more calls would get a slot soon; may be negative."""
         n_free = sum(
             (endpoint.limit or endpoint.start) - endpoint.in_flight for endpoint in self.endpoints
         )
@@ -127,7 +84,7 @@ class Scheduler:
         return n_free + n_ahead - self.n_waiting
 
     def level_out(self) -> None:
-        """From now on calls of the examples that have come least far go first."""
+        """From now on calls of the examples with the fewest calls answered go first."""
         if not self._levels_out:
             self._levels_out = True
             self._waiting = [replace(each, rank=self._rank(each.example)) for each in self._waiting]
@@ -137,34 +94,65 @@ class Scheduler:
         return [endpoint.view() for endpoint in self.endpoints]
 
     def refuse(self, error: CaiError) -> None:
-        """Lets no call go any more: those that wait, and all later ones, get this error."""
+        """Sends no call any more: those that wait, and all later ones, get this error."""
         self._refusal = error
         self._fail_waiting(error)
 
     async def answer(self, call: Call) -> Answer:
-        """The answer of an endpoint, once one has a slot.
+        """The answer of an endpoint, after one has a slot.
 
         Raises:
-            ModelUnavailable: All endpoints have been away for too long.
+            ModelUnavailable: All endpoints have been unreachable for too long.
             CaiError: The call failed.
         """
         if not self._hedges:
-            return await self._ask(call)
-        return await hedged(
-            lambda: self._ask(call), self._slow_call_s, self._is_idle, self._count_hedged
-        )
+            return await self._send(call)
+        tasks = [asyncio.create_task(self._send(call))]
+        try:
+            if await self._is_slow(tasks[0]):
+                self.n_hedged += 1
+                tasks.append(asyncio.create_task(self._send(call)))
+            while True:
+                done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                best = next((task for task in done if task.exception() is None), None)
+                if best is not None or not others:
+                    return (best or done.pop()).result()
+                tasks = list(others)  # one failed: the other may still succeed
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, call: Call) -> Answer:
-        n_tokens = _about(call)
+    async def _is_slow(self, task: "asyncio.Task[Answer]") -> bool:
+        """Waits until the call has ended, or is slow while most slots are idle; whether it is."""
+        waited_s, pause_s = 0.0, self._slow_call_s() or _CHECK_EVERY_S
+        while not (await asyncio.wait([task], timeout=pause_s))[0]:
+            waited_s += pause_s
+            slow_s = self._slow_call_s()
+            n_in_flight = sum(endpoint.in_flight for endpoint in self.endpoints)
+            is_idle = not self.n_waiting and 2 * n_in_flight < self.n_slots
+            if slow_s is not None and waited_s >= slow_s and is_idle:
+                return True
+            pause_s = _CHECK_EVERY_S
+        return False
+
+    def _slow_call_s(self) -> float | None:
+        times = [endpoint.timeout.slow_call_s for endpoint in self.endpoints]
+        return min((each for each in times if each is not None), default=None)
+
+    async def _send(self, call: Call) -> Answer:
+        # A rough estimate, which paces calls where tokens a minute are limited; `Endpoint.send`
+        # corrects it afterwards by the server's own count.
+        n_tokens = sum(len(message.content) for message in call.messages) // _BYTES_A_TOKEN
         while True:
-            endpoint = await self._slot(n_tokens)
-            is_try = endpoint.is_down
+            endpoint = await self._take_slot(n_tokens)
+            is_probe = endpoint.is_down
             try:
-                answer = await endpoint.ask(call, n_tokens)
+                answer = await endpoint.send(call, n_tokens)
             except ModelUnavailable as error:
-                if is_try and error.cause == "unreachable":
-                    continue  # it found out for all that nobody is there yet, and waits on
-                raise  # of another failure it may be the cause itself
+                if is_probe and error.cause == "unreachable":
+                    continue  # the endpoint is still down, and this call has not failed
+                raise  # any other failure may be of this call's own making
             finally:
                 endpoint.leave()
                 self._dispatch()
@@ -172,22 +160,10 @@ class Scheduler:
                 example.n_answered += 1
             return answer
 
-    def _count_hedged(self) -> None:
-        self.n_hedged += 1
-
-    def _slow_call_s(self) -> float | None:
-        times = [endpoint.timeout.slow_call_s for endpoint in self.endpoints]
-        return min((each for each in times if each is not None), default=None)
-
-    def _is_idle(self) -> bool:
-        """Whether the run is near its end: most of the slots are free."""
-        n_in_flight = sum(endpoint.in_flight for endpoint in self.endpoints)
-        return not self.n_waiting and 2 * n_in_flight < self.n_slots
-
-    async def _slot(self, n_tokens: int) -> Endpoint:
+    async def _take_slot(self, n_tokens: int) -> Endpoint:
         if self._refusal is not None:
             raise self._refusal
-        if not self.n_waiting and (endpoint := self._open_lane()) is not None:
+        if not self.n_waiting and (endpoint := self._least_loaded()) is not None:
             endpoint.take(n_tokens)
             return endpoint
         future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
@@ -202,57 +178,59 @@ class Scheduler:
             if future.cancelled():
                 self.n_waiting -= 1
             elif future.exception() is None:
-                future.result().give_back()  # it was given a slot and cancelled in the same moment
+                future.result().leave_unused()  # it got a slot and was cancelled at the same moment
             self._dispatch()
             raise
 
     def _rank(self, example: ExampleInFlight) -> tuple[int, int]:
-        """That of the older example is less; once levelled out, that of the one less far."""
         return (example.n_answered if self._levels_out else 0, example.number)
 
+    def _least_loaded(self) -> Endpoint | None:
+        return min(
+            (endpoint for endpoint in self.endpoints if endpoint.is_open()),
+            key=lambda endpoint: endpoint.load,
+            default=None,
+        )
+
     def _dispatch(self) -> None:
-        """Gives free slots to those who wait, and says when there is room for more."""
+        """Assigns free slots to waiting calls, and reports when there is room for more."""
         while self._waiting:
             first = self._waiting[0]
-            if first.slot.done():  # it went to try, or its caller was cancelled
+            if first.slot.done():  # it went as a probe, or was cancelled
                 heapq.heappop(self._waiting)
                 continue
-            endpoint = self._open_lane()
+            endpoint = self._least_loaded()
             if endpoint is None:
                 break
             if endpoint.is_down:
-                first = self._longest_waiting()
+                # The probe is the call that has waited longest, so each call probes once before any
+                # does twice. By rank the oldest example would make all probes, and if its own call
+                # is what breaks the server, the endpoint would never be up again.
+                waiting = (each for each in self._waiting if not each.slot.done())
+                first = min(waiting, key=lambda each: each.turn)
             self.n_waiting -= 1
             endpoint.take(first.n_tokens)
             first.slot.set_result(endpoint)
         if self._waiting:
-            self._look_again()
+            self._set_timer()
         if self.n_more > 0:
             self._on_room()
 
-    def _longest_waiting(self) -> _Waiting:
-        """The call that is to try an endpoint: no call twice before the others.
-
-        The oldest would make all tries, and none be heard but it if it is what breaks the server.
-        """
-        waiting = (each for each in self._waiting if not each.slot.done())
-        return min(waiting, key=lambda each: each.turn)
-
-    def _open_lane(self) -> Endpoint | None:
-        return min(
-            (endpoint for endpoint in self.endpoints if endpoint.is_open()),
-            key=lambda endpoint: endpoint.strain,
-            default=None,
-        )
-
-    def _look_again(self) -> None:
-        """Sets a timer for when a slot may open by time alone, and lets no call wait for ever."""
+    def _set_timer(self) -> None:
+        """Plans a dispatch for when an endpoint opens by time; fails calls that wait too long."""
         for endpoint in self.endpoints:
             if not endpoint.is_down:
                 endpoint.note_wait()
-        away_s = [endpoint.down_for_s for endpoint in self.endpoints]
-        if all(each is not None and each > PATIENCE_S for each in away_s):
-            self._fail_waiting(self._gone())
+        down_s = [endpoint.down_for_s for endpoint in self.endpoints]
+        if all(each is not None and each > PATIENCE_S for each in down_s):
+            names = ", ".join(endpoint.model.name for endpoint in self.endpoints)
+            gone = ModelUnavailable(
+                f"{names} could not be reached for {PATIENCE_S / 60:.0f} minutes. Start it again, "
+                "then give the same command.",
+                retry_after_s=2 * PATIENCE_S,  # longer than `Retry` accepts, so it gives up at once
+                cause="unreachable",
+            )
+            self._fail_waiting(gone)
             return
         times = [at for endpoint in self.endpoints if (at := endpoint.opens_at_s()) is not None]
         if self._timer is not None:
@@ -268,17 +246,3 @@ class Scheduler:
             if not slot.done():
                 self.n_waiting -= 1
                 slot.set_exception(error)
-
-    def _gone(self) -> ModelUnavailable:
-        names = ", ".join(endpoint.model.name for endpoint in self.endpoints)
-        return ModelUnavailable(
-            f"{names} could not be reached for {PATIENCE_S / 60:.0f} minutes. Start it again, then "
-            "give the same command.",
-            retry_after_s=2 * PATIENCE_S,  # nobody needs to ask again so soon
-            cause="unreachable",
-        )
-
-
-def _about(call: Call) -> int:
-    """How many tokens the request has, roughly; to pace calls where tokens a minute are capped."""
-    return sum(len(message.content) for message in call.messages) // _BYTES_A_TOKEN

@@ -1,11 +1,15 @@
 """Many examples through one async function: as many in flight as there is room for, no barriers.
 
-An item is pulled only when there is room for it, so memory is bounded whatever the size of the data
-set, and what is begun goes before what is not: finished examples leave early. Results come in the
-order of completion. One item's failure is data: it never stops its siblings. Three things stop the
-stream: a run folder that cannot be written, for then nothing more could be kept; a long row of
-failures with no success between, for then it is the server, the key or the code that fails, and not
-the examples; and a run that is asked to end, which finishes the calls that are in flight.
+An item is pulled only when there is room for it, so memory is bounded for any size of data set.
+Results arrive in the order of completion. One item's failure is data: it never stops the others.
+Three things stop the stream: a run folder that cannot be written, since no result could be stored;
+many failures in a row, since then the server, the key or the code fails, and not the examples; and
+a run that is to end early, which first finishes the calls in flight.
+
+Example:
+    async with aclosing(stream(prompts, revise, AtMost(64))) as results:
+        async for prompt, result in results:
+            print(prompt.id, "failed" if isinstance(result, CaiError) else "done")
 """
 
 import asyncio
@@ -29,30 +33,30 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 STOP_AFTER = 25
-READ_AHEAD = 1024  # items; how near the end of the source is known
+READ_AHEAD = 1024  # items; near the end of the source their number is thus known exactly
 _READ_AT_ONCE = 32
-_SHARE_AT_ONCE = 8  # of the room, one part in so many is filled before it is looked at again
-_MOST_AT_ONCE = 16  # so that the answers that come meanwhile do not wait
+_SHARE_AT_ONCE = 8  # one part in so many of the room is filled before the room is measured again
+_MOST_AT_ONCE = 16  # items started together, so that answers that arrive meanwhile do not wait
 
 _logger = logging.getLogger(__name__)
 
 
 class ItemFailure(CaiError):
-    """An item's failure that nobody foresaw: a bug. The traceback is logged at level DEBUG."""
+    """An unexpected failure of an item: a bug. The traceback is logged at level DEBUG."""
 
     cause = "unforeseen"
 
 
 class Room(Protocol):
-    """How many more items may be begun when so many are in flight.
+    """How many more items may start when so many are in flight.
 
-    `n_left` is how many there are still to begin; None: more than are worth to know.
+    `n_left` is how many have not started yet; None if more than are read ahead.
     """
 
     def n_more(self, n_in_flight: int, n_left: int | None) -> int: ...
 
-    def watch(self, tell: Callable[[], None]) -> None:
-        """Has `tell` called whenever there may be room that was not there before."""
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Has `notify` called whenever there may be new room."""
         ...
 
 
@@ -61,14 +65,14 @@ class AtMost:
 
     def __init__(self, n: int) -> None:
         if n < 1:
-            raise UsageError(f"{n} items in flight are asked for; there must be at least 1.")
+            raise UsageError(f"{n} items in flight are requested; there must be at least 1.")
         self._n = n
 
     def n_more(self, n_in_flight: int, n_left: int | None) -> int:
         return self._n - n_in_flight
 
-    def watch(self, tell: Callable[[], None]) -> None:
-        """Nothing but an item's end makes room."""
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Only the end of an item makes room."""
 
 
 async def stream(
@@ -79,19 +83,18 @@ async def stream(
 ) -> AsyncGenerator[tuple[T, R | CaiError]]:
     """Pairs of an item and its result or error, in the order of completion.
 
-    When the consumer stops early or the stream is cancelled, whatever is in flight is cancelled and
-    awaited; a consumer that may stop early holds the stream in `contextlib.aclosing`, as for every
-    async generator.
-
-    Failures that look like the server's are held back until another item succeeds: those of a row
-    that stops the stream are not given out, so that the next run does their items again.
+    When the consumer stops early or the stream is cancelled, everything in flight is cancelled and
+    awaited; a consumer that may stop early uses `contextlib.aclosing`, as for every async
+    generator.
 
     Raises:
         ModelError: `stop_after` items in a row failed, other than for their length.
-        JournalError: An item found the run folder unusable.
-        RunStopped: An item was told that the run ends; all that were in flight have come to an end.
+        JournalError: An item could not use the run folder.
+        RunStopped: The run ends early; all items in flight have ended.
     """
     flight = _Flight(iter(items), work, room)
+    # Failures that may be the server's are held until another item succeeds. Those of a row that
+    # stops the stream are never yielded: without a failed record the next run repeats them.
     row: list[tuple[T, R | CaiError]] = []
     stopped: RunStopped | None = None
     try:
@@ -99,12 +102,20 @@ async def stream(
             item, result = finished
             if isinstance(result, RunStopped):
                 stopped = result
-                flight.begin_no_more()
+                flight.start_no_more()
                 continue
-            if _is_systemic(result):
+            is_systemic = isinstance(result, ModelError | ItemFailure)
+            if is_systemic and not isinstance(result, ContextLengthError):
                 row.append((item, result))
-                if stopped is None:
-                    _check_row(result, len(row), stop_after)
+                if stopped is None and len(row) >= stop_after:
+                    message = (
+                        f"{len(row)} examples in a row failed, so the run was stopped. The last "
+                        f"one: {result} Finished examples are stored: once the cause is fixed, "
+                        "give the same command again."
+                    )
+                    if isinstance(result, ModelError):
+                        raise ModelError(message, result.cause) from result
+                    raise ItemFailure(message) from result
                 continue
             if not isinstance(result, CaiError):
                 for pair in row:
@@ -120,7 +131,7 @@ async def stream(
 
 
 class _Flight(Generic[T, R]):
-    """The items under work, and those finished but not yet taken."""
+    """The items in flight, and those finished but not yet taken."""
 
     def __init__(self, source: Iterator[T], work: Callable[[T], Awaitable[R]], room: Room) -> None:
         self._source = source
@@ -134,7 +145,7 @@ class _Flight(Generic[T, R]):
         self._wake = asyncio.Event()
         room.watch(self._wake.set)
 
-    def begin_no_more(self) -> None:
+    def start_no_more(self) -> None:
         self._is_source_open = False
         self._next.clear()
 
@@ -157,36 +168,32 @@ class _Flight(Generic[T, R]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _fill(self) -> None:
-        """Begins items while there is room and there are any; one at least is under work.
-
-        What has finished is taken first, so that results do not pile up behind quick items.
-        """
-        while not self._finished and self._read_ahead():
+        """Starts items while there are any, and room for them; always at least one."""
+        while not self._finished:  # finished ones go first, or results pile up behind quick items
+            if self._is_source_open and len(self._next) < READ_AHEAD:
+                read = list(islice(self._source, _READ_AT_ONCE))
+                self._is_source_open = len(read) == _READ_AT_ONCE
+                self._next.extend(read)
+            if not self._next:
+                return
             n_left = None if self._is_source_open else len(self._next)
             n_more = self._room.n_more(len(self._tasks), n_left)
             if n_more < 1 and self._tasks:
                 return
             n = min(max(1, n_more // _SHARE_AT_ONCE), _MOST_AT_ONCE, len(self._next))
             for _ in range(n):
-                self._begin(self._next.popleft())
-            await asyncio.sleep(0)  # so that they have asked their first calls when we look again
+                self._start(self._next.popleft())
+            # Their first calls must be under way before the room is measured again.
+            await asyncio.sleep(0)
 
-    def _read_ahead(self) -> bool:
-        """Whether there are items to begin; some are read from the source while few are known."""
-        if self._is_source_open and len(self._next) < READ_AHEAD:
-            found = list(islice(self._source, _READ_AT_ONCE))
-            self._is_source_open = len(found) == _READ_AT_ONCE
-            self._next.extend(found)
-        return bool(self._next)
+    def _start(self, item: T) -> None:
+        def finish(task: "asyncio.Task[R | CaiError]") -> None:
+            self._finished.append((item, task))
+            self._wake.set()
 
-    def _begin(self, item: T) -> None:
         task = asyncio.create_task(_attempt(self._work, item, next(self._numbers)))
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._finish(item, task))
-
-    def _finish(self, item: T, task: "asyncio.Task[R | CaiError]") -> None:
-        self._finished.append((item, task))
-        self._wake.set()
+        task.add_done_callback(finish)
 
 
 async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R | CaiError:
@@ -197,25 +204,6 @@ async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R
         raise
     except CaiError as error:
         return error
-    except Exception as error:  # the one place where what nobody foresaw becomes data
+    except Exception as error:  # the one place where an unexpected failure becomes data
         _logger.debug("An item failed: %r", item, exc_info=True)
         return ItemFailure(f"{type(error).__name__}: {error}")
-
-
-def _is_systemic(result: object) -> bool:
-    """Whether it could be the failure of server, key or code rather than of this item."""
-    return isinstance(result, ModelError | ItemFailure) and not isinstance(
-        result, ContextLengthError
-    )
-
-
-def _check_row(last: object, length: int, stop_after: int) -> None:
-    if length < stop_after or not isinstance(last, CaiError):
-        return
-    message = (
-        f"{length} examples in a row failed, so the run was stopped. The last one: {last} "
-        "What was finished is kept: once the cause is gone, give the same command again."
-    )
-    if isinstance(last, ModelError):
-        raise ModelError(message, last.cause) from last
-    raise ItemFailure(message) from last

@@ -76,13 +76,13 @@ def woven(
     position: Callable[[T], int],
     ends_turn: Callable[[T], bool],
 ) -> Iterator[T]:
-    """The streams of the runs as one: those of one recipe by position, those of others in turn.
+    """The streams of the runs as one: those of one config by position, those of others in turn.
 
-    Runs of one recipe are parts of one source, and together are what one run over the whole is. The
+    Runs of one config are parts of one source, and together are what one run over the whole is. The
     others are taken in turn, so that rows of each kind stand near the top of a file: readers of
     JSON guess the types of columns from there.
     """
-    merged = [heapq.merge(*map(stream, parts), key=position) for parts in _by_recipe(runs)]
+    merged = [heapq.merge(*map(stream, parts), key=position) for parts in _by_config(runs)]
     return _in_turn(merged, ends_turn)
 
 
@@ -106,15 +106,15 @@ def _units(
         return [prompt]
     match body:
         case Chain():
-            assert isinstance(run.recipe, ReviseRunConfig)
+            assert isinstance(run.config, ReviseRunConfig)
             if format in PAIRED:
-                return [pair_of_chain(body, run.recipe, selection)]
-            return demonstrations_of_chain(body, run.recipe, selection)
+                return [pair_of_chain(body, run.config, selection)]
+            return demonstrations_of_chain(body, run.config, selection)
         case Samples():
             return demonstrations_of_samples(body, selection)
         case Judged():
-            assert isinstance(run.recipe, JudgeRunConfig)
-            tie_margin = run.recipe.settings.tie_margin
+            assert isinstance(run.config, JudgeRunConfig)
+            tie_margin = run.config.settings.tie_margin
             if format in PAIRED:
                 return pairs_of_judged(body, selection, tie_margin)
             return [demonstration_of_judged(body, selection, tie_margin)]
@@ -124,10 +124,10 @@ def _units(
             return [demonstration_of_scored(body, selection)]
 
 
-def _by_recipe(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
+def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
     found: list[list[SourceRun]] = []
     for run in runs:
-        parts = next((parts for parts in found if parts[0].recipe == run.recipe), None)
+        parts = next((parts for parts in found if parts[0].config == run.config), None)
         if parts is None:
             found.append([run])
         else:
@@ -148,11 +148,11 @@ def _in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> 
 
 
 def _first_of_prompts(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
-    """Without what another recipe's run had already, and examples that one of the same recipe had.
+    """Without prompts that a run of another config has, and examples that one of the same has.
 
     Equal prompts of one source stay as they are.
     """
-    source_of = {run.number: n for n, parts in enumerate(_by_recipe(runs)) for run in parts}
+    source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
     last: dict[int, tuple[int, int]] = {}
     for item in items:
         if isinstance(item.unit, Prompt):
@@ -199,8 +199,8 @@ class Export:
         selection.check(format)
         sources = tuple(SourceRun.of(number, run) for number, run in enumerate(runs))
         for source in sources:
-            check_format(format, source.recipe.method, source.folder.path)
-            if selection.balances_length and source.recipe.method == "score":
+            check_format(format, source.config.method, source.folder.path)
+            if selection.balances_length and source.config.method == "score":
                 raise ExportError(
                     f"{source.folder.path}: a run of `cai score` has no pairs whose lengths could "
                     "be balanced. Leave the balance out."
@@ -210,7 +210,7 @@ class Export:
     @property
     def methods(self) -> tuple[Method, ...]:
         """The methods of the runs, each once."""
-        return tuple(dict.fromkeys(run.recipe.method for run in self.runs))
+        return tuple(dict.fromkeys(run.config.method for run in self.runs))
 
     @property
     def names(self) -> str:

@@ -75,7 +75,7 @@ class SourceRun:
     number: int
     folder: RunFolder
     name: str
-    recipe: RunConfig
+    config: RunConfig
     common: Mapping[str, object]
 
     @classmethod
@@ -88,7 +88,7 @@ class SourceRun:
 
     def body(self, record: Record) -> Body:
         """What the run's method made of the example."""
-        match self.recipe:
+        match self.config:
             case ReviseRunConfig():
                 return load(Chain, record.body)
             case SampleRunConfig():
@@ -170,7 +170,7 @@ def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Ro
     body = run.body(record) if record.error is None else None
     columns: dict[str, object] = {COLUMN_OF[method]: None for method in methods}
     if body is not None:
-        columns[COLUMN_OF[run.recipe.method]] = _content(body)
+        columns[COLUMN_OF[run.config.method]] = _content(body)
     return {
         "id": record.id,
         "error": asdict(record.error) if record.error else None,

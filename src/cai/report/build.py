@@ -141,7 +141,7 @@ def _part(place: Place, prices: PriceList, n_examples: int, truth: Truth | None)
         return trained_part(place.path, shown, prices)
     with RunFolder.existing(place.path) as run:
         head = head_of(run, prices)
-        recipe = head.recipe
+        recipe = head.config
         if isinstance(recipe, ReviseRunConfig):
             return revised_part(run, recipe, head, shown, n_examples=n_examples, truth=truth)
         if isinstance(recipe, SampleRunConfig):

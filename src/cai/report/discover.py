@@ -94,7 +94,7 @@ def _below(
 
 def _has_no_examples(kind: Kind, folder: Path) -> bool:
     """Whether it holds answers alone: of judges to a training, or of a policy to a suite."""
-    return kind == "run" and read_description(folder).recipe.get("method") in (REWARD, CHOICE)
+    return kind == "run" and read_description(folder).config.get("method") in (REWARD, CHOICE)
 
 
 def _ordered(groups: Mapping[Path, Sequence[Place]]) -> list[Path]:
@@ -133,7 +133,7 @@ def _began(place: Place) -> float:
 def _inputs(place: Place) -> set[str]:
     """The last parts of all paths that its description names: folders it may be made from."""
     if place.kind == "run":
-        described: object = read_description(place.path).recipe
+        described: object = read_description(place.path).config
     elif place.kind == "training":
         try:
             described = yaml.safe_load((place.path / ASKED).read_text("utf-8"))

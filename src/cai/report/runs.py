@@ -28,7 +28,7 @@ _SECONDS = """SELECT sum(gap) FROM
 class RunHead:
     """A run but for its records. `n_total` is the size of its source where that is known."""
 
-    recipe: RunConfig
+    config: RunConfig
     created: str
     counts: Counts
     n_total: int | None

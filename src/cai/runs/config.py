@@ -142,18 +142,18 @@ def read_run_config(run: RunFolder) -> RunConfig:
     Raises:
         JournalError: The run is of another version of cai.
     """
-    if run.recipe.get("method") == REWARD:
+    if run.config.get("method") == REWARD:
         raise JournalError(
             f"{run.path}: holds the answers of judges that a training asked for rewards, and no "
             "examples. See it with `cai status` and `cai cache`, or name the folder of a run."
         )
-    if run.recipe.get("method") == CHOICE:
+    if run.config.get("method") == CHOICE:
         raise JournalError(
             f"{run.path}: holds a policy's answers to the questions of a suite, and no examples. "
             "Name the folder of another run."
         )
     try:
-        return _RUN_CONFIGS.validate_python(dict(run.recipe), strict=False)
+        return _RUN_CONFIGS.validate_python(dict(run.config), strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

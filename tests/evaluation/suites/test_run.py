@@ -239,7 +239,7 @@ async def test_the_folder_of_choices_is_no_source_of_rows(tmp_path: Path):
     with pytest.raises(JournalError, match="answers to the questions of a suite"):
         check_runs([str(folder)])
     with RunFolder.existing(folder) as run:
-        assert run.recipe["method"] == "choice"
+        assert run.config["method"] == "choice"
 
 
 def test_a_name_that_is_no_folder_s_gets_one_that_no_other_has():
