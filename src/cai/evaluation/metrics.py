@@ -149,10 +149,7 @@ DIVERGENCE = _table(
 
 MATCHES = _table(
     Metric(
-        "win_start",
-        "win rate against round 0 by the frozen judge",
-        "share",
-        "win rate\nagainst 0",
+        "win_start", "win rate against round 0 by the frozen judge", "share", "win rate\nagainst 0"
     ),
     Metric(
         "win_last",

@@ -319,11 +319,7 @@ def test_reversed_questions_that_contradict_are_counted():
     """One pair contradicts itself, one agrees, one says nothing either way, one cannot be read."""
     ways = [(0.9, 0.2), (0.9, 0.6), (0.9, 0.5), (0.9, "unparsed")]
     report = agreement(
-        judged(
-            str(i),
-            [principle_verdict(plain), principle_verdict(turned, is_negated=True)],
-            "a",
-        )
+        judged(str(i), [principle_verdict(plain), principle_verdict(turned, is_negated=True)], "a")
         for i, (plain, turned) in enumerate(ways)
     )
     assert (report.negations.n, report.negations.n_contradictions) == (3, 1)

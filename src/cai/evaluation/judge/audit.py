@@ -151,9 +151,7 @@ class _Tally:
             n=self.outcomes.total(),
             outcomes={each: self.outcomes[each] for each in OUTCOMES},
             readings=Readings(
-                {each: self.readings[each] for each in OUTCOMES},
-                self.n_with_mass,
-                self.n_low_mass,
+                {each: self.readings[each] for each in OUTCOMES}, self.n_with_mass, self.n_low_mass
             ),
             positions=self.positions.report(seed),
             lengths=self.lengths.report(seed),
