@@ -1,24 +1,35 @@
-"""Whether a judge favours the longer response."""
+"""Length bias: whether a judge favours the longer response.
+
+Verbosity bias of Zheng et al. 2023, arXiv:2306.05685, §3.3, as a share of wins and a correlation.
+
+Example:
+    tally = LengthTally()
+    for unit, comparison, verdict in judged:
+        tally.add(unit, comparison, verdict, label=None)
+    print(tally.report(seed=0).by_characters.share)  # near one half without a bias
+"""
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from cai.evaluation.stats.bootstrap import Estimate, Integers, share_estimate
+from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.evaluation.stats.calibration import pearson, spearman
 from cai.methods.judging.verdict import Comparison, Label, Verdict
 
 _SIDES = {"a": 1, "b": -1}
-_UNKNOWN = float("nan")  # inside these arrays alone
+# Unknown values are nan inside the arrays only; figures have None.
+_UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class WinShare:
-    """Of the matchups that have a winner, the share that the responses in question win.
+    """Of the matchups with a winner, the share that the responses in question win, in [0, 1].
 
-    `by_people` is their share by the labels of the same kind of matchup, where there are any.
+    `by_people` is their share by labels, where there are any: people may prefer them too.
     """
 
     share: Estimate | None
@@ -42,7 +53,7 @@ class Lengths:
 
 @dataclass(slots=True)
 class LengthTally:
-    """Takes one matchup after the other; some thirty bytes each."""
+    """Counts matchup by matchup, at some thirty bytes each."""
 
     units: "array[int]" = field(default_factory=lambda: array("q"))
     winners: "array[int]" = field(default_factory=lambda: array("b"))
@@ -66,26 +77,34 @@ class LengthTally:
         ratios, p_a = np.array(self.ratios), np.array(self.p_a)
         known = ~(np.isnan(ratios) | np.isnan(p_a))
         return Lengths(
-            self._longer(self.characters, seed),
-            self._longer(self.words, seed),
+            win_share(self.winners, self.labels, self.characters, self.units, seed),
+            win_share(self.winners, self.labels, self.words, self.units, seed),
             int(known.sum()),
             pearson(p_a[known], ratios[known]),
             spearman(p_a[known], ratios[known]),
         )
 
-    def _longer(self, longer: "array[int]", seed: int) -> WinShare:
-        units, sides = np.array(self.units, np.int64), np.array(longer, np.int64)
-        return WinShare(
-            share_won(np.array(self.winners, np.int64), sides, units, seed),
-            share_won(np.array(self.labels, np.int64), sides, units, seed),
-        )
 
+def win_share(
+    winners: Sequence[int],
+    labels: Sequence[int],
+    sides: Sequence[int],
+    units: Sequence[int],
+    seed: int,
+) -> WinShare:
+    """How often the winner, and the label, is the side in question: 1 for A, −1 for B, 0 neither.
 
-def share_won(winners: Integers, sides: Integers, units: Integers, seed: int) -> Estimate | None:
-    """How often the winner (1 for A, −1 for B) is the side in question; 0 in either is left out."""
-    both = (winners * sides) != 0
-    won = (winners == sides)[both].astype(np.float64)
-    return share_estimate(won, np.ones(len(won)), units[both], seed)
+    All sequences have one entry a matchup; those with a 0 for the side or the winner are left out.
+    """
+    side, unit = np.array(sides, np.int64), np.array(units, np.int64)
+
+    def share_won(named: Sequence[int]) -> Estimate | None:
+        winner = np.array(named, np.int64)
+        both = (winner * side) != 0
+        won = (winner == side)[both].astype(np.float64)
+        return share_estimate(won, np.ones(len(won)), unit[both], seed)
+
+    return WinShare(share_won(winners), share_won(labels))
 
 
 def _sign(difference: int) -> int:
