@@ -10,7 +10,6 @@ Example:
     print(series.figures(seed=0).accuracy)  # 0.75, since a tie is half right
 """
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -38,6 +37,7 @@ from cai.evaluation.stats.calibration import (
     ece_by_side,
     fit_temperature,
 )
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -86,19 +86,13 @@ class LabelSeries:
     """Labelled pairs with their verdicts; grows by `add`."""
 
     def __init__(self) -> None:
-        self._units = array("q")
-        self._labels = array("b")
-        self._outcomes = array("b")
-        self._p_a = array("d")
+        self._columns = GrowingColumns(units="q", labels="b", outcomes="b", p_a="d")
 
     def __len__(self) -> int:
-        return len(self._units)
+        return len(self._columns)
 
     def add(self, unit: int, label: Label, outcome: Outcome, p_a: float | None) -> None:
-        self._units.append(unit)
-        self._labels.append(LABELS.index(label))
-        self._outcomes.append(OUTCOMES.index(outcome))
-        self._p_a.append(float("nan") if p_a is None else p_a)
+        self._columns.add(unit, LABELS.index(label), OUTCOMES.index(outcome), p_a)
 
     def figures(self, seed: int, rows: Sequence[int] | None = None) -> Figures:
         """The figures of all pairs, or of those in these rows."""
@@ -151,16 +145,12 @@ class LabelSeries:
         return Tempering(temperature, error)
 
     def label_counts(self) -> Mapping[Label, int]:
-        labels = self._table().labels
+        labels = self._columns.integers("labels")
         return {label: int((labels == code).sum()) for code, label in enumerate(LABELS)}
 
     def _table(self) -> "_Table":
-        return _Table(
-            np.array(self._units, np.int64),
-            np.array(self._labels, np.int64),
-            np.array(self._outcomes, np.int64),
-            np.array(self._p_a, np.float64),
-        )
+        units, labels, outcomes = map(self._columns.integers, ("units", "labels", "outcomes"))
+        return _Table(units, labels, outcomes, self._columns.floats("p_a"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,16 @@ Example:
 """
 
 import math
-from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from cai.evaluation.stats.bootstrap import Estimate, share_estimate
+from cai.evaluation.stats.bootstrap import Estimate, Integers, share_estimate
 from cai.evaluation.stats.calibration import pearson, spearman
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import Comparison, Label, Verdict
 
-_SIDES = {"a": 1, "b": -1}
-# Unknown values are nan inside the arrays only; figures have None.
-_UNKNOWN = float("nan")
+SIDES = {"a": 1, "b": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,60 +48,48 @@ class Lengths:
     spearman: float | None
 
 
-@dataclass(slots=True)
 class LengthTally:
     """Counts matchup by matchup, at some thirty bytes each."""
 
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    winners: "array[int]" = field(default_factory=lambda: array("b"))
-    labels: "array[int]" = field(default_factory=lambda: array("b"))
-    characters: "array[int]" = field(default_factory=lambda: array("b"))
-    words: "array[int]" = field(default_factory=lambda: array("b"))
-    ratios: "array[float]" = field(default_factory=lambda: array("d"))
-    p_a: "array[float]" = field(default_factory=lambda: array("d"))
+    def __init__(self) -> None:
+        self._columns = GrowingColumns(
+            units="q", winners="b", labels="b", characters="b", words="b", ratios="d", p_a="d"
+        )
 
     def add(self, unit: int, comparison: Comparison, verdict: Verdict, label: Label | None) -> None:
         a, b = comparison.response_a, comparison.response_b
-        self.units.append(unit)
-        self.winners.append(_SIDES.get(verdict.outcome, 0))
-        self.labels.append(_SIDES.get(label or "", 0))
-        self.characters.append(_sign(len(a) - len(b)))
-        self.words.append(_sign(len(a.split()) - len(b.split())))
-        self.ratios.append(math.log(len(a) / len(b)) if a and b else _UNKNOWN)
-        self.p_a.append(_UNKNOWN if verdict.p_a is None else verdict.p_a)
+        # the log ratio is symmetric: swapping the two responses changes its sign alone
+        ratio = math.log(len(a) / len(b)) if a and b else None
+        winner, named = SIDES.get(verdict.outcome, 0), SIDES.get(label or "", 0)
+        longer, wordier = _sign(len(a) - len(b)), _sign(len(a.split()) - len(b.split()))
+        self._columns.add(unit, winner, named, longer, wordier, ratio, verdict.p_a)
 
     def report(self, seed: int) -> Lengths:
-        ratios, p_a = np.array(self.ratios), np.array(self.p_a)
+        ratios, p_a = self._columns.floats("ratios"), self._columns.floats("p_a")
         known = ~(np.isnan(ratios) | np.isnan(p_a))
         return Lengths(
-            win_share(self.winners, self.labels, self.characters, self.units, seed),
-            win_share(self.winners, self.labels, self.words, self.units, seed),
+            win_share(self._columns, "characters", seed),
+            win_share(self._columns, "words", seed),
             int(known.sum()),
             pearson(p_a[known], ratios[known]),
             spearman(p_a[known], ratios[known]),
         )
 
 
-def win_share(
-    winners: Sequence[int],
-    labels: Sequence[int],
-    sides: Sequence[int],
-    units: Sequence[int],
-    seed: int,
-) -> WinShare:
-    """How often the winner, and the label, is the side in question: 1 for A, −1 for B, 0 neither.
+def win_share(columns: GrowingColumns, side: str, seed: int) -> WinShare:
+    """How often the winner, and the label, is the side in the column of that name.
 
-    All sequences have one entry a matchup; those with a 0 for the side or the winner are left out.
+    The columns `winners`, `labels` and the side have 1 for A, −1 for B, and 0 for neither. Matchups
+    with a 0 in the side or in the winner are left out.
     """
-    side, unit = np.array(sides, np.int64), np.array(units, np.int64)
+    sides, units = columns.integers(side), columns.integers("units")
 
-    def share_won(named: Sequence[int]) -> Estimate | None:
-        winner = np.array(named, np.int64)
-        both = (winner * side) != 0
-        won = (winner == side)[both].astype(np.float64)
-        return share_estimate(won, np.ones(len(won)), unit[both], seed)
+    def share_won(winners: Integers) -> Estimate | None:
+        both = (winners * sides) != 0
+        won = (winners == sides)[both].astype(np.float64)
+        return share_estimate(won, np.ones(len(won)), units[both], seed)
 
-    return WinShare(share_won(winners), share_won(labels))
+    return WinShare(share_won(columns.integers("winners")), share_won(columns.integers("labels")))
 
 
 def _sign(difference: int) -> int:

@@ -11,13 +11,13 @@ Example:
     print(tally.report(seed=0).flips)
 """
 
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import PrincipleVerdict, side
 
 
@@ -48,10 +48,9 @@ class Positions:
 class PositionTally:
     """Counts verdict by verdict, each with its questions."""
 
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    flips: "array[int]" = field(default_factory=lambda: array("l"))
-    read: "array[int]" = field(default_factory=lambda: array("l"))
-    verdict_flips: "array[int]" = field(default_factory=lambda: array("b"))
+    columns: GrowingColumns = field(
+        default_factory=lambda: GrowingColumns(units="q", flips="l", read="l", verdict_flips="b")
+    )
     n_to_first: int = 0
     first_sum: float = 0.0
 
@@ -75,15 +74,11 @@ class PositionTally:
                 self.n_to_first += (order_ab > 0.5) != each.is_negated
         if n_read:
             sides = {side(ab_sum / weights), side(ba_sum / weights)}
-            self.units.append(unit)
-            self.flips.append(n_flips)
-            self.read.append(n_read)
-            self.verdict_flips.append(sides == {"a", "b"})
+            self.columns.add(unit, n_flips, n_read, sides == {"a", "b"})
 
     def report(self, seed: int) -> Positions:
-        units = np.array(self.units, np.int64)
-        flips, read = np.array(self.flips, np.float64), np.array(self.read, np.float64)
-        whole = np.array(self.verdict_flips, np.float64)
+        units, whole = self.columns.integers("units"), self.columns.floats("verdict_flips")
+        flips, read = self.columns.floats("flips"), self.columns.floats("read")
         n_read = read.sum()
         return Positions(
             share_estimate(flips, read, units, seed),

@@ -20,15 +20,16 @@ Example:
 """
 
 import re
-from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from cai.evaluation.judge.length_bias import WinShare, win_share
+from cai.evaluation.judge.length_bias import SIDES, WinShare, win_share
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.ranking import JudgedMatchup
 from cai.methods.judging.verdict import Group, Label, verdict_of
 from cai.models.registry import KINDS
@@ -53,7 +54,6 @@ _STEP = re.compile(
 )
 _FORM = re.compile(rf"\b(?:{'|'.join(KINDS)}|anthropic|vllm):")
 
-_SIDES = {"a": 1, "b": -1}
 _POINTS = {"a": 1.0, "b": 0.0, "tie": 0.5, "inconsistent": 0.5}
 
 
@@ -145,20 +145,6 @@ class Ownership:
 
 
 @dataclass(slots=True)
-class _OwnMatchups:
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    winners: "array[int]" = field(default_factory=lambda: array("b"))
-    labels: "array[int]" = field(default_factory=lambda: array("b"))
-    own_sides: "array[int]" = field(default_factory=lambda: array("b"))
-
-
-@dataclass(slots=True)
-class _Points:
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    points: "array[float]" = field(default_factory=lambda: array("f"))
-
-
-@dataclass(slots=True)
 class OwnershipTally:
     """Counts matchup by matchup."""
 
@@ -167,10 +153,14 @@ class OwnershipTally:
     kin: dict[tuple[str, str], Kin | None] = field(
         default_factory=dict[tuple[str, str], Kin | None]
     )
-    own: dict[tuple[str, Kin], _OwnMatchups] = field(
-        default_factory=dict[tuple[str, Kin], _OwnMatchups]
+    own: dict[tuple[str, Kin], GrowingColumns] = field(
+        default_factory=lambda: defaultdict(
+            lambda: GrowingColumns(units="q", winners="b", labels="b", own="b")
+        )
     )
-    by_model: dict[str, _Points] = field(default_factory=dict[str, _Points])
+    by_model: dict[str, GrowingColumns] = field(
+        default_factory=lambda: defaultdict(lambda: GrowingColumns(units="q", points="f"))
+    )
     n_unknown: int = 0
     n_alike: int = 0
 
@@ -189,16 +179,14 @@ class OwnershipTally:
         points = _POINTS.get(matchup.verdict.outcome)
         if points is not None:
             for model, share in ((a, points), (b, 1 - points)):
-                column = self.by_model.setdefault(model, _Points())
-                column.units.append(unit)
-                column.points.append(share)
+                self.by_model[model].add(unit, share)
         for judge in self.judges:
             # Of an ensemble each judge is measured by its own part of the verdict: the others may
             # outvote a judge that favours itself.
             parts = [each for each in matchup.verdict.principle_verdicts if each.judge == judge]
             if not parts:
                 continue
-            winner = _SIDES.get(verdict_of(parts, self.tie_margin).outcome, 0)
+            winner = SIDES.get(verdict_of(parts, self.tie_margin).outcome, 0)
             kin_a, kin_b = self.kin[judge, a], self.kin[judge, b]
             # 1 where only A is the judge's own, −1 where only B is, 0 where both or neither are
             own_sides: dict[Kin, int] = {
@@ -207,17 +195,13 @@ class OwnershipTally:
             }
             for kin, own_side in own_sides.items():
                 if own_side:
-                    rows = self.own.setdefault((judge, kin), _OwnMatchups())
-                    rows.units.append(unit)
-                    rows.winners.append(winner)
-                    rows.labels.append(_SIDES.get(label or "", 0))
-                    rows.own_sides.append(own_side)
+                    self.own[judge, kin].add(unit, winner, SIDES.get(label or "", 0), own_side)
 
     def report(self, seed: int) -> Ownership:
         records: list[ModelRecord] = []
         for name, each in self.by_model.items():
-            points, units = np.array(each.points, np.float64), np.array(each.units, np.int64)
-            wins = share_estimate(points, np.ones(len(points)), units, seed)
+            points = each.floats("points")
+            wins = share_estimate(points, np.ones(len(each)), each.integers("units"), seed)
             records.append(ModelRecord(name, wins))
         return Ownership(
             tuple(
@@ -226,12 +210,8 @@ class OwnershipTally:
                 if kin is not None
             ),
             tuple(
-                SelfPreference(
-                    judge,
-                    kin,
-                    win_share(rows.winners, rows.labels, rows.own_sides, rows.units, seed),
-                )
-                for (judge, kin), rows in self.own.items()
+                SelfPreference(judge, kin, win_share(columns, "own", seed))
+                for (judge, kin), columns in self.own.items()
             ),
             tuple(records),
             self.n_unknown,

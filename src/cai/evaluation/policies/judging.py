@@ -16,7 +16,6 @@ Example:
     print(results.win_rates[0].rate)
 """
 
-from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +36,7 @@ from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate, win_rates
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate, unit_of
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.verdict import Candidate, Verdict
@@ -276,18 +276,12 @@ class AdherenceSource:
 
 
 @dataclass(slots=True)
-class _Column:
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    probabilities: "array[float]" = field(default_factory=lambda: array("d"))
-
-
-@dataclass(slots=True)
 class Adherence:
     """Probabilities in [0, 1] by policy, kind of prompts, and principle; grows by `add`."""
 
     responses: PolicyResponses
-    columns: dict[tuple[str, str, str], _Column] = field(
-        default_factory=dict[tuple[str, str, str], _Column]
+    columns: dict[tuple[str, str, str], GrowingColumns] = field(
+        default_factory=lambda: defaultdict(lambda: GrowingColumns(units="q", p="d"))
     )
     n_unscored: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -301,16 +295,15 @@ class Adherence:
         for kind in {ALL, prompt.kind}:
             for name, value in values.items():
                 if value is not None:
-                    column = self.columns.setdefault((scored.model, kind, name), _Column())
-                    column.units.append(unit)
-                    column.probabilities.append((value + 1) / 2)  # a score lies in [−1, 1]
+                    # a score lies in [−1, 1]
+                    self.columns[scored.model, kind, name].add(unit, (value + 1) / 2)
 
     def of(self, policy: str, seed: int) -> Mapping[str, Mapping[str, Estimate]]:
         """The mean probability that the policy's responses meet it, by kind and principle."""
         found: dict[str, dict[str, Estimate]] = {}
-        for (name, kind, principle), column in self.columns.items():
+        for (name, kind, principle), columns in self.columns.items():
             if name == policy:
-                p, units = np.array(column.probabilities), np.array(column.units, np.int64)
+                p, units = columns.floats("p"), columns.integers("units")
                 estimate = share_estimate(p, np.ones(len(p)), units, seed)
                 if estimate is not None:
                     found.setdefault(kind, {})[principle] = estimate

@@ -9,10 +9,9 @@ Example:
     table = matches.of("after", "before")  # outcome `a` is a win of "after"
 """
 
-from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -26,6 +25,7 @@ from cai.errors import EvaluationError
 from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import Floats, Integers
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Candidate, Group, Outcome, Verdict
 from cai.runs.records import load
@@ -85,37 +85,18 @@ class MatchTable:
         return len(self.units)
 
 
-@dataclass(slots=True)
-class _Columns:
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    outcomes: "array[int]" = field(default_factory=lambda: array("b"))
-    p: "array[float]" = field(default_factory=lambda: array("d"))
-    lengths: "array[float]" = field(default_factory=lambda: array("d"))
-
-    def table(self) -> MatchTable:
-        return MatchTable(
-            np.array(self.units, np.int64),
-            np.array(self.outcomes, np.int64),
-            np.array(self.p, np.float64),
-            np.array(self.lengths, np.float64).reshape(-1, 2),
-        )
-
-
 class Matches:
     """All matches of an evaluation; grows by `add`."""
 
     def __init__(self) -> None:
-        self._columns: dict[tuple[str, str], _Columns] = {}
+        self._columns: defaultdict[tuple[str, str], GrowingColumns] = defaultdict(_columns)
 
     def __len__(self) -> int:
-        return sum(len(each.units) for each in self._columns.values())
+        return sum(map(len, self._columns.values()))
 
     def add(self, match: Match) -> None:
-        columns = self._columns.setdefault((match.first, match.second), _Columns())
-        columns.units.append(match.unit)
-        columns.outcomes.append(OUTCOMES.index(match.outcome))
-        columns.p.append(float("nan") if match.p_first is None else match.p_first)
-        columns.lengths.extend((match.length_first, match.length_second))
+        outcome, lengths = OUTCOMES.index(match.outcome), (match.length_first, match.length_second)
+        self._columns[match.first, match.second].add(match.unit, outcome, match.p_first, *lengths)
 
     @property
     def pairs(self) -> Sequence[tuple[str, str]]:
@@ -127,8 +108,8 @@ class Matches:
 
     def of(self, policy: str, opponent: str) -> MatchTable:
         """The matches of these two, as seen from `policy`."""
-        own = self._columns.get((policy, opponent), _Columns()).table()
-        other = self._columns.get((opponent, policy), _Columns()).table()
+        own = _table(self._columns.get((policy, opponent), _columns()))
+        other = _table(self._columns.get((opponent, policy), _columns()))
         # Rows added from the opponent's side are swapped: a win of `b` becomes one of `a`.
         swapped = np.array([1, 0, *range(2, len(OUTCOMES))])
         return MatchTable(
@@ -137,6 +118,17 @@ class Matches:
             np.concatenate((own.p, 1 - other.p)),
             np.concatenate((own.lengths, other.lengths[:, ::-1])),
         )
+
+
+def _columns() -> GrowingColumns:
+    return GrowingColumns(units="q", outcomes="b", p="d", length_first="d", length_second="d")
+
+
+def _table(columns: GrowingColumns) -> MatchTable:
+    lengths = np.column_stack((columns.floats("length_first"), columns.floats("length_second")))
+    return MatchTable(
+        columns.integers("units"), columns.integers("outcomes"), columns.floats("p"), lengths
+    )
 
 
 def pairs_of(policies: tuple[str, ...], meeting: Meeting) -> Pairs:
