@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from cai.engine.progress import count
 from cai.evaluation.stats.bootstrap import Estimate
 
+# An unknown figure.
 NONE = "–"
-"""An unknown figure."""
 
 
 def percent(value: float | None) -> str:

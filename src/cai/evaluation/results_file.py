@@ -43,6 +43,7 @@ def load_results(path: Path, kind: type[T]) -> T:
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValidationError as error:
+        # The first error is enough: a file of another version has an error in every field.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise EvaluationError(

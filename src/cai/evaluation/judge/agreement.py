@@ -25,8 +25,8 @@ from cai.methods.judging.verdict import PrincipleVerdict, Verdict, by_order, ver
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 
+# A tag with more values than these, such as an id, is not broken down.
 MAX_TAG_VALUES = 100
-"""A tag with more values than these, such as an id, is not broken down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,7 @@ class _Tally:
         self.negations += negations_of(verdict.principle_verdicts)
         first = _order_ab_verdict(verdict, self.settings)
         self.one_order.add(unit, label, first.outcome, first.p_a)
+        # "Always take the longer response" is measured as a judge of its own.
         a, b = (len(each.text) for each in group.candidates[:2])
         longer, p = ("tie", 0.5) if a == b else ("a", 1.0) if a > b else ("b", 0.0)
         self.by_length.add(unit, label, longer, p)

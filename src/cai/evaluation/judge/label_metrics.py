@@ -40,6 +40,7 @@ from cai.evaluation.stats.calibration import (
 from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
 
+# Outcomes and labels are stored as indices into these; the unreadable outcomes come last.
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 READABLE: tuple[Outcome, ...] = tuple(each for each in OUTCOMES if each not in UNREADABLE)
 LABELS: tuple[Label, ...] = get_args(Label)

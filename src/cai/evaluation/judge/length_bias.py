@@ -66,6 +66,7 @@ class LengthTally:
 
     def report(self, seed: int) -> Lengths:
         ratios, p_a = self._columns.floats("ratios"), self._columns.floats("p_a")
+        # The correlation needs both: an empty response has no ratio, an unreadable verdict no p_a.
         known = ~(np.isnan(ratios) | np.isnan(p_a))
         return Lengths(
             win_share(self._columns, "characters", seed),

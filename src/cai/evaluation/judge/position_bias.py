@@ -73,6 +73,8 @@ class PositionTally:
                 n_flips += 1
                 self.n_to_first += (order_ab > 0.5) != each.is_negated
         if n_read:
+            # What the whole verdict would be by each order alone: flips of single questions may
+            # cancel out in it.
             sides = {side(ab_sum / weights), side(ba_sum / weights)}
             self.columns.add(unit, n_flips, n_read, sides == {"a", "b"})
 

@@ -21,8 +21,8 @@ from cai.evaluation.stats.bootstrap import Floats
 from cai.evaluation.stats.calibration import pearson, percent_agreement
 from cai.methods.judging.verdict import Outcome, Verdict, side, verdict_of
 
+# With fewer verdicts than these a principle or pair is not classified.
 ENOUGH = 30
-"""With fewer verdicts than these a principle or pair is not classified."""
 
 _EVEN = 1e-9  # probabilities and weights are equal but for rounding
 
@@ -68,6 +68,8 @@ class PrinciplePair:
     @property
     def relation(self) -> Literal["redundant", "contradicting"] | None:
         """Above a correlation of 0.95 or 98 % agreement, or below −0.3 or 35 %; None between."""
+        # Either measure alone is enough, and contradiction is checked first: few verdicts with a
+        # side may agree by chance while the probabilities clearly do not.
         r = self.correlation if self.n >= ENOUGH else None
         agreement = self.agreement if self.n_sided >= ENOUGH else None
         if (r is not None and r < -0.3) or (agreement is not None and agreement < 0.35):

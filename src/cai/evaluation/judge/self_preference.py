@@ -36,6 +36,8 @@ from cai.models.registry import KINDS
 
 Kin = Literal["same", "family"]
 
+# Names of releases are the only evidence there is: a served model does not state its ancestors. A
+# series that is missing here makes a model related to its own size variants alone.
 _SERIES = (
     "alpaca|aya|baichuan|bloom|chatglm|claude|command|dbrx|deepseek|dolly|embedded|ernie|exaone|"
     "falcon|gemini|gemma|glm|gpt|granite|grok|guanaco|hermes|internlm|jamba|koala|llama|minimax|"

@@ -61,8 +61,8 @@ from cai.runs.records import is_run
 from cai.runs.score import ScoreJob
 from cai.runs.shared_budget import Accounts
 
+# A model or its spec; the folder of a model or of a run; a file of responses.
 PolicyLike: TypeAlias = str | Path | Model | RoleModel
-"""A model or its spec; the folder of a model or of a run; a file of responses."""
 
 PromptFile: TypeAlias = str | Path | PromptSource
 Judges: TypeAlias = Model | RoleModel | Sequence[Model | RoleModel]
@@ -221,13 +221,12 @@ async def _judge_matchups(steps: JudgingSteps, accounts: Accounts) -> MatchupRes
 def _options_for(folder: Path, job: JudgeJob | ScoreJob, run_options: RunOptions) -> RunOptions:
     """The options, with `update` where the run in that folder differs in its responses at most.
 
-    Responses are added when failed examples are repeated, a policy is added, or an estimate is
-    completed. Such a run is updated: its records are made anew, and the journal answers all calls
-    that were made before. A job that differs in anything else is refused by the run itself.
-
     Raises:
         JournalError: The run cannot be read.
     """
+    # Responses are added when failed examples are repeated, a policy is added, or an estimate is
+    # completed. Such a run is updated: its records are made anew, and the journal answers all calls
+    # that were made before. A job that differs in anything else is refused by the run itself.
     if run_options.update or not is_run(str(folder)):
         return run_options
     with RunFolder.existing(folder) as run:

@@ -1,9 +1,7 @@
 """The judging steps of an evaluation: matchups of policies, and checks of single responses.
 
-Matchups are judged all, or prompt after prompt until every pair is decided. Looking at a fixed-size
-interval again and again, and stopping when it excludes one half, is wrong far more often than it
-claims; here the test is by betting, which may be looked at after every prompt (see
-`cai.evaluation.stats.sequential`).
+Matchups are judged all, or prompt after prompt until every pair is decided, by a test by betting
+(see `cai.evaluation.stats.sequential`).
 
 Adherence is how far each policy's responses meet each principle of a constitution, by a judge's
 pointwise checks.
@@ -48,12 +46,12 @@ from cai.runs.records import read_done
 from cai.runs.score import ScoreJob, run_scoring
 from cai.runs.shared_budget import Accounts
 
+# Folders of an evaluation.
 MATCHUPS = "matchups"
 ADHERENCE = "adherence"
-"""Folders of an evaluation."""
 
+# Prompts judged before the first look at the test.
 FIRST_LOOK = 32
-"""Prompts judged before the first look at the test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +170,9 @@ async def judge_until_decided(
     The intervals of the win rates are those of the betting test, which hold at any time. Other
     figures have none: bootstrap intervals hold for a number of prompts that was fixed beforehand.
     """
+    # Looking at a fixed-size interval repeatedly, and stopping when it excludes one half, is wrong
+    # far more often than it claims. The test by betting may be looked at after every prompt; the
+    # looks are a quarter further apart each time, since every look reads all verdicts again.
     n_all = len(matchups.order)
     n = min(FIRST_LOOK, n_all)
     while True:

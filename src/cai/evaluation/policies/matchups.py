@@ -45,8 +45,8 @@ OUTCOMES: tuple[MatchOutcome, ...] = (
 )
 READABLE: tuple[MatchOutcome, ...] = OUTCOMES[:5]
 
+# Every two policies; each with the first; or each with the one before it.
 Meeting = Literal["all", "anchor", "next"]
-"""Every two policies; each with the first; or each with the one before it."""
 
 Pairs = tuple[tuple[str, str], ...]
 

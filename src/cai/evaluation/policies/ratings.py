@@ -22,8 +22,8 @@ from cai.evaluation.stats.bradley_terry import (
     fit_strengths_batch,
 )
 
+# Points of Elo in one unit of log-odds.
 POINTS = 400 / math.log(10)
-"""Points of Elo in one unit of log-odds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def ratings(
 
 def _wins_by_prompt(tables: Sequence[MatchTable]) -> Floats:
     """Wins of first and second of each pair, a row a prompt; of one prompt alone, a row a match."""
+    # A prompt is resampled with its matches of all pairs, since they share its responses.
     units = np.concatenate([table.units for table in tables])
     distinct, places = np.unique(units, return_inverse=True)
     if len(distinct) == 1:

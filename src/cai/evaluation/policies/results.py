@@ -202,7 +202,7 @@ def _win_rate_caveats(rate: WinRate) -> Iterator[str]:
     if n_read < rate.n:
         yield f"{who}: {rate.n - n_read} of {rate.n} matches could not be read and are left out."
     raw, level = rate.rate, rate.length_controlled
-    # Five points: smaller differences are within what the regression on length itself may add.
+    # Smaller differences than five points are shown in the table, without a sentence.
     if raw and level and abs(raw.value - level.value) > 0.05:
         side = "for" if raw.value > level.value else "against"
         yield (

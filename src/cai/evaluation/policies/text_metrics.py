@@ -1,8 +1,7 @@
 """Metrics of a batch of responses from its texts alone: length, diversity, boilerplate, refusals.
 
-Distinct-n is that of Li et al. 2016, arXiv:1510.03055, §5, but over the n-grams of the batch where
-they divide by its words, so that a batch without any repetition has 1 for every n. Like every share
-of distinct things it falls with the size of the batch: compare batches of one size only.
+Distinct-n is that of Li et al. 2016, arXiv:1510.03055, §5. Like every share of distinct things it
+falls with the size of the batch: compare batches of one size only.
 
 Example:
     >>> batch = ResponseBatch(["p", "q"], ["To be or not", "To be sure"])
@@ -24,11 +23,11 @@ from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.evaluation.stats.calibration import spearman
 from cai.methods.revision_flags import is_evasive, is_refusal
 
+# The kind of all prompts together.
 ALL = "all"
-"""The kind of all prompts together."""
 
+# A sentence is stock where more than this share of the responses to other prompts holds it.
 STOCK_SHARE = 0.3
-"""A sentence is stock where more than this share of the responses to other prompts holds it."""
 
 SHORTEST_STOCK = 4
 """Words; shorter sentences ("Happy to help.") are shared by good answers too."""
@@ -113,6 +112,8 @@ def text_figures(batch: ResponseBatch) -> dict[str, float]:
 
 def distinct(texts: Sequence[Sequence[str]], n: int) -> float | None:
     """Distinct n-grams over all n-grams of the texts, in (0, 1]; None where there is none."""
+    # Over the n-grams of the batch, where the paper divides by its words, so that a batch without
+    # any repetition has 1 for every n.
     grams = list(chain.from_iterable(_grams(words, n) for words in texts))
     return len(set(grams)) / len(grams) if grams else None
 
@@ -173,6 +174,7 @@ def has_stock_sentence(prompts: Sequence[str], responses: Sequence[str]) -> list
     for prompt, own in zip(prompts, sentences, strict=True):
         by_prompt[prompt].update(own)
 
+    # Other prompts only: responses to the same prompt share sentences for good reasons.
     def is_stock(sentence: tuple[str, ...], prompt: str) -> bool:
         elsewhere = everywhere[sentence] - by_prompt[prompt][sentence]
         return elsewhere > max(1, STOCK_SHARE * (len(responses) - sizes[prompt]))

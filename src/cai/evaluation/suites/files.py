@@ -33,8 +33,8 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+# The kinds whose questions have a choice of answers; a policy responds freely to the others.
 CHOSEN: frozenset[Kind] = frozenset({"choices", "behaviour"})
-"""The kinds whose questions have a choice of answers; a policy responds freely to the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,8 @@ def _split_spec(spec: str) -> tuple[str, Kind | None]:
 
 def _checked_kind(table: Table, given: Kind | None) -> Kind:
     """The given kind, or the only one whose columns the table has."""
+    # Columns identify a suite better than file names, which people change. Some are those of
+    # several kinds, and a guess would give the figures of another suite without any sign of it.
 
     def missing(kind: Kind) -> list[str]:
         return [each for each in LAYOUTS[kind].required if not matching(table.columns, [each])]

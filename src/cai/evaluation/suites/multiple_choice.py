@@ -1,10 +1,5 @@
 """Multiple-choice suites: questions from the file, a policy's answers, and the figures of these.
 
-In the published files a question shows its options itself, as "(A) …" lines before "The answer
-is:", and the right answer is a letter. The options are parsed from the text, so that they can be
-shown in other orders. Answers that are texts are the options themselves; if they are single words,
-such as Yes and No, the policy answers with that word.
-
 Example:
     [suite] = open_suites(["questions.jsonl"])
     job = ChoiceJob(suite, read_questions(suite), policy)
@@ -53,6 +48,10 @@ CHOICE_MEASURES: Mapping[str, str] = {
     FAILED: "share of questions that could not be asked",
 }
 
+# In the published files a question shows its options itself, as "(A) …" lines before "The answer
+# is:", and the right answer is a letter. The options are parsed from the text, so that they can be
+# shown in other orders. Answers that are texts are the options themselves; if they are single
+# words, such as Yes and No, the policy answers with that word.
 _LABEL = re.compile(r"(?:^|\n)[ \t]*\(([A-Z])\)")
 _LETTER = re.compile(r"\s*\(?([A-Z])\)?\.?\s*")
 _CALL = re.compile(r"\n\s*(?:the (?:correct |best )?answer is|answer)\s*:?\s*\Z", re.IGNORECASE)
@@ -142,11 +141,12 @@ def choice_figures(
 ) -> PromptShares:
     """The figures by name, and accuracy or matching also by category.
 
-    By log-probabilities the answer is the option with the highest probability averaged over the
-    orders, and options that share it share the credit; it counts where all orders could be read.
-    Of written replies each that could be read is right or wrong, and a question counts with the
-    mean of these: a policy that always answers the same letter gets what chance would give it.
+    A question counts once, with a credit in [0, 1].
     """
+    # By log-probabilities the answer is the option with the highest probability averaged over the
+    # orders, and options that share it share the credit; it counts where all orders could be read.
+    # Of written replies each readable one is right or wrong, and a question counts with their mean:
+    # a policy that always answers the same letter gets what chance would give it.
     shares, main = PromptShares(), "accuracy" if kind == "choices" else "matching"
     n = 0
     for each in answers:

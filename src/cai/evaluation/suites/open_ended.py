@@ -224,11 +224,9 @@ async def run_open(
 
 
 def _over_all(run_options: RunOptions) -> RunOptions:
-    """The options of a step over everything that the step before it produced.
-
-    The limit was applied there. Where more has been produced since, the run is updated, and the
-    journal answers the calls that were made before.
-    """
+    """The options of a step over everything that the step before it produced."""
+    # The limit was applied there. Where more has been produced since, the run is updated, and the
+    # journal answers the calls that were made before.
     return replace(run_options, update=True, limit=None, sample=None, whole=None, part=WHOLE)
 
 

@@ -44,9 +44,9 @@ from cai.runs.judges import warn
 from cai.runs.shared_budget import Accounts
 from cai.types import content_hash
 
+# The folder of the suites, and in it the file of the `SuiteResults`.
 FOLDER = "suites"
 FILE = "suites.json"
-"""In the folder of the suites, where `SuiteResults` are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ async def run_suites(
                 f"{policy} judges its own responses, which judges tend to prefer. Use another "
                 "judge.",
             )
+    # A list: all files are read before the first call, so that a bad row costs nothing.
     found: list[Suite] = []
     for rows in [_SuiteRows.of(suite) for suite in suites]:
         suite, shares = rows.suite, dict[str, PromptShares]()

@@ -20,8 +20,8 @@ from cai.evaluation.stats.bootstrap import (
     sums_by_unit,
 )
 
+# Of the resamples: the same rows always have the same interval.
 SEED = 0
-"""Of the resamples: the same rows always have the same interval."""
 
 FAILED = "failed"
 
