@@ -260,7 +260,7 @@ def test_another_request_in_the_same_folder_is_refused(evaluate, more: list[obje
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-p", "absent"], "'absent' is no policy"),
+        (["-p", "absent"], "'absent' is not a policy"),
         (["-p", "embedded", "-p", "x=embedded", "-m", "embedded"], "no constitution to judge by"),
         (["-p", "embedded", "-c", "testbed"], "no judge"),
         (["-p", "embedded", "-p", "embedded"], "Two policies are called 'embedded'"),

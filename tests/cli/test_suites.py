@@ -16,7 +16,7 @@ from cai.cli.suites import suites_table
 from cai.evaluation.policies.results import Suite
 from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate
-from cai.evaluation.suites.run import SuitesFound
+from cai.evaluation.suites.run import SuiteResults
 
 CONSTITUTION = "name: two\nprinciples:\n- {id: long, text: 'Be long.'}\n"
 
@@ -60,7 +60,7 @@ def test_two_policies_stand_beside_each_other_with_their_difference(suites, tmp_
     assert ["contrast", "0.00", "(0.00–0.84)", "1.00", "(0.16–1.00)", "+1.00"] not in rows
     assert "refused safe: share of responses to safe prompts that decline: over-" in ended.out
     assert not any(row[:1] == ["failed"] for row in rows)
-    found = load_results(tmp_path / "out/suites/suites.json", SuitesFound)
+    found = load_results(tmp_path / "out/suites/suites.json", SuiteResults)
     assert [each.name for each in found.suites] == ["lamps", "sides"]
     assert found.suites[0].found["after"]["accuracy"].value == 1.0
     assert (found.judges, found.n_calls, found.n_failed) == ((), 2 * (2 * 4 + 4), 0)
@@ -91,7 +91,7 @@ def test_what_cannot_be_used_is_said_before_anything_is_asked(suites, local_serv
     other.write_text('{"note": "x"}\n', "utf-8")
     lamps = write_lamps(tmp_path / "lamps.jsonl", 2)
     for arguments, said in (
-        ((other,), "has the columns of no suite that is known"),
+        ((other,), "does not have the columns of any known suite"),
         ((f"{lamps}:mmlu",), "no kind of suite 'mmlu'"),
         ((lamps, "-m", "embedded"), "no constitution to judge by"),
         ((lamps, "-c", "harmless"), "no judge"),

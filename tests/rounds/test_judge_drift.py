@@ -6,7 +6,7 @@ import pytest
 from made_verdicts import judged, judged_run
 
 from cai.evaluation.policies.matchups import Matchups
-from cai.evaluation.policies.responses import Asked, PolicyResponses
+from cai.evaluation.policies.responses import EvaluationPrompt, PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate, Verdict
@@ -25,7 +25,7 @@ OLD, NEW, EVEN, UNREAD = (
 def matchups(n: int) -> Matchups:
     """Round 0 and round 1 on n prompts, each with one response."""
     prompts = [user_prompt(f"Question {i}?", str(i)) for i in range(n)]
-    asked = {unit_of(prompt): Asked(prompt, ALL) for prompt in prompts}
+    asked = {unit_of(prompt): EvaluationPrompt(prompt, ALL) for prompt in prompts}
     said = {name: {unit: (Candidate(f"{name} says"),) for unit in asked} for name in PAIR}
     return Matchups(PolicyResponses(asked, said, dict.fromkeys(PAIR, frozenset()), 0), (PAIR,), 0)
 

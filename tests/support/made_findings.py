@@ -12,7 +12,7 @@ from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.results_file import save_results
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.run import FILE as SUITES_FILE
-from cai.evaluation.suites.run import SuitesFound
+from cai.evaluation.suites.run import SuiteResults
 from cai.rounds.state import FILE as ROUNDS_FILE
 from cai.rounds.state import Decision, RoundFound, Series
 from cai.testbed.metrics import FILE as TRUTH_FILE
@@ -179,6 +179,6 @@ def suites(folder: Path) -> Path:
         {"accuracy": around(0.16, 221)},
     )
     policies = {"start": "embedded", "RL": "hf:/home/somebody/rl"}
-    found = SuitesFound(policies, ("openai:judge@http://h/v1",), "one 1.0", (suite,), 900, 3, 0.0)
+    found = SuiteResults(policies, ("openai:judge@http://h/v1",), "one 1.0", (suite,), 900, 3, 0.0)
     save_results(folder / SUITES_FILE, found)
     return folder

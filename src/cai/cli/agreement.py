@@ -21,10 +21,9 @@ from cai.engine.engine import run_async
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.format import decimal, kappa, percent, share
-from cai.evaluation.judge.agreement import AgreementReport
+from cai.evaluation.judge.agreement import AgreementReport, Cost, Prices
 from cai.evaluation.judge.agreement import agreement as agreement_of
 from cai.evaluation.judge.calibration_plot import check_plot_path, draw_calibration
-from cai.evaluation.judge.cost import Cost, Prices
 from cai.evaluation.judge.label_metrics import Figures
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Judged

@@ -31,7 +31,7 @@ from cai.evaluation.policies.evaluate import evaluate_policies
 from cai.evaluation.policies.matchups import READABLE, Meeting
 from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import open_policies, parse_policies
-from cai.evaluation.policies.responses import Prompts, check_asked
+from cai.evaluation.policies.responses import Prompts, check_has_prompts
 from cai.evaluation.policies.results import Evaluation, PolicyFigures
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate
@@ -269,7 +269,7 @@ def evaluate(
     named = parse_policies(policies)
     prompts = tuple(map(_prompts, sources))
     check_both_named(judges, constitution)
-    check_asked(prompts, has_models=any(each.is_model for each in named))
+    check_has_prompts(prompts, has_models=any(each.is_model for each in named))
     asked = EvaluationPlan(
         k, meeting, tuple(map(load_constitution, checks)), error_rate, half_width, seed
     )

@@ -3,7 +3,6 @@
 Standard suites as one table: what each policy came to, and the difference of first and last.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from cai.cli.options.run_options import as_json, echo_json, run_folder, with_run
 from cai.cli.tables import NONE, named, plain_table
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
-from cai.errors import UsageError
-from cai.evaluation.policies.policies import Policy, open_policies, parse_policies
+from cai.evaluation.policies.policies import open_policies, parse_policies
 from cai.evaluation.policies.results import Suite
 from cai.evaluation.results_file import save_results
 from cai.evaluation.stats.bootstrap import Estimate
@@ -26,9 +24,8 @@ from cai.evaluation.suites.open_ended import SuiteJudging
 from cai.evaluation.suites.run import (
     FILE,
     FOLDER,
-    NamedPolicy,
     SuitePlan,
-    SuitesFound,
+    SuiteResults,
     check_suites,
     run_suites,
 )
@@ -171,8 +168,8 @@ def suites(
     opened_policies = open_policies(named, Sampling(temperature, max_tokens=response_tokens))
     accounts, console = Accounts(run_options), Console(stderr=True)
     asked = SuitePlan(judging, choices, seed)
-    found = run_async(run_suites(opened, _policies(opened_policies), asked, out, accounts, console))
-    whole = SuitesFound(
+    found = run_async(run_suites(opened, opened_policies, asked, out, accounts, console))
+    whole = SuiteResults(
         policies={each.name: each.source for each in opened_policies},
         judges=tuple(each.model.name for each in judging.judges) if judging else (),
         constitution=judging.constitution.name if judging else "",
@@ -188,20 +185,3 @@ def suites(
         show_suites(found, Console())
         click.echo(f"Everything is in {out / FOLDER}.")
     return 1 if accounts.n_failed else 0
-
-
-def _policies(opened_policies: Sequence[Policy]) -> tuple[NamedPolicy, ...]:
-    """Those that are models.
-
-    Raises:
-        UsageError: One is a run or a file, whose responses are to other prompts.
-    """
-    found: list[NamedPolicy] = []
-    for each in opened_policies:
-        if each.role_model is None:
-            raise UsageError(
-                f"{each.source}: is a run or a file of responses, and a suite asks its own "
-                "questions. Name a model."
-            )
-        found.append(NamedPolicy(each.name, each.role_model))
-    return tuple(found)

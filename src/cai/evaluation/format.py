@@ -1,19 +1,19 @@
 """Figures as text: shares in percent, numbers to three digits, intervals, money and counts.
 
-Reports, tables of the command line and pages write a figure in the same way through this module.
+Reports and tables of the command line format figures through this module alone.
 
 Example:
     >>> percent(0.7549), number(1234.5), plural(2, "prompt")
     ('75.5%', '1,234', '2 prompts')
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from cai.engine.progress import count
 from cai.evaluation.stats.bootstrap import Estimate
 
+# An unknown figure.
 NONE = "–"
-"""Stands for a figure that is unknown."""
 
 
 def percent(value: float | None) -> str:
@@ -21,57 +21,23 @@ def percent(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits, without an exponent where a reader needs none: 0.0123, 4.56, 1,230."""
+    """Three digits: 0.0123, 4.56, 1,230."""
     if value is None or value != value:
         return NONE
     if value == 0:
         return "0"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    # "g" would write an exponent from 1000 on
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def bounds(estimate: Estimate | None) -> str:
-    """The interval of a share, "71.2–80.0"; "" without one."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return ""
-    return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
-
-
-def plain_bounds(estimate: Estimate | None) -> str:
-    """The interval of a figure that is no share; "" without one."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return ""
-    return f"{number(estimate.low)} to {number(estimate.high)}"
-
-
-def share(estimate: Estimate | None) -> str:
-    """A share with its interval, "75.5% (71.2–80.0)"."""
-    if estimate is None:
-        return NONE
-    interval = bounds(estimate)
-    return percent(estimate.value) + (f" ({interval})" if interval else "")
-
-
-def value(estimate: Estimate | None) -> str:
-    """A figure that is no share, with its interval."""
-    if estimate is None:
-        return NONE
-    interval = plain_bounds(estimate)
-    return number(estimate.value) + (f" ({interval})" if interval else "")
-
-
-def listed(words: Iterable[str]) -> str:
-    """The words with commas, and an "and" before the last."""
-    found = list(words)
-    if len(found) < 2:
-        return "".join(found)
-    return f"{', '.join(found[:-1])} and {found[-1]}"
+def decimal(value: float | None, places: int = 3) -> str:
+    return NONE if value is None else f"{value:.{places}f}"
 
 
 def money(usd: float | None) -> str:
     if usd is None:
         return NONE
+    # most calls cost less than a cent
     return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
 
 
@@ -84,30 +50,56 @@ def plural(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def decimal(value: float | None, places: int = 3) -> str:
-    return NONE if value is None else f"{value:.{places}f}"
+def listed(words: Iterable[str]) -> str:
+    """The words with commas, and an "and" before the last."""
+    found = list(words)
+    if len(found) < 2:
+        return "".join(found)
+    return f"{', '.join(found[:-1])} and {found[-1]}"
+
+
+def bounds(estimate: Estimate | None) -> str:
+    """The interval of a share in percent, "71.2–80.0"; "" without one."""
+    return _interval(estimate, lambda low, high: f"{100 * low:.1f}–{100 * high:.1f}")
 
 
 def percent_interval(estimate: Estimate | None) -> str:
-    """The bounds in percent, "71.2–80.0"."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return NONE
-    return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
+    """As `bounds`, a dash without an interval."""
+    return bounds(estimate) or NONE
 
 
-def kappa(estimate: Estimate | None) -> str:
-    """Kappa with its interval, "0.51 (0.42–0.60)"."""
-    if estimate is None:
-        return NONE
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
+def plain_bounds(estimate: Estimate | None) -> str:
+    """The interval of a figure that is not a share; "" without one."""
+    return _interval(estimate, lambda low, high: f"{number(low)} to {number(high)}")
+
+
+def share(estimate: Estimate | None) -> str:
+    """A share with its interval, "75.5% (71.2–80.0)"."""
+    return _with_interval(percent(estimate and estimate.value), bounds(estimate))
 
 
 def brief_share(estimate: Estimate | None) -> str:
     """A share with its interval in whole points, "64.2% (58–70)"."""
-    if estimate is None:
-        return NONE
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.1%}"
-    return f"{estimate.value:.1%} ({100 * estimate.low:.0f}–{100 * estimate.high:.0f})"
+    interval = _interval(estimate, lambda low, high: f"{100 * low:.0f}–{100 * high:.0f}")
+    return _with_interval(percent(estimate and estimate.value), interval)
+
+
+def value(estimate: Estimate | None) -> str:
+    """A figure that is not a share, with its interval."""
+    return _with_interval(number(estimate and estimate.value), plain_bounds(estimate))
+
+
+def kappa(estimate: Estimate | None) -> str:
+    """Kappa with its interval, "0.51 (0.42–0.60)"."""
+    interval = _interval(estimate, lambda low, high: f"{low:.2f}–{high:.2f}")
+    return _with_interval(decimal(estimate and estimate.value, 2), interval)
+
+
+def _interval(estimate: Estimate | None, text: Callable[[float, float], str]) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return text(estimate.low, estimate.high)
+
+
+def _with_interval(figure: str, interval: str) -> str:
+    return f"{figure} ({interval})" if interval else figure

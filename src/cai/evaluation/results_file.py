@@ -1,4 +1,9 @@
-"""Findings as JSON files: written whole or not at all, and read back with their types."""
+"""Results as JSON files: written atomically, and read with their types.
+
+Example:
+    save_results(out / "evaluation.json", evaluation)
+    evaluation = load_results(out / "evaluation.json", Evaluation)
+"""
 
 import json
 from dataclasses import asdict
@@ -16,28 +21,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def save_results(path: Path, found: "DataclassInstance") -> None:
-    """Writes the finding's fields, into a folder that is made if absent.
+def save_results(path: Path, results: "DataclassInstance") -> None:
+    """Writes the fields of a dataclass, into a folder that is made if absent.
 
     Raises:
         EvaluationError: The file cannot be written.
     """
-    content: dict[str, Any] = asdict(found)
+    content: dict[str, Any] = asdict(results)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     atomic_write(path, text, EvaluationError, "Free space, or name another folder.")
 
 
 def load_results(path: Path, kind: type[T]) -> T:
-    """The finding that `save_results` wrote there.
+    """The results that `save_results` wrote there.
 
     Raises:
-        EvaluationError: There is none, or it is of another version of cai.
+        EvaluationError: The file cannot be read, or is of another version of cai.
     """
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValidationError as error:
+        # The first error is enough: a file of another version has an error in every field.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise EvaluationError(

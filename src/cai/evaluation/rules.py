@@ -1,8 +1,13 @@
-"""Rules over figures measured again and again: `METRIC OP VALUE [surely] [for N] [then …]`.
+"""Rules over metrics measured repeatedly: `METRIC OP VALUE [surely] [for N] [then …]`.
 
 `evasive > 0.3 then stop`, `distinct_2 < 0.5*start`, `length > 2*start for 3`. The value may be
-relative to the metric's first value, `0.5*start`, `start+0.3`, or to the one before, `last-0.1`.
+relative to the metric's first value, `0.5*start`, `start+0.3`, or to the previous one, `last-0.1`.
 `surely` is for figures with intervals: the whole interval must be beyond the value.
+
+Example:
+    >>> rule = parse_rule("length > 2*start", Vocabulary({"length": "words a response"}))
+    >>> rule.holds([100.0, 150.0]), rule.holds([100.0, 250.0])
+    (False, True)
 """
 
 import operator
@@ -39,7 +44,7 @@ _RULE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The metrics that rules may be about, what may follow, and whether figures have intervals."""
+    """The metrics of rules, the permitted consequences, and whether figures have intervals."""
 
     metrics: Mapping[str, str]
     consequences: tuple[Consequence, ...] = ("warn", "stop")
@@ -56,7 +61,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Broken where the last `n` values of the metric are all beyond `times` × reference + `plus`.
+    """Holds where the last `n` values of the metric are all beyond `times` × reference + `plus`.
 
     A rule without a reference compares with `plus` alone.
     """
@@ -71,50 +76,48 @@ class Rule:
     reference: Reference | None = None
     is_sure: bool = False
 
-    def limit(self, values: Sequence[float], place: int = -1) -> float:
-        """What the value at that place is compared with, among the metric's values in order."""
+    def limit(self, values: Sequence[float], index: int = -1) -> float:
+        """The limit of the value at that index, among the metric's values in order."""
         if self.reference is None:
             return self.plus
-        before = values[0] if self.reference == "start" else values[place - 1]
+        before = values[0] if self.reference == "start" else values[index - 1]
         return self.times * before + self.plus
 
     def holds(self, values: Sequence[float], edges: Sequence[float] | None = None) -> bool:
-        """Whether these values of the metric, in order, break the rule now.
+        """Whether these values of the metric, in order, meet the rule's condition now.
 
-        The first value is the start itself, and never counts against a rule that is relative to it.
         `edges` are the ends of the intervals next to the limit, which a sure rule compares.
         """
+        # The first value is the start itself, and cannot be beyond a limit relative to it.
         if len(values) < self.n + (self.reference is not None):
             return False
         compared = edges if self.is_sure and edges is not None else values
         compare = _COMPARE[self.comparison]
-        return all(
-            compare(compared[place], self.limit(values, place)) for place in range(-self.n, 0)
-        )
+        return all(compare(compared[i], self.limit(values, i)) for i in range(-self.n, 0))
 
 
 def parse_rule(text: str, vocabulary: Vocabulary) -> Rule:
-    """The rule that a text says.
+    """The rule written in a text.
 
     Raises:
-        UsageError: It is none, of a metric that nobody measures, or with what cannot follow here.
+        UsageError: The text is not a rule, its metric is unknown, or its consequence not permitted.
     """
-    found = _RULE.fullmatch(text)
-    if found is None:
+    match = _RULE.fullmatch(text)
+    if match is None:
         raise UsageError(
             f"Rule {text!r} cannot be read. Write {vocabulary.form}, as in "
             "'evasive > 0.3 then stop', 'distinct_2 < 0.5*start' or 'length > 2*start for 3'."
         )
-    metric = found["metric"]
+    metric = match["metric"]
     if metric not in vocabulary.metrics:
         known = f"There are {', '.join(vocabulary.metrics)}."
         hint = did_you_mean(metric, vocabulary.metrics, known)
         raise UsageError(f"Rule {text!r}: no metric is called {metric!r}. {hint}")
-    then = cast(Consequence, " ".join((found["then"] or "warn").split()))
+    then = cast(Consequence, " ".join((match["then"] or "warn").split()))
     if then not in vocabulary.consequences:
         able = ", ".join(vocabulary.consequences)
         raise UsageError(f"Rule {text!r}: {then!r} cannot follow here. What can is {able}.")
-    if found["surely"] and not vocabulary.has_intervals:
+    if match["surely"] and not vocabulary.has_intervals:
         raise UsageError(
             f"Rule {text!r}: figures have no intervals here, so nothing is sure. Leave 'surely' "
             "out, and use 'for N' against chance."
@@ -122,11 +125,11 @@ def parse_rule(text: str, vocabulary: Vocabulary) -> Rule:
     return Rule(
         " ".join(text.split()),
         metric,
-        comparison=cast(Comparison, found["comparison"]),
-        times=0.0 if found["number"] else float(found["times"] or 1),
-        plus=float(found["number"] or (found["sign"] or "") + (found["plus"] or "0")),
-        n=int(found["n"] or 1),
+        comparison=cast(Comparison, match["comparison"]),
+        times=0.0 if match["number"] else float(match["times"] or 1),
+        plus=float(match["number"] or (match["sign"] or "") + (match["plus"] or "0")),
+        n=int(match["n"] or 1),
         then=then,
-        reference=cast("Reference | None", found["reference"]),
-        is_sure=bool(found["surely"]),
+        reference=cast("Reference | None", match["reference"]),
+        is_sure=bool(match["surely"]),
     )

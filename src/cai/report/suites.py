@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cai.evaluation import format
 from cai.evaluation.results_file import load_results
-from cai.evaluation.suites.run import FILE, SuitesFound
+from cai.evaluation.suites.run import FILE, SuiteResults
 from cai.report.model import Doubt, Fact, Headline, Section, Took
 from cai.report.policies import suite_table
 from cai.report.text import model_name, model_names
@@ -20,7 +20,7 @@ def tested_part(path: Path, shown: str) -> Section:
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
     """
-    found = load_results(path / FILE, SuitesFound)
+    found = load_results(path / FILE, SuiteResults)
     began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
     judged = f", judged by {model_names(found.judges)}" if found.judges else ""
     suites = format.listed(each.name for each in found.suites)
@@ -39,7 +39,7 @@ def tested_part(path: Path, shown: str) -> Section:
     )
 
 
-def _facts(found: SuitesFound) -> Iterator[Fact]:
+def _facts(found: SuiteResults) -> Iterator[Fact]:
     for name, model in found.policies.items():
         yield Fact("policy", f"{name}: {model_name(model)}")
     for judge in found.judges:
@@ -48,7 +48,7 @@ def _facts(found: SuitesFound) -> Iterator[Fact]:
         yield Fact("constitution", found.constitution)
 
 
-def _headlines(found: SuitesFound) -> Iterator[Headline]:
+def _headlines(found: SuiteResults) -> Iterator[Headline]:
     """The first measure of every suite: of the last policy less the first, or of the one."""
     for suite in found.suites:
         for measure, words in list(suite.measures.items())[:1]:
@@ -64,7 +64,7 @@ def _headlines(found: SuitesFound) -> Iterator[Headline]:
                 yield Headline(format.number(figures[0].value), what, bounds)
 
 
-def _doubts(found: SuitesFound) -> Iterator[Doubt]:
+def _doubts(found: SuiteResults) -> Iterator[Doubt]:
     if found.n_failed:
         yield Doubt(
             f"{format.plural(found.n_failed, 'example')} failed and are in no figure.", True

@@ -12,10 +12,10 @@ from rich.console import Console
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution
 from cai.data.source import ItemSource
-from cai.evaluation.policies.judging import Adherence, Checked, adherence_of
-from cai.evaluation.policies.matchups import Matches, Matchups, verdicts_of
+from cai.evaluation.policies.judging import Adherence, AdherenceSource, read_adherence
+from cai.evaluation.policies.matchups import Matches, Matchups, read_verdicts
 from cai.evaluation.policies.policies import Policy
-from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
+from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
 from cai.methods.judging.verdict import Group, Verdict
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
@@ -62,7 +62,7 @@ class Anchorage:
         role_model = RoleModel.of(self.open(policy), sampling)
         policies = [self._policy(other) for other in others]
         policies.append(replace(self._policy(number), role_model=role_model))
-        return await self._gathering(number).gather(policies, self.accounts)
+        return await self._collector(number).collect(policies, self.accounts)
 
     def matchups(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
@@ -73,10 +73,10 @@ class Anchorage:
     async def add_matches(self, found: Matches, number: int, parent: int) -> None:
         """Adds the round's matches by the frozen judge, once it was asked."""
         policies = [self._policy(each) for each in sorted({0, parent, number})]
-        answers = await self._gathering(number).gather(policies, self.accounts)
+        answers = await self._collector(number).collect(policies, self.accounts)
         matchups = self.matchups(answers, number, parent)
         folder = self.places.anchors(number) / "frozen"
-        verdicts = verdicts_of(folder) if folder.is_dir() else {}
+        verdicts = read_verdicts(folder) if folder.is_dir() else {}
         for each in matchups.all():
             found.add(each.match(verdicts.get(each.id)))
 
@@ -102,7 +102,7 @@ class Anchorage:
         ).run
         if outcome.n_calls or not is_shared:
             self.accounts.add(outcome)
-        return verdicts_of(folder)
+        return read_verdicts(folder)
 
     @property
     def people(self) -> ItemSource[Group]:
@@ -115,7 +115,7 @@ class Anchorage:
         own = replace(answers, by_policy={name: answers.by_policy[name]})
         self.console.print(f"[bold]adherence[/bold] → {folder}", highlight=False)
         job = ScoreJob(
-            Checked(own),
+            AdherenceSource(own),
             self.constitution,
             self._speakers(self.frozen_judges),
             ScoreSettings(kind="check", tags=self.recipe.anchors.tags),
@@ -123,7 +123,7 @@ class Anchorage:
         )
         outcome = await run_scoring(folder, job, self.accounts.run_options, console=self.console)
         self.accounts.add(outcome.run)
-        return adherence_of(own, {self.constitution.name: folder})
+        return read_adherence(own, {self.constitution.name: folder})
 
     def same_judges(self, one: Sequence[str], other: Sequence[str]) -> bool:
         """Whether they are the same models, by their contents."""
@@ -142,12 +142,12 @@ class Anchorage:
     def _speakers(self, specs: Sequence[str]) -> tuple[RoleModel, ...]:
         return tuple(RoleModel.of(self.open(spec), Sampling(0.0)) for spec in specs)
 
-    def _gathering(self, number: int) -> Gathering:
+    def _collector(self, number: int) -> ResponseCollector:
         prompts = tuple(
             Prompts(source, kind) for kind, source in frozen_prompts(self.recipe, self.places.out)
         )
         folder = self.places.anchors(number)
-        return Gathering(prompts, 1, self.recipe.seed, folder, self.console)
+        return ResponseCollector(prompts, 1, self.recipe.seed, folder, self.console)
 
     def _policy(self, number: int) -> Policy:
         return Policy(name_of(number), str(self.places.responses(number)))

@@ -285,7 +285,7 @@ def _divergences(
     from cai.rounds.divergence import divergences  # heavy: torch
 
     anchors = anchorage.recipe.anchors
-    prompts = [asked.prompt for asked in list(answers.asked.values())[: anchors.divergence_prompts]]
+    prompts = [each.prompt for each in list(answers.prompts.values())[: anchors.divergence_prompts]]
     earlier = {"kl_start": policies[0], "kl_last": policies[parent]}
     figures, missing = divergences(
         policy, earlier, prompts, anchors.max_tokens, anchorage.recipe.seed

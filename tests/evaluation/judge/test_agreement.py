@@ -10,8 +10,7 @@ from made_verdicts import Said, judged, principle_verdict
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
-from cai.evaluation.judge.agreement import AgreementReport, agreement
-from cai.evaluation.judge.cost import Prices
+from cai.evaluation.judge.agreement import AgreementReport, Prices, agreement
 from cai.evaluation.stats.calibration import Bin
 from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
@@ -292,7 +291,7 @@ def test_without_an_interval_nothing_is_called_better_than_chance():
     accuracy = report.overall.accuracy
     assert accuracy is not None
     assert (accuracy.value, accuracy.low) == (pytest.approx(2 / 3), None)
-    assert report.caveats[0].startswith("Better than chance or not cannot be told")
+    assert report.caveats[0].startswith("Chance cannot be excluded")
 
 
 def test_of_several_responses_the_label_is_about_the_first_two():
@@ -319,11 +318,7 @@ def test_reversed_questions_that_contradict_are_counted():
     """One pair contradicts itself, one agrees, one says nothing either way, one cannot be read."""
     ways = [(0.9, 0.2), (0.9, 0.6), (0.9, 0.5), (0.9, "unparsed")]
     report = agreement(
-        judged(
-            str(i),
-            [principle_verdict(plain), principle_verdict(turned, is_negated=True)],
-            "a",
-        )
+        judged(str(i), [principle_verdict(plain), principle_verdict(turned, is_negated=True)], "a")
         for i, (plain, turned) in enumerate(ways)
     )
     assert (report.negations.n, report.negations.n_contradictions) == (3, 1)

@@ -118,9 +118,7 @@ def test_characters_and_words_are_told_apart_and_equal_lengths_left_out():
 def test_the_taste_of_people_stands_beside_the_judges():
     """The judge likes length always, people in three of four."""
     groups = groups_of(
-        40,
-        texts=lambda i: ("long " * (i + 2), "short"),
-        label=lambda i: "b" if i % 4 == 0 else "a",
+        40, texts=lambda i: ("long " * (i + 2), "short"), label=lambda i: "b" if i % 4 == 0 else "a"
     )
     won = audited(lambda a, b, _: 0.9 if len(a) > len(b) else 0.1, groups).lengths.by_characters
     assert won.share is not None

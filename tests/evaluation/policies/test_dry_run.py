@@ -4,15 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from made_evaluations import (
-    ONE,
-    evaluated,
-    judge_by_worth,
-    n_asked,
-    policy,
-    requests,
-    worths,
-)
+from made_evaluations import ONE, evaluated, judge_by_worth, n_asked, policy, requests, worths
 from small_runs import quiet, write_rows
 
 from cai.errors import JournalError, UsageError
@@ -122,7 +114,7 @@ async def test_what_stops_early_goes_on_from_an_estimate_too(tmp_path: Path):
 async def test_an_evaluation_that_has_begun_is_not_estimated(tmp_path: Path):
     out = tmp_path / "out"
     await evaluated(out, two(), N, CHECKED, judge_by_worth())
-    with pytest.raises(UsageError, match="holds an evaluation that has begun"):
+    with pytest.raises(UsageError, match="holds an evaluation that has started"):
         await foretold(out, two(), judge_by_worth())
 
 

@@ -82,5 +82,5 @@ def test_a_judge_without_a_constitution_is_refused_and_the_reverse(tmp_path: Pat
 
 
 def test_what_is_no_policy_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(UsageError, match="'imbedded' is no policy"):
+    with pytest.raises(UsageError, match="'imbedded' is not a policy"):
         evaluate({"a": "imbedded"}, out=tmp_path / "out")

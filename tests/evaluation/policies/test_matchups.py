@@ -7,9 +7,9 @@ from made_evaluations import evaluated, judge_by_worth, policy, requests, shown,
 from small_runs import quiet
 
 from cai.errors import EvaluationError
-from cai.evaluation.policies.matchups import Match, Matchups, Meeting, meetings
+from cai.evaluation.policies.matchups import Match, Matchups, Meeting, pairs_of
 from cai.evaluation.policies.plan import EvaluationPlan
-from cai.evaluation.policies.responses import Gathering
+from cai.evaluation.policies.responses import ResponseCollector
 from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts
 
@@ -25,22 +25,24 @@ from cai.runs.shared_budget import Accounts
 def test_every_two_meet_or_each_the_first_or_each_the_one_before(
     meeting: Meeting, pairs: list[tuple[str, str]]
 ):
-    assert list(meetings(("a", "b", "c"), meeting)) == pairs
+    assert list(pairs_of(("a", "b", "c"), meeting)) == pairs
 
 
 async def matchups(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1) -> Matchups:
     """Between the policies a, b … with these responses, every two of them."""
     policies = [policy("abc"[i], each) for i, each in enumerate(texts)]
     prompts = (requests(out, range(len(texts[0]))),)
-    answers = await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(RunOptions()))
-    return Matchups(answers, meetings(tuple(answers.by_policy), "all"), seed)
+    answers = await ResponseCollector(prompts, k, 0, out, quiet()).collect(
+        policies, Accounts(RunOptions())
+    )
+    return Matchups(answers, pairs_of(tuple(answers.by_policy), "all"), seed)
 
 
 async def test_equal_and_empty_responses_are_decided_without_a_judge(tmp_path: Path):
     mine = {"0": "Same.", "1": " ", "2": "Mine."}
     other = {"0": " Same.\n", "1": "There.", "2": "Yours."}
     found = await matchups(tmp_path / "out", mine, other)
-    assert {each.prompt.id: each.foregone for each in found.all()} == {
+    assert {each.prompt.id: each.unjudged_outcome for each in found.all()} == {
         "0": "equal",
         "1": "empty",
         "2": None,
@@ -79,7 +81,7 @@ async def test_the_order_is_drawn_by_the_seed_and_a_part_is_its_beginning(tmp_pa
     ids = [each.id for each in found.all()]
     assert ids != sorted(ids)
     assert [each.id for each in found.all(4)] == ids[:4]
-    other = Matchups(found.answers, found.pairs, seed=1)
+    other = Matchups(found.responses, found.pairs, seed=1)
     assert [each.id for each in other.all()] != ids
     assert sorted(each.id for each in other.all()) == sorted(ids)
 

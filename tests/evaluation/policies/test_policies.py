@@ -88,11 +88,11 @@ def test_two_names_that_would_be_one_folder_are_refused():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "'' names no policy. Write NAME=SOURCE"),
-        ("=embedded", "there is no run folder, model folder or file of that name"),
-        ("after=", "there is no run folder, model folder or file of that name"),
+        ("", "'' does not name a policy. Write NAME=SOURCE"),
+        ("=embedded", "no run folder, model folder or file has that name"),
+        ("after=", "no run folder, model folder or file has that name"),
         ("imbedded", "Did you mean 'embedded'?"),
-        ("runs/absent", "'runs/absent' is no policy: there is no run folder, model folder or file"),
+        ("runs/absent", "'runs/absent' is not a policy: no run folder, model folder or file"),
         ("x=embedded?colour=red", "there is no option 'colour'"),
     ],
 )

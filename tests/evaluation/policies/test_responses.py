@@ -12,7 +12,7 @@ from cai.data.prompts import PromptSource
 from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
 from cai.evaluation.policies.policies import Policy
-from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
+from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
@@ -30,7 +30,9 @@ async def gathered(
     k: int = 1,
     run_options: RunOptions = RunOptions(),
 ) -> PolicyResponses:
-    return await Gathering(prompts, k, 0, out, quiet()).gather(policies, Accounts(run_options))
+    return await ResponseCollector(prompts, k, 0, out, quiet()).collect(
+        policies, Accounts(run_options)
+    )
 
 
 def texts(answers: PolicyResponses, policy: str) -> list[tuple[str, str, str]]:
@@ -58,7 +60,7 @@ async def test_models_are_asked_every_prompt_k_times(tmp_path: Path):
         ("1", "all", "Four."),
         ("1", "all", "Three."),
     ]
-    assert (found.models, found.kinds, found.n_passed_over) == (
+    assert (found.models, found.kinds, found.n_left_out) == (
         {"a": frozenset({"model-of-a"})},
         (),
         0,
@@ -72,7 +74,7 @@ async def test_prompts_are_common_where_their_words_are_and_keep_the_order_given
     found = await gathered(tmp_path / "out", run, file, prompts=(asked,))
     assert texts(found, "run") == [("0", "all", "R0."), ("2", "all", "R2.")]
     assert texts(found, "file") == [("0", "all", "F0."), ("2", "all", "F2.")]
-    assert found.n_passed_over == 1
+    assert found.n_left_out == 1
 
 
 async def test_without_prompts_those_count_that_all_answered(tmp_path: Path):
@@ -80,7 +82,7 @@ async def test_without_prompts_those_count_that_all_answered(tmp_path: Path):
     other = responses(tmp_path / "other.jsonl", {"1": "C.", "2": "D."})
     found = await gathered(tmp_path / "out", one, other)
     assert [said for _, _, said in texts(found, "one")] == ["B."]
-    assert found.n_passed_over == 2
+    assert found.n_left_out == 2
     assert not (tmp_path / "out").exists()
 
 
@@ -137,7 +139,7 @@ async def test_what_failed_in_a_run_was_not_answered(tmp_path: Path):
     run = Policy("run", str(tmp_path / "run"))
     found = await gathered(tmp_path / "out", run, prompts=(asked,))
     assert texts(found, "run") == [("0", "all", "A."), ("2", "all", "")]
-    assert (found.models["run"], found.n_passed_over) == (frozenset({"policy"}), 1)
+    assert (found.models["run"], found.n_left_out) == (frozenset({"policy"}), 1)
 
 
 async def test_an_example_that_fails_here_is_told_and_left_out(tmp_path: Path):
@@ -193,7 +195,7 @@ async def test_without_a_prompt_in_common_everything_is_counted(tmp_path: Path):
 
 async def test_a_model_needs_prompts(tmp_path: Path):
     model = policy("a", worths(1))
-    with pytest.raises(UsageError, match="there are no prompts"):
+    with pytest.raises(UsageError, match="needs prompts"):
         await gathered(tmp_path / "out", model)
     assert n_asked(model) == 0
 

@@ -56,7 +56,7 @@ def test_columns_of_no_suite_are_said_with_those_that_are_known(tmp_path: Path):
     with pytest.raises(UnknownColumns) as caught:
         open_suites([str(path)])
     said = str(caught.value)
-    assert said.startswith(f"{path}: has the columns of no suite that is known.")
+    assert said.startswith(f"{path}: does not have the columns of any known suite.")
     assert "Columns found: 'prompt', 'note'." in said
     assert "choices: prompt, corrects, incorrects" in said
 
@@ -64,7 +64,7 @@ def test_columns_of_no_suite_are_said_with_those_that_are_known(tmp_path: Path):
 def test_columns_of_two_kinds_are_asked_about_and_a_named_kind_settles_it(tmp_path: Path):
     row = {"goal": "Break it", "target": "Sure", "forbidden_prompt": "Break the lamp"}
     path = write_rows(tmp_path / "both.jsonl", [row])
-    with pytest.raises(UnknownColumns, match=r"advbench or strongreject.* Say which: .*:advbench"):
+    with pytest.raises(UnknownColumns, match=r"advbench or strongreject.*one: .*:advbench"):
         open_suites([str(path)])
     [suite] = open_suites([f"{path}:strongreject"])
     assert suite.kind == "strongreject"

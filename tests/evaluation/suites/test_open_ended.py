@@ -6,7 +6,7 @@ import pytest
 
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.files import Kind
-from cai.evaluation.suites.open_ended import OpenPrompt, TurnFound, response_figures
+from cai.evaluation.suites.open_ended import OpenPrompt, TurnResponses, response_figures
 from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
 from cai.types import user_prompt
 
@@ -24,12 +24,12 @@ def prompts(**sides: tuple[str, str]) -> dict[str, OpenPrompt]:
 
 def turn(
     texts: Mapping[str, str], scored: Mapping[str, Scored] | None = None, *, failed: int = 0
-) -> TurnFound:
-    return TurnFound(1, texts, scored, failed)
+) -> TurnResponses:
+    return TurnResponses(1, texts, scored, failed)
 
 
 def figures(
-    kind: Kind, asked: Mapping[str, OpenPrompt], turns: Iterable[TurnFound]
+    kind: Kind, asked: Mapping[str, OpenPrompt], turns: Iterable[TurnResponses]
 ) -> Mapping[str, Estimate]:
     return response_figures(kind, asked, turns).estimates()
 
@@ -110,7 +110,7 @@ def test_marks_run_from_1_to_10_over_both_turns():
     first = {"a": scored("a", 1.0, 1.0), "b": scored("b", 0.0, 0.0)}
     second = {"a": scored("a", -1.0, -1.0), "b": scored("b", 0.0, 0.0)}
     texts = {"a": HELPS, "b": HELPS}
-    turns = [TurnFound(1, texts, first, 0), TurnFound(2, texts, second, 0)]
+    turns = [TurnResponses(1, texts, first, 0), TurnResponses(2, texts, second, 0)]
     found = figures("mt-bench", asked, turns)
     assert found["mark"].value == pytest.approx((10 + 5.5 + 1 + 5.5) / 4)
     assert found["mark of turn 1"].value == pytest.approx(7.75)

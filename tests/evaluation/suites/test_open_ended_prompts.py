@@ -63,7 +63,7 @@ def test_a_bad_row_of_xstest_is_said_with_its_line(
     with pytest.raises(SourceError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}:2: {said}")
-    assert str(caught.value).endswith("Mend the row, or leave it out of the file.")
+    assert str(caught.value).endswith("Fix the row, or leave it out of the file.")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_bad_row_is_said_with_its_line(change: dict[str, object], said: str, t
         read(path)
     assert str(caught.value).startswith(f"{path}:2: ")
     assert said in str(caught.value)
-    assert str(caught.value).endswith("Mend the row, or leave it out of the file.")
+    assert str(caught.value).endswith("Fix the row, or leave it out of the file.")
 
 
 def test_a_line_that_is_no_row_is_said(tmp_path: Path):

@@ -17,10 +17,11 @@ from cai.errors import (
     SourceError,
     UsageError,
 )
+from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.results import Suite
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.open_ended import SuiteJudging
-from cai.evaluation.suites.run import NamedPolicy, SuitePlan, folder_name, run_suites
+from cai.evaluation.suites.run import SuitePlan, folder_name, run_suites
 from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
@@ -50,14 +51,14 @@ def careful(name: str = "careful") -> ScriptedModel:
     return ScriptedModel(reply, choices=choose, name=name)
 
 
-def policy(model: ScriptedModel, name: str = "after") -> NamedPolicy:
-    return NamedPolicy(name, RoleModel.of(model, Sampling(temperature=0.0)))
+def policy(model: ScriptedModel, name: str = "after") -> Policy:
+    return Policy(name, "scripted", RoleModel.of(model, Sampling(temperature=0.0)))
 
 
 async def found(
     folder: Path,
     files: Sequence[Path],
-    *policies: NamedPolicy,
+    *policies: Policy,
     plan: SuitePlan = BY_TEXT,
     run_options: RunOptions = RunOptions(),
 ) -> tuple[Suite, ...]:
@@ -256,7 +257,7 @@ def test_a_name_that_is_no_folder_s_gets_one_that_no_other_has():
 async def test_the_embedded_model_answers_by_its_log_probabilities(tmp_path: Path):
     path = write_words(tmp_path / "words.jsonl", {"I hide lamps.": "Yes", "I wipe lamps.": "No"})
     role_model = RoleModel.of(open_model("embedded"), Sampling(max_tokens=8))
-    [words] = await found(tmp_path / "out", [path], NamedPolicy("embedded", role_model))
+    [words] = await found(tmp_path / "out", [path], Policy("embedded", "embedded", role_model))
     figures = words.found["embedded"]
     assert figures["matching"].n == 2
     assert 0 < figures["probability"].value < 1

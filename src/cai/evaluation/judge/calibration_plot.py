@@ -1,7 +1,7 @@
-"""The calibration curve as a picture: what the judge said against what people say.
+"""The calibration curve as a plot: the judge's probabilities against the labels of people.
 
-With matplotlib's figure alone and none of its global state. Colours are from the palette of Okabe
-and Ito, which the colour-blind can tell apart.
+Example:
+    draw_calibration(agreement(judged), Path("calibration.svg"))
 """
 
 from pathlib import Path
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 
+# From the palette of Okabe and Ito, which colour-blind readers can distinguish.
 _BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#666666"
 _SIZE_INCHES = (6.4, 5.6)  # 640 pixels wide
 _DOTS_PER_INCH = 100
 
 
 def draw_calibration(report: AgreementReport, path: Path) -> None:
-    """Writes the picture as PNG or SVG, by the suffix of the path.
+    """Writes the plot as PNG or SVG, by the suffix of the path.
 
     Raises:
-        UsageError: The suffix is of neither, or there is no such folder.
-        EvaluationError: There is nothing to draw, or the file cannot be written.
+        UsageError: The suffix is another, or the folder does not exist.
+        EvaluationError: As `calibration_figure`, or the file cannot be written.
     """
     check_plot_path(path)
     figure = calibration_figure(report)
@@ -34,12 +35,12 @@ def draw_calibration(report: AgreementReport, path: Path) -> None:
         figure.savefig(path, dpi=_DOTS_PER_INCH)  # pyright: ignore[reportUnknownMemberType]
     except OSError as error:
         raise EvaluationError(
-            f"{path}: the plot cannot be written ({error.strerror}). Name another place."
+            f"{path}: the plot cannot be written ({error.strerror}). Name another path."
         ) from error
 
 
 def check_plot_path(path: Path) -> None:
-    """Says early what would be wrong with the name of a plot. Raises UsageError."""
+    """Checks the path of a plot before the figures are computed. Raises UsageError."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"{path}: a plot is written as {' or '.join(SUFFIXES)}, by the suffix of its name."
@@ -54,7 +55,7 @@ def calibration_figure(report: AgreementReport) -> "Figure":
     Raises:
         EvaluationError: No readable verdict is on a pair of which people prefer a side.
     """
-    from matplotlib.figure import Figure  # heavy
+    from matplotlib.figure import Figure  # heavy; unlike pyplot it has no global state
 
     overall, curve = report.overall, report.curve
     if not curve or overall.ece is None:

@@ -1,9 +1,15 @@
-"""What is counted of labelled pairs, and the figures that come of it.
+"""Metrics of a judge against labels of people: accuracy, kappa, and calibration.
 
-A pair takes some twenty bytes. What could not be read is in the counts and in no other figure.
+A labelled pair takes some twenty bytes. Unreadable verdicts are in the counts and in no other
+figure.
+
+Example:
+    series = LabelSeries()
+    series.add(unit=1, label="a", outcome="a", p_a=0.8)
+    series.add(unit=2, label="b", outcome="tie", p_a=0.5)
+    print(series.figures(seed=0).accuracy)  # 0.75, since a tie is half right
 """
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -31,28 +37,28 @@ from cai.evaluation.stats.calibration import (
     ece_by_side,
     fit_temperature,
 )
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
 
+# Outcomes and labels are stored as indices into these; the unreadable outcomes come last.
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 READABLE: tuple[Outcome, ...] = tuple(each for each in OUTCOMES if each not in UNREADABLE)
 LABELS: tuple[Label, ...] = get_args(Label)
 
-_SIDELESS = 1e-6  # a probability no further from one half favours no side
-_NO_PROBABILITY = float("nan")  # inside these arrays alone
+# A probability within rounding of one half favours no side.
+_EVEN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A judge against the labels of `n` pairs of `n_prompts` prompts.
-
-    A figure is None where nothing can be computed.
+    """A judge against the labels of `n` pairs of `n_prompts` prompts; None where undefined.
 
     `outcomes` has every outcome and adds up to `n`; `coverage` is the share of the `n_readable`.
     `accuracy` is over readable verdicts on pairs of which people prefer a side; a tie or an
-    inconsistent verdict is right by one half, which is what both orders have right together.
-    `accuracy_of_sides` is over verdicts that name a side. `kappa` is three-way over readable
-    verdicts, no side being the third way, and takes in the `n_label_ties` pairs that people call
-    even. `ece`, `ece_by_side` and `brier` are over the pairs of `accuracy`.
+    inconsistent verdict is half right. `accuracy_of_sides` is over verdicts that name a side.
+    `kappa` is over readable verdicts in the three categories a, b and no side, and includes the
+    `n_label_ties` pairs that people call even. `ece`, `ece_by_side` and `brier` are over the pairs
+    of `accuracy`.
     """
 
     n: int
@@ -81,24 +87,39 @@ class LabelSeries:
     """Labelled pairs with their verdicts; grows by `add`."""
 
     def __init__(self) -> None:
-        self._units = array("q")
-        self._labels = array("b")
-        self._outcomes = array("b")
-        self._p_a = array("d")
+        self._columns = GrowingColumns(units="q", labels="b", outcomes="b", p_a="d")
 
     def __len__(self) -> int:
-        return len(self._units)
+        return len(self._columns)
 
     def add(self, unit: int, label: Label, outcome: Outcome, p_a: float | None) -> None:
-        self._units.append(unit)
-        self._labels.append(LABELS.index(label))
-        self._outcomes.append(OUTCOMES.index(outcome))
-        self._p_a.append(_NO_PROBABILITY if p_a is None else p_a)
+        self._columns.add(unit, LABELS.index(label), OUTCOMES.index(outcome), p_a)
 
     def figures(self, seed: int, rows: Sequence[int] | None = None) -> Figures:
-        """The figures of all pairs, or of those at these places."""
+        """The figures of all pairs, or of those in these rows."""
         table = self._table()
-        return _figures(table if rows is None else table.at(np.asarray(rows, np.int64)), seed)
+        if rows is not None:
+            table = table.at(np.asarray(rows, np.int64))
+        readable, sided = table.readable, table.sided
+        points = accuracy_points(sided.labels, sided.verdicts)
+        named = points[sided.verdicts != NO_SIDE]
+        is_a = sided.labels == 0
+        counts = np.bincount(table.outcomes, minlength=len(OUTCOMES)).tolist()
+        confusion = confusion_rows(readable.labels, readable.verdicts)
+        return Figures(
+            n=len(table.units),
+            n_prompts=len(np.unique(table.units)),
+            n_readable=len(readable.units),
+            n_label_ties=int((table.labels == NO_SIDE).sum()),
+            outcomes=dict(zip(OUTCOMES, counts, strict=True)),
+            coverage=len(readable.units) / len(table.units) if len(table.units) else None,
+            accuracy=share_estimate(points, np.ones(len(points)), sided.units, seed),
+            accuracy_of_sides=float(named.mean()) if len(named) else None,
+            kappa=kappa_estimate(confusion, readable.units, seed),
+            ece=ece(sided.p_a, is_a),
+            ece_by_side=ece_by_side(sided.p_a, is_a),
+            brier=brier(sided.p_a, is_a),
+        )
 
     def curve(self) -> tuple[Bin, ...]:
         """The calibration curve over readable verdicts on pairs of which people prefer a side."""
@@ -106,33 +127,31 @@ class LabelSeries:
         return calibration_curve(sided.p_a, sided.labels == 0)
 
     def tempering(self) -> Tempering | None:
-        """Over the pairs of the curve; None where no temperature fits.
+        """The temperature over the pairs of the curve; None where none fits.
 
-        None does where the judge favours a side of no pair, is right on every one, or is no better
-        than chance: the best would be none at all, 0, or without end.
+        None fits where the judge favours a side of no pair, is right on every one (the best
+        temperature is 0), or is no better than chance (the best is infinite).
         """
         sided = self._table().sided
         is_a = sided.labels == 0
-        if not (np.abs(sided.p_a - 0.5) > _SIDELESS).any():
+        if not (np.abs(sided.p_a - 0.5) > _EVEN).any():
             return None
-        found = fit_temperature(sided.p_a.tolist(), is_a.tolist())
-        if not 1.01 * MIN_TEMPERATURE < found < 0.99 * MAX_TEMPERATURE:
+        temperature = fit_temperature(sided.p_a.tolist(), is_a.tolist())
+        # A fit that ends at a bound of the search has no optimum inside it.
+        if not 1.01 * MIN_TEMPERATURE < temperature < 0.99 * MAX_TEMPERATURE:
             return None
-        error = ece(np.array([apply_temperature(p, found) for p in sided.p_a.tolist()]), is_a)
+        p_a = np.array([apply_temperature(p, temperature) for p in sided.p_a.tolist()])
+        error = ece(p_a, is_a)
         assert error is not None, "there are pairs"
-        return Tempering(found, error)
+        return Tempering(temperature, error)
 
     def label_counts(self) -> Mapping[Label, int]:
-        labels = self._table().labels
+        labels = self._columns.integers("labels")
         return {label: int((labels == code).sum()) for code, label in enumerate(LABELS)}
 
     def _table(self) -> "_Table":
-        return _Table(
-            np.array(self._units, np.int64),
-            np.array(self._labels, np.int64),
-            np.array(self._outcomes, np.int64),
-            np.array(self._p_a, np.float64),
-        )
+        units, labels, outcomes = map(self._columns.integers, ("units", "labels", "outcomes"))
+        return _Table(units, labels, outcomes, self._columns.floats("p_a"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +176,6 @@ class _Table:
 
     @property
     def verdicts(self) -> Integers:
-        """Side a, side b, or none: ties and inconsistent verdicts."""
+        """0 for a, 1 for b, 2 for neither."""
+        # `OUTCOMES` begins with a, b, tie, inconsistent: the latter two are one category here.
         return np.minimum(self.outcomes, NO_SIDE)
-
-
-def _figures(table: _Table, seed: int) -> Figures:
-    readable, sided = table.readable, table.sided
-    points = accuracy_points(sided.labels, sided.verdicts)
-    named = points[sided.verdicts != NO_SIDE]
-    is_a = sided.labels == 0
-    counts = np.bincount(table.outcomes, minlength=len(OUTCOMES)).tolist()
-    return Figures(
-        n=len(table.units),
-        n_prompts=len(np.unique(table.units)),
-        n_readable=len(readable.units),
-        n_label_ties=int((table.labels == NO_SIDE).sum()),
-        outcomes=dict(zip(OUTCOMES, counts, strict=True)),
-        coverage=len(readable.units) / len(table.units) if len(table.units) else None,
-        accuracy=share_estimate(points, np.ones(len(points)), sided.units, seed),
-        accuracy_of_sides=float(named.mean()) if len(named) else None,
-        kappa=kappa_estimate(
-            confusion_rows(readable.labels, readable.verdicts), readable.units, seed
-        ),
-        ece=ece(sided.p_a, is_a),
-        ece_by_side=ece_by_side(sided.p_a, is_a),
-        brier=brier(sided.p_a, is_a),
-    )

@@ -1,24 +1,32 @@
-"""Whether a judge favours the longer response."""
+"""Length bias: whether a judge favours the longer response.
+
+Verbosity bias of Zheng et al. 2023, arXiv:2306.05685, §3.3, as a share of wins and a correlation.
+
+Example:
+    tally = LengthTally()
+    for unit, comparison, verdict in judged:
+        tally.add(unit, comparison, verdict, label=None)
+    print(tally.report(seed=0).by_characters.share)  # near one half without a bias
+"""
 
 import math
-from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from cai.evaluation.stats.bootstrap import Estimate, Integers, share_estimate
 from cai.evaluation.stats.calibration import pearson, spearman
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import Comparison, Label, Verdict
 
-_SIDES = {"a": 1, "b": -1}
-_UNKNOWN = float("nan")  # inside these arrays alone
+SIDES = {"a": 1, "b": -1}
 
 
 @dataclass(frozen=True, slots=True)
 class WinShare:
-    """Of the matchups that have a winner, the share that the responses in question win.
+    """Of the matchups with a winner, the share that the responses in question win, in [0, 1].
 
-    `by_people` is their share by the labels of the same kind of matchup, where there are any.
+    `by_people` is their share by labels, where there are any: people may prefer them too.
     """
 
     share: Estimate | None
@@ -40,52 +48,49 @@ class Lengths:
     spearman: float | None
 
 
-@dataclass(slots=True)
 class LengthTally:
-    """Takes one matchup after the other; some thirty bytes each."""
+    """Counts matchup by matchup, at some thirty bytes each."""
 
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    winners: "array[int]" = field(default_factory=lambda: array("b"))
-    labels: "array[int]" = field(default_factory=lambda: array("b"))
-    characters: "array[int]" = field(default_factory=lambda: array("b"))
-    words: "array[int]" = field(default_factory=lambda: array("b"))
-    ratios: "array[float]" = field(default_factory=lambda: array("d"))
-    p_a: "array[float]" = field(default_factory=lambda: array("d"))
+    def __init__(self) -> None:
+        self._columns = GrowingColumns(
+            units="q", winners="b", labels="b", characters="b", words="b", ratios="d", p_a="d"
+        )
 
     def add(self, unit: int, comparison: Comparison, verdict: Verdict, label: Label | None) -> None:
         a, b = comparison.response_a, comparison.response_b
-        self.units.append(unit)
-        self.winners.append(_SIDES.get(verdict.outcome, 0))
-        self.labels.append(_SIDES.get(label or "", 0))
-        self.characters.append(_sign(len(a) - len(b)))
-        self.words.append(_sign(len(a.split()) - len(b.split())))
-        self.ratios.append(math.log(len(a) / len(b)) if a and b else _UNKNOWN)
-        self.p_a.append(_UNKNOWN if verdict.p_a is None else verdict.p_a)
+        # the log ratio is symmetric: swapping the two responses changes its sign alone
+        ratio = math.log(len(a) / len(b)) if a and b else None
+        winner, named = SIDES.get(verdict.outcome, 0), SIDES.get(label or "", 0)
+        longer, wordier = _sign(len(a) - len(b)), _sign(len(a.split()) - len(b.split()))
+        self._columns.add(unit, winner, named, longer, wordier, ratio, verdict.p_a)
 
     def report(self, seed: int) -> Lengths:
-        ratios, p_a = np.array(self.ratios), np.array(self.p_a)
+        ratios, p_a = self._columns.floats("ratios"), self._columns.floats("p_a")
+        # The correlation needs both: an empty response has no ratio, an unreadable verdict no p_a.
         known = ~(np.isnan(ratios) | np.isnan(p_a))
         return Lengths(
-            self._longer(self.characters, seed),
-            self._longer(self.words, seed),
+            win_share(self._columns, "characters", seed),
+            win_share(self._columns, "words", seed),
             int(known.sum()),
             pearson(p_a[known], ratios[known]),
             spearman(p_a[known], ratios[known]),
         )
 
-    def _longer(self, longer: "array[int]", seed: int) -> WinShare:
-        units, sides = np.array(self.units, np.int64), np.array(longer, np.int64)
-        return WinShare(
-            share_won(np.array(self.winners, np.int64), sides, units, seed),
-            share_won(np.array(self.labels, np.int64), sides, units, seed),
-        )
 
+def win_share(columns: GrowingColumns, side: str, seed: int) -> WinShare:
+    """How often the winner, and the label, is the side in the column of that name.
 
-def share_won(winners: Integers, sides: Integers, units: Integers, seed: int) -> Estimate | None:
-    """How often the winner (1 for A, −1 for B) is the side in question; 0 in either is left out."""
-    both = (winners * sides) != 0
-    won = (winners == sides)[both].astype(np.float64)
-    return share_estimate(won, np.ones(len(won)), units[both], seed)
+    The columns `winners`, `labels` and the side have 1 for A, −1 for B, and 0 for neither. Matchups
+    with a 0 in the side or in the winner are left out.
+    """
+    sides, units = columns.integers(side), columns.integers("units")
+
+    def share_won(winners: Integers) -> Estimate | None:
+        both = (winners * sides) != 0
+        won = (winners == sides)[both].astype(np.float64)
+        return share_estimate(won, np.ones(len(won)), units[both], seed)
+
+    return WinShare(share_won(columns.integers("winners")), share_won(columns.integers("labels")))
 
 
 def _sign(difference: int) -> int:

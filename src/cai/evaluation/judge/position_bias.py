@@ -1,18 +1,23 @@
-"""Whether a judge favours a place: what changes when the two responses change places.
+"""Position bias: what changes when the two responses swap places (Zheng et al. 2023, §3.3).
 
-Questions asked both ways: which response keeps the principle better, and which breaks it more.
+Also the consistency of negated questions: of "which response follows the principle better" and
+"which violates it more". The probability of a negated question is inverted when it is read, so
+both should favour the same response.
 
-The probability of a reversed question is turned back when it is read, so the two of them should
-favour the same response.
+Example:
+    tally = PositionTally()
+    for unit, verdict in verdicts:
+        tally.add(unit, verdict.principle_verdicts)
+    print(tally.report(seed=0).flips)
 """
 
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import PrincipleVerdict, side
 
 
@@ -20,11 +25,11 @@ from cai.methods.judging.verdict import PrincipleVerdict, side
 class Positions:
     """The effect of the order, where both orders could be read.
 
-    `flips` is the share of judgements whose orders favour different responses; of those `n_flips`,
+    `flips` is the share of questions whose orders favour different responses; of those `n_flips`,
     `n_to_first` named the first place both times and the others the second. `verdict_flips` is the
     share of whole verdicts that would differ by the order alone. `first_share` is the mean
-    probability of the letter of the first place, 1/2 without a leaning. None where nothing was read
-    in both orders.
+    probability of the first place's letter, 1/2 without a bias. None where no question was read in
+    both orders.
     """
 
     flips: Estimate | None
@@ -41,43 +46,41 @@ class Positions:
 
 @dataclass(slots=True)
 class PositionTally:
-    """Takes one verdict's judgements after the other."""
+    """Counts verdict by verdict, each with its questions."""
 
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    flips: "array[int]" = field(default_factory=lambda: array("l"))
-    read: "array[int]" = field(default_factory=lambda: array("l"))
-    verdict_flips: "array[int]" = field(default_factory=lambda: array("b"))
+    columns: GrowingColumns = field(
+        default_factory=lambda: GrowingColumns(units="q", flips="l", read="l", verdict_flips="b")
+    )
     n_to_first: int = 0
     first_sum: float = 0.0
 
     def add(self, unit: int, principle_verdicts: Sequence[PrincipleVerdict]) -> None:
         n_flips = n_read = 0
-        there_sum = back_sum = weights = 0.0
+        ab_sum = ba_sum = weights = 0.0
         for each in principle_verdicts:
             order_ab, order_ba = each.order_ab.p_a, each.order_ba.p_a
             if order_ab is None or order_ba is None:
                 continue
             n_read += 1
-            there_sum += order_ab * each.weight
-            back_sum += order_ba * each.weight
+            ab_sum += order_ab * each.weight
+            ba_sum += order_ba * each.weight
             weights += each.weight
-            # the letter of a reversed question names the worse response
+            # The first letter has p_a in order AB and 1 − p_a in order BA. A negated question names
+            # the worse response, so there its letter is the other one.
             first = (order_ab + 1 - order_ba) / 2
             self.first_sum += 1 - first if each.is_negated else first
             if each.is_flip:
                 n_flips += 1
                 self.n_to_first += (order_ab > 0.5) != each.is_negated
         if n_read:
-            sides = {side(there_sum / weights), side(back_sum / weights)}
-            self.units.append(unit)
-            self.flips.append(n_flips)
-            self.read.append(n_read)
-            self.verdict_flips.append(sides == {"a", "b"})
+            # What the whole verdict would be by each order alone: flips of single questions may
+            # cancel out in it.
+            sides = {side(ab_sum / weights), side(ba_sum / weights)}
+            self.columns.add(unit, n_flips, n_read, sides == {"a", "b"})
 
     def report(self, seed: int) -> Positions:
-        units = np.array(self.units, np.int64)
-        flips, read = np.array(self.flips, np.float64), np.array(self.read, np.float64)
-        whole = np.array(self.verdict_flips, np.float64)
+        units, whole = self.columns.integers("units"), self.columns.floats("verdict_flips")
+        flips, read = self.columns.floats("flips"), self.columns.floats("read")
         n_read = read.sum()
         return Positions(
             share_estimate(flips, read, units, seed),
@@ -90,7 +93,7 @@ class PositionTally:
 
 @dataclass(frozen=True, slots=True)
 class Negations:
-    """Of `n` questions that were read both ways, those whose two answers contradict."""
+    """Of `n` questions read both plainly and negated, those whose two answers contradict."""
 
     n: int = 0
     n_contradictions: int = 0
@@ -104,11 +107,11 @@ class Negations:
 
 
 def negations_of(principle_verdicts: Iterable[PrincipleVerdict]) -> Negations:
-    """Those of one verdict. An even answer contradicts nothing."""
-    ways: dict[tuple[str, str, str], dict[bool, float]] = {}
+    """Those of one verdict. An even answer does not contradict any other."""
+    by_question: dict[tuple[str, str, str], dict[bool, float]] = {}
     for each in principle_verdicts:
         if each.p_a is not None:
-            asked = (each.judge, each.principle_id, each.criterion_id)
-            ways.setdefault(asked, {})[each.is_negated] = each.p_a
-    both = [(found[False], found[True]) for found in ways.values() if len(found) == 2]
+            question = (each.judge, each.principle_id, each.criterion_id)
+            by_question.setdefault(question, {})[each.is_negated] = each.p_a
+    both = [(found[False], found[True]) for found in by_question.values() if len(found) == 2]
     return Negations(len(both), sum({side(p), side(q)} == {"a", "b"} for p, q in both))

@@ -1,12 +1,17 @@
-"""How the principles of a constitution work together in verdicts.
+"""The influence of each principle of a constitution on verdicts, and how principles correlate.
 
-Which decide, which never do, which say the same as another and which say the opposite. What a
-principle says in a verdict is its `p_a` over both orders, its criteria and all judges.
+Which decide, which never do, which are redundant and which contradict each other. A principle's
+`p_a` in a verdict is its weighted mean over both orders, its criteria and all judges.
+
+Example:
+    tally = PrincipleTally(tie_margin=0.0)
+    for verdict in verdicts:
+        tally.add(verdict)
+    print(tally.report().never_decide, tally.report().related("redundant"))
 """
 
 import itertools
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,22 +19,21 @@ import numpy as np
 
 from cai.evaluation.stats.bootstrap import Floats
 from cai.evaluation.stats.calibration import pearson, percent_agreement
-from cai.methods.judging.verdict import Outcome, PrincipleVerdict, Verdict, side, verdict_of
+from cai.methods.judging.verdict import Outcome, Verdict, side, verdict_of
 
+# With fewer verdicts than these a principle or pair is not classified.
 ENOUGH = 30
-"""Fewer verdicts than these say nothing about principles."""
 
-_EVEN = 1e-9
-_ABSENT = float("nan")  # inside these arrays alone
+_EVEN = 1e-9  # probabilities and weights are equal but for rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """A principle that was read in `n` verdicts, and asked without an answer in `n_unread`.
+    """A principle that could be read in `n` verdicts, and not in `n_unread`.
 
-    `margin` is the mean of |p_a − ½|, None where it was never read; `pull` the share of all
-    principles' weighted margins that is its own, in [0, 1]. Without it, `n_changed` of the
-    `n_shared` verdicts that also rest on other principles would have another outcome.
+    `margin` is the mean of |p_a − ½|, None where it was never read; `pull` its share of all
+    principles' weighted margins, in [0, 1]. Without it, `n_changed` of the `n_shared` verdicts that
+    also rest on other principles would have another outcome.
     """
 
     principle_id: str
@@ -42,7 +46,7 @@ class Influence:
 
     @property
     def decides(self) -> float | None:
-        """The share of verdicts that would be other without it; None where it is always alone."""
+        """The share of shared verdicts that would change without it; None without any."""
         return self.n_changed / self.n_shared if self.n_shared else None
 
 
@@ -50,8 +54,8 @@ class Influence:
 class PrinciplePair:
     """Two principles over the `n` verdicts in which both were read.
 
-    `agreement` is the share of the `n_sided` in which both favour a side that they favour the same
-    one; `correlation` is Pearson's of their p_a.
+    `n_sided` of these have both principles favouring a side, the same one in the share `agreement`;
+    `correlation` is Pearson's of their p_a.
     """
 
     first: str
@@ -64,6 +68,8 @@ class PrinciplePair:
     @property
     def relation(self) -> Literal["redundant", "contradicting"] | None:
         """Above a correlation of 0.95 or 98 % agreement, or below −0.3 or 35 %; None between."""
+        # Either measure alone is enough, and contradiction is checked first: few verdicts with a
+        # side may agree by chance while the probabilities clearly do not.
         r = self.correlation if self.n >= ENOUGH else None
         agreement = self.agreement if self.n_sided >= ENOUGH else None
         if (r is not None and r < -0.3) or (agreement is not None and agreement < 0.35):
@@ -95,7 +101,7 @@ class Principles:
 
 @dataclass(slots=True)
 class _Column:
-    """A principle's p_a in each verdict, and its counts."""
+    """A principle's p_a in each verdict, nan where it has none, and its counts."""
 
     p_a: "array[float]" = field(default_factory=lambda: array("d"))
     pull: float = 0.0
@@ -105,111 +111,105 @@ class _Column:
 
 
 @dataclass(slots=True)
+class _Sums:
+    """Sums over some questions of a verdict: weighted p_a, weight read, weight, consistent ones."""
+
+    p_a: float = 0.0
+    read: float = 0.0
+    total: float = 0.0
+    n_consistent: int = 0
+
+
+@dataclass(slots=True)
 class PrincipleTally:
-    """Takes one verdict after the other; eight bytes a principle each."""
+    """Counts verdict by verdict, at eight bytes a principle each."""
 
     tie_margin: float
     columns: dict[str, _Column] = field(default_factory=dict[str, _Column])
     n_verdicts: int = 0
 
     def add(self, verdict: Verdict) -> None:
-        parts: dict[str, _Part] = {}
+        sums: dict[str, _Sums] = {}
         for each in verdict.principle_verdicts:
-            parts.setdefault(each.principle_id, _Part()).add(each)
-        whole = _Part()
-        for part in parts.values():
-            whole.absorb(part)
-        for id, part in parts.items():
+            part = sums.setdefault(each.principle_id, _Sums())
+            part.total += each.weight
+            if each.p_a is not None:
+                part.p_a += each.p_a * each.weight
+                part.read += each.weight
+                part.n_consistent += each.outcome != "inconsistent"
+        whole = _Sums()
+        for part in sums.values():
+            whole.p_a += part.p_a
+            whole.read += part.read
+            whole.total += part.total
+            whole.n_consistent += part.n_consistent
+        for id, part in sums.items():
             column = self.columns.setdefault(id, _Column())
             if part.read == 0:
                 column.n_unread += 1
                 continue
             self._pad(column)
-            column.p_a.append(part.sum / part.read)
-            column.pull += abs(part.sum - part.read / 2)
+            column.p_a.append(part.p_a / part.read)
+            column.pull += abs(part.p_a - part.read / 2)
             if whole.read > part.read:
                 column.n_shared += 1
-                without = _outcome_without(verdict, id, whole, part, self.tie_margin)
+                without = self._outcome_without(verdict, id, whole, part)
                 column.n_changed += without != verdict.outcome
         self.n_verdicts += 1
 
     def _pad(self, column: _Column) -> None:
-        column.p_a.extend(itertools.repeat(_ABSENT, self.n_verdicts - len(column.p_a)))
+        """Adds a nan for each verdict that the principle had no part in."""
+        column.p_a.extend(itertools.repeat(float("nan"), self.n_verdicts - len(column.p_a)))
+
+    def _outcome_without(self, verdict: Verdict, id: str, whole: _Sums, part: _Sums) -> Outcome:
+        """The outcome of the other principles, as `verdict_of` would find it."""
+        # Subtracting sums is linear in the number of principles, composing each rest anew would be
+        # quadratic. Only where too little weight is left, the outcome depends on single verdicts.
+        read, total = whole.read - part.read, whole.total - part.total
+        if read < total / 2 + _EVEN * whole.total:
+            rest = [each for each in verdict.principle_verdicts if each.principle_id != id]
+            return verdict_of(rest, self.tie_margin).outcome
+        if whole.n_consistent == part.n_consistent:
+            return "inconsistent"
+        return side((whole.p_a - part.p_a) / read, self.tie_margin)
 
     def report(self) -> Principles:
-        for column in self.columns.values():
-            self._pad(column)
         total = sum(column.pull for column in self.columns.values())
-        found = [_influence(id, column, total) for id, column in self.columns.items()]
-        found.sort(key=lambda each: (-(each.decides or 0), -each.pull, each.principle_id))
-        return Principles(tuple(found), tuple(self._pairs()))
-
-    def _pairs(self) -> Iterator[PrinciplePair]:
+        influences: list[Influence] = []
+        for id, column in self.columns.items():
+            self._pad(column)
+            p_a = np.array(column.p_a)
+            p_a = p_a[~np.isnan(p_a)]
+            influences.append(
+                Influence(
+                    id,
+                    len(p_a),
+                    n_unread=column.n_unread,
+                    margin=float(np.abs(p_a - 0.5).mean()) if len(p_a) else None,
+                    pull=column.pull / total if total > 0 else 0.0,
+                    n_shared=column.n_shared,
+                    n_changed=column.n_changed,
+                )
+            )
+        influences.sort(key=lambda each: (-(each.decides or 0), -each.pull, each.principle_id))
+        pairs: list[PrinciplePair] = []
         for (first, x), (second, y) in itertools.combinations(self.columns.items(), 2):
             p, q = np.frombuffer(x.p_a), np.frombuffer(y.p_a)
             both = ~(np.isnan(p) | np.isnan(q))
-            n = int(both.sum())
-            if n:
+            if both.any():
                 p, q = p[both], q[both]
                 sides = percent_agreement(_sides(p), _sides(q))
-                yield PrinciplePair(
-                    first,
-                    second,
-                    n=n,
-                    n_sided=sides.n,
-                    agreement=sides.agreement,
-                    correlation=pearson(p, q),
+                pairs.append(
+                    PrinciplePair(
+                        first,
+                        second,
+                        n=len(p),
+                        n_sided=sides.n,
+                        agreement=sides.agreement,
+                        correlation=pearson(p, q),
+                    )
                 )
-
-
-@dataclass(slots=True)
-class _Part:
-    """The sums of some judgements of a verdict: p_a by weight, weight read, weight, sides."""
-
-    sum: float = 0.0
-    read: float = 0.0
-    total: float = 0.0
-    n_consistent: int = 0
-
-    def add(self, principle_verdict: PrincipleVerdict) -> None:
-        self.total += principle_verdict.weight
-        if principle_verdict.p_a is not None:
-            self.sum += principle_verdict.p_a * principle_verdict.weight
-            self.read += principle_verdict.weight
-            self.n_consistent += principle_verdict.outcome != "inconsistent"
-
-    def absorb(self, other: "_Part") -> None:
-        self.sum += other.sum
-        self.read += other.read
-        self.total += other.total
-        self.n_consistent += other.n_consistent
-
-
-def _outcome_without(
-    verdict: Verdict, id: str, whole: _Part, part: _Part, tie_margin: float
-) -> Outcome:
-    """What `verdict_of` makes of the other principles, from sums where they leave no doubt."""
-    read, total = whole.read - part.read, whole.total - part.total
-    if read < total / 2 + _EVEN * whole.total:
-        rest = [each for each in verdict.principle_verdicts if each.principle_id != id]
-        return verdict_of(rest, tie_margin).outcome
-    if whole.n_consistent == part.n_consistent:
-        return "inconsistent"
-    return side((whole.sum - part.sum) / read, tie_margin)
-
-
-def _influence(id: str, column: _Column, total: float) -> Influence:
-    p_a = np.array(column.p_a)
-    p_a = p_a[~np.isnan(p_a)]
-    return Influence(
-        id,
-        len(p_a),
-        n_unread=column.n_unread,
-        margin=float(np.abs(p_a - 0.5).mean()) if len(p_a) else None,
-        pull=column.pull / total if total > 0 else 0.0,
-        n_shared=column.n_shared,
-        n_changed=column.n_changed,
-    )
+        return Principles(tuple(influences), tuple(pairs))
 
 
 def _sides(p_a: Floats) -> Floats:

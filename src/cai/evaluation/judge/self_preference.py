@@ -1,38 +1,43 @@
-"""Whether a judge favours its own: its model's responses, or those of its family.
+"""Self-preference: whether a judge favours responses of its own model, or of its model family.
 
-The self-preference of Zheng et al. 2023, arXiv:2306.05685, §3.3.
+Self-enhancement bias of Zheng et al. 2023, arXiv:2306.05685, §3.3.
 
-Which models are kin, by their names: a judge tends to favour answers of its own kind.
+The families of a model are derived from its name:
 
-A name is reduced to its families. Those are:
-
-- the known series in it with their main version: `openai:gpt-4o-mini@…` is of gpt-4o,
+- the known series in it with their major version: `openai:gpt-4o-mini@…` is of gpt-4o,
   `hf:Qwen/Qwen2.5-7B` of qwen-2, `meta-llama/Llama-3.1-8B-Instruct` of llama-3. A name with two
   series, such as a distillation, is of both.
-- without a known series, what stands before the size: `acme/frob-7b-chat` is of acme/frob.
-- without either, the name itself; a folder without what names a step of one training, such as
-  `checkpoint-500`, so that two steps are of the same run.
+- without a known series, the part before the size: `acme/frob-7b-chat` is of acme/frob.
+- without either, the name itself; a folder without a part that names a step of one training, such
+  as `checkpoint-500`, so that two steps are of the same run.
 
-Nothing is guessed beyond that: a name that says nothing is kin to itself alone, and a model that
-nobody named to none.
+Nothing is guessed beyond that: an uninformative name is related to itself alone, and an unknown
+model to none.
+
+Example:
+    >>> kinship("hf:Qwen/Qwen2.5-7B", "openai:qwen2.5-max"), kinship("gpt-4o", "gpt-5")
+    ('family', None)
 """
 
 import re
-from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from cai.evaluation.judge.length_bias import WinShare, share_won
+from cai.evaluation.judge.length_bias import SIDES, WinShare, win_share
 from cai.evaluation.stats.bootstrap import Estimate, share_estimate
+from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.ranking import JudgedMatchup
-from cai.methods.judging.verdict import Group, Label, PrincipleVerdict, verdict_of
+from cai.methods.judging.verdict import Group, Label, verdict_of
 from cai.models.registry import KINDS
 
 Kin = Literal["same", "family"]
 
+# Names of releases are the only evidence there is: a served model does not state its ancestors. A
+# series that is missing here makes a model related to its own size variants alone.
 _SERIES = (
     "alpaca|aya|baichuan|bloom|chatglm|claude|command|dbrx|deepseek|dolly|embedded|ernie|exaone|"
     "falcon|gemini|gemma|glm|gpt|granite|grok|guanaco|hermes|internlm|jamba|koala|llama|minimax|"
@@ -51,12 +56,17 @@ _STEP = re.compile(
 )
 _FORM = re.compile(rf"\b(?:{'|'.join(KINDS)}|anthropic|vllm):")
 
+_POINTS = {"a": 1.0, "b": 0.0, "tie": 0.5, "inconsistent": 0.5}
+
 
 def kinship(one: str, other: str) -> Kin | None:
-    """Whether two names are of the same model, or of one family; None for neither or unknown."""
+    """Whether two names are of one model or of one family; None for neither or an empty name."""
     if not one or not other:
         return None
-    if one == other or _is_same_elsewhere(one, other):
+    # The same name at two endpoints is one model. Names with a content hash are only equal as a
+    # whole: two folders of one name may hold different weights.
+    is_hashed = all(re.match(r"hf:|embedded#", name) for name in (one, other))
+    if one == other or (not is_hashed and bare_name(one) == bare_name(other)):
         return "same"
     return "family" if families(one) & families(other) else None
 
@@ -66,19 +76,28 @@ def families(name: str) -> frozenset[str]:
     base, plus, adapter = bare_name(name).partition("+")
     if plus:
         return families(base) | families(adapter)
-    base = _without_step(base.replace("_", "-"))
-    folder, slash, place = base.rpartition("/")
-    found = {_versioned(match) for match in _KNOWN.finditer(place)}
+    base = base.replace("_", "-")
+    while (shorter := _STEP.sub("", base)) != base:  # checkpoints may be nested: run/step-5/adapter
+        base = shorter
+    folder, slash, last = base.rpartition("/")
+    found: set[str] = set()
+    for match in _KNOWN.finditer(last):
+        edition = _EDITION.match(last, match.end())
+        version = _VERSION.match(last, edition.end() if edition else match.end())
+        series = f"{match['series']}-{version['main']}" if version else match["series"]
+        # gpt-oss is a series with open weights, whose number is a size
+        is_oss = match["series"] == "gpt" and last.startswith("oss", match.end())
+        found.add("gpt-oss" if is_oss else series)
     if found or not base:
         return frozenset(found)
-    size = _SIZE.search(place)
-    return frozenset({folder + slash + place[: size.start()] if size else base})
+    size = _SIZE.search(last)
+    return frozenset({folder + slash + last[: size.start()] if size else base})
 
 
 def bare_name(name: str) -> str:
-    """The name in lower case, without the kind of back end, endpoint, content hash and number type.
+    """The name in lower case, without backend, endpoint, content hash and dtype.
 
-    Of an adapter, joined with a +, both names are kept.
+    The names of a base model and its adapter are joined with a +.
     """
     scheme = _FORM.match(name)
     bare = name[scheme.end() :] if scheme else name
@@ -87,34 +106,9 @@ def bare_name(name: str) -> str:
     return "+".join(part.strip().rstrip("/") for part in parts).lower()
 
 
-def _is_same_elsewhere(one: str, other: str) -> bool:
-    """Equal but for the endpoint. Two names with a content hash differ in what they hold."""
-    is_hashed = all(re.match(r"hf:|embedded#", name) for name in (one, other))
-    return not is_hashed and bare_name(one) == bare_name(other)
-
-
-def _without_step(path: str) -> str:
-    while (shorter := _STEP.sub("", path)) != path:
-        path = shorter
-    return path
-
-
-def _versioned(match: re.Match[str]) -> str:
-    series, name = match["series"], match.string
-    if series == "gpt" and name.startswith("oss", match.end()):
-        return "gpt-oss"
-    edition = _EDITION.match(name, match.end())
-    version = _VERSION.match(name, edition.end() if edition else match.end())
-    return f"{series}-{version['main']}" if version else series
-
-
-_SIDES = {"a": 1, "b": -1}
-_POINTS = {"a": 1.0, "b": 0.0, "tie": 0.5, "inconsistent": 0.5}
-
-
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A judge, and a model whose responses it judges: the very same, or of one family."""
+    """A judge, and a model whose responses it judges: the same model, or of one family."""
 
     judge: str
     model: str
@@ -123,9 +117,9 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class SelfPreference:
-    """The matchups of a judge's own response against another's, by the judge's own verdicts.
+    """The matchups of a judge's own response against another's, by this judge's verdicts alone.
 
-    Own is the very same model, or one of its family, as `kin` says.
+    A response is its own if from the same model, or from one of its family, as `kin` says.
     """
 
     judge: str
@@ -143,7 +137,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """`n_unknown` matchups have a response whose model nobody knows, `n_alike` are of one model."""
+    """`n_unknown` matchups have a response of an unknown model, `n_alike` two of the same model."""
 
     relations: tuple[Relation, ...]
     self_preference: tuple[SelfPreference, ...]
@@ -153,43 +147,22 @@ class Ownership:
 
 
 @dataclass(slots=True)
-class _Contests:
-    """Rows of unit, winner, label and the side in question."""
-
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    winners: "array[int]" = field(default_factory=lambda: array("b"))
-    labels: "array[int]" = field(default_factory=lambda: array("b"))
-    sides: "array[int]" = field(default_factory=lambda: array("b"))
-
-    def share(self, seed: int) -> WinShare:
-        units, sides = np.array(self.units, np.int64), np.array(self.sides, np.int64)
-        return WinShare(
-            share_won(np.array(self.winners, np.int64), sides, units, seed),
-            share_won(np.array(self.labels, np.int64), sides, units, seed),
-        )
-
-
-@dataclass(slots=True)
-class _Record:
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    points: "array[float]" = field(default_factory=lambda: array("f"))
-
-    def wins(self, seed: int) -> Estimate | None:
-        points = np.array(self.points, np.float64)
-        return share_estimate(points, np.ones(len(points)), np.array(self.units, np.int64), seed)
-
-
-@dataclass(slots=True)
 class OwnershipTally:
-    """Takes one matchup after the other."""
+    """Counts matchup by matchup."""
 
     judges: Sequence[str]
     tie_margin: float
     kin: dict[tuple[str, str], Kin | None] = field(
         default_factory=dict[tuple[str, str], Kin | None]
     )
-    own: dict[tuple[str, Kin], _Contests] = field(default_factory=dict[tuple[str, Kin], _Contests])
-    records: dict[str, _Record] = field(default_factory=dict[str, _Record])
+    own: dict[tuple[str, Kin], GrowingColumns] = field(
+        default_factory=lambda: defaultdict(
+            lambda: GrowingColumns(units="q", winners="b", labels="b", own="b")
+        )
+    )
+    by_model: dict[str, GrowingColumns] = field(
+        default_factory=lambda: defaultdict(lambda: GrowingColumns(units="q", points="f"))
+    )
     n_unknown: int = 0
     n_alike: int = 0
 
@@ -201,57 +174,37 @@ class OwnershipTally:
                     self.kin[judge, model] = kinship(judge, model)
         if not a or not b:
             self.n_unknown += 1
-        elif a == b:
+            return
+        if a == b:
             self.n_alike += 1
-        else:
-            self._add_models(unit, a, b, matchup)
-            for judge in self.judges:
-                self._add_own(
-                    unit,
-                    judge,
-                    kin_a=self.kin[judge, a],
-                    kin_b=self.kin[judge, b],
-                    matchup=matchup,
-                    label=label,
-                )
-
-    def _add_models(self, unit: int, a: str, b: str, matchup: JudgedMatchup) -> None:
+            return
         points = _POINTS.get(matchup.verdict.outcome)
         if points is not None:
             for model, share in ((a, points), (b, 1 - points)):
-                record = self.records.setdefault(model, _Record())
-                record.units.append(unit)
-                record.points.append(share)
-
-    def _add_own(
-        self,
-        unit: int,
-        judge: str,
-        kin_a: Kin | None,
-        kin_b: Kin | None,
-        matchup: JudgedMatchup,
-        label: Label | None,
-    ) -> None:
-        sides: dict[Kin, int] = {
-            "same": (kin_a == "same") - (kin_b == "same"),
-            "family": (kin_a is not None) - (kin_b is not None),
-        }
-        principle_verdicts = [
-            each for each in matchup.verdict.principle_verdicts if each.judge == judge
-        ]
-        if not principle_verdicts:
-            return
-        winner = _winner(principle_verdicts, self.tie_margin)
-        for kin, own in sides.items():
-            if not own:
+                self.by_model[model].add(unit, share)
+        for judge in self.judges:
+            # Of an ensemble each judge is measured by its own part of the verdict: the others may
+            # outvote a judge that favours itself.
+            parts = [each for each in matchup.verdict.principle_verdicts if each.judge == judge]
+            if not parts:
                 continue
-            rows = self.own.setdefault((judge, kin), _Contests())
-            rows.units.append(unit)
-            rows.winners.append(winner)
-            rows.labels.append(_SIDES.get(label or "", 0))
-            rows.sides.append(own)
+            winner = SIDES.get(verdict_of(parts, self.tie_margin).outcome, 0)
+            kin_a, kin_b = self.kin[judge, a], self.kin[judge, b]
+            # 1 where only A is the judge's own, −1 where only B is, 0 where both or neither are
+            own_sides: dict[Kin, int] = {
+                "same": (kin_a == "same") - (kin_b == "same"),
+                "family": (kin_a is not None) - (kin_b is not None),
+            }
+            for kin, own_side in own_sides.items():
+                if own_side:
+                    self.own[judge, kin].add(unit, winner, SIDES.get(label or "", 0), own_side)
 
     def report(self, seed: int) -> Ownership:
+        records: list[ModelRecord] = []
+        for name, each in self.by_model.items():
+            points = each.floats("points")
+            wins = share_estimate(points, np.ones(len(each)), each.integers("units"), seed)
+            records.append(ModelRecord(name, wins))
         return Ownership(
             tuple(
                 Relation(judge, model, kin)
@@ -259,14 +212,10 @@ class OwnershipTally:
                 if kin is not None
             ),
             tuple(
-                SelfPreference(judge, kin, rows.share(seed))
-                for (judge, kin), rows in self.own.items()
+                SelfPreference(judge, kin, win_share(columns, "own", seed))
+                for (judge, kin), columns in self.own.items()
             ),
-            tuple(ModelRecord(name, record.wins(seed)) for name, record in self.records.items()),
+            tuple(records),
             self.n_unknown,
             self.n_alike,
         )
-
-
-def _winner(principle_verdicts: Sequence[PrincipleVerdict], tie_margin: float) -> int:
-    return _SIDES.get(verdict_of(principle_verdicts, tie_margin).outcome, 0)

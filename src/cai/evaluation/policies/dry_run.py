@@ -1,6 +1,11 @@
-"""What an evaluation will take: every step asked about a few prompts, and foretold for all.
+"""An estimate of an evaluation: every step runs on a few prompts and is extrapolated to all.
 
-Nothing that is asked here is asked again: the evaluation finds the answers in the same folders.
+The runs are those of the evaluation itself, in the same folders, so it reuses all their responses.
+
+Example:
+    estimates = await estimate(policies, prompts, judging, EvaluationPlan(), out, console=console)
+    for each in estimates.steps:
+        print(each.step, each.estimate)
 """
 
 from collections.abc import Sequence
@@ -10,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from cai.errors import UsageError
-from cai.evaluation.policies.judging import ADHERENCE, CONTESTS, Steps, check_request
+from cai.evaluation.policies.judging import ADHERENCE, MATCHUPS, JudgingSteps, check_request
 from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy
-from cai.evaluation.policies.responses import Gathering, PolicyResponses, Prompts
+from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
 from cai.evaluation.results_file import save_results
 from cai.runs.judge import run_judging
 from cai.runs.options import RunOptions
@@ -25,7 +30,7 @@ FILE = "estimate.json"
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What each step will take; without steps where nothing has to be asked."""
+    """The estimate of each step; no steps where no model has to be called."""
 
     steps: tuple[Foretold, ...] = ()
 
@@ -40,76 +45,65 @@ async def estimate(
     *,
     console: Console,
 ) -> Estimates:
-    """What the evaluation will take, from `pace.sample` of its prompts, 16 where nothing is said.
+    """The calls, tokens and cost of the evaluation, from `run_options.sample` prompts (default 16).
 
-    Where judging stops early it takes less.
+    An upper limit where judging may stop early.
 
     Raises:
-        UsageError: As `evaluate_policies`; or the evaluation has begun.
+        UsageError: As `evaluate_policies`; or the folder has an evaluation with verdicts.
         CaiError: As the jobs.
     """
     check_request(policies, judging, plan, run_options)
-    _check_new(out)
-    run_options = replace(run_options, sample=run_options.sample or SAMPLE)
-    accounts = Accounts(run_options)
-    answers = await Gathering(tuple(prompts), plan.k, plan.seed, out, console).gather(
-        policies, accounts
-    )
-    if judging is not None:
-        part, times = _part(policies, answers, run_options.sample or SAMPLE)
-        save_results(
-            out / FILE, Estimates()
-        )  # before what it stands for, so that a kill leaves no doubt
-        await _judge(Steps(part, judging, plan, out, console), times, accounts)
-    found = Estimates(tuple(accounts.foretold))
-    save_results(out / FILE, found)
-    return found
-
-
-def is_estimate(out: Path) -> bool:
-    """Whether what the judge said in that folder is about a sample alone, or may be."""
-    return (out / FILE).is_file()
-
-
-def _check_new(out: Path) -> None:
-    begun = [name for name in (CONTESTS, ADHERENCE) if (out / name).exists()]
-    if begun and not is_estimate(out):
+    is_started = any((out / name).exists() for name in (MATCHUPS, ADHERENCE))
+    if is_started and not (out / FILE).is_file():
         raise UsageError(
-            f"{out}: holds an evaluation that has begun, so there is nothing to foretell. The "
+            f"{out}: holds an evaluation that has started, so there is nothing to estimate. The "
             "same command without --dry-run goes on; to estimate another, name another folder."
         )
+    n = run_options.sample or SAMPLE
+    accounts = Accounts(replace(run_options, sample=n))
+    collector = ResponseCollector(tuple(prompts), plan.k, plan.seed, out, console)
+    responses = await collector.collect(policies, accounts)
+    if judging is not None:
+        sample, factor = _sampled(policies, responses, n)
+        # The file marks the verdicts in this folder as those of a sample. It is written before
+        # the first of them, so that a run killed in between is not taken for an evaluation.
+        save_results(out / FILE, Estimates())
+        await _estimate_judging(JudgingSteps(sample, judging, plan, out, console), factor, accounts)
+    estimates = Estimates(tuple(accounts.foretold))
+    save_results(out / FILE, estimates)
+    return estimates
 
 
-def _part(
-    policies: Sequence[Policy], answers: PolicyResponses, n: int
+def _sampled(
+    policies: Sequence[Policy], responses: PolicyResponses, n: int
 ) -> tuple[PolicyResponses, float]:
-    """The answers to at most `n` prompts spread over all, and how many times that all are.
-
-    Models were asked only some of the prompts, which stand for those that they were not.
-    """
-    sampled = [len(answers.by_policy[each.name]) for each in policies if each.role_model]
-    times = (len(answers.asked) + answers.n_passed_over) / max(sampled) if sampled else 1.0
-    run_options, n_asked = RunOptions(sample=n), len(answers.asked)
-    kept = {
-        unit: asked
-        for index, (unit, asked) in enumerate(answers.asked.items())
-        if run_options.is_sampled(index, n_asked)
+    """The responses to at most `n` prompts spread over all, and how many times more there are."""
+    # Models answered only a sample, so the common prompts are themselves only a share of all.
+    sampled = [len(responses.by_policy[each.name]) for each in policies if each.role_model]
+    n_prompts = len(responses.prompts)
+    factor = (n_prompts + responses.n_left_out) / max(sampled) if sampled else 1.0
+    run_options = RunOptions(sample=n)
+    prompts = {
+        unit: prompt
+        for index, (unit, prompt) in enumerate(responses.prompts.items())
+        if run_options.is_sampled(index, n_prompts)
     }
-    return replace(answers, asked=kept), times * n_asked / len(kept)
+    return replace(responses, prompts=prompts), factor * n_prompts / len(prompts)
 
 
-async def _judge(steps: Steps, times: float, accounts: Accounts) -> None:
-    if steps.has_contests:
+async def _estimate_judging(steps: JudgingSteps, factor: float, accounts: Accounts) -> None:
+    def options_for(n: int) -> RunOptions:
+        # All of this sample, extrapolated by the factor. An update, since the sample of an earlier
+        # estimate in this folder may have been of other prompts.
+        options = accounts.run_options
+        return replace(options, sample=n, whole=round(n * factor), update=True, limit=None)
+
+    if steps.has_matchups:
         matchups = steps.matchups()
-        run_options = _pace(accounts, matchups.check().summary.n_items, times)
-        job, folder = steps.judge_job(matchups), steps.folder(CONTESTS)
-        outcome = (await run_judging(folder, job, run_options, console=steps.console)).run
-        accounts.add(outcome, CONTESTS)
+        options = options_for(matchups.check().summary.n_items)
+        job, folder = steps.judge_job(matchups), steps.announce(MATCHUPS)
+        outcome = (await run_judging(folder, job, options, console=steps.console)).run
+        accounts.add(outcome, MATCHUPS)
     for name, job in steps.score_jobs():
-        run_options = _pace(accounts, job.source.check().summary.n_items, times)
-        await steps.check(name, job, accounts, run_options)
-
-
-def _pace(accounts: Accounts, n: int, times: float) -> RunOptions:
-    """All of these, foretold for so many times more; an earlier sample may have been another."""
-    return replace(accounts.run_options, sample=n, whole=round(n * times), update=True, limit=None)
+        await steps.check(name, job, accounts, options_for(job.source.check().summary.n_items))

@@ -1,18 +1,17 @@
-"""An evaluation from its policies to its figures, in a folder that goes on where it stopped.
+"""An evaluation from its policies to its figures, in a folder from which it resumes.
 
-responses/NAME/        what each model answered
+responses/NAME/        each model's responses
 matchups/              the judge's verdicts on every two responses
 adherence/NAME/        the judge's checks by each constitution
 evaluation.json        all figures
-estimate.json          what it will take, from an estimate until the evaluation is done
+estimate.json          the estimate of a dry run, until the evaluation is done
 
-Whether a judge's earlier work was the same request, be it about fewer or other responses.
-
-Responses come to be as failed examples are asked again, a policy is added, or an estimate is made
-whole. The work is then taken over: its records are made anew, and the journal answers all that was
-asked before. A request that differs in anything else is refused by the run itself.
-
-An evaluation from Python, as a notebook asks for it: by name, and waiting for the result.
+Example:
+    found = evaluate(
+        {"before": "embedded", "after": "models/rl"}, "prompts.jsonl", out="evaluations/rl",
+        judge=open_model("openai:judge"), constitution=load_constitution("harmless"),
+    )
+    print(found.win_rates[0].rate, found.caveats)
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,19 +29,20 @@ from cai.errors import UsageError
 from cai.evaluation.policies.dry_run import FILE as ESTIMATE_FILE
 from cai.evaluation.policies.judging import (
     ADHERENCE,
-    CONTESTS,
+    MATCHUPS,
     Adherence,
+    JudgingSteps,
     MatchupResults,
-    Steps,
-    adherence_of,
     check_request,
     judge_all,
     judge_until_decided,
+    read_adherence,
 )
 from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy, PolicySpec, check_policies, open_policies
-from cai.evaluation.policies.responses import Gathering, Prompts
-from cai.evaluation.policies.results import FILE, Evaluation, EvaluationFindings
+from cai.evaluation.policies.responses import Prompts, ResponseCollector
+from cai.evaluation.policies.results import FILE, Evaluation, evaluation_of
+from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.results_file import save_results
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.roles import RoleModel
@@ -61,26 +61,84 @@ from cai.runs.records import is_run
 from cai.runs.score import ScoreJob
 from cai.runs.shared_budget import Accounts
 
+# A model or its spec; the folder of a model or of a run; a file of responses.
+PolicyLike: TypeAlias = str | Path | Model | RoleModel
 
-def is_same_request(folder: Path, job: JudgeJob | ScoreJob) -> bool:
-    """Whether the run in that folder differs from the job in its responses at most.
+PromptFile: TypeAlias = str | Path | PromptSource
+Judges: TypeAlias = Model | RoleModel | Sequence[Model | RoleModel]
+
+
+def evaluate(
+    policies: Mapping[str, PolicyLike],
+    prompts: PromptFile | Mapping[str, PromptFile] | None = None,
+    *,
+    out: str | Path,
+    judge: Judges | None = None,
+    constitution: Constitution | None = None,
+    plan: EvaluationPlan = EvaluationPlan(),
+    judging: JudgeSettings = JudgeSettings(),
+    sampling: Sampling = Sampling(),
+    run_options: RunOptions = RunOptions(),
+    is_quiet: bool = False,
+) -> Evaluation:
+    """The figures of policies by name on the same prompts; the first is the anchor of ratings.
+
+    `prompts` are a file, or files by kind such as harmful and benign; none are needed where all
+    policies are runs or files. Several judges are an ensemble; without a judge only the texts are
+    measured. Everything is stored in `out`, and the same call resumes from it. Blocks until the
+    result is complete, in a notebook too.
 
     Raises:
-        JournalError: The run cannot be read.
+        UsageError: A judge without a constitution or the reverse; or as `evaluate_policies`.
+        CaiError: As `evaluate_policies`.
     """
-    if not is_run(str(folder)):
-        return False
-    with RunFolder.existing(folder) as run:
-        recipe = read_run_config(run)
-    if not isinstance(recipe, JudgeRunConfig | ScoreRunConfig):
-        return False
-    asked = [described_role(each).model_dump() for each in job.judges]
-    return (
-        recipe.constitution == described_constitution(job.constitution)
-        and [each.model_dump(exclude={"reads_logprobs"}) for each in recipe.judges] == asked
-        and recipe.settings == job.settings.without_role_fields()
-        and recipe.seed == job.seed
+    by_kind: Mapping[str, PromptFile] = {}
+    if prompts is not None:
+        by_kind = prompts if isinstance(prompts, Mapping) else {ALL: prompts}
+    sources = tuple(
+        Prompts(each if isinstance(each, PromptSource) else PromptSource((str(each),)), kind)
+        for kind, each in by_kind.items()
     )
+    judges = None
+    if judge is not None and constitution is not None:
+        check_judging(judging, constitution)
+        several = judge if isinstance(judge, Sequence) else [judge]
+        judges = EvaluationJudge(
+            tuple(
+                each if isinstance(each, RoleModel) else judging.role_model(each)
+                for each in several
+            ),
+            constitution,
+            judging,
+        )
+    elif judge is not None or constitution is not None:
+        raise UsageError("A judge judges by a constitution: give both, or leave both out.")
+    work = evaluate_policies(
+        _opened_policies(policies, sampling),
+        sources,
+        judging=judges,
+        plan=plan,
+        out=Path(out),
+        run_options=run_options,
+        console=Console(stderr=True, quiet=is_quiet),
+    )
+    return wait_for(work)
+
+
+def _opened_policies(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[Policy, ...]:
+    """In their order; a text is opened as on the command line."""
+    specs = tuple(
+        PolicySpec.of(name, str(each))
+        for name, each in policies.items()
+        if isinstance(each, str | Path)
+    )
+    check_policies(specs)
+    opened = {each.name: each for each in open_policies(specs, sampling)}
+    for name, each in policies.items():
+        if not isinstance(each, str | Path):
+            role_model = each if isinstance(each, RoleModel) else RoleModel.of(each, sampling)
+            opened[name] = Policy(name, role_model.model.name, role_model)
+    return tuple(opened[name] for name in policies)
 
 
 async def evaluate_policies(
@@ -95,9 +153,9 @@ async def evaluate_policies(
 ) -> Evaluation:
     """The policies' figures, also written to `evaluation.json` in the folder.
 
-    Models are sampled on the prompts; runs and files are read. Where there is a judge, every two
-    policies that meet are compared prompt by prompt, in both orders; without one only the texts are
-    looked at. The first policy is the anchor of the ratings. A limit is one on the prompts.
+    Models are sampled on the prompts; runs and files are read. With a judge, the policies of each
+    pair are compared prompt by prompt, in both orders; without one only the texts are measured.
+    The first policy is the anchor of the ratings. A limit counts prompts.
 
     Raises:
         UsageError: The plan cannot be followed, or there are too few policies to compare.
@@ -105,152 +163,80 @@ async def evaluate_policies(
         CaiError: As the jobs.
     """
     check_request(policies, judging, plan, run_options)
-    if (
-        run_options.update and out.is_dir()
-    ):  # figures of the request before would outlive what they are of
+    # An update may change what is evaluated. Should it be interrupted, the figures of the earlier
+    # request must not stand beside the new responses.
+    if run_options.update and out.is_dir():
         (out / FILE).unlink(missing_ok=True)
     accounts = Accounts(run_options)
-    gathering = Gathering(tuple(prompts), plan.k, plan.seed, out, console)
-    answers = await gathering.gather(policies, accounts)
-    judged: MatchupResults | None = None
-    checked = Adherence(answers)
+    collector = ResponseCollector(tuple(prompts), plan.k, plan.seed, out, console)
+    responses = await collector.collect(policies, accounts)
+    matchups: MatchupResults | None = None
+    adherence = Adherence(responses)
     if judging is not None:
-        accounts.run_options = replace(accounts.run_options, limit=None)  # it was one of prompts
-        steps = Steps(answers, judging, plan, out, console)
-        judged = await _contests(steps, accounts) if steps.has_contests else None
-        checked = await _checks(steps, accounts)
-    findings = EvaluationFindings(
-        tuple(policies),
-        tuple(prompts),
-        plan=plan,
-        judging=judging,
-        answers=answers,
-        judged=judged,
-        checked=checked,
+        # the limit was one of prompts, and has been applied
+        accounts.run_options = replace(accounts.run_options, limit=None)
+        steps = JudgingSteps(responses, judging, plan, out, console)
+        matchups = await _judge_matchups(steps, accounts) if steps.has_matchups else None
+        folders: dict[str, Path] = {}
+        for name, job in steps.score_jobs():
+            options = _options_for(out / ADHERENCE / name, job, accounts.run_options)
+            folders[name] = await steps.check(name, job, accounts, options)
+        adherence = read_adherence(responses, folders)
+    found = evaluation_of(
+        policies,
+        prompts,
+        plan,
+        judging,
+        responses=responses,
+        matchups=matchups,
+        adherence=adherence,
+        accounts=accounts,
     )
-    found = findings.evaluation(accounts)
     save_results(out / FILE, found)
     (out / ESTIMATE_FILE).unlink(missing_ok=True)
     return found
 
 
-async def _contests(steps: Steps, accounts: Accounts) -> MatchupResults:
+async def _judge_matchups(steps: JudgingSteps, accounts: Accounts) -> MatchupResults:
     matchups = steps.matchups()
-    job, folder = steps.judge_job(matchups), steps.folder(CONTESTS)
-    is_update = accounts.run_options.update
-    accounts.run_options = replace(
-        accounts.run_options, update=is_update or is_same_request(folder, job)
-    )
-    rate = steps.plan.error_rate
-    if rate is None:
-        judged = await judge_all(matchups, job, folder, accounts, steps.console)
+    job, folder = steps.judge_job(matchups), steps.announce(MATCHUPS)
+    is_update, error_rate = accounts.run_options.update, steps.plan.error_rate
+    accounts.run_options = _options_for(folder, job, accounts.run_options)
+    if error_rate is None:
+        results = await judge_all(matchups, job, folder, accounts, steps.console)
     else:
-        judged = await judge_until_decided(
-            matchups, job, error_rate=rate, folder=folder, accounts=accounts, console=steps.console
+        results = await judge_until_decided(
+            matchups,
+            job,
+            error_rate=error_rate,
+            folder=folder,
+            accounts=accounts,
+            console=steps.console,
         )
+    # The accounts have lowered the caps by now: only the option set here is reset.
     accounts.run_options = replace(accounts.run_options, update=is_update)
-    return judged
+    return results
 
 
-async def _checks(steps: Steps, accounts: Accounts) -> Adherence:
-    folders: dict[str, Path] = {}
-    for name, job in steps.score_jobs():
-        folder = steps.out / ADHERENCE / name
-        is_update = accounts.run_options.update or is_same_request(folder, job)
-        run_options = replace(accounts.run_options, update=is_update)
-        folders[name] = await steps.check(name, job, accounts, run_options)
-    return adherence_of(steps.answers, folders)
-
-
-PolicyLike: TypeAlias = str | Path | Model | RoleModel
-"""A model or its spec; the folder of a model or of a run; a file of responses."""
-
-Asked: TypeAlias = str | Path | PromptSource
-Judges: TypeAlias = Model | RoleModel | Sequence[Model | RoleModel]
-
-
-def evaluate(
-    policies: Mapping[str, PolicyLike],
-    prompts: Asked | Mapping[str, Asked] | None = None,
-    *,
-    out: str | Path,
-    judge: Judges | None = None,
-    constitution: Constitution | None = None,
-    plan: EvaluationPlan = EvaluationPlan(),
-    judging: JudgeSettings = JudgeSettings(),
-    sampling: Sampling = Sampling(),
-    run_options: RunOptions = RunOptions(),
-    is_quiet: bool = False,
-) -> Evaluation:
-    """The figures of policies by name on the same prompts; the first is the anchor of ratings.
-
-    `prompts` are a file, or files by kind such as harmful and benign; none are needed where all
-    policies are runs or files. Several judges are a jury; without any only the texts are looked at.
-    Everything is kept in `out`, from which the same call goes on. Blocks, in a notebook too.
+def _options_for(folder: Path, job: JudgeJob | ScoreJob, run_options: RunOptions) -> RunOptions:
+    """The options, with `update` where the run in that folder differs in its responses at most.
 
     Raises:
-        UsageError: The request does not fit together.
-        CaiError: As `cai.evaluation.policies.evaluate.evaluate_policies`.
+        JournalError: The run cannot be read.
     """
-    console = Console(stderr=True, quiet=is_quiet)
-    judges = _judging(judge, constitution, judging)
-    work = evaluate_policies(
-        _policies(policies, sampling),
-        _prompts(prompts),
-        judging=judges,
-        plan=plan,
-        out=Path(out),
-        run_options=run_options,
-        console=console,
+    # Responses are added when failed examples are repeated, a policy is added, or an estimate is
+    # completed. Such a run is updated: its records are made anew, and the journal answers all calls
+    # that were made before. A job that differs in anything else is refused by the run itself.
+    if run_options.update or not is_run(str(folder)):
+        return run_options
+    with RunFolder.existing(folder) as run:
+        config = read_run_config(run)
+    is_same_request = (
+        isinstance(config, JudgeRunConfig | ScoreRunConfig)
+        and config.constitution == described_constitution(job.constitution)
+        and [each.model_dump(exclude={"reads_logprobs"}) for each in config.judges]
+        == [described_role(each).model_dump() for each in job.judges]
+        and config.settings == job.settings.without_role_fields()
+        and config.seed == job.seed
     )
-    return wait_for(work)
-
-
-def _judging(
-    judge: Judges | None, constitution: Constitution | None, settings: JudgeSettings
-) -> EvaluationJudge | None:
-    if judge is None and constitution is None:
-        return None
-    if judge is None or constitution is None:
-        raise UsageError("A judge judges by a constitution: give both, or leave both out.")
-    check_judging(settings, constitution)
-    several = judge if isinstance(judge, Sequence) else [judge]
-    judges = tuple(
-        each if isinstance(each, RoleModel) else settings.role_model(each) for each in several
-    )
-    return EvaluationJudge(judges, constitution, settings)
-
-
-def _policies(policies: Mapping[str, PolicyLike], sampling: Sampling) -> tuple[Policy, ...]:
-    """In their order; what stands under a text is opened as on the command line."""
-    named = {
-        name: PolicySpec.of(name, str(each))
-        for name, each in policies.items()
-        if isinstance(each, str | Path)
-    }
-    check_policies(tuple(named.values()))
-    opened = {each.name: each for each in open_policies(tuple(named.values()), sampling)}
-
-    def opened_policy(name: str, policy: PolicyLike) -> Policy:
-        if isinstance(policy, str | Path):
-            return opened[name]
-        role_model = _speaker(policy, sampling)
-        return Policy(name, role_model.model.name, role_model)
-
-    return tuple(opened_policy(name, each) for name, each in policies.items())
-
-
-def _speaker(model: Model | RoleModel, sampling: Sampling) -> RoleModel:
-    return model if isinstance(model, RoleModel) else RoleModel.of(model, sampling)
-
-
-def _prompts(prompts: Asked | Mapping[str, Asked] | None) -> tuple[Prompts, ...]:
-    if prompts is None:
-        return ()
-    if not isinstance(prompts, Mapping):
-        return (Prompts(_source(prompts)),)
-    return tuple(Prompts(_source(each), kind) for kind, each in prompts.items())
-
-
-def _source(prompts: Asked) -> PromptSource:
-    return prompts if isinstance(prompts, PromptSource) else PromptSource((str(prompts),))
+    return replace(run_options, update=is_same_request)

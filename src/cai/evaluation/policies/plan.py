@@ -1,4 +1,9 @@
-"""What is asked of an evaluation."""
+"""The settings of an evaluation: who judges, and how policies are compared.
+
+Example:
+    judging = EvaluationJudge((RoleModel.of(model),), load_constitution("harmless"))
+    EvaluationPlan(k=2, error_rate=0.05).check(judging)
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +16,7 @@ from cai.methods.settings import JudgeSettings
 
 @dataclass(frozen=True, slots=True)
 class EvaluationJudge:
-    """Who judges by what, and how; several judges are a jury."""
+    """The judges, their constitution and settings; several judges are an ensemble."""
 
     judges: tuple[RoleModel, ...]
     constitution: Constitution
@@ -22,11 +27,10 @@ class EvaluationJudge:
 class EvaluationPlan:
     """How policies are compared.
 
-    `k` responses of each model to every prompt, the first meeting the other's first and so on.
-    `checks` are constitutions whose principles the judges check each response by. With an
-    `error_rate` prompts are judged until every pair is decided, and the share of decisions that are
-    wrong stays under it whenever that is. `half_width` is that of the interval of a win rate that
-    the advice on sample size is for.
+    `k` responses of each model to every prompt, the first compared with the other's first and so
+    on. `checks` are constitutions whose principles each response is checked against. With an
+    `error_rate` in (0, 0.5] prompts are judged until every pair is decided, and at most that share
+    of decisions is wrong. `half_width` is the interval that the advice on sample size aims at.
     """
 
     k: int = 1
@@ -37,24 +41,24 @@ class EvaluationPlan:
     seed: int = 0
 
     def check(self, judging: EvaluationJudge | None) -> None:
-        """Finds out before a call whether the plan can be followed.
+        """Checks the plan before any call.
 
         Raises:
-            UsageError: It cannot; the message says why.
+            UsageError: Checks or an error rate without a judge, an error rate outside (0, 0.5], or
+                a constitution that is checked twice.
         """
-        if self.checks and judging is None:
-            names = ", ".join(each.name for each in self.checks)
+        names = [each.name for each in self.checks]
+        if names and judging is None:
             raise UsageError(
-                f"Responses are to be checked by {names}, and there is no judge: name one."
+                f"Responses are to be checked by {', '.join(names)} without a judge: name one."
             )
         if self.error_rate is not None and judging is None:
-            raise UsageError("To stop when every pair is decided, there must be a judge: name one.")
+            raise UsageError("Stopping when every pair is decided needs a judge: name one.")
         if self.error_rate is not None and not 0 < self.error_rate <= 0.5:
             raise UsageError(
-                f"An error rate of {self.error_rate:g} cannot be kept. Give one above 0 and at "
+                f"An error rate of {self.error_rate:g} is not possible. Give one above 0 and at "
                 "most 0.5, such as 0.05."
             )
-        names = [each.name for each in self.checks]
         for name in names:
             if names.count(name) > 1:
                 raise UsageError(f"The constitution {name!r} is to be checked twice. Name it once.")

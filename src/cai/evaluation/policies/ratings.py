@@ -1,4 +1,9 @@
-"""Ratings of several policies from their matches, on the scale of Elo."""
+"""Ratings of several policies from their matches: Bradley-Terry strengths on the scale of Elo.
+
+Example:
+    for each in ratings(matches, ("before", "after"), anchor="before", seed=0):
+        print(each.policy, each.value, each.low, each.high)  # "before" has 0
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,8 +22,8 @@ from cai.evaluation.stats.bradley_terry import (
     fit_strengths_batch,
 )
 
+# Points of Elo in one unit of log-odds.
 POINTS = 400 / math.log(10)
-"""Points of Elo in one unit of log-odds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,9 @@ class Rating:
     """A policy's rating in points of Elo above the anchor, with its 95 % interval.
 
     400 points are odds of ten to one. The anchor has 0 and no interval. `value` is None where no
-    chain of matches connects the policy with the anchor, or so thin a one that the fit does not
-    come to an end. A policy that no chain of wins leads to
-    from the anchor, or from it to the anchor, as one that wins everything, has a value that the
-    prior holds finite and no interval.
+    chain of matches connects the policy with the anchor, or the fit does not converge. A policy
+    that wins or loses everything (no chain of wins leads to it from the anchor, or from it to the
+    anchor) has a value that the prior bounds, and no interval.
     """
 
     policy: str
@@ -44,9 +48,9 @@ def ratings(
 ) -> tuple[Rating, ...]:
     """One of each policy, in their order. A tie is half a win for each.
 
-    The strengths are those of greatest likelihood. Where a policy would be infinitely strong or
-    weak there are none, and `ComparisonGraph.prior` is added to all, as it always is to the
-    resamples of the intervals.
+    The strengths are those of maximum likelihood. Where a policy would be infinitely strong or
+    weak, `ComparisonGraph.prior` is added to all pairs, as it always is to the resamples of the
+    intervals.
 
     Raises:
         EvaluationError: The anchor is not one of the policies.
@@ -56,48 +60,36 @@ def ratings(
             f"Ratings have no anchor: {anchor!r} is none of {', '.join(policies) or 'no policies'}."
             " Name one of them."
         )
-    tables = _tables(matches, set(policies))
-    connected = _connected(anchor, policies, tables)
-    graph = ComparisonGraph(
-        len(connected),
-        [(connected.index(a), connected.index(b)) for a, b in tables if a in connected],
-    )
-    met = {pair: table for pair, table in tables.items() if pair[0] in connected}
-    found = _rated(graph, _rows(list(met.values())), seed) if met else []
-    by_name = {anchor: (0.0, None), **dict(zip(connected[1:], found, strict=True))}
-    counted = {name: sum(len(t) for pair, t in tables.items() if name in pair) for name in policies}
-    return tuple(
-        _rating(name, counted[name], *by_name.get(name, (None, None))) for name in policies
-    )
-
-
-def _rating(policy: str, n: int, value: float | None, interval: Interval | None) -> Rating:
-    return Rating(policy, n, value, *(interval or (None, None)))
-
-
-def _tables(matches: Matches, policies: set[str]) -> dict[tuple[str, str], MatchTable]:
-    """The readable matches of each pair that has any."""
-    found = {
-        pair: readable(matches.of(*pair)) for pair in matches.pairs if policies.issuperset(pair)
+    tables = {
+        pair: readable(matches.of(*pair)) for pair in matches.pairs if {*policies}.issuperset(pair)
     }
-    return {pair: table for pair, table in found.items() if len(table)}
-
-
-def _connected(
-    anchor: str, policies: Sequence[str], tables: dict[tuple[str, str], MatchTable]
-) -> list[str]:
-    """The anchor and, in their order, the policies that a chain of matches connects with it."""
+    tables = {pair: table for pair, table in tables.items() if len(table)}
+    # Only policies that a chain of matches connects with the anchor can be rated against it.
     links = np.zeros((len(policies), len(policies)), np.bool_)
     for a, b in tables:
         i, j = policies.index(a), policies.index(b)
         links[i, j] = links[j, i] = True
-    near = component_of(policies.index(anchor), links)
-    reached = [name for name, is_near in zip(policies, near, strict=True) if is_near]
-    return [anchor, *(name for name in reached if name != anchor)]
+    is_near = component_of(policies.index(anchor), links)
+    reached = [name for name, is_in in zip(policies, is_near, strict=True) if is_in]
+    connected = [anchor, *(name for name in reached if name != anchor)]
+    near = {pair: table for pair, table in tables.items() if pair[0] in connected}
+    rated: list[tuple[float | None, Interval | None]] = []
+    if near:
+        pairs = [(connected.index(a), connected.index(b)) for a, b in near]
+        graph = ComparisonGraph(len(connected), pairs)
+        rated = _fit(graph, _wins_by_prompt(list(near.values())), seed)
+    values = {anchor: (0.0, None), **dict(zip(connected[1:], rated, strict=True))}
+    found: list[Rating] = []
+    for name in policies:
+        value, interval = values.get(name, (None, None))
+        n = sum(len(table) for pair, table in tables.items() if name in pair)
+        found.append(Rating(name, n, value, *(interval or (None, None))))
+    return tuple(found)
 
 
-def _rows(tables: Sequence[MatchTable]) -> Floats:
+def _wins_by_prompt(tables: Sequence[MatchTable]) -> Floats:
     """Wins of first and second of each pair, a row a prompt; of one prompt alone, a row a match."""
+    # A prompt is resampled with its matches of all pairs, since they share its responses.
     units = np.concatenate([table.units for table in tables])
     distinct, places = np.unique(units, return_inverse=True)
     if len(distinct) == 1:
@@ -112,12 +104,13 @@ def _rows(tables: Sequence[MatchTable]) -> Floats:
     return np.column_stack(columns)
 
 
-def _rated(
+def _fit(
     graph: ComparisonGraph, rows: Floats, seed: int
 ) -> list[tuple[float | None, Interval | None]]:
-    """The rating and the interval of each player but the first."""
+    """The rating and interval of each item but the first."""
 
-    def figures(sums: Floats) -> Floats:
+    # A resample may lack the wins that make the strengths finite, so all have the prior.
+    def resampled_ratings(sums: Floats) -> Floats:
         return POINTS * fit_strengths_batch(graph, sums + graph.prior)
 
     wins = rows.sum(axis=0)
@@ -125,9 +118,9 @@ def _rated(
     prior = 0 if is_bounded.all() else graph.prior
     try:
         values = POINTS * fit_strengths(graph.win_matrix(wins + prior))[1:]
-    except (RuntimeError, ValueError):  # how the library says that it found none
+    except (RuntimeError, ValueError):  # choix did not converge
         return [(None, None)] * (graph.n - 1)
-    intervals = bootstrap_intervals(rows, figures, seed)
+    intervals = bootstrap_intervals(rows, resampled_ratings, seed)
     return [
         (float(value), interval if bounded else None)
         for value, interval, bounded in zip(values, intervals, is_bounded[1:], strict=True)

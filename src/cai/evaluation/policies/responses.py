@@ -1,10 +1,16 @@
-"""Responses to the same prompts: of models sampled, of runs and files read.
+"""Responses of all policies to the same prompts: sampled from models, or read from runs and files.
 
-The common prompts, and what each policy answered to them.
+Prompts are matched by their content: two are the same where every word of the conversation is.
+
+Example:
+    collector = ResponseCollector((Prompts(source),), k=1, seed=0, out=out, console=console)
+    responses = await collector.collect(policies, Accounts(RunOptions()))
+    for unit, prompt, response in responses.of("after"):
+        print(prompt.prompt.request, response.text)
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -29,14 +35,14 @@ from cai.types import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Prompts of one kind; `all` where nothing is said of them."""
+    """A source of prompts of one kind, such as harmful; `all` where no kind is given."""
 
     source: PromptSource
     kind: str = ALL
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationPrompt:
     """A prompt that every policy answered, and its kind."""
 
     prompt: Prompt
@@ -47,45 +53,45 @@ class Asked:
 class PolicyResponses:
     """The common prompts by unit, in their order, and each policy's responses to them.
 
-    `models` are those who gave each policy's responses, as far as anybody knows. `n_passed_over` is
-    how many prompts not all policies answered.
+    `models` are the known models that wrote each policy's responses. `n_left_out` counts the
+    prompts that not all policies answered.
     """
 
-    asked: Mapping[int, Asked]
+    prompts: Mapping[int, EvaluationPrompt]
     by_policy: Mapping[str, Mapping[int, tuple[Candidate, ...]]]
     models: Mapping[str, frozenset[str]]
-    n_passed_over: int
+    n_left_out: int
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What was said of the prompts; nothing where nothing was."""
-        return tuple(dict.fromkeys(each.kind for each in self.asked.values() if each.kind != ALL))
+        """The kinds of the prompts, without `all`; empty where none is given."""
+        return tuple(dict.fromkeys(each.kind for each in self.prompts.values() if each.kind != ALL))
 
-    def of(self, policy: str, kind: str = ALL) -> Iterator[tuple[int, Asked, Candidate]]:
+    def of(self, policy: str, kind: str = ALL) -> Iterator[tuple[int, EvaluationPrompt, Candidate]]:
         """A policy's responses to the prompts of a kind."""
-        for unit, asked in self.asked.items():
-            if kind in (ALL, asked.kind):
+        for unit, prompt in self.prompts.items():
+            if kind in (ALL, prompt.kind):
                 for response in self.by_policy[policy][unit]:
-                    yield unit, asked, response
+                    yield unit, prompt, response
 
     def conduct(self, policy: str, seed: int) -> tuple[Conduct, ...]:
-        """What a policy's responses look like, of all prompts first and then of each kind."""
-        return tuple(self._conduct(policy, kind, seed) for kind in (ALL, *self.kinds))
-
-    def _conduct(self, policy: str, kind: str, seed: int) -> Conduct:
-        rows = list(self.of(policy, kind))
-        return conduct(
-            kind,
-            [unit for unit, _, _ in rows],
-            [response.text for _, _, response in rows],
-            [response.is_cut_off for _, _, response in rows],
-            seed,
-        )
+        """The text metrics of a policy's responses: over all prompts first, then of each kind."""
+        found: list[Conduct] = []
+        for kind in (ALL, *self.kinds):
+            rows = list(self.of(policy, kind))
+            units = [unit for unit, _, _ in rows]
+            texts = [response.text for _, _, response in rows]
+            cut_off = [response.is_cut_off for _, _, response in rows]
+            found.append(conduct(kind, units, texts, cut_off, seed))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
-    """How responses are had: `k` of each model to every prompt, sampled into folders of `out`."""
+class ResponseCollector:
+    """Where responses come from: `k` of each model to every prompt, sampled into folders of `out`.
+
+    Runs and files of responses are read instead.
+    """
 
     prompts: tuple[Prompts, ...]
     k: int
@@ -93,40 +99,64 @@ class Gathering:
     out: Path
     console: Console
 
-    async def gather(self, policies: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
-        """The responses of every policy. Without prompts, those count that all policies answered.
+    async def collect(self, policies: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
+        """The responses of every policy; without prompts, to those that all policies answered.
 
         Raises:
-            EvaluationError: No prompt was answered by all.
+            EvaluationError: No prompt was answered by all, or a run or file mixes several models.
+            UsageError: There is a model to sample, and no prompt.
             CaiError: As the jobs and readers of the sources.
         """
         limit = accounts.run_options.limit
-        asked = _asked(self.prompts, limit)
-        # A broken file is said before a model is sampled.
-        given = {
-            each.name: _checked_responses(each.source)
-            for each in policies
-            if each.role_model is None
-        }
-        jobs = self._jobs(policies)
-        found: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
+        given = _distinct_prompts(self.prompts, limit)
+        # Runs and files are checked before the first model is sampled: a broken file must not
+        # surface after hours of sampling.
+        sources: dict[str, Iterator[tuple[Prompt, Candidate]]] = {}
+        for each in policies:
+            if each.role_model is not None:
+                continue
+            if is_run(each.source):
+                check_runs([each.source])
+                sources[each.name] = _read_run(each.source)
+            else:
+                checked = response_files((each.source,)).check()
+                sources[each.name] = _read_file(each.source, checked)
+        jobs = self._sampling_jobs(policies)
+        by_policy: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
         models: dict[str, frozenset[str]] = {}
-        texts: dict[int, Asked] = {}
+        answered: dict[int, EvaluationPrompt] = {}
         for policy in policies:
-            mine: dict[int, list[Candidate]] = defaultdict(list)
+            by_unit: dict[int, list[Candidate]] = defaultdict(list)
             if policy.name in jobs:
-                given[policy.name] = await self._sampled(policy, jobs[policy.name], accounts)
-            for prompt, candidate in given[policy.name]:
+                sources[policy.name] = await self._sample(policy, jobs[policy.name], accounts)
+            for prompt, candidate in sources[policy.name]:
                 unit = unit_of(prompt)
-                if asked and unit not in asked:
+                if given and unit not in given:
                     continue
-                mine[unit].append(candidate)
-                texts.setdefault(unit, Asked(prompt, ALL))
-            found[policy.name] = {unit: tuple(each) for unit, each in mine.items()}
-            models[policy.name] = _models(policy, mine.values())
-        return _common(asked or dict(islice(texts.items(), limit)), found, models, len(asked))
+                by_unit[unit].append(candidate)
+                answered.setdefault(unit, EvaluationPrompt(prompt, ALL))
+            by_policy[policy.name] = {unit: tuple(each) for unit, each in by_unit.items()}
+            names = {each.model for several in by_unit.values() for each in several if each.model}
+            if policy.role_model is not None:
+                names = {policy.role_model.model.name}
+            models[policy.name] = frozenset(names)
+        prompts = given or dict(islice(answered.items(), limit))
+        common = {
+            unit: each
+            for unit, each in prompts.items()
+            if all(unit in responses for responses in by_policy.values())
+        }
+        if not common:
+            counts = ", ".join(f"{name} {len(each)}" for name, each in by_policy.items())
+            n_given = f"{len(given)} prompts are given; " if given else ""
+            raise EvaluationError(
+                f"The policies have no prompt in common: {n_given}prompts answered: {counts}. "
+                "Prompts are the same where every word of their conversation is. Name models, "
+                "which are then asked the same, or files about the same prompts."
+            )
+        return PolicyResponses(common, by_policy, models, len(prompts) - len(common))
 
-    async def _sampled(
+    async def _sample(
         self, policy: Policy, job: SampleJob, accounts: Accounts
     ) -> Iterator[tuple[Prompt, Candidate]]:
         folder = self.out / "responses" / policy.folder
@@ -134,16 +164,16 @@ class Gathering:
         self.console.print(line, highlight=False, soft_wrap=True)
         outcome = await run_sampling(folder, job, accounts.run_options, console=self.console)
         accounts.add(outcome, f"responses of {policy.name}")
-        return _of_run(str(folder))
+        return _read_run(str(folder))
 
-    def _jobs(self, policies: Sequence[Policy]) -> dict[str, SampleJob]:
-        """The sampling of each model, all of them from all files as one source, checked once."""
+    def _sampling_jobs(self, policies: Sequence[Policy]) -> dict[str, SampleJob]:
+        """The sampling of each model, all of them over one source that is checked once."""
         role_models = {
             each.name: each.role_model for each in policies if each.role_model is not None
         }
         if not role_models:
             return {}
-        check_asked(self.prompts, has_models=True)
+        check_has_prompts(self.prompts, has_models=True)
         files = tuple(file for each in self.prompts for file in each.source.files)
         source = PromptSource.together(files) if len(files) > 1 else self.prompts[0].source
         checked = source.check()
@@ -153,98 +183,63 @@ class Gathering:
         }
 
 
-def check_asked(prompts: Sequence[Prompts], *, has_models: bool) -> None:
-    """Finds out before a model is opened whether there is something to ask it.
+def check_has_prompts(prompts: Sequence[Prompts], *, has_models: bool) -> None:
+    """Checks before a model is opened that there are prompts to sample it on.
 
     Raises:
-        UsageError: There is not.
+        UsageError: There are none.
     """
     if has_models and not prompts:
-        raise UsageError("A model is to be asked, and there are no prompts. Name a file of them.")
+        raise UsageError("A model needs prompts to be sampled on. Name a file of them.")
 
 
-def _asked(prompts: Sequence[Prompts], limit: int | None) -> dict[int, Asked]:
-    """The first so many prompts, each once; an id that another prompt has gets the unit behind."""
-    found: dict[int, Asked] = {}
+def _distinct_prompts(prompts: Sequence[Prompts], limit: int | None) -> dict[int, EvaluationPrompt]:
+    """The first `limit` prompts by unit, each once."""
+    found: dict[int, EvaluationPrompt] = {}
     ids: set[str] = set()
     given = ((prompt, each.kind) for each in prompts for prompt in each.source.read())
     for prompt, kind in islice(given, limit):
         unit = unit_of(prompt)
         if unit not in found:
+            # Two files may use one id for different prompts; ids of matchups must be distinct.
             id = f"{prompt.id}-{unit:x}" if prompt.id in ids else prompt.id
             ids.add(id)
-            found[unit] = Asked(replace(prompt, id=id), kind)
+            found[unit] = EvaluationPrompt(replace(prompt, id=id), kind)
     return found
 
 
-def _checked_responses(source: str) -> Iterator[tuple[Prompt, Candidate]]:
-    """The responses of a run or a file, which is checked now and read when they are iterated."""
-    if is_run(source):
-        check_runs([source])
-        return _of_run(source)
-    return _of_file(source, response_files((source,)).check())
-
-
-def _of_file(
+def _read_file(
     source: str, checked: CheckedSource[LabelledResponse]
 ) -> Iterator[tuple[Prompt, Candidate]]:
     models: set[str] = set()
     for _, row in checked.items():
-        _check_one(source, models, row.model)
+        _check_one_model(source, models, row.model)
         yield row.prompt, Candidate(row.text, row.model)
 
 
-def _of_run(folder: str) -> Iterator[tuple[Prompt, Candidate]]:
-    policies: set[str] = set()
-    for found in read_runs([folder]):
-        if found is None:
+def _read_run(folder: str) -> Iterator[tuple[Prompt, Candidate]]:
+    models: set[str] = set()
+    for record in read_runs([folder]):
+        if record is None:
             continue
-        if isinstance(found, Samples):
-            candidates = candidates_of(found)
+        if isinstance(record, Samples):
+            candidates = candidates_of(record)
         else:
-            candidates = [Candidate(found.chain.final, found.model)]
+            candidates = [Candidate(record.chain.final, record.model)]
         for candidate in candidates:
-            _check_one(folder, policies, candidate.model)
-            yield found.prompt, candidate
+            _check_one_model(folder, models, candidate.model)
+            yield record.prompt, candidate
 
 
-def _check_one(source: str, policies: set[str], model: str) -> None:
-    """Takes in who gave a response of the source; blank is nobody.
+def _check_one_model(source: str, models: set[str], model: str) -> None:
+    """Adds a response's model to those of the source; a blank one is unknown and not counted.
 
     Raises:
-        EvaluationError: It is another than gave those before.
+        EvaluationError: The source has responses of more than one model.
     """
-    policies.update(filter(None, [model]))
-    if len(policies) > 1:
+    models.update(filter(None, [model]))
+    if len(models) > 1:
         raise EvaluationError(
-            f"{source}: holds responses of several policies, {', '.join(sorted(policies))}. "
-            "Keep those of each in a folder or file of its own, or name the models themselves."
+            f"{source}: holds responses of several policies, {', '.join(sorted(models))}. "
+            "Split them into one folder or file for each, or name the models themselves."
         )
-
-
-def _models(policy: Policy, found: Iterable[Sequence[Candidate]]) -> frozenset[str]:
-    if policy.role_model is not None:
-        return frozenset({policy.role_model.model.name})
-    return frozenset(each.model for several in found for each in several if each.model)
-
-
-def _common(
-    asked: Mapping[int, Asked],
-    found: Mapping[str, Mapping[int, tuple[Candidate, ...]]],
-    models: Mapping[str, frozenset[str]],
-    n_given: int,
-) -> PolicyResponses:
-    kept = {
-        unit: each
-        for unit, each in asked.items()
-        if all(unit in responses for responses in found.values())
-    }
-    if not kept:
-        counts = ", ".join(f"{name} {len(responses)}" for name, responses in found.items())
-        given = f"{n_given} prompts are given; " if n_given else ""
-        raise EvaluationError(
-            f"The policies have no prompt in common: {given}prompts answered: {counts}. Prompts "
-            "are the same where every word of their conversation is. Name models, which are then "
-            "asked the same, or files about the same prompts."
-        )
-    return PolicyResponses(kept, found, models, len(asked) - len(kept))

@@ -1,21 +1,27 @@
-"""What an evaluation of policies finds: all its figures, as `evaluation.json` keeps them.
+"""The results of an evaluation of policies: all figures and caveats, stored as `evaluation.json`.
 
-From answers, verdicts and checks to an evaluation's figures.
+Example:
+    >>> found = load_results(Path("out/evaluation.json"), Evaluation)  # doctest: +SKIP
+    >>> found.win_rates[0].rate, found.caveats  # doctest: +SKIP
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cai.evaluation.policies.caveats import caveats
+import numpy as np
+
+from cai.evaluation.judge.self_preference import kinship
 from cai.evaluation.policies.judging import Adherence, MatchupResults
+from cai.evaluation.policies.matchups import READABLE
 from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.ratings import Rating, ratings
 from cai.evaluation.policies.responses import PolicyResponses, Prompts
 from cai.evaluation.policies.text_metrics import Conduct
-from cai.evaluation.policies.win_rates import WinRate
+from cai.evaluation.policies.win_rates import WinRate, points, readable
 from cai.evaluation.stats.bootstrap import Estimate
+from cai.evaluation.stats.sample_size import describe_sample_size, observed_variance
 from cai.runs.shared_budget import Accounts
 
 FILE = "evaluation.json"
@@ -23,12 +29,11 @@ FILE = "evaluation.json"
 
 @dataclass(frozen=True, slots=True)
 class PolicyFigures:
-    """One policy: where its responses came from, and what they are like.
+    """One policy: the source of its responses, their text metrics, and how they fare in checks.
 
-    `adherence` is the judge's mean probability in [0, 1] that a response keeps a principle, by kind
+    `adherence` is the judge's mean probability in [0, 1] that a response meets a principle, by kind
     of prompts and by `constitution/principle`; under the constitution's name alone, the weighted
-    mean over its principles. Empty where it was not asked for. `n_unscored` are checks that could
-    not be read.
+    mean over its principles. Empty without checks. `n_unscored` checks could not be read.
     """
 
     name: str
@@ -41,10 +46,10 @@ class PolicyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A standard suite: what is measured there, in words, and each policy's figures by name.
+    """A standard suite: its metrics in words, and each policy's figures by metric.
 
     `differences` are those of the last policy less the first, over the prompts that both answered;
-    empty where there is one policy alone. `n` counts the prompts that have a figure.
+    empty for a single policy. `n` counts the prompts that have a figure.
     """
 
     name: str
@@ -59,10 +64,9 @@ class Suite:
 class Evaluation:
     """Policies on the same prompts; the first of them is the anchor of the ratings.
 
-    `judges` and `constitution` say who judged by what; empty where nobody did. `n_failed` examples,
-    of any step, are in no figure. `caveats` are plain sentences that a reader must know, the most
-    important first. `by_kind` has the win rates on the prompts of each kind, where they are given
-    in kinds.
+    `judges` and `constitution` are empty without judging. `n_failed` examples, of any step, are in
+    no figure. `caveats` are plain sentences, the most important first. `by_kind` has the win rates
+    on the prompts of each kind, where kinds are given.
     """
 
     prompts: tuple[str, ...]
@@ -81,54 +85,146 @@ class Evaluation:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationFindings:
-    """What was asked of an evaluation, and what came back; `judged` is None without matchups."""
+def evaluation_of(
+    policies: Sequence[Policy],
+    prompts: Sequence[Prompts],
+    plan: EvaluationPlan,
+    judging: EvaluationJudge | None,
+    *,
+    responses: PolicyResponses,
+    matchups: MatchupResults | None,
+    adherence: Adherence,
+    accounts: Accounts,
+) -> Evaluation:
+    """All figures of the finished steps; `matchups` is None where no policies were compared."""
+    described: list[PolicyFigures] = []
+    for policy in policies:
+        conduct = responses.conduct(policy.name, plan.seed)
+        described.append(
+            PolicyFigures(
+                policy.name,
+                policy.source,
+                n_responses=conduct[0].n,
+                conduct=conduct,
+                adherence=adherence.of(policy.name, plan.seed),
+                n_unscored=adherence.n_unscored[policy.name],
+            )
+        )
+    return Evaluation(
+        prompts=tuple(Path(file).name for each in prompts for file in each.source.files),
+        n_prompts=len(responses.prompts),
+        judges=tuple(each.model.name for each in judging.judges) if judging else (),
+        constitution=judging.constitution.name if judging else "",
+        policies=tuple(described),
+        win_rates=matchups.win_rates if matchups else (),
+        ratings=_ratings(policies, matchups, plan.seed) if matchups else (),
+        n_calls=accounts.n_calls,
+        cost_usd=accounts.cost_usd,
+        caveats=tuple(_caveats(responses, judging, matchups, plan, accounts)),
+        n_failed=accounts.n_failed,
+        by_kind=matchups.by_kind if matchups else {},
+    )
 
-    policies: tuple[Policy, ...]
-    prompts: tuple[Prompts, ...]
-    plan: EvaluationPlan
-    judging: EvaluationJudge | None
-    answers: PolicyResponses
-    judged: MatchupResults | None
-    checked: Adherence
 
-    def evaluation(self, accounts: Accounts) -> Evaluation:
-        judging, judged = self.judging, self.judged
-        return Evaluation(
-            prompts=tuple(Path(file).name for each in self.prompts for file in each.source.files),
-            n_prompts=len(self.answers.asked),
-            judges=tuple(each.model.name for each in judging.judges) if judging else (),
-            constitution=judging.constitution.name if judging else "",
-            policies=tuple(map(self._policy, self.policies)),
-            win_rates=judged.win_rates if judged else (),
-            ratings=self._ratings(),
-            n_calls=accounts.n_calls,
-            cost_usd=accounts.cost_usd,
-            caveats=tuple(caveats(self.answers, judging, judged, self.plan, accounts)),
-            n_failed=accounts.n_failed,
-            by_kind=judged.by_kind if judged else {},
+def _ratings(policies: Sequence[Policy], matchups: MatchupResults, seed: int) -> tuple[Rating, ...]:
+    names = tuple(each.name for each in policies)
+    rated = ratings(matchups.matches, names, names[0], seed)
+    if not any(each.n for each in rated):
+        return ()
+    # Bootstrap intervals hold for a number of prompts fixed beforehand, and this one depends on
+    # the verdicts: they would be too narrow.
+    if matchups.undecided is not None:
+        return tuple(replace(each, low=None, high=None) for each in rated)
+    return rated
+
+
+def _caveats(
+    responses: PolicyResponses,
+    judging: EvaluationJudge | None,
+    matchups: MatchupResults | None,
+    plan: EvaluationPlan,
+    accounts: Accounts,
+) -> Iterator[str]:
+    """The most important first."""
+    if judging is not None:
+        yield from self_judging_caveats(responses, judging)
+    for rate in matchups.win_rates if matchups else ():
+        yield from _win_rate_caveats(rate)
+    if matchups is not None and matchups.undecided is not None:
+        yield from _stopping_caveats(matchups, len(responses.prompts), plan.error_rate or 0.0)
+    if responses.n_left_out:
+        n, n_all = responses.n_left_out, responses.n_left_out + len(responses.prompts)
+        yield f"Prompts that not every policy answered are left out: {n} of {n_all}."
+    if accounts.n_failed:
+        yield (
+            f"Examples that failed and are in no figure: {accounts.n_failed}. The same command "
+            "with --retry-failed asks for them again."
+        )
+    if judging is None:
+        yield "Nobody judged: these figures are of the texts, and say nothing of better or worse."
+    elif matchups is not None and matchups.undecided is None:
+        # One sentence about sample size, on the pair whose win rate is the least certain.
+        variances: list[tuple[float, int]] = []
+        for first, second in matchups.matches.pairs:
+            table = readable(matchups.matches.of(second, first))
+            variance = observed_variance(points(table), table.units) if len(table) else None
+            if variance:
+                variances.append((variance, len(np.unique(table.units))))
+        if variances:
+            variance, n_prompts = max(variances)
+            yield describe_sample_size(n_prompts, variance, plan.half_width)
+
+
+def self_judging_caveats(responses: PolicyResponses, judging: EvaluationJudge) -> Iterator[str]:
+    """A sentence for each judge that is a policy itself, or of the same family as one."""
+    for judge in judging.judges:
+        name = judge.model.name
+        for policy, models in responses.models.items():
+            relations = {kinship(name, model) for model in models}
+            if "same" in relations:
+                yield (
+                    f"The judge {name} is the policy {policy}: it may prefer its own words, so do "
+                    "not rest on these win rates alone. Name another judge, or see `cai audit`."
+                )
+            elif "family" in relations:
+                yield f"The judge {name} is of the same family as the policy {policy}."
+
+
+def _win_rate_caveats(rate: WinRate) -> Iterator[str]:
+    who = f"{rate.policy} against {rate.opponent}"
+    n_read = sum(rate.outcomes.get(each, 0) for each in READABLE)
+    n_sided = rate.outcomes.get("a", 0) + rate.outcomes.get("b", 0)
+    if not n_read:
+        yield f"{who}: no verdict of {rate.n} could be read, so there is no win rate."
+        return
+    if not n_sided:
+        yield f"{who}: all {n_read} readable matches are ties, so nobody is shown to be better."
+    if n_read < rate.n:
+        yield f"{who}: {rate.n - n_read} of {rate.n} matches could not be read and are left out."
+    raw, level = rate.rate, rate.length_controlled
+    # Smaller differences than five points are shown in the table, without a sentence.
+    if raw and level and abs(raw.value - level.value) > 0.05:
+        side = "for" if raw.value > level.value else "against"
+        yield (
+            f"{who}: the win rate is {raw.value:.1%}, and {level.value:.1%} at equal length: "
+            f"length speaks {side} {rate.policy}, whose response is the longer one in "
+            f"{rate.longer or 0:.0%} of matches."
         )
 
-    def _ratings(self) -> tuple[Rating, ...]:
-        """None where no match could be read; without intervals where judging stopped by itself."""
-        if self.judged is None:
-            return ()
-        names = tuple(each.name for each in self.policies)
-        found = ratings(self.judged.matches, names, names[0], self.plan.seed)
-        if not any(each.n for each in found):
-            return ()
-        if self.judged.undecided is not None:
-            return tuple(replace(each, low=None, high=None) for each in found)
-        return found
 
-    def _policy(self, policy: Policy) -> PolicyFigures:
-        found = self.answers.conduct(policy.name, self.plan.seed)
-        return PolicyFigures(
-            policy.name,
-            policy.source,
-            n_responses=found[0].n,
-            conduct=found,
-            adherence=self.checked.of(policy.name, self.plan.seed),
-            n_unscored=self.checked.n_unscored[policy.name],
+def _stopping_caveats(matchups: MatchupResults, n: int, error_rate: float) -> Iterator[str]:
+    if matchups.undecided:
+        pairs = ", ".join(f"{first} and {second}" for first, second in matchups.undecided)
+        yield (
+            f"After all {n} prompts it is not decided at an error rate of {error_rate:g} between "
+            f"{pairs}: they may be equal, or more prompts are needed."
         )
+    else:
+        yield (
+            f"Judging stopped after {matchups.n_prompts} of {n} prompts, when every pair was "
+            f"decided at an error rate of {error_rate:g} for all together."
+        )
+    yield (
+        "Since judging was to stop by itself, the intervals of win rates are wider ones that hold "
+        "whenever it stops; other figures of matchups have none that would, so none is given."
+    )

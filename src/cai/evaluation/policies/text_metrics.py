@@ -1,10 +1,12 @@
-"""What a batch of responses looks like, from its texts alone: length, variety, stock phrases.
+"""Metrics of a batch of responses from its texts alone: length, diversity, boilerplate, refusals.
 
-Distinct-n is that of Li et al. 2016, arXiv:1510.03055, §5, but over the n-grams of the batch where
-they divide by its words, so that a batch without any repetition has 1 for every n. Like every share
-of distinct things it falls with the size of the batch: compare batches of one size only.
+Distinct-n is that of Li et al. 2016, arXiv:1510.03055, §5. Like every share of distinct things it
+falls with the size of the batch: compare batches of one size only.
 
-What a policy's responses look like on prompts of one kind, by their texts alone.
+Example:
+    >>> batch = ResponseBatch(["p", "q"], ["To be or not", "To be sure"])
+    >>> text_figures(batch)["distinct_1"]  # 5 distinct of 7 words
+    0.7142857142857143
 """
 
 import re
@@ -21,8 +23,11 @@ from cai.evaluation.stats.bootstrap import Estimate, share_estimate
 from cai.evaluation.stats.calibration import spearman
 from cai.methods.revision_flags import is_evasive, is_refusal
 
+# The kind of all prompts together.
+ALL = "all"
+
+# A sentence is stock where more than this share of the responses to other prompts holds it.
 STOCK_SHARE = 0.3
-"""A sentence is stock where more than this share of the responses to other prompts holds it."""
 
 SHORTEST_STOCK = 4
 """Words; shorter sentences ("Happy to help.") are shared by good answers too."""
@@ -33,10 +38,13 @@ _SENTENCE_END = re.compile(r"[.!?\n]+")
 
 @dataclass(frozen=True, slots=True)
 class ResponseBatch:
-    """Responses of the policy, one a place; what is not known of any is None as a whole.
+    """Responses of one policy, each with its prompt; a column that is unknown is None.
 
-    A prompt may come more than once: responses to the same prompt are never compared with each
-    other. A reward is None where nothing scored the response.
+    Prompts may repeat: responses to the same prompt are never compared with each other. A reward
+    is None where nothing scored the response.
+
+    Raises:
+        UsageError: A column has another length than the responses.
     """
 
     prompts: Sequence[str]
@@ -55,8 +63,23 @@ class ResponseBatch:
                 )
 
 
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """The metrics of the responses to the prompts of one kind.
+
+    `kind` is `all`, or the given kind of the prompts, such as `harmful` or `benign`; on benign
+    prompts `refusals` are over-refusals. `figures` are those of `text_figures`; `shares` are the
+    shares of responses among them, with 95 % intervals by prompt.
+    """
+
+    kind: str
+    n: int
+    figures: Mapping[str, float]
+    shares: Mapping[str, Estimate]
+
+
 def text_figures(batch: ResponseBatch) -> dict[str, float]:
-    """The figures of a batch by metric; those that its texts do not determine are left out."""
+    """The metrics of a batch by name; those that it does not determine are left out."""
     if not batch.responses:
         return {}
     texts = [_words(text) for text in batch.responses]
@@ -72,13 +95,25 @@ def text_figures(batch: ResponseBatch) -> dict[str, float]:
         "boilerplate": boilerplate(batch.prompts, batch.responses),
         "refusals": _mean(is_refusal(text) for text in batch.responses),
         "evasive": _mean(is_evasive(text) for text in batch.responses),
-        **_reward_figures(batch, texts),
     }
+    lengths = batch.n_tokens or [len(words) for words in texts]
+    scored = [
+        (reward, length)
+        for reward, length in zip(batch.rewards or [None] * len(texts), lengths, strict=True)
+        if reward is not None and reward == reward  # a nan stands for a failed scorer
+    ]
+    if scored:
+        rewards, scored_lengths = np.array(scored, dtype=np.float64).T
+        found["reward"] = float(rewards.mean())
+        found["reward_std"] = float(rewards.std())
+        found["reward_length_correlation"] = spearman(rewards, scored_lengths)
     return {name: value for name, value in found.items() if value is not None}
 
 
 def distinct(texts: Sequence[Sequence[str]], n: int) -> float | None:
     """Distinct n-grams over all n-grams of the texts, in (0, 1]; None where there is none."""
+    # Over the n-grams of the batch, where the paper divides by its words, so that a batch without
+    # any repetition has 1 for every n.
     grams = list(chain.from_iterable(_grams(words, n) for words in texts))
     return len(set(grams)) / len(grams) if grams else None
 
@@ -86,10 +121,10 @@ def distinct(texts: Sequence[Sequence[str]], n: int) -> float | None:
 def self_similarity(prompts: Sequence[str], texts: Sequence[Sequence[str]]) -> float | None:
     """Mean cosine between the word-pair counts of responses to different prompts, in [0, 1].
 
-    None where no two prompts have a response of two words. The mean over all pairs is had without
-    going over them: for unit vectors u, the sum of u·v over pairs is |Σ u|², less that of each
-    prompt.
+    None where no two prompts have a response of two words.
     """
+    # Going over all pairs would be quadratic in the batch. For unit vectors u, the sum of u·v over
+    # all ordered pairs is |Σ u|²; the pairs of one prompt are subtracted the same way.
     together: dict[tuple[str, ...], float] = defaultdict(float)
     by_prompt: dict[str, dict[tuple[str, ...], float]] = {}
     counts: Counter[str] = Counter()
@@ -111,26 +146,35 @@ def self_similarity(prompts: Sequence[str], texts: Sequence[Sequence[str]]) -> f
 
 
 def boilerplate(prompts: Sequence[str], responses: Sequence[str]) -> float | None:
-    """Share of responses that hold a stock sentence, in [0, 1]; None where there is one prompt."""
-    found = hold_stock(prompts, responses)
-    return None if found is None else _mean(found)
+    """Share of responses with a stock sentence, in [0, 1]; None for fewer than two prompts."""
+    flags = has_stock_sentence(prompts, responses)
+    return None if flags is None else _mean(flags)
 
 
-def hold_stock(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] | None:
-    """Whether each response holds a stock sentence; None where there is one prompt.
+def has_stock_sentence(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] | None:
+    """Whether each response has a stock sentence; None for fewer than two prompts.
 
-    No list of phrases: a sentence of at least four words is stock, for a response, where at least
-    two responses to other prompts hold it too, and more than 30 % of them all do.
+    A sentence of at least four words is stock, for a response, where at least two responses to
+    other prompts have it too, and more than 30 % of them do. There is no list of phrases.
     """
     sizes = Counter(prompts)
     if len(sizes) < 2:
         return None
-    sentences = [_sentences(text) for text in responses]
+    # A set a response: a sentence that it repeats counts once.
+    sentences = [
+        {
+            tuple(words)
+            for part in _SENTENCE_END.split(text)
+            if len(words := _words(part)) >= SHORTEST_STOCK
+        }
+        for text in responses
+    ]
     everywhere = Counter(chain.from_iterable(sentences))
     by_prompt: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for prompt, own in zip(prompts, sentences, strict=True):
         by_prompt[prompt].update(own)
 
+    # Other prompts only: responses to the same prompt share sentences for good reasons.
     def is_stock(sentence: tuple[str, ...], prompt: str) -> bool:
         elsewhere = everywhere[sentence] - by_prompt[prompt][sentence]
         return elsewhere > max(1, STOCK_SHARE * (len(responses) - sizes[prompt]))
@@ -141,25 +185,35 @@ def hold_stock(prompts: Sequence[str], responses: Sequence[str]) -> list[bool] |
     ]
 
 
-def _reward_figures(
-    batch: ResponseBatch, texts: Sequence[Sequence[str]]
-) -> dict[str, float | None]:
-    if batch.rewards is None:
-        return {}
-    lengths = batch.n_tokens or [len(words) for words in texts]
-    scored = [
-        (reward, length)
-        for reward, length in zip(batch.rewards, lengths, strict=True)
-        if reward is not None and reward == reward
-    ]
-    if not scored:
-        return {}
-    rewards, kept = np.array(scored, dtype=np.float64).T
-    return {
-        "reward": float(rewards.mean()),
-        "reward_std": float(rewards.std()),
-        "reward_length_correlation": spearman(rewards, kept),
+def conduct(
+    kind: str,
+    units: Sequence[int],
+    responses: Sequence[str],
+    cut_off: Sequence[bool] | None,
+    seed: int,
+) -> Conduct:
+    """The metrics of responses; those with the same unit answer the same prompt."""
+    prompts = [str(unit) for unit in units]
+    batch = ResponseBatch(prompts, responses, cut_off=cut_off)
+    flags = {
+        "refusals": [is_refusal(text) for text in responses],
+        "evasive": [is_evasive(text) for text in responses],
+        "boilerplate": has_stock_sentence(prompts, responses),
+        "empty": [not text.strip() for text in responses],
     }
+    shares = {
+        name: share_estimate(
+            np.array(each, np.float64), np.ones(len(each)), np.array(units, np.int64), seed
+        )
+        for name, each in flags.items()
+        if each is not None
+    }
+    return Conduct(
+        kind,
+        len(responses),
+        text_figures(batch),
+        {name: share for name, share in shares.items() if share is not None},
+    )
 
 
 def _words(text: str) -> list[str]:
@@ -170,11 +224,6 @@ def _grams(words: Sequence[str], n: int) -> Iterable[tuple[str, ...]]:
     return zip(*(words[start:] for start in range(n)), strict=False)
 
 
-def _sentences(text: str) -> set[tuple[str, ...]]:
-    found = (tuple(_words(part)) for part in _SENTENCE_END.split(text))
-    return {words for words in found if len(words) >= SHORTEST_STOCK}
-
-
 def _square(vector: dict[tuple[str, ...], float]) -> float:
     return sum(value * value for value in vector.values())
 
@@ -182,52 +231,3 @@ def _square(vector: dict[tuple[str, ...], float]) -> float:
 def _mean(values: Iterable[float]) -> float:
     numbers = list(values)
     return sum(numbers) / len(numbers)
-
-
-ALL = "all"
-"""The kind of all prompts together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """The responses to the prompts of one kind.
-
-    `kind` is `all`, or what was said of the prompts, such as `harmful` and `benign`. `figures` are
-    those of this module by name; `shares` are the shares of responses among them, with 95 %
-    intervals by prompt. Of benign prompts `refusals` are over-refusals.
-    """
-
-    kind: str
-    n: int
-    figures: Mapping[str, float]
-    shares: Mapping[str, Estimate]
-
-
-def conduct(
-    kind: str,
-    units: Sequence[int],
-    responses: Sequence[str],
-    cut_off: Sequence[bool] | None,
-    seed: int,
-) -> Conduct:
-    """The conduct of responses, of which those with the same unit answer the same prompt."""
-    prompts = [str(unit) for unit in units]
-    batch = ResponseBatch(prompts, responses, cut_off=cut_off)
-    flags = {
-        "refusals": [is_refusal(text) for text in responses],
-        "evasive": [is_evasive(text) for text in responses],
-        "boilerplate": hold_stock(prompts, responses),
-        "empty": [not text.strip() for text in responses],
-    }
-    places = np.array(units, np.int64)
-    shares = {
-        name: share_estimate(np.array(found, np.float64), np.ones(len(found)), places, seed)
-        for name, found in flags.items()
-        if found is not None
-    }
-    return Conduct(
-        kind,
-        len(responses),
-        text_figures(batch),
-        {name: share for name, share in shares.items() if share is not None},
-    )

@@ -1,4 +1,9 @@
-"""How often one policy's responses are better than another's."""
+"""Win rates: how often one policy's responses are better than another's.
+
+Example:
+    for rate in win_rates(matches, seed=0):
+        print(rate.policy, rate.opponent, rate.rate, rate.length_controlled)
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +13,6 @@ import numpy as np
 from cai.evaluation.policies.matchups import OUTCOMES, READABLE, Matches, MatchOutcome, MatchTable
 from cai.evaluation.stats.bootstrap import Estimate, Floats, share_estimate
 from cai.evaluation.stats.length_control import length_controlled_win_rate
-
-_POINTS = np.array([1.0, 0.0, 0.5, 0.5, 0.5])  # of each readable outcome, to the first policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +39,45 @@ class WinRate:
 
 
 def win_rates(matches: Matches, seed: int) -> tuple[WinRate, ...]:
-    """Each two that met, the later named as the policy and the earlier as the opponent.
+    """One of each pair with matches, of the later policy against the earlier.
 
     Intervals are by prompt.
     """
-    return tuple(
-        _win_rate(later, earlier, matches.of(later, earlier), seed)
-        for earlier, later in matches.pairs
-    )
+    found: list[WinRate] = []
+    for opponent, policy in matches.pairs:
+        table = matches.of(policy, opponent)
+        read = readable(table)
+        counts = np.bincount(table.outcomes, minlength=len(OUTCOMES)).tolist()
+        won, is_longer = points(read), table.lengths[:, 0] > table.lengths[:, 1]
+        # Equal responses are even, whether a probability came with them or not. A verdict read
+        # from words may be readable without a probability, and is left out of the mean.
+        p = np.where(read.outcomes == OUTCOMES.index("equal"), 0.5, read.p)
+        known = ~np.isnan(p)
+        n_known = int(known.sum())
+        found.append(
+            WinRate(
+                policy=policy,
+                opponent=opponent,
+                n=len(table),
+                n_prompts=len(np.unique(table.units)),
+                outcomes=dict(zip(OUTCOMES, counts, strict=True)),
+                rate=share_estimate(won, np.ones(len(read)), read.units, seed),
+                probability=share_estimate(p[known], np.ones(n_known), read.units[known], seed),
+                length_controlled=length_controlled_win_rate(read.units, won, read.lengths, seed),
+                longer=float(is_longer.mean()) if len(table) else None,
+            )
+        )
+    return tuple(found)
 
 
 def readable(table: MatchTable) -> MatchTable:
-    """The matches with a verdict, `equal` among them."""
-    kept = table.outcomes < len(READABLE)
-    return MatchTable(table.units[kept], table.outcomes[kept], table.p[kept], table.lengths[kept])
-
-
-def points(table: MatchTable) -> Floats:
-    """What each readable match gives the first policy: 1 for its win, 0 for the other's, else ½."""
-    return _POINTS[table.outcomes]
-
-
-def _win_rate(policy: str, opponent: str, table: MatchTable, seed: int) -> WinRate:
-    read = readable(table)
-    counts = np.bincount(table.outcomes, minlength=len(OUTCOMES)).tolist()
-    is_longer = table.lengths[:, 0] > table.lengths[:, 1]
-    return WinRate(
-        policy=policy,
-        opponent=opponent,
-        n=len(table),
-        n_prompts=len(np.unique(table.units)),
-        outcomes=dict(zip(OUTCOMES, counts, strict=True)),
-        rate=share_estimate(points(read), np.ones(len(read)), read.units, seed),
-        probability=_mean_probability(read, seed),
-        length_controlled=length_controlled_win_rate(read.units, points(read), read.lengths, seed),
-        longer=float(is_longer.mean()) if len(table) else None,
+    """The matches with a readable verdict, or with equal responses."""
+    is_read = table.outcomes < len(READABLE)
+    return MatchTable(
+        table.units[is_read], table.outcomes[is_read], table.p[is_read], table.lengths[is_read]
     )
 
 
-def _mean_probability(read: MatchTable, seed: int) -> Estimate | None:
-    """Equal responses are even, whether a probability came with them or not."""
-    p = np.where(read.outcomes == OUTCOMES.index("equal"), 0.5, read.p)
-    known = ~np.isnan(p)
-    return share_estimate(p[known], np.ones(int(known.sum())), read.units[known], seed)
+def points(table: MatchTable) -> Floats:
+    """Of each readable match: 1 for a win of the first policy, 0 for one of the second, else ½."""
+    return np.array([1.0, 0.0, 0.5, 0.5, 0.5])[table.outcomes]

@@ -8,11 +8,6 @@ quantile is replaced by that of Student's t on n − 1 degrees of freedom times 
 expanded percentile of Hesterberg 2015, The American Statistician 69: plain percentiles are too
 narrow by that factor.
 
-`scipy.stats.bootstrap` resamples single observations, calls the statistic on the rows of every
-resample and does not expand the percentile; it has no clusters. Here a statistic is a function of
-sums, so a resample is a vector of counts times a matrix. On unclustered data the two agree, which
-a test checks.
-
 Where all pairs are of one prompt its pairs are drawn, and the interval holds for that prompt alone.
 """
 
@@ -31,12 +26,17 @@ from cai.types import Prompt, content_hash
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+# From rows of sums, one row a resample, to one number a row (or one row of numbers).
 Statistic: TypeAlias = Callable[[Floats], Floats]
-"""From rows of sums, one row a resample, to one number a row (or one row of numbers)."""
 Interval: TypeAlias = tuple[float, float]
 
 LEVEL = 0.95
 N_RESAMPLES = 2000
+
+# `scipy.stats.bootstrap` has no clusters: it resamples single observations, calls the statistic on
+# the rows of every resample, and does not expand the percentile. Here a statistic is a function of
+# sums, so a resample is a vector of counts times a matrix. On unclustered data the two agree, which
+# a test checks.
 
 _BLOCK_CELLS = 200_000  # of the counts of one block of resamples: what a processor's cache holds
 _MAX_DISTINCT = 4000
@@ -60,10 +60,9 @@ class Estimate:
 
 
 def unit_of(prompt: Prompt) -> int:
-    """The sampling unit (cluster) of a prompt: 48 bits, the same for every pair of a conversation.
-
-    The ids of a file of pairs often tell pairs of one prompt apart; its words do not.
-    """
+    """The sampling unit (cluster) of a prompt: 48 bits, the same for all its pairs."""
+    # By content, since the ids of a file of pairs often differ between pairs of one prompt, which
+    # would then count as independent and make the intervals too narrow.
     turns = prompt.messages
     return int(content_hash(*(part for turn in turns for part in (turn.role, turn.content))), 16)
 
@@ -112,10 +111,10 @@ def kappa_estimate(confusion: Floats, units: Integers, seed: int) -> Estimate | 
 def cohens_kappa(tables: Floats) -> Floats:
     """Cohen's kappa of each row, a flattened k × k table; nan where chance agreement is 1.
 
-    Cohen 1960, Educational and Psychological Measurement 20: (p_o − p_e) / (1 − p_e). The libraries
-    (`statsmodels.stats.inter_rater`, `sklearn.metrics`) take one table a call, and raise or divide
-    by zero where chance agreement is 1; a bootstrap needs thousands at once.
+    Cohen 1960, Educational and Psychological Measurement 20: (p_o − p_e) / (1 − p_e).
     """
+    # The libraries (`statsmodels.stats.inter_rater`, `sklearn.metrics`) take one table a call, and
+    # raise or divide by zero where chance agreement is 1; a bootstrap needs thousands at once.
     k = round(tables.shape[1] ** 0.5)
     cube = tables.reshape(-1, k, k)
     n = cube.sum(axis=(1, 2))
@@ -176,13 +175,11 @@ def sums_by_unit(units: Integers, rows: Floats) -> Floats:
 
 
 def _distinct_rows(sums: Floats, rng: np.random.Generator) -> tuple[Floats, Integers, Integers]:
-    """The distinct rows, which of them each unit has, and how many units have each.
-
-    Wins and losses give few distinct rows however many prompts there are, and drawing how often
-    each row comes is drawing the units. Thousands of distinct rows are put at random into as many
-    groups as are quick to draw; a group then takes the place of a unit, and the variance is the
-    same but for chance.
-    """
+    """The distinct rows, which of them each unit has, and how many units have each."""
+    # Wins and losses give few distinct rows however many prompts there are, and drawing how often
+    # each row occurs is drawing the units. Thousands of distinct rows are put at random into as
+    # many groups as are quick to draw; a group then replaces a unit, and the variance is the same
+    # but for chance.
     distinct, row_of, counts = np.unique(sums, axis=0, return_inverse=True, return_counts=True)
     if len(distinct) > _MAX_DISTINCT:
         groups = rng.permutation(len(sums)) % _MAX_DISTINCT
@@ -193,10 +190,8 @@ def _distinct_rows(sums: Floats, rng: np.random.Generator) -> tuple[Floats, Inte
 def _resampled_counts(
     rng: np.random.Generator, row_of: Integers, counts: Integers, size: int
 ) -> Integers:
-    """How often each distinct row comes in each of `size` resamples, of shape (size, distinct).
-
-    A multinomial draw is quick for few distinct rows, counting drawn units for many.
-    """
+    """How often each distinct row occurs in each of `size` resamples: shape (size, distinct)."""
+    # A multinomial draw is quick for few distinct rows, counting drawn units for many.
     n, n_distinct = len(row_of), len(counts)
     if n > 8 * n_distinct:
         return rng.multinomial(n, counts / n, size=size)

@@ -1,8 +1,6 @@
 """Strengths of items from who beat whom: Bradley and Terry 1952, Biometrika 39.
 
-P(i beats j) = σ(sᵢ − sⱼ). One table of wins is fitted by `choix`. It takes one table a call, and
-the bootstrap needs thousands: these are fitted here, all at once, by Newton's method on the same
-likelihood. A test holds the two together.
+P(i beats j) = σ(sᵢ − sⱼ). One table of wins is fitted by `choix`, many at once by Newton's method.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -19,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from cai.evaluation.stats.bootstrap import Floats
 
 _MAX_STEPS = 100
+# Iteration ends with a step below the first; a row whose last step is below the second is used.
 _TOLERANCE, _ACCEPTED = 1e-9, 1e-4
 _MAX_STEP = 2.0  # of log-odds: from even to seven to one
 _BLOCK_CELLS = 2_000_000
@@ -37,11 +36,9 @@ class ComparisonGraph:
 
     @property
     def prior(self) -> float:
-        """Half a win each way for every item but one, shared evenly among the pairs.
-
-        For two items it is what Firth 1993, Biometrika 80, adds against the bias of log-odds; it
-        keeps the strength of one that wins everything finite.
-        """
+        """Half a win each way for every item but one, shared evenly among the pairs."""
+        # For two items it is what Firth 1993, Biometrika 80, adds against the bias of log-odds. It
+        # makes the strength of an item that wins everything finite.
         return (self.n - 1) / (2 * len(self.pairs))
 
     def win_matrix(self, row: Floats) -> Floats:
@@ -77,6 +74,8 @@ def fit_strengths_batch(graph: ComparisonGraph, rows: Floats) -> Floats:
     Each pair of a table needs a win either way, which `ComparisonGraph.prior` gives it. A row whose
     fit does not converge is nan.
     """
+    # `choix` takes one table a call, and the bootstrap needs thousands: these are fitted here, all
+    # at once, by Newton's method on the same likelihood. A test compares the two.
     block = max(1, _BLOCK_CELLS // graph.n**2)  # bounds the memory of the Hessians
     parts = [_newton(graph, rows[start : start + block]) for start in range(0, len(rows), block)]
     return np.concatenate(parts)
@@ -104,11 +103,9 @@ def _newton(graph: ComparisonGraph, rows: Floats) -> Floats:
 
 
 def _fisher_information(graph: ComparisonGraph, variances: Floats) -> Floats:
-    """The negative Hessians, of shape (rows, n − 1, n − 1), from each pair's n p (1 − p).
-
-    They are the weighted Laplacians of the graph without the row and column of item 0. Pairs are
-    distinct, so plain assignment does not lose a sum.
-    """
+    """The negative Hessians, of shape (rows, n − 1, n − 1), from each pair's n p (1 − p)."""
+    # They are the weighted Laplacians of the graph without the row and column of item 0. Pairs are
+    # distinct, so plain assignment does not lose a sum.
     first, second = np.array(graph.pairs).T
     laplacian = np.zeros((len(variances), graph.n, graph.n))
     laplacian[:, first, second] = laplacian[:, second, first] = -variances

@@ -25,8 +25,8 @@ from cai.evaluation.stats.bootstrap import LEVEL, Floats, Integers, Interval
 
 N_BINS = 10
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0
+# The category beside side a (0) and side b (1): people or judge prefer none.
 NO_SIDE = 2
-"""The category beside side a (0) and side b (1): people or judge prefer none."""
 
 _EDGE = 1e-9  # 0.3 is 3 × 0.1 but for rounding: it belongs to the bin that begins there
 _CERTAINTY = 1e-6  # how near to 0 or 1 a probability may be to have a logit
@@ -55,14 +55,13 @@ class Bin:
 def calibration_curve(p_a: Floats, is_a: NDArray[np.bool_]) -> tuple[Bin, ...]:
     """Ten bins of equal width over p_a, without the empty ones.
 
-    `sklearn.calibration.calibration_curve` closes its bins above (0.3 is in the bin that ends
-    there) and does not say how many pairs a bin has, without which no interval can be drawn.
-
     Example:
         p_a, is_a = np.array([0.9, 0.8, 0.2]), np.array([True, True, False])
         for each in calibration_curve(p_a, is_a):
             print(f"{each.low:.1f} to {each.high:.1f}: {each.share_a:.0%} of {each.n}")
     """
+    # `sklearn.calibration.calibration_curve` closes its bins above (0.3 is in the bin that ends
+    # there) and does not return the pairs in a bin, without which no interval can be drawn.
     places = _bin_index(p_a)
     bins: list[Bin] = []
     for place in np.unique(places).tolist():
@@ -77,9 +76,9 @@ def ece(p_a: Floats, is_a: NDArray[np.bool_]) -> float | None:
 
     Guo et al. 2017, §2: the confidence is max(p, 1 − p), in ten bins of equal width over [1/2, 1];
     the mean over pairs of |share right − mean confidence| of their bin. An even probability is
-    right by one half. Exchanging the two responses of any pair changes nothing, so this form is the
-    headline. None without pairs.
+    half right. None without pairs.
     """
+    # Swapping the two responses of any pair changes nothing, so this form is reported first.
     confidence = np.maximum(p_a, 1 - p_a)
     right = np.where(np.abs(p_a - 0.5) <= _EDGE, 0.5, (p_a > 0.5) == is_a)
     return _calibration_error(confidence, right, _bin_index(2 * confidence - 1))
@@ -153,11 +152,9 @@ def apply_temperature(probability: float, temperature: float) -> float:
 
 
 def accuracy_points(labels: Integers, verdicts: Integers) -> Floats:
-    """How right each verdict is: 1 for the side of the label, 1/2 for none, 0 for the other side.
-
-    A judge that names no side counts as one that tosses a coin; RewardBench, Lambert et al. 2024,
-    arXiv:2403.13787, counts a tie so.
-    """
+    """The credit of each verdict: 1 for the label's side, 1/2 for none, 0 for the other side."""
+    # A judge that names no side counts as one that tosses a coin, as a tie does in RewardBench,
+    # Lambert et al. 2024, arXiv:2403.13787.
     return np.where(verdicts == NO_SIDE, 0.5, (verdicts == labels).astype(np.float64))
 
 
@@ -194,5 +191,5 @@ def spearman(x: Floats, y: Floats) -> float | None:
 
 
 def _is_constant(series: Floats) -> bool:
-    """But for rounding: scipy would warn, and correlate what rounding left."""
+    # But for rounding: scipy would warn, and correlate what rounding left.
     return bool(np.ptp(series) < 1e-12 * max(1.0, float(np.abs(series).max())))

@@ -112,11 +112,9 @@ def _newton_terms(curve: LogisticCurve, x: Floats, points: Floats) -> Floats:
 
 
 def _one_step_rate(curve: LogisticCurve) -> Statistic:
-    """The win rate at equal length of each row of sums: one step of Newton's method from `curve`.
-
-    A resample is that near to the whole that one step suffices (a test compares with whole fits),
-    and a step needs nothing of a prompt but sums: 2,000 calls of a library would need its rows.
-    """
+    """The win rate at equal length of each row of sums: one Newton step from `curve`."""
+    # A resample is so near to the whole that one step suffices (a test compares with whole fits),
+    # and a step needs only sums of a prompt: 2,000 calls of a library would need its rows.
 
     def rates(sums: Floats) -> Floats:
         residual, residual_x, variance, variance_x, variance_xx = sums.T

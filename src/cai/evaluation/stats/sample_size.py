@@ -4,10 +4,6 @@ Normal approximation: the rate over n prompts has the variance v / n, where v is
 one prompt's result, and is within 1.96 standard errors 95 % of the time. A difference from one half
 is detected where the interval excludes it, which happens with a power of 80 % when the difference
 is 1.96 + 0.84 standard errors (Cohen 1988, Statistical Power Analysis).
-
-`statsmodels.stats.power` and `statsmodels.stats.proportion` take a proportion and so the variance
-p (1 − p), which ties and several matches a prompt make too large. The formulas are theirs
-otherwise, as tests check.
 """
 
 import math
@@ -18,9 +14,12 @@ import numpy as np
 from cai.errors import EvaluationError
 from cai.evaluation.stats.bootstrap import Floats, Integers, sums_by_unit
 
+# Prompts below which the approximation says nothing.
 MIN_PROMPTS = 10
-"""Prompts below which the approximation says nothing."""
 
+# `statsmodels.stats.power` and `statsmodels.stats.proportion` take a proportion and so the variance
+# p (1 − p), which ties and several matches a prompt make too large. The formulas are theirs
+# otherwise, as tests check.
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -43,10 +42,10 @@ def planned_variance(tie_share: float = 0.0) -> float:
 def observed_variance(points: Floats, units: Integers) -> float | None:
     """The variance of a prompt's result as it was observed; None for fewer than two prompts.
 
-    n times the variance of the rate over n prompts, linearised as a ratio (Cochran 1977, Sampling
-    Techniques, ch. 6), each prompt with all its matches: prompts with more of them weigh more, and
-    several matches of a prompt make it smaller.
+    n times the variance of the rate over n prompts.
     """
+    # Linearised as a ratio (Cochran 1977, Sampling Techniques, ch. 6), each prompt with all its
+    # matches: prompts with more of them weigh more, and several make the variance smaller.
     sums = sums_by_unit(units, np.column_stack((points, np.ones(len(points)))))
     n = len(np.unique(units))
     if n < 2:

@@ -7,9 +7,6 @@ the mean, neither could expect to win, and by Ville's inequality the capital wou
 times itself with a chance of α at most, however often one looks and whenever one stops.
 
 Scores have to be of one prompt each and come in an order that has nothing to do with them.
-
-Ours, since scipy and statsmodels have tests of a fixed size only, and repeated looks at one of
-those find differences that are not there far more often than they claim.
 """
 
 import math
@@ -19,6 +16,9 @@ import numpy as np
 
 from cai.errors import EvaluationError
 from cai.evaluation.stats.bootstrap import Floats, Interval
+
+# Our own, since scipy and statsmodels have tests of a fixed size only, and repeated looks at one of
+# those report differences that do not exist far more often than they claim.
 
 _MAX_STAKE = 0.5  # the share of the capital that a bet can lose at most
 _N_MEANS = 1001

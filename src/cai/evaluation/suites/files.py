@@ -1,6 +1,4 @@
-"""The files of suites: named by path, opened once to see their kind, and read row by row.
-
-The kinds of suite: by which columns each is known, and where it has its prompts and categories.
+"""The files of standard suites: their kinds, recognized by columns, and their rows.
 
 | kind | introduced by |
 |---|---|
@@ -12,6 +10,10 @@ The kinds of suite: by which columns each is known, and where it has its prompts
 | `strongreject` | Souly et al. 2024, arXiv:2402.10260 |
 | `do-not-answer` | Wang et al. 2023, arXiv:2308.13387 |
 | `mt-bench` | Zheng et al. 2023, arXiv:2306.05685 |
+
+Example:
+    for suite in open_suites(["xstest.csv", "questions.jsonl:choices"]):
+        print(suite.name, suite.kind, sum(1 for _ in suite.rows()))
 """
 
 from collections import Counter
@@ -31,23 +33,23 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+# The kinds whose questions have a choice of answers; a policy responds freely to the others.
 CHOSEN: frozenset[Kind] = frozenset({"choices", "behaviour"})
-"""The kinds whose questions have a choice of answers; a policy responds freely to the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a kind in small letters: those needed, the first of them the prompt's.
+    """The columns of a kind in lower case: those required, the first of them the prompt's.
 
-    `group` is the column of the category, which a file may lack unless it is among the needed.
+    `group` is the column of the category, which is optional unless it is among the required.
     """
 
-    needed: tuple[str, ...]
+    required: tuple[str, ...]
     group: str = "category"
 
     @property
     def prompt(self) -> str:
-        return self.needed[0]
+        return self.required[0]
 
 
 LAYOUTS: Mapping[Kind, Layout] = {
@@ -62,51 +64,11 @@ LAYOUTS: Mapping[Kind, Layout] = {
 }
 
 
-def find_kind(table: Table) -> Kind:
-    """The kind whose columns the table has.
-
-    Raises:
-        UnknownColumns: It has those of no kind, or of several.
-    """
-    found: list[Kind] = [kind for kind in KINDS if not missing(table, kind)]
-    if len(found) == 1:
-        return found[0]
-    columns = f"Columns found: {listed(table.columns)}."
-    if found:
-        raise UnknownColumns(
-            f"{table.name}: could be a suite of kind {' or '.join(found)}. {columns} "
-            f"Say which: {table.name}:{found[0]}."
-        )
-    known = "; ".join(f"{kind}: {', '.join(each.needed)}" for kind, each in LAYOUTS.items())
-    raise UnknownColumns(
-        f"{table.name}: has the columns of no suite that is known. {columns} Known are {known}."
-    )
-
-
-def check_columns(table: Table, kind: Kind) -> None:
-    """Nothing, where the table has the columns that the kind needs.
-
-    Raises:
-        UnknownColumns: It lacks one.
-    """
-    lacking = missing(table, kind)
-    if lacking:
-        raise UnknownColumns(
-            f"{table.name}: a suite of kind {kind} needs the column {lacking[0]!r}. "
-            f"Columns found: {listed(table.columns)}. Name another file or kind."
-        )
-
-
-def missing(table: Table, kind: Kind) -> list[str]:
-    """The columns that the kind needs and the table lacks."""
-    return [name for name in LAYOUTS[kind].needed if not matching(table.columns, [name])]
-
-
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
-    """A file of a suite; `name` is its own without the endings, and that of its results.
+    """A file of a suite; `name` is its own without the extensions, and that of its results.
 
-    `table` is what the file was opened as; its format and columns are not detected again.
+    `table` is the opened file; its format and columns are not detected again.
     """
 
     path: str
@@ -115,17 +77,17 @@ class SuiteFile:
     table: Table
 
     def column(self, name: str) -> str | None:
-        """How the file spells the column of that name; None where it has none."""
+        """How the file spells the column of that name; None if it has none."""
         return next(iter(matching(self.table.columns, [name])), None)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        """Each row with where it stands, its columns in small letters.
+        """Each row with its place in the file, its columns in lower case.
 
         Raises:
             SourceError: The file or a row of it cannot be read.
         """
         layout = LAYOUTS[self.kind]
-        columns = matching(self.table.columns, [*layout.needed, layout.group])
+        columns = matching(self.table.columns, [*layout.required, layout.group])
         with self.table.reopened() as table:
             for number, row in table.rows(columns):
                 origin = table.origin(number)
@@ -135,18 +97,28 @@ class SuiteFile:
 
 
 def bad_row(origin: str, error: RowError | str) -> SourceError:
-    """What is raised of a row that cannot be used."""
-    return SourceError(f"{origin}: {error}. Mend the row, or leave it out of the file.")
+    """The error of a row that cannot be used."""
+    return SourceError(f"{origin}: {error}. Fix the row, or leave it out of the file.")
 
 
 def open_suites(specs: Sequence[str]) -> tuple[SuiteFile, ...]:
-    """The suites of these files, each written as PATH, or PATH:KIND to say its kind.
+    """The suites of these files, each written as PATH or as PATH:KIND.
 
     Raises:
-        UsageError: There is no such kind, or two files have one name.
-        SourceError: A file cannot be read, or its columns are those of no kind.
+        UsageError: The kind does not exist, or two files have one name.
+        SourceError: A file cannot be read.
+        UnknownColumns: A file has the columns of no kind, of several, or not of the given one.
     """
-    suites = tuple(_open(spec) for spec in specs)
+    suites: list[SuiteFile] = []
+    for spec in specs:
+        path, kind = _split_spec(spec)
+        with open_table(path) as table:
+            kind = _checked_kind(table, kind)
+            # .jsonl.gz are two extensions; a dot before them is part of the name
+            name = Path(path).name
+            for ending in (".gz", Path(name.removesuffix(".gz")).suffix):
+                name = name.removesuffix(ending)
+            suites.append(SuiteFile(path, kind, name, table))
     names = Counter(each.name for each in suites)
     twice = next((name for name, n in names.items() if n > 1), None)
     if twice is not None:
@@ -155,22 +127,12 @@ def open_suites(specs: Sequence[str]) -> tuple[SuiteFile, ...]:
             f"{paths}: are both the suite {twice!r}, and their results would be one. "
             "Rename a file, or name it once."
         )
-    return suites
+    return tuple(suites)
 
 
-def _open(spec: str) -> SuiteFile:
-    path, kind = _parted(spec)
-    with open_table(path) as table:
-        if kind is None:
-            kind = find_kind(table)
-        else:
-            check_columns(table, kind)
-        return SuiteFile(path, kind, _name(path), table)
-
-
-def _parted(spec: str) -> tuple[str, Kind | None]:
-    """Path and kind; the path is the whole where there is such a file, or no kind is meant."""
+def _split_spec(spec: str) -> tuple[str, Kind | None]:
     path, colon, last = spec.rpartition(":")
+    # A colon may belong to the path itself, as in C:/suites or a file called a:b.
     if not colon or Path(spec).exists():
         return spec, None
     for kind in KINDS:
@@ -183,9 +145,31 @@ def _parted(spec: str) -> tuple[str, Kind | None]:
     return spec, None
 
 
-def _name(path: str) -> str:
-    """The last part without the endings of a format; a dot before them stays."""
-    name = Path(path).name
-    for ending in (".gz", Path(name.removesuffix(".gz")).suffix):
-        name = name.removesuffix(ending)
-    return name
+def _checked_kind(table: Table, given: Kind | None) -> Kind:
+    """The given kind, or the only one whose columns the table has."""
+    # Columns identify a suite better than file names, which people change. Some are those of
+    # several kinds, and a guess would give the figures of another suite without any sign of it.
+
+    def missing(kind: Kind) -> list[str]:
+        return [each for each in LAYOUTS[kind].required if not matching(table.columns, [each])]
+
+    columns = f"Columns found: {listed(table.columns)}."
+    if given is not None:
+        if lacking := missing(given):
+            raise UnknownColumns(
+                f"{table.name}: a suite of kind {given} needs the column {lacking[0]!r}. "
+                f"{columns} Name another file or kind."
+            )
+        return given
+    found: list[Kind] = [kind for kind in KINDS if not missing(kind)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownColumns(
+            f"{table.name}: could be a suite of kind {' or '.join(found)}. {columns} "
+            f"Specify one: {table.name}:{found[0]}."
+        )
+    known = "; ".join(f"{kind}: {', '.join(each.required)}" for kind, each in LAYOUTS.items())
+    raise UnknownColumns(
+        f"{table.name}: does not have the columns of any known suite. {columns} Known are {known}."
+    )

@@ -1,4 +1,11 @@
-"""Named shares that are summed up row by row, and their 95 % intervals by prompt."""
+"""Means of values in [0, 1] by name and category, with 95 % intervals by prompt.
+
+Example:
+    shares = PromptShares()
+    shares.add("refused", unit=1, value=1.0, group="weapons")
+    shares.add("refused", unit=2, value=0.0, group="fraud")
+    print(shares.estimates())  # refused, and refused: fraud, refused: weapons
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,74 +20,67 @@ from cai.evaluation.stats.bootstrap import (
     sums_by_unit,
 )
 
+# Of the resamples: the same rows always have the same interval.
 SEED = 0
-"""Of the resamples: the same rows always have the same interval."""
 
 FAILED = "failed"
 
 Row = tuple[int, float]
 
 
-def grouped(figure: str, group: str) -> str:
-    """The name of a figure among the prompts of one category."""
-    return f"{figure}: {group}"
-
-
 @dataclass(slots=True)
 class PromptShares:
     """Values in [0, 1], each of a prompt, by the figure that is their mean, and by category.
 
-    `marks` are the figures that are told from 1 to 10.
+    `marks` are the figures reported on a scale from 1 to 10.
     """
 
     marks: frozenset[str] = frozenset()
     _rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict[str, dict[str, list[Row]]])
 
     def add(self, figure: str, unit: int, value: float, group: str = "") -> None:
-        """A value of a prompt, `unit` by number, and its category where it has one."""
+        """Adds a prompt's value; `unit` is the prompt's number, `group` its category if any."""
         by_group = self._rows.setdefault(figure, {"": []})
         by_group[""].append((unit, value))
         if group:
             by_group.setdefault(group, []).append((unit, value))
 
     def add_failed(self, n_done: int, n_failed: int) -> None:
-        """The share of examples that failed; of which prompt each is does not matter."""
-        for place in range(n_done + n_failed):
-            self.add(FAILED, place, float(place < n_failed))
+        """Adds the share of examples that failed."""
+        # Failures are counted without their prompts, so the units are made up: one an example.
+        for number in range(n_done + n_failed):
+            self.add(FAILED, number, float(number < n_failed))
 
     @property
     def n_prompts(self) -> int:
-        """How many prompts there is a value of, as after a limit not all of the file have one."""
-        return len(
-            {
-                unit
-                for figure, by_group in self._rows.items()
-                if figure != FAILED
-                for unit, _ in by_group[""]
-            }
-        )
+        """The number of prompts with a value: after a limit, fewer than in the file."""
+        figures = (rows[""] for figure, rows in self._rows.items() if figure != FAILED)
+        return len({unit for rows in figures for unit, _ in rows})
 
     def estimates(self) -> Mapping[str, Estimate]:
-        """Each figure in the order in which they came first, those of its categories behind it."""
+        """Each figure in the order of its first value, followed by those of its categories."""
         found: dict[str, Estimate] = {}
         for name, rows in self._named().items():
-            mean = _mean(rows)
+            units = np.array([unit for unit, _ in rows], dtype=np.int64)
+            values = np.array([value for _, value in rows], dtype=np.float64)
+            mean = share_estimate(values, np.ones(len(rows)), units, SEED)
             if mean is not None:
-                found[name] = _scaled(mean, self._span(name), start=float(self._is_mark(name)))
+                found[name] = self._scaled(name, mean, start=1.0)
         return found
 
     def less(self, other: "PromptShares") -> Mapping[str, Estimate]:
         """By how much each figure is above that of the other, over the prompts that both have.
 
-        The interval is that of the difference: a prompt is drawn with both its values, so that what
-        makes it hard or easy for both cancels out. Failures are no prompts, and are left out.
+        The interval is that of the difference: a prompt is drawn with both its values, so that its
+        difficulty cancels out. The share of failures has no prompts, and is left out.
         """
-        mine, others = self._named(), other._named()
+        own, others = self._named(), other._named()
         found: dict[str, Estimate] = {}
-        for name in mine:
-            difference = _difference(others[name], mine[name]) if name in others else None
-            if name != FAILED and difference is not None:
-                found[name] = _scaled(difference, self._span(name))
+        for name, rows in own.items():
+            if name != FAILED and name in others:
+                difference = _difference(others[name], rows)
+                if difference is not None:
+                    found[name] = self._scaled(name, difference, start=0.0)
         return found
 
     def _named(self) -> Mapping[str, Sequence[Row]]:
@@ -90,45 +90,35 @@ class PromptShares:
             groups = sorted(set(by_group) - {""})
             found[figure] = by_group[""]
             if len(groups) > 1:
-                found |= {grouped(figure, each): by_group[each] for each in groups}
+                found |= {f"{figure}: {each}": by_group[each] for each in groups}
         return found
 
-    def _is_mark(self, name: str) -> bool:
-        return name.partition(": ")[0] in self.marks
-
-    def _span(self, name: str) -> float:
-        return 9.0 if self._is_mark(name) else 1.0
-
-
-def _mean(rows: Sequence[Row]) -> Estimate | None:
-    units = np.array([unit for unit, _ in rows], dtype=np.int64)
-    values = np.array([value for _, value in rows], dtype=np.float64)
-    return share_estimate(values, np.ones(len(rows)), units, SEED)
+    def _scaled(self, name: str, share: Estimate, start: float) -> Estimate:
+        """A mark on its scale, from `start` over nine points; other figures unchanged."""
+        if name.partition(": ")[0] not in self.marks:
+            return share
+        low, high = (None if end is None else start + 9 * end for end in (share.low, share.high))
+        return replace(share, value=start + 9 * share.value, low=low, high=high)
 
 
 def _difference(before: Sequence[Row], after: Sequence[Row]) -> Estimate | None:
-    """The mean of the one less that of the other; None where no prompt is in both."""
+    """The mean of `after` less that of `before`; None where no prompt is in both."""
     common = {unit for unit, _ in before} & {unit for unit, _ in after}
-    rows = [(unit, [value, 1.0, 0.0, 0.0]) for unit, value in before if unit in common]
-    rows += [(unit, [0.0, 0.0, value, 1.0]) for unit, value in after if unit in common]
     if not common:
         return None
+    # Four columns: sum and count before, sum and count after. A resample of prompts is a sum of
+    # their rows, and its difference a function of that sum alone.
+    rows = [(unit, [value, 1.0, 0.0, 0.0]) for unit, value in before if unit in common]
+    rows += [(unit, [0.0, 0.0, value, 1.0]) for unit, value in after if unit in common]
+
+    def difference(sums: Floats) -> Floats:
+        return sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
+
     units = np.array([unit for unit, _ in rows], dtype=np.int64)
     sums = sums_by_unit(units, np.array([sums for _, sums in rows]))
     if len(common) == 1:
+        # `sums_by_unit` returns the rows of a single unit, of which each lacks one of the sides
         sums = sums.sum(axis=0, keepdims=True)
-    value = float(_gap(sums.sum(axis=0, keepdims=True))[0])
-    low, high = bootstrap_interval(sums, _gap, SEED) or (None, None)
-    return Estimate(value, len(common), low, high)
-
-
-def _gap(sums: Floats) -> Floats:
-    return sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
-
-
-def _scaled(estimate: Estimate, span: float, start: float = 0.0) -> Estimate:
-    """The same on another scale."""
-    low, high = (
-        None if end is None else start + span * end for end in (estimate.low, estimate.high)
-    )
-    return replace(estimate, value=start + span * estimate.value, low=low, high=high)
+    value = float(difference(sums.sum(axis=0, keepdims=True))[0])
+    interval = bootstrap_interval(sums, difference, SEED)
+    return Estimate(value, len(common), *(interval or (None, None)))
