@@ -1,4 +1,4 @@
-"""What an export wrote and what it left out."""
+"""How many rows an export wrote, and how many it left out for which reason."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,18 +9,14 @@ from cai.export.mixing import MixOutcome
 
 @dataclass(slots=True)
 class ExportSummary:
-    """What was written, and what was left out for which reason.
-
-    `n_considered` is how many pairs, responses, prompts or records there were: those that are not
-    among the `dropped` became rows. Of `kto` a pair becomes two rows, `n_good` and `n_bad` in all,
-    and `unwritten` says why a response of a pair that stayed is none of them. Rows of other files
-    are in `n_rows` and `mixed`, and in nothing else.
-    """
+    """The counts of an export, filled while its rows are written."""
 
     format: Format
-    n_rows: int = 0
+    n_rows: int = 0  # with those of other files
+    # Pairs, responses, prompts or records of the runs: all that are not dropped became rows.
     n_considered: int = 0
     dropped: Counter[str] = field(default_factory=Counter[str])
+    # Of `kto`, where a pair becomes two rows, and why a response of an exported pair is not a row.
     n_good: int = 0
     n_bad: int = 0
     unwritten: Counter[str] = field(default_factory=Counter[str])
@@ -28,14 +24,14 @@ class ExportSummary:
 
     def describe(self) -> str:
         """Such as: sft: 480 rows; left out: 8 failed, 12 unchanged."""
-        said = f"{self.format}: {self.n_rows} rows"
+        text = f"{self.format}: {self.n_rows} rows"
         if self.format == "kto":
-            said += f" ({self.n_good} good, {self.n_bad} bad)"
-        for what, found in (("left out", self.dropped), ("responses not written", self.unwritten)):
-            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(found.items()))
-            said += f"; {what}: {reasons}" if reasons else ""
+            text += f" ({self.n_good} good, {self.n_bad} bad)"
+        for title, by in (("left out", self.dropped), ("responses not written", self.unwritten)):
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(by.items()))
+            text += f"; {title}: {reasons}" if reasons else ""
         mixed = ", ".join(outcome.describe() for outcome in self.mixed)
-        return f"{said}; mixed in: {mixed}" if mixed else said
+        return f"{text}; mixed in: {mixed}" if mixed else text
 
     def as_json(self) -> dict[str, object]:
         counts: dict[str, object] = {
