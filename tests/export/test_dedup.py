@@ -9,11 +9,10 @@ import pytest
 from made_runs import FAILED, chain, contested, made_run, revised, samples
 
 from cai.engine.run_files import Failure
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
 from cai.export.near_duplicates import NearDuplicates
 from cai.export.selection import Selection
-from cai.export.summary import ExportSummary
 from cai.methods.judging.ranking import Judged
 from cai.runs.records import Body
 

@@ -24,9 +24,8 @@ from cai.constitution.schema import Constitution, Principle
 from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
-from cai.export.summary import ExportSummary
 from cai.export.writers import SUFFIXES, export_dataset, export_file
 from cai.methods.revision import RevisionRoles
 from cai.methods.roles import RoleModel
@@ -234,13 +233,14 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
                 "revise": {"model": "policy", **cold_draw},
             },
             "revise_settings": {
-                "rounds": 2, "tags": ["tone"], "few_shots": 0, "is_direct": False,
-                "is_minimal": True, "stops_early": False,
+                "rounds": 2, "tags": ["tone"], "few_shots": 0, "direct": False,
+                "minimal": True, "stop_early": False,
             },
             "seed": 11,
             **dict.fromkeys(
-                    ["confidence", "policies", "judges", "judge_settings", "score_settings", "pairing"]
-                ),
+                ["confidence", "policies", "judges", "judge_settings", "score_settings"]
+            ),
+            "pairing": None,
         }
         for line in (1, 2)
     ]  # fmt: skip

@@ -9,10 +9,10 @@ import click
 
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
+from cai.export.export import ExportSummary
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import MAX_SIMILARITY, MIN_SIMILARITY, PairChoice, Selection
-from cai.export.summary import ExportSummary
 from cai.export.writers import SUFFIXES, export_file
 from cai.methods.revision_flags import FLAGS, Flag
 

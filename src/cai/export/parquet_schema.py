@@ -37,25 +37,15 @@ from pydantic import BaseModel
 from cai.engine.run_files import Failure
 from cai.errors import ExportError
 from cai.export.export import Export
-from cai.export.formats import Method, Row
-from cai.export.provenance import COLUMN_OF, RowProvenance
+from cai.export.formats import Row
+from cai.export.provenance import BODY_COLUMNS, RowProvenance
 from cai.export.rows import ROW_TYPES
-from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
-from cai.methods.revision import Chain
-from cai.methods.sampling import Samples
 from cai.methods.settings import Settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _SCALARS = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
-_BODIES: Mapping[Method, type] = {
-    "revise": Chain,
-    "sample": Samples,
-    "judge": Judged,
-    "score": Scored,
-}
 
 # The keys that a value may have at each depth, through lists; None for a value without keys.
 _Keys: TypeAlias = "Mapping[str, _Keys] | None"
@@ -104,7 +94,7 @@ def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 def schema_of(export: Export) -> pa.Schema:
     """The columns of every file of that export."""
     if export.format == "everything":
-        bodies = {COLUMN_OF[method]: _BODIES[method] for method in export.methods}
+        bodies = dict(BODY_COLUMNS[method] for method in export.methods)
         columns = {"id": str, "error": Failure, **bodies, "provenance": RowProvenance}
     else:
         row = ROW_TYPES[export.columns][export.format]

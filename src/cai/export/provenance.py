@@ -36,6 +36,14 @@ from cai.runs.config import (
 from cai.runs.records import Body, load
 from cai.types import Prompt
 
+# The column of a whole record, and the type that its struct is derived from.
+BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
+    "revise": ("chain", Chain),
+    "sample": ("samples", Samples),
+    "judge": ("judged", Judged),
+    "score": ("scored", Scored),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RowProvenance:
@@ -143,25 +151,17 @@ def prompt_of_body(body: Body) -> Prompt:
     return body.group.prompt if isinstance(body, Judged) else body.prompt
 
 
-COLUMN_OF: Mapping[Method, str] = {
-    "revise": "chain",
-    "sample": "samples",
-    "judge": "judged",
-    "score": "scored",
-}
-
-
 def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Row:
     """The record in the column of its run's method; the columns of the other methods are null."""
     body = run.body(record) if record.error is None else None
-    columns: dict[str, object] = {COLUMN_OF[method]: None for method in methods}
+    columns: dict[str, object] = {BODY_COLUMNS[method][0]: None for method in methods}
     if body is not None:
         content = asdict(body)
         if isinstance(body, Judged):
             # A list of pairs, as columns have fixed names and tags have any.
             tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
             content["group"]["tags"] = tags
-        columns[COLUMN_OF[run.config.method]] = content
+        columns[BODY_COLUMNS[run.config.method][0]] = content
     return {
         "id": record.id,
         "error": asdict(record.error) if record.error else None,

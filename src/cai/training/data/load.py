@@ -24,13 +24,12 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.export.data_files import DataFile, Kind
 from cai.export.dedup import distinct, unit_key
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, interleave
 from cai.export.provenance import Provenance, ProvenanceTally
 from cai.export.rows import Labelled, PreferencePair, Unit, models_of, prompt_of
 from cai.export.selection import Selection
-from cai.export.summary import ExportSummary
 from cai.runs.records import is_run
 from cai.types import as_dicts
 
