@@ -56,7 +56,7 @@ def test_named_columns_are_taken(tmp_path: Path):
 
 def test_a_named_column_that_is_missing_lists_those_found_and_the_nearest(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"id": "1", "question": "x"})
-    with pytest.raises(SourceError, match=r"no column 'prompt'\. Columns found: 'id', 'question'"):
+    with pytest.raises(SourceError, match=r"no column 'prompt'\. Its columns: 'id', 'question'"):
         prompts_in(path, column="prompt").check()
     with pytest.raises(SourceError, match=r"Did you mean 'question'\?"):
         prompts_in(path, column="questions").check()
@@ -66,13 +66,13 @@ def test_a_named_column_that_is_missing_lists_those_found_and_the_nearest(tmp_pa
 
 def test_no_known_column_lists_those_found_and_says_how_to_name_one(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"seed": 1, "attack": "x"})
-    with pytest.raises(SourceError, match=r"Columns found: 'seed', 'attack'\. .* --column NAME"):
+    with pytest.raises(SourceError, match=r"Its columns: 'seed', 'attack'\. .* --column NAME"):
         prompts_in(path).check()
 
 
 def test_two_columns_that_could_be_the_prompt_are_ambiguous(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"goal": "x", "question": "y"})
-    with pytest.raises(SourceError, match=r"any of 'question', 'goal'\. Say which with --column"):
+    with pytest.raises(SourceError, match=r"any of 'question', 'goal'\. Name it with --column"):
         prompts_in(path).check()
 
 

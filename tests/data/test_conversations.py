@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.data.conversations import column_form, read_conversation
+from cai.data.conversations import Form, column_form, read_turns, up_to_user
 from cai.data.tables import RowError
 from cai.types import Conversation, Message
 
@@ -15,6 +15,10 @@ ODD_TEXTS = [
     "e\u0301 is not normalised to é",
     "👩‍👩‍👧‍👦 ‮right to left‬",
 ]
+
+
+def read_conversation(form: Form, value: object, column: str) -> Conversation:
+    return up_to_user(form, read_turns(form, value, column), column)
 
 
 def transcript(text: str) -> Conversation:

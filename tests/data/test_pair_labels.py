@@ -96,7 +96,7 @@ def test_a_number_between_the_two_is_how_probable_the_second_is(tmp_path: Path):
 def test_what_is_no_label_is_a_bad_row(tmp_path: Path, value: object):
     with pytest.raises(SourceError, match=r"a\.jsonl:2: 'label' is .*, and one of a, ") as caught:
         labels(tmp_path, SIDES, "label", 1, value)
-    assert "is needed. Mend the row" in str(caught.value)
+    assert "is needed. Fix the row" in str(caught.value)
     path = tmp_path / "a.jsonl"
     assert pairs_in(path, skip_bad_rows=True).check().summary.bad_kinds == {"wrong label": 1}
 

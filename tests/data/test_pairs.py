@@ -11,7 +11,7 @@ from sources import pairs_in
 
 from cai.data.pair_columns import PairOptions
 from cai.data.pairs import LabelledPair
-from cai.data.source import BAD_ROWS_KEPT
+from cai.data.source import MAX_BAD_ROWS
 from cai.errors import SourceError, UsageError
 from cai.types import Message, Prompt
 
@@ -263,7 +263,7 @@ def test_named_tags_are_taken_and_must_be_short(tmp_path: Path):
     pairs = pairs_in(path, PairOptions(tag_columns=("lang", "level"))).read()
     assert next(pairs).tags == {"lang": "en", "level": "3"}
     assert next(pairs).tags == {"level": "true"}
-    with pytest.raises(SourceError, match=r"a\.jsonl:3: 'lang' is no tag"):
+    with pytest.raises(SourceError, match=r"a\.jsonl:3: 'lang' is not a tag"):
         next(pairs)
     with pytest.raises(SourceError, match="no column 'laugh'"):
         pairs_in(path, PairOptions(tag_columns=("laugh",))).check()
@@ -326,7 +326,7 @@ def test_a_bad_row_stops_the_reading_or_is_counted_by_kind(
         pairs_in(path).check()
     assert str(caught.value).startswith(f"{path}:2: ")
     assert reason in str(caught.value)
-    assert str(caught.value).endswith("Mend the row, or pass --skip-bad-rows.")
+    assert str(caught.value).endswith("Fix the row, or pass --skip-bad-rows.")
     summary = pairs_in(path, skip_bad_rows=True).check().summary
     assert (summary.n_items, summary.n_bad, dict(summary.bad_kinds)) == (1, 1, {kind: 1})
     assert summary.bad_rows[0].origin == f"{path}:2"
@@ -337,11 +337,11 @@ def test_a_bad_row_stops_the_reading_or_is_counted_by_kind(
 def test_a_third_response_is_refused(tmp_path: Path):
     row = {"prompt": "Hello?", "response_a": "x", "response_b": "y"}
     path = write(tmp_path / "a.jsonl", {**row, "response_c": ""}, {**row, "response_c": "z"})
-    with pytest.raises(SourceError, match=r":2: 'response_c' holds a third response beside"):
+    with pytest.raises(SourceError, match=r":2: 'response_c' has a third response beside"):
         pairs_in(path).check()
     assert pairs_in(path, skip_bad_rows=True).check().summary.bad_kinds == {"third option": 1}
     numbered = {"prompt": "Hello?", "response_0": "x", "response_1": "y", "response_2": "z"}
-    with pytest.raises(SourceError, match="'response_2' holds a third response beside"):
+    with pytest.raises(SourceError, match="'response_2' has a third response beside"):
         pairs_in(write(tmp_path / "b.jsonl", numbered)).check()
 
 
@@ -376,7 +376,7 @@ def test_a_bad_row_takes_no_id_and_has_no_opinion(tmp_path: Path):
 def test_of_many_bad_rows_the_first_are_kept(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", GOOD, *[{**GOOD, "chosen": " "}] * 30)
     summary = pairs_in(path, skip_bad_rows=True).check().summary
-    assert (summary.n_bad, len(summary.bad_rows)) == (30, BAD_ROWS_KEPT)
+    assert (summary.n_bad, len(summary.bad_rows)) == (30, MAX_BAD_ROWS)
 
 
 def test_columns_that_could_be_several_pairs_are_ambiguous(tmp_path: Path):
@@ -389,13 +389,13 @@ def test_columns_that_could_be_several_pairs_are_ambiguous(tmp_path: Path):
         pairs_in(path).check()
     assert only(path, label_column="winner").label == "b"
     prompts = {"question": "q", "goal": "g", "chosen": "x", "rejected": "y"}
-    with pytest.raises(SourceError, match="Say which with --prompt-column question"):
+    with pytest.raises(SourceError, match="with --prompt-column question"):
         pairs_in(write(tmp_path / "c.jsonl", prompts)).check()
 
 
 def test_columns_that_are_not_known_are_listed(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"prompt": "q", "good": "x", "bad": "y"})
-    with pytest.raises(SourceError, match="Columns found: 'prompt', 'good', 'bad'") as caught:
+    with pytest.raises(SourceError, match="Its columns: 'prompt', 'good', 'bad'") as caught:
         pairs_in(path).check()
     assert "--a-column and --b-column" in str(caught.value)
     with pytest.raises(SourceError, match=r"no column 'best'"):
@@ -410,7 +410,7 @@ def test_columns_that_are_not_known_are_listed(tmp_path: Path):
         (PairOptions(a_column="x", b_column="y", better_column="x", worse_column="y"), "two pairs"),
         (PairOptions(prompt_column="prompt", prompt_text="x"), "--prompt-text"),
         (PairOptions(prompt_text=" "), "--prompt-text is blank"),
-        (PairOptions(label_column="prompt"), "say which response is better"),
+        (PairOptions(label_column="prompt"), "rank the responses"),
         (PairOptions(a_column="chosen", b_column="rejected", label_values=("1", "2")), "no column"),
     ],
 )

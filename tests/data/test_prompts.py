@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sources import prompts_in
 
-from cai.data.source import BAD_ROWS_KEPT, BadRow
+from cai.data.source import MAX_BAD_ROWS, BadRow
 from cai.errors import SourceError
 from cai.types import Message
 
@@ -80,7 +80,7 @@ def test_a_bad_row_stops_with_its_place_and_what_to_do(tmp_path: Path):
     with pytest.raises(SourceError) as caught:
         prompts_in(path).check()
     assert str(caught.value) == (
-        f"{path}:2: 'prompt' is null, and a text is needed. Mend the row, or pass --skip-bad-rows."
+        f"{path}:2: 'prompt' is null, and a text is needed. Fix the row, or pass --skip-bad-rows."
     )
     prompts = prompts_in(path).read()
     assert next(prompts).request == "x"
@@ -92,7 +92,7 @@ def test_skipped_rows_are_counted_and_the_first_are_kept(tmp_path: Path):
     rows: list[object] = [{"prompt": "x"}, *[{"prompt": " "}] * 30, {"text": "y"}, {"prompt": "z"}]
     path = write_rows(tmp_path / "a.jsonl", rows)
     summary = prompts_in(path, skip_bad_rows=True).check().summary
-    assert (summary.n_items, summary.n_bad, len(summary.bad_rows)) == (2, 31, BAD_ROWS_KEPT)
+    assert (summary.n_items, summary.n_bad, len(summary.bad_rows)) == (2, 31, MAX_BAD_ROWS)
     assert summary.bad_rows[0] == BadRow(f"{path}:2", "'prompt' is blank", "blank")
     assert summary.describe().endswith("\n31 rows skipped: 30 blank, 1 missing")
     assert [prompt.request for prompt in prompts_in(path, skip_bad_rows=True).read()] == ["x", "z"]

@@ -124,7 +124,7 @@ def test_every_accepted_file_is_accepted_and_every_other_refused():
         ("duplicate_json_keys.jsonl", ":1: names the key 'prompt' twice"),
         ("raw_nul_bytes.jsonl", ":1: holds a raw NUL byte"),
         ("lone_surrogate.jsonl", ":1: 'prompt' holds half of a surrogate pair"),
-        ("ragged.csv", ":3: has the wrong number of fields: expected 2, found 4"),
+        ("ragged.csv", ":3: has the wrong number of fields: expected 2, got 4"),
     ],
 )
 def test_a_broken_file_is_told_by_line_and_reason(name: str, reason: str):
@@ -136,7 +136,7 @@ def test_a_broken_file_is_told_by_line_and_reason(name: str, reason: str):
 
 def test_a_missing_column_lists_the_columns_found():
     path = data_file("bad_inputs/prompts/missing_prompt.jsonl")
-    with pytest.raises(SourceError, match=r"no column 'prompt'\. Columns found: 'id', 'question'"):
+    with pytest.raises(SourceError, match=r"no column 'prompt'\. Its columns: 'id', 'question'"):
         prompts_in(path, column="prompt").check()
 
 

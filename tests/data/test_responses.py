@@ -147,10 +147,10 @@ def test_a_bad_row_stops_the_reading_or_is_counted_by_kind(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "x", "reply": "y"}, "hold the responses. Columns found: 'prompt', 'reply'"),
-        ({"said": "x", "response": "y"}, "hold the prompts. Columns found: 'said', 'response'"),
-        ({**GOOD, "answer": "x"}, "any of 'response', 'answer'. Say which with --response-column"),
-        ({**GOOD, "label": 1, "final_label": 1}, "Say which with --label-column label"),
+        ({"prompt": "x", "reply": "y"}, "hold the responses. Its columns: 'prompt', 'reply'"),
+        ({"said": "x", "response": "y"}, "hold the prompts. Its columns: 'said', 'response'"),
+        ({**GOOD, "answer": "x"}, "any of 'response', 'answer'. Name it with --response-column"),
+        ({**GOOD, "label": 1, "final_label": 1}, "Name it with --label-column label"),
     ],
 )
 def test_columns_that_are_unknown_or_ambiguous_are_named(

@@ -67,7 +67,7 @@ def test_a_row_gives_all_its_items_in_both_passes(tmp_path: Path):
 def test_a_bad_row_stops_the_pass_with_its_origin(tmp_path: Path):
     items = words_in(tmp_path, ["a", "", "b"]).read()
     assert next(items)[1] == "a"
-    with pytest.raises(SourceError, match=r"0\.jsonl:2: has no word\. Mend the row"):
+    with pytest.raises(SourceError, match=r"0\.jsonl:2: has no word\. Fix the row"):
         next(items)
 
 

@@ -9,11 +9,10 @@ import pytest
 from made_runs import FAILED, chain, contested, made_run, revised, samples
 
 from cai.engine.run_files import Failure
-from cai.export.dedup import NearDuplicates
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
+from cai.export.near_duplicates import NearDuplicates
 from cai.export.selection import Selection
-from cai.export.summary import ExportSummary
 from cai.methods.judging.ranking import Judged
 from cai.runs.records import Body
 
@@ -190,10 +189,10 @@ def test_lengths_are_balanced_over_what_near_duplicates_leave(tmp_path: Path):
 @pytest.mark.parametrize("text", ["", "one", "one two", "one two three", "\ud83d half", "词"])
 def test_short_texts_are_near_when_their_words_are_the_same(text: str):
     near = NearDuplicates(0.8)
-    assert not near.is_near(text, 0)
-    assert near.is_near(f" {text}\n", 1)
-    assert not near.is_near(f"{text} and more", 2)
-    assert not near.is_near(text, 0)
+    assert not near.is_near_duplicate(text, 0)
+    assert near.is_near_duplicate(f" {text}\n", 1)
+    assert not near.is_near_duplicate(f"{text} and more", 2)
+    assert not near.is_near_duplicate(text, 0)
 
 
 def test_likeness_is_found_where_it_is_and_not_found_where_it_is_not():
@@ -208,8 +207,8 @@ def test_likeness_is_found_where_it_is_and_not_found_where_it_is_not():
         for n in range(200):
             text = rng.sample(words, 100)
             other = [*text[: 100 - k], *(f"x{n}-{m}" for m in range(k))]
-            assert not near.is_near(" ".join(text), 2 * n)
-            found[k] += near.is_near(" ".join(other), 2 * n + 1)
+            assert not near.is_near_duplicate(" ".join(text), 2 * n)
+            found[k] += near.is_near_duplicate(" ".join(other), 2 * n + 1)
     assert found[6] >= 190
     assert found[18] <= 6
 

@@ -16,11 +16,10 @@ from made_verdicts import principle_verdict
 
 from cai.engine.run_files import Failure
 from cai.export.examples import pairs_of_judged
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
-from cai.export.rows import LeftOut, PreferencePair
+from cai.export.rows import DroppedRow, PreferencePair
 from cai.export.selection import PairChoice, Selection
-from cai.export.summary import ExportSummary
 from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Outcome, verdict_of
 
@@ -38,7 +37,7 @@ def reasons(
     judged: Judged, selection: Selection = BEST_WORST, tie_margin: float = 0.0
 ) -> list[str]:
     found = pairs_of_judged(judged, selection, tie_margin)
-    return [each.reason for each in found if isinstance(each, LeftOut)]
+    return [each.reason for each in found if isinstance(each, DroppedRow)]
 
 
 def exported(
@@ -85,7 +84,7 @@ def test_a_judge_that_always_says_the_first_letter_makes_ties_and_no_row(selecti
         "1", ["x", "y"], {(0, 1): verdict_of([principle_verdict(1.0, 0.0, is_voted=True)])}
     )
     assert reasons(in_words, selection) == ["inconsistent"]
-    kept = replace(selection, keeps_inconsistent=True)
+    kept = replace(selection, includes_inconsistent=True)
     assert reasons(in_words, kept) == ["tie"]
 
 
@@ -141,7 +140,7 @@ def test_inconsistent_pairs_are_kept_when_asked_for():
     judged = contested("1", ["x", "y"], {(0, 1): verdict})
     assert verdict.outcome == "inconsistent"
     assert reasons(judged) == ["inconsistent"]
-    (pair,) = pairs(judged, Selection(keeps_inconsistent=True))
+    (pair,) = pairs(judged, Selection(includes_inconsistent=True))
     assert pair.chosen == "x"
     assert pair.chosen_probability == pytest.approx(0.575)
     assert pair.judging and (pair.judging.outcome, pair.judging.n_flips) == ("inconsistent", 1)

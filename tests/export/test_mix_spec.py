@@ -10,7 +10,7 @@ from cai.errors import SourceError, UsageError
 from cai.export.data_files import Kind
 from cai.export.dedup import unit_key
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.mixing import Drawn, draw, woven_in
+from cai.export.mixing import Drawn, draw, interleave
 from cai.export.rows import PreferencePair, prompt_of
 
 
@@ -40,12 +40,12 @@ WRONG = [
     ("a.jsonl:weight=much", "the weight is 'much', and it is a number"),
     ("a.jsonl:count=0", "the count is 0, and it is at least 1"),
     ("a.jsonl:count=1.5", "the count is '1.5', and it is a whole number"),
-    ("a.jsonl:confidence=0.5", "the confidence is 0.5, and it is how probable"),
+    ("a.jsonl:confidence=0.5", "the confidence is 0.5"),
     ("a.jsonl:confidence=1.1", "the confidence is 1.1, "),
     ("a.jsonl:weight=0.3:count=5", "has a weight and a count"),
     ("a.jsonl:helpfulness:count=5", "has a weight and a count"),
-    ("a.jsonl:count=4:count=5", "says twice what the count is"),
-    ("a.jsonl:weight=0.2:helpfulness", "says twice what the weight is"),
+    ("a.jsonl:count=4:count=5", "gives the count twice"),
+    ("a.jsonl:weight=0.2:helpfulness", "gives the weight twice"),
     (":weight=0.3", "A mix names no file"),
 ]
 
@@ -62,7 +62,7 @@ def test_weights_leave_room_and_files_are_named_once():
         Mixing((Mix("a", weight=0.5), Mix("b", weight=0.6))).check("sft")
     with pytest.raises(UsageError, match="a: is mixed in twice"):
         Mixing((Mix("a"), Mix("a", count=2))).check("sft")
-    with pytest.raises(UsageError, match="rows of 'sft' have no labels to be sure of"):
+    with pytest.raises(UsageError, match="rows of 'sft' have no labels"):
         Mix("a", confidence=0.9).data_file("sft", skip_bad_rows=False)
 
 
@@ -117,10 +117,10 @@ def test_a_file_with_too_few_rows_gives_all_and_the_others_keep_their_shares(tmp
     assert one.outcome.is_short
     assert not two.outcome.is_short
     assert one.outcome.describe() == (
-        f"{short}: 10 rows, 8 % of the mix where 50 % was asked for, as it has no more"
+        f"{short}: 10 rows, 8 % of the mix where 50 % was requested, as it has no more"
     )
     (few,) = drawn_of(Mix(short, count=11), n_own=1)
-    assert "where 11 were asked for" in few.outcome.describe()
+    assert "where 11 were requested" in few.outcome.describe()
     (all_of_it,) = drawn_of(Mix(short), n_own=1)
     assert (all_of_it.outcome.n, all_of_it.outcome.is_short) == (10, False)
 
@@ -169,10 +169,10 @@ def test_the_confidence_of_a_file_is_that_of_rows_without_their_own(kind: Kind, 
         )
 
 
-def test_rows_are_woven_in_evenly_from_the_first_on():
+def test_rows_are_interleave_evenly_from_the_first_on():
     others = [(2, iter(["x", "y"])), (8, iter("12345678"))]
-    woven = list(woven_in("abcd", 4, others))
+    woven = list(interleave("abcd", 4, others))
     assert woven == [*"ax12b34cy56d78"]
-    longer = list(woven_in("abcdef", 4, [(2, iter("xy"))]))
+    longer = list(interleave("abcdef", 4, [(2, iter("xy"))]))
     assert longer == [*"axbcydef"], "a run that grew since it was counted loses nothing"
-    assert list(woven_in("a", 4, [(2, iter("xy"))])) == [*"axy"]
+    assert list(interleave("a", 4, [(2, iter("xy"))])) == [*"axy"]

@@ -57,7 +57,7 @@ def test_a_type_is_a_column(annotation: object, expected: pa.DataType):
 
 @pytest.mark.parametrize("annotation", [object, str | int, bytes])
 def test_a_type_without_a_column_is_an_error(annotation: object):
-    with pytest.raises(TypeError, match="has no type of column"):
+    with pytest.raises(TypeError, match="has no column type"):
         arrow_type(annotation)
 
 

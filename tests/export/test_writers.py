@@ -24,9 +24,8 @@ from cai.constitution.schema import Constitution, Principle
 from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
-from cai.export.summary import ExportSummary
 from cai.export.writers import SUFFIXES, export_dataset, export_file
 from cai.methods.revision import RevisionRoles
 from cai.methods.roles import RoleModel
@@ -134,7 +133,7 @@ def test_half_a_surrogate_pair_in_a_model_s_output_does_not_stop_an_export(
     "name", ["rows", "rows.json", "rows.csv", "rows.gz", "jsonl", "rows.JSONL"]
 )
 def test_an_unknown_suffix_is_refused_with_those_there_are(name: str, tmp_path: Path):
-    message = r"none of \.jsonl, \.jsonl\.gz, \.parquet"
+    message = r"not one of \.jsonl, \.jsonl\.gz, \.parquet"
     with made_run(tmp_path / "run", MIXED) as run, pytest.raises(ExportError, match=message):
         export_file([run], "sft", tmp_path / name)
     assert not (tmp_path / name).exists()
@@ -233,14 +232,15 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
                 "critique": {"model": "critic", **cold_draw},
                 "revise": {"model": "policy", **cold_draw},
             },
-            "plan": {
-                "rounds": 2, "tags": ["tone"], "few_shots": 0, "is_direct": False,
-                "is_minimal": True, "stops_early": False,
+            "revise_settings": {
+                "rounds": 2, "tags": ["tone"], "few_shots": 0, "direct": False,
+                "minimal": True, "stop_early": False,
             },
             "seed": 11,
             **dict.fromkeys(
-                    ["confidence", "policies", "judges", "judge_plan", "score_plan", "pairing"]
-                ),
+                ["confidence", "policies", "judges", "judge_settings", "score_settings"]
+            ),
+            "pairing": None,
         }
         for line in (1, 2)
     ]  # fmt: skip

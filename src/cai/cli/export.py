@@ -9,10 +9,10 @@ import click
 
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
+from cai.export.export import ExportSummary
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.selection import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
-from cai.export.summary import ExportSummary
+from cai.export.selection import MAX_SIMILARITY, MIN_SIMILARITY, PairChoice, Selection
 from cai.export.writers import SUFFIXES, export_file
 from cai.methods.revision_flags import FLAGS, Flag
 
@@ -77,7 +77,7 @@ from cai.methods.revision_flags import FLAGS, Flag
 @click.option(
     "--drop-near-duplicates",
     "near_duplicates",
-    type=click.FloatRange(LEAST_LIKENESS, MOST_LIKENESS),
+    type=click.FloatRange(MIN_SIMILARITY, MAX_SIMILARITY),
     is_flag=False,
     flag_value=0.8,
     metavar="[LIKENESS]",
@@ -144,7 +144,7 @@ def export(
         sft_share=sft_share,
         pairs=pairs,
         min_margin=min_margin,
-        keeps_inconsistent=keep_inconsistent,
+        includes_inconsistent=keep_inconsistent,
         balances_length=balance_length,
         near_duplicates=near_duplicates,
         min_score=min_score,

@@ -1,8 +1,14 @@
-"""Columns by their names: those of prompts, ids and tags, as every kind of item has them.
+"""Columns by their names: those of prompts, ids and tags, which every kind of item has.
 
-Names are found whatever their case. The second column of Alpaca (`input`) and of HarmBench
+Names are compared whatever their case. The second column of Alpaca (`input`) and of HarmBench
 (`ContextString`) belongs to the prompt and is joined to it. Tags are short texts in columns such as
 `subset` or `category`, to count results by.
+
+Example:
+    name = find_prompt_column(table, exclude=(), option="--column")     # "instruction"
+    prompts = prompt_column(table, name, table.head([name]))
+    for number, row in table.rows(prompts.columns):
+        messages = prompts.up_to_user(row)      # instruction and input as one user turn
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +17,7 @@ from dataclasses import dataclass
 from cai.data.conversations import (
     Form,
     column_form,
-    last_spoken,
+    last_role,
     read_text,
     read_turns,
     up_to_user,
@@ -32,31 +38,76 @@ _PROMPT_COLUMNS = (
     ("text", "texts"),
     ("input", "inputs"),
 )
+# A second column whose text, where it is not blank, is part of the prompt.
+_COMPANIONS = {"instruction": "input", "instructions": "inputs", "behavior": "contextstring"}
+_TAG_COLUMNS = (
+    *("subset", "category", "source", "dataset", "task", "type", "domain"),
+    *("harm_category", "risk_area", "tag", "tags"),
+)
+# Longer values are texts about the item, and a table of results has a row for each value.
+_MAX_TAG_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Companion:
-    """A column whose text, where it is not blank, belongs before or behind the prompt's."""
+class PromptColumn:
+    """Which columns hold the prompts of a source, and in which form."""
 
     column: str
-    is_before: bool
-    separator: str
+    companion: str | None
+    form: Form
 
-    def join(self, text: str, other: str) -> str:
-        """Both texts as one."""
-        first, second = (other, text) if self.is_before else (text, other)
-        return f"{first}{self.separator}{second}"
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column, self.companion) if self.companion else (self.column,)
+
+    def up_to_user(self, row: Row) -> Conversation:
+        """The conversation up to the user's last turn; a `RowError` without one."""
+        turns = read_turns(self.form, cell(row, self.column), self.column)
+        return self._with_companion(up_to_user(self.form, turns, self.column), row)
+
+    def whole(self, row: Row) -> Conversation:
+        """The conversation; a `RowError` where its last turn is not the user's."""
+        turns = read_turns(self.form, cell(row, self.column), self.column)
+        messages = up_to_user(self.form, turns, self.column)
+        if last_role(turns) != "user":
+            raise RowError(
+                f"{self.column!r} ends in a turn of the assistant, and a prompt ends in the user's",
+                "malformed",
+            )
+        return self._with_companion(messages, row)
+
+    def _with_companion(self, messages: Conversation, row: Row) -> Conversation:
+        value = row.get(self.companion) if self.companion else None
+        if self.companion is None or value is None:
+            return messages
+        text = read_text(value, self.companion)
+        if not text.strip():
+            return messages
+        # HarmBench puts the context before the behaviour (Mazeika et al. 2024, arXiv:2402.04249),
+        # Alpaca the input after the instruction.
+        is_before = self.column.casefold() == "behavior"
+        request = messages[-1].content
+        joined = f"{text}\n\n---\n\n{request}" if is_before else f"{request}\n\n{text}"
+        return (*messages[:-1], Message("user", joined))
 
 
-def check_named(table: Table, named: Mapping[str, str | None]) -> None:
-    """Nothing, where the source has every column that is named; the keys are the options' names.
+def prompt_column(table: Table, name: str, head: Sequence[Row]) -> PromptColumn:
+    """How the column of that name is read, from its values in the first rows."""
+    companion = _COMPANIONS.get(name.casefold())
+    second = matching(table.columns, [companion]) if companion else []
+    form = column_form(name, [row.get(name) for row in head])
+    return PromptColumn(name, second[0] if second else None, form)
+
+
+def find_prompt_column(table: Table, exclude: Sequence[str], option: str) -> str | None:
+    """The column that is known to hold prompts, or None; `option` is how the user names one.
 
     Raises:
-        SourceError: It lacks one.
+        SourceError: Several could.
     """
-    for option, name in named.items():
-        if name and name not in table.columns:
-            raise SourceError(_missing(table, name, option))
+    columns = [name for name in table.columns if name not in exclude]
+    names = (only_one(table, columns, group, option) for group in _PROMPT_COLUMNS)
+    return next(filter(None, names), None)
 
 
 def find_id_column(
@@ -67,16 +118,84 @@ def find_id_column(
     return next((name for name in ids if name and name not in exclude), None)
 
 
-def find_prompt_column(table: Table, exclude: Sequence[str], option: str) -> str | None:
-    """The column that is known to hold prompts, or None; `option` is how the user names one.
+@dataclass(frozen=True, slots=True)
+class TagColumns:
+    """The columns whose values become tags, under the columns' names."""
+
+    columns: tuple[str, ...] = ()
+    is_named: bool = False
+
+    def read(self, row: Row) -> dict[str, str]:
+        """The tags of the row by column; an empty value is not a tag.
+
+        Raises:
+            RowError: A named column has something else than a short text, a number or a boolean. In
+                columns that were not named such a value is ignored.
+        """
+        tags: dict[str, str] = {}
+        for column in self.columns:
+            value = row.get(column)
+            if isinstance(value, str) and _is_tag(value):
+                tags[column] = read_text(value, "tag").strip()
+            elif _is_tag(value):
+                tags[column] = str(value).lower() if isinstance(value, bool) else str(value)
+            elif value is not None and self.is_named:
+                raise RowError(
+                    f"{column!r} is not a tag: a text of at most {_MAX_TAG_CHARACTERS} characters "
+                    "on one line is needed",
+                    "malformed",
+                )
+        return {column: tag for column, tag in tags.items() if tag}
+
+
+def find_tag_columns(
+    table: Table, named: Sequence[str], used: Sequence[str], head: Sequence[Row]
+) -> TagColumns:
+    """The named columns, or else those known for tags whose first rows have short texts only.
 
     Raises:
-        SourceError: Several could.
+        SourceError: The source lacks a named column.
     """
-    columns = [name for name in table.columns if name not in exclude]
-    return next(
-        (found for group in _PROMPT_COLUMNS if (found := only_one(table, columns, group, option))),
-        None,
+    if named:
+        for column in named:
+            check_named(table, {"tag_column": column})
+        return TagColumns(tuple(dict.fromkeys(named)), is_named=True)
+    unused = [column for column in matching(table.columns, _TAG_COLUMNS) if column not in used]
+    values = {
+        column: [row[column] for row in head if row.get(column) is not None] for column in unused
+    }
+    # Numbers are tags only where the user says so: in `source` or `type` they are often indices.
+    return TagColumns(
+        tuple(c for c in unused if all(isinstance(v, str) and _is_tag(v) for v in values[c]))
+    )
+
+
+def _is_tag(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value.strip()) <= _MAX_TAG_CHARACTERS and "\n" not in value.strip()
+    return isinstance(value, int | float)
+
+
+def check_named(table: Table, options: Mapping[str, object]) -> None:
+    """Checks that the source has every column that is named in a field such as `prompt_column`.
+
+    Raises:
+        SourceError: It lacks one.
+    """
+    for field, name in options.items():
+        if field.endswith("column") and isinstance(name, str) and name not in ("", *table.columns):
+            # Every field has the name of its command line option.
+            option = f"--{field.replace('_', '-')}"
+            hint = did_you_mean(name, table.columns, f"Name one of them with {option}.")
+            raise SourceError(
+                f"{table.name}: no column {name!r}. Its columns: {listed(table.columns)}. {hint}"
+            )
+
+
+def unknown_columns(table: Table, what: str, advice: str) -> UnknownColumns:
+    """The error where no column is known to hold that."""
+    return UnknownColumns(
+        f"{table.name}: no {what}. Its columns: {listed(table.columns)}. {advice}"
     )
 
 
@@ -88,103 +207,24 @@ def only_one(
     Raises:
         SourceError: There are several.
     """
-    found = matching(columns, known)
-    if len(found) > 1:
+    matches = matching(columns, known)
+    if len(matches) > 1:
         raise UnknownColumns(
-            f"{table.name}: the {noun} could be in any of {listed(found)}. "
-            f"Say which with {option} {found[0]}."
+            f"{table.name}: the {noun} could be in any of {listed(matches)}. "
+            f"Name it with {option} {matches[0]}."
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def matching(columns: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The columns that are known, in the order in which they are known."""
+    """The columns whose names are known, in the order of the known names."""
     return [name for wanted in known for name in columns if name.casefold() == wanted]
-
-
-def _find_companion(columns: Sequence[str], column: str) -> Companion | None:
-    """The column that is joined to a prompt column of that name."""
-    kind = column.casefold()
-    if kind in ("instruction", "instructions"):
-        found = matching(columns, ("input" if kind == "instruction" else "inputs",))
-        return Companion(found[0], False, "\n\n") if found else None
-    if kind == "behavior":
-        found = matching(columns, ("contextstring",))
-        return Companion(found[0], True, "\n\n---\n\n") if found else None
-    return None
-
-
-def unknown_columns(table: Table, what: str, advice: str) -> UnknownColumns:
-    """The error where no column is known to hold that."""
-    return UnknownColumns(
-        f"{table.name}: no {what}. Columns found: {listed(table.columns)}. {advice}"
-    )
-
-
-def _missing(table: Table, name: str, option: str) -> str:
-    hint = did_you_mean(name, table.columns, f"Name one of them with {option}.")
-    return f"{table.name}: no column {name!r}. Columns found: {listed(table.columns)}. {hint}"
 
 
 def listed(names: Sequence[str]) -> str:
     """The names in quotes, the first twenty of them."""
-    listed = ", ".join(repr(name) for name in names[:20])
-    return listed if len(names) <= 20 else f"{listed} and {len(names) - 20} more"
-
-
-@dataclass(frozen=True, slots=True)
-class PromptColumn:
-    """Where prompts stand in a source, and in which form."""
-
-    column: str
-    companion: Companion | None
-    form: Form
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column, self.companion.column) if self.companion else (self.column,)
-
-    def up_to_user(self, row: Row) -> Conversation:
-        """The conversation up to the user's last turn; answers behind it are left out.
-
-        Raises:
-            RowError: The row has none.
-        """
-        return self._joined(up_to_user(self.form, self._turns(row), self.column), row)
-
-    def whole(self, row: Row) -> Conversation:
-        """The conversation, of which the user's turn is the last: its answer stands elsewhere.
-
-        Raises:
-            RowError: The row has none, or it ends in words of the assistant.
-        """
-        turns = self._turns(row)
-        messages = up_to_user(self.form, turns, self.column)
-        if last_spoken(turns) != "user":
-            raise RowError(
-                f"{self.column!r} ends in a turn of the assistant, and a prompt ends in the user's",
-                "malformed",
-            )
-        return self._joined(messages, row)
-
-    def _turns(self, row: Row) -> Conversation:
-        return read_turns(self.form, cell(row, self.column), self.column)
-
-    def _joined(self, messages: Conversation, row: Row) -> Conversation:
-        other = row.get(self.companion.column) if self.companion else None
-        if self.companion is None or other is None:
-            return messages
-        text = read_text(other, self.companion.column)
-        if not text.strip():
-            return messages
-        joined = self.companion.join(messages[-1].content, text)
-        return (*messages[:-1], Message("user", joined))
-
-
-def prompt_column(table: Table, name: str, head: Sequence[Row]) -> PromptColumn:
-    """How the column of that name is read, from its values in the first rows."""
-    form = column_form(name, [row.get(name) for row in head])
-    return PromptColumn(name, _find_companion(table.columns, name), form)
+    text = ", ".join(repr(name) for name in names[:20])
+    return text if len(names) <= 20 else f"{text} and {len(names) - 20} more"
 
 
 def cell(row: Row, column: str) -> object:
@@ -196,74 +236,3 @@ def cell(row: Row, column: str) -> object:
     if column not in row:
         raise RowError(f"has no {column!r}, only {', '.join(map(repr, row)):.300}", "missing")
     return row[column]
-
-
-MAX_TAG_CHARACTERS = 100
-_TAG_COLUMNS = (
-    *("subset", "category", "source", "dataset", "task", "type", "domain"),
-    *("harm_category", "risk_area", "tag", "tags"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TagColumns:
-    """The columns whose values become tags, under the columns' names."""
-
-    columns: tuple[str, ...] = ()
-    is_named: bool = False
-
-    def read(self, row: Row) -> dict[str, str]:
-        """The tags that the row has, by column; an empty value is no tag.
-
-        In columns that were found and not named, a value that is no short text is no tag either.
-
-        Raises:
-            RowError: A named column holds something that is no short text, number or boolean.
-        """
-        tags = {column: self._value(row, column) for column in self.columns}
-        return {column: value for column, value in tags.items() if value}
-
-    def _value(self, row: Row, column: str) -> str:
-        value = row.get(column)
-        if value is None or _is_tag(value):
-            return "" if value is None else _written(value)
-        if not self.is_named:
-            return ""
-        raise RowError(
-            f"{column!r} is no tag: a text of at most {MAX_TAG_CHARACTERS} characters on one line "
-            "is needed",
-            "malformed",
-        )
-
-
-def find_tag_columns(
-    table: Table, named: Sequence[str], used: Sequence[str], head: Sequence[Row]
-) -> TagColumns:
-    """The named columns; where none is named, those known to hold tags and nothing else at first.
-
-    Raises:
-        SourceError: A named column is not there.
-    """
-    if named:
-        for column in named:
-            check_named(table, {"--tag-column": column})
-        return TagColumns(tuple(dict.fromkeys(named)), is_named=True)
-    found = [column for column in matching(table.columns, _TAG_COLUMNS) if column not in used]
-    return TagColumns(tuple(column for column in found if _holds_tags(column, head)))
-
-
-def _holds_tags(column: str, head: Sequence[Row]) -> bool:
-    filled = [row[column] for row in head if row.get(column) is not None]
-    return all(isinstance(value, str) and _is_tag(value) for value in filled)
-
-
-def _is_tag(value: object) -> bool:
-    if isinstance(value, str):
-        return len(value.strip()) <= MAX_TAG_CHARACTERS and "\n" not in value.strip()
-    return isinstance(value, int | float)
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return read_text(value, "tag").strip() if isinstance(value, str) else str(value)

@@ -1,4 +1,9 @@
-"""From what a user names to a table: the file's name says the format."""
+"""From what a user names to a table: the file's name decides the format.
+
+Example:
+    with open_table("red-team.jsonl.gz") as table:
+        print(table.format, table.columns)      # JSONL ("id", "prompt")
+"""
 
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -28,28 +33,12 @@ def open_table(source: str) -> Generator[Table]:
     Raises:
         SourceError: There is no such file, or it cannot be read as what its name says.
     """
-    with closing(_open(source)) as file:
+    is_hub = source.startswith(HUB_PREFIX)
+    with closing(HubDataset(source) if is_hub else _open_file(Path(source))) as file:
         yield file.table()
 
 
-def _open(source: str) -> TableFile:
-    if source.startswith(HUB_PREFIX):
-        return HubDataset(source)
-    path = Path(source)
-    _check_file(path)
-    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    ending = plain.suffix.lower()
-    if ending not in _FORMATS:
-        raise SourceError(
-            f"{path}: {ending or 'no ending'!r} does not tell a format. Name the file by one of "
-            f"{', '.join(_FORMATS)}, each but Parquet also with .gz behind it."
-        )
-    if ending == ".parquet" and plain != path:
-        raise SourceError(f"{path}: Parquet is not read through gzip. Unpack it: gunzip {path}")
-    return _FORMATS[ending](path)
-
-
-def _check_file(path: Path) -> None:
+def _open_file(path: Path) -> TableFile:
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -63,6 +52,7 @@ def _check_file(path: Path) -> None:
             )
         if not path.exists():
             raise SourceError(f"{path}: no such file. Check the path.")
+        # A pipe would be empty in the second pass, after the check has passed.
         if not path.is_file():
             raise SourceError(
                 f"{path}: is not a regular file, and prompts are read twice: once to check them, "
@@ -72,3 +62,13 @@ def _check_file(path: Path) -> None:
             raise SourceError(f"{path}: is empty. Give a file with at least one prompt.")
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    suffix = plain.suffix.lower()
+    if suffix not in _FORMATS:
+        raise SourceError(
+            f"{path}: the ending {suffix!r} is not that of a known format. Name the "
+            f"file with one of {', '.join(_FORMATS)}; all but Parquet may be gzipped (.jsonl.gz)."
+        )
+    if suffix == ".parquet" and plain != path:
+        raise SourceError(f"{path}: Parquet is not read through gzip. Unpack it: gunzip {path}")
+    return _FORMATS[suffix](path)

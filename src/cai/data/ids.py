@@ -1,7 +1,11 @@
 """Ids of items: given by their rows or made from the content, unique over all files of a source.
 
-An id of the content is twelve hex digits, which stay the same when rows are moved or others come
-and go. The second and third item of one content get `-2`, `-3`.
+An id of the content is twelve hex digits, which stay the same when rows are moved or others are
+added or removed. The second and third item of one content get `-2`, `-3`.
+
+Example:
+    ids = Ids(tables)
+    ids.name(row, None, [("user", "How do I mend a lamp?")], position_of(0, 17))   # ["3f0c…"]
 """
 
 from array import array
@@ -12,16 +16,17 @@ from cai.data.conversations import read_text
 from cai.data.tables import Row, RowError, Table
 from cai.types import content_hash
 
-_FIRST_SLOTS = 1024
+_FIRST_SLOTS = 1024  # a power of two, so that `key & last` is the key modulo the size
 _MASK = 2**64 - 1
+_ROW_BITS = 48  # leaves 16 bits for the table, and no table has 2.8e14 rows
 
 
 class IdPositions:
     """Where each id was first seen, for millions of ids: a hash table of 16 bytes a slot.
 
-    An id is known by the 64 bits of its hash. A dict of the same takes a hundred bytes an id. Open
-    addressing with linear probing (Knuth, "The Art of Computer Programming", vol. 3, §6.4), at most
-    two thirds full.
+    An id is represented by the 64 bits of its hash. A dict of the same takes a hundred bytes an id.
+    Open addressing with linear probing (Knuth, "The Art of Computer Programming", vol. 3, §6.4), at
+    most two thirds full.
     """
 
     def __init__(self) -> None:
@@ -39,37 +44,31 @@ class IdPositions:
         self._n += 1
         # Beyond two thirds the runs of taken slots become long, and each look-up walks one.
         if 3 * self._n > 2 * len(self._keys):
-            self._grow()
+            entries = zip(self._keys, self._positions, strict=True)
+            n_slots = 2 * len(self._keys)
+            self._keys, self._positions = (array("Q", bytes(8 * n_slots)) for _ in range(2))
+            for old_key, old_position in entries:
+                if old_key:
+                    slot = self._slot(old_key)
+                    self._keys[slot], self._positions[slot] = old_key, old_position
         return None
 
     def _slot(self, key: int) -> int:
-        """Where the key is, or the free slot where it belongs."""
+        """The slot of the key, or the free one where it belongs."""
         keys, last = self._keys, len(self._keys) - 1
         slot = key & last
         while keys[slot] not in (0, key):
             slot = (slot + 1) & last
         return slot
 
-    def _grow(self) -> None:
-        before = zip(self._keys, self._positions, strict=True)
-        n_slots = 2 * len(self._keys)
-        self._keys, self._positions = (array("Q", bytes(8 * n_slots)) for _ in range(2))
-        for key, position in before:
-            if key:
-                slot = self._slot(key)
-                self._keys[slot], self._positions[slot] = key, position
 
-
-_ROW_BITS = 48
-
-
-def position_of(part: int, number: int) -> int:
-    """The number of a part and that of a row in it, as one integer."""
-    return part << _ROW_BITS | number
+def position_of(table: int, number: int) -> int:
+    """The index of a table and the number of a row in it, as one integer."""
+    return table << _ROW_BITS | number
 
 
 def origin_of(tables: Sequence[Table], position: int) -> str:
-    """Where the row of a position stands."""
+    """Where the row of a position is, as `Table.origin`."""
     return tables[position >> _ROW_BITS].origin(position & ((1 << _ROW_BITS) - 1))
 
 
@@ -84,28 +83,38 @@ class Ids:
     def name(
         self, row: Row, column: str | None, contents: Sequence[Sequence[str]], position: int
     ) -> list[str]:
-        """The ids of a row's items, of which `contents` has the texts.
+        """The ids of a row's items, whose texts are `contents`.
 
-        They come from the row's own id, behind which several items are numbered, or without a
-        column for it from the texts.
+        They come from the row's own id, with a number where the row has several items; where there
+        is no column for it, from the texts.
 
         Raises:
-            RowError: The row's id is none, or another has it.
+            RowError: The row has no usable id, or another row has the same.
         """
         if column is None:
-            return [self._derive(texts, position) for texts in contents]
+            return [self._of_content(texts, position) for texts in contents]
+        value = row.get(column)
+        if isinstance(value, int) and not isinstance(value, bool):
+            id = str(value)
+        else:
+            try:
+                id = read_text(value, column)
+            except RowError as error:
+                raise RowError(str(error), "wrong id") from None
+            if not id.strip():
+                raise RowError(
+                    f"{column!r} is blank, and each row needs an id of its own", "wrong id"
+                )
         # The row's own id is claimed even where its items are numbered: no other row may have it.
-        id = self._claim(_given(row.get(column), column), position)
+        self._claim(id, position)
         if len(contents) == 1:
             return [id]
-        return [self._claim(f"{id}.{number}", position) for number in range(1, len(contents) + 1)]
+        numbered = [f"{id}.{number}" for number in range(1, len(contents) + 1)]
+        for each in numbered:
+            self._claim(each, position)
+        return numbered
 
-    def _claim(self, id: str, position: int) -> str:
-        """The same id, which no other row has.
-
-        Raises:
-            RowError: Another has it.
-        """
+    def _claim(self, id: str, position: int) -> None:
         first = self._positions.first(id, position)
         if first is not None:
             raise RowError(
@@ -113,29 +122,12 @@ class Ids:
                 "ids must be unique (--id-column '' makes them from the content)",
                 "wrong id",
             )
-        return id
 
-    def _derive(self, texts: Sequence[str], position: int) -> str:
-        """An id made from the content; the second and third of one content get `-2`, `-3`."""
+    def _of_content(self, texts: Sequence[str], position: int) -> str:
         base = id = content_hash(*texts)
+        # The counter remembers how far the numbers have gone, so that the thousandth repeat of one
+        # content does not try all numbers before it.
         while self._positions.first(id, position) is not None:
             self._repeats[base] += 1
             id = f"{base}-{self._repeats[base] + 1}"
         return id
-
-
-def _given(value: object, label: str) -> str:
-    """The id in a row's id column: a text that is not blank, or an integer.
-
-    Raises:
-        RowError: It is neither.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    try:
-        id = read_text(value, label)
-    except RowError as error:
-        raise RowError(str(error), "wrong id") from None
-    if not id.strip():
-        raise RowError(f"{label!r} is blank, and each row needs an id of its own", "wrong id")
-    return id

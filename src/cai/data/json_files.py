@@ -1,9 +1,14 @@
 """JSON files that are read as a whole, in the shapes that prompts are published in.
 
 - an array of objects, or of texts;
-- an object that holds one list beside its other entries: `{"instructions": ["…", "…"]}`;
+- an object that has one list beside its other entries: `{"instructions": ["…", "…"]}`;
 - an object of lists of one length, which are the columns of a table;
 - categories: objects inside objects, down to lists of texts.
+
+Example:
+    file = JsonFile(Path("questions.json"))     # {"instructions": ["How do I …?", "Why …?"]}
+    file.table().only_column                    # "instructions"
+    list(file.rows(()))                         # [(0, {"instructions": "How do I …?"}), …]
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +20,7 @@ from cai.data.tables import NumberedRows, Row, RowError, Table
 from cai.data.text_files import TEXT_COLUMN, decode, parse_json, read_bytes
 from cai.errors import SourceError
 
+# As Python objects a JSON file takes some ten times its size in memory.
 MAX_JSON_BYTES = 512 * 2**20
 _MAX_CATEGORY_DEPTH = 10
 
@@ -32,14 +38,19 @@ class JsonFile:
             document = parse_json(decode(read_bytes(path, MAX_JSON_BYTES)))
         except RowError as error:
             raise SourceError(
-                f"{path}: {error}. Mend the file; one object a line belongs in a file named .jsonl."
+                f"{path}: {error}. Fix the file; one object a line belongs in a file named .jsonl."
             ) from None
-        elements, column = _elements(document, path)
+        if isinstance(document, list):
+            elements, column = cast(list[object], document), TEXT_COLUMN
+        elif _is_object(document):
+            elements, column = _elements_of_object(document, path)
+        else:
+            raise _unknown_shape(path, "a single value")
         if not elements:
-            raise SourceError(f"{path}: holds an empty list. Give a file with at least one prompt.")
+            raise SourceError(f"{path}: has an empty list. Give a file with at least one prompt.")
         self._path = path
         self._only_column = "" if isinstance(elements[0], dict) else column
-        self._rows = [_row(element, column) for element in elements]
+        self._rows = [each if _is_object(each) else {column: each} for each in elements]
 
     def table(self) -> Table:
         """The keys of all rows as columns."""
@@ -56,41 +67,21 @@ class JsonFile:
         self._rows = []
 
 
-def _elements(document: object, path: Path) -> tuple[list[object], str]:
-    """The list of rows, and the column that its bare values stand in."""
-    if isinstance(document, list):
-        return cast(list[object], document), TEXT_COLUMN
-    if _is_object(document):
-        return _elements_of_object(document, path)
-    raise _shapeless(path, "a single value")
-
-
 def _elements_of_object(document: Row, path: Path) -> tuple[list[object], str]:
+    """The rows of a document, and the column for those that are not objects."""
     lists = {key: value for key, value in document.items() if _is_list(value) and value}
-    has_categories = any(_is_category(value) for value in document.values())
     if _is_category(document) and not lists:
         return list(_leaves(document)), TEXT_COLUMN
-    if has_categories or not lists:
-        raise _shapeless(path, f"an object with the keys {_names(document)}")
+    # Lists beside categories could be either; a wrong guess would drop half of the prompts.
+    if any(_is_category(value) for value in document.values()) or not lists:
+        raise _unknown_shape(path, f"an object with the keys {_names(document)}")
     if len(lists) == 1:
         [(column, elements)] = lists.items()
         return elements, column
     if len({len(elements) for elements in lists.values()}) > 1:
-        raise _shapeless(path, f"several lists of unequal length ({_names(lists)})")
+        raise _unknown_shape(path, f"several lists of unequal length ({_names(lists)})")
     columns = zip(*lists.values(), strict=True)
     return [dict(zip(lists, values, strict=True)) for values in columns], TEXT_COLUMN
-
-
-def _row(element: object, column: str) -> Row:
-    return element if _is_object(element) else {column: element}
-
-
-def _is_object(value: object) -> TypeGuard[Row]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
 
 
 def _is_category(value: object, depth: int = 0) -> bool:
@@ -108,13 +99,21 @@ def _leaves(category: Mapping[str, object]) -> Iterator[object]:
             yield from _leaves(entry)
 
 
+def _is_object(value: object) -> TypeGuard[Row]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
 def _names(entries: Mapping[str, object]) -> str:
     names = ", ".join(repr(name) for name in list(entries)[:12])
     return names if len(entries) <= 12 else f"{names}, …"
 
 
-def _shapeless(path: Path, found: str) -> SourceError:
+def _unknown_shape(path: Path, content: str) -> SourceError:
     return SourceError(
-        f"{path}: holds {found}. Prompts are read from an array, an object with one list, "
+        f"{path}: has {content}. Prompts are read from an array, an object with one list, "
         "or categories down to lists of texts; bring it to one of these."
     )

@@ -1,17 +1,20 @@
-"""Which columns hold a pair: named by the user, or found by the names in use.
+"""Which columns hold a pair: named by the user, or detected by the names in use.
 
 Three layouts are known. `ranked`: one column has the better response, the other the worse one
-(`chosen`, `rejected`). `sides`: two columns that say nothing of better or worse, and a third with
-the label, if there is one (`output_1`, `output_2`, `preference`). `lists`: every one of the right
+(`chosen`, `rejected`). `sides`: two columns whose names do not rank them, and a third with the
+label, if there is one (`output_1`, `output_2`, `preference`). `lists`: every one of the right
 responses is better than every one of the wrong ones (`corrects`, `incorrects`).
 
 What two columns hold is decided once, from the first rows, as it is for prompts: texts, message
-lists, or hh-rlhf transcripts. Where prompts have a column of their own, one response that imitates
-turn markers stays a response. Dialogues hold their prompt themselves.
+lists, or hh-rlhf transcripts. Dialogues hold their prompt themselves.
+
+Example:
+    selection = select_pair_columns(table, PairOptions(label_column="winner"))
+    selection.sides.layout, selection.columns   # "sides", ("response_a", "response_b", "winner")
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from cai.data.columns import (
@@ -21,6 +24,7 @@ from cai.data.columns import (
     find_id_column,
     find_prompt_column,
     find_tag_columns,
+    listed,
     matching,
     only_one,
     prompt_column,
@@ -28,9 +32,9 @@ from cai.data.columns import (
 )
 from cai.data.conversations import (
     Form,
+    first_role,
     is_message_list,
     is_transcript,
-    opening,
     read_turns,
 )
 from cai.data.pair_labels import ConfidenceColumn, LabelColumn, is_confidence, label_column
@@ -59,38 +63,34 @@ _MODELS = (
     *(("model_a", "model_b"), ("model_1", "model_2"), ("generator_1", "generator_2")),
     *(("chosen_model", "rejected_model"), ("response_model", "response_model")),
 )
-# The names that say it plainly hold numbers in every row; the others may be of something else.
+# These two names are unambiguous; the others count only where the first rows hold probabilities.
 _PROBABILITY, _CONFIDENCE = "chosen_probability", "label_confidence"
 _CONFIDENCES = ("confidence", "agreement")
-# Ids of the pair: one prompt is often asked about in several pairs, so that its id is none.
+# Ids of the pair; that of the prompt does not serve, as one prompt is often in several pairs.
 _IDS = ("id", "pair_id", "comparison_id", "uid", "uuid", "example_id")
 _THIRDS = {("a", "b"): "c", ("1", "2"): "3", ("0", "1"): "2"}
 
 
 @dataclass(frozen=True, slots=True)
 class PairOptions:
-    """What the user says of a source of pairs; all else is found.
-
-    `label_values` are the values that mean A, B and, if given, a tie. `prompt_text` stands as the
-    prompt of every row where a source has none. `id_column` "" makes the ids from the content.
-    """
+    """What the user specifies of a source of pairs; all else is detected."""
 
     prompt_column: str | None = None
-    prompt_text: str | None = None
+    prompt_text: str | None = None  # the prompt of every row, where the source has none
     a_column: str | None = None
     b_column: str | None = None
     label_column: str | None = None
-    label_values: tuple[str, ...] | None = None
+    label_values: tuple[str, ...] | None = None  # those that mean A, B and, if given, a tie
     better_column: str | None = None
     worse_column: str | None = None
-    id_column: str | None = None
+    id_column: str | None = None  # "": ids from the content
     tag_columns: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Nothing, where the options go together.
+        """Checks that the options can be combined.
 
         Raises:
-            UsageError: They do not.
+            UsageError: They cannot.
         """
         if (self.a_column is None) != (self.b_column is None):
             raise UsageError("--a-column and --b-column belong together. Name both, or neither.")
@@ -106,34 +106,27 @@ class PairOptions:
         if self.prompt_column is not None and self.prompt_text is not None:
             raise UsageError("--prompt-column and --prompt-text both give the prompt. Pass one.")
         if self.prompt_text is not None and not self.prompt_text.strip():
-            raise UsageError("--prompt-text is blank. Give the text that was asked of the model.")
+            raise UsageError("--prompt-text is blank. Give the prompt that the model was given.")
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The two columns with the responses: the better one first where they are `ranked`.
-
-    `third` is the column that a third response would stand in; `turn` says how many turns of a
-    conversation were compared, as in the judgements of MT-Bench.
-    """
+    """The two columns with the responses: the better one first where they are `ranked`."""
 
     layout: Layout
     first: str
     second: str
     form: Form
-    third: str | None = None
-    turn: str | None = None
+    third: str | None = None  # the column that a third response would be in
+    turn: str | None = None  # how many turns were compared, as in MT-Bench's human judgements
 
 
 @dataclass(frozen=True, slots=True)
 class PairSelection:
-    """How a source of pairs is read; `prompt` is a text where it is the same for every row.
-
-    It is None where the dialogues hold their prompts.
-    """
+    """How a source of pairs is read."""
 
     sides: Sides
-    prompt: PromptColumn | str | None
+    prompt: PromptColumn | str | None  # a text for all rows; None: the dialogues hold the prompts
     label: LabelColumn | None
     confidence: ConfidenceColumn | None
     models: tuple[str, str] | None
@@ -151,40 +144,60 @@ class PairSelection:
         several = (*prompt, *(self.models or ()), *self.tags.columns)
         return tuple(dict.fromkeys([sides.first, sides.second, *filter(None, single), *several]))
 
+    @property
+    def description(self) -> str:
+        """Such as: from 'chosen' (better) and 'rejected', prompts in 'question'."""
+        first, second, is_ranked = self.sides.first, self.sides.second, self.sides.layout != "sides"
+        parts = [f" from {first!r}{' (better)' if is_ranked else ''} and {second!r}"]
+        match self.prompt:
+            case PromptColumn() as column:
+                parts.append(f"prompts in {' and '.join(map(repr, column.columns))}")
+            case str():
+                parts.append("one prompt for all")
+            case None:
+                parts.append("dialogues that share a prompt")
+        if not is_ranked:
+            parts.append(
+                f"labels in {self.label.column!r}" if self.label else "no column with labels"
+            )
+        if self.confidence:
+            parts.append(f"confidence in {self.confidence.column!r}")
+        if self.tags.columns:
+            parts.append(f"tags in {listed(self.tags.columns)}")
+        return ", ".join(parts)
+
 
 def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
-    """The columns that are named, or else those found.
+    """The named columns, or else those with known names.
 
     Raises:
-        UsageError: The options do not go together.
-        SourceError: A named column is not there, or none or several could hold what is needed.
+        UsageError: The options cannot be combined.
+        SourceError: The source lacks a named column, or none or several could hold what is needed.
     """
     options.check()
-    check_named(
-        table,
-        {
-            "--prompt-column": options.prompt_column,
-            "--a-column": options.a_column,
-            "--b-column": options.b_column,
-            "--label-column": options.label_column,
-            "--better-column": options.better_column,
-            "--worse-column": options.worse_column,
-            "--id-column": options.id_column,
-        },
-    )
+    check_named(table, asdict(options))
     head = table.head(table.columns)
     layout, first, second = _find_sides(table, options)
     prompt, form = _find_prompt(
         table, (first, second), head, column=options.prompt_column, text=options.prompt_text
     )
-    label = _find_label(table, options, layout, (first, second), head)
-    confidence = _find_confidence(table, layout, head)
-    models = next((pair for names in _MODELS if (pair := _both(table, names))), None)
-    id_column = find_id_column(table, options.id_column, _IDS, exclude=(first, second))
-    third = _find_third(table, first, second)
+    # Where a row has a third response too, its label says which of three is the best, and nothing
+    # of the order of the other two: such rows are errors, so the column has to be read.
+    third: str | None = None
+    ending = _THIRDS.get((first[-1:].casefold(), second[-1:].casefold()))
+    if ending and first[:-1] == second[:-1]:
+        third = next(iter(matching(table.columns, [first[:-1].casefold() + ending])), None)
     turns = matching(table.columns, ("turn",)) if first.casefold() == "conversation_a" else []
-    sides = Sides(layout, first, second, form, third, turns[0] if turns else None)
-    selection = PairSelection(sides, prompt, label, confidence, models, id_column, TagColumns())
+    turn = turns[0] if turns else None
+    selection = PairSelection(
+        sides=Sides(layout, first, second, form, third=third, turn=turn),
+        prompt=prompt,
+        label=_find_label(table, options, layout, (first, second), head),
+        confidence=_find_confidence(table, layout, head),
+        models=next((pair for names in _MODELS if (pair := _both(table, names))), None),
+        id_column=find_id_column(table, options.id_column, _IDS, exclude=(first, second)),
+        tags=TagColumns(),
+    )
     tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
     return replace(selection, tags=tags)
 
@@ -199,37 +212,28 @@ def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
         return "sides", options.a_column, options.b_column
     if options.better_column is not None and options.worse_column is not None:
         return "ranked", options.better_column, options.worse_column
-    found: list[tuple[Layout, str, str]] = []
+    matches: list[tuple[Layout, str, str]] = []
     for layout, *names in _SIDES:
         pair = _both(table, (names[0], names[1]))
         # Of response_0, response_1 and response_2 the first two are the pair, and the third is one
-        # too many, which is said of each row.
-        if pair and pair[0] not in {second for _, _, second in found}:
-            found.append((layout, *pair))
-    if not found:
+        # too many, which is an error of each row that has it.
+        if pair and pair[0] not in {second for _, _, second in matches}:
+            matches.append((layout, *pair))
+    advice = "Name them with --a-column and --b-column, or --better-column and --worse-column."
+    if not matches:
         raise unknown_columns(
-            table, "two columns are known to hold the responses of a pair", _NAME_THEM
+            table, "two columns are known to hold the responses of a pair", advice
         )
-    if len(found) > 1:
-        pairs = ", or ".join(f"{first!r} and {second!r}" for _, first, second in found)
-        raise UnknownColumns(f"{table.name}: the pair could be in {pairs}. {_NAME_THEM}")
-    return found[0]
-
-
-_NAME_THEM = "Say which with --a-column and --b-column, or with --better-column and --worse-column."
+    if len(matches) > 1:
+        pairs = ", or ".join(f"{first!r} and {second!r}" for _, first, second in matches)
+        raise UnknownColumns(f"{table.name}: the pair could be in {pairs}. {advice}")
+    return matches[0]
 
 
 def _both(table: Table, names: tuple[str, str]) -> tuple[str, str] | None:
     """The columns of these names, where the source has both."""
     first, second = (matching(table.columns, [name]) for name in names)
     return (first[0], second[0]) if first and second else None
-
-
-def _find_third(table: Table, first: str, second: str) -> str | None:
-    ending = _THIRDS.get((first[-1:].casefold(), second[-1:].casefold()))
-    if ending is None or first[:-1] != second[:-1]:
-        return None
-    return next(iter(matching(table.columns, [first[:-1].casefold() + ending])), None)
 
 
 def _find_prompt(
@@ -247,7 +251,12 @@ def _find_prompt(
         SourceError: Nothing holds the prompts, or several columns could.
     """
     values = [row[side] for row in head for side in sides if row.get(side) is not None]
-    form = _form(values)
+    non_blank = [value for value in values if not isinstance(value, str) or value.strip()]
+    form: Form = "text"
+    if any(map(is_message_list, values)):
+        form = "messages"
+    elif non_blank and all(map(is_transcript, non_blank)):
+        form = "transcript"
     if form == "transcript" or (form == "messages" and all(map(_begins_with_user, values))):
         if column is not None or text is not None:
             option = "--prompt-text" if column is None else "--prompt-column"
@@ -257,9 +266,11 @@ def _find_prompt(
         return None, form
     if text is not None:
         return text, form
-    found = column or find_prompt_column(table, sides, "--prompt-column")
-    if found is not None:
-        return prompt_column(table, found, head), form
+    name = column or find_prompt_column(table, sides, "--prompt-column")
+    if name is not None:
+        # One response that imitates turn markers stays a response, as the form is "text" here.
+        return prompt_column(table, name, head), form
+    # Without a prompt elsewhere the sides must be dialogues, and rows that are not are bad rows.
     if any(map(is_transcript, values)):
         return None, "transcript"
     if any(map(_begins_with_user, values)):
@@ -267,16 +278,9 @@ def _find_prompt(
     raise unknown_columns(
         table,
         "column is known to hold the prompts",
-        "Say which with --prompt-column NAME, or give one prompt for all rows with --prompt-text "
+        "Name it with --prompt-column NAME, or give one prompt for all rows with --prompt-text "
         "TEXT.",
     )
-
-
-def _form(values: Sequence[object]) -> Form:
-    if any(map(is_message_list, values)):
-        return "messages"
-    said = [value for value in values if not isinstance(value, str) or value.strip()]
-    return "transcript" if said and all(map(is_transcript, said)) else "text"
 
 
 def _begins_with_user(value: object) -> bool:
@@ -285,7 +289,7 @@ def _begins_with_user(value: object) -> bool:
         turns = read_turns("messages", value, "messages")
     except RowError:
         return False
-    return opening(turns) == "user"
+    return first_role(turns) == "user"
 
 
 def _find_label(
@@ -298,8 +302,8 @@ def _find_label(
     if layout != "sides":
         if options.label_column is not None or options.label_values is not None:
             raise UsageError(
-                f"--label-column: {sides[0]!r} and {sides[1]!r} of {table.name} say which response "
-                "is better. Leave the label out, or name A and B: --a-column and --b-column."
+                f"--label-column: the columns {sides[0]!r} and {sides[1]!r} of {table.name} rank "
+                "the responses. Leave the label out, or name A and B: --a-column and --b-column."
             )
         return None
     column = options.label_column or only_one(

@@ -1,9 +1,15 @@
-"""What people say of a pair: the words and numbers in which labels are written.
+"""Labels of pairs as people write them: words, numbers, and how confident they are.
 
-Words are A, B, a tie, and the names of the two columns. Of numbers, 1 is the first and 2 the second
-response and 0 a tie, and between 1 and 2 lies how probable it is that the second is better, as in
-AlpacaEval (Dubois et al. 2023, arXiv:2305.14387); where the columns count from 0, so do the labels.
-A file whose labels are 0 and 1 but never 2 could mean either, and the user has to say.
+Words are A, B, a tie, and the names of the two columns. As numbers, 1 is the first and 2 the second
+response and 0 a tie; a number between 1 and 2 is one more than the probability that the second is
+better, as in AlpacaEval (Dubois et al. 2023, arXiv:2305.14387). Where the columns count from 0, so
+do the labels. A file whose labels are 0 and 1 but never 2 is ambiguous, and the user has to decide.
+
+Example:
+    labels = label_column("preference", ("output_1", "output_2"), values=None)
+    labels.read({"preference": 2})      # ("b", 1.0)
+    labels.read({"preference": 1.3})    # ("a", 0.7)
+    labels.read({"preference": None})   # (None, 1.0)
 """
 
 import math
@@ -25,18 +31,18 @@ _WORDS: dict[str, Label] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelColumn:
-    """A column of labels, and how they are read; `has_numbers` where no word says otherwise."""
+    """A column of labels, and how they are read."""
 
     column: str
     words: Mapping[str, Label]
-    has_numbers: bool = True
+    has_numbers: bool = True  # False where the user has given the values
     is_from_zero: bool = False
 
     def read(self, row: Row) -> tuple[Label | None, float]:
-        """The label and how sure it is, in [0.5, 1]; no label where the row has nothing there.
+        """The label, None if the row has none, and its confidence in [0.5, 1].
 
         Raises:
-            RowError: What is there is no label.
+            RowError: The value is not a label.
         """
         value = row.get(self.column)
         word = _word(value)
@@ -49,8 +55,11 @@ class LabelColumn:
         if shifted == -1 and not self.is_from_zero:
             return "tie", 1.0
         if shifted is None or not 0 <= shifted <= 1:
+            words = ", ".join(dict.fromkeys(self.words))
+            numbers = ", 0 or 1" if self.is_from_zero else ", 1, 2 or 0"
             raise RowError(
-                f"{self.column!r} is {value!r:.60}, and {self._expected()} is needed",
+                f"{self.column!r} is {value!r:.60}, and one of {words}"
+                f"{numbers if self.has_numbers else ''} is needed",
                 "wrong label",
             )
         if shifted == 0.5:
@@ -58,10 +67,11 @@ class LabelColumn:
         return ("b", shifted) if shifted > 0.5 else ("a", 1 - shifted)
 
     def check_numbers(self, table: Table, rows: Iterable[Row]) -> None:
-        """Nothing, where the labels of these rows can be read in one way only.
+        """Checks that the numbers in these rows have one meaning only.
 
         Raises:
-            SourceError: 0 may be the first response or a tie, or the labels count from elsewhere.
+            SourceError: 0 may be the first response or a tie, or the labels and the columns do not
+                count from the same number.
         """
         if not self.has_numbers:
             return
@@ -84,11 +94,6 @@ class LabelColumn:
                 "write the labels as a and b."
             )
 
-    def _expected(self) -> str:
-        words = ", ".join(dict.fromkeys(self.words))
-        numbers = ", 0 or 1" if self.is_from_zero else ", 1, 2 or 0"
-        return f"one of {words}{numbers if self.has_numbers else ''}"
-
 
 def label_column(column: str, sides: tuple[str, str], values: Sequence[str] | None) -> LabelColumn:
     """How the labels in that column are read; `values` are those for A, B and, if any, a tie.
@@ -106,21 +111,23 @@ def label_column(column: str, sides: tuple[str, str], values: Sequence[str] | No
         sides_and_tie: tuple[Label, ...] = ("a", "b", "tie")
         words: dict[str, Label] = {"tie": "tie", **dict(zip(codes, sides_and_tie, strict=False))}
         return LabelColumn(column, words, has_numbers=False)
+    # A label may also be the name of the better one's column, such as "output_2".
     first, second = (side.casefold() for side in sides)
     named: dict[str, Label] = {**_WORDS, first: "a", second: "b"}
     return LabelColumn(column, named, is_from_zero=(first[-1:], second[-1:]) == ("0", "1"))
 
 
 def _word(value: object) -> str:
-    """A value as it is looked up; "" for none."""
+    """A value as it is looked up; "" for null."""
     if value is None:
         return ""
+    # So that 1, 1.0 and "1" are one label: CSV gives texts, JSON either kind of number.
     number = _number(value)
     return str(value).strip().casefold() if number is None else f"{number:.17g}"
 
 
 def _number(value: object) -> float | None:
-    """A finite number, also one written as text; a boolean is none."""
+    """A finite number, also one written as text; None for anything else and for booleans."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -132,19 +139,16 @@ def _number(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceColumn:
-    """A column that says how sure the labels are.
-
-    `least` is 0.5; or 0 where the column has the probability that a certain response is better.
-    """
+    """A column with the confidence of the labels."""
 
     column: str
-    least: float = 0.5
+    least: float = 0.5  # or 0, where it has the probability that the `chosen` response is better
 
     def read(self, row: Row) -> float | None:
         """A number from `least` to 1; None where the row has none.
 
         Raises:
-            RowError: What is there is no such number.
+            RowError: The value is not such a number.
         """
         value = row.get(self.column)
         if _word(value) == "":

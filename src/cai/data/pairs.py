@@ -1,4 +1,4 @@
-"""Pairs of responses out of files and hub data sets, with the labels of people where there are any.
+"""Pairs of responses out of files and hub data sets, with human labels where there are any.
 
 Example:
     checked = pair_files(("pairs.jsonl",)).check()
@@ -7,10 +7,10 @@ Example:
         print(pair.prompt.request, pair.label)
 
 A row of right and wrong responses gives a pair for each right and each wrong one; an id of the row
-then numbers them: `17.1`, `17.2`. Where a source tells the better response by its column, as
-`chosen` and `rejected` do, which one becomes A is told by a hash of the prompt and both responses.
-So the better one is A about as often as B: a judge that always says A gets half of them right, and
-not all.
+then numbers them: `17.1`, `17.2`. Where a source marks the better response by its column, as
+`chosen` and `rejected` do, a hash of the prompt and both responses decides which one becomes A. So
+the better one is A about as often as B, and a judge that always answers A is right in half of them
+instead of all.
 
 Two rows that label the same responses to the same prompt in opposite ways contradict each other,
 and the later one is a bad row.
@@ -21,9 +21,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 
-from cai.data.columns import PromptColumn, cell, listed
+from cai.data.columns import PromptColumn, cell
 from cai.data.conversations import (
-    opening,
+    first_role,
     read_answer,
     read_list,
     read_text,
@@ -31,30 +31,26 @@ from cai.data.conversations import (
     split_answer,
     texts_of,
 )
-from cai.data.pair_columns import PairOptions, PairSelection, Sides, select_pair_columns
+from cai.data.pair_columns import PairOptions, PairSelection, select_pair_columns
 from cai.data.pair_labels import Label
-from cai.data.source import FileSource, ItemKind, LabelValue, RowReader
+from cai.data.source import FileSource, ItemKind, LabelValue, Preference, RowReader
 from cai.data.tables import Row, RowError, Table
 from cai.types import Conversation, Message, Prompt, content_hash
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
-    """Two responses to one prompt, and what people say of them: nothing where `label` is None.
-
-    `label_confidence` in [0.5, 1] is how sure they are, and `has_confidence` whether the row itself
-    says so; a model is "" where nobody knows it.
-    """
+    """Two responses to one prompt, and their human label, None without one."""
 
     prompt: Prompt
     response_a: str
     response_b: str
     label: Label | None = None
-    label_confidence: float = 1.0
-    model_a: str = ""
+    label_confidence: float = 1.0  # in [0.5, 1]
+    model_a: str = ""  # "" if unknown
     model_b: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
-    has_confidence: bool = False
+    has_confidence: bool = False  # whether the row itself gives the confidence
 
     @property
     def texts(self) -> list[str]:
@@ -63,7 +59,7 @@ class LabelledPair:
 
     @property
     def swapped(self) -> "LabelledPair":
-        """The same pair and the same opinion, with A and B exchanged."""
+        """The same pair and the same preference, with A and B exchanged."""
         return replace(
             self,
             response_a=self.response_b,
@@ -77,28 +73,24 @@ class LabelledPair:
 _OTHER: dict[Label, Label] = {"a": "b", "b": "a", "tie": "tie"}
 
 
-def _other_texts(pair: LabelledPair) -> Iterator[str]:
-    """What a run on the pair depends on beside prompt and responses."""
-    yield from (pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b)
-    for name in sorted(pair.tags):
-        yield from (name, pair.tags[name])
-
-
-def _preference(pair: LabelledPair) -> tuple[int, int] | None:
-    """A hash of prompt and responses, whichever is A, and the better one's index when sorted."""
+def _preference(pair: LabelledPair) -> Preference | None:
     if pair.label not in ("a", "b"):
         return None
+    # Sorted, so that the same comparison has the same hash whichever response is A.
     sides = sorted((pair.response_a, pair.response_b))
     better = pair.response_a if pair.label == "a" else pair.response_b
     return hash((*texts_of(pair.prompt.messages), *sides)), int(better != sides[0])
 
 
-PAIRS: ItemKind[LabelledPair] = ItemKind(
+_PAIRS: ItemKind[LabelledPair] = ItemKind(
     noun="pair",
     with_id=lambda pair, id: replace(pair, prompt=replace(pair.prompt, id=id)),
     id_of=lambda pair: pair.prompt.id,
     id_texts=lambda pair: pair.texts,
-    other_texts=_other_texts,
+    other_texts=lambda pair: (
+        *(pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b),
+        *(text for name_and_value in sorted(pair.tags.items()) for text in name_and_value),
+    ),
     label=lambda pair: pair.label,
     label_names={"a": "A is better", "b": "B is better", "tie": "tie", None: "no label"},
     models=lambda pair: (pair.model_a, pair.model_b),
@@ -114,146 +106,111 @@ def pair_files(
 
 
 def select_pairs(table: Table, options: PairOptions) -> RowReader[LabelledPair]:
-    """The columns that are named, or else those found.
+    """The named columns, or else those with known names.
 
     Raises:
-        UsageError: The options do not go together.
-        SourceError: A named column is not there, or none or several could hold what is needed.
+        UsageError: The options cannot be combined.
+        SourceError: The source lacks a named column, or none or several could hold what is needed.
     """
     selection = select_pair_columns(table, options)
 
     def check_labels(labels: Mapping[LabelValue, int]) -> None:
-        """That a label of 0 can be read in one way only; by all rows, as a file may be sorted."""
+        # Ties without a single B: 0 could mean A. The first rows were checked, but a file may be
+        # sorted by label, so here all rows decide. Few files need this additional pass.
         label = selection.label
         if label is not None and labels.get("tie") and not labels.get("b"):
             rows = (row for _, row in table.rows([label.column]))
             label.check_numbers(table, (row for row in rows if not isinstance(row, RowError)))
 
     return RowReader(
-        kind=PAIRS,
+        kind=_PAIRS,
         columns=selection.columns,
         id_column=selection.id_column,
         parse=partial(_pairs_of_row, selection),
         column=f"{selection.sides.first}/{selection.sides.second}",
-        description=_description(selection),
+        description=selection.description,
         check_labels=check_labels,
     )
 
 
-def _description(selection: PairSelection) -> str:
-    """Such as: from 'chosen' (better) and 'rejected', prompts in 'question'."""
-    sides, label = selection.sides, selection.label
-    is_ranked = sides.layout != "sides"
-    parts = [f" from {sides.first!r}{' (better)' if is_ranked else ''} and {sides.second!r}"]
-    match selection.prompt:
-        case PromptColumn() as column:
-            parts.append(f"prompts in {' and '.join(map(repr, column.columns))}")
-        case str():
-            parts.append("one prompt for all")
-        case None:
-            parts.append("dialogues that share a prompt")
-    if not is_ranked:
-        parts.append(f"labels in {label.column!r}" if label else "no column with labels")
-    if selection.confidence:
-        parts.append(f"confidence in {selection.confidence.column!r}")
-    if selection.tags.columns:
-        parts.append(f"tags in {listed(selection.tags.columns)}")
-    return ", ".join(parts)
-
-
 def _pairs_of_row(selection: PairSelection, row: Row, origin: str) -> list[LabelledPair]:
-    """The pairs of a row, as yet without an id.
-
-    Raises:
-        RowError: Something is missing or wrong, or the sides are equal.
-    """
-    _refuse_third(selection.sides, row)
-    label, confidence = _label(selection, row)
-    model_a, model_b = _models(selection, row)
-    tags = selection.tags.read(row)
-    pairs = [
-        LabelledPair(
-            Prompt("", messages, origin),
-            a,
-            b,
-            label,
-            1.0 if confidence is None else confidence,
-            model_a,
-            model_b,
-            tags,
-            confidence is not None,
-        )
-        for messages, a, b in _contents(selection, row)
-    ]
-    for pair in pairs:
-        if pair.response_a.strip() == pair.response_b.strip():
-            raise RowError(
-                f"{selection.sides.first!r} and {selection.sides.second!r} are equal, so that "
-                "neither is better",
-                "equal sides",
-            )
-    return (
-        pairs if selection.sides.layout == "sides" else [_with_hashed_sides(pair) for pair in pairs]
-    )
-
-
-def _with_hashed_sides(pair: LabelledPair) -> LabelledPair:
-    """The pair with A and B by the parity of its content; which one is better has no part in it."""
-    texts = sorted((pair.response_a, pair.response_b))
-    is_odd = int(content_hash("sides", *texts_of(pair.prompt.messages), *texts), 16) % 2
-    return pair if texts[is_odd] == pair.response_a else pair.swapped
-
-
-def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | None]:
-    """The label of the responses in the order of their columns, and how sure the row says it is.
-
-    The first is the better ranked, unless the row gives that a probability below one half.
-    """
-    said = selection.confidence.read(row) if selection.confidence else None
-    if selection.sides.layout == "sides":
-        label, confidence = selection.label.read(row) if selection.label else (None, 1.0)
-        # A label between two numbers says itself how sure it is.
-        return label, confidence if confidence < 1.0 else said
-    if said is None or said > 0.5 or not _is_probability(selection):
-        return "a", said
-    return ("tie", 1.0) if said == 0.5 else ("b", 1 - said)
-
-
-def _is_probability(selection: PairSelection) -> bool:
-    """Whether what is said may be below one half, and the better column thereby the worse one."""
-    return selection.confidence is not None and selection.confidence.least == 0.0
-
-
-def _models(selection: PairSelection, row: Row) -> tuple[str, str]:
-    if selection.models is None:
-        return "", ""
-    values = [(row.get(column), column) for column in selection.models]
-    first, second = ("" if value is None else read_text(value, name) for value, name in values)
-    return first, second
-
-
-def _refuse_third(sides: Sides, row: Row) -> None:
-    value = row.get(sides.third) if sides.third else None
-    if value is not None and value != [] and not (isinstance(value, str) and not value.strip()):
+    """The pairs of a row, as yet without an id; a `RowError` without one."""
+    sides = selection.sides
+    third = row.get(sides.third) if sides.third else None
+    if third is not None and third != [] and not (isinstance(third, str) and not third.strip()):
         raise RowError(
-            f"{sides.third!r} holds a third response beside {sides.first!r} and {sides.second!r}, "
+            f"{sides.third!r} has a third response beside {sides.first!r} and {sides.second!r}, "
             "and a pair has two",
             "third option",
         )
+    label, confidence = _label(selection, row)
+    model_a, model_b = (
+        "" if column is None or (value := row.get(column)) is None else read_text(value, column)
+        for column in selection.models or (None, None)
+    )
+    tags = selection.tags.read(row)
+    pairs: list[LabelledPair] = []
+    for messages, a, b in _contents(selection, row):
+        if a.strip() == b.strip():
+            raise RowError(
+                f"{sides.first!r} and {sides.second!r} are equal, so that neither is better",
+                "equal sides",
+            )
+        pair = LabelledPair(
+            prompt=Prompt("", messages, origin),
+            response_a=a,
+            response_b=b,
+            label=label,
+            label_confidence=1.0 if confidence is None else confidence,
+            model_a=model_a,
+            model_b=model_b,
+            tags=tags,
+            has_confidence=confidence is not None,
+        )
+        if sides.layout != "sides":
+            # The parity of a hash of both texts in sorted order decides which one is A, so the
+            # better one's position is independent of its being better, and the same in every run.
+            texts = sorted((a, b))
+            is_odd = int(content_hash("sides", *texts_of(messages), *texts), 16) % 2
+            pair = pair if texts[is_odd] == a else pair.swapped
+        pairs.append(pair)
+    return pairs
+
+
+def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | None]:
+    """The label for the responses in the order of their columns, and the row's confidence."""
+    confidence = selection.confidence.read(row) if selection.confidence else None
+    if selection.sides.layout == "sides":
+        label, from_label = selection.label.read(row) if selection.label else (None, 1.0)
+        # A label between two numbers carries its own confidence.
+        return label, from_label if from_label < 1.0 else confidence
+    # A probability below one half that the first is better makes it the worse one. A confidence,
+    # which is never below one half, cannot.
+    is_probability = selection.confidence is not None and selection.confidence.least == 0.0
+    if confidence is None or confidence > 0.5 or not is_probability:
+        return "a", confidence
+    return ("tie", 1.0) if confidence == 0.5 else ("b", 1 - confidence)
 
 
 def _contents(selection: PairSelection, row: Row) -> Iterator[tuple[Conversation, str, str]]:
     """Prompt, first and second response of each pair."""
     sides = selection.sides
+    columns = (sides.first, sides.second)
     if sides.layout == "lists":
         messages = _prompt(selection, row)
-        for first, second in product(_options(row, sides.first), _options(row, sides.second)):
+        for first, second in product(*(_options(row, column) for column in columns)):
             yield messages, first, second
     elif sides.form == "text":
-        first, second = (read_answer(cell(row, side), side) for side in (sides.first, sides.second))
+        first, second = (read_answer(cell(row, column), column) for column in columns)
         yield _prompt(selection, row), first, second
     else:
-        yield _split(selection, row)
+        turns_a, turns_b = (_turns(selection, row, column) for column in columns)
+        # Both dialogues must be equal up to their last turns; otherwise these are not answers to
+        # the same prompt.
+        if turns_a[:-1] != turns_b[:-1]:
+            raise RowError("the two dialogues do not share a prompt", "no shared prompt")
+        messages, first = split_answer(sides.form, turns_a, sides.first)
+        yield messages, first, split_answer(sides.form, turns_b, sides.second)[1]
 
 
 def _options(row: Row, column: str) -> list[str]:
@@ -273,30 +230,17 @@ def _prompt(selection: PairSelection, row: Row) -> Conversation:
             raise RowError("has no prompt, and its responses begin with an answer", "missing")
 
 
-def _split(selection: PairSelection, row: Row) -> tuple[Conversation, str, str]:
-    """What two dialogues share, and the last turn of each."""
-    sides = selection.sides
-    first, second = (_turns(selection, row, side) for side in (sides.first, sides.second))
-    # What both dialogues share must be all but their last turns: elsewhere they were no answers to
-    # the same words.
-    if first[:-1] != second[:-1]:
-        raise RowError("the two dialogues do not share a prompt", "no shared prompt")
-    messages, response = split_answer(sides.form, first, sides.first)
-    return messages, response, split_answer(sides.form, second, sides.second)[1]
-
-
 def _turns(selection: PairSelection, row: Row, side: str) -> Conversation:
-    """All turns of a dialogue; where it begins with an answer, behind those of the prompt."""
+    """All turns of a dialogue; where it begins with an answer, after those of the prompt."""
     turns = read_turns(selection.sides.form, cell(row, side), side)
     if not turns:
         raise RowError(f"{side!r} is an empty list, and a response is needed", "missing")
-    if opening(turns) == "assistant":
+    if first_role(turns) == "assistant":
         turns = (*_prompt(selection, row), *turns)
-    return turns if selection.sides.turn is None else _cut(turns, row, selection.sides.turn)
-
-
-def _cut(turns: Conversation, row: Row, column: str) -> Conversation:
-    """The turns up to the n-th answer, where the row says that the first n were compared."""
+    column = selection.sides.turn
+    if column is None:
+        return turns
+    # Only the first n answers were compared; the label does not apply to the later ones.
     n = cell(row, column)
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise RowError(f"{column!r} is {n!r:.60}, and a number of turns is needed", "malformed")

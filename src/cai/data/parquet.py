@@ -1,8 +1,13 @@
 """Parquet files and hub data sets, streamed, with only the columns that are needed.
 
-The libraries are imported where they are used: no other source pays for them. Neither ships types,
-so that what each gives is cast once, where it is called.
+Example:
+    file = HubDataset("hub:PKU-Alignment/BeaverTails@330k_test")
+    for index, row in file.rows(("prompt", "response")):
+        print(index, row["prompt"])
 """
+
+# The libraries are imported where they are used: no other source pays for them. Neither ships
+# types, so what each gives is cast once, where it is called, to the protocols below.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +21,7 @@ from cai.errors import SourceError
 _Item = TypeVar("_Item")
 
 HUB_PREFIX = "hub:"
-_ROWS_AT_ONCE = 256
+_ROWS_PER_BATCH = 256
 # What pyarrow, datasets and the network below it raise on a source that is wrong or out of reach;
 # their own errors are, but for a few, subclasses of these.
 _FAILURES = (OSError, ValueError, RuntimeError, NotImplementedError, OverflowError)
@@ -50,11 +55,21 @@ class _Stream(Protocol):
 
 
 class ParquetTable:
-    """A Parquet file, of which a few hundred rows are in memory at a time."""
+    """A Parquet file; a few hundred of its rows are in memory at a time."""
 
     def __init__(self, path: Path) -> None:
+        """Opens the file.
+
+        Raises:
+            SourceError: It is not a Parquet file, or cannot be read.
+        """
+        import pyarrow.parquet as parquet
+
         self._path = path
-        self._file = _open_parquet_file(path)
+        try:
+            self._file = cast(_ParquetFile, cast(object, parquet.ParquetFile(path)))
+        except _FAILURES as error:
+            raise _unreadable(str(path), error) from error
         self.close = self._file.close
 
     def table(self) -> Table:
@@ -73,25 +88,16 @@ class ParquetTable:
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
         """Those columns alone: the others are not even decoded."""
-        batches = self._file.iter_batches(_ROWS_AT_ONCE, columns=list(columns))
+        batches = self._file.iter_batches(_ROWS_PER_BATCH, columns=list(columns))
         values = (row for batch in batches for row in batch.to_pylist())
         return enumerate(_guarded(str(self._path), values))
-
-
-def _open_parquet_file(path: Path) -> _ParquetFile:
-    import pyarrow.parquet as parquet
-
-    try:
-        return cast(_ParquetFile, cast(object, parquet.ParquetFile(path)))
-    except _FAILURES as error:
-        raise _unreadable(str(path), error) from error
 
 
 class HubDataset:
     """The rows of `hub:owner/name[:config][@split]`, streamed anew each time they are read."""
 
     def __init__(self, source: str) -> None:
-        """Asks the hub for the data set's splits.
+        """Requests the data set's splits from the hub.
 
         Raises:
             SourceError: The spec cannot be read, the data set cannot be reached, or it has several
@@ -100,16 +106,23 @@ class HubDataset:
         spec = _HUB_SPEC.fullmatch(source)
         if spec is None:
             raise SourceError(
-                f"{source}: is not a hub data set. Write hub:owner/name, with :config and @split "
-                "behind it where they are needed."
+                f"{source}: is not a hub data set. Write hub:owner/name, followed by :config and "
+                "@split where they are needed."
             )
-        splits = _hub_splits(source, spec["name"], spec["config"])
+        import datasets
+        from datasets.exceptions import DatasetsError
+
+        load = cast(Callable[..., Mapping[str, _Stream]], datasets.load_dataset)
+        try:
+            splits = load(spec["name"], spec["config"], streaming=True)
+        except (*_FAILURES, DatasetsError) as error:
+            raise _unreadable(source, error) from error
         split = spec["split"] or (next(iter(splits)) if len(splits) == 1 else "")
         bare = source.partition("@")[0]
         if split not in splits:
-            found = f"has no split {split!r}" if split else "has several splits"
+            fault = f"has no split {split!r}" if split else "has several splits"
             raise SourceError(
-                f"{source}: {found}. Name one of: {', '.join(f'{bare}@{name}' for name in splits)}."
+                f"{source}: {fault}. Name one of: {', '.join(f'{bare}@{name}' for name in splits)}."
             )
         self._name = f"{bare}@{split}"
         self._stream = splits[split]
@@ -119,7 +132,7 @@ class HubDataset:
         columns = self._stream.column_names
         if columns is None:
             columns = list(next(_guarded(self._name, self._stream), Row()))
-        # Opened again, it is the same stream: the hub is not asked for the splits once more.
+        # Opened again, it is the same stream, which saves another request to the hub.
         return Table(self._name, "hub data set", tuple(columns), self.rows, lambda: self)
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
@@ -130,19 +143,8 @@ class HubDataset:
         """Nothing is open between two reads."""
 
 
-def _hub_splits(source: str, name: str, config: str | None) -> Mapping[str, _Stream]:
-    import datasets
-    from datasets.exceptions import DatasetsError
-
-    load = cast(Callable[..., Mapping[str, _Stream]], datasets.load_dataset)
-    try:
-        return load(name, config, streaming=True)
-    except (*_FAILURES, DatasetsError) as error:
-        raise _unreadable(source, error) from error
-
-
 def _guarded(name: str, items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items; a failure among them is told as one of the source."""
+    """The same items; a failure while reading them is raised as a `SourceError`."""
     try:
         yield from items
     except _FAILURES as error:
@@ -154,6 +156,6 @@ def _unreadable(name: str, error: Exception) -> SourceError:
     advice = (
         "Check the name, the network and, for a gated data set, HF_TOKEN."
         if name.startswith(HUB_PREFIX)
-        else "Check the file, or fetch it again."
+        else "Check the file, or download it again."
     )
     return SourceError(f"{name}: cannot be read: {reason}. {advice}")

@@ -1,11 +1,11 @@
 """Prompts out of files and hub data sets.
 
-source = PromptSource(("red-team.jsonl",), column="question")
-checked = source.check()            # SourceError names the first bad row
-print(checked.summary.describe())   # red-team.jsonl: 500 prompts from column 'question' (texts)
-for prompt in source.read():        # or without a check before
 Example:
-    print(prompt.id, prompt.request)
+    source = PromptSource(("red-team.jsonl",), column="question")
+    checked = source.check()            # SourceError names the first bad row
+    print(checked.summary.describe())   # red-team.jsonl: 500 prompts from column 'question' (texts)
+    for prompt in source.read():        # or without a check before
+        print(prompt.id, prompt.request)
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,9 +34,7 @@ _FORM_NOTES: dict[Form, str] = {
     "transcript": "hh-rlhf dialogues, last answer split off",
     "turns": "first turn of each",
 }
-
-
-PROMPTS: ItemKind[Prompt] = ItemKind(
+_PROMPTS: ItemKind[Prompt] = ItemKind(
     noun="prompt",
     with_id=lambda prompt, id: Prompt(id, prompt.messages, prompt.origin),
     id_of=lambda prompt: prompt.id,
@@ -46,20 +44,19 @@ PROMPTS: ItemKind[Prompt] = ItemKind(
 
 @dataclass(frozen=True, slots=True)
 class PromptSource:
-    """Files or hub data sets, and how they are read.
+    """Files or hub data sets of prompts, and how they are read.
 
-    `column` and `id_column` name columns that are else found; `id_column` "" makes the ids from the
-    content. Answers behind the user's last turn are left out.
+    Answers after the user's last turn are left out.
     """
 
     files: tuple[str, ...]
-    column: str | None = None
-    id_column: str | None = None
+    column: str | None = None  # None: a column with a known name
+    id_column: str | None = None  # None: a column with a known name; "": ids from the content
     skip_bad_rows: bool = False
 
     @classmethod
     def together(cls, files: Sequence[str]) -> "PromptSource":
-        """All of these files; of several the ids are made from the content, as theirs may clash."""
+        """All of these files; several files get ids from the content, as their own may clash."""
         return cls(tuple(files), id_column=None if len(files) == 1 else "")
 
     def check(self) -> CheckedSource[Prompt]:
@@ -82,17 +79,17 @@ class PromptSource:
 
 
 def select_prompts(table: Table, column: str | None, id_column: str | None) -> RowReader[Prompt]:
-    """The columns of that name, or else those found; `id_column` "" says to derive the ids.
+    """The named columns, or else those with known names; `id_column` "" derives the ids.
 
     Raises:
-        SourceError: A named column is not there, or none or several could hold the prompt.
+        SourceError: The source lacks a named column, or none or several could hold the prompt.
     """
-    check_named(table, {"--column": column, "--id-column": id_column})
+    check_named(table, {"column": column, "id_column": id_column})
     # A list of bare texts has one column, whatever its name.
     name = column or table.only_column or find_prompt_column(table, (), "--column")
     if name is None:
         raise unknown_columns(
-            table, "column is known to hold prompts", "Say which with --column NAME."
+            table, "column is known to hold prompts", "Name it with --column NAME."
         )
     prompts = prompt_column(table, name, table.head([name]))
     ids = find_id_column(table, id_column, _ID_COLUMNS, exclude=[name])
@@ -100,10 +97,9 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
     def parse(row: Row, origin: str) -> list[Prompt]:
         return [Prompt("", prompts.up_to_user(row), origin)]
 
-    companion = prompts.companion
-    joined = f", joined with {companion.column!r}" if companion else ""
+    joined = f", joined with {prompts.companion!r}" if prompts.companion else ""
     return RowReader(
-        kind=PROMPTS,
+        kind=_PROMPTS,
         columns=tuple(dict.fromkeys([*prompts.columns, *([ids] if ids else [])])),
         id_column=ids,
         parse=parse,

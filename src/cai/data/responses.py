@@ -1,16 +1,16 @@
-"""Single responses out of files and hub data sets, with the labels of people where there are any.
+"""Single responses out of files and hub data sets, with human labels where there are any.
 
 Example:
-    checked = response_files(("said.jsonl",)).check()
+    checked = response_files(("responses.jsonl",)).check()
     for id, response in checked.items():
         print(response.prompt.request, response.text, response.label)
 
-A row has a prompt in one column and the response in another, or a whole dialogue, of which the last
-turn is the response. What people say of a response is kept as they say it: a text or a boolean.
+A row has a prompt in one column and the response in another, or a whole dialogue whose last turn is
+the response. A label stays as it is in the file: a text or a boolean.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 from cai.data.columns import (
@@ -28,8 +28,8 @@ from cai.data.columns import (
     unknown_columns,
 )
 from cai.data.conversations import (
+    first_role,
     is_message_list,
-    opening,
     read_answer,
     read_text,
     read_turns,
@@ -43,27 +43,24 @@ from cai.types import Conversation, Prompt
 _RESPONSES = ("response", "completion", "answer", "output", "generation")
 _LABELS = ("label", "final_label")
 _MODELS = ("response_model", "model", "generator")
-# Ids of the response: one prompt can have several, so that its id is none.
+# Ids of the response; that of the prompt does not serve, as one prompt can have several.
 _IDS = ("id", "response_id", "uid", "uuid", "example_id")
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """What the user says of a source of responses; all else is found.
-
-    `id_column` "" makes the ids from the content.
-    """
+    """What the user specifies of a source of responses; all else is detected."""
 
     prompt_column: str | None = None
     response_column: str | None = None
     label_column: str | None = None
-    id_column: str | None = None
+    id_column: str | None = None  # "": ids from the content
     tag_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledResponse:
-    """A response to a prompt, and what is known of it; the prompt's id is the response's own."""
+    """A response to a prompt, and what is known of it; the prompt has the id of the response."""
 
     prompt: Prompt
     text: str
@@ -72,20 +69,17 @@ class LabelledResponse:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def _other_texts(response: LabelledResponse) -> Iterator[str]:
-    """What a run on the response depends on beside prompt and text."""
-    label = response.label
-    yield from (response.model, "" if label is None else f"{type(label).__name__}:{label}")
-    for name in sorted(response.tags):
-        yield from (name, response.tags[name])
-
-
-RESPONSES: ItemKind[LabelledResponse] = ItemKind(
+_RESPONSE_KIND: ItemKind[LabelledResponse] = ItemKind(
     noun="response",
     with_id=lambda response, id: replace(response, prompt=replace(response.prompt, id=id)),
     id_of=lambda response: response.prompt.id,
     id_texts=lambda response: [*texts_of(response.prompt.messages), "", response.text],
-    other_texts=_other_texts,
+    # The type goes into the hash too: the text "True" and the boolean are different labels.
+    other_texts=lambda response: (
+        response.model,
+        "" if response.label is None else f"{type(response.label).__name__}:{response.label}",
+        *(text for name_and_value in sorted(response.tags.items()) for text in name_and_value),
+    ),
     label=lambda response: response.label,
     models=lambda response: (response.model,),
 )
@@ -102,19 +96,48 @@ def response_files(
 
 
 def select_responses(table: Table, options: ResponseOptions) -> RowReader[LabelledResponse]:
-    """The columns that are named, or else those found.
+    """The named columns, or else those with known names.
 
     Raises:
-        SourceError: A named column is not there, or none or several could hold what is needed.
+        SourceError: The source lacks a named column, or none or several could hold what is needed.
     """
-    selection = _select_columns(table, options)
+    check_named(table, asdict(options))
+    head = table.head(table.columns)
+    response = options.response_column or only_one(
+        table, table.columns, _RESPONSES, "--response-column", "response"
+    )
+    # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
+    name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
+    if name is None:
+        raise unknown_columns(
+            table, "column is known to hold the prompts", "Name it with --prompt-column NAME."
+        )
+    prompt = prompt_column(table, name, head)
+    if response is None and prompt.form not in ("messages", "transcript"):
+        raise unknown_columns(
+            table, "column is known to hold the responses", "Name it with --response-column NAME."
+        )
+    label = options.label_column or only_one(
+        table, table.columns, _LABELS, "--label-column", "label"
+    )
+    columns = _ResponseColumns(
+        prompt=prompt,
+        response=response,
+        has_lists=response is not None and any(is_message_list(row.get(response)) for row in head),
+        label=label,
+        model=next(iter(matching(table.columns, _MODELS)), None),
+        id_column=find_id_column(table, options.id_column, _IDS, [response or "", name]),
+        tags=TagColumns(),
+    )
+    tags = find_tag_columns(table, options.tag_columns, columns.columns, head)
+    columns = replace(columns, tags=tags)
     return RowReader(
-        kind=RESPONSES,
-        columns=selection.columns,
-        id_column=selection.id_column,
-        parse=partial(_responses_of_row, selection),
+        kind=_RESPONSE_KIND,
+        columns=columns.columns,
+        id_column=columns.id_column,
+        parse=columns.parse,
         column="responses",
-        description=selection.description,
+        description=columns.description,
     )
 
 
@@ -124,20 +147,17 @@ def has_response(table: Table) -> bool:
 
 
 def has_label(table: Table) -> bool:
-    """Whether one of its columns is known to hold what people say of a response."""
+    """Whether one of its columns is known to hold labels of responses."""
     return bool(matching(table.columns, _LABELS))
 
 
 @dataclass(frozen=True, slots=True)
 class _ResponseColumns:
-    """How a source is read; without `response` the prompt's column has dialogues, answer and all.
-
-    `has_lists` where responses are message lists.
-    """
+    """Which columns of a source are read, and how."""
 
     prompt: PromptColumn
-    response: str | None
-    has_lists: bool
+    response: str | None  # None: the prompt's column has dialogues that end with the response
+    has_lists: bool  # whether responses are message lists
     label: str | None
     model: str | None
     id_column: str | None
@@ -160,94 +180,41 @@ class _ResponseColumns:
         parts += [f"tags in {listed(self.tags.columns)}"] if self.tags.columns else []
         return ", ".join(parts)
 
+    def parse(self, row: Row, origin: str) -> list[LabelledResponse]:
+        """The one response of a row, as yet without an id; a `RowError` without one."""
+        messages, text = self._contents(row)
+        model = row.get(self.model) if self.model else None
+        label = row.get(self.label) if self.label else None
+        # Numbers such as 0 and 1 are names of classes here, of which the source knows the meaning.
+        if isinstance(label, int) and not isinstance(label, bool):
+            label = str(label)
+        elif isinstance(label, str):
+            label = read_text(label, self.label or "").strip() or None
+        elif label is not None and not isinstance(label, bool):
+            raise RowError(
+                f"{self.label!r} is {label!r:.60}, and a text, an integer or a boolean is needed",
+                "wrong label",
+            )
+        return [
+            LabelledResponse(
+                Prompt("", messages, origin),
+                text,
+                "" if model is None else read_text(model, self.model or ""),
+                label,
+                self.tags.read(row),
+            )
+        ]
 
-def _select_columns(table: Table, options: ResponseOptions) -> _ResponseColumns:
-    check_named(
-        table,
-        {
-            "--prompt-column": options.prompt_column,
-            "--response-column": options.response_column,
-            "--label-column": options.label_column,
-            "--id-column": options.id_column,
-        },
-    )
-    head = table.head(table.columns)
-    response = options.response_column or only_one(
-        table, table.columns, _RESPONSES, "--response-column", "response"
-    )
-    # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
-    name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
-    if name is None:
-        raise unknown_columns(
-            table,
-            "column is known to hold the prompts",
-            "Say which with --prompt-column NAME.",
-        )
-    prompt = prompt_column(table, name, head)
-    if response is None and prompt.form not in ("messages", "transcript"):
-        raise unknown_columns(
-            table,
-            "column is known to hold the responses",
-            "Say which with --response-column NAME.",
-        )
-    label = options.label_column or only_one(
-        table, table.columns, _LABELS, "--label-column", "label"
-    )
-    columns = _ResponseColumns(
-        prompt=prompt,
-        response=response,
-        has_lists=response is not None and any(is_message_list(row.get(response)) for row in head),
-        label=label,
-        model=next(iter(matching(table.columns, _MODELS)), None),
-        id_column=find_id_column(table, options.id_column, _IDS, [response or "", name]),
-        tags=TagColumns(),
-    )
-    tags = find_tag_columns(table, options.tag_columns, columns.columns, head)
-    return replace(columns, tags=tags)
-
-
-def _responses_of_row(columns: _ResponseColumns, row: Row, origin: str) -> list[LabelledResponse]:
-    """The one response of a row, as yet without an id.
-
-    Raises:
-        RowError: Something is missing or wrong.
-    """
-    messages, text = _contents(columns, row)
-    model = row.get(columns.model) if columns.model else None
-    return [
-        LabelledResponse(
-            Prompt("", messages, origin),
-            text,
-            "" if model is None else read_text(model, columns.model or ""),
-            _label(row, columns.label) if columns.label else None,
-            columns.tags.read(row),
-        )
-    ]
-
-
-def _contents(columns: _ResponseColumns, row: Row) -> tuple[Conversation, str]:
-    prompt, response = columns.prompt, columns.response
-    if response is None:
-        turns = read_turns(prompt.form, cell(row, prompt.column), prompt.column)
-        return split_answer(prompt.form, turns, prompt.column)
-    value = cell(row, response)
-    if not columns.has_lists:
-        return prompt.whole(row), read_answer(value, response)
-    turns = read_turns("messages", value, response)
-    if opening(turns) == "assistant":
-        turns = (*prompt.whole(row), *turns)
-    return split_answer("messages", turns, response)
-
-
-def _label(row: Row, column: str) -> str | bool | None:
-    value = row.get(column)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if not isinstance(value, str):
-        raise RowError(
-            f"{column!r} is {value!r:.60}, and a text, an integer or a boolean is needed",
-            "wrong label",
-        )
-    return read_text(value, column).strip() or None
+    def _contents(self, row: Row) -> tuple[Conversation, str]:
+        prompt, response = self.prompt, self.response
+        if response is None:
+            turns = read_turns(prompt.form, cell(row, prompt.column), prompt.column)
+            return split_answer(prompt.form, turns, prompt.column)
+        value = cell(row, response)
+        if not self.has_lists:
+            return prompt.whole(row), read_answer(value, response)
+        # A list may have the response alone, or the whole conversation with it.
+        turns = read_turns("messages", value, response)
+        if first_role(turns) == "assistant":
+            turns = (*prompt.whole(row), *turns)
+        return split_answer("messages", turns, response)

@@ -1,14 +1,14 @@
 """One reader for prompts, pairs and responses: one pass over the files to check, one to work.
 
 Example:
-    checked = PromptSource(("red-team.jsonl",)).check()    # reads every row, keeps counts alone
+    checked = PromptSource(("red-team.jsonl",)).check()    # reads every row, stores only counts
     print(checked.summary.describe())
     for id, prompt in checked.items():                     # reads the rows a second time
         ...
 
-The first pass finds formats and columns, every bad row, the ids that clash, and a hash over the
-content, before anything is paid for. The second one remembers formats and columns, and streams. So
-a file is opened twice in all, and its size does not matter: of rows already read, only hashes stay.
+The first pass detects formats and columns, every bad row, the ids that clash, and a hash over the
+content, before anything is paid for. The second one reuses formats and columns, and streams. So a
+file is opened twice in all, and its size does not matter: only hashes of earlier rows are stored.
 
 The three kinds of item differ in an `ItemKind`, which is data, and in the `RowReader` that each
 chooses for a table: which columns are read, and how a row becomes items.
@@ -16,9 +16,9 @@ chooses for a table: which columns are read, and how a row becomes items.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from cai.data.formats import open_table
 from cai.data.ids import Ids, origin_of, position_of
@@ -30,48 +30,44 @@ T = TypeVar("T")
 U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 
-BAD_ROWS_KEPT = 20
+MAX_BAD_ROWS = 20  # all bad rows are counted; of the others neither place nor reason is stored
 
-LabelValue = str | bool | None
-"""What people say of an item; None where they say nothing."""
+LabelValue = str | bool | None  # a label written by people; None for an item without one
+Preference = tuple[int, int]  # a hash of two sides of a comparison, and the better one's index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemKind(Generic[T]):
-    """What the reader has to know of an item, beside how rows become items.
-
-    `id_texts` is what an id made from the content hashes, `other_texts` what else the hash of the
-    source covers. `preference` gives a hash of what is compared, and which of two sides is the
-    better one: rows that prefer different sides of the same comparison contradict each other.
-    """
+    """What the reader has to know of an item, beside how rows become items."""
 
     noun: str
     with_id: Callable[[T, str], T]
     id_of: Callable[[T], str]
-    id_texts: Callable[[T], list[str]]
-    other_texts: Callable[[T], Iterable[str]] = lambda _: ()
+    id_texts: Callable[[T], list[str]]  # what an id made from the content hashes
+    other_texts: Callable[[T], Iterable[str]] = lambda _: ()  # what else the source's hash covers
     label: Callable[[T], LabelValue] = lambda _: None
     label_names: Mapping[LabelValue, str] = field(default_factory=dict[LabelValue, str])
     models: Callable[[T], Iterable[str]] = lambda _: ()
-    preference: Callable[[T], tuple[int, int] | None] = lambda _: None
+    # Rows that prefer different sides of the same comparison contradict each other.
+    preference: Callable[[T], Preference | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowReader(Generic[T]):
-    """How the rows of one table become items, decided once from its columns and first rows.
-
-    `parse` gives the items of a row without their ids, from the row and its origin, or raises
-    `RowError`. `column` says what is read as a run's config names it, `description` as people read
-    it, behind the number of items. `check_labels` is given the table's labels, counted.
-    """
+    """How the rows of one table become items, decided once from its columns and first rows."""
 
     kind: ItemKind[T]
     columns: tuple[str, ...]
     id_column: str | None
+    # From a row and its origin to its items, as yet without ids; raises RowError.
     parse: Callable[[Row, str], list[T]]
-    column: str
-    description: str
+    column: str  # what is read, as the config of a run names it
+    description: str  # the same for people, to go after the number of items
+    # Called with the table's labels, counted, while the file is open; raises SourceError.
     check_labels: Callable[[Mapping[LabelValue, int]], None] = lambda _: None
+
+
+_Part: TypeAlias = tuple[Table, RowReader[T]]  # an open file or data set, and how it is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,34 +87,24 @@ class TableSummary:
     format: str
     columns: tuple[str, ...]
     n_items: int
-    description: str
-
-    def describe(self) -> str:
-        """Such as: red-team.jsonl: 500 prompts from column 'prompt' (texts)."""
-        return f"{self.name}: {self.description}"
+    description: str  # such as: 500 prompts from column 'prompt' (texts)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """What a full pass over a source counted.
-
-    `column` says what was read: columns of files, or the texts of runs. `content_hash` covers all
-    that can change a run, in the order of the items. `labels` counts items by what people say of
-    them, `models` are those who gave responses, as far as anybody knows. Of the bad rows all are
-    counted by kind, and the first few kept. `skipped` and `left_out` say why examples of a run, and
-    responses of the others, are no items. `lines` is what `describe` has to say beside the tables.
-    """
+    """What a full pass over a source counted."""
 
     names: tuple[str, ...]
-    column: str
+    column: str  # what was read: columns of files, or the texts of runs
     n_items: int
-    content_hash: str
+    content_hash: str  # over all that can change a run, in the order of the items
     tables: tuple[TableSummary, ...] = ()
-    lines: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()  # what `describe` adds to the lines of the tables
     labels: Mapping[LabelValue, int] = field(default_factory=dict[LabelValue, int])
-    models: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()  # those that gave the responses, where known
     bad_kinds: Mapping[FaultKind, int] = field(default_factory=dict[FaultKind, int])
-    bad_rows: tuple[BadRow, ...] = ()
+    bad_rows: tuple[BadRow, ...] = ()  # the first few
+    # Of earlier runs: why examples, and responses of the other examples, are not items.
     skipped: Mapping[str, int] = field(default_factory=dict[str, int])
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -132,7 +118,8 @@ class SourceSummary:
 
     def describe(self) -> str:
         """A line for each table, then those of labels, of bad rows and of what else is skipped."""
-        lines = [*(table.describe() for table in self.tables), *self.lines]
+        lines = [f"{table.name}: {table.description}" for table in self.tables]
+        lines += self.lines
         if self.bad_kinds:
             by_count = sorted(self.bad_kinds.items(), key=lambda item: (-item[1], item[0]))
             counts = ", ".join(f"{n} {kind}" for kind, n in by_count)
@@ -168,14 +155,11 @@ class CheckedSource(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class FileSource(Generic[T]):
-    """Files or hub data sets of one kind of item.
-
-    `select` chooses how a table is read. Ids are unique over all files together.
-    """
+    """Files or hub data sets of one kind of item; ids are unique over all files together."""
 
     names: tuple[str, ...]
     noun: str
-    select: Callable[[Table], RowReader[T]]
+    select: Callable[[Table], RowReader[T]]  # chooses how a table is read
     skip_bad_rows: bool = False
 
     def check(self) -> CheckedSource[T]:
@@ -190,28 +174,38 @@ class FileSource(Generic[T]):
         labels, models = Counter[LabelValue](), set[str]()
         parts, tables = list[_Part[T]](), list[TableSummary]()
         # One file is open at a time: a source may be a thousand shards, and a process may not open
-        # as many. So a wrong column of a later file is found after the rows of those before it.
-        for part in self._parts():
-            kind, found = part.reader.kind, Counter[LabelValue]()
-            for item in scan.items(part):
-                found[kind.label(item)] += 1
+        # as many. So a wrong column of a later file is reported after the rows of those before it.
+        for table, reader in self._parts():
+            kind, table_labels = reader.kind, Counter[LabelValue]()
+            for item in scan.items(table, reader):
+                table_labels[kind.label(item)] += 1
                 models.update(filter(None, kind.models(item)))
                 digest.add(kind.id_of(item), *kind.id_texts(item), *kind.other_texts(item))
-            # Still inside the open file: labels that can be read in two ways are looked at again.
-            part.reader.check_labels(found)
-            labels += found
-            parts.append(part)
-            tables.append(part.summary(found.total()))
+            # Still inside the open file: ambiguous labels are read a second time.
+            reader.check_labels(table_labels)
+            labels += table_labels
+            parts.append((table, reader))
+            n = table_labels.total()
+            count = f"{n} {kind.noun}{'' if n == 1 else 's'}{reader.description}"
+            tables.append(TableSummary(table.name, table.format, table.columns, n, count))
+        kind, names = parts[0][1].kind, ", ".join(self.names)
+        if not labels and scan.bad_rows:
+            first = scan.bad_rows[0]
+            raise SourceError(
+                f"{names}: no row is a {kind.noun}; the first: {first.origin}: {first.reason}. "
+                "Fix the source."
+            )
         if not labels:
-            raise self._nothing_read(parts[0].reader.kind.noun, scan.bad_rows)
+            raise SourceError(f"{names}: has no rows. Give a source with at least one {kind.noun}.")
+        counts = [f"{labels[key]} {name}" for key, name in kind.label_names.items() if labels[key]]
         return CheckedSource(
             SourceSummary(
                 names=self.names,
-                column=", ".join(sorted({part.reader.column for part in parts})),
+                column=", ".join(sorted({reader.column for _, reader in parts})),
                 n_items=labels.total(),
                 content_hash=digest.hex,
                 tables=tuple(tables),
-                lines=_label_lines(parts[0].reader.kind, labels),
+                lines=(f"labels: {', '.join(counts)}",) if counts else (),
                 labels=dict(labels),
                 models=frozenset(models),
                 bad_kinds=dict(scan.bad_kinds),
@@ -224,58 +218,35 @@ class FileSource(Generic[T]):
         """The items without a check before: one pass, streamed. Raises as `check`."""
         return (item for _, item in self._items(self._parts()))
 
-    # Ids and contradictions are worked out in both passes: an id that is made from the content
-    # depends on the rows before it, and to keep a million ids between the passes costs more.
+    # Ids and contradictions are computed in both passes: an id that is made from the content
+    # depends on the rows before it, and storing a million ids between the passes costs more.
     def _items(self, parts: "Iterable[_Part[T]]") -> Iterator[tuple[str, T]]:
         scan = _Scan[T](self.skip_bad_rows)
-        for part in parts:
-            for item in scan.items(part):
-                yield part.reader.kind.id_of(item), item
+        for table, reader in parts:
+            for item in scan.items(table, reader):
+                yield reader.kind.id_of(item), item
 
     def _parts(self) -> "Iterator[_Part[T]]":
-        """The files one after the other, each open while it is worked on."""
+        """The files one after the other, each open until the next one is requested."""
         if not self.names:
             raise SourceError(f"No source of {self.noun} is named. Give a file, or hub:owner/name.")
         for name in self.names:
             with open_table(name) as table:
-                yield _Part(table, self.select(table))
-
-    def _nothing_read(self, noun: str, bad_rows: Sequence[BadRow]) -> SourceError:
-        names = ", ".join(self.names)
-        if not bad_rows:
-            return SourceError(f"{names}: holds no rows. Give a source with at least one {noun}.")
-        first = bad_rows[0]
-        return SourceError(
-            f"{names}: no row is a {noun}; the first: {first.origin}: {first.reason}. "
-            "Mend the source."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part(Generic[T]):
-    """One file or data set, open, and how it is read."""
-
-    table: Table
-    reader: RowReader[T]
-
-    def summary(self, n: int) -> TableSummary:
-        count = f"{n} {self.reader.kind.noun}{'' if n == 1 else 's'}"
-        description = f"{count}{self.reader.description}"
-        return TableSummary(self.table.name, self.table.format, self.table.columns, n, description)
+                yield table, self.select(table)
 
 
 def _reopened(parts: "Iterable[_Part[T]]") -> "Iterator[_Part[T]]":
-    for part in parts:
-        with part.table.reopened() as table:
-            yield replace(part, table=table)
+    for part, reader in parts:
+        with part.reopened() as table:
+            yield table, reader
 
 
 class _Scan(Generic[T]):
-    """One pass over the rows of several files: what is remembered of the rows already read.
+    """One pass over the rows of several files: what is stored of the rows already read.
 
-    Of every item that prefers one side of a comparison two numbers stay, a hash and its position
-    with the preference, so that a source of any size is read in one pass. A tie contradicts
-    nothing, and rows that agree are no fault.
+    For every item that prefers one side of a comparison two numbers are stored, a hash and its
+    position with the preference, so that a source of any size is read in one pass. A tie
+    contradicts nothing, and rows that agree are accepted.
     """
 
     def __init__(self, skip_bad_rows: bool) -> None:
@@ -286,28 +257,34 @@ class _Scan(Generic[T]):
         self._ids = Ids(self._tables)
         self._preferences: dict[int, int] = {}
 
-    def items(self, part: _Part[T]) -> Iterator[T]:
+    def items(self, table: Table, reader: RowReader[T]) -> Iterator[T]:
         """The items of every row of a file.
 
         Raises:
             SourceError: It cannot be read, or a row is bad and bad rows are not skipped.
         """
-        table = part.table
-        self._tables.append(table)  # positions of ids are told by the number of the table
-        for number, row in table.rows(part.reader.columns):
+        self._tables.append(table)  # the position of an id has the index of its table
+        for number, row in table.rows(reader.columns):
             try:
                 if isinstance(row, RowError):
                     raise row
                 position = position_of(len(self._tables) - 1, number)
-                items = self._parsed(part.reader, row, table.origin(number), position)
+                items = self._parsed(reader, row, table.origin(number), position)
             except RowError as error:
-                self._add_bad(BadRow(table.origin(number), str(error), error.kind))
+                origin = table.origin(number)
+                if not self._skip_bad_rows:
+                    raise SourceError(
+                        f"{origin}: {error}. Fix the row, or pass --skip-bad-rows."
+                    ) from None
+                self.bad_kinds[error.kind] += 1
+                if len(self.bad_rows) < MAX_BAD_ROWS:
+                    self.bad_rows.append(BadRow(origin, str(error), error.kind))
             else:
                 yield from items
 
     def _parsed(self, reader: RowReader[T], row: Row, origin: str, position: int) -> list[T]:
         kind, items = reader.kind, reader.parse(row, origin)
-        preferences = [found for item in items if (found := kind.preference(item)) is not None]
+        preferences = [pair for item in items if (pair := kind.preference(item)) is not None]
         for key, side in preferences:
             # The lowest bit is the side, the others the position of the row that prefers it.
             known = self._preferences.get(key)
@@ -323,21 +300,6 @@ class _Scan(Generic[T]):
         for key, side in preferences:
             self._preferences.setdefault(key, position << 1 | side)
         return [kind.with_id(item, id) for item, id in zip(items, ids, strict=True)]
-
-    def _add_bad(self, row: BadRow) -> None:
-        if not self._skip_bad_rows:
-            raise SourceError(
-                f"{row.origin}: {row.reason}. Mend the row, or pass --skip-bad-rows."
-            ) from None
-        self.bad_kinds[row.kind] += 1
-        if len(self.bad_rows) < BAD_ROWS_KEPT:
-            self.bad_rows.append(row)
-
-
-def _label_lines(kind: ItemKind[T], labels: Mapping[LabelValue, int]) -> tuple[str, ...]:
-    """Such as: labels: 12 A is better, 3 tie. No line for kinds whose labels have no names."""
-    counts = [f"{labels[key]} {name}" for key, name in kind.label_names.items() if labels.get(key)]
-    return (f"labels: {', '.join(counts)}",) if counts else ()
 
 
 class Digest:

@@ -1,12 +1,12 @@
 """A source as numbered rows: the one form that every file format and hub data set is brought to.
 
-with open_table("red-team.jsonl") as table:     # cai.data.formats: detects format and columns
 Example:
-    head = table.head(["prompt"])
-    for number, row in table.rows(["prompt"]):  # from the first row again, in the same open file
-        print(table.origin(number), row)
-with table.reopened() as again:                 # opens the file a second time, detects nothing
-    rows = again.rows(["prompt"])
+    with open_table("red-team.jsonl") as table:     # cai.data.formats: detects format and columns
+        head = table.head(["prompt"])
+        for number, row in table.rows(["prompt"]):  # from the first row again, in the same file
+            print(table.origin(number), row)
+    with table.reopened() as again:                 # opens the file again, detects nothing
+        rows = again.rows(["prompt"])
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -15,17 +15,15 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, Protocol
 
+# How many rows are read to detect which columns a source has and what they hold.
 HEAD_ROWS = 50
-"""How many rows are looked at to learn which columns a source has and what they hold."""
 
 Row = dict[str, object]
-
-
 FaultKind = Literal[
     "unreadable row",
     "missing",
     "blank",
-    "malformed",
+    "malformed",  # a wrong type, or a conversation without the turns that are needed
     "wrong label",
     "equal sides",
     "third option",
@@ -33,7 +31,6 @@ FaultKind = Literal[
     "contradiction",
     "wrong id",
 ]
-"""What can be wrong with a row; `malformed` is a wrong type, or a conversation that is none."""
 
 
 class RowError(Exception):
@@ -44,6 +41,8 @@ class RowError(Exception):
         self.kind: FaultKind = kind
 
 
+# A row that cannot be read is an item and not raised: a generator that raises cannot go on to the
+# rows after it, and bad rows may be skipped.
 NumberedRows = Iterator[tuple[int, Row | RowError]]
 
 
@@ -67,24 +66,19 @@ class TableFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A source whose format and columns are known, and its rows while it is open.
-
-    A row's number is its first line, counted from 1, where `by_line`, else its index, counted from
-    0. `only_column` is the column of a source that knows but one, such as a list of texts. `open`
-    opens the source once more.
-    """
+    """A source whose format and columns are known, and its rows while it is open."""
 
     name: str
     format: str
     columns: tuple[str, ...]
     # Two tables of one file are equal, whichever time it was opened.
     rows: Callable[[Sequence[str]], NumberedRows] = field(compare=False, repr=False)
-    open: Callable[[], TableFile] = field(compare=False, repr=False)
-    by_line: bool = False
-    only_column: str = ""
+    open: Callable[[], TableFile] = field(compare=False, repr=False)  # opens the source again
+    by_line: bool = False  # rows are numbered by their first line, from 1, else from 0
+    only_column: str = ""  # the column of a source that has but one, such as a list of texts
 
     def origin(self, number: int) -> str:
-        """Where a row stands: `file.jsonl:17` for a line, `file.json[16]` for an index."""
+        """Where a row is: `file.jsonl:17` for a line, `file.json[16]` for an index."""
         return f"{self.name}:{number}" if self.by_line else f"{self.name}[{number}]"
 
     def head(self, columns: Sequence[str]) -> list[Row]:

@@ -1,9 +1,14 @@
-r"""Files that are read line by line: JSONL, plain text, CSV and TSV, each also gzipped.
+"""Files that are read line by line (JSONL, plain text, CSV and TSV, each also gzipped), and JSON.
 
-A line ends at `\n` and nowhere else: Unicode has other separators (U+2028, U+0085, a form feed),
-which stand inside texts, and splitting at those would break a record in two.
+JSON is read strictly: a key that one object has twice is an error, which the standard parser would
+let pass. A row that cannot be read is a `RowError` among the rows; a damaged file raises.
 
-JSON, strictly: what the standard parser lets pass and a data set must not hold is an error.
+Example:
+    file = JsonlFile(Path("red-team.jsonl"))
+    print(file.table().columns)                      # ("id", "prompt")
+    for number, row in file.rows(("prompt",)):       # (1, {"id": "a", "prompt": "…"})
+        ...
+    file.close()
 """
 
 import csv
@@ -19,54 +24,21 @@ from typing import BinaryIO, cast
 from cai.data.tables import HEAD_ROWS, NumberedRows, Row, RowError, Table
 from cai.errors import SourceError
 
+# Only a file that is not line by line at all has longer ones, and memory would fill with it.
 MAX_LINE_BYTES = 64 * 2**20
 TEXT_COLUMN = "text"
+# What JSON in a file named .txt starts with; a prompt may well start with "[" or "{" alone.
 _JSON_OPENINGS = (b'{"', b"[{", b'["')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-def _object(pairs: list[tuple[str, object]]) -> Row:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise RowError(f"names the key {key!r:.100} twice in one object")
-            seen.add(key)
-    return row
-
-
-# json.loads with a hook would make a decoder for every line.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
-
-
-def parse_json(text: str) -> object:
-    """The value.
-
-    Raises:
-        RowError: It is not JSON, names a key twice in one object, or is nested too deeply.
-    """
-    try:
-        return cast(object, _DECODER.decode(text))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column" if error.lineno > 1 else "column"
-        message = error.msg.removesuffix(" at")
-        raise RowError(f"is not JSON: {message} at {where} {error.colno}") from None
-    except RecursionError:
-        raise RowError("is nested too deeply to be a prompt") from None
-    except ValueError as error:
-        raise RowError(f"is not JSON that can be read: {error}") from None
 
 
 class LineFile:
     """An open file of lines, read from its start as often as needed without opening it again."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._stream = _open_bytes(path)
-
-    def close(self) -> None:
-        self._stream.close()
+        self.close = self._stream.close
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Each line with its number, counted from 1, and its line end.
@@ -74,6 +46,8 @@ class LineFile:
         Raises:
             SourceError: The file is damaged or empty, or a line is longer than `MAX_LINE_BYTES`.
         """
+        # A line ends at \n and nowhere else: Unicode has other separators (U+2028, U+0085, a form
+        # feed), which stand inside texts, and splitting at those would break a record in two.
         # A gzipped file can be rewound too: it is then unpacked from the start again.
         self._stream.seek(0)
         number = 0
@@ -82,24 +56,23 @@ class LineFile:
             try:
                 line = self._stream.readline(MAX_LINE_BYTES + 1)
             except (OSError, EOFError, zlib.error) as error:
-                raise SourceError(_broken(Path(f"{self._path}:{number}"), error)) from error
+                raise _unreadable(f"{self.path}:{number}", error) from error
             if len(line) > MAX_LINE_BYTES:
                 raise SourceError(
-                    f"{self._path}:{number}: the line is longer than {MAX_LINE_BYTES // 2**20} "
+                    f"{self.path}:{number}: the line is longer than {MAX_LINE_BYTES // 2**20} "
                     "MiB. Is the file one row a line?"
                 )
             if not line and number > 1:
                 return
             if not line:
-                raise SourceError(_empty(self._path))
+                raise _empty(self.path)
             yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
 
 
 class JsonlFile:
-    """One JSON object a line; blank lines are counted and passed over."""
+    """One JSON object a line; blank lines are counted and skipped."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._file = LineFile(path)
         self.close = self._file.close
 
@@ -109,30 +82,38 @@ class JsonlFile:
         Raises:
             SourceError: None of the first rows can be read.
         """
-        path, columns, problem = self._path, dict[str, None](), ""
+        path, columns, problem = self._file.path, dict[str, None](), ""
         for number, row in islice(self.rows(()), HEAD_ROWS):
             if isinstance(row, RowError):
                 problem = problem or f"{path}:{number}: {row}"
             else:
                 columns.update(dict.fromkeys(row))
         if not columns:
-            problem = problem or f"{path}: holds no rows with anything in them"
-            raise SourceError(f"{problem}. Each line needs one JSON object; mend the file.")
+            problem = problem or f"{path}: has no rows with anything in them"
+            raise SourceError(f"{problem}. Each line needs one JSON object; fix the file.")
         reopen = partial(JsonlFile, path)
         return Table(str(path), "JSONL", tuple(columns), self.rows, reopen, by_line=True)
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
         """Whole rows, whatever the columns."""
         for number, line in self._file.lines():
-            if line.strip():
-                yield number, _json_object(line)
+            if not line.strip():
+                continue
+            try:
+                value = parse_json(decode(line.rstrip(b"\r\n")))
+            except RowError as error:
+                yield number, error
+                continue
+            if isinstance(value, dict):
+                yield number, cast(Row, value)
+            else:
+                yield number, RowError('is JSON, but not an object such as {"prompt": "…"}')
 
 
 class TextFile:
-    """One prompt a line, with all its spaces; blank lines are counted and passed over."""
+    """One prompt a line, with all its spaces; blank lines are counted and skipped."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._file = LineFile(path)
         self.close = self._file.close
 
@@ -142,7 +123,7 @@ class TextFile:
         Raises:
             SourceError: The first line is JSON, whose brackets and keys would become prompts.
         """
-        path = self._path
+        path = self._file.path
         for _, line in self._file.lines():
             if line.strip() in (b"[", b"{") or line.lstrip().startswith(_JSON_OPENINGS):
                 raise SourceError(
@@ -150,15 +131,9 @@ class TextFile:
                 )
             if line.strip():
                 break
-        reopen = partial(TextFile, path)
+        reopen, column = partial(TextFile, path), TEXT_COLUMN
         return Table(
-            str(path),
-            "text",
-            (TEXT_COLUMN,),
-            self.rows,
-            reopen,
-            by_line=True,
-            only_column=TEXT_COLUMN,
+            str(path), "text", (column,), self.rows, reopen, by_line=True, only_column=column
         )
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
@@ -176,11 +151,10 @@ class TextFile:
 class CsvFile:
     """Rows under a header, with tabs between fields in a file named .tsv.
 
-    One column may be without a name, as that of an exported index is; it is passed over.
+    One column may be without a name, as that of an exported index is; it is ignored.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._delimiter = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
         self._file = LineFile(path)
         self.close = self._file.close
@@ -193,8 +167,8 @@ class CsvFile:
         """
         columns = tuple(name for name in self._header(self._records()) if name)
         format = "CSV" if self._delimiter == "," else "TSV"
-        reopen = partial(CsvFile, self._path)
-        return Table(str(self._path), format, columns, self.rows, reopen, by_line=True)
+        path, reopen = self._file.path, partial(CsvFile, self._file.path)
+        return Table(str(path), format, columns, self.rows, reopen, by_line=True)
 
     def rows(self, columns: Sequence[str]) -> NumberedRows:
         """Whole rows; one that has not as many fields as the header is an error."""
@@ -205,7 +179,7 @@ class CsvFile:
                 yield number, fields
             elif len(fields) != len(header):
                 reason = (
-                    f"has the wrong number of fields: expected {len(header)}, found {len(fields)}; "
+                    f"has the wrong number of fields: expected {len(header)}, got {len(fields)}; "
                     "a text that holds the separator or a line break needs quotes around it"
                 )
                 yield number, RowError(reason)
@@ -213,19 +187,19 @@ class CsvFile:
                 yield number, dict(zip(header, fields, strict=True))
 
     def _header(self, records: Iterator[tuple[int, list[str] | RowError]]) -> list[str]:
-        path = self._path
+        path = self._file.path
         for number, fields in records:
             if isinstance(fields, RowError):
-                raise SourceError(f"{path}:{number}: the header {fields}. Mend it.")
+                raise SourceError(f"{path}:{number}: the header {fields}. Fix it.")
             names = [name for name in fields if name.strip()]
             twice = {name for name in fields if fields.count(name) > 1}
             if not names or twice:
-                found = f"names {sorted(twice)[0]!r} twice" if names else "is empty"
+                fault = f"names {sorted(twice)[0]!r} twice" if names else "is empty"
                 raise SourceError(
-                    f"{path}:{number}: the header {found}. Each column needs a name of its own."
+                    f"{path}:{number}: the header {fault}. Each column needs a name of its own."
                 )
             return fields
-        raise SourceError(_empty(path))
+        raise _empty(path)
 
     def _records(self) -> Iterator[tuple[int, list[str] | RowError]]:
         """Each record that is not blank, with the line where it starts."""
@@ -234,6 +208,7 @@ class CsvFile:
         csv.field_size_limit(MAX_LINE_BYTES)
         reader = csv.reader(self._decoded(), delimiter=self._delimiter, strict=True)
         while True:
+            # A quoted field may have line breaks, so a record may end lines after its start.
             start = reader.line_num + 1
             try:
                 fields = next(reader)
@@ -250,8 +225,8 @@ class CsvFile:
             try:
                 yield decode(line)
             except RowError as error:
-                # No row can be passed over: where the record ends is not known either.
-                raise SourceError(f"{self._path}:{number}: {error}.") from None
+                # This row cannot be skipped alone: where its record ends is not known either.
+                raise SourceError(f"{self._file.path}:{number}: {error}.") from None
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -264,14 +239,14 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         try:
             data = stream.read(max_bytes + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise SourceError(_broken(path, error)) from error
+            raise _unreadable(str(path), error) from error
     if len(data) > max_bytes:
         raise SourceError(
             f"{path}: is larger than {max_bytes // 2**20} MiB, and such a file is read as a whole. "
             "Turn it into JSONL, which is read row by row."
         )
     if not data.strip():
-        raise SourceError(_empty(path))
+        raise _empty(path)
     return data.removeprefix(_BYTE_ORDER_MARK)
 
 
@@ -302,23 +277,44 @@ def _open_bytes(path: Path) -> BinaryIO:
             return cast(BinaryIO, gzip.open(path, "rb"))
         return path.open("rb")
     except OSError as error:
-        raise SourceError(_broken(path, error)) from error
+        raise _unreadable(str(path), error) from error
 
 
-def _broken(path: Path, error: Exception) -> str:
+def _unreadable(place: str, error: Exception) -> SourceError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{path}: cannot be read: {reason}. Check the file, or fetch it again."
+    return SourceError(f"{place}: cannot be read: {reason}. Check the file, or download it again.")
 
 
-def _empty(path: Path) -> str:
-    return f"{path}: is empty. Give a file with at least one prompt."
+def _empty(path: Path) -> SourceError:
+    return SourceError(f"{path}: is empty. Give a file with at least one prompt.")
 
 
-def _json_object(line: bytes) -> Row | RowError:
+def parse_json(text: str) -> object:
+    """The value.
+
+    Raises:
+        RowError: It is not JSON, names a key twice in one object, or is nested too deeply.
+    """
     try:
-        value = parse_json(decode(line.rstrip(b"\r\n")))
-    except RowError as error:
-        return error
-    if not isinstance(value, dict):
-        return RowError('is JSON, but not an object such as {"prompt": "…"}')
-    return cast(Row, value)
+        return cast(object, _DECODER.decode(text))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column" if error.lineno > 1 else "column"
+        message = error.msg.removesuffix(" at")
+        raise RowError(f"is not JSON: {message} at {where} {error.colno}") from None
+    except RecursionError:
+        raise RowError("is nested too deeply to be a prompt") from None
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise RowError(f"is not JSON that can be read: {error}") from None
+
+
+def _object(pairs: list[tuple[str, object]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        # The slow search only runs where the lengths show that some key is there twice.
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise RowError(f"names the key {twice!r:.100} twice in one object")
+    return row
+
+
+# Made once: json.loads with a hook would make a decoder for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)

@@ -1,13 +1,16 @@
-"""The pairs that a judged group gives.
+"""What each example of a run gives to an export: pairs, demonstrations, or the reason for neither.
 
-Which side is chosen is read from the verdict and from nothing else. A verdict that could not be
-read, a tie, and sides that are the same make no pair: each is left out for a reason of its own.
+Which side of a judged pair is chosen is read from the verdict and from nothing else. A verdict that
+could not be read, a tie, and sides that are the same make no pair, each with a reason of its own.
+Of chains of critique and revision, the SFT data are the revisions of all rounds (Bai et al. 2022,
+arXiv:2212.08073, §3.1), here with `Selection.all_rounds`; by default the last one alone.
 
-What chains of critique and revision give: revisions to learn from, and revisions over originals.
-
-Bai et al. 2022, arXiv:2212.08073, §3.1: the SFT data are the revisions of all rounds.
-
-Single responses of runs without revisions: samples, the best of a group, and scored ones.
+Example:
+    for each in pairs_of_judged(judged, Selection(min_margin=0.1), tie_margin=0.05):
+        if isinstance(each, DroppedRow):
+            print(each.reason)                          # "tie", "unsure", "cut-off"
+        else:
+            print(each.chosen, each.chosen_probability)
 """
 
 import math
@@ -16,8 +19,8 @@ from collections.abc import Sequence
 
 from cai.export.rows import (
     Demonstration,
+    DroppedRow,
     Labelled,
-    LeftOut,
     PairJudging,
     PreferencePair,
     PrincipleShare,
@@ -25,114 +28,105 @@ from cai.export.rows import (
 from cai.export.selection import ROUNDING, Selection
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, JudgedMatchup
-from cai.methods.judging.verdict import UNREADABLE, Candidate, Verdict, side
-from cai.methods.revision import Chain
+from cai.methods.judging.verdict import UNREADABLE, Verdict, side
+from cai.methods.revision import Chain, Role
 from cai.methods.revision_flags import UNUSABLE
-from cai.methods.sampling import Sample, Samples
+from cai.methods.sampling import Samples
 from cai.runs.config import ReviseRunConfig
 from cai.types import derive_seed
 
 
 def pairs_of_judged(
     judged: Judged, selection: Selection, tie_margin: float
-) -> list[PreferencePair | LeftOut]:
-    """The pairs that the selection asks for, or why there are none.
-
-    Of `all`, one entry for each matchup; otherwise one for the group.
-    """
+) -> list[PreferencePair | DroppedRow]:
+    """The pairs that `selection.pairs` chooses: for `all` one a matchup, otherwise one a group."""
     if selection.pairs == "best-worst":
         return [best_over_worst(judged, selection, tie_margin)]
-    found = [_of_contest(judged, matchup, selection) for matchup in judged.matchups]
-    return found if selection.pairs == "all" else [_one(found, judged.group.prompt.id)]
+    results = [_pair_of_matchup(judged, matchup, selection) for matchup in judged.matchups]
+    if selection.pairs == "all":
+        return results
+    # Drawn by the prompt's id, so that a second export, or one of more runs, draws the same pair.
+    if pairs := [each for each in results if isinstance(each, PreferencePair)]:
+        return [pairs[derive_seed("pair", judged.group.prompt.id) % len(pairs)]]
+    reasons = Counter(each.reason for each in results if isinstance(each, DroppedRow))
+    return [DroppedRow(reasons.most_common(1)[0][0] if reasons else "no ranking")]
 
 
 def best_over_worst(
     judged: Judged, selection: Selection, tie_margin: float
-) -> PreferencePair | LeftOut:
+) -> PreferencePair | DroppedRow:
     """The first of the ranking over the last.
 
-    Its probability is that of their own matchup; where they did not meet, or could not be read,
-    that of their strengths, 1 / (1 + exp(s_worst − s_best)).
+    Its probability is that of their own matchup; where they had none, or it could not be read, that
+    of their strengths, 1 / (1 + exp(s_worst − s_best)).
     """
     ranking, strengths = judged.ranking, judged.strengths
     if ranking is None or strengths is None:
-        return LeftOut(_unread(judged))
+        outcomes = [matchup.verdict.outcome for matchup in judged.matchups]
+        if not outcomes or any(matchup.verdict.p_a is not None for matchup in judged.matchups):
+            return DroppedRow("no ranking")
+        return DroppedRow(Counter(outcomes).most_common(1)[0][0])
     best, worst = ranking[0], ranking[-1]
     for matchup in judged.matchups:
         if {matchup.first, matchup.second} == {best, worst} and matchup.verdict.p_a is not None:
-            pair = _of_contest(judged, matchup, selection)
-            if (
-                isinstance(pair, PreferencePair)
-                and pair.judging
-                and pair.judging.chosen_place != best
-            ):
-                return LeftOut("against the ranking")
+            pair = _pair_of_matchup(judged, matchup, selection)
+            # The direct matchup may contradict the strengths, which come from all matchups.
+            if isinstance(pair, PreferencePair) and pair.judging:
+                is_best_chosen = pair.judging.chosen_place == best
+                return pair if is_best_chosen else DroppedRow("against the ranking")
             return pair
     probability = 1 / (1 + math.exp(strengths[worst] - strengths[best]))
     if side(probability, tie_margin) == "tie":
-        return LeftOut("tie")
-    return _pair(
-        judged,
-        chosen=best,
-        rejected=worst,
-        probability=probability,
-        verdict=None,
-        selection=selection,
-    )
+        return DroppedRow("tie")
+    return _pair(judged, (best, worst), probability, None, selection)
 
 
-def _of_contest(
+def _pair_of_matchup(
     judged: Judged, matchup: JudgedMatchup, selection: Selection
-) -> PreferencePair | LeftOut:
+) -> PreferencePair | DroppedRow:
     verdict = matchup.verdict
     if verdict.p_a is None or verdict.outcome in UNREADABLE or verdict.outcome == "tie":
-        return LeftOut(verdict.outcome)
-    if verdict.outcome == "inconsistent" and not selection.keeps_inconsistent:
-        return LeftOut("inconsistent")
+        return DroppedRow(verdict.outcome)
+    if verdict.outcome == "inconsistent" and not selection.includes_inconsistent:
+        return DroppedRow("inconsistent")
     winner = side(verdict.p_a)
     if winner == "tie":
-        return LeftOut("tie")
-    if winner == "a":
-        return _pair(
-            judged,
-            chosen=matchup.first,
-            rejected=matchup.second,
-            probability=verdict.p_a,
-            verdict=verdict,
-            selection=selection,
-        )
-    return _pair(
-        judged,
-        chosen=matchup.second,
-        rejected=matchup.first,
-        probability=1 - verdict.p_a,
-        verdict=verdict,
-        selection=selection,
-    )
+        return DroppedRow("tie")
+    first, second, p_a = matchup.first, matchup.second, verdict.p_a
+    places, probability = ((first, second), p_a) if winner == "a" else ((second, first), 1 - p_a)
+    return _pair(judged, places, probability, verdict, selection)
 
 
 def _pair(
     judged: Judged,
-    chosen: int,
-    rejected: int,
+    places: tuple[int, int],
     probability: float,
     verdict: Verdict | None,
     selection: Selection,
-) -> PreferencePair | LeftOut:
-    """The pair of these candidates; `verdict` is that of their matchup, if they met."""
+) -> PreferencePair | DroppedRow:
+    """The chosen and the rejected candidate; `verdict` is that of their matchup, if any."""
+    chosen, rejected = places
     better, worse = judged.group.candidates[chosen], judged.group.candidates[rejected]
+    if not better.text.strip() or not worse.text.strip():
+        return DroppedRow("empty text")
+    if "cut-off" in selection.drops and (better.is_cut_off or worse.is_cut_off):
+        return DroppedRow("cut-off")
+    if better.text.split() == worse.text.split():  # texts that differ in white space alone
+        return DroppedRow("equal texts")
     margin = probability - 0.5
-    if reason := _bad_texts(better, worse, selection):
-        return LeftOut(reason)
     if margin < selection.min_margin - ROUNDING:
-        return LeftOut("unsure")
+        return DroppedRow("unsure")
+    # Shares by principle are for response A of the matchup; where B is chosen they are turned.
     is_turned = verdict is not None and verdict.p_a is not None and verdict.p_a < 0.5
+    by_principle = verdict.by_principle.items() if verdict else ()
     flips = [each.is_flip for each in verdict.principle_verdicts] if verdict else []
     judging = PairJudging(
         basis="matchup" if verdict else "strengths",
         outcome=verdict.outcome if verdict else None,
         margin=margin,
-        by_principle=_by_principle(verdict, is_turned) if verdict else (),
+        by_principle=tuple(
+            PrincipleShare(id, 1 - p_a if is_turned else p_a) for id, p_a in by_principle
+        ),
         n_flips=flips.count(True),
         n_questions=len(flips) - flips.count(None),
         chosen_place=chosen,
@@ -141,9 +135,8 @@ def _pair(
         rejected_rank=_rank(judged.strengths, rejected),
         n_responses=len(judged.group.candidates),
     )
-    prompt = judged.group.prompt
     return PreferencePair(
-        prompt,
+        judged.group.prompt,
         chosen=better.text,
         rejected=worse.text,
         chosen_model=better.model,
@@ -153,70 +146,46 @@ def _pair(
     )
 
 
-def _bad_texts(better: Candidate, worse: Candidate, selection: Selection) -> str | None:
-    if not better.text.strip() or not worse.text.strip():
-        return "empty text"
-    if "cut-off" in selection.drops and (better.is_cut_off or worse.is_cut_off):
-        return "cut-off"
-    return "equal texts" if better.text.split() == worse.text.split() else None
-
-
-def _by_principle(verdict: Verdict, is_turned: bool) -> tuple[PrincipleShare, ...]:
-    return tuple(
-        PrincipleShare(id, 1 - p_a if is_turned else p_a)
-        for id, p_a in verdict.by_principle.items()
-    )
-
-
 def _rank(strengths: Sequence[float] | None, place: int) -> int | None:
-    """One more than there are stronger ones."""
     if strengths is None:
         return None
     return 1 + sum(other > strengths[place] for other in strengths)
 
 
-def _unread(judged: Judged) -> str:
-    """Why there is no ranking: what befell the matchups, if all of them could not be read."""
-    outcomes = [matchup.verdict.outcome for matchup in judged.matchups]
-    if not outcomes or any(matchup.verdict.p_a is not None for matchup in judged.matchups):
-        return "no ranking"
-    return Counter(outcomes).most_common(1)[0][0]
-
-
-def _one(found: Sequence[PreferencePair | LeftOut], prompt_id: str) -> PreferencePair | LeftOut:
-    """A pair drawn by the prompt's id; without any, the commonest reason."""
-    pairs = [each for each in found if isinstance(each, PreferencePair)]
-    if pairs:
-        return pairs[derive_seed("pair", prompt_id) % len(pairs)]
-    reasons = [each.reason for each in found if isinstance(each, LeftOut)]
-    return LeftOut(Counter(reasons).most_common(1)[0][0] if reasons else "no ranking")
-
-
 def demonstrations_of_chain(
-    chain: Chain, recipe: ReviseRunConfig, selection: Selection
-) -> list[Demonstration | LeftOut]:
-    """The last text; or the revision of every round that would not be left out, equal ones once."""
+    chain: Chain, config: ReviseRunConfig, selection: Selection
+) -> list[Demonstration | DroppedRow]:
+    """The last text; or with `all_rounds` every usable revision, equal ones once."""
     reason = _chain_drop_reason(chain, selection)
     if reason is not None:
-        return [LeftOut(reason)]
+        return [DroppedRow(reason)]
+    revised = [(each.revision.text, each.flags) for each in chain.rounds if each.revision]
+    texts = [chain.final]
+    if selection.all_rounds:
+        bad = UNUSABLE | selection.drops
+        usable = [text for text, flags in revised if not bad.intersection(flags)]
+        texts = list(dict.fromkeys(usable)) or texts
+    # The last text is the first response where no revision was usable.
+    revisions = {text for text, _ in revised}
+    roles: list[Role] = ["revise" if text in revisions else "respond" for text in texts]
     return [
-        Demonstration(chain.prompt, text, _author(chain, recipe, text))
-        for text in _completions(chain, selection)
+        Demonstration(chain.prompt, text, config.roles[role].model)
+        for text, role in zip(texts, roles, strict=True)
     ]
 
 
 def pair_of_chain(
-    chain: Chain, recipe: ReviseRunConfig, selection: Selection
-) -> PreferencePair | LeftOut:
+    chain: Chain, config: ReviseRunConfig, selection: Selection
+) -> PreferencePair | DroppedRow:
     """The last revision over the first response."""
     reason = _chain_drop_reason(chain, selection)
     if reason is not None:
-        return LeftOut(reason)
+        return DroppedRow(reason)
     if not chain.response.text.strip():
-        return LeftOut("empty response")
+        return DroppedRow("empty response")
     if chain.final.split() == chain.response.text.split():
-        return LeftOut("unchanged")
-    reviser, policy = recipe.roles["revise"].model, recipe.roles["respond"].model
+        return DroppedRow("unchanged")
+    reviser, policy = config.roles["revise"].model, config.roles["respond"].model
     return PreferencePair(chain.prompt, chain.final, chain.response.text, reviser, policy)
 
 
@@ -225,83 +194,61 @@ def _chain_drop_reason(chain: Chain, selection: Selection) -> str | None:
         return "empty"
     revised = [each for each in chain.rounds if each.revision is not None]
     if revised:
-        found = (UNUSABLE | selection.drops).intersection(revised[-1].flags)
-        return sorted(found)[0] if found else None
+        # Only the last round counts: a later round may have revised an earlier fault away.
+        flags = (UNUSABLE | selection.drops).intersection(revised[-1].flags)
+        return min(flags) if flags else None
     is_cut = chain.response.stop_reason == "length"
     return "cut-off" if is_cut and "cut-off" in selection.drops else None
 
 
-def _completions(chain: Chain, selection: Selection) -> list[str]:
-    if not selection.all_rounds:
-        return [chain.final]
-    bad = UNUSABLE | selection.drops
-    revised = [
-        each.revision.text
-        for each in chain.rounds
-        if each.revision is not None and not bad.intersection(each.flags)
-    ]
-    return list(dict.fromkeys(revised)) or [chain.final]
-
-
-def _author(chain: Chain, recipe: ReviseRunConfig, text: str) -> str:
-    is_revised = any(each.revision and each.revision.text == text for each in chain.rounds)
-    return recipe.roles["revise" if is_revised else "respond"].model
-
-
 def demonstrations_of_samples(
     samples: Samples, selection: Selection
-) -> list[Demonstration | LeftOut]:
-    """Every response that says something, equal ones of a prompt once."""
-    found: list[Demonstration | LeftOut] = []
+) -> list[Demonstration | DroppedRow]:
+    """Every response that is not empty or cut off, equal ones of a prompt once."""
+    results: list[Demonstration | DroppedRow] = []
     seen: set[str] = set()
     for sample in samples.samples:
-        text = sample.completion.text
-        reason = _sample_drop_reason(sample, selection)
-        if reason is None and text.strip() in seen:
+        text, stop_reason, reason = sample.completion.text, sample.completion.stop_reason, None
+        if not text.strip():
+            reason = "empty text"
+        elif stop_reason == "filtered":
+            reason = "filtered"
+        elif stop_reason == "length" and "cut-off" in selection.drops:
+            reason = "cut-off"
+        elif text.strip() in seen:
             reason = "repeated"
         seen.add(text.strip())
-        found.append(
-            LeftOut(reason) if reason else Demonstration(samples.prompt, text, sample.model)
-        )
-    return found
+        row = DroppedRow(reason) if reason else Demonstration(samples.prompt, text, sample.model)
+        results.append(row)
+    return results
 
 
 def demonstration_of_judged(
     judged: Judged, selection: Selection, tie_margin: float
-) -> Demonstration | LeftOut:
-    """The best-ranked response, where it is better than the worst: of a tie nothing is learned."""
+) -> Demonstration | DroppedRow:
+    """The best-ranked response, where it is better than the worst: a tie gives nothing to learn."""
     pair = best_over_worst(judged, selection, tie_margin)
-    if isinstance(pair, LeftOut):
+    if isinstance(pair, DroppedRow):
         return pair
     return Demonstration(pair.prompt, pair.chosen, pair.chosen_model)
 
 
-def demonstration_of_scored(scored: Scored, selection: Selection) -> Demonstration | LeftOut:
-    """The response, if its value reaches the least score."""
-    found = labelled_of_scored(scored, selection)
-    if isinstance(found, LeftOut):
-        return found
-    if not found.label:
-        return LeftOut("low score")
-    return Demonstration(found.prompt, found.completion, found.model)
+def demonstration_of_scored(scored: Scored, selection: Selection) -> Demonstration | DroppedRow:
+    """The response, if its value reaches `selection.min_score`."""
+    row = labelled_of_scored(scored, selection)
+    if isinstance(row, DroppedRow):
+        return row
+    if not row.label:
+        return DroppedRow("low score")
+    return Demonstration(row.prompt, row.completion, row.model)
 
 
-def labelled_of_scored(scored: Scored, selection: Selection) -> Labelled | LeftOut:
-    """The response, good from the least score on. One without a score has no label."""
+def labelled_of_scored(scored: Scored, selection: Selection) -> Labelled | DroppedRow:
+    """The response, labelled good from `selection.min_score` on; dropped without a score."""
     if scored.value is None:
         outcomes = Counter(each.outcome for each in scored.scores)
-        return LeftOut(outcomes.most_common(1)[0][0] if outcomes else "failed")
+        return DroppedRow(outcomes.most_common(1)[0][0] if outcomes else "failed")
     if not scored.response.strip():
-        return LeftOut("empty text")
+        return DroppedRow("empty text")
     is_good = scored.value >= selection.min_score
     return Labelled(scored.prompt, scored.response, is_good, scored.model)
-
-
-def _sample_drop_reason(sample: Sample, selection: Selection) -> str | None:
-    completion = sample.completion
-    if not completion.text.strip():
-        return "empty text"
-    if completion.stop_reason == "filtered":
-        return "filtered"
-    is_cut = completion.stop_reason == "length" and "cut-off" in selection.drops
-    return "cut-off" if is_cut else None

@@ -1,15 +1,19 @@
 """Records of one or several runs as the rows of one format, streamed.
 
-One pass over the records is enough, except where what stays depends on all of them (balanced
+One pass over the records is enough, except where the selection depends on all of them (balanced
 lengths, labels): then a first pass surveys them and a second one writes.
 
-The units of one or several runs, one after the other.
+Example:
+    export = Export.of([RunFolder("runs/judge")], "preference", Selection(pairs="all"))
+    for row in export.rows(summary := ExportSummary("preference")):
+        print(row["id"], row["chosen"])
+    print(summary.describe())
 """
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from cai.engine.run_files import Record
@@ -26,10 +30,19 @@ from cai.export.examples import (
     pairs_of_judged,
 )
 from cai.export.formats import PAIRED, Columns, Format, Method, Row, check_columns, check_format
+from cai.export.mixing import MixOutcome
 from cai.export.provenance import SourceRun, prompt_of_body, whole_row
-from cai.export.rows import LeftOut, Unit, columns_of, labelled, models_of, prompt_of, text_of
+from cai.export.rows import (
+    DroppedRow,
+    Labelled,
+    Unit,
+    columns_of,
+    labelled,
+    models_of,
+    prompt_of,
+    text_of,
+)
 from cai.export.selection import Selection
-from cai.export.summary import ExportSummary
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
@@ -43,12 +56,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A unit, or what is none, and the example that it comes from."""
+    """A unit, or the reason for a dropped row, and the example that it comes from."""
 
     run: SourceRun
     record: Record
     body: Body | None
-    unit: Unit | LeftOut
+    unit: Unit | DroppedRow
 
     @property
     def example(self) -> int:
@@ -57,51 +70,56 @@ class Item:
 
 
 def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) -> Iterator[Item]:
-    """All units, in the order of `woven`.
+    """All units, in the order of `interleave_runs`.
 
     A prompt that several runs have is one row of `prompts`.
     """
-    items = woven(
+
+    def items_of_run(run: SourceRun) -> Iterator[Item]:
+        for record in run.folder.records():
+            body = run.body(record) if record.error is None else None
+            units = _units(run, body, format, selection) if body else [DroppedRow("failed")]
+            for unit in units:
+                yield Item(run, record, body, unit)
+
+    items = interleave_runs(
         runs,
-        lambda run: _items_of_run(run, format, selection),
+        items_of_run,
         lambda item: item.record.position,
-        lambda item: not isinstance(item.unit, LeftOut),
+        lambda item: not isinstance(item.unit, DroppedRow),
     )
-    return _first_of_prompts(items, runs) if format == "prompts" and len(runs) > 1 else items
+    return _without_repeats(items, runs) if format == "prompts" and len(runs) > 1 else items
 
 
-def woven(
+def interleave_runs(
     runs: Sequence[SourceRun],
     stream: Callable[[SourceRun], Iterator[T]],
     position: Callable[[T], int],
     ends_turn: Callable[[T], bool],
 ) -> Iterator[T]:
-    """The streams of the runs as one: those of one config by position, those of others in turn.
+    """The streams of all runs: those of one config by position, those of others in turn.
 
-    Runs of one config are parts of one source, and together are what one run over the whole is. The
-    others are taken in turn, so that rows of each kind stand near the top of a file: readers of
-    JSON guess the types of columns from there.
+    A turn lasts to the next element that `ends_turn`. Runs of one config are parts of one source,
+    and together are what one run over the whole is.
     """
-    merged = [heapq.merge(*map(stream, parts), key=position) for parts in _by_config(runs)]
-    return _in_turn(merged, ends_turn)
-
-
-def _items_of_run(run: SourceRun, format: Format, selection: Selection) -> Iterator[Item]:
-    for record in run.folder.records():
-        if record.error is not None:
-            yield Item(run, record, None, LeftOut("failed"))
-            continue
-        body = run.body(record)
-        for unit in _units(run, body, format, selection):
-            yield Item(run, record, body, unit)
+    # In turn, so that rows of each kind are near the top of a file: readers of JSON infer the types
+    # of columns from there.
+    waiting = deque(heapq.merge(*map(stream, parts), key=position) for parts in _by_config(runs))
+    while waiting:
+        merged = waiting.popleft()
+        for each in merged:
+            yield each
+            if ends_turn(each):
+                waiting.append(merged)
+                break
 
 
 def _units(
     run: SourceRun, body: Body, format: Format, selection: Selection
-) -> Sequence[Unit | LeftOut]:
+) -> Sequence[Unit | DroppedRow]:
     prompt = prompt_of_body(body)
-    if selection.is_elsewhere(prompt, format):
-        return [LeftOut("in the other split")]
+    if selection.is_in_other_split(prompt, format):
+        return [DroppedRow("in the other split")]
     if format == "prompts":
         return [prompt]
     match body:
@@ -125,33 +143,19 @@ def _units(
 
 
 def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
-    found: list[list[SourceRun]] = []
+    groups: list[list[SourceRun]] = []
     for run in runs:
-        parts = next((parts for parts in found if parts[0].config == run.config), None)
-        if parts is None:
-            found.append([run])
+        group = next((parts for parts in groups if parts[0].config == run.config), None)
+        if group is None:
+            groups.append([run])
         else:
-            parts.append(run)
-    return found
+            group.append(run)
+    return groups
 
 
-def _in_turn(streams: Sequence[Iterator[T]], ends_turn: Callable[[T], bool]) -> Iterator[T]:
-    """Of each stream up to the next that ends its turn, then of the next stream, to their ends."""
-    waiting = deque(streams)
-    while waiting:
-        stream = waiting.popleft()
-        for each in stream:
-            yield each
-            if ends_turn(each):
-                waiting.append(stream)
-                break
-
-
-def _first_of_prompts(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
-    """Without prompts that a run of another config has, and examples that one of the same has.
-
-    Equal prompts of one source stay as they are.
-    """
+def _without_repeats(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
+    # A prompt is repeated where a run of another config had it, or one of the same config at the
+    # same position. Equal prompts at two positions of one source are both exported.
     source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
     last: dict[int, tuple[int, int]] = {}
     for item in items:
@@ -159,10 +163,50 @@ def _first_of_prompts(items: Iterator[Item], runs: Sequence[SourceRun]) -> Itera
             key, source = response_key(item.unit, ""), source_of[item.run.number]
             before = last.get(key)
             if before is not None and (before[0] != source or before[1] == item.record.position):
-                yield Item(item.run, item.record, item.body, LeftOut("repeated"))
+                yield replace(item, unit=DroppedRow("repeated"))
                 continue
             last[key] = (source, item.record.position)
         yield item
+
+
+@dataclass(slots=True)
+class ExportSummary:
+    """The counts of an export, filled while its rows are written."""
+
+    format: Format
+    n_rows: int = 0  # with those of other files
+    # Pairs, responses, prompts or records of the runs: all that are not dropped became rows.
+    n_considered: int = 0
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    # Of `kto`, where a pair becomes two rows, and why a response of an exported pair is not a row.
+    n_good: int = 0
+    n_bad: int = 0
+    unwritten: Counter[str] = field(default_factory=Counter[str])
+    mixed: list[MixOutcome] = field(default_factory=list[MixOutcome])
+
+    def describe(self) -> str:
+        """Such as: sft: 480 rows; left out: 8 failed, 12 unchanged."""
+        text = f"{self.format}: {self.n_rows} rows"
+        if self.format == "kto":
+            text += f" ({self.n_good} good, {self.n_bad} bad)"
+        for title, by in (("left out", self.dropped), ("responses not written", self.unwritten)):
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(by.items()))
+            text += f"; {title}: {reasons}" if reasons else ""
+        mixed = ", ".join(outcome.describe() for outcome in self.mixed)
+        return f"{text}; mixed in: {mixed}" if mixed else text
+
+    def as_json(self) -> dict[str, object]:
+        counts: dict[str, object] = {
+            "format": self.format,
+            "rows": self.n_rows,
+            "considered": self.n_considered,
+            "left_out": dict(self.dropped),
+        }
+        if self.format == "kto":
+            counts |= {"good": self.n_good, "bad": self.n_bad, "unwritten": dict(self.unwritten)}
+        if self.mixed:
+            counts["mixed"] = [outcome.as_json() for outcome in self.mixed]
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +226,7 @@ class Export:
         selection: Selection = Selection(),
         columns: Columns = "trl",
     ) -> "Export":
-        """The export of those runs, once it is known that it can be made.
+        """The export of those runs, after checking that it is possible.
 
         Raises:
             JournalError: A folder is of another version of cai.
@@ -218,23 +262,58 @@ class Export:
         return ", ".join(str(run.folder.path) for run in self.runs)
 
     def rows(self, summary: ExportSummary) -> Iterator[Row]:
-        """The rows in the order of the source, of several as `woven`; counted in the summary."""
-        if self.format == "everything":
-            yield from self._whole_rows(summary)
-        else:
+        """The rows in the order of `interleave_runs`; counted in the summary."""
+        if self.format != "everything":
             for item, unit in self.units(summary):
                 yield self.row(item, unit, summary)
+            return
+
+        def whole_rows(run: SourceRun) -> Iterator[tuple[int, Row]]:
+            for record in run.folder.records():
+                yield record.position, whole_row(run, record, self.methods)
+
+        for _, row in interleave_runs(
+            self.runs, whole_rows, lambda pair: pair[0], lambda pair: pair[1]["error"] is None
+        ):
+            summary.n_considered += 1
+            summary.n_rows += 1
+            yield row
 
     def units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit]]:
-        """What becomes a row each, and where it comes from; what does not is counted."""
-        if self.format == "kto" or self.selection.balances_length:
-            yield from self._units_in_two_passes(summary)
+        """The units that become a row each, and where they come from; the others are counted."""
+        is_kto = self.format == "kto"
+        if not is_kto and not self.selection.balances_length:
+            for item, unit, is_near in self._all_units(summary):
+                if is_near:
+                    summary.dropped["near-duplicate"] += 1
+                else:
+                    yield item, unit
             return
+        survey = Survey(len(self.runs))
         for item, unit, is_near in self._all_units(summary):
-            if is_near:
-                summary.dropped["near-duplicate"] += 1
+            survey.add(item.run.number, item.record.position, unit, is_near=is_near)
+        if self.selection.balances_length:
+            survey.balance_lengths()
+        summary.dropped += survey.n_left_out
+        if is_kto:
+            survey.collect_labels()
+        # The second pass reads the records again: all units may not fit into memory.
+        for item in items_of(self.runs, self.format, self.selection):
+            if isinstance(item.unit, DroppedRow):
+                continue
+            if survey.is_exported(item.run.number, item.record.position):
+                for unit in self._labelled(item.unit, survey, summary) if is_kto else (item.unit,):
+                    yield item, unit
+
+    def _labelled(self, unit: Unit, survey: Survey, summary: ExportSummary) -> Iterator[Labelled]:
+        for each in labelled(unit):
+            reason = survey.reason_not_to_write(response_key(unit, each.completion))
+            if reason is None:
+                summary.n_good += each.label
+                summary.n_bad += not each.label
+                yield each
             else:
-                yield item, unit
+                summary.unwritten[reason] += 1
 
     def row(self, item: Item, unit: Unit, summary: ExportSummary) -> Row:
         """The unit in the columns of the export; counted in the summary."""
@@ -243,65 +322,17 @@ class Export:
         provenance = item.run.provenance(item.body, models_of(unit))
         return {**columns, "id": prompt_of(unit).id, "provenance": provenance}
 
-    def _whole_rows(self, summary: ExportSummary) -> Iterator[Row]:
-        whole = woven(
-            self.runs,
-            self._whole_rows_of,
-            lambda placed: placed[0],
-            lambda placed: placed[1]["error"] is None,
-        )
-        for _, row in whole:
-            summary.n_considered += 1
-            summary.n_rows += 1
-            yield row
-
-    def _whole_rows_of(self, run: SourceRun) -> Iterator[tuple[int, Row]]:
-        """Each with its position."""
-        for record in run.folder.records():
-            yield record.position, whole_row(run, record, self.methods)
-
-    def _units_in_two_passes(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit]]:
-        survey = Survey(len(self.runs))
-        for item, unit, is_near in self._all_units(summary):
-            survey.add(item.run.number, item.record.position, unit, is_near=is_near)
-        if self.selection.balances_length:
-            survey.balance()
-        summary.dropped += survey.n_left_out
-        if self.format == "kto":
-            survey.note_labels()
-        for item in items_of(self.runs, self.format, self.selection):
-            if isinstance(item.unit, LeftOut):
-                continue
-            if survey.is_kept(item.run.number, item.record.position):
-                for unit in self._units_of(item.unit, survey, summary):
-                    yield item, unit
-
-    def _units_of(self, unit: Unit, survey: Survey, summary: ExportSummary) -> Iterator[Unit]:
-        if self.format != "kto":
-            yield unit
-            return
-        for each in labelled(unit):
-            reason = survey.reason_not_to_write(response_key(unit, each.completion))
-            if reason is not None:
-                summary.unwritten[reason] += 1
-                continue
-            summary.n_good += each.label
-            summary.n_bad += not each.label
-            yield each
-
     def _all_units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
-        """Every unit, and whether it is nearly an earlier one; what is no unit is counted."""
-        is_near = self._likeness()
+        """Every unit, and whether it nearly repeats an earlier one; dropped rows are counted."""
+        near = None
+        if self.selection.near_duplicates is not None:
+            from cai.export.near_duplicates import NearDuplicates  # heavy: datasketch, scipy
+
+            near = NearDuplicates(self.selection.near_duplicates)
         for item in items_of(self.runs, self.format, self.selection):
             summary.n_considered += 1
-            if isinstance(item.unit, LeftOut):
+            if isinstance(item.unit, DroppedRow):
                 summary.dropped[item.unit.reason] += 1
-            else:
-                yield item, item.unit, is_near(text_of(item.unit), item.example)
-
-    def _likeness(self) -> Callable[[str, int], bool]:
-        if self.selection.near_duplicates is None:
-            return lambda text, example: False
-        from cai.export.dedup import NearDuplicates  # heavy: datasketch, scipy
-
-        return NearDuplicates(self.selection.near_duplicates).is_near
+                continue
+            is_near = near is not None and near.is_near_duplicate(text_of(item.unit), item.example)
+            yield item, item.unit, is_near

@@ -1,4 +1,9 @@
-"""The formats of an export: which runs can give them, and which trainers read them."""
+"""The formats of an export: which runs can give them, and which trainers read them.
+
+Example:
+    check_format("kto", "score", "runs/scored")     # a run of scores gives `kto`
+    check_columns("kto", "verl")                    # ExportError: verl does not read `kto`
+"""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -12,8 +17,8 @@ Row = Mapping[str, object]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 COLUMNS: tuple[Columns, ...] = get_args(Columns)
+# Formats made of pairs; of a run of scores, `kto` is made of single responses.
 PAIRED: tuple[Format, ...] = ("preference", "reward", "kto")
-"""Formats made of pairs; of a run of scores, `kto` is made of single responses."""
 
 _OF_METHOD: Mapping[Method, tuple[Format, ...]] = {
     "revise": FORMATS,
@@ -29,29 +34,29 @@ _OF_COLUMNS: Mapping[Columns, tuple[Format, ...]] = {
 
 
 def check_format(format: Format, method: Method, run: object) -> None:
-    """Finds out whether a run of that method can give that format.
+    """Checks that a run of that method can give that format.
 
     Raises:
         ExportError: It cannot; the message names the run.
     """
-    able = _OF_METHOD[method]
-    if format not in able:
+    possible = _OF_METHOD[method]
+    if format not in possible:
         raise ExportError(
             f"{run}: a run of `cai {method}` has no rows of the format {format!r}. It gives "
-            f"{', '.join(able)}."
+            f"{', '.join(possible)}."
         )
 
 
 def check_columns(format: Format, columns: Columns) -> None:
-    """Finds out whether that trainer reads that format.
+    """Checks that the trainer of those columns reads that format.
 
     Raises:
         ExportError: It does not.
     """
-    able = _OF_COLUMNS[columns]
-    if format not in able:
+    possible = _OF_COLUMNS[columns]
+    if format not in possible:
         readers = [name for name in COLUMNS if format in _OF_COLUMNS[name]]
         raise ExportError(
-            f"{columns} has no columns for the format {format!r}; it reads {', '.join(able)}. Use "
-            f"the columns of {' or '.join(readers)}."
+            f"{columns} has no columns for the format {format!r}; it reads {', '.join(possible)}. "
+            f"Use the columns of {' or '.join(readers)}."
         )

@@ -1,9 +1,14 @@
-"""What is mixed into rows, as it is written: FILE[:weight=0.3][:count=5000][:confidence=0.9].
+"""The mix of an export as it is written: FILE[:weight=0.3][:count=5000][:confidence=0.9].
 
-`FILE:helpfulness` takes the share that people's helpfulness data had in Constitutional AI (Bai et
+`FILE:helpfulness` has the share that people's helpfulness data had in Constitutional AI (Bai et
 al. 2022, arXiv:2212.08073, §3.2 and §4.1): 135,296 comparisons of people beside 182,831 of the
 model's; in SFT two samples for each of 135,296 prompts beside the four revisions of 182,831; in
 reinforcement learning those prompts and 474,300 more beside 182,831 and 491,142.
+
+Example:
+    Mix.parse("helpful.jsonl:weight=0.3:confidence=0.9")
+    Mix.parse("helpful.jsonl:helpfulness").share("preference")      # 0.425
+    Mixing.of(["helpful.jsonl:count=5000"]).check("sft")            # UsageError if impossible
 """
 
 import math
@@ -29,44 +34,60 @@ _NAMES = ("weight", "count", "confidence")
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A file or data set whose rows are mixed in: all of them, a share, or a number.
-
-    `weight` is the share of the mixed rows that come from it, in (0, 1), or "helpfulness" for that
-    of the paper. `confidence` in (0.5, 1] is how sure its labels are where a row does not say.
-    """
+    """A file or data set whose rows are mixed in: all of them, a share, or a number."""
 
     file: str
+    # The share of the mixed rows that come from it, in (0, 1); "helpfulness" is the paper's.
     weight: float | Literal["helpfulness"] | None = None
     count: int | None = None
-    confidence: float | None = None
+    confidence: float | None = None  # in (0.5, 1], of labels whose row has none of its own
 
     @classmethod
     def parse(cls, text: str) -> "Mix":
         """The mix as it is written in one text.
 
         Raises:
-            UsageError: It says something twice, something unknown, or a number out of its range.
+            UsageError: An entry is repeated, unknown, or a number out of its range.
         """
-        file, *said = _parts(text)
+        # Read from the end, as a file's own name may have colons in it: what is not an entry
+        # belongs to the name.
+        file, entries = text, list[tuple[str, str | None]]()
+        while ":" in file:
+            before, _, last = file.rpartition(":")
+            name, equals, value = last.partition("=")
+            if last == "helpfulness":
+                name, value = "weight", None
+            elif not (equals and name.isidentifier()):
+                break
+            if name not in _NAMES:
+                hint = did_you_mean(name, _NAMES, f"Write one of {', '.join(_NAMES)}.")
+                raise UsageError(f"{text}: a mix has no {name!r}. {hint}")
+            if name in dict(entries):
+                raise UsageError(f"{text}: gives the {name} twice. Give it once.")
+            file = before
+            entries.append((name, value))
         mix = cls(file)
-        for part in said:
-            name, equals, value = part.partition("=")
-            name = name if equals else "weight"
-            if getattr(mix, name) is not None:
-                raise UsageError(f"{text}: says twice what the {name} is. Say it once.")
-            if not equals:
+        for name, value in reversed(entries):
+            if value is None:
                 mix = replace(mix, weight="helpfulness")
-            elif name == "count":
-                mix = replace(mix, count=_whole(text, value))
-            elif name == "weight":
-                mix = replace(mix, weight=_real(text, part, value))
-            else:
-                mix = replace(mix, confidence=_real(text, part, value))
+                continue
+            try:
+                if name == "count":
+                    mix = replace(mix, count=int(value.replace("_", "").replace(",", "")))
+                    continue
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if not math.isfinite(number):
+                kind = "a whole number" if name == "count" else "a number"
+                raise UsageError(f"{text}: the {name} is {value!r}, and it is {kind}. Change it.")
+            is_weight = name == "weight"
+            mix = replace(mix, weight=number) if is_weight else replace(mix, confidence=number)
         mix.check()
         return mix
 
     def check(self) -> None:
-        """Finds out whether it can be followed.
+        """Checks that the mix is possible.
 
         Raises:
             UsageError: A number is out of its range, or both a weight and a count are given.
@@ -76,7 +97,7 @@ class Mix:
             raise UsageError("A mix names no file. Write FILE, or FILE:weight=0.3.")
         if weight is not None and count is not None:
             raise UsageError(
-                f"{self.file}: has a weight and a count, and each says how many rows are mixed in. "
+                f"{self.file}: has a weight and a count, and each sets the number of rows. "
                 "Give one of them."
             )
         if isinstance(weight, float | int) and not 0 < weight < 1:
@@ -88,16 +109,16 @@ class Mix:
             raise UsageError(f"{self.file}: the count is {count}, and it is at least 1. Change it.")
         if confidence is not None and not 0.5 < confidence <= 1:
             raise UsageError(
-                f"{self.file}: the confidence is {confidence:g}, and it is how probable it is that "
-                "a label is right, above 0.5 and at most 1. Change it."
+                f"{self.file}: the confidence is {confidence:g}, and it is the probability that a "
+                "label is right, above 0.5 and at most 1. Change it."
             )
 
     def share(self, kind: Kind) -> float | None:
-        """The share of the mixed rows that is asked for; None where it is a number, or all."""
+        """The requested share of the mixed rows; None where a number or all are requested."""
         return _PAPER[kind] if self.weight == "helpfulness" else self.weight
 
     def data_file(self, kind: Kind, *, skip_bad_rows: bool) -> DataFile:
-        """What is read.
+        """The file to read.
 
         Raises:
             UsageError: There is a confidence, and rows of that kind have no labels.
@@ -105,15 +126,14 @@ class Mix:
         source = DataFile(self.file, kind, self.confidence or 1.0, skip_bad_rows)
         if self.confidence is not None and not source.is_labelled:
             raise UsageError(
-                f"{self.file}: has a confidence, and rows of {kind!r} have no labels to be sure "
-                "of. Leave it out."
+                f"{self.file}: has a confidence, and rows of {kind!r} have no labels. Leave it out."
             )
         return source
 
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """All that is mixed in; which rows are drawn depends on the seed and on their contents."""
+    """All mixes of an export; which rows are drawn depends on the seed and on their contents."""
 
     mixes: tuple[Mix, ...] = ()
     seed: int = 0
@@ -131,10 +151,10 @@ class Mixing:
         return cls(tuple(each if isinstance(each, Mix) else Mix.parse(each) for each in mix))
 
     def check(self, kind: Kind) -> None:
-        """Finds out whether the shares leave room for other rows.
+        """Checks that the shares leave room for other rows.
 
         Raises:
-            UsageError: They do not, or a file is named twice, or a mix cannot be followed.
+            UsageError: They do not, or a file is named twice, or a mix is not possible.
         """
         files = [mix.file for mix in self.mixes]
         twice = next((file for file in files if files.count(file) > 1), None)
@@ -151,39 +171,3 @@ class Mixing:
 
 
 NO_MIX = Mixing()
-
-
-def _parts(text: str) -> list[str]:
-    """The file, and what is said behind it; a file's own name may have colons in it."""
-    file, said = text, list[str]()
-    while ":" in file:
-        before, _, last = file.rpartition(":")
-        name, equals, _ = last.partition("=")
-        if last != "helpfulness" and not (equals and name.isidentifier()):
-            break
-        if equals and name not in _NAMES:
-            hint = did_you_mean(name, _NAMES, f"Write one of {', '.join(_NAMES)}.")
-            raise UsageError(f"{text}: a mix has no {name!r}. {hint}")
-        file = before
-        said.insert(0, last)
-    return [file, *said]
-
-
-def _whole(text: str, value: str) -> int:
-    try:
-        return int(value.replace("_", "").replace(",", ""))
-    except ValueError:
-        raise UsageError(
-            f"{text}: the count is {value!r}, and it is a whole number. Change it."
-        ) from None
-
-
-def _real(text: str, part: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if math.isfinite(number):
-        return number
-    name = part.partition("=")[0]
-    raise UsageError(f"{text}: the {name} is {value!r}, and it is a number. Change it.")

@@ -1,8 +1,7 @@
 """Rows as Parquet and as a data set, with columns derived from the types of the rows.
 
-Nothing lists columns by hand: a field that is added to a record or to a row's type is a column of
-the next export. Types come from the annotations and not from the values, so that a file whose first
-rows hold only nulls has the same schema as any other.
+No list of columns is written by hand: a field that is added to a record or to a row's type is a
+column of the next export.
 
 Example:
     >>> arrow_type(tuple[float, float] | None)
@@ -12,8 +11,9 @@ Example:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 # pyarrow has no types: what is unknown stays in this file
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -37,39 +37,33 @@ from pydantic import BaseModel
 from cai.engine.run_files import Failure
 from cai.errors import ExportError
 from cai.export.export import Export
-from cai.export.formats import Method, Row
-from cai.export.provenance import COLUMN_OF, RowProvenance
+from cai.export.formats import Row
+from cai.export.provenance import BODY_COLUMNS, RowProvenance
 from cai.export.rows import ROW_TYPES
-from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
-from cai.methods.revision import Chain
-from cai.methods.sampling import Samples
 from cai.methods.settings import Settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _SCALARS = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
-_BODIES: Mapping[Method, type] = {
-    "revise": Chain,
-    "sample": Samples,
-    "judge": Judged,
-    "score": Scored,
-}
 
+# The keys that a value may have at each depth, through lists; None for a value without keys.
 _Keys: TypeAlias = "Mapping[str, _Keys] | None"
-"""The keys that a value may have at each depth, through lists; None for what has no keys."""
+
+_ROWS_PER_GROUP = 1024
 
 
-def write_parquet(groups: Iterable[list[Row]], export: Export, path: Path) -> None:
-    """Writes each group of rows as one row group; conversations are lists of {role, content}.
+def write_parquet(rows: Iterator[Row], export: Export, path: Path) -> None:
+    """Writes the rows in row groups; conversations are lists of {role, content}.
 
     Raises:
         ExportError: A row has a key that its type does not declare.
     """
+    # Types come from the annotations and not from the values, so that a file whose first rows have
+    # only nulls has the same schema as any other.
     schema = schema_of(export)
     with pq.ParquetWriter(path, schema) as writer:
-        for group in groups:
+        while group := list(islice(rows, _ROWS_PER_GROUP)):
             writer.write_table(as_table(group, schema))
 
 
@@ -84,8 +78,9 @@ def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     """The rows with the types of the schema; missing keys are null.
 
     Raises:
-        ExportError: A row has a key that the schema lacks. pyarrow drops those without a word.
+        ExportError: A row has a key that the schema lacks.
     """
+    # pyarrow would drop such a key without an error, and with it a field that somebody added.
     known = {field.name: _keys(field.type) for field in schema}
     for row in rows:
         for key in _unknown_keys(row, known):
@@ -99,7 +94,7 @@ def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 def schema_of(export: Export) -> pa.Schema:
     """The columns of every file of that export."""
     if export.format == "everything":
-        bodies = {COLUMN_OF[method]: _BODIES[method] for method in export.methods}
+        bodies = dict(BODY_COLUMNS[method] for method in export.methods)
         columns = {"id": str, "error": Failure, **bodies, "provenance": RowProvenance}
     else:
         row = ROW_TYPES[export.columns][export.format]
@@ -108,14 +103,14 @@ def schema_of(export: Export) -> pa.Schema:
 
 
 def arrow_type(annotation: object) -> pa.DataType:
-    """The column type of a Python type; every column may be null, so `X | None` is as `X`.
+    """The column type of a Python type; every column may be null, so `X | None` is like `X`.
 
     A sequence becomes a list; a dataclass, pydantic model or TypedDict a struct of its fields; a
     mapping of literal keys a struct of those; another mapping a list of {name, value}.
     `Annotated[dict[str, Any], Kind]` is for the `asdict` of a `Kind`.
 
     Raises:
-        TypeError: There is no such type of column.
+        TypeError: No column type corresponds to it.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and annotation in _SCALARS:
@@ -141,7 +136,7 @@ def arrow_type(annotation: object) -> pa.DataType:
         return pa.list_(pa.struct({"name": arrow_type(key), "value": arrow_type(value)}))
     if isinstance(annotation, type) and (columns := _annotations(annotation)):
         return pa.struct({name: arrow_type(kind) for name, kind in columns.items()})
-    raise TypeError(f"{annotation!r} has no type of column.")
+    raise TypeError(f"{annotation!r} has no column type.")
 
 
 def _annotations(kind: type) -> dict[str, Any]:
@@ -149,9 +144,10 @@ def _annotations(kind: type) -> dict[str, Any]:
     if is_typeddict(kind):
         return get_type_hints(kind, include_extras=True)
     if issubclass(kind, BaseModel):
+        # Settings of a role are in the provenance's `roles` already.
         left_out = kind.role_fields() if issubclass(kind, Settings) else ()
-        of = kind.model_fields.items()
-        return {name: field.annotation for name, field in of if name not in left_out}
+        items = kind.model_fields.items()
+        return {name: field.annotation for name, field in items if name not in left_out}
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)} if is_dataclass(kind) else {}
 
@@ -163,7 +159,7 @@ def _keys(kind: pa.DataType) -> _Keys:
 
 
 def _unknown_keys(value: object, known: _Keys, place: str = "") -> Iterator[str]:
-    """The places of keys that are not known."""
+    """The paths of keys that are not known, such as "judging.outcome"."""
     if known is None:
         return
     if isinstance(value, Mapping):

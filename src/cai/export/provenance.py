@@ -1,6 +1,10 @@
-"""A run as the source of rows, and where each of its rows comes from.
+"""A run as the source of rows, and the provenance of each row; whole records as rows.
 
-Whole records: each step of every method, and the failures.
+Example:
+    run = SourceRun.of(0, RunFolder("runs/judge"))
+    for record in run.folder.records():
+        row = whole_row(run, record, ("judge",))
+        print(row["error"], row["judged"], row["provenance"]["constitution"])
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,23 +36,27 @@ from cai.runs.config import (
 from cai.runs.records import Body, load
 from cai.types import Prompt
 
+# The column of a whole record, and the type that its struct is derived from.
+BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
+    "revise": ("chain", Chain),
+    "sample": ("samples", Samples),
+    "judge": ("judged", Judged),
+    "score": ("scored", Scored),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RowProvenance:
-    """Everything that decided a row, by name and content hash; None is what its method lacks.
-
-    `models` gave the row's responses, in the order of its columns. `confidence` is for the rows of
-    other files: how sure a run is stands in the row itself. What follows it is equal for all rows
-    of a run.
-    """
+    """Everything that decided a row, by name and content hash; None is what its method lacks."""
 
     method: str
     run: str | None
     origin: str | None = None
-    models: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # those of the responses, in the order of the row's columns
     principle_ids: tuple[str, ...] | None = None
     flags: tuple[tuple[Flag, ...], ...] | None = None
-    confidence: float | None = None
+    confidence: float | None = None  # of rows of other files; those of runs have it in the row
+    # From here on all rows of a run are equal.
     source_files: tuple[str, ...] = ()
     source_hash: str | None = None
     constitution: Named | None = None
@@ -67,27 +75,43 @@ _PROVENANCE = TypeAdapter(RowProvenance)
 
 @dataclass(frozen=True, slots=True)
 class SourceRun:
-    """The run number `number`, from 0, of an export.
+    """A run of an export."""
 
-    `common` is the provenance of its rows as plain values, with what is known of the whole run.
-    """
-
-    number: int
+    number: int  # from 0, in the order of the export's runs
     folder: RunFolder
     name: str
     config: RunConfig
-    common: Mapping[str, object]
+    common: Mapping[str, object]  # the part of the provenance that all its rows share
 
     @classmethod
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
         """Raises JournalError as `read_run_config`."""
-        recipe = read_run_config(folder)
-        name = folder.path.resolve().name
-        common = _PROVENANCE.dump_python(_provenance(name, recipe), mode="json")
-        return cls(number, folder, name, recipe, common)
+        config, name = read_run_config(folder), folder.path.resolve().name
+        revision = config if isinstance(config, ReviseRunConfig) else None
+        judging = config if isinstance(config, JudgeRunConfig) else None
+        scoring = config if isinstance(config, ScoreRunConfig) else None
+        by_judges = judging or scoring
+        provenance = RowProvenance(
+            config.method,
+            name,
+            source_files=config.source.files,
+            source_hash=config.source.hash,
+            constitution=None if isinstance(config, SampleRunConfig) else config.constitution,
+            roles=revision.roles if revision else None,
+            policies=config.policies if isinstance(config, SampleRunConfig) else None,
+            judges=by_judges.judges if by_judges else None,
+            revise_settings=revision.settings if revision else None,
+            judge_settings=judging.settings if judging else None,
+            score_settings=scoring.settings if scoring else None,
+            pairing=judging.pairing if judging else None,
+            seed=config.seed,
+        )
+        # As JSON values, converted once for the run and not for each row.
+        common = _PROVENANCE.dump_python(provenance, mode="json")
+        return cls(number, folder, name, config, common)
 
     def body(self, record: Record) -> Body:
-        """What the run's method made of the example."""
+        """The result of the run's method for the example."""
         match self.config:
             case ReviseRunConfig():
                 return load(Chain, record.body)
@@ -99,78 +123,45 @@ class SourceRun:
                 return load(Scored, record.body)
 
     def provenance(self, body: Body | None, models: Sequence[str]) -> dict[str, object]:
-        """The `RowProvenance` of a row as plain values.
-
-        Without a body, of an example that failed, nothing is known of the example itself.
-        """
-        chain = body if isinstance(body, Chain) else None
+        """The `RowProvenance` of a row as plain values; `body` is None for a failed example."""
+        principle_ids: list[str] | None = None
+        flags: list[list[Flag]] | None = None
+        match body:
+            case Chain():
+                # One a round, with repeats, to go with the rounds; below each principle once.
+                principle_ids = [each.principle_id for each in body.rounds]
+                flags = [list(each.flags) for each in body.rounds]
+            case Judged():
+                verdicts = [v for m in body.matchups for v in m.verdict.principle_verdicts]
+                principle_ids = list(dict.fromkeys(each.principle_id for each in verdicts))
+            case Scored():
+                principle_ids = list(dict.fromkeys(each.principle_id for each in body.scores))
+            case Samples() | None:
+                pass
         return {
             **self.common,
             "origin": prompt_of_body(body).origin if body else None,
             "models": list(models),
-            "principle_ids": _principle_ids(body) if body else None,
-            "flags": [list(each.flags) for each in chain.rounds] if chain else None,
+            "principle_ids": principle_ids,
+            "flags": flags,
         }
 
 
 def prompt_of_body(body: Body) -> Prompt:
-    """What was asked."""
     return body.group.prompt if isinstance(body, Judged) else body.prompt
-
-
-def _provenance(name: str, recipe: RunConfig) -> RowProvenance:
-    """What is equal for all rows of the run."""
-    revision = recipe if isinstance(recipe, ReviseRunConfig) else None
-    judging = recipe if isinstance(recipe, JudgeRunConfig) else None
-    scoring = recipe if isinstance(recipe, ScoreRunConfig) else None
-    by_judges = judging or scoring
-    return RowProvenance(
-        recipe.method,
-        name,
-        source_files=recipe.source.files,
-        source_hash=recipe.source.hash,
-        constitution=None if isinstance(recipe, SampleRunConfig) else recipe.constitution,
-        roles=revision.roles if revision else None,
-        policies=recipe.policies if isinstance(recipe, SampleRunConfig) else None,
-        judges=by_judges.judges if by_judges else None,
-        revise_settings=revision.settings if revision else None,
-        judge_settings=judging.settings if judging else None,
-        score_settings=scoring.settings if scoring else None,
-        pairing=judging.pairing if judging else None,
-        seed=recipe.seed,
-    )
-
-
-def _principle_ids(body: Body) -> list[str] | None:
-    """Of a chain those of its rounds; of judgements and scores each once."""
-    match body:
-        case Chain():
-            return [each.principle_id for each in body.rounds]
-        case Judged():
-            principle_verdicts = [
-                each for matchup in body.matchups for each in matchup.verdict.principle_verdicts
-            ]
-            return list(dict.fromkeys(each.principle_id for each in principle_verdicts))
-        case Scored():
-            return list(dict.fromkeys(each.principle_id for each in body.scores))
-        case Samples():
-            return None
-
-
-COLUMN_OF: Mapping[Method, str] = {
-    "revise": "chain",
-    "sample": "samples",
-    "judge": "judged",
-    "score": "scored",
-}
 
 
 def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Row:
     """The record in the column of its run's method; the columns of the other methods are null."""
     body = run.body(record) if record.error is None else None
-    columns: dict[str, object] = {COLUMN_OF[method]: None for method in methods}
+    columns: dict[str, object] = {BODY_COLUMNS[method][0]: None for method in methods}
     if body is not None:
-        columns[COLUMN_OF[run.config.method]] = _content(body)
+        content = asdict(body)
+        if isinstance(body, Judged):
+            # A list of pairs, as columns have fixed names and tags have any.
+            tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
+            content["group"]["tags"] = tags
+        columns[BODY_COLUMNS[run.config.method][0]] = content
     return {
         "id": record.id,
         "error": asdict(record.error) if record.error else None,
@@ -179,18 +170,9 @@ def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Ro
     }
 
 
-def _content(body: Body) -> dict[str, object]:
-    content = asdict(body)
-    if isinstance(body, Judged):
-        # a list of pairs, as columns have fixed names and tags have any
-        tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
-        content["group"]["tags"] = tags
-    return content
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class ConstitutionName:
-    """A constitution that rows were made with; version and hash are "" where nobody says them."""
+    """A constitution that rows were made with; version and hash are "" if unknown."""
 
     name: str
     version: str
@@ -199,20 +181,16 @@ class ConstitutionName:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made the rows, as far as runs and rows tell: each once, sorted.
+    """The provenance of many rows together: each value once, sorted."""
 
-    `methods` are those of `cai`, and "people" for files that no run wrote. `models` gave the
-    responses, `judges` the verdicts and scores.
-    """
-
-    methods: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()  # those of `cai`, and "people" for files that no run wrote
     constitutions: tuple[ConstitutionName, ...] = ()
-    models: tuple[str, ...] = ()
-    judges: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # of the responses
+    judges: tuple[str, ...] = ()  # of the verdicts and scores
     principle_ids: tuple[str, ...] = ()
 
     def joined(self, other: "Provenance") -> "Provenance":
-        """What both tell."""
+        """The values of both."""
         return Provenance(
             _sorted(self.methods + other.methods),
             tuple(sorted({*self.constitutions, *other.constitutions})),
@@ -224,7 +202,7 @@ class Provenance:
 
 @dataclass(slots=True)
 class ProvenanceTally:
-    """What the rows read so far say of where they come from."""
+    """The provenance of the rows read so far."""
 
     methods: set[str] = field(default_factory=set[str])
     constitutions: set[ConstitutionName] = field(default_factory=set[ConstitutionName])
@@ -233,10 +211,7 @@ class ProvenanceTally:
     principle_ids: set[str] = field(default_factory=set[str])
 
     def add(self, provenance: object) -> None:
-        """Takes the provenance of a row in the form of exports; what has another form is ignored.
-
-        A principle that is negated, or asked several times, is one principle.
-        """
+        """Adds the provenance of a row in the form of exports; any other form is ignored."""
         if not isinstance(provenance, dict):
             return
         provenance = cast(dict[str, object], provenance)
@@ -249,7 +224,8 @@ class ProvenanceTally:
         constitution = provenance.get("constitution")
         name, *rest = (_entry(constitution, key) for key in ("name", "version", "hash"))
         if isinstance(name, str):
-            self.constitutions.add(ConstitutionName(name, *(_text(each) for each in rest)))
+            texts = (each if isinstance(each, str) else "" for each in rest)
+            self.constitutions.add(ConstitutionName(name, *texts))
 
     @property
     def provenance(self) -> Provenance:
@@ -267,14 +243,10 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _texts(values: object) -> set[str]:
-    """The texts of a list that say something."""
+    """The texts of a list that are not empty."""
     listed = cast(list[object], values) if isinstance(values, list) else []
     return {value for value in listed if isinstance(value, str) and value}
 
 
 def _entry(value: object, key: str) -> object:
     return cast(dict[str, object], value).get(key) if isinstance(value, dict) else None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -1,12 +1,17 @@
-"""Units as rows, in the columns that a trainer reads without being told their names.
+"""Units, and their rows in the columns that a trainer reads by default.
 
-TRL: lists of messages; prompt apart from responses. OpenRLHF with `--data.apply_chat_template`:
-whole conversations. verl: whole conversations to learn from, and prompts with what its reward
-functions are given. No row has a column `margin`: TRL's and OpenRLHF's reward trainers would
-subtract it in their losses, and how sure a judge is is no margin between rewards.
+TRL: lists of messages; the prompt apart from the responses. OpenRLHF with
+`--data.apply_chat_template`: whole conversations. verl: whole conversations for SFT, and prompts
+with the inputs of its reward functions.
 
-What rows are made of, before the columns of any trainer.
+Example:
+    unit = Labelled(user_prompt("Hi."), "Hello.", label=True, model="policy")
+    columns_of(unit, "trl", number=0)
+    # {"prompt": [{"role": "user", …}], "completion": [{"role": "assistant", …}], "label": True}
 """
+
+# No row has a column `margin`: TRL's and OpenRLHF's reward trainers would subtract it in their
+# losses, and the confidence of a judge is not a margin between rewards.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,19 +23,19 @@ from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What could have been a row and is none."""
+class DroppedRow:
+    """A dropped row, with the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A response to learn from; `model` gave it, "" where nobody knows."""
+    """A response to learn from."""
 
     prompt: Prompt
     completion: str
-    model: str
+    model: str  # that gave the response; "" if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class PrincipleShare:
-    """How probable it is, under one principle, that the chosen side is better."""
+    """The probability, under one principle, that the chosen side is better."""
 
     principle: str
     probability: float
@@ -53,41 +58,33 @@ class PrincipleShare:
 
 @dataclass(frozen=True, slots=True)
 class PairJudging:
-    """What is known of a judged pair.
+    """The judging of a pair."""
 
-    `basis` says where its probability comes from: the matchup of its two sides, or, where they did
-    not meet, the strengths of the ranking; it then has no `outcome` and nothing by principle.
-    `margin` is how far the probability is from one half. Of `n_questions` that were read in both
-    orders, in `n_flips` the orders favour different sides. Places count the `n_responses` from 0,
-    ranks from 1; None without a ranking.
-    """
-
+    # Where the probability comes from: the matchup of the two sides, or, where they had none, the
+    # strengths of the ranking. Then there is no outcome, and nothing by principle.
     basis: Literal["matchup", "strengths"]
     outcome: Outcome | None
-    margin: float
+    margin: float  # distance of the probability from one half
     by_principle: tuple[PrincipleShare, ...]
-    n_flips: int
-    n_questions: int
-    chosen_place: int
+    n_flips: int  # of the questions below, those whose orders favour different sides
+    n_questions: int  # those that could be read in both orders
+    chosen_place: int  # from 0, among the responses of the group
     rejected_place: int
-    chosen_rank: int | None
+    chosen_rank: int | None  # from 1; None without a ranking
     rejected_rank: int | None
     n_responses: int
 
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """A better and a worse response to one prompt.
-
-    `chosen_probability` of at least one half is the judge's that the chosen one is better; None
-    where nobody judged.
-    """
+    """A better and a worse response to one prompt."""
 
     prompt: Prompt
     chosen: str
     rejected: str
     chosen_model: str
     rejected_model: str
+    # In [0.5, 1], the judge's that the chosen response is better; None for pairs without a judge.
     chosen_probability: float | None = None
     judging: PairJudging | None = None
 
@@ -112,7 +109,7 @@ def prompt_of(unit: Unit) -> Prompt:
 
 
 def text_of(unit: Unit) -> str:
-    """What two units are alike by: the conversation, with the response that is learned from."""
+    """The text by which near duplicates are detected: the conversation with the good response."""
     turns = [turn.content for turn in prompt_of(unit).messages]
     if isinstance(unit, PreferencePair):
         turns.append(unit.chosen)
@@ -122,7 +119,7 @@ def text_of(unit: Unit) -> str:
 
 
 def models_of(unit: Unit) -> list[str]:
-    """Who gave the responses, in the order of the row's columns."""
+    """The models of the responses, in the order of the row's columns."""
     if isinstance(unit, Prompt):
         return []
     if isinstance(unit, PreferencePair):
@@ -199,6 +196,7 @@ class VerlPrompt(TypedDict):
     extra_info: VerlExtra
 
 
+# The columns of a row, beside its `id` and `provenance`; Parquet schemas are derived from them.
 ROW_TYPES: Mapping[Columns, Mapping[Format, type]] = {
     "trl": {
         "sft": TrlDemonstration,
@@ -216,7 +214,6 @@ ROW_TYPES: Mapping[Columns, Mapping[Format, type]] = {
     },
     "verl": {"sft": VerlDemonstration, "prompts": VerlPrompt},
 }
-"""The columns of a row, beside its `id` and `provenance`; Parquet schemas are derived from them."""
 
 
 def columns_of(unit: Unit, columns: Columns, number: int) -> Row:
@@ -259,7 +256,7 @@ def _openrlhf(
         case Demonstration():
             return OpenRlhfDemonstration(input=_turns(unit.prompt, unit.completion))
         case Labelled():
-            # a tensor of whole numbers is made of the labels, in which -1 has a meaning of its own
+            # OpenRLHF makes a tensor of integers of the labels, in which -1 has its own meaning.
             return OpenRlhfLabelled(
                 input=_turns(unit.prompt, unit.completion), label=int(unit.label)
             )
@@ -296,5 +293,5 @@ def _response(text: str) -> list[ChatTurn]:
 
 
 def _data_set(prompt: Prompt) -> str:
-    """The file or data set of the prompt: reward functions are chosen, and figures kept, by it."""
+    """The source of the prompt: verl selects reward functions and groups metrics by it."""
     return prompt.origin.rpartition(":")[0] or prompt.origin or "cai"

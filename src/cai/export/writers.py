@@ -1,16 +1,20 @@
-"""Rows written to a file, or as a data set in memory.
+"""The rows of an export, mixed with those of other files, in a file or as a data set in memory.
 
-The rows of an export with those of other files among them, each saying where it comes from.
+Example:
+    summary = export_file(
+        [RunFolder("runs/judge")], "preference", Path("preference.jsonl"),
+        Selection(min_margin=0.1), mixing=Mixing.of(["helpful.jsonl:helpfulness"]),
+    )
+    print(summary.describe())   # preference: 480 rows; left out: 8 unsure; mixed in: …
 """
 
-import contextlib
 import gzip
 import io
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from cai.atomic_write import atomic_path
 from cai.data.parquet import HUB_PREFIX
@@ -18,19 +22,18 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.data_files import FileRow, Kind
 from cai.export.dedup import unit_key
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.formats import Columns, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
-from cai.export.mixing import Drawn, draw, woven_in
+from cai.export.mixing import Drawn, draw, interleave
 from cai.export.provenance import RowProvenance
 from cai.export.rows import Labelled, columns_of, models_of, prompt_of
 from cai.export.selection import Selection
-from cai.export.summary import ExportSummary
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _KINDS: dict[Format, Kind] = {
     "sft": "sft",
     "preference": "preference",
@@ -41,18 +44,18 @@ _KINDS: dict[Format, Kind] = {
 
 
 def check_mixing(mixing: Mixing, format: Format, *, reads: bool = False) -> None:
-    """Finds out whether that can be mixed into that format; with `reads`, whether it can be read.
+    """Checks that the mix is possible for that format; with `reads`, also that it can be read.
 
     Raises:
-        ExportError: The format holds more than rows to train on.
-        UsageError: The mix cannot be followed.
+        ExportError: The format has more than rows to train on.
+        UsageError: The mix is not possible.
         SourceError: A file cannot be read.
     """
     if not mixing.mixes:
         return
     if format not in _KINDS:
         raise ExportError(
-            f"Nothing can be mixed into {format!r}, which is all that runs hold. Leave the mix "
+            f"Nothing can be mixed into {format!r}, which has whole records of runs. Leave the mix "
             f"out, or export {', '.join(_KINDS)}."
         )
     kind = _KINDS[format]
@@ -66,14 +69,14 @@ def check_mixing(mixing: Mixing, format: Format, *, reads: bool = False) -> None
 def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterator[Row]:
     """The rows of the export, and those of the mix spread evenly among them; all are counted.
 
-    A mix costs another pass over the runs, to learn how many rows there are and their contents.
-
     Raises:
         ExportError, UsageError, SourceError: As `check_mixing`, and as `draw`.
     """
     check_mixing(mixing, export.format)
     if not mixing.mixes:
         return export.rows(summary)
+    # Another pass over the runs: shares depend on the number of rows, and no row of a file may
+    # repeat one of the export.
     own: set[int] = set()
     n_own = 0
     for _, unit in export.units(ExportSummary(export.format)):
@@ -87,38 +90,29 @@ def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterat
 
     drawn = draw(mixing, _KINDS[export.format], own, n_own, refusal)
     summary.mixed += [each.outcome for each in drawn]
-    others = [(each.outcome.n, _rows_of(each, export, summary)) for each in drawn]
-    return woven_in(export.rows(summary), n_own, others)
+    others = [(each.outcome.n, _drawn_rows(each, export, summary)) for each in drawn]
+    return interleave(export.rows(summary), n_own, others)
 
 
-def _rows_of(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[Row]:
+def _drawn_rows(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[Row]:
+    source, name = drawn.source, drawn.source.file.name
     for row in drawn.rows():
         columns = columns_of(row.unit, export.columns, summary.n_rows)
         summary.n_rows += 1
         if isinstance(row.unit, Labelled):
             summary.n_good += row.unit.label
             summary.n_bad += not row.unit.label
-        provenance = asdict(_provenance(row, drawn))
-        yield {**columns, "id": prompt_of(row.unit).id, "provenance": provenance}
-
-
-def _provenance(row: FileRow, drawn: Drawn) -> RowProvenance:
-    """What is known of a row that no run of the export wrote."""
-    source, name = drawn.source, drawn.source.file.name
-    return RowProvenance(
-        method="export" if source.is_export else "people",
-        run=None,
-        origin=prompt_of(row.unit).origin,
-        models=tuple(models_of(row.unit)),
-        confidence=row.confidence if source.file.is_labelled else None,
-        source_files=(name if name.startswith(HUB_PREFIX) else Path(name).name,),
-        source_hash=source.summary.content_hash,
-    )
-
-
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
-
-_ROWS_A_GROUP = 1024
+        prompt = prompt_of(row.unit)
+        provenance = RowProvenance(
+            method="export" if source.is_export else "people",
+            run=None,
+            origin=prompt.origin,
+            models=tuple(models_of(row.unit)),
+            confidence=row.confidence if source.file.is_labelled else None,
+            source_files=(name if name.startswith(HUB_PREFIX) else Path(name).name,),
+            source_hash=source.summary.content_hash,
+        )
+        yield {**columns, "id": prompt.id, "provenance": asdict(provenance)}
 
 
 def export_file(
@@ -133,14 +127,14 @@ def export_file(
 
     Raises:
         JournalError: A folder is of another version of cai.
-        ExportError: The suffix is not known, a run or the selection or the columns or the mix do
-            not go with the format, nothing is left to write, or the file cannot be written.
-        UsageError: The mix cannot be followed.
+        ExportError: The suffix is unknown, the run, selection, columns or mix is not possible for
+            the format, no row is left to write, or the file cannot be written.
+        UsageError: The mix is not possible.
         SourceError: A file that is mixed in cannot be read.
     """
     if not path.name.endswith(SUFFIXES):
         raise ExportError(
-            f"{path}: the name ends in none of {', '.join(SUFFIXES)}. Use one of them."
+            f"{path}: the suffix is not one of {', '.join(SUFFIXES)}. Use one of them."
         )
     export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
     rows = mixed_rows(export, mixing, summary)
@@ -148,9 +142,18 @@ def export_file(
         if path.name.endswith(".parquet"):
             from cai.export.parquet_schema import write_parquet  # heavy: pyarrow
 
-            write_parquet(_groups(rows), export, part)
+            write_parquet(rows, export, part)
         else:
-            _write_jsonl(rows, part)
+            with part.open("wb") as raw:
+                binary: io.BufferedIOBase = raw
+                if path.name.endswith(".gz"):
+                    # Without a name and a time inside, equal rows give equal bytes.
+                    binary = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)
+                # Half a surrogate pair, which models can write, becomes its JSON escape.
+                with io.TextIOWrapper(binary, "utf-8", "backslashreplace", newline="\n") as file:
+                    for row in rows:
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        # Inside, so that an export without rows leaves no file, and an older one as it was.
         _check_rows(export, summary)
     return summary
 
@@ -177,32 +180,3 @@ def _check_rows(export: Export, summary: ExportSummary) -> None:
             f"{export.names}: no row is left to write. {summary.describe()}. Leave out less, or "
             "export another run."
         )
-
-
-def _write_jsonl(rows: Iterable[Row], path: Path) -> None:
-    with _text_file(path) as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-@contextlib.contextmanager
-def _text_file(path: Path) -> Generator[IO[str]]:
-    """UTF-8; half a surrogate pair, which models can write, becomes its JSON escape."""
-    with path.open("wb") as raw:
-        binary: io.BufferedIOBase = raw
-        if path.name.endswith(".gz.part"):
-            # no name and no time inside: equal rows give equal bytes
-            binary = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)
-        with io.TextIOWrapper(binary, "utf-8", errors="backslashreplace", newline="\n") as file:
-            yield file
-
-
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    group: list[Row] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == _ROWS_A_GROUP:
-            yield group
-            group = []
-    if group:
-        yield group

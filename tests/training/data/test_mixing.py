@@ -60,7 +60,7 @@ def test_the_helpfulness_of_the_paper_is_a_mix_by_name(run: Path, people: Path):
 def test_too_few_rows_are_told_with_the_share_that_they_are(run: Path, people: Path):
     data = load_training_data(run, "preference", [Mix(str(people), weight=0.9)])
     assert data.describe()[1] == (
-        f"{people}: 80 rows, 57.1 % of the mix where 90 % was asked for, as it has no more"
+        f"{people}: 80 rows, 57.1 % of the mix where 90 % was requested, as it has no more"
     )
 
 

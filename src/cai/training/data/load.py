@@ -24,13 +24,12 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.export.data_files import DataFile, Kind
 from cai.export.dedup import distinct, unit_key
-from cai.export.export import Export
+from cai.export.export import Export, ExportSummary
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, woven_in
+from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, interleave
 from cai.export.provenance import Provenance, ProvenanceTally
 from cai.export.rows import Labelled, PreferencePair, Unit, models_of, prompt_of
 from cai.export.selection import Selection
-from cai.export.summary import ExportSummary
 from cai.runs.records import is_run
 from cai.types import as_dicts
 
@@ -210,7 +209,7 @@ def load_training_data(
         raise TrainingError(_nothing_left(names, dropped))
     drawn = draw(mixing, kind, own.keys(), len(own), _refusal(selection, kind))
     others = [(each.outcome.n, _rows_of(each)) for each in drawn]
-    rows = list(woven_in(own.values(), len(own), others))[:limit]
+    rows = list(interleave(own.values(), len(own), others))[:limit]
     train, evaluation = split_rows(rows, eval_share)
     provenance = Provenance()
     for each in (*found, *(each.source for each in drawn)):
