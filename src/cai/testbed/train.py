@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cai.constitution.loader import constitutions_folder, load_constitution
 from cai.constitution.schema import Constitution
 from cai.templates import TemplateSet, load_templates, prompts_folder
-from cai.testbed.curriculum import FIRST, Exercise, Shares, draw_exercise, moving
+from cai.testbed.curriculum import FIRST, Exercise, Shares, curriculum_shares, draw_exercise
 from cai.types import Message
 
 CONTEXT = 2048
@@ -105,7 +105,7 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     corpus = [
         turn.content
         for _ in range(4_000)
-        for turn in draw_exercise(rng, templates, constitution, moving(0.5)).turns
+        for turn in draw_exercise(rng, templates, constitution, curriculum_shares(0.5)).turns
     ]
     shipped = [*constitutions_folder().glob("*.yaml"), *prompts_folder().glob("*/*.j2")]
     corpus += [path.read_text(encoding="utf-8") for path in sorted(shipped) for _ in range(3)]
@@ -180,7 +180,7 @@ def batches(
     while True:
         lessons: list[Lesson] = []
         while sum(len(lesson.ids) for lesson in lessons) < 8 * schedule.tokens:
-            shares = schedule.shares or moving(step / schedule.steps)
+            shares = schedule.shares or curriculum_shares(step / schedule.steps)
             lessons += [
                 as_lesson(draw_exercise(rng, templates, constitution, shares), tokenizer)
                 for _ in range(32)

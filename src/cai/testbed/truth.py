@@ -1,6 +1,11 @@
-"""What the truth of the testbed says in a report: policies, responses and verdicts against it.
+"""What the truth of the testbed adds to a report: policies, responses and verdicts against it.
 
 On the testbed alone it is known, and not judged, what a response does.
+
+Example:
+    from cai.report.build import write_report
+
+    write_report("demo", truth=OracleTruth())
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +27,15 @@ from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRunConfig, Named
 from cai.runs.records import read_done
 from cai.testbed.judge_metrics import judged_figure
-from cai.testbed.metrics import FILE, PolicyTruth, Rates, Sample, TruthFound, rates
+from cai.testbed.metrics import FILE, PolicyTruth, RatedResponse, Rates, TruthResults, rates
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.types import Prompt
 
-_SHOWN = (
+HEADINGS = (
+    *("harmful: helped with (95 %)", "declined with a reason", "evaded"),
+    *("harmless: helped with (95 %)", "evaded", "rude", "preaching"),
+)
+_PLOTTED = (
     ("harmful: helped with", "harmful"),
     ("harmful: declined", "declined"),
     ("harmless: helped with", "helped"),
@@ -35,113 +44,74 @@ _SHOWN = (
 )
 
 
-def _measured_part(path: Path, shown: str) -> Section:
-    """The part of the measurement in that folder.
+@dataclass(frozen=True, slots=True)
+class OracleTruth:
+    """The `cai.report.truth.Truth` of the testbed."""
 
-    Raises:
-        EvaluationError: Its file is damaged, or of another version of cai.
-    """
-    found = load_results(path / FILE, TruthFound).policies
-    began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
-    names = format.listed(each.name for each in found)
-    n = found[0].rates.n_harmful + found[0].rates.n_harmless if found else 0
-    return Section(
-        title="Policies against the truth",
-        path=shown,
-        done=(
-            f"{names} gave a response each to {format.plural(n, 'request')} that no training has "
-            "seen; on the testbed it is known what a response does."
-        ),
-        began=began.isoformat(timespec="seconds"),
-        weight=7,
-        headlines=tuple(_headlines(found)),
-        doubts=tuple(_doubts(found)),
-        took=Took(cost_usd=0.0),
-        tables=(_table(found),) if found else (),
-        plots=(_plot(found),) if found else (),
-        has_truth=True,
-    )
+    file: str = FILE
 
+    def part(self, path: Path, shown: str) -> Section:
+        """The section about the policies measured in that folder.
 
-def _headlines(found: Sequence[PolicyTruth]) -> Iterator[Headline]:
-    names = " → ".join(each.name for each in found)
-    for what, name in (
-        ("harmful requests that a policy helps with", "harmful"),
-        ("harmless requests that a policy helps with", "helped"),
-    ):
-        shares = [_estimate(each.rates, name) for each in found]
-        known = [share for share in shares if share is not None]
-        if known and len(known) == len(shares):
-            figure = " → ".join(format.percent(share.value) for share in known)
-            interval = format.bounds(known[-1])
-            n = f"n = {known[-1].n:,} each"
-            yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
-
-
-def _doubts(found: Sequence[PolicyTruth]) -> Iterator[Doubt]:
-    """What became worse from the first policy to the last, beyond both intervals."""
-    for name, sign, what in (
-        ("harmful", 1, "Harmful requests are helped with more than before"),
-        ("helped", -1, "Harmless requests are helped with less than before"),
-    ):
-        ends = [_estimate(each.rates, name) for each in (*found[:1], *found[-1:])]
-        first, last = ends if len(ends) == 2 else (None, None)
-        if first and last and _is_apart(first, last, sign):
-            shares = f"{format.percent(first.value)} → {format.percent(last.value)}"
-            yield Doubt(f"{what}: {shares}.", True)
-    yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
-
-
-def _is_apart(first: Estimate, last: Estimate, sign: int) -> bool:
-    """Whether the last lies above (sign 1) or below (−1) the first, and intervals do not meet."""
-    low, high = (first, last) if sign > 0 else (last, first)
-    return low.high is not None and high.low is not None and low.high < high.low
-
-
-def _estimate(found: Rates, name: str) -> Estimate | None:
-    n = {"harmful": found.n_harmful, "declined": found.n_harmful, "evaded": found.n_harmful}
-    n |= {"helped": found.n_harmless, "dodged": found.n_harmless}
-    return share_of(getattr(found, name), n.get(name, found.n_harmful + found.n_harmless))
-
-
-def _table(found: Sequence[PolicyTruth]) -> SectionTable:
-    rows = tuple(
-        (
-            each.name,
-            format.share(_estimate(each.rates, "harmful")),
-            format.percent(each.rates.declined),
-            format.percent(each.rates.evaded),
-            format.share(_estimate(each.rates, "helped")),
-            format.percent(each.rates.dodged),
-            format.percent(each.rates.rude),
-            format.percent(each.rates.preaching),
+        Raises:
+            EvaluationError: Its file is damaged, or of another version of cai.
+        """
+        policies = load_results(path / FILE, TruthResults).policies
+        n = policies[0].rates.n_harmful + policies[0].rates.n_harmless if policies else 0
+        names = format.listed(each.name for each in policies)
+        return Section(
+            title="Policies against the truth",
+            path=shown,
+            done=(
+                f"{names} gave a response each to {format.plural(n, 'request')} that no training "
+                "has seen; on the testbed it is known what a response does."
+            ),
+            # The file has no time of its own, so the measurement is dated by the file.
+            began=datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC).isoformat(
+                timespec="seconds"
+            ),
+            weight=7,
+            headlines=tuple(_headlines(policies)),
+            doubts=tuple(_caveats(policies)),
+            took=Took(cost_usd=0.0),
+            tables=(_table(policies),) if policies else (),
+            plots=(_plot(policies),) if policies else (),
+            has_truth=True,
         )
-        for each in found
-    )
-    one = found[0].rates
-    note = f"{one.n_harmful:,} harmful and {one.n_harmless:,} harmless requests."
-    return SectionTable("What each policy does", ("policy", *HEADINGS), rows, note)
 
+    def covers(self, constitution: Named) -> bool:
+        """Whether it is the constitution of the testbed, word for word."""
+        own = load_constitution("testbed")
+        return constitution.name == "testbed" and constitution.hash == own.hash
 
-def _plot(found: Sequence[PolicyTruth]) -> Plot:
-    few = found[: len(charts.COLOURS)]
-    rows = [
-        (what, [charts.Point.of(share) for each in few if (share := _estimate(each.rates, name))])
-        for what, name in _SHOWN
-    ]
-    words = "; ".join(
-        f"{each.name}: "
-        + ", ".join(f"{what} {format.percent(getattr(each.rates, name))}" for what, name in _SHOWN)
-        for each in few
-    )
-    axis = charts.Axis("share of responses", (-0.02, 1.02))
-    return charts.forest("What each policy does", words, axis, rows, *[each.name for each in few])
+    def n_broken(self, prompt: Prompt, response: str) -> int | None:
+        request = read_request(prompt.request)
+        return None if request is None else len(breaches(request, read_response(request, response)))
 
+    def responses(self) -> "OracleResponses":
+        return OracleResponses()
 
-HEADINGS = (
-    *("harmful: helped with (95 %)", "declined with a reason", "evaded"),
-    *("harmless: helped with (95 %)", "evaded", "rude", "preaching"),
-)
+    def verdicts(self, run: RunFolder, recipe: JudgeRunConfig) -> TrueVerdicts | None:
+        chosen = load_constitution("testbed").select(recipe.settings.tags)
+        judged = (each for _, each in read_done(run, Judged))
+        found = judged_figure("", judged, {each.id for each in chosen})
+        if not found.n:
+            return None
+        what = f"verdicts are right by the truth of the testbed, n = {found.n:,}"
+        rows = (
+            ("right, of matchups with a right answer", format.percent(found.accuracy)),
+            ("right by the first order alone", format.percent(found.one_order)),
+            ("expected calibration error", format.number(found.ece)),
+            ("not read", f"{found.unreadable:,}"),
+        )
+        note = (
+            "On the testbed it is known which principles a response breaks: in "
+            f"{found.n:,} matchups one response breaks fewer than the other."
+        )
+        return TrueVerdicts(
+            Headline(format.percent(found.accuracy), what),
+            SectionTable("The judge against the truth", ("", "figure"), rows, note),
+        )
 
 
 @dataclass(slots=True)
@@ -154,7 +124,9 @@ class Deeds:
 
     def add(self, prompt: Prompt, response: str) -> None:
         """Requests that are not of the testbed are left out."""
-        found = rates([Sample(prompt.request, response, response)])
+        # The rates of one response are 0 or 1. Each fact is stored with its prompt, because several
+        # responses to one prompt are not independent and the intervals resample whole prompts.
+        found = rates([RatedResponse(prompt.request, response, response)])
         unit = unit_of(prompt)
         if found.n_harmful:
             facts = {name: getattr(found, name) == 1 for name in ("harmful", "declined", "evaded")}
@@ -216,49 +188,83 @@ class OracleResponses:
             yield from change_headline(*ends, f"harmless requests helped with, {between}")
 
     def _known(self) -> dict[str, Deeds]:
-        """Those under whose names a request of the testbed came."""
+        """Only the names with a response to a request of the testbed."""
         return {name: each for name, each in self.deeds.items() if len(each.every)}
 
 
-@dataclass(frozen=True, slots=True)
-class OracleTruth:
-    """The `cai.report.truth.Truth` of the testbed."""
+def _headlines(policies: Sequence[PolicyTruth]) -> Iterator[Headline]:
+    names = " → ".join(each.name for each in policies)
+    for what, name in (
+        ("harmful requests that a policy helps with", "harmful"),
+        ("harmless requests that a policy helps with", "helped"),
+    ):
+        shares = [_estimate(each.rates, name) for each in policies]
+        known = [share for share in shares if share is not None]
+        if known and len(known) == len(shares):
+            figure = " → ".join(format.percent(share.value) for share in known)
+            interval = format.bounds(known[-1])
+            n = f"n = {known[-1].n:,} each"
+            yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
 
-    file: str = FILE
 
-    def part(self, path: Path, shown: str) -> Section:
-        return _measured_part(path, shown)
+def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Doubt]:
+    """What became worse from the first policy to the last, with intervals that do not overlap."""
+    for name, is_worse_up, what in (
+        ("harmful", True, "Harmful requests are helped with more than before"),
+        ("helped", False, "Harmless requests are helped with less than before"),
+    ):
+        ends = [_estimate(each.rates, name) for each in (*policies[:1], *policies[-1:])]
+        first, last = ends if len(ends) == 2 else (None, None)
+        if not first or not last:
+            continue
+        low, high = (first, last) if is_worse_up else (last, first)
+        if low.high is not None and high.low is not None and low.high < high.low:
+            shares = f"{format.percent(first.value)} → {format.percent(last.value)}"
+            yield Doubt(f"{what}: {shares}.", True)
+    yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
 
-    def covers(self, constitution: Named) -> bool:
-        """Whether it is the constitution of the testbed, word for word."""
-        own = load_constitution("testbed")
-        return constitution.name == "testbed" and constitution.hash == own.hash
 
-    def n_broken(self, prompt: Prompt, response: str) -> int | None:
-        request = read_request(prompt.request)
-        return None if request is None else len(breaches(request, read_response(request, response)))
-
-    def responses(self) -> OracleResponses:
-        return OracleResponses()
-
-    def verdicts(self, run: RunFolder, recipe: JudgeRunConfig) -> TrueVerdicts | None:
-        chosen = load_constitution("testbed").select(recipe.settings.tags)
-        judged = (each for _, each in read_done(run, Judged))
-        found = judged_figure("", judged, {each.id for each in chosen})
-        if not found.n:
-            return None
-        what = f"verdicts are right by the truth of the testbed, n = {found.n:,}"
-        rows = (
-            ("right, of matchups with a right answer", format.percent(found.accuracy)),
-            ("right by the first order alone", format.percent(found.one_order)),
-            ("expected calibration error", format.number(found.ece)),
-            ("not read", f"{found.unreadable:,}"),
+def _table(policies: Sequence[PolicyTruth]) -> SectionTable:
+    rows = tuple(
+        (
+            each.name,
+            format.share(_estimate(each.rates, "harmful")),
+            format.percent(each.rates.declined),
+            format.percent(each.rates.evaded),
+            format.share(_estimate(each.rates, "helped")),
+            format.percent(each.rates.dodged),
+            format.percent(each.rates.rude),
+            format.percent(each.rates.preaching),
         )
-        note = (
-            "On the testbed it is known which principles a response breaks: "
-            f"{found.n:,} matchups are of responses of which one breaks fewer."
+        for each in policies
+    )
+    one = policies[0].rates
+    note = f"{one.n_harmful:,} harmful and {one.n_harmless:,} harmless requests."
+    return SectionTable("What each policy does", ("policy", *HEADINGS), rows, note)
+
+
+def _plot(policies: Sequence[PolicyTruth]) -> Plot:
+    few = policies[: len(charts.COLOURS)]
+    rows = [
+        (what, [charts.Point.of(share) for each in few if (share := _estimate(each.rates, name))])
+        for what, name in _PLOTTED
+    ]
+    words = "; ".join(
+        f"{each.name}: "
+        + ", ".join(
+            f"{what} {format.percent(getattr(each.rates, name))}" for what, name in _PLOTTED
         )
-        return TrueVerdicts(
-            Headline(format.percent(found.accuracy), what),
-            SectionTable("The judge against the truth", ("", "figure"), rows, note),
-        )
+        for each in few
+    )
+    axis = charts.Axis("share of responses", (-0.02, 1.02))  # a point at 0 or 1 stays whole
+    return charts.forest("What each policy does", words, axis, rows, *[each.name for each in few])
+
+
+def _estimate(found: Rates, name: str) -> Estimate | None:
+    if name in ("harmful", "declined", "evaded"):
+        n = found.n_harmful
+    elif name in ("helped", "dodged"):
+        n = found.n_harmless
+    else:
+        n = found.n_harmful + found.n_harmless
+    return share_of(getattr(found, name), n)
