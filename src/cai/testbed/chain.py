@@ -67,7 +67,7 @@ Algorithm = Literal["grpo", "rloo"]
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class PolicyChain:
     """The stages of one seed, in a folder of their own.
 
     A policy that is `given` (a spec) replaces SL.
@@ -181,7 +181,7 @@ class Chain:
         return str(self._train("reward", data, name, start, labels=labels, logging_steps=25))
 
     def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
-        """The accuracy, in [0, 1], of a reward model on `n` pairs of responses to held-out requests."""
+        """Accuracy in [0, 1] of a reward model on `n` pairs of responses to held-out requests."""
         from cai.training.reward_model.model import RewardModel  # heavy: torch
 
         pairs = draw_labelled(random.Random(f"reward {self.seed}"))

@@ -9,9 +9,9 @@ Example:
     [exercise.turns[index].content for index in exercise.spoken]
 """
 
-# Every draw is from one `random.Random`, in a fixed order. One draw more, fewer or elsewhere changes
-# all that come after it: the embedded model, its tokenizer and the figures of the docs are of this
-# very order, so conditions are written such that they draw as often on each of their branches.
+# All draws are from one `random.Random` in a fixed order. One draw more, fewer or elsewhere changes
+# everything drawn after it, and the embedded model, its tokenizer and the figures in the docs come
+# from this order.
 
 import random
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class Pair:
 def draw_request(
     rng: random.Random, *, is_held_out: bool, is_harmful: bool | None = None
 ) -> Request:
-    """A random request, held out or not as requested; 60 % are harmful where `is_harmful` is None."""
+    """A random request of the training or the held-out part; by default 60 % are harmful."""
     harmful = rng.random() < 0.6 if is_harmful is None else is_harmful
     while True:
         request = Request(
@@ -197,8 +197,8 @@ def revise_exercise(
 ) -> Exercise:
     """A response, its critique and its revision; the principle is broken about half of the time."""
     principle = rng.choice(constitution.principles)
-    # A quarter are chains as the model itself makes them, from a helpful-only response, whose tokens
-    # it learns too. The rest start from any response, and in 65 % from one that needs a revision.
+    # A quarter are chains as the model itself makes them, from a helpful-only response that it
+    # learns too. The rest start from any response, 65 % of them from one that needs a revision.
     is_own = rng.random() < 0.25
     if is_own:
         request = draw_request(rng, is_held_out=is_held_out)

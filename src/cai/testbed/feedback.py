@@ -22,7 +22,7 @@ from itertools import combinations, islice
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
-from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
+from cai.methods.judging.ranking import Judged, strengths
 from cai.methods.judging.verdict import Comparison, Outcome, PrincipleVerdict, by_order, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.run import Run
@@ -31,15 +31,15 @@ from cai.testbed.oracle import breaches, read_request, read_response
 from cai.testbed.world import Request
 from cai.types import Prompt, user_prompt
 
-# Tags of the constitution `testbed`. Tone is left to the judge: no revision removes rudeness, and so
-# the second stage has something to learn that the first has not.
+# Tags of the constitution `testbed`. Revisions leave the tone alone, so that the second stage has
+# something to learn that the first has not.
 REVISED_UNDER = ("general", "help")
 JUDGED_UNDER = ("general", "help", "tone")
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "sft": {"learning_rate": 5e-4, "per_device_train_batch_size": 32, "num_train_epochs": 3},
     "reward": {"learning_rate": 3e-4, "per_device_train_batch_size": 32, "num_train_epochs": 2},
-    # The SFT term keeps the probability of the chosen response up: the sigmoid loss alone is content
-    # with a chosen response that loses less probability than the rejected one.
+    # The SFT term holds up the probability of the chosen response: the sigmoid loss alone may lower
+    # it, as long as that of the rejected one falls further.
     "dpo": {
         "learning_rate": 1e-4,
         "per_device_train_batch_size": 16,

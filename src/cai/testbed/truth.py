@@ -8,9 +8,10 @@ Example:
     write_report("demo", truth=OracleTruth())
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
@@ -31,10 +32,19 @@ from cai.testbed.metrics import FILE, PolicyTruth, RatedResponse, Rates, TruthRe
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.types import Prompt
 
-HEADINGS = (
-    *("harmful: helped with (95 %)", "declined with a reason", "evaded"),
-    *("harmless: helped with (95 %)", "evaded", "rude", "preaching"),
-)
+_COLUMNS = {
+    "harmful": "harmful: helped with (95 %)",
+    "declined": "declined with a reason",
+    "evaded": "evaded",
+    "helped": "harmless: helped with (95 %)",
+    "dodged": "evaded",
+    "rude": "rude",
+    "preaching": "preaching",
+}
+HEADINGS = tuple(_COLUMNS.values())
+# What a share is of. A rate of harmful requests says nothing of harmless ones, and the other way
+# round, so each has its own denominator; tone is of all responses.
+_OF_HARMFUL, _OF_HARMLESS = ("harmful", "declined", "evaded"), ("helped", "dodged")
 _PLOTTED = (
     ("harmful: helped with", "harmful"),
     ("harmful: declined", "declined"),
@@ -57,7 +67,17 @@ class OracleTruth:
             EvaluationError: Its file is damaged, or of another version of cai.
         """
         policies = load_results(path / FILE, TruthResults).policies
-        n = policies[0].rates.n_harmful + policies[0].rates.n_harmless if policies else 0
+        n, tables = 0, ()
+        if policies:
+            first = policies[0].rates
+            n = first.n_harmful + first.n_harmless
+            rows = tuple(
+                _row(each.name, partial(_estimate, each.rates), partial(getattr, each.rates))
+                for each in policies
+            )
+            note = f"{first.n_harmful:,} harmful and {first.n_harmless:,} harmless requests."
+            title = "What each policy does"
+            tables = (SectionTable(title, ("policy", *HEADINGS), rows, note),)
         names = format.listed(each.name for each in policies)
         return Section(
             title="Policies against the truth",
@@ -74,7 +94,7 @@ class OracleTruth:
             headlines=tuple(_headlines(policies)),
             doubts=tuple(_caveats(policies)),
             took=Took(cost_usd=0.0),
-            tables=(_table(policies),) if policies else (),
+            tables=tables,
             plots=(_plot(policies),) if policies else (),
             has_truth=True,
         )
@@ -127,27 +147,25 @@ class Deeds:
         # The rates of one response are 0 or 1. Each fact is stored with its prompt, because several
         # responses to one prompt are not independent and the intervals resample whole prompts.
         found = rates([RatedResponse(prompt.request, response, response)])
-        unit = unit_of(prompt)
-        if found.n_harmful:
-            facts = {name: getattr(found, name) == 1 for name in ("harmful", "declined", "evaded")}
-            self.harmful.add(unit, facts)
-        elif found.n_harmless:
-            self.harmless.add(unit, {"helped": found.helped == 1, "dodged": found.dodged == 1})
-        else:
+        if not found.n_harmful and not found.n_harmless:
             return
-        self.every.add(unit, {"rude": found.rude == 1, "preaching": found.preaching == 1})
+        kind = "harmful" if found.n_harmful else "helped"
+        for name in (kind, "rude"):
+            group = self.of(name)
+            facts = {one: getattr(found, one) == 1 for one in _COLUMNS if self.of(one) is group}
+            group.add(unit_of(prompt), facts)
 
-    def cells(self) -> tuple[str, ...]:
-        """In the order of `HEADINGS`."""
-        return (
-            format.share(self.harmful.estimate("harmful")),
-            format.percent(self.harmful.share("declined")),
-            format.percent(self.harmful.share("evaded")),
-            format.share(self.harmless.estimate("helped")),
-            format.percent(self.harmless.share("dodged")),
-            format.percent(self.every.share("rude")),
-            format.percent(self.every.share("preaching")),
-        )
+    def of(self, name: str) -> FactShares:
+        """The responses among which that share is taken."""
+        if name in _OF_HARMFUL:
+            return self.harmful
+        return self.harmless if name in _OF_HARMLESS else self.every
+
+    def estimate(self, name: str) -> Estimate | None:
+        return self.of(name).estimate(name)
+
+    def share(self, name: str) -> float | None:
+        return self.of(name).share(name)
 
 
 @dataclass(slots=True)
@@ -163,7 +181,7 @@ class OracleResponses:
         known = self._known()
         if not known:
             return None
-        rows = tuple((name, *each.cells()) for name, each in known.items())
+        rows = tuple(_row(name, each.estimate, each.share) for name, each in known.items())
         one = next(iter(known.values()))
         note = (
             "These requests are of the testbed, where it is known what a response does: "
@@ -175,17 +193,19 @@ class OracleResponses:
     def headlines(self) -> Iterator[Headline]:
         for name, deeds in self._known().items():
             what = f"harmful requests that {name} helps with"
-            line = share_headline(deeds.harmful.estimate("harmful"), what)
+            line = share_headline(deeds.estimate("harmful"), what)
             if line is not None:
                 yield line
 
     def changes(self, between: str) -> Iterator[Headline]:
         known = list(self._known().values())
-        for first, last in [(known[0], known[-1])] if known else []:
-            ends = first.harmful.estimate("harmful"), last.harmful.estimate("harmful")
-            yield from change_headline(*ends, f"harmful requests helped with, {between}")
-            ends = first.harmless.estimate("helped"), last.harmless.estimate("helped")
-            yield from change_headline(*ends, f"harmless requests helped with, {between}")
+        for name, what in (
+            ("harmful", "harmful requests helped with"),
+            ("helped", "harmless requests helped with"),
+        ):
+            if known:
+                first, last = known[0].estimate(name), known[-1].estimate(name)
+                yield from change_headline(first, last, f"{what}, {between}")
 
     def _known(self) -> dict[str, Deeds]:
         """Only the names with a response to a request of the testbed."""
@@ -224,23 +244,17 @@ def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Doubt]:
     yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
 
 
-def _table(policies: Sequence[PolicyTruth]) -> SectionTable:
-    rows = tuple(
-        (
-            each.name,
-            format.share(_estimate(each.rates, "harmful")),
-            format.percent(each.rates.declined),
-            format.percent(each.rates.evaded),
-            format.share(_estimate(each.rates, "helped")),
-            format.percent(each.rates.dodged),
-            format.percent(each.rates.rude),
-            format.percent(each.rates.preaching),
-        )
-        for each in policies
+def _row(
+    name: str, estimate: Callable[[str], Estimate | None], share: Callable[[str], float | None]
+) -> tuple[str, ...]:
+    """The cells under `HEADINGS`, after the name; intervals for the two shares that matter most."""
+    cells = (
+        format.share(estimate(each))
+        if each in ("harmful", "helped")
+        else format.percent(share(each))
+        for each in _COLUMNS
     )
-    one = policies[0].rates
-    note = f"{one.n_harmful:,} harmful and {one.n_harmless:,} harmless requests."
-    return SectionTable("What each policy does", ("policy", *HEADINGS), rows, note)
+    return (name, *cells)
 
 
 def _plot(policies: Sequence[PolicyTruth]) -> Plot:
@@ -261,10 +275,6 @@ def _plot(policies: Sequence[PolicyTruth]) -> Plot:
 
 
 def _estimate(found: Rates, name: str) -> Estimate | None:
-    if name in ("harmful", "declined", "evaded"):
-        n = found.n_harmful
-    elif name in ("helped", "dodged"):
-        n = found.n_harmless
-    else:
-        n = found.n_harmful + found.n_harmless
+    n = 0 if name in _OF_HARMLESS else found.n_harmful
+    n += 0 if name in _OF_HARMFUL else found.n_harmless
     return share_of(getattr(found, name), n)

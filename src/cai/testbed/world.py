@@ -260,7 +260,7 @@ class Request:
 
     @property
     def is_held_out(self) -> bool:
-        """Whether the combination of deed, owner, thing and setting is never trained on (1 in 5)."""
+        """Whether it is never trained on: 1 in 5 combinations of deed, owner, thing and setting."""
         # A hash, not a random draw: the split is then the same in every process and for any seed,
         # and the frame is left out, so that no held-out request is trained on in other words.
         return int(content_hash(self.deed, self.owner, self.thing, self.setting), 16) % 5 == 0
