@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from cai.errors import ModelError
 from cai.models.base import Choice, Completion, Limits, Sampling
-from cai.models.hf.continuous_batching import Ending
+from cai.models.hf.continuous_batching import StopCriteria
 from cai.models.hf.forward import CausalModel, Network
 from cai.models.hf.loading import (
     CONFIGS,
@@ -203,7 +203,7 @@ def start_worker(checkpoint: Checkpoint, slots: int, room: int | None = None) ->
     network = checkpoint.network
     if room is None:
         room = _memory_bytes(network.device) // network.bytes_per_token
-    ending = Ending(checkpoint.tokenizer, checkpoint.stop_ids)
+    ending = StopCriteria(checkpoint.tokenizer, checkpoint.stop_ids)
     return Worker(network, checkpoint.tokenizer, ending, slots, room)
 
 

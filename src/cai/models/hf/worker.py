@@ -22,10 +22,15 @@ import torch
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
 from cai.models.base import Choice, Completion, Sampling, check_options
 from cai.models.hf.choices import answer
-from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, Ending
+from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, StopCriteria
 from cai.models.hf.forward import Network
 from cai.models.hf.option_tokens import Speller
-from cai.models.hf.prefix_cache import PREFILL_TOKENS, PrefixGroup, PrefixQuestion, portions
+from cai.models.hf.prefix_cache import (
+    PREFILL_TOKENS,
+    ChoiceRequest,
+    PrefixGroup,
+    split_into_batches,
+)
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.types import Message
 
@@ -63,7 +68,7 @@ class Worker:
     """Runs jobs until `stop`. `room` is the number of tokens whose cache fits into memory."""
 
     def __init__(
-        self, network: Network, tokenizer: Tokenizer, ending: Ending, slots: int, room: int
+        self, network: Network, tokenizer: Tokenizer, ending: StopCriteria, slots: int, room: int
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
@@ -74,7 +79,7 @@ class Worker:
         self._waiting: list[DecodeRow] = []  # in the order of their ranks
         self._n_rows = 0
         self._writing: dict[DecodeRow, CompletionJob] = {}
-        self._asking: dict[PrefixQuestion, OptionJob] = {}
+        self._asking: dict[ChoiceRequest, OptionJob] = {}
         self._portions: deque[list[PrefixGroup]] = deque()
         self._portion_tokens = PREFILL_TOKENS
         self._concerned: Sequence[Job] = ()
@@ -156,13 +161,13 @@ class Worker:
     def _next_rank(self, ids: list[int]) -> int:
         """The place of a row among those that wait: a chain goes on while its context is kept."""
         self._n_rows += 1
-        goes_on = 2 * self.batch.kept.n_shared(ids) >= len(ids)
+        goes_on = 2 * self.batch.prefix_cache.n_shared(ids) >= len(ids)
         return self._n_rows - (_AHEAD if goes_on else 0)
 
-    def _question(self, ids: list[int], options: Sequence[str]) -> PrefixQuestion:
+    def _question(self, ids: list[int], options: Sequence[str]) -> ChoiceRequest:
         check_options(options)
-        question = PrefixQuestion(tuple(ids), self._speller.spell(options))
-        self._check_length(question.n_at_most)
+        question = ChoiceRequest(tuple(ids), self._speller.spell(options))
+        self._check_length(question.max_length)
         return question
 
     def _check_length(self, n_tokens: int) -> None:
@@ -200,7 +205,7 @@ class Worker:
         """Answers one portion, so that completions in flight go on between any two."""
         if not self._portions:
             turn = islice(self._asking, _TURN)
-            self._portions.extend(portions(turn, self._portion_tokens))
+            self._portions.extend(split_into_batches(turn, self._portion_tokens))
         if not self._portions:
             return
         groups = self._portions[0]
@@ -208,7 +213,7 @@ class Worker:
         if any(job.future.cancelled() for job in self._concerned):
             self._keep_undone()
             return
-        choices = answer(self._network, self.batch.kept, groups, self._portion_tokens)
+        choices = answer(self._network, self.batch.prefix_cache, groups, self._portion_tokens)
         self._portions.popleft()
         for question, choice in choices.items():
             job = self._asking.pop(question)
@@ -247,14 +252,14 @@ class Worker:
             row.written.clear()
         self._waiting = sorted(self._writing, key=_rank)
 
-    def _failed_questions(self) -> list[PrefixQuestion]:
+    def _failed_questions(self) -> list[ChoiceRequest]:
         """The questions of the portion that failed; none where something else did."""
         groups = self._portions[0] if self._portions else []
         asked = [question for group in groups for question in group.questions]
         jobs = [self._asking[question] for question in asked]
         return asked if jobs == self._concerned else []
 
-    def _does_less(self, failed: Sequence[PrefixQuestion]) -> bool:
+    def _does_less(self, failed: Sequence[ChoiceRequest]) -> bool:
         """Halves what is done at a time of the kind that failed; False where that is the least."""
         if failed:
             is_least = sum(question.n_rows for question in failed) == 1
