@@ -138,8 +138,8 @@ class Model(Protocol):
     """Answers a conversation.
 
     `name` states model and endpoint and is part of the journal key: models that answer differently
-    have different names. `complete` raises `ModelUnavailable` for what may pass, `ContextLengthError`
-    for a request that is too long, another `ModelError` for what will not pass.
+    have different names. `complete` raises `ModelUnavailable` for failures that may pass,
+    `ContextLengthError` for a request that is too long, another `ModelError` for the rest.
     """
 
     @property

@@ -184,8 +184,8 @@ def batches(
     rng = random.Random(f"batches {seed}")
     step = 0
     while True:
-        # Lessons for about eight steps are sorted by length, so that little is padding, and then the
-        # batches are shuffled, so that their lengths do not grow from step to step.
+        # Lessons for about eight steps are sorted by length, so that little is padding, and the
+        # batches then shuffled, so that their lengths do not grow from step to step.
         lessons: list[Lesson] = []
         while sum(len(lesson.ids) for lesson in lessons) < 8 * schedule.tokens:
             shares = schedule.shares or curriculum_shares(step / schedule.steps)

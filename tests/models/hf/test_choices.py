@@ -331,7 +331,10 @@ def test_a_group_alone_is_the_plain_way(checkpoint):
     questions = made(families()["principles"], OPTIONS)
     with torch.inference_mode():
         apart = answer(
-            checkpoint.network, PrefixCache(0), [PrefixGroup((each,), 0) for each in questions], 16_384
+            checkpoint.network,
+            PrefixCache(0),
+            [PrefixGroup((each,), 0) for each in questions],
+            16_384,
         )
     for question, choice in zip(questions, answers(checkpoint.network, questions), strict=True):
         other = apart[question]

@@ -1,4 +1,4 @@
-"""PrefixCache beginnings: a request that goes on from another reads the rest only, and answers the same.
+"""The prefix cache: a request that continues another reads the rest only, and answers the same.
 
 The model is tiny and random, but real in every part.
 """
@@ -215,7 +215,9 @@ def test_what_saves_less_than_a_pass_costs_is_not_read_first(checkpoint):
     counting, model = watched(checkpoint)
     start = list(range(100, 120))
     with torch.inference_mode():
-        cache_shared_prefixes(counting.network, PrefixCache(ROOM), [[*start, 1], [*start, 2], [5, 6]])
+        cache_shared_prefixes(
+            counting.network, PrefixCache(ROOM), [[*start, 1], [*start, 2], [5, 6]]
+        )
         cache_shared_prefixes(counting.network, PrefixCache(30), [list(range(100, 180))] * 9)
     assert model.n_read == 0
 
@@ -242,7 +244,11 @@ def test_out_of_memory_frees_what_is_kept_and_less_is_kept_from_then_on(checkpoi
     model.n_rows = 0
     with pytest.raises(Exception, match="out of memory"):
         ask(worker, opening(20), sampling(1, 0))
-    assert (worker.batch.slots, worker.batch.prefix_cache.capacity, worker.batch.prefix_cache.n_tokens) == (1, 0, 0)
+    assert (
+        worker.batch.slots,
+        worker.batch.prefix_cache.capacity,
+        worker.batch.prefix_cache.n_tokens,
+    ) == (1, 0, 0)
     model.n_rows = 9
     assert ask(worker, opening(20), sampling(0, 0)).text
     worker.stop()

@@ -148,7 +148,7 @@ class _BufferLayer(DynamicLayer):
         self.value_buffer = self._moved(values, new_v, stop)
 
     def shift(self, spare: tuple[Tensor, Tensor], stop: int) -> tuple[Tensor, Tensor]:
-        """Moves the used range into the spare buffers, where their shape is right; frees its own."""
+        """Moves the used range into the spare buffers if their shape fits; gives up its own."""
         own = self.key_buffer, self.value_buffer
         new_k, new_v = (
             other if other.shape == buffer.shape else torch.empty_like(buffer)
@@ -225,7 +225,10 @@ class BatchCache:
         columns = slice(stop - n_tokens, stop)
         return Prefix(
             [
-                (each.key_buffer[row, :, columns].clone(), each.value_buffer[row, :, columns].clone())
+                (
+                    each.key_buffer[row, :, columns].clone(),
+                    each.value_buffer[row, :, columns].clone(),
+                )
                 for each in self._layers
             ]
         )

@@ -147,7 +147,9 @@ class Speller:
             prefix = bare(decode(self._tokenizer, list(plain[:n])))
             if prefix in options:
                 # Not after "1.", say: a sign at the end closes the shorter option.
-                spellings |= {(token, *plain[n:]) for token, is_open in self._single(prefix) if is_open}
+                spellings |= {
+                    (token, *plain[n:]) for token, is_open in self._single(prefix) if is_open
+                }
         return spellings
 
     def _single(self, option: str) -> list[tuple[int, bool]]:

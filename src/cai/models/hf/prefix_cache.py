@@ -180,9 +180,7 @@ def split_into_batches(
     return _filled(parts, lambda group: group.n_tokens, n_tokens)
 
 
-def _filled(
-    items: Iterable[_T], length: Callable[[_T], int], n_tokens: int
-) -> list[list[_T]]:
+def _filled(items: Iterable[_T], length: Callable[[_T], int], n_tokens: int) -> list[list[_T]]:
     """The items in order, in lists of at most `n_tokens` in all or of one item."""
     parts: list[list[_T]] = []
     n_left = 0
@@ -222,7 +220,7 @@ def group_by_prefix(questions: Iterable[ChoiceRequest]) -> list[PrefixGroup]:
 def _joined(groups: tuple[PrefixGroup, ...], n_shared: int) -> tuple[PrefixGroup, ...]:
     """These groups, whose requests all share so much, as the one of three splits that saves most.
 
-    They stay separate, or all become one, or those do that share no more than this among themselves.
+    They stay separate, or all become one, or those do that share no more than this themselves.
     """
 
     def merged(some: Sequence[PrefixGroup]) -> PrefixGroup:
@@ -258,9 +256,7 @@ def read(
         yield numbers, network.prefill_after(used, [rows[at] for at in numbers])
 
 
-def cache_shared_prefixes(
-    network: Network, cache: PrefixCache, rows: Sequence[list[int]]
-) -> None:
+def cache_shared_prefixes(network: Network, cache: PrefixCache, rows: Sequence[list[int]]) -> None:
     """Reads and stores what several rows begin with: few-shots, a prompt with many samples."""
     ordered = sorted(map(tuple, rows))
     shared = {one[: n_common(one[:-1], other[:-1])] for one, other in pairwise(ordered)}

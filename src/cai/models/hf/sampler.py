@@ -123,7 +123,7 @@ def _is_filtered(sampling: Sampling) -> bool:
 def _thresholds(
     scaled: Tensor, samplings: Sequence[Sampling], slack: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Two scaled logits per row: below the first no token can pass, from the second on each does."""
+    """Two scaled logits per row: below the first no token passes, from the second on all do."""
     # Without slack both are the value of the last token that passes. When each logit moves by up to
     # slack/2, a token's rank can change with those within `slack` of it, and the log-odds of any
     # set of tokens move by up to `slack`; the two bounds follow from that.
