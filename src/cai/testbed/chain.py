@@ -100,7 +100,7 @@ class PolicyChain:
     def sft_on(self, source: str, name: str) -> str:
         """The start trained on the demonstrations of a run or a file."""
         data = load_training_data(source, "sft")
-        return f"hf:{self._train('sft', data, name, 'embedded', logging_steps=25)}"
+        return f"hf:{self._train('sft', data, name, 'embedded', {'logging_steps': 25})}"
 
     def preferences(self, feedback: Feedback) -> str:
         """Responses of SL to new requests, and which of them are better: a run, or a file."""
@@ -158,15 +158,16 @@ class PolicyChain:
         self, source: str, name: str, labels: LabelPlan = LabelPlan(), **settings: object
     ) -> str:
         """SL and DPO on the preferences of a run or a file, with these settings of the trainer."""
-        start, settings = self.supervised(), {"logging_steps": 20, **settings}
+        start, given = self.supervised(), {"logging_steps": 20, **settings}
         data = load_training_data(source, "preference")
-        return f"hf:{self._train('dpo', data, name, start, labels=labels, **settings)}"
+        return f"hf:{self._train('dpo', data, name, start, given, labels=labels)}"
 
     def kto(self, feedback: Feedback = "judge") -> str:
         """SL and KTO, on the same responses one by one."""
         start, source = self.supervised(), self.preferences(feedback)
         data = load_training_data(source, "kto")
-        return f"hf:{self._train('kto', data, f'kto-{feedback}', start, logging_steps=20)}"
+        out = self._train("kto", data, f"kto-{feedback}", start, {"logging_steps": 20})
+        return f"hf:{out}"
 
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:
         """A reward model that starts from SL."""
@@ -178,7 +179,8 @@ class PolicyChain:
         start = self.supervised()
         # All pairs, also uncertain ones: a soft label says by itself how little they teach.
         data = load_training_data(source, "preference", selection=Selection(pairs="all"))
-        return str(self._train("reward", data, name, start, labels=labels, logging_steps=25))
+        settings = {"logging_steps": 25}
+        return str(self._train("reward", data, name, start, settings, labels=labels))
 
     def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
         """Accuracy in [0, 1] of a reward model on `n` pairs of responses to held-out requests."""
@@ -206,8 +208,8 @@ class PolicyChain:
         start, rewards = self.supervised(), self._rewards(reward, feedback)
         prompts = self._prompts("rl", self.sizes.rl_prompts)
         data = load_training_data(prompts, "prompts", eval_share=0)
-        name, n_steps = f"{algorithm}-{reward}-{feedback}", self.sizes.rl_steps
-        return f"hf:{self._train(algorithm, data, name, start, rewards=rewards, max_steps=n_steps)}"
+        name, settings = f"{algorithm}-{reward}-{feedback}", {"max_steps": self.sizes.rl_steps}
+        return f"hf:{self._train(algorithm, data, name, start, settings, rewards=rewards)}"
 
     def compared(self, policies: Mapping[str, str], n: int) -> Evaluation:
         """Policies against each other by the judge, on `n` harmful and `n` benign requests."""
@@ -267,10 +269,10 @@ class PolicyChain:
         data: TrainingData,
         name: str,
         start: str,
+        settings: Mapping[str, object],
         *,
         labels: LabelPlan | None = None,
         rewards: RewardChoice | None = None,
-        **settings: object,
     ) -> Path:
         """Trains into the folder of that name, or resumes or reuses what is there; the folder."""
         from cai.training.run import train  # heavy: torch, trl
