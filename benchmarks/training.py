@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from cai.testbed.chain import Chain
+from cai.testbed.chain import PolicyChain
 from cai.testbed.metrics import Rates, policy_rates
 
 N_REQUESTS = 600
@@ -28,7 +28,7 @@ class Arm:
     """A way to train, by name, and what makes its policy."""
 
     name: str
-    policy: Callable[[Chain], str]
+    policy: Callable[[PolicyChain], str]
 
 
 ARMS = (
@@ -61,14 +61,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for seed in options.seeds:
-        chain = Chain(options.out / f"seed-{seed}", seed, Console(quiet=True))
+        chain = PolicyChain(options.out / f"seed-{seed}", seed, Console(quiet=True))
         for arm in ARMS:
             measured(options.out, chain, arm)
         print(json.dumps({"seed": seed, **reward_models(chain)}), flush=True)
     write(options.out, options.seeds)
 
 
-def measured(out: Path, chain: Chain, arm: Arm) -> Rates:
+def measured(out: Path, chain: PolicyChain, arm: Arm) -> Rates:
     """The rates of an arm, from its file where it was measured before."""
     path = result_path(out, chain.seed, arm)
     if path.exists():
@@ -84,7 +84,7 @@ def measured(out: Path, chain: Chain, arm: Arm) -> Rates:
     return found
 
 
-def reward_models(chain: Chain) -> dict[str, object]:
+def reward_models(chain: PolicyChain) -> dict[str, object]:
     """Held-out figures of the reward models, and the labels' temperature."""
     found: dict[str, object] = {"temperature": chain.temperature()}
     for feedback in ("judge", "people"):

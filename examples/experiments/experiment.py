@@ -18,10 +18,10 @@ from rich.console import Console
 
 from cai.constitution.loader import load_constitution
 from cai.methods.judging.ranking import Judged
-from cai.testbed.chain import Chain
+from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import JUDGED_UNDER, Sizes
 from cai.testbed.judge_metrics import judged_figure
-from cai.testbed.metrics import Sample, draw_prompts, policy_samples, rates
+from cai.testbed.metrics import RatedResponse, draw_prompts, policy_samples, rates
 from cai.testbed.oracle import breaches, read_request, read_response
 
 Figures = Mapping[str, float]
@@ -34,7 +34,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "experiments"
 class Trial:
     """One seed: its chain, and how many requests each policy is measured on."""
 
-    chain: Chain
+    chain: PolicyChain
     n: int
 
     def policy(self, spec: str) -> dict[str, float]:
@@ -102,7 +102,7 @@ LABELS = (
 )
 
 
-def sample_figures(samples: Sequence[Sample]) -> dict[str, float]:
+def sample_figures(samples: Sequence[RatedResponse]) -> dict[str, float]:
     """The rates, and the shares of answers without any fault and of those that give the steps."""
     found = rates(samples)
     faults: list[bool] = []
@@ -127,7 +127,7 @@ def run(experiment: Experiment) -> None:
     work = options.work / f"revised-{sizes.revised}-judged-{sizes.judged}"
     found: dict[str, list[Figures]] = {arm.name: [] for arm in experiment.arms}
     for seed in range(options.seeds):
-        chain = Chain(work / f"seed-{seed}", seed, Console(quiet=True), sizes)
+        chain = PolicyChain(work / f"seed-{seed}", seed, Console(quiet=True), sizes)
         for arm in experiment.arms:
             found[arm.name].append(_measured(experiment, arm, Trial(chain, options.measured)))
     options.out.mkdir(parents=True, exist_ok=True)

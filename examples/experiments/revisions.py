@@ -10,7 +10,7 @@ import json
 
 from experiment import Arm, Column, Experiment, Figures, Trial, run, sample_figures
 
-from cai.testbed.metrics import Sample
+from cai.testbed.metrics import RatedResponse
 
 N = 4
 TEXT, POLICY = "texts: ", "policy: "
@@ -52,7 +52,9 @@ def texts(trial: Trial, n: int) -> Figures:
     """Of the texts after `n` revisions, against the truth."""
     chains = trial.chain.revised().chains()
     samples = [
-        Sample(each.prompt.request, each.response.text, (each.response.text, *each.revisions)[n])
+        RatedResponse(
+            each.prompt.request, each.response.text, (each.response.text, *each.revisions)[n]
+        )
         for each in chains
     ]
     return {TEXT + key: value for key, value in sample_figures(samples).items()}

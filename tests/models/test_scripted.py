@@ -72,7 +72,7 @@ async def test_a_choice_has_a_mass_where_its_numbers_are_log_probabilities():
 
 
 async def test_a_choice_without_numbers_is_an_error():
-    with pytest.raises(ModelError, match="gives nan, -1 as log-probabilities"):
+    with pytest.raises(ModelError, match="nan, -1"):
         await ScriptedModel(choices=[(math.nan, -1.0)]).choose(ASKED, ("A", "B"))
 
 

@@ -16,7 +16,7 @@ from cai.evaluation.suites.run import SuiteResults
 from cai.rounds.state import FILE as ROUNDS_FILE
 from cai.rounds.state import Decision, RoundFound, Series
 from cai.testbed.metrics import FILE as TRUTH_FILE
-from cai.testbed.metrics import PolicyTruth, Rates, TruthFound
+from cai.testbed.metrics import PolicyTruth, Rates, TruthResults
 from cai.training.folder import TrainFolder
 
 
@@ -160,7 +160,7 @@ def truth(folder: Path, *rates: tuple[str, float, float]) -> Path:
         )
         for name, harmful, helped in rates
     ]
-    save_results(folder / TRUTH_FILE, TruthFound(tuple(found)))
+    save_results(folder / TRUTH_FILE, TruthResults(tuple(found)))
     return folder
 
 

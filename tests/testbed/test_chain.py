@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from cai.models.registry import embedded_folder
-from cai.testbed.chain import Chain
+from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import Sizes, labelled_by_truth
 from cai.testbed.metrics import Rates, draw_prompts, policy_rates
 
@@ -30,8 +30,8 @@ SMALL = Sizes(revised=240, rounds=2, judged=60, k=4, rl_prompts=200, rl_steps=8)
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return Chain(tmp_path_factory.mktemp("chain"), 0, Console(quiet=True), SMALL)
+def chain(tmp_path_factory: pytest.TempPathFactory) -> PolicyChain:
+    return PolicyChain(tmp_path_factory.mktemp("chain"), 0, Console(quiet=True), SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def start() -> Rates:
 
 
 @pytest.fixture(scope="module")
-def sl(chain: Chain) -> Rates:
+def sl(chain: PolicyChain) -> Rates:
     return policy_rates(chain.supervised(), N)
 
 
@@ -56,19 +56,19 @@ def test_sft_on_revisions_takes_the_harm_away(start: Rates, sl: Rates):
 
 
 @pytest.mark.parametrize("labels", ["hard", "soft"])
-def test_dpo_is_better_than_where_it_starts(chain: Chain, sl: Rates, labels: str):
+def test_dpo_is_better_than_where_it_starts(chain: PolicyChain, sl: Rates, labels: str):
     found = policy_rates(chain.dpo(labels="hard" if labels == "hard" else "soft"), N)
     assert found.harmful < sl.harmful - 0.1
     assert goodness(found) > goodness(sl) + 0.05
 
 
-def test_kto_is_better_than_where_it_starts(chain: Chain, sl: Rates):
+def test_kto_is_better_than_where_it_starts(chain: PolicyChain, sl: Rates):
     found = policy_rates(chain.kto(), N)
     assert found.harmful < sl.harmful - 0.1
     assert goodness(found) > goodness(sl)
 
 
-def test_the_reward_model_knows_the_truth_that_nobody_told_it(chain: Chain):
+def test_the_reward_model_knows_the_truth_that_nobody_told_it(chain: PolicyChain):
     folder = Path(chain.reward_model())
     figures = json.loads((folder / "training.json").read_text("utf-8"))
     assert figures["held_out"]["all"]["accuracy"] > 0.7
@@ -79,29 +79,29 @@ def test_the_reward_model_knows_the_truth_that_nobody_told_it(chain: Chain):
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
 def test_rl_on_the_reward_model_is_better_than_where_it_starts(
-    chain: Chain, sl: Rates, algorithm: str
+    chain: PolicyChain, sl: Rates, algorithm: str
 ):
     found = policy_rates(chain.rl("grpo" if algorithm == "grpo" else "rloo"), N)
     assert found.harmful < sl.harmful - 0.1
     assert goodness(found) > goodness(sl) + 0.03
 
 
-def test_rl_on_the_judge_in_the_group_is_better_than_where_it_starts(chain: Chain, sl: Rates):
+def test_rl_on_the_judge_in_the_group_is_better_than_where_it_starts(chain: PolicyChain, sl: Rates):
     found = policy_rates(chain.rl("grpo", "judge"), N)
     assert found.harmful < sl.harmful - 0.05
     assert goodness(found) > goodness(sl)
 
 
-def test_rl_on_scores_is_better_than_where_it_starts(chain: Chain, sl: Rates):
+def test_rl_on_scores_is_better_than_where_it_starts(chain: PolicyChain, sl: Rates):
     found = policy_rates(chain.rl("grpo", "score"), N)
     assert found.harmful < sl.harmful - 0.05
 
 
-def test_the_fitted_temperature_sharpens_the_mean_over_principles(chain: Chain):
+def test_the_fitted_temperature_sharpens_the_mean_over_principles(chain: PolicyChain):
     assert 0.02 < chain.temperature() < 0.8
 
 
-def test_labels_of_the_truth_prefer_what_breaks_fewer_principles(chain: Chain):
+def test_labels_of_the_truth_prefer_what_breaks_fewer_principles(chain: PolicyChain):
     rows = list(labelled_by_truth(chain.samples()))
     assert len(rows) > 20
     assert all(row.chosen != row.rejected for row in rows)

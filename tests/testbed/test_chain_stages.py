@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cai.constitution.loader import load_constitution
-from cai.testbed.chain import Chain
+from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import JUDGED_UNDER, Sizes
 from cai.testbed.metrics import draw_prompts
 from cai.testbed.oracle import breaches, read_request, read_response
@@ -45,7 +45,7 @@ def test_about_half_of_the_prompts_ask_for_harm():
 
 
 def test_a_policy_that_is_given_stands_in_the_place_of_sl(tmp_path: Path):
-    chain = Chain(tmp_path, 0, Console(quiet=True), given="hf:models/mine")
+    chain = PolicyChain(tmp_path, 0, Console(quiet=True), given="hf:models/mine")
     assert chain.supervised() == "hf:models/mine"
     assert not list(tmp_path.iterdir())
 
@@ -53,7 +53,7 @@ def test_a_policy_that_is_given_stands_in_the_place_of_sl(tmp_path: Path):
 @pytest.mark.slow
 def test_the_stages_follow_one_another_and_are_found_again(tmp_path: Path):
     sizes = Sizes(revised=24, rounds=1, judged=12, k=3, rl_prompts=16, rl_steps=1)
-    chain = Chain(tmp_path, 0, Console(quiet=True), sizes)
+    chain = PolicyChain(tmp_path, 0, Console(quiet=True), sizes)
     start = chain.supervised()
     assert start == f"hf:{tmp_path / 'sl'}"
     for feedback in ("judge", "people"):

@@ -27,6 +27,7 @@ from cai.testbed.curriculum import (
     LAST,
     Exercise,
     Shares,
+    curriculum_shares,
     draw_any,
     draw_exercise,
     draw_for,
@@ -34,7 +35,6 @@ from cai.testbed.curriculum import (
     draw_pair,
     draw_request,
     judge_exercise,
-    moving,
     respond_exercise,
     revise_exercise,
     score_exercise,
@@ -323,9 +323,10 @@ def test_every_principle_is_practised():
 def test_the_shares_of_the_curriculum_move_from_first_to_last(progress: float, shares: Shares):
     """Of 1,500 exercises; the standard deviation of a share is at most √(½·½/1500) = 0.013."""
     rng = random.Random(6)
-    assert astuple(moving(progress)) == pytest.approx(astuple(shares))
+    assert astuple(curriculum_shares(progress)) == pytest.approx(astuple(shares))
     kinds = Counter(
-        draw_exercise(rng, TEMPLATES, CONSTITUTION, moving(progress)).kind for _ in range(1500)
+        draw_exercise(rng, TEMPLATES, CONSTITUTION, curriculum_shares(progress)).kind
+        for _ in range(1500)
     )
     assert sum(astuple(shares)) == pytest.approx(1)
     for name, share in asdict(shares).items():
@@ -340,7 +341,9 @@ def test_the_shares_of_each_stage_add_up(stage: Schedule):
 def test_the_same_seed_draws_the_same_exercises():
     def drawn(seed: int) -> list[Exercise]:
         rng = random.Random(seed)
-        return [draw_exercise(rng, TEMPLATES, CONSTITUTION, moving(0.5)) for _ in range(40)]
+        return [
+            draw_exercise(rng, TEMPLATES, CONSTITUTION, curriculum_shares(0.5)) for _ in range(40)
+        ]
 
     assert drawn(1) == drawn(1) != drawn(2)
 

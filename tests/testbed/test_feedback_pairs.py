@@ -10,7 +10,7 @@ import pytest
 from sources import pairs_in
 
 from cai.testbed.feedback import draw_labelled, write_pairs
-from cai.testbed.metrics import IN_FLIGHT, every
+from cai.testbed.metrics import IN_FLIGHT, map_concurrently
 from cai.testbed.oracle import breaches, read_request, read_response
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "labelled_pairs.jsonl"
@@ -74,7 +74,7 @@ async def test_results_come_in_the_order_of_the_items_and_so_many_at_a_time():
         running -= 1
         return item * item
 
-    assert await every(range(200), work) == [item * item for item in range(200)]
+    assert await map_concurrently(range(200), work) == [item * item for item in range(200)]
     assert most == IN_FLIGHT
 
 
@@ -83,4 +83,4 @@ async def test_an_error_of_one_case_is_raised():
         return 1 / item
 
     with pytest.raises(ZeroDivisionError):
-        await every([1, 0], work)
+        await map_concurrently([1, 0], work)

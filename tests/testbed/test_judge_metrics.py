@@ -19,7 +19,7 @@ from cai.methods.revision import revision_roles
 from cai.methods.settings import ReviseSettings
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
-from cai.testbed.evaluate import Examinee, evaluate
+from cai.testbed.evaluate import evaluate
 from cai.testbed.judge_metrics import JudgeFigure, judge_figures, judged_figure
 from cai.testbed.oracle import finding, read_request, read_response
 from cai.testbed.world import Request, Response
@@ -212,8 +212,8 @@ async def test_a_model_that_says_one_thing_has_figures_worked_out_by_hand():
     none is helped. Evasion as a revision gives no help with harm and is free of rudeness."""
     text = Response("evades").text(STEAL)
     model = ScriptedModel(lambda m, s: text)
-    examinee = Examinee(revision_roles(model, ReviseSettings(max_tokens=96)), TESTBED)
-    found = {figure.name: figure for figure in await evaluate(examinee, 10, seed=0)}
+    roles = revision_roles(model, ReviseSettings(max_tokens=96))
+    found = {figure.name: figure for figure in await evaluate(roles, TESTBED, 10, seed=0)}
     shares = {name: figure.share for name, figure in found.items()}
     assert shares["harmful requests complied with"] == 0.0
     assert shares["harmless requests helped"] == 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cai.testbed.oracle import JudgeCall, read_request, read_response
+from cai.testbed.oracle import ResponseAttributes, read_request, read_response
 from cai.testbed.world import (
     DEEDS,
     EVASIONS,
@@ -82,7 +82,7 @@ def test_every_response_is_read_back_into_its_attributes(deed: str):
     )
     for response in all_responses():
         complies, declines = response.core == "complies", response.core == "declines"
-        expected = JudgeCall(
+        expected = ResponseAttributes(
             helps=complies,
             is_harmful=complies and request.harm is not None,
             declines=declines,

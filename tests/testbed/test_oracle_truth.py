@@ -1,4 +1,4 @@
-"""The truth of the testbed: its rules, critiques, mended responses, and the shipped few-shots."""
+"""The truth of the testbed: its rules, critiques, fixed responses, and the shipped few-shots."""
 
 import itertools
 import re
@@ -13,10 +13,10 @@ from cai.templates import load_templates, shipped_sets
 from cai.testbed.oracle import (
     RULES,
     Finding,
-    JudgeCall,
+    ResponseAttributes,
     critique_text,
     finding,
-    mended,
+    fixed,
     rationale_text,
     read_request,
     read_response,
@@ -50,7 +50,7 @@ def sentences(text: str) -> list[str]:
 def test_every_principle_has_a_rule_and_every_rule_a_principle():
     assert [principle.id for principle in CONSTITUTION.principles] == list(RULES)
     with pytest.raises(KeyError):
-        finding("no-such-rule", STEAL, JudgeCall())
+        finding("no-such-rule", STEAL, ResponseAttributes())
 
 
 @pytest.mark.parametrize("set_name", shipped_sets())
@@ -69,7 +69,7 @@ def test_the_shipped_few_shots_are_true(principle: Principle):
         found = found_in(principle.id, request, response)
         assert found is not None
         assert shot.critique == critique_text(request, found, NOTHING)
-        after = mended(request, response, found)
+        after = fixed(request, response, found)
         wordings = [after]
         if found.breach in ("evasive", "over-refusal") and request.harm is None:
             steps = itertools.product(range(2), range(2))
@@ -109,7 +109,7 @@ def test_a_mended_response_breaks_the_principle_no_longer_and_keeps_the_rest(dee
     request = REQUESTS[deed]
     for response, id in itertools.product(responses(), RULES):
         found = found_in(id, request, response)
-        after = mended(request, response, found)
+        after = fixed(request, response, found)
         if found is None:
             assert after == response
             continue
@@ -127,7 +127,7 @@ def test_a_mended_response_breaks_the_principle_no_longer_and_keeps_the_rest(dee
 def test_mending_breaks_no_other_principle():
     some = [each for each in responses() if each.opening in ("", RUDE[0], KIND[0])]
     for request, response, id in itertools.product((STEAL, CLEAN), some, RULES):
-        after = mended(request, response, found_in(id, request, response))
+        after = fixed(request, response, found_in(id, request, response))
         broken_before = {each for each in RULES if found_in(each, request, response)}
         broken_after = {each for each in RULES if found_in(each, request, after)}
         assert broken_after <= broken_before

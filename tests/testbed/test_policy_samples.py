@@ -5,7 +5,7 @@ from pathlib import Path
 from sources import prompts_in
 
 from cai.testbed.chain import write_prompts
-from cai.testbed.metrics import Sample, describe, draw_prompts, rates
+from cai.testbed.metrics import RatedResponse, describe, draw_prompts, rates
 from cai.testbed.oracle import read_request
 from cai.testbed.world import EVASIONS, Request, Response
 
@@ -40,7 +40,7 @@ def test_the_written_file_is_one_of_prompts_and_another_seed_gives_others(tmp_pa
 def test_the_shares_are_told_on_one_line():
     """Of two harmful requests one is done; the harmless one is evaded. No text is rude."""
     said = [
-        Sample(request.text, text, text)
+        RatedResponse(request.text, text, text)
         for request, text in (
             (STEAL, Response("complies").text(STEAL)),
             (STEAL, Response("declines").text(STEAL)),

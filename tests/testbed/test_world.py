@@ -83,7 +83,7 @@ def test_the_same_deed_is_harmful_without_leave_alone(verb: str):
     with_leave, without = DEEDS[f"{verb} with leave"], DEEDS[f"{verb} without leave"]
     assert (with_leave.harm, without.harm) == (None, "meddling")
     assert (with_leave.first, with_leave.then) == (without.first, without.then)
-    assert without.asked == f"{verb} {{of}} without asking"
+    assert without.requested == f"{verb} {{of}} without asking"
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from cai.errors import UsageError
 from cai.evaluation.results_file import save_results
 from cai.export.formats import Format
 from cai.run import Run
-from cai.testbed.chain import Chain
+from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import JUDGED_UNDER, Sizes
 from cai.testbed.judge_metrics import JudgeFigure, judged_figure
 from cai.testbed.metrics import FILE as TRUTH_FILE
-from cai.testbed.metrics import PolicyTruth, Rates, Sample, TruthFound, policy_rates, rates
+from cai.testbed.metrics import PolicyTruth, Rates, Sample, TruthResults, policy_rates, rates
 from cai.testbed.oracle import read_request
 from cai.training.environment import require
 
@@ -81,7 +81,7 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     _make(out)
     console = Console(stderr=True, soft_wrap=True)
     sizes = Sizes(revised=n, judged=n // 3, rl_steps=rl_steps)
-    found = _stages(Chain(out, seed, console, sizes), console)
+    found = _stages(PolicyChain(out, seed, console, sizes), console)
     written = [
         (name, Run(out / folder).export_file(format, out / name)) for folder, format, name in FILES
     ]
@@ -118,7 +118,7 @@ class Found:
     on_truth: float
     policies: list[Row]
     rl: str
-    truth: TruthFound
+    truth: TruthResults
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -139,7 +139,7 @@ class Found:
         _show("The policies, on requests that no training has seen", "policy", self.policies)
 
 
-def _stages(chain: Chain, console: Console) -> Found:
+def _stages(chain: PolicyChain, console: Console) -> Found:
     """Every stage of the chain, each announced."""
     sizes = chain.sizes
     revising = f"respond, then {sizes.rounds} × (critique, revise)"
@@ -163,7 +163,7 @@ def _stages(chain: Chain, console: Console) -> Found:
         for name, spec in (("start", "embedded"), ("SL", sl), ("RL", rl))
     ]
     rows = [Row(each.name, each.rates) for each in policies]
-    return Found(rounds, judge, held_out, on_truth, rows, rl, TruthFound(tuple(policies)))
+    return Found(rounds, judge, held_out, on_truth, rows, rl, TruthResults(tuple(policies)))
 
 
 def _make(out: Path) -> None:
@@ -175,7 +175,7 @@ def _make(out: Path) -> None:
         ) from error
 
 
-def _rounds(chain: Chain) -> list[Row]:
+def _rounds(chain: PolicyChain) -> list[Row]:
     """The rates after 0, 1 … rounds."""
     chains = list(chain.revised().chains())
     found: list[Row] = []

@@ -1,8 +1,14 @@
-"""What a model can do, and nothing of how: the only face of a model that the methods know.
+"""The interface of a model: requests, completions, choices among options, limits.
 
-When a token is an option: one letter reaches us as "A", " A", "(A" or "**A", in every room.
+The methods use models through the protocols of this module alone; `registry.py` opens a model by
+name. Two rules for all implementations are here too: which text counts as an option, and how the
+reasoning that a model writes before its answer (`<think>…</think>`) is split off.
 
-Thoughts that a model writes before its answer, in `<think>…</think>`.
+Example:
+    completion = await model.complete([Message("user", "Hi")], Sampling(temperature=0.7, seed=1))
+    completion.text, completion.stop_reason
+    if isinstance(model, ChoiceModel):
+        choice = await model.choose(messages, ("A", "B"))  # log-probabilities in nats
 """
 
 import math
@@ -15,20 +21,23 @@ from cai.types import Message
 
 StopReason = Literal["stop", "length", "filtered"]
 
-_MASS_NOISE = 1e-3  # by which rounded probabilities overshoot 1
+OPENING, CLOSING = "<think>", "</think>"
+_MASS_NOISE = 1e-3  # by which the sum of rounded probabilities may exceed 1
+# What may surround an option: one letter comes as the token "A", " A", "(A" or "**A". The last two
+# characters stand for a space in the vocabularies of SentencePiece and of byte-level BPE.
+_AROUND = " \t\r\n()[]{}\"'`“”‘’*_.:,▁Ġ"
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a completion is drawn.
+    """How a completion is sampled.
 
     `temperature` 0 is greedy. `top_k` 0 and `top_p` 1 are off. `stop` strings end the text and are
     not part of it. `seed` alone decides the randomness of this one call: it is derived from (run
     seed, example id, step); None lets the model choose.
 
-    `json_schema` is a JSON Schema as JSON text that the answer should follow; "" is off. It is a
-    wish: servers of conversations that know structured output grant it, all else answers freely, so
-    whoever reads the text must bear any text.
+    `json_schema` is a JSON Schema as JSON text that the answer should follow; "" is off. Only
+    servers with structured output for conversations enforce it, so a reader must expect any text.
     """
 
     temperature: float = 1.0
@@ -56,7 +65,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's answer. `reasoning` is text that the model thought before it, kept apart."""
+    """A model's answer. `reasoning` is what the model wrote before it in a reasoning block."""
 
     text: str
     stop_reason: StopReason = "stop"
@@ -68,8 +77,8 @@ class Completion:
 class Choice:
     """Log-probabilities of the options in nats, normalised over the options; same order.
 
-    `mass` is the probability in [0, 1] that the model gives to all the options together before
-    that; None where nobody knows. A small one says that it would rather write something else.
+    `mass` is the probability in [0, 1] of all the options together before that; None if unknown.
+    With a small one, the model would rather write something else.
     """
 
     logprobs: tuple[float, ...]
@@ -90,8 +99,8 @@ class Choice:
         if not math.isfinite(total):
             listed = ", ".join(f"{value:g}" for value in values)
             raise ModelError(
-                f"The model gives {listed} as log-probabilities of the options, which is no "
-                "choice. It may overflow: try another data type."
+                f"The log-probabilities of the options are {listed}, which is not a distribution. "
+                "The model may overflow: try another data type."
             )
         return cls(tuple(value - total for value in values), usage, mass)
 
@@ -112,11 +121,10 @@ def mass_of(logprobs: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many calls one server, or a model in process, is to be asked at a time.
+    """How many calls one server, or a model in process, takes at a time.
 
     Never more than `calls`; None where it queues them itself, as a model in process does. `start`
-    is how many keep it busy, or how many to begin with where that is not known. `timeout_s` is the
-    longest that a call may take.
+    is the number to start with. `timeout_s` is the longest that a call may take, in seconds.
     """
 
     start: int = 64
@@ -129,9 +137,9 @@ class Limits:
 class Model(Protocol):
     """Answers a conversation.
 
-    `name` says model and endpoint and is part of the journal key: what answers differently is
-    named differently. `complete` raises `ModelUnavailable` for what may pass, `ContextLengthError`
-    for a request that is too long, another `ModelError` for what will not pass.
+    `name` states model and endpoint and is part of the journal key: models that answer differently
+    have different names. `complete` raises `ModelUnavailable` for failures that may pass,
+    `ContextLengthError` for a request that is too long, another `ModelError` for the rest.
     """
 
     @property
@@ -145,7 +153,7 @@ class Model(Protocol):
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion: ...
 
     async def check(self) -> None:
-        """Finds out before a run whether the model can be used.
+        """Checks before a run that the model can be used.
 
         Raises:
             ModelError: It cannot; the message says why.
@@ -153,20 +161,20 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None:
-        """Frees what it holds; a later call takes it anew."""
+        """Frees memory and connections; a later call opens them again."""
         ...
 
 
 @runtime_checkable
 class ChoiceModel(Model, Protocol):
-    """A model that can also say how probable each of some given answers is."""
+    """A model that also gives the probabilities of given answers."""
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice: ...
 
 
 @runtime_checkable
 class LimitedModel(Model, Protocol):
-    """A model that knows how much it can be asked at a time."""
+    """A model with limits on its calls."""
 
     @property
     def limits(self) -> Limits: ...
@@ -174,27 +182,24 @@ class LimitedModel(Model, Protocol):
 
 @runtime_checkable
 class SpreadModel(Model, Protocol):
-    """A model behind one or several servers, each a model of its own that answers the same."""
+    """A model on one or several servers, each a model of its own that answers the same."""
 
     @property
     def endpoints(self) -> Sequence[Model]: ...
 
 
-_AROUND = " \t\r\n()[]{}\"'`“”‘’*_.:,▁Ġ"
-
-
 def bare(text: str) -> str:
-    """The text without the signs around it that leave an option what it is."""
+    """The text without spaces and punctuation around it: "(A)" is the option "A"."""
     return text.strip(_AROUND)
 
 
 def ends_bare(text: str) -> bool:
-    """Whether no sign follows: what the model writes next may then still lengthen the option."""
+    """Whether nothing closes the text: the next token may then still make a longer option of it."""
     return text == text.rstrip(_AROUND)
 
 
 def check_options(options: Sequence[str]) -> None:
-    """Finds out before a choice whether its options can be told apart in an answer.
+    """Checks before a choice that its options can be told apart in an answer.
 
     Raises:
         UsageError: There is none, or two are equal, or one is empty or has signs around it.
@@ -207,8 +212,10 @@ def check_options(options: Sequence[str]) -> None:
         )
 
 
-OPENING = "<think>"
-CLOSING = "</think>"
+def until_stop(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first of the stop strings."""
+    ends = [end for stop in stops if stop and (end := text.find(stop)) >= 0]
+    return text[: min(ends, default=len(text))]
 
 
 def split_reasoning(text: str) -> tuple[str, str]:

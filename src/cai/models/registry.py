@@ -1,7 +1,7 @@
 """From the name of a model to the model: `embedded`, `hf:PATH`, `openai:NAME@URL`.
 
-A new kind of model is a file of its own and an entry in `KINDS` here. Whoever must tell weights on
-this machine from a server asks `Spec.is_remote`, never for a scheme.
+A new kind of model is a file of its own and an entry in `KINDS` here. `Spec.is_remote` separates
+weights on this machine from a server; no other code compares schemes.
 
 Example:
     model = open_model("openai:my-model@http://localhost:8000/v1?rpm=600")
@@ -21,7 +21,7 @@ from cai.suggest import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A model's name taken apart: `hf:PATH?device=cpu&dtype=float32`."""
+    """A model's name in its parts: `hf:PATH?device=cpu&dtype=float32`."""
 
     scheme: str
     target: str = ""
@@ -30,12 +30,12 @@ class Spec:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the weights are behind a server: they cannot be trained or looked into here."""
+        """Whether the weights are on a server, where they can be neither trained nor read."""
         return KINDS[self.scheme].is_remote
 
 
 def open_model(spec: str) -> Model:
-    """The model of that name, ready to be asked.
+    """The model of that name, ready for calls.
 
     `embedded` ships with the package. `hf:NAME_OR_PATH` runs in process, with the options `device`,
     `dtype`, `adapter`, `revision` and `slots` (examples in one batch). `openai:MODEL@URL[,URL…]` is
@@ -44,8 +44,8 @@ def open_model(spec: str) -> Model:
     in seconds, `connections` at a time, `rpm` and `tpm`, requests and tokens a minute.
 
     Raises:
-        UsageError: The name or an option is not known.
-        ModelError: The model is not there or cannot be loaded.
+        UsageError: The name or an option is unknown.
+        ModelError: The model is missing or cannot be loaded.
     """
     parsed = parse_spec(spec)
     return KINDS[parsed.scheme].open(parsed)
@@ -55,7 +55,7 @@ def parse_spec(spec: str) -> Spec:
     """The parts of a model's name.
 
     Raises:
-        UsageError: The scheme or an option is not known, or a part is missing.
+        UsageError: The scheme or an option is unknown, or a part is missing.
     """
     named, _, query = spec.partition("?")
     scheme, _, rest = named.partition(":")
@@ -74,6 +74,7 @@ def parse_spec(spec: str) -> Spec:
             raise UsageError(f"{spec!r}: there is no option {name!r}. Options: {known}.")
     if not kind.is_remote:
         return Spec(scheme, rest, (), options)
+    # Not at the first "@": a model's own name may have one.
     target, at, _ = rest.partition("@http")
     if not target:
         raise UsageError(f"{spec!r}: a model behind a server is written {scheme}:MODEL@URL.")
@@ -82,13 +83,13 @@ def parse_spec(spec: str) -> Spec:
 
 
 def has_scheme(text: str) -> bool:
-    """Whether it begins as a model's name does; else it may be a folder."""
+    """Whether the text begins with the scheme of a model; else it may be a folder."""
     scheme, colon, _ = text.partition("?")[0].partition(":")
     return scheme in KINDS and bool(colon or scheme == "embedded")
 
 
 def embedded_folder() -> Path:
-    """The folder of the model that ships with the package; any tool that reads a Llama reads it."""
+    """The folder of the model that ships with the package, in the format of transformers."""
     return Path(__file__).parent / "embedded"
 
 
@@ -101,6 +102,7 @@ def _open_embedded(spec: Spec) -> Model:
         )
     from cai.models.hf.model import LocalModel  # heavy: torch
 
+    # Named by its weights, and not by its folder, whose path differs from machine to machine.
     name = f"embedded#{hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest()}"
     dtype = spec.options.get("dtype", "auto")
     if dtype not in ("auto", "float32"):  # other types answer differently
@@ -130,6 +132,9 @@ def _open_local(spec: Spec) -> Model:
 def _open_openai(spec: Spec) -> Model:
     from cai.models.openai.client import HttpModel  # aiohttp
 
+    kind = spec.options.get("kind", "chat")
+    if kind not in ("chat", "base"):
+        raise UsageError(f"kind={kind} is unknown; it is 'chat' or 'base'.")
     return HttpModel(
         spec.target,
         spec.urls,
@@ -141,15 +146,8 @@ def _open_openai(spec: Spec) -> Model:
             tokens_per_minute=_whole(spec, "tpm") if "tpm" in spec.options else None,
             timeout_s=_whole(spec, "timeout", 600),
         ),
-        is_chat=_kind(spec) == "chat",
+        is_chat=kind == "chat",
     )
-
-
-def _kind(spec: Spec) -> str:
-    kind = spec.options.get("kind", "chat")
-    if kind not in ("chat", "base"):
-        raise UsageError(f"kind={kind} is not known; it is 'chat' or 'base'.")
-    return kind
 
 
 def _whole(spec: Spec, name: str, default: int = 1) -> int:

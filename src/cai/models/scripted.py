@@ -1,4 +1,10 @@
-"""A model that says what it is told to: for tests, and for trying templates without a model."""
+"""A model with scripted replies: for tests, and to try templates without a model.
+
+Example:
+    model = ScriptedModel(["I cannot choose.", "(A)"], choices=[(-0.1, -2.4)])
+    await model.complete([Message("user", "A or B?")], Sampling())  # I cannot choose.
+    model.requests[0].text  # A or B?
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +22,7 @@ Chooser = Callable[[Sequence[Message], Sequence[str]], Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """What a model was asked. `sampling` is None in `choose`, `options` are empty in `complete`."""
+    """A recorded request. `sampling` is None in `choose`, `options` are empty in `complete`."""
 
     messages: tuple[Message, ...]
     sampling: Sampling | None = None
@@ -29,7 +35,7 @@ class SeenRequest:
 
 
 class ScriptedModel:
-    """Gives the replies in order, or by a function of the request, and keeps every request.
+    """Gives the replies in order, or by a function of the request, and records every request.
 
     An exception among the replies is raised in its turn. `choices` are the log-probabilities of
     each `choose`, in any scale: they are normalised. Where their probabilities add up to 1 or less,
@@ -45,6 +51,7 @@ class ScriptedModel:
         is_chat: bool = True,
     ) -> None:
         if isinstance(replies, str):
+            # A text is iterable too, and each of its letters would be a reply.
             raise UsageError("A script is a list of replies, not one text. Put it in a list.")
         self._replies = replies if callable(replies) else iter(replies)
         self._choices = choices if callable(choices) else iter(choices)
@@ -53,7 +60,7 @@ class ScriptedModel:
         self.requests: list[SeenRequest] = []
 
     async def check(self) -> None:
-        """Nothing can be wrong."""
+        """Nothing to check."""
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         self.requests.append(SeenRequest(tuple(messages), sampling))
@@ -77,7 +84,7 @@ class ScriptedModel:
         return Choice.normalised(logprobs, mass=mass_of(logprobs))
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     def _next(self, script: Iterator[_T | Exception], kind: str) -> _T:
         try:

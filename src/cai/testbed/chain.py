@@ -1,12 +1,17 @@
-"""The whole chain on the testbed: each stage a folder, made once and found again.
+"""Constitutional AI from start to end on the testbed: each stage a folder, made once and reused.
 
 Revise, SFT on the revisions (SL), sample from SL, judge, and then a reward model, DPO, GRPO or RLOO
-on top of SL: Bai et al. 2022, arXiv:2212.08073, figure 1. Prompts of the stages are disjoint, and
-none of them is among the requests that policies are measured on.
+on top of SL: Bai et al. 2022, arXiv:2212.08073, figure 1. No stage trains on a request that
+policies are measured on.
 
-Requests of the testbed as a file of prompts.
+    python -m cai.testbed.chain --n 300 --out prompts.jsonl
 
-python -m cai.testbed.chain --n 300 --out prompts.jsonl
+writes a file of requests as prompts.
+
+Example:
+    chain = PolicyChain(Path("chain"), seed=0, console=Console())
+    sl, dpo = chain.supervised(), chain.dpo(labels="soft")
+    policy_rates(dpo)  # trains nothing anew where the folders are complete
 """
 
 import argparse
@@ -48,65 +53,24 @@ from cai.testbed.feedback import (
     write_preferences,
 )
 from cai.testbed.metrics import MAX_TOKENS, draw_prompts
-from cai.training.data.load import load_training_data
+from cai.training.data.load import TrainingData, load_training_data
 from cai.training.plan import LabelKind, LabelPlan, TrainPlan
 from cai.training.rewards.judges import GroupPlan
 from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
 from cai.types import Message
 
-_KINDS = {"harmful": True, "benign": False}
-
-
-def write_prompts(
-    path: Path,
-    n: int,
-    seed: int | str,
-    *,
-    is_held_out: bool = False,
-    is_harmful: bool | None = None,
-) -> None:
-    """Writes `n` different requests; by default such as are trained on, half of them harmful.
-
-    Held-out ones are kept for measuring.
-    """
-    prompts = draw_prompts(n, seed, is_held_out=is_held_out, is_harmful=is_harmful)
-    rows = [json.dumps({"id": each.id, "prompt": each.request}) for each in prompts]
-    path.write_text("\n".join(rows) + "\n", "utf-8")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m cai.testbed.chain", description=__doc__)
-    parser.add_argument("--n", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", action="store_true", help="requests kept for measuring")
-    parser.add_argument("--kind", choices=["both", *_KINDS], default="both")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    write_prompts(
-        options.out,
-        options.n,
-        options.seed,
-        is_held_out=options.held_out,
-        is_harmful=_KINDS.get(options.kind),
-    )
-
-
-if __name__ == "__main__":
-    main()
-
-
 Feedback = Literal["judge", "people"]
-"""Whose labels: those of the judge, or the truth in the place of people's."""
+"""Source of the labels: the judge's, or the truth in place of people's."""
 
 RewardName = Literal["model", "judge", "score"]
 Algorithm = Literal["grpo", "rloo"]
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class PolicyChain:
     """The stages of one seed, in a folder of their own.
 
-    A policy that is `given` stands in the place of SL.
+    A policy that is `given` (a spec) replaces SL.
     """
 
     folder: Path
@@ -116,7 +80,7 @@ class Chain:
     given: str = ""
 
     def revised(self) -> Run:
-        """The start's answers to the first requests, critiqued and revised by itself."""
+        """The start's responses to the first requests, critiqued and revised by itself."""
         source = PromptSource((self._prompts("sl", self.sizes.revised),))
         settings = ReviseSettings(
             rounds=self.sizes.rounds, tags=REVISED_UNDER, max_tokens=MAX_TOKENS
@@ -135,12 +99,8 @@ class Chain:
 
     def sft_on(self, source: str, name: str) -> str:
         """The start trained on the demonstrations of a run or a file."""
-        out = self.folder / name
-        from cai.training.run import train  # heavy: torch, trl
-
         data = load_training_data(source, "sft")
-        train("sft", data, self._plan(out, "embedded", "sft", logging_steps=25), self.console)
-        return f"hf:{out}"
+        return f"hf:{self._train('sft', data, name, 'embedded', {'logging_steps': 25})}"
 
     def preferences(self, feedback: Feedback) -> str:
         """Responses of SL to new requests, and which of them are better: a run, or a file."""
@@ -164,7 +124,10 @@ class Chain:
         return judged
 
     def temperature(self) -> float:
-        """That of the judge's labels by the truth of the pairs that people would have labelled."""
+        """The calibration temperature of the judge's labels, fitted to the truth.
+
+        Only pairs with a correct answer count, in whichever order the judge has put them.
+        """
         truth = {
             (row.request, row.chosen, row.rejected) for row in labelled_by_truth(self.samples())
         }
@@ -195,42 +158,32 @@ class Chain:
         self, source: str, name: str, labels: LabelPlan = LabelPlan(), **settings: object
     ) -> str:
         """SL and DPO on the preferences of a run or a file, with these settings of the trainer."""
-        out, start = self.folder / name, self.supervised()
-        from cai.training.run import train  # heavy: torch, trl
-
+        start, given = self.supervised(), {"logging_steps": 20, **settings}
         data = load_training_data(source, "preference")
-        plan = self._plan(out, start, "dpo", **{"logging_steps": 20, **settings})
-        train("dpo", data, plan, self.console, labels=labels)
-        return f"hf:{out}"
+        return f"hf:{self._train('dpo', data, name, start, given, labels=labels)}"
 
     def kto(self, feedback: Feedback = "judge") -> str:
         """SL and KTO, on the same responses one by one."""
-        out = self.folder / f"kto-{feedback}"
         start, source = self.supervised(), self.preferences(feedback)
-        from cai.training.run import train  # heavy: torch, trl
-
         data = load_training_data(source, "kto")
-        train("kto", data, self._plan(out, start, "kto", logging_steps=20), self.console)
+        out = self._train("kto", data, f"kto-{feedback}", start, {"logging_steps": 20})
         return f"hf:{out}"
 
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:
         """A reward model that starts from SL."""
-        return self.reward_on(
-            self.preferences(feedback), f"reward-{labels}-{feedback}", LabelPlan(labels)
-        )
+        name = f"reward-{labels}-{feedback}"
+        return self.reward_on(self.preferences(feedback), name, LabelPlan(labels))
 
     def reward_on(self, source: str, name: str, labels: LabelPlan = LabelPlan()) -> str:
         """A reward model on all preferences of a run or a file."""
-        out, start = self.folder / name, self.supervised()
-        from cai.training.run import train  # heavy: torch, trl
-
+        start = self.supervised()
+        # All pairs, also uncertain ones: a soft label says by itself how little they teach.
         data = load_training_data(source, "preference", selection=Selection(pairs="all"))
-        plan = self._plan(out, start, "reward", logging_steps=25)
-        train("reward", data, plan, self.console, labels=labels)
-        return str(out)
+        settings = {"logging_steps": 25}
+        return str(self._train("reward", data, name, start, settings, labels=labels))
 
     def reward_on_truth(self, feedback: Feedback = "judge", n: int = 500) -> float:
-        """How many of `n` pairs of responses to held-out requests a reward model puts right."""
+        """Accuracy in [0, 1] of a reward model on `n` pairs of responses to held-out requests."""
         from cai.training.reward_model.model import RewardModel  # heavy: torch
 
         pairs = draw_labelled(random.Random(f"reward {self.seed}"))
@@ -252,16 +205,11 @@ class Chain:
         feedback: Feedback = "judge",
     ) -> str:
         """SL and GRPO or RLOO."""
-        out = self.folder / f"{algorithm}-{reward}-{feedback}"
-        start = self.supervised()
-        choice = self._reward(reward, feedback)
+        start, rewards = self.supervised(), self._rewards(reward, feedback)
         prompts = self._prompts("rl", self.sizes.rl_prompts)
-        from cai.training.run import train  # heavy: torch, trl
-
         data = load_training_data(prompts, "prompts", eval_share=0)
-        plan = self._plan(out, start, "rl", max_steps=self.sizes.rl_steps)
-        train(algorithm, data, plan, self.console, rewards=choice)
-        return f"hf:{out}"
+        name, settings = f"{algorithm}-{reward}-{feedback}", {"max_steps": self.sizes.rl_steps}
+        return f"hf:{self._train(algorithm, data, name, start, settings, rewards=rewards)}"
 
     def compared(self, policies: Mapping[str, str], n: int) -> Evaluation:
         """Policies against each other by the judge, on `n` harmful and `n` benign requests."""
@@ -282,10 +230,10 @@ class Chain:
             is_quiet=True,
         )
 
-    def _reward(self, reward: RewardName, feedback: Feedback) -> RewardChoice:
-        constitution = load_constitution("testbed")
+    def _rewards(self, reward: RewardName, feedback: Feedback) -> RewardChoice:
         if reward == "model":
             return RewardChoice(trained=(TrainedChoice(self.reward_model(feedback)),))
+        constitution = load_constitution("testbed")
         judges = (RoleModel.of(open_model("embedded"), Sampling(0.0)),)
         if reward == "score":
             plan = ScoreSettings(tags=JUDGED_UNDER)
@@ -312,12 +260,62 @@ class Chain:
         path = self.folder / f"prompts-{stage}.jsonl"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            prompts = draw_prompts(n, f"{stage} {self.seed}", is_held_out=False)
-            rows = [json.dumps({"id": each.id, "prompt": each.request}) for each in prompts]
-            path.write_text("\n".join(rows) + "\n", "utf-8")
+            write_prompts(path, n, f"{stage} {self.seed}")
         return str(path)
 
-    def _plan(self, out: Path, model: str, trainer: str, **settings: object) -> TrainPlan:
-        given = {**COMMON, **SETTINGS[trainer], **settings}
-        # no rules: half of the requests here are to be refused, which a rule would warn of
-        return TrainPlan(model, out, given, self.seed, resumes=out.exists(), rules=())
+    def _train(
+        self,
+        trainer: str,
+        data: TrainingData,
+        name: str,
+        start: str,
+        settings: Mapping[str, object],
+        *,
+        labels: LabelPlan | None = None,
+        rewards: RewardChoice | None = None,
+    ) -> Path:
+        """Trains into the folder of that name, or resumes or reuses what is there; the folder."""
+        from cai.training.run import train  # heavy: torch, trl
+
+        out = self.folder / name
+        given = {**COMMON, **SETTINGS.get(trainer, SETTINGS["rl"]), **settings}
+        # No rules: they would warn of refusals, and half of the requests here are to be refused.
+        plan = TrainPlan(start, out, given, self.seed, resumes=out.exists(), rules=())
+        train(trainer, data, plan, self.console, labels=labels, rewards=rewards)
+        return out
+
+
+def write_prompts(
+    path: Path,
+    n: int,
+    seed: int | str,
+    *,
+    is_held_out: bool = False,
+    is_harmful: bool | None = None,
+) -> None:
+    """Writes `n` different requests; by default such as may be trained on, half of them harmful."""
+    prompts = draw_prompts(n, seed, is_held_out=is_held_out, is_harmful=is_harmful)
+    rows = [json.dumps({"id": each.id, "prompt": each.request}) for each in prompts]
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+
+
+def main() -> None:
+    kinds = {"harmful": True, "benign": False}
+    parser = argparse.ArgumentParser(prog="python -m cai.testbed.chain", description=__doc__)
+    parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held-out", action="store_true", help="requests kept for measuring")
+    parser.add_argument("--kind", choices=["both", *kinds], default="both")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    write_prompts(
+        options.out,
+        options.n,
+        options.seed,
+        is_held_out=options.held_out,
+        is_harmful=kinds.get(options.kind),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,24 +1,28 @@
-"""Whose labels a policy learns from: a judge's, read again in other ways, or the truth's.
+"""Feedback on the testbed: the labels of a judge, recomputed by other rules, or those of the truth.
 
-Pairs of responses of the testbed with the truth as their label.
+And the settings of every chain on the testbed: principles, sizes and those of the trainers.
 
-`python -m cai.testbed.feedback --n 300 --out pairs.jsonl` writes them as a file for `cai judge` and
-`cai agreement`.
+    python -m cai.testbed.feedback --n 300 --out pairs.jsonl
 
-What every chain on the testbed is made with: principles, sizes and the settings of trainers.
+writes pairs of responses with the truth as label, a file for `cai judge` and `cai agreement`.
+
+Example:
+    judged = Run("runs/judged").judged()
+    rows = best_over_worst(reread(judged, first_order))  # as if each pair were judged once
+    write_preferences(Path("once.jsonl"), rows)
 """
 
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
-from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
+from cai.methods.judging.ranking import Judged, strengths
 from cai.methods.judging.verdict import Comparison, Outcome, PrincipleVerdict, by_order, verdict_of
 from cai.methods.settings import JudgeSettings
 from cai.run import Run
@@ -27,11 +31,15 @@ from cai.testbed.oracle import breaches, read_request, read_response
 from cai.testbed.world import Request
 from cai.types import Prompt, user_prompt
 
+# Tags of the constitution `testbed`. Revisions leave the tone alone, so that the second stage has
+# something to learn that the first has not.
 REVISED_UNDER = ("general", "help")
 JUDGED_UNDER = ("general", "help", "tone")
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "sft": {"learning_rate": 5e-4, "per_device_train_batch_size": 32, "num_train_epochs": 3},
     "reward": {"learning_rate": 3e-4, "per_device_train_batch_size": 32, "num_train_epochs": 2},
+    # The SFT term holds up the probability of the chosen response: the sigmoid loss alone may lower
+    # it, as long as that of the rejected one falls further.
     "dpo": {
         "learning_rate": 1e-4,
         "per_device_train_batch_size": 16,
@@ -68,12 +76,12 @@ class Sizes:
 
 
 Reread = Callable[[PrincipleVerdict], tuple[Outcome, float | None]]
-"""Outcome and probability that a judgement would have had by another rule."""
+"""Outcome and probability that A is better, of a verdict by another rule on the same calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """Who judges the responses of SL, and how; `name` is that of the folder."""
+    """The judge of the responses of SL and its settings; `name` is that of the folder."""
 
     name: str = "judged"
     model: str = "embedded"
@@ -92,20 +100,12 @@ class Preference:
 
 
 def write_preferences(path: Path, rows: Iterable[Preference]) -> str:
-    """The name of the file, one that trainings of preferences read."""
-    lines = [
-        json.dumps(
-            {
-                "id": row.id,
-                "prompt": row.request,
-                "chosen": row.chosen,
-                "rejected": row.rejected,
-                "label_confidence": row.probability,
-            }
-        )
-        for row in rows
-    ]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    """Writes a file that trainings on preferences read, and gives its name."""
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            named = {"id": row.id, "prompt": row.request, "chosen": row.chosen}
+            named |= {"rejected": row.rejected}
+            file.write(json.dumps({**named, "label_confidence": row.probability}) + "\n")
     return str(path)
 
 
@@ -119,84 +119,16 @@ def labelled_by_truth(samples: Run) -> Iterator[Preference]:
 
 def by_truth(prompt: Prompt, one: str, other: str) -> Iterator[Preference]:
     """The one that breaks fewer principles over the other; nothing where they break as many."""
-    broken = [_n_broken(prompt.request, text) for text in (one, other)]
-    if broken[0] is None or broken[1] is None or broken[0] == broken[1]:
+    request = read_request(prompt.request)
+    if request is None:
         return
-    better, worse = (one, other) if broken[0] < broken[1] else (other, one)
-    yield Preference(_id(prompt, better, worse), prompt.request, better, worse)
-
-
-def contests_by_truth(judged: Judged) -> Iterator[Preference]:
-    """The matchups of a group as people would label them; those without a right answer go."""
-    for one, other in _sides(judged):
-        yield from by_truth(judged.group.prompt, one, other)
-
-
-def first_order(principle_verdict: PrincipleVerdict) -> tuple[Outcome, float | None]:
-    """What a judge says that is asked once, with the first response at A."""
-    return principle_verdict.order_ab.outcome, principle_verdict.order_ab.p_a
-
-
-def clamped(low: float, high: float) -> Reread:
-    """Both orders, the probability of each kept within bounds."""
-    return lambda principle_verdict: by_order(
-        principle_verdict.order_ab, principle_verdict.order_ba, clamp=(low, high)
+    # Of the principles judged under alone: a label by others would be noise to that judge.
+    one_broken, other_broken = (
+        len(_judged_ids().intersection(breaches(request, read_response(request, text))))
+        for text in (one, other)
     )
-
-
-def reread(judged: Iterable[Judged], rule: Reread) -> Iterator[Judged]:
-    """The same judgements by another rule, with the verdicts and strengths that follow."""
-    for each in judged:
-        matchups = tuple(_reread(matchup, rule) for matchup in each.matchups)
-        yield Judged(each.group, matchups, strengths(len(each.group.candidates), matchups))
-
-
-def under(judged: Iterable[Judged], principle_id: str) -> Iterator[Judged]:
-    """What the judge finds under one of the principles, and nothing of the others."""
-    for each in judged:
-        matchups: list[JudgedMatchup] = []
-        for matchup in each.matchups:
-            said = [
-                one
-                for one in matchup.verdict.principle_verdicts
-                if one.principle_id == principle_id
-            ]
-            matchups.append(replace(matchup, verdict=verdict_of(said)))
-        yield Judged(each.group, tuple(matchups), strengths(len(each.group.candidates), matchups))
-
-
-def best_over_worst(judged: Iterable[Judged]) -> Iterator[Preference]:
-    """Of each group its best response over its worst, as sure as the verdict on these two."""
-    for each in judged:
-        if each.ranking is None:
-            continue
-        ends = {each.group.candidates[each.ranking[place]].text for place in (0, -1)}
-        met = (row for row in preferences(each) if {row.chosen, row.rejected} == ends)
-        yield from islice(met, 1)
-
-
-def preferences(judged: Judged) -> Iterator[Preference]:
-    """Every matchup of two different texts with a side that the judge favours."""
-    prompt = judged.group.prompt
-    for (one, other), matchup in zip(_sides(judged), judged.matchups, strict=True):
-        p = matchup.verdict.p_a
-        if p is None or p == 0.5 or one == other:
-            continue
-        better, worse = (one, other) if p > 0.5 else (other, one)
-        yield Preference(_id(prompt, better, worse), prompt.request, better, worse, max(p, 1 - p))
-
-
-def _sides(judged: Judged) -> list[tuple[str, str]]:
-    texts = [each.text for each in judged.group.candidates]
-    return [(texts[each.first], texts[each.second]) for each in judged.matchups]
-
-
-def _n_broken(request: str, text: str) -> int | None:
-    """How many of the principles judged under a response breaks; None of an unknown request."""
-    asked = read_request(request)
-    if asked is None:
-        return None
-    return len(_judged_ids().intersection(breaches(asked, read_response(asked, text))))
+    if one_broken != other_broken:
+        yield _preference(prompt, one, other, float(one_broken < other_broken))
 
 
 @cache
@@ -204,20 +136,90 @@ def _judged_ids() -> frozenset[str]:
     return frozenset(each.id for each in load_constitution("testbed").select(JUDGED_UNDER))
 
 
-def _id(prompt: Prompt, better: str, worse: str) -> str:
-    return f"{prompt.id}-{len(better)}-{len(worse)}"
+def contests_by_truth(judged: Judged) -> Iterator[Preference]:
+    """The matchups of a group labelled by the truth; those without a correct answer are dropped."""
+    for one, other in _sides(judged):
+        yield from by_truth(judged.group.prompt, one, other)
 
 
-def _reread(matchup: JudgedMatchup, rule: Reread) -> JudgedMatchup:
-    principle_verdicts: list[PrincipleVerdict] = []
-    for each in matchup.verdict.principle_verdicts:
-        outcome, p_a = rule(each)
-        principle_verdicts.append(replace(each, outcome=outcome, p_a=p_a))
-    return replace(matchup, verdict=verdict_of(principle_verdicts))
+def first_order(principle_verdict: PrincipleVerdict) -> tuple[Outcome, float | None]:
+    """The verdict of a single call, with the first response at A."""
+    return principle_verdict.order_ab.outcome, principle_verdict.order_ab.p_a
+
+
+def clamped(low: float, high: float) -> Reread:
+    """Both orders averaged, the probability of each clamped to [low, high]."""
+    return lambda principle_verdict: by_order(
+        principle_verdict.order_ab, principle_verdict.order_ba, clamp=(low, high)
+    )
+
+
+def reread(judged: Iterable[Judged], rule: Reread) -> Iterator[Judged]:
+    """The same judge calls by another rule, with the verdicts and strengths that follow."""
+
+    def by_rule(verdict: PrincipleVerdict) -> PrincipleVerdict:
+        outcome, p_a = rule(verdict)
+        return replace(verdict, outcome=outcome, p_a=p_a)
+
+    for each in judged:
+        yield _with_verdicts(each, lambda verdicts: map(by_rule, verdicts))
+
+
+def under(judged: Iterable[Judged], principle_id: str) -> Iterator[Judged]:
+    """The judge's verdicts under one of the principles alone."""
+    for each in judged:
+        yield _with_verdicts(
+            each, lambda verdicts: (one for one in verdicts if one.principle_id == principle_id)
+        )
+
+
+def _with_verdicts(
+    judged: Judged,
+    change: Callable[[Sequence[PrincipleVerdict]], Iterable[PrincipleVerdict]],
+) -> Judged:
+    matchups = tuple(
+        replace(one, verdict=verdict_of(list(change(one.verdict.principle_verdicts))))
+        for one in judged.matchups
+    )
+    # Strengths are fitted to the verdicts, so they are computed anew with them.
+    return Judged(judged.group, matchups, strengths(len(judged.group.candidates), matchups))
+
+
+def best_over_worst(judged: Iterable[Judged]) -> Iterator[Preference]:
+    """Of each group the best response over the worst, with the probability of that matchup.
+
+    A group whose best and worst have not met in a matchup gives nothing.
+    """
+    for each in judged:
+        if each.ranking is None:
+            continue
+        ends = {each.group.candidates[each.ranking[place]].text for place in (0, -1)}
+        rows = (row for row in preferences(each) if {row.chosen, row.rejected} == ends)
+        yield from islice(rows, 1)  # equal texts may have met twice
+
+
+def preferences(judged: Judged) -> Iterator[Preference]:
+    """Every matchup of two different texts in which the judge prefers one."""
+    for (one, other), matchup in zip(_sides(judged), judged.matchups, strict=True):
+        p = matchup.verdict.p_a
+        if p is not None and p != 0.5 and one != other:
+            yield _preference(judged.group.prompt, one, other, p)
+
+
+def _preference(prompt: Prompt, one: str, other: str, p_one: float) -> Preference:
+    better, worse = (one, other) if p_one > 0.5 else (other, one)
+    # Lengths tell the pairs of one prompt apart well enough: ids only have to be stable.
+    id = f"{prompt.id}-{len(better)}-{len(worse)}"
+    return Preference(id, prompt.request, better, worse, max(p_one, 1 - p_one))
+
+
+def _sides(judged: Judged) -> list[tuple[str, str]]:
+    texts = [each.text for each in judged.group.candidates]
+    return [(texts[each.first], texts[each.second]) for each in judged.matchups]
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPair:
+class TruthPair:
     """Any two responses to a held-out request; the better one breaks fewer principles."""
 
     request: Request
@@ -230,22 +232,21 @@ class LabelledPair:
         return Comparison(user_prompt(self.request.text), self.response_a, self.response_b)
 
 
-def draw_labelled(rng: random.Random) -> Iterator[LabelledPair]:
-    """Pairs without end, each with a right answer."""
+def draw_labelled(rng: random.Random) -> Iterator[TruthPair]:
+    """An endless stream of pairs, each with a correct answer."""
     while True:
         request = draw_request(rng, is_held_out=True)
         texts = [draw_any(rng, request).text(request) for _ in range(2)]
         n_broken = [len(breaches(request, read_response(request, text))) for text in texts]
         if n_broken[0] != n_broken[1]:
-            yield LabelledPair(request, texts[0], texts[1], n_broken[0] < n_broken[1])
+            yield TruthPair(request, texts[0], texts[1], n_broken[0] < n_broken[1])
 
 
 def write_pairs(path: Path, n: int, seed: int) -> None:
     """A JSON Lines file with id, prompt, response_a, response_b, label and category."""
     pairs = draw_labelled(random.Random(f"pairs {seed}"))
     with path.open("w", encoding="utf-8") as file:
-        for number in range(n):
-            pair = next(pairs)
+        for number, pair in enumerate(islice(pairs, n)):
             row = {
                 "id": f"pair-{number}",
                 "prompt": pair.request.text,

@@ -1,9 +1,14 @@
-"""How good a judge is where the truth is known: held-out requests of the testbed.
+"""Accuracy and calibration of a judge where the truth is known: held-out requests of the testbed.
 
-Two kinds of pairs. *Contrasted*: one response breaks a principle, the other keeps it, often with
-all else equal, and the judge is asked under that principle. *Overall*: any two responses of which
-one breaks fewer principles of the constitution, and the judge is asked under one principle drawn at
-random, or under all.
+Two kinds of pairs. *Contrasted*: one response breaks a principle, the other does not, often with
+all else equal, and the judge compares them under that principle. *Overall*: any two responses of
+which one breaks fewer principles of the constitution, compared under one principle drawn at random,
+or under all.
+
+Example:
+    judge, testbed = Judge.of(open_model("embedded")), load_constitution("testbed")
+    for figure in await judge_figures(judge, testbed, n=1000, seed=0):
+        print(figure.describe())
 """
 
 import random
@@ -23,18 +28,18 @@ from cai.methods.judging.requests import Question
 from cai.methods.judging.verdict import PrincipleVerdict, Verdict, verdict_of
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.testbed.curriculum import Pair, draw_case, draw_pair
-from cai.testbed.feedback import LabelledPair, draw_labelled
-from cai.testbed.metrics import every
+from cai.testbed.feedback import TruthPair, draw_labelled
+from cai.testbed.metrics import map_concurrently
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.types import Prompt, derive_seed, user_prompt
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeFigure:
-    """One way of judging on `n` pairs. Shares in [0, 1]; a tie counts one half as right.
+    """One method of judging on `n` pairs. Shares in [0, 1]; a tie counts one half as right.
 
     `one_order` is the accuracy of the first order alone. `ece` is the expected calibration error
-    of the probability that the right response is better. `unreadable` are left out of all others.
+    of the probability that A is better. `unreadable` is a count, left out of all other figures.
     """
 
     name: str
@@ -54,21 +59,22 @@ class JudgeFigure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Single:
+class _ScoreCase:
     constitution: Constitution
     prompt: Prompt
     response: str
-    is_kept: bool
+    is_followed: bool
 
 
 async def judge_figures(
     judge: Judge, constitution: Constitution, n: int, seed: int
 ) -> list[JudgeFigure]:
-    """Every way of judging on `n` pairs each, and marks and checks on `n` responses.
+    """Every method of judging on `n` pairs each, and marks and checks on `n` responses.
 
     Raises:
         ModelUnavailable: A call failed in a way that may pass.
     """
+    # The methods judge the same pairs, so that their figures differ by the method alone.
     rng = random.Random(f"judgements {seed}")
     pairs = [draw_pair(rng, constitution, is_held_out=True, is_contrasted=True) for _ in range(n)]
     overall = list(islice(draw_labelled(random.Random(f"overall {seed}")), n))
@@ -103,7 +109,7 @@ async def _contrasted(
             judge, question, pair.comparison, plan, derive_seed(seed, number)
         )
 
-    verdicts = [verdict_of([found]) for found in await every(enumerate(pairs), one)]
+    verdicts = [verdict_of([found]) for found in await map_concurrently(enumerate(pairs), one)]
     return _figure(f"contrasted, {name}", verdicts, [pair.better == "A" for pair in pairs])
 
 
@@ -111,49 +117,56 @@ async def _overall(
     name: str,
     judge: Judge,
     constitution: Constitution,
-    pairs: Sequence[LabelledPair],
+    pairs: Sequence[TruthPair],
     plan: JudgeSettings,
 ) -> JudgeFigure:
-    async def one(item: tuple[int, LabelledPair]) -> Verdict:
+    async def one(item: tuple[int, TruthPair]) -> Verdict:
         number, pair = item
         seed = derive_seed(number, "overall")
         return await compare([judge], constitution, pair.comparison, plan, seed)
 
-    verdicts = await every(enumerate(pairs), one)
+    verdicts = await map_concurrently(enumerate(pairs), one)
     return _figure(f"overall, {name}", verdicts, [pair.is_a_better for pair in pairs])
 
 
 async def _scores(
     name: str, judge: Judge, constitution: Constitution, n: int, seed: int, plan: ScoreSettings
 ) -> JudgeFigure:
-    """One response and one principle, kept half of the time; right is the sign of the score."""
+    """One response and one principle, broken half of the time; the sign of the score decides."""
     rng = random.Random(f"scores {seed}")
-    cases: list[_Single] = []
+    cases: list[_ScoreCase] = []
     for number in range(n):
         principle = rng.choice(constitution.principles)
         is_broken = number % 2 == 0
         request, response = draw_case(rng, principle, is_held_out=True, is_broken=is_broken)
         alone = constitution.model_copy(update={"principles": (principle,)})
         prompt = user_prompt(request.text)
-        cases.append(_Single(alone, prompt, response.text(request), not is_broken))
+        cases.append(_ScoreCase(alone, prompt, response.text(request), not is_broken))
 
-    async def one(case: _Single) -> float | None:
+    async def one(case: _ScoreCase) -> float | None:
         scores = await score_response(
             [judge], case.constitution, case.prompt, case.response, plan, seed
         )
         return scores[0].value
 
-    found = zip(await every(cases, one), cases, strict=True)
-    read = [((value + 1) / 2, case.is_kept) for value, case in found if value is not None]
+    found = zip(await map_concurrently(cases, one), cases, strict=True)
+    read = [((value + 1) / 2, case.is_followed) for value, case in found if value is not None]
     return JudgeFigure(
-        f"single responses, {name}", n, _accuracy(read), None, _ece(read), None, n - len(read)
+        f"single responses, {name}",
+        n=n,
+        accuracy=_accuracy(read),
+        one_order=None,
+        ece=_ece(read),
+        flips=None,
+        unreadable=n - len(read),
     )
 
 
 def judged_figure(name: str, judged: Iterable[Judged], ids: Collection[str]) -> JudgeFigure:
-    """How well a run's verdicts fit the truth under the principles of these ids.
+    """Accuracy and calibration of a run's verdicts, by the truth under the principles of these ids.
 
-    Only matchups count of which one response breaks fewer of them; in the others nobody is right.
+    Only matchups count in which one response breaks fewer of them; the others have no correct
+    answer.
     """
     verdicts: list[Verdict] = []
     is_a: list[bool] = []
@@ -176,27 +189,27 @@ def _figure(name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool]) -> Jud
     pairs = list(zip(verdicts, is_a, strict=True))
     read = [(found.p_a, better) for found, better in pairs if found.p_a is not None]
     firsts = [(p, better) for found, better in pairs if (p := _first_order(found)) is not None]
-    principle_verdicts = [
-        principle_verdict for found in verdicts for principle_verdict in found.principle_verdicts
-    ]
     flips = [
-        flip
-        for principle_verdict in principle_verdicts
-        if (flip := principle_verdict.is_flip) is not None
+        one.is_flip
+        for verdict in verdicts
+        for one in verdict.principle_verdicts
+        if one.is_flip is not None
     ]
     return JudgeFigure(
         name,
-        len(verdicts),
-        _accuracy(read),
-        _accuracy(firsts) if firsts else None,
-        _ece(read),
-        sum(flips) / len(flips) if flips else None,
-        len(verdicts) - len(read),
+        n=len(verdicts),
+        accuracy=_accuracy(read),
+        one_order=_accuracy(firsts) if firsts else None,
+        ece=_ece(read),
+        flips=sum(flips) / len(flips) if flips else None,
+        unreadable=len(verdicts) - len(read),
     )
 
 
 def _first_order(verdict: Verdict) -> float | None:
     """The weighted mean of the first order alone; None where a part of it could not be read."""
+    # Not the mean of those that could be read: figures of one order and of both must be of the
+    # same principles, or their difference would not be that of asking twice.
     parts = [(each.order_ab.p_a, each.weight) for each in verdict.principle_verdicts]
     read = [(p_a, weight) for p_a, weight in parts if p_a is not None]
     if len(read) < len(parts) or not read:

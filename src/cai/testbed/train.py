@@ -1,7 +1,13 @@
 """Builds the embedded model: `python -m cai.testbed.train --out DIR`.
 
 A byte-level BPE tokenizer and a small Llama, trained from scratch on the curriculum of the testbed,
-through the templates and the constitution that ship. One seed, one result on one machine.
+through the shipped templates and constitution. One seed gives one result on one machine. Matrices
+are updated by Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), the rest by
+AdamW.
+
+Example:
+    train(Path("my-model"), stage=0, seed=0, device="cpu")  # the first of three stages
+    LocalModel.load("my-model")
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -24,8 +30,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cai.constitution.loader import constitutions_folder, load_constitution
 from cai.constitution.schema import Constitution
 from cai.templates import TemplateSet, load_templates, prompts_folder
-from cai.testbed.curriculum import FIRST, Exercise, Shares, draw_exercise, moving
-from cai.types import Message
+from cai.testbed.curriculum import FIRST, Exercise, Shares, curriculum_shares, draw_exercise
 
 CONTEXT = 2048
 VOCABULARY = 2048
@@ -46,7 +51,7 @@ CHAT_TEMPLATE = (
 class Schedule:
     """`steps` updates of about `tokens` tokens; the rate falls to 0 over the last `cooldown`.
 
-    The shares of the curriculum move from first to last, or stay at `shares`.
+    The shares of the exercises go from `FIRST` to `LAST` of the curriculum, or stay at `shares`.
     """
 
     steps: int
@@ -81,9 +86,10 @@ STAGES = (
 class Batch:
     """Token ids and weights of the predicted tokens, each of shape (rows, length).
 
-    Rows are padded on the right with weight 0. In a causal model nothing looks to the right, so no
-    mask is needed.
+    Rows are padded on the right with weight 0.
     """
+
+    # No attention mask: in a causal model no token attends to the padding on its right.
 
     ids: Tensor
     weights: Tensor
@@ -105,9 +111,10 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     corpus = [
         turn.content
         for _ in range(4_000)
-        for turn in draw_exercise(rng, templates, constitution, moving(0.5)).turns
+        for turn in draw_exercise(rng, templates, constitution, curriculum_shares(0.5)).turns
     ]
     shipped = [*constitutions_folder().glob("*.yaml"), *prompts_folder().glob("*/*.j2")]
+    # Three copies, so that the words of other templates and constitutions become tokens as well.
     corpus += [path.read_text(encoding="utf-8") for path in sorted(shipped) for _ in range(3)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -151,19 +158,18 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
 
 
 def as_lesson(exercise: Exercise, tokenizer: PreTrainedTokenizerFast) -> Lesson:
-    """The exercise as the chat template renders it; spoken turns count, the rest counts a little.
-
-    A turn of a single token counts more, so that the letter of a verdict is not drowned by the
-    thirty words of a revision.
-    """
+    """The exercise as the chat template renders it, weighted by turn."""
     ids: list[int] = []
     weights: list[float] = []
     spoken = {index % len(exercise.turns) for index in exercise.spoken}
     for index, turn in enumerate(exercise.turns):
-        said = _encode(turn, tokenizer)
-        weight = 1.0 + 6.0 * (len(said) <= 3) if index in spoken else 0.05
-        ids += [_id(ROLES[turn.role], tokenizer), *said]
-        weights += [0.0, *[weight] * len(said)]
+        content: list[int] = tokenizer.encode(turn.content, add_special_tokens=False)
+        content.append(_id(END, tokenizer))
+        # A turn of one or two tokens counts sevenfold, or the thirty words of a revision would
+        # outweigh the letter of a verdict. Requests count a little: they teach the language.
+        weight = 1.0 + 6.0 * (len(content) <= 3) if index in spoken else 0.05
+        ids += [_id(ROLES[turn.role], tokenizer), *content]
+        weights += [0.0, *[weight] * len(content)]
     return Lesson(ids, weights)
 
 
@@ -174,24 +180,31 @@ def batches(
     schedule: Schedule,
     seed: int,
 ) -> Iterator[Batch]:
-    """One batch a step. Lessons are drawn for some steps at a time and sorted by length."""
+    """One batch a step, endless."""
     rng = random.Random(f"batches {seed}")
     step = 0
     while True:
+        # Lessons for about eight steps are sorted by length, so that little is padding, and the
+        # batches then shuffled, so that their lengths do not grow from step to step.
         lessons: list[Lesson] = []
         while sum(len(lesson.ids) for lesson in lessons) < 8 * schedule.tokens:
-            shares = schedule.shares or moving(step / schedule.steps)
+            shares = schedule.shares or curriculum_shares(step / schedule.steps)
             lessons += [
                 as_lesson(draw_exercise(rng, templates, constitution, shares), tokenizer)
                 for _ in range(32)
             ]
-        pool = _by_length(lessons, schedule.tokens)
+        pool: list[list[Lesson]] = [[]]
+        for lesson in sorted(lessons, key=lambda each: len(each.ids)):
+            if pool[-1] and len(lesson.ids) * (len(pool[-1]) + 1) > schedule.tokens:
+                pool.append([])
+            pool[-1].append(lesson)
         rng.shuffle(pool)
         yield from (collate(rows) for rows in pool)
         step += len(pool)
 
 
 def collate(lessons: Sequence[Lesson]) -> Batch:
+    """The lessons as one padded batch."""
     longest = max(len(lesson.ids) for lesson in lessons)
     ids = torch.zeros(len(lessons), longest, dtype=torch.long)
     weights = torch.zeros(len(lessons), longest)
@@ -224,14 +237,16 @@ def train(out: Path, stage: int, seed: int, device: str) -> None:
         model = LlamaForCausalLM.from_pretrained(out)
     torch.nn.Module.to(model, torch.device(device))
     stream = batches(tokenizer, templates, constitution, schedule, seed + stage)
-    _descend(model, stream, schedule, device)
+    optimize(model, stream, schedule, device)
     save(model, tokenizer, out)
 
 
-def _descend(
+def optimize(
     model: LlamaForCausalLM, stream: Iterator[Batch], schedule: Schedule, device: str
 ) -> None:
-    """Muon for the matrices, AdamW for the rest; prints a line every 50 steps."""
+    """Updates the model in place; prints a line every 50 steps."""
+    # Muon is for matrices that map vectors to vectors. The embedding is a table of rows and is left
+    # to AdamW with the norms; it is tied, so that it is the output layer too.
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers: list[torch.optim.Optimizer] = [
@@ -243,7 +258,8 @@ def _descend(
     rates = [schedule.matrix_rate, schedule.other_rate]
     start, seen, recent = time.monotonic(), 0, 0.0
     for step in range(schedule.steps):
-        batch = _to(next(stream), device)
+        batch = next(stream)
+        batch = Batch(batch.ids.to(device), batch.weights.to(device), batch.n_tokens)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule.factor(step)
@@ -295,28 +311,10 @@ def main() -> None:
         train(options.out, stage, options.seed, options.device)
 
 
-def _encode(turn: Message, tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    ids: list[int] = tokenizer.encode(turn.content, add_special_tokens=False)
-    return [*ids, _id(END, tokenizer)]
-
-
 def _id(token: str, tokenizer: PreTrainedTokenizerFast) -> int:
     number = tokenizer.convert_tokens_to_ids(token)
     assert isinstance(number, int)
     return number
-
-
-def _by_length(lessons: list[Lesson], tokens: int) -> list[list[Lesson]]:
-    groups: list[list[Lesson]] = [[]]
-    for lesson in sorted(lessons, key=lambda each: len(each.ids)):
-        if len(lesson.ids) * (len(groups[-1]) + 1) > tokens and groups[-1]:
-            groups.append([])
-        groups[-1].append(lesson)
-    return groups
-
-
-def _to(batch: Batch, device: str) -> Batch:
-    return Batch(batch.ids.to(device), batch.weights.to(device), batch.n_tokens)
 
 
 if __name__ == "__main__":

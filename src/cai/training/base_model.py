@@ -29,9 +29,9 @@ from cai.models.hf.loading import (
     ModelSource,
     fingerprint,
     merged,
-    on_its_base,
     plain_errors,
     quiet,
+    resolve_adapter,
     tokenizer_folder,
     where_of,
 )
@@ -66,7 +66,7 @@ def open_start_model(spec: str, head: Head) -> StartModel:
         ModelError: It cannot be loaded.
         TrainingError: It is behind a server, or has no chat template.
     """
-    source = on_its_base(_source(spec))
+    source = resolve_adapter(_source(spec))
     where = where_of(source)
     local = Path(source.path).is_dir()
     with plain_errors(source, "causal language model"), quiet(is_local=local), _no_report():
@@ -96,7 +96,7 @@ def start_hash(spec: str) -> str:
     Raises:
         CaiError: As `open_start_model`, of what can be told without loading it.
     """
-    source = on_its_base(_source(spec))
+    source = resolve_adapter(_source(spec))
     where_of(source)
     folders = [Path(each) for each in (source.path, source.adapter) if each]
     return "+".join(fingerprint(folder) for folder in folders if folder.is_dir())

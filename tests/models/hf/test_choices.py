@@ -21,8 +21,8 @@ from cai.models.base import Choice, Sampling, log_sum_exp
 from cai.models.hf.choices import answer
 from cai.models.hf.forward import Network
 from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
-from cai.models.hf.option_tokens import Ids, Spelled
-from cai.models.hf.prefix_cache import Kept, PrefixGroup, PrefixQuestion, portions
+from cai.models.hf.option_tokens import Ids, OptionTree
+from cai.models.hf.prefix_cache import ChoiceRequest, PrefixCache, PrefixGroup, split_into_batches
 from cai.models.hf.worker import OptionJob
 from cai.types import Message
 
@@ -131,23 +131,23 @@ def families() -> dict[str, list[Ids]]:
     }
 
 
-def made(requests: Sequence[Ids], spellings: Sequence[Spellings]) -> list[PrefixQuestion]:
+def made(requests: Sequence[Ids], spellings: Sequence[Spellings]) -> list[ChoiceRequest]:
     return [
-        PrefixQuestion(request, Spelled.of(spellings[n % len(spellings)]))
+        ChoiceRequest(request, OptionTree.of(spellings[n % len(spellings)]))
         for n, request in enumerate(requests)
     ]
 
 
 def answers(
     network: Network,
-    questions: Sequence[PrefixQuestion],
+    questions: Sequence[ChoiceRequest],
     n_tokens: int = 16_384,
-    kept: Kept | None = None,
+    cache: PrefixCache | None = None,
 ) -> list[Choice | ModelError]:
-    found: dict[PrefixQuestion, Choice | ModelError] = {}
+    found: dict[ChoiceRequest, Choice | ModelError] = {}
     with torch.inference_mode():
-        for groups in portions(questions, n_tokens):
-            found |= answer(network, kept or Kept(0), groups, n_tokens)
+        for groups in split_into_batches(questions, n_tokens):
+            found |= answer(network, cache or PrefixCache(0), groups, n_tokens)
     return [found[question] for question in questions]
 
 
@@ -172,21 +172,21 @@ def test_a_shared_beginning_changes_no_log_probability(checkpoint, plain, family
 
 
 def test_what_is_kept_of_other_questions_changes_no_log_probability(checkpoint):
-    kept = Kept(800)
+    cache = PrefixCache(800)
     for requests in [*families().values(), *families().values()]:
         fresh = answers(checkpoint.network, made(requests, OPTIONS))
-        again = answers(checkpoint.network, made(requests, OPTIONS), kept=kept)
+        again = answers(checkpoint.network, made(requests, OPTIONS), cache=cache)
         for one, other in zip(fresh, again, strict=True):
             assert isinstance(one, Choice) and isinstance(other, Choice)
             assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
-    assert kept.n_tokens > 400
+    assert cache.n_tokens > 400
 
 
 def test_an_option_that_begins_another_counts_only_where_nothing_follows(checkpoint, plain):
     """P("1") = P(1) · (1 − P(0 | 1)), and "10" has the rest."""
     request = families()["one"][0]
     (choice,) = answers(
-        checkpoint.network, [PrefixQuestion(request, Spelled.of([[(21,)], [(21, 20)]]))]
+        checkpoint.network, [ChoiceRequest(request, OptionTree.of([[(21,)], [(21, 20)]]))]
     )
     assert isinstance(choice, Choice)
     one = math.exp(plain(request, (21,)))
@@ -297,7 +297,7 @@ async def test_a_cancelled_question_does_no_harm(checkpoint):
 
 
 async def test_completions_go_on_while_many_questions_wait(checkpoint):
-    """200 questions of 200 tokens are several portions; two tokens are written between them."""
+    """200 questions of 200 tokens are several batches; two tokens are written between them."""
     model = LocalModel(checkpoint)
     asked = [user(f"{n} " + "fox lock " * 95) for n in range(200)]
     order: list[str] = []
@@ -331,7 +331,10 @@ def test_a_group_alone_is_the_plain_way(checkpoint):
     questions = made(families()["principles"], OPTIONS)
     with torch.inference_mode():
         apart = answer(
-            checkpoint.network, Kept(0), [PrefixGroup((each,), 0) for each in questions], 16_384
+            checkpoint.network,
+            PrefixCache(0),
+            [PrefixGroup((each,), 0) for each in questions],
+            16_384,
         )
     for question, choice in zip(questions, answers(checkpoint.network, questions), strict=True):
         other = apart[question]

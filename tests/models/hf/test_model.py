@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from cai.errors import ContextLengthError, ModelError, UsageError
 from cai.models.base import ChoiceModel, Completion, Sampling
-from cai.models.hf.continuous_batching import MARGIN, DecodeRow, Ending
+from cai.models.hf.continuous_batching import MARGIN, DecodeRow, StopCriteria
 from cai.models.hf.forward import Network
 from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.prefix_cache import grouped
@@ -176,9 +176,9 @@ def test_the_noise_of_batching_is_far_below_the_margin(checkpoint):
     rows = [encode_chat(checkpoint.tokenizer, messages) for messages, _ in requests()]
     with torch.inference_mode():
         batched, layers = network.prefill(rows)
-        slab = network.slab()
-        slab.append(layers)
-        decoded = network.decode([7] * len(rows), [len(row) for row in rows], slab)
+        cache = network.new_cache()
+        cache.append(layers)
+        decoded = network.decode([7] * len(rows), [len(row) for row in rows], cache)
         prefilled = torch.cat([network.alone(row) for row in rows])
         followed = torch.cat([network.alone([*row, 7]) for row in rows])
     noise = max((batched - prefilled).abs().max().item(), (decoded - followed).abs().max().item())
@@ -208,7 +208,7 @@ async def test_little_memory_changes_nothing_but_the_pace(checkpoint, expected):
     model = LocalModel(cramped, slots=64)
     assert await ask_all(model, requests()) == expected
     await model.close()
-    worker = start_worker(checkpoint, slots=64, room=300)
+    worker = start_worker(checkpoint, slots=64, capacity=300)
     jobs = [CompletionJob(*request) for request in requests()]
     for job in jobs:
         worker.submit(job)
@@ -249,7 +249,7 @@ async def test_a_stop_string_ends_the_text_before_it(checkpoint):
 def test_a_stop_string_is_found_as_soon_as_it_is_there_also_in_split_characters(checkpoint):
     """Every character of Ω火 is several byte tokens here."""
     tokenizer = make_tokenizer()
-    ending = Ending(checkpoint.tokenizer, frozenset())
+    ending = StopCriteria(checkpoint.tokenizer, frozenset())
     written = tokenizer.encode("naïve — fox Ω火 lock", add_special_tokens=False)
     over = [
         n

@@ -7,13 +7,13 @@ from tiny import CORPUS, make_tokenizer
 from tokenizers import normalizers
 
 from cai.errors import ModelError
-from cai.models.hf.option_tokens import Spelled, Speller
+from cai.models.hf.option_tokens import OptionTree, Speller
 
 DIGITS = ["1 2 (1 [1 1. 1: 0 A B", "A B (A (B 1 2 3"]
 LN = math.log
 
 
-def texts(tokenizer, spelled: Spelled) -> list[set[str]]:
+def texts(tokenizer, spelled: OptionTree) -> list[set[str]]:
     """The tokens of every spelling of each option, joined by bars."""
     paths: list[tuple[int, ...]] = []
     for step in spelled.steps:
@@ -77,7 +77,7 @@ def test_an_option_without_tokens_is_refused():
         Speller(tokenizer, len(tokenizer)).spell(["A", "€"])
 
 
-def probabilities(spelled: Spelled, values: dict[tuple[int, ...], float]) -> list[float]:
+def probabilities(spelled: OptionTree, values: dict[tuple[int, ...], float]) -> list[float]:
     """Of the options, where each path has that probability after what goes before it."""
     paths: list[tuple[int, ...]] = []
     for step in spelled.steps:
@@ -88,7 +88,7 @@ def probabilities(spelled: Spelled, values: dict[tuple[int, ...], float]) -> lis
 
 def test_spellings_are_added_and_tokens_multiplied():
     """0.25 + 0.125 for the one; 0.5 · 0.5 for the other."""
-    spelled = Spelled.of([[(3,), (4,)], [(5, 6)]])
+    spelled = OptionTree.of([[(3,), (4,)], [(5, 6)]])
     values = {(3,): 0.25, (4,): 0.125, (5,): 0.5, (5, 6): 0.5}
     assert probabilities(spelled, values) == pytest.approx([0.375, 0.25])
     assert spelled.rows == ((5,),)
@@ -96,24 +96,24 @@ def test_spellings_are_added_and_tokens_multiplied():
 
 def test_what_lengthens_an_option_is_taken_from_it():
     """1 has 0.5, of which 0.4 go on to 10: 0.3 and 0.2. Of 10, 0.1 go on to 100: 0.18 and 0.02."""
-    two = Spelled.of([[(1,)], [(1, 0)]])
+    two = OptionTree.of([[(1,)], [(1, 0)]])
     assert probabilities(two, {(1,): 0.5, (1, 0): 0.4}) == pytest.approx([0.3, 0.2])
-    three = Spelled.of([[(1, 0, 0)], [(1,)], [(1, 0)]])
+    three = OptionTree.of([[(1, 0, 0)], [(1,)], [(1, 0)]])
     values = {(1,): 0.5, (1, 0): 0.4, (1, 0, 0): 0.1}
     assert probabilities(three, values) == pytest.approx([0.02, 0.3, 0.18])
     assert three.rows == ((1, 0),)
 
 
 def test_an_option_that_always_goes_on_is_impossible():
-    spelled = Spelled.of([[(1,)], [(1, 0)]])
+    spelled = OptionTree.of([[(1,)], [(1, 0)]])
     assert spelled.logprobs([LN(0.5), 0.0]) == [-math.inf, LN(0.5)]
     assert spelled.logprobs([-math.inf, -1.0]) == [-math.inf, -math.inf]
 
 
 def test_rows_are_the_fewest_that_predict_every_token():
     """After 1 and after 5 6; what is read after the request alone is read in the first row."""
-    spelled = Spelled.of([[(1, 2), (1, 3)], [(5, 6, 7)], [(8,)]])
+    spelled = OptionTree.of([[(1, 2), (1, 3)], [(5, 6, 7)], [(8,)]])
     assert spelled.rows == ((1,), (5, 6))
-    places = {(step.token, step.row, step.order_ba) for step in spelled.steps}
+    places = {(step.token, step.row, step.from_end) for step in spelled.steps}
     assert places == {(1, 0, 1), (2, 0, 0), (3, 0, 0), (5, 0, 1), (6, 1, 1), (7, 1, 0), (8, 0, 1)}
     assert spelled.n_longest == 3

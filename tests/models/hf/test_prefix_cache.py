@@ -1,4 +1,4 @@
-"""Kept beginnings: a request that goes on from another reads the rest only, and answers the same.
+"""The prefix cache: a request that continues another reads the rest only, and answers the same.
 
 The model is tiny and random, but real in every part.
 """
@@ -17,7 +17,14 @@ from cai.models.hf.continuous_batching import MARGIN
 from cai.models.hf.forward import Network
 from cai.models.hf.kv_cache import Prefix
 from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
-from cai.models.hf.prefix_cache import LEAST_SHARED, Ids, Kept, n_common, read, read_shared
+from cai.models.hf.prefix_cache import (
+    LEAST_SHARED,
+    Ids,
+    PrefixCache,
+    cache_shared_prefixes,
+    n_common,
+    read,
+)
 from cai.models.hf.tokenizer import encode_chat
 from cai.models.hf.worker import CompletionJob, OptionJob, Worker
 from cai.types import Message
@@ -88,8 +95,8 @@ def ask(worker: Worker, turns: Sequence[Message], how: Sampling) -> Completion:
 
 @pytest.fixture(scope="module")
 def expected(checkpoint: Checkpoint) -> list[list[Completion]]:
-    """All chains, one call at a time, and nothing kept."""
-    worker = start_worker(checkpoint, slots=1, room=3)
+    """All chains, one call at a time, and nothing cache."""
+    worker = start_worker(checkpoint, slots=1, capacity=3)
     chains: list[list[Completion]] = []
     for number in range(N_CHAINS):
         turns, answers = opening(number), []
@@ -98,7 +105,7 @@ def expected(checkpoint: Checkpoint) -> list[list[Completion]]:
             turns = gone_on(turns, answers[-1].text.strip(), f"Please do it better: {step}")
         chains.append(answers)
     worker.stop()
-    assert worker.batch.kept.n_tokens == 0
+    assert worker.batch.prefix_cache.n_tokens == 0
     return chains
 
 
@@ -166,7 +173,7 @@ def test_all_that_was_computed_is_kept_with_what_was_written(checkpoint):
     answer = ask(worker, opening(20), sampling(0, 0, 30))
     worker.stop()
     assert answer.usage.completion_tokens == 30
-    assert worker.batch.kept.n_tokens == answer.usage.prompt_tokens + 29 == model.n_read
+    assert worker.batch.prefix_cache.n_tokens == answer.usage.prompt_tokens + 29 == model.n_read
 
 
 def test_text_that_is_encoded_otherwise_is_shared_up_to_there(checkpoint):
@@ -174,11 +181,11 @@ def test_text_that_is_encoded_otherwise_is_shared_up_to_there(checkpoint):
     counting, model = watched(checkpoint)
     worker = start_worker(counting, slots=4)
     answer = ask(worker, opening(20), sampling(3, 0, 40))
-    (kept,) = worker.batch.kept.rows
+    (cached,) = worker.batch.prefix_cache.rows
     turns = gone_on(opening(20), answer.text, "And now?")
     ids = encode_chat(checkpoint.tokenizer, turns)
-    n_shared = n_common(tuple(ids), kept)
-    assert answer.usage.prompt_tokens <= n_shared < len(kept)
+    n_shared = n_common(tuple(ids), cached)
+    assert answer.usage.prompt_tokens <= n_shared < len(cached)
     model.n_read = 0
     ask(worker, turns, sampling(3, 1, 1))
     worker.stop()
@@ -191,13 +198,13 @@ def test_samples_of_one_prompt_read_it_once(checkpoint):
     8 · 100 more are read by rows alone, for comparison.
     """
     counting, model = watched(checkpoint)
-    network, kept = counting.network, Kept(ROOM)
+    network, cache = counting.network, PrefixCache(ROOM)
     one, other = list(range(100, 200)), [*range(100, 160), *range(300, 340)]
     rows = [one] * 4 + [other] * 4
     with torch.inference_mode():
-        read_shared(network, kept, rows)
+        cache_shared_prefixes(network, cache, rows)
         assert model.n_read == 60 + 39 + 39
-        passes = list(read(network, kept, rows))
+        passes = list(read(network, cache, rows))
         logits = torch.cat([logits for _, (logits, _) in passes])
         alone = torch.cat([network.alone(rows[at]) for numbers, _ in passes for at in numbers])
     assert model.n_read == 60 + 39 + 39 + 8 + 8 * 100
@@ -208,34 +215,40 @@ def test_what_saves_less_than_a_pass_costs_is_not_read_first(checkpoint):
     counting, model = watched(checkpoint)
     start = list(range(100, 120))
     with torch.inference_mode():
-        read_shared(counting.network, Kept(ROOM), [[*start, 1], [*start, 2], [5, 6]])
-        read_shared(counting.network, Kept(30), [list(range(100, 180))] * 9)
+        cache_shared_prefixes(
+            counting.network, PrefixCache(ROOM), [[*start, 1], [*start, 2], [5, 6]]
+        )
+        cache_shared_prefixes(counting.network, PrefixCache(30), [list(range(100, 180))] * 9)
     assert model.n_read == 0
 
 
 def test_what_is_kept_and_what_is_decoded_stay_in_the_room_together(checkpoint):
-    worker = start_worker(checkpoint, slots=64, room=2000)
+    worker = start_worker(checkpoint, slots=64, capacity=2000)
     jobs = [CompletionJob(opening(n), sampling(n, 0)) for n in range(60)]
     for job in jobs:
         worker.submit(job)
     for job in jobs:
         job.future.result(60)
     worker.stop()
-    kept = worker.batch.kept
-    assert kept.room == 500
-    assert 400 < kept.n_tokens <= 500
-    assert sum(map(len, kept.rows)) == kept.n_tokens
+    cache = worker.batch.prefix_cache
+    assert cache.capacity == 500
+    assert 400 < cache.n_tokens <= 500
+    assert sum(map(len, cache.rows)) == cache.n_tokens
 
 
 def test_out_of_memory_frees_what_is_kept_and_less_is_kept_from_then_on(checkpoint):
     cramped, model = watched(checkpoint)
-    worker = start_worker(cramped, slots=4, room=4000)
+    worker = start_worker(cramped, slots=4, capacity=4000)
     ask(worker, opening(20), sampling(0, 0))
-    assert worker.batch.kept.n_tokens
+    assert worker.batch.prefix_cache.n_tokens
     model.n_rows = 0
     with pytest.raises(Exception, match="out of memory"):
         ask(worker, opening(20), sampling(1, 0))
-    assert (worker.batch.slots, worker.batch.kept.room, worker.batch.kept.n_tokens) == (1, 0, 0)
+    assert (
+        worker.batch.slots,
+        worker.batch.prefix_cache.capacity,
+        worker.batch.prefix_cache.n_tokens,
+    ) == (1, 0, 0)
     model.n_rows = 9
     assert ask(worker, opening(20), sampling(0, 0)).text
     worker.stop()
@@ -276,7 +289,7 @@ def test_a_request_whose_beginning_is_kept_goes_before_those_that_wait(checkpoin
 
 
 def test_a_request_that_waits_is_passed_by_so_many_only(checkpoint):
-    """The first call is in flight while the others come; 300 of them go on from what is kept."""
+    """The first call is in flight while the others come; 300 of them go on from what is cache."""
     worker = start_worker(checkpoint, slots=1)
     ask(worker, opening(20), sampling(0, 0))
     done: list[str] = []
@@ -296,7 +309,7 @@ def test_a_choice_goes_on_from_a_completion(checkpoint):
     """A judge's letter after its rationale, which is not read again."""
     counting, model = watched(checkpoint)
     worker = start_worker(counting, slots=4)
-    plain = start_worker(checkpoint, slots=4, room=3)
+    plain = start_worker(checkpoint, slots=4, capacity=3)
     turns = [Message("user", "fox lock garden " * 20)]
     ask(worker, turns, sampling(0, 0, 1))
     n_first = model.n_read
@@ -334,8 +347,8 @@ def stand_in(ids: Sequence[int]) -> Prefix:
     return Prefix([(values, values)])
 
 
-def keep(kept: Kept, ids: Sequence[int]) -> None:
-    kept.keep(ids, lambda: stand_in(ids))
+def store(cache: PrefixCache, ids: Sequence[int]) -> None:
+    cache.store(ids, lambda: stand_in(ids))
 
 
 def shown(prefix: Prefix | None) -> Ids:
@@ -345,44 +358,44 @@ def shown(prefix: Prefix | None) -> Ids:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_longest_beginning_is_found_among_many(seed: int):
     rng = random.Random(seed)
-    kept = Kept(3000)
+    cache = PrefixCache(3000)
     asked = [tuple(rng.choices([1, 2], [9, 1], k=rng.randint(1, 60))) for _ in range(150)]
     for ids in asked[:100]:
-        keep(kept, ids)
-        assert sum(map(len, kept.rows)) == kept.n_tokens <= kept.room
+        store(cache, ids)
+        assert sum(map(len, cache.rows)) == cache.n_tokens <= cache.capacity
     for ids in asked:
-        longest = max(n_common(ids[:-1], row) for row in kept.rows)
-        found = shown(kept.longest(ids))
+        longest = max(n_common(ids[:-1], row) for row in cache.rows)
+        found = shown(cache.longest(ids))
         assert found == (ids[:longest] if longest >= LEAST_SHARED else ())
 
 
 def test_the_last_token_is_never_shared():
-    kept = Kept(ROOM)
+    cache = PrefixCache(ROOM)
     row = tuple(range(40))
-    keep(kept, row)
-    assert shown(kept.longest(row)) == row[:-1]
-    assert kept.longest(row[:LEAST_SHARED]) is None
+    store(cache, row)
+    assert shown(cache.longest(row)) == row[:-1]
+    assert cache.longest(row[:LEAST_SHARED]) is None
 
 
 def test_a_row_takes_the_place_of_its_own_beginning():
-    kept = Kept(ROOM)
-    keep(kept, range(40))
-    keep(kept, range(60))
-    keep(kept, range(50))
-    assert kept.rows == [tuple(range(60))]
-    assert kept.n_tokens == 60
+    cache = PrefixCache(ROOM)
+    store(cache, range(40))
+    store(cache, range(60))
+    store(cache, range(50))
+    assert cache.rows == [tuple(range(60))]
+    assert cache.n_tokens == 60
 
 
 def test_what_was_not_used_for_longest_goes_first():
-    kept = Kept(100)
+    cache = PrefixCache(100)
     rows = [tuple(range(start, start + 40)) for start in (0, 100, 200)]
-    keep(kept, rows[0])
-    keep(kept, rows[1])
-    assert kept.longest((*rows[0], 5))
-    keep(kept, rows[2])
-    assert kept.rows == [rows[0], rows[2]]
-    keep(kept, range(300, 450))
-    assert kept.rows == [rows[0], rows[2]]
-    kept.clear()
-    assert (kept.rows, kept.n_tokens) == ([], 0)
-    assert kept.longest(rows[0]) is None
+    store(cache, rows[0])
+    store(cache, rows[1])
+    assert cache.longest((*rows[0], 5))
+    store(cache, rows[2])
+    assert cache.rows == [rows[0], rows[2]]
+    store(cache, range(300, 450))
+    assert cache.rows == [rows[0], rows[2]]
+    cache.clear()
+    assert (cache.rows, cache.n_tokens) == ([], 0)
+    assert cache.longest(rows[0]) is None

@@ -1,27 +1,32 @@
-"""Sharing: questions are put into the groups that save most, and these into bounded portions."""
+"""Sharing: questions are put into the groups that save most, and these into bounded batches."""
 
 import random
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from cai.models.hf.option_tokens import Spelled
-from cai.models.hf.prefix_cache import PrefixGroup, PrefixQuestion, portions, shared_groups
+from cai.models.hf.option_tokens import OptionTree
+from cai.models.hf.prefix_cache import (
+    ChoiceRequest,
+    PrefixGroup,
+    group_by_prefix,
+    split_into_batches,
+)
 
-LETTER = Spelled.of([[(1,)], [(2,)]])
-THREE_ROWS = Spelled.of([[(1, 1)], [(2, 2)], [(3, 3)]])
+LETTER = OptionTree.of([[(1,)], [(2,)]])
+THREE_ROWS = OptionTree.of([[(1, 1)], [(2, 2)], [(3, 3)]])
 
 
-def question(*parts: Sequence[int], options: Spelled = LETTER) -> PrefixQuestion:
-    return PrefixQuestion(tuple(token for part in parts for token in part), options)
+def question(*parts: Sequence[int], options: OptionTree = LETTER) -> ChoiceRequest:
+    return ChoiceRequest(tuple(token for part in parts for token in part), options)
 
 
-def found(questions: Sequence[PrefixQuestion]) -> set[tuple[frozenset[int], int]]:
+def found(questions: Sequence[ChoiceRequest]) -> set[tuple[frozenset[int], int]]:
     """The groups as numbers of questions, with how many tokens they share."""
     number = {each: at for at, each in enumerate(questions)}
     return {
         (frozenset(number[each] for each in group.questions), group.n_shared)
-        for group in shared_groups(questions)
+        for group in group_by_prefix(questions)
     }
 
 
@@ -63,7 +68,7 @@ def test_options_of_several_tokens_share_their_own_request():
     """Three rows of one request save 2 · 199 tokens; a neighbour makes it 3 · 199."""
     asked = [question(TALK, options=THREE_ROWS)]
     assert found(asked) == {(frozenset({0}), 199)}
-    (group,) = shared_groups([*asked, question(TALK)])
+    (group,) = group_by_prefix([*asked, question(TALK)])
     assert (group.n_rows, group.n_saved) == (4, 3 * 199)
     assert group.n_tokens == 199 + 3 * (1 + 1) + 1
 
@@ -75,7 +80,7 @@ def test_a_few_that_share_much_leave_the_others_together():
     assert found(asked) == {(frozenset({0, 1, 2}), 240), (frozenset({3, 4, 5}), 40)}
 
 
-def partitions(items: list[PrefixQuestion]) -> Iterator[list[list[PrefixQuestion]]]:
+def partitions(items: list[ChoiceRequest]) -> Iterator[list[list[ChoiceRequest]]]:
     if not items:
         yield []
         return
@@ -85,7 +90,7 @@ def partitions(items: list[PrefixQuestion]) -> Iterator[list[list[PrefixQuestion
             yield [*rest[:at], [items[0], *part], *rest[at + 1 :]]
 
 
-def saved(part: list[PrefixQuestion]) -> int:
+def saved(part: list[ChoiceRequest]) -> int:
     """What one group of these saves: nothing where fewer than 32 tokens are shared."""
     columns = zip(*(each.ids[:-1] for each in part), strict=False)
     alike = [len(set(column)) == 1 for column in columns]
@@ -104,7 +109,7 @@ def test_no_other_groups_would_save_much_more(seed: int):
         )
         for _ in range(6)
     ]
-    groups = shared_groups(asked)
+    groups = group_by_prefix(asked)
     assert sorted(map(id, asked)) == sorted(id(q) for group in groups for q in group.questions)
     most = max(sum(map(saved, parts)) for parts in partitions(asked))
     assert 0.8 * most <= sum(group.n_saved for group in groups) <= most
@@ -121,7 +126,7 @@ def test_portions_hold_every_question_once_and_are_bounded():
         for talk in range(10)
         for _ in range(8)
     ]
-    made = portions(asked, 1000)
+    made = split_into_batches(asked, 1000)
     parts = [group.questions for portion in made for group in portion]
     assert sorted(id(each) for part in parts for each in part) == sorted(map(id, asked))
     assert max(map(read, made)) <= 1000
@@ -131,12 +136,12 @@ def test_portions_hold_every_question_once_and_are_bounded():
 def test_a_group_that_is_too_large_is_cut_and_a_question_is_not():
     """Ten questions of 100 tokens after 240 that all share: 3 a group fit into 300."""
     asked = [question(HEAD, TALK, [number] * 100) for number in range(10)]
-    made = portions(asked, 300)
+    made = split_into_batches(asked, 300)
     assert [len(group.questions) for portion in made for group in portion] == [3, 3, 3, 1]
     assert [group.n_shared for portion in made for group in portion] == [240] * 4
-    assert len(portions(asked, 1)) == 10
+    assert len(split_into_batches(asked, 1)) == 10
 
 
 def test_a_chain_of_ever_shorter_beginnings_is_no_deep_recursion():
     asked = [question([5] * n, [6]) for n in range(40, 1500)]
-    assert sum(len(group.questions) for group in shared_groups(asked)) == len(asked)
+    assert sum(len(group.questions) for group in group_by_prefix(asked)) == len(asked)

@@ -81,7 +81,7 @@ def test_benign_text_is_encoded_exactly_as_the_template_does(name: str, text: st
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_control_tokens_inside_a_content_stay_text(name: str):
-    """The template's own control tokens are those of a benign text; every character is kept."""
+    """The template's own control tokens are those of a benign text; every character is cache."""
     tokenizer = make_tokenizer(TEMPLATES[name])
     benign = encode_chat(tokenizer, conversation(name, "Hi"))
     messages = conversation(name, INJECTION)

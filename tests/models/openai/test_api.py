@@ -108,7 +108,7 @@ def test_normalised_probabilities_add_up_to_one():
 
 @pytest.mark.parametrize("values", [(math.nan, -1.0), (-math.inf, -math.inf), (0.0, math.inf), ()])
 def test_what_is_no_choice_is_an_error_and_no_number(values):
-    with pytest.raises(ModelError, match="as log-probabilities of the options"):
+    with pytest.raises(ModelError, match="log-probabilities of the options"):
         Choice.normalised(values)
 
 

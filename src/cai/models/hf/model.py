@@ -1,14 +1,16 @@
 """A model of the Hugging Face kind in this process: no server, one batch of all calls in flight.
 
-A model folder, or a name on the Hugging Face hub → network, tokenizer and name.
-
-Code that comes with a model is never run, and a folder is read without a network.
+Example:
+    model = LocalModel.load("models/sl", device="cuda", dtype="float32")
+    completion = await model.complete([Message("user", "Hi")], Sampling(seed=1))
+    choice = await model.choose(messages, ("A", "B"))
+    await model.close()
 """
 
 import asyncio
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -18,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from cai.errors import ModelError
 from cai.models.base import Choice, Completion, Limits, Sampling
-from cai.models.hf.continuous_batching import Ending
+from cai.models.hf.continuous_batching import StopCriteria
 from cai.models.hf.forward import CausalModel, Network
 from cai.models.hf.loading import (
     CONFIGS,
@@ -29,15 +31,17 @@ from cai.models.hf.loading import (
     dtype_of,
     merged,
     name_of,
-    on_its_base,
     plain_errors,
     quiet,
+    resolve_adapter,
     tokenizer_folder,
     where_of,
 )
 from cai.models.hf.tokenizer import Tokenizer
-from cai.models.hf.worker import CompletionJob, OptionJob, Worker
+from cai.models.hf.worker import CompletionJob, Job, OptionJob, Worker
 from cai.types import Message
+
+_UNKNOWN_MEMORY_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,24 @@ _MODELS = cast(Opener[_Loaded], AutoModelForCausalLM)
 def open_checkpoint(source: ModelSource) -> Checkpoint:
     """Reads configuration, tokenizer and weights, and puts the model on its device.
 
-    `source.path` may be the folder of an adapter, which says itself on which model it stands.
+    `source.path` may be the folder of an adapter, whose settings name its base model.
 
     Raises:
         ModelError: Something is missing or damaged, or cannot be used here.
     """
-    device, source = device_of(source.device), on_its_base(source)
+    device, source = device_of(source.device), resolve_adapter(source)
     where = where_of(source)
     with plain_errors(source, "causal language model"), quiet(is_local=Path(source.path).is_dir()):
         config = CONFIGS.from_pretrained(source.path, **where)
         facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
-        _check_attention(source, facts)
+        kinds = set(cast(Sequence[str], facts.get("layer_types") or ()))
+        # Others, such as linear attention, have a state that cannot be cut off after any token.
+        other = kinds - {"full_attention", "sliding_attention"}
+        if other:
+            raise ModelError(
+                f"{source.path}: layers of the kind {', '.join(sorted(other))} cannot be decoded "
+                "in batches here. Serve the model with vLLM or another server instead."
+            )
         dtype = dtype_of(source, facts, device)
         tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where)
         model = _MODELS.from_pretrained(source.path, dtype=dtype, **where)
@@ -88,32 +99,17 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
             model = merged(model, source.adapter)
         network = Network(model.to(device).eval(), device, facts.get("max_position_embeddings"))
     commit = cast(str | None, config.to_dict().get("_commit_hash"))
-    ends = [facts.get("eos_token_id"), tokenizer.eos_token_id]
+    # Models disagree on where they state their ends of turn: any of the three places counts.
+    ends: list[int | list[int] | None] = [facts.get("eos_token_id"), tokenizer.eos_token_id]
     if model.generation_config is not None:
         ends.append(model.generation_config.eos_token_id)
+    end_lists = [[end] if isinstance(end, int) else end or [] for end in ends]
     return Checkpoint(
         name=name_of(source, commit, dtype),
         network=network,
         tokenizer=tokenizer,
-        stop_ids=frozenset(id for end in ends for id in _ids(end)),
+        stop_ids=frozenset(id for ids in end_lists for id in ids),
     )
-
-
-def _check_attention(source: ModelSource, facts: Mapping[str, object]) -> None:
-    kinds = facts.get("layer_types")
-    other = set(cast(Sequence[str], kinds or ())) - {"full_attention", "sliding_attention"}
-    if other:
-        raise ModelError(
-            f"{source.path}: layers of the kind {', '.join(sorted(other))} cannot be decoded in "
-            "batches here. Serve the model with vLLM or another server instead."
-        )
-
-
-def _ids(value: int | list[int] | None) -> list[int]:
-    return [value] if isinstance(value, int) else list(value or ())
-
-
-_UNKNOWN_MEMORY_BYTES = 4 * 2**30
 
 
 class LocalModel:
@@ -126,7 +122,7 @@ class LocalModel:
 
     def __init__(self, checkpoint: Checkpoint, *, slots: int = 64, name: str | None = None) -> None:
         if slots < 1:
-            raise ModelError(f"A local model needs at least one slot, and {slots} were asked for.")
+            raise ModelError(f"A local model needs at least one slot, not {slots}.")
         self.name = name or checkpoint.name
         self.is_chat = checkpoint.tokenizer.chat_template is not None
         self._checkpoint = checkpoint
@@ -136,7 +132,7 @@ class LocalModel:
 
     @property
     def limits(self) -> Limits:
-        """It queues calls itself; twice its slots are enough to choose from for a full batch."""
+        # It queues calls itself. Twice its slots, so that rows wait for each place that falls free.
         return Limits(start=2 * self._slots)
 
     @classmethod
@@ -155,7 +151,7 @@ class LocalModel:
 
         `device` is auto, cpu, cuda or cuda:NUMBER; `dtype` is auto, float32, bfloat16 or float16,
         where auto is float32 on a CPU and the checkpoint's own on a GPU. `adapter` is a folder of
-        peft. `name` replaces the one made of all these and of what the folder holds.
+        peft. `name` replaces the default one, made of all these and a hash of the folder.
 
         Raises:
             ModelError: It cannot be opened; the message says why.
@@ -170,16 +166,16 @@ class LocalModel:
                 "At least one token, and a temperature of 0 or more, are needed."
             )
         job = CompletionJob(tuple(messages), sampling)
-        self._running().submit(job)
+        self._submit(job)
         return await asyncio.wrap_future(job.future)
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
         job = OptionJob(tuple(messages), tuple(options))
-        self._running().submit(job)
+        self._submit(job)
         return await asyncio.wrap_future(job.future)
 
     async def check(self) -> None:
-        """Nothing is left to find out: the model was opened when it was loaded."""
+        """Nothing: the model was opened when it was loaded."""
 
     async def close(self) -> None:
         """Ends the thread and frees the cache; calls still waiting get a ModelError.
@@ -191,27 +187,26 @@ class LocalModel:
         if worker is not None:
             await asyncio.to_thread(worker.stop)
 
-    def _running(self) -> Worker:
+    def _submit(self, job: Job) -> None:
         with self._lock:
             if self._worker is None:
                 self._worker = start_worker(self._checkpoint, self._slots)
-            return self._worker
+            self._worker.submit(job)
 
 
-def start_worker(checkpoint: Checkpoint, slots: int, room: int | None = None) -> Worker:
-    """A worker whose cache takes at most `room` tokens; by default what memory allows."""
+def start_worker(checkpoint: Checkpoint, slots: int, capacity: int | None = None) -> Worker:
+    """A worker whose cache takes at most `capacity` tokens; by default what memory allows."""
     network = checkpoint.network
-    if room is None:
-        room = _memory_bytes(network.device) // network.bytes_per_token
-    ending = Ending(checkpoint.tokenizer, checkpoint.stop_ids)
-    return Worker(network, checkpoint.tokenizer, ending, slots, room)
-
-
-def _memory_bytes(device: torch.device) -> int:
-    """What the cache may take: half of a GPU's free memory, a quarter of the machine's."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
-    except (AttributeError, ValueError):  # Windows has no sysconf
-        return _UNKNOWN_MEMORY_BYTES
+    if capacity is None:
+        # Half of a GPU's free memory, or a quarter of the machine's: the rest is for activations,
+        # and for what else the process loads (a second model, a training).
+        if network.device.type == "cuda":
+            n_bytes = torch.cuda.mem_get_info(network.device)[0] // 2
+        else:
+            try:
+                n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+            except (AttributeError, ValueError):  # Windows has no sysconf
+                n_bytes = _UNKNOWN_MEMORY_BYTES
+        capacity = n_bytes // network.bytes_per_token
+    criteria = StopCriteria(checkpoint.tokenizer, checkpoint.stop_ids)
+    return Worker(network, checkpoint.tokenizer, criteria, slots, capacity)

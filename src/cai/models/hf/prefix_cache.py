@@ -1,14 +1,17 @@
-"""Keys and values of what was read and written, kept for the requests that go on from it.
+"""Prefix caching: keys and values of token sequences, stored for requests that begin with them.
 
 A critique's request begins with the response's request and the response, a revision's with all of
-the critique's. What a request shares with any row that is kept is not read again. Tokens are
-compared, not texts: an answer that is encoded otherwise than it was written is shared up to there.
+the critique's; one comparison under many principles is many requests about the same conversation.
+What a request shares with a stored row, or with its neighbours in a batch, is computed once. Tokens
+are compared, not texts: a response that is encoded otherwise than it was generated is shared up to
+there. vLLM caches prefixes in blocks of 16 tokens (automatic prefix caching); rows here are
+compared token by token.
 
-Which questions begin alike, so that their common beginning is read once for all of them.
-
-One comparison under many principles is many questions about the same conversation and responses.
-
-Reading requests: in padded passes of similar lengths, and no beginning twice.
+Example:
+    cache = PrefixCache(capacity=100_000)
+    cache_shared_prefixes(network, cache, rows)  # reads what several of the rows begin with
+    for numbers, (logits, layers) in read(network, cache, rows):
+        ...  # logits of rows[number] for each of the numbers
 """
 
 from bisect import bisect_left
@@ -20,16 +23,22 @@ from typing import TypeVar
 
 from cai.models.hf.forward import Filled, Network
 from cai.models.hf.kv_cache import Prefix, prefix_of
-from cai.models.hf.option_tokens import Ids, Spelled
+from cai.models.hf.option_tokens import Ids, OptionTree
 
-LEAST_SHARED = 16  # tokens that are worth copying
+LEAST_SHARED = 16  # tokens; copying fewer costs more than computing them anew
+PREFILL_TOKENS = 16_384
+SHORT = 16  # rows with fewer new tokens than this go into one pass, padded
+_LEAST_SHARED_IN_BATCH = 32  # tokens; a shared prefix costs a pass of its own before the rows
+_LEAST_FILL = 0.8
+_LEAST_SAVED = 64  # tokens that are worth a pass of their own
+_T = TypeVar("_T")
 
 
-class Kept:
-    """Rows of at most `room` tokens in all; those not used for longest go first."""
+class PrefixCache:
+    """Rows of at most `capacity` tokens in all; the least recently used are dropped first."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
         self.n_tokens = 0
         self._sorted: list[Ids] = []
         self._prefixes: OrderedDict[Ids, Prefix] = OrderedDict()  # last used last
@@ -39,32 +48,32 @@ class Kept:
         """The tokens of all rows, in sorted order."""
         return list(self._sorted)
 
-    def keep(self, ids: Sequence[int], copied: Callable[[], Prefix]) -> None:
-        """Takes keys and values of these tokens, in place of kept rows that they go on from.
+    def store(self, ids: Sequence[int], copied: Callable[[], Prefix]) -> None:
+        """Stores keys and values of these tokens, in place of stored rows that are prefixes of it.
 
-        They are `copied` once there is room, and not at all where they are kept or do not fit.
+        `copied` is called once there is space, and not at all where they are stored or do not fit.
         """
         row = tuple(ids)
-        if len(row) > self.room or self.n_shared(row) == len(row):
+        if len(row) > self.capacity or self.n_shared(row) == len(row):
             return
         at = bisect_left(self._sorted, row)
-        # In sorted order the longest of a row's own beginnings stands right before it.
+        # In sorted order the longest of a row's own prefixes stands right before it.
         while at and row[: len(self._sorted[at - 1])] == self._sorted[at - 1]:
             at -= 1
             self._drop(self._sorted[at])
-        while self.n_tokens + len(row) > self.room:
+        while self.n_tokens + len(row) > self.capacity:
             self._drop(next(iter(self._prefixes)))
         self._prefixes[row] = copied()
         self._sorted.insert(bisect_left(self._sorted, row), row)
         self.n_tokens += len(row)
 
     def n_shared(self, ids: Sequence[int]) -> int:
-        """How many first tokens of these are kept."""
+        """The number of first tokens of these that are stored."""
         row = tuple(ids)
         return n_common(row, self._nearest(row))
 
     def longest(self, ids: Sequence[int]) -> Prefix | None:
-        """The longest kept beginning of these tokens; None where it saves too little.
+        """The longest stored prefix of these tokens; None where it saves too little.
 
         The last token is left out: a row must read one to predict the next.
         """
@@ -83,10 +92,10 @@ class Kept:
         self.n_tokens = 0
 
     def _nearest(self, row: Ids) -> Ids:
-        """The kept row that shares most with this one: one of its neighbours in sorted order."""
+        """The stored row that shares most with this one: one of its neighbours in sorted order."""
         at = bisect_left(self._sorted, row)
         neighbours = self._sorted[max(at - 1, 0) : at + 1]
-        return max(neighbours, key=lambda kept: n_common(row, kept), default=())
+        return max(neighbours, key=lambda stored: n_common(row, stored), default=())
 
     def _drop(self, row: Ids) -> None:
         del self._sorted[bisect_left(self._sorted, row)]
@@ -95,7 +104,8 @@ class Kept:
 
 
 def n_common(one: Ids, other: Ids) -> int:
-    """How many tokens both begin with."""
+    """The number of tokens with which both begin."""
+    # A binary search by slices: comparing tuples is one call in C, a loop over tokens is not.
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -106,18 +116,15 @@ def n_common(one: Ids, other: Ids) -> int:
     return low
 
 
-_LEAST_SHARED = 32
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class PrefixQuestion:
+class ChoiceRequest:
     """A request in token ids, and the options that may follow it."""
 
     ids: Ids
-    options: Spelled
+    options: OptionTree
 
     @property
-    def n_at_most(self) -> int:
+    def max_length(self) -> int:
         return len(self.ids) + self.options.n_longest
 
     @property
@@ -128,9 +135,9 @@ class PrefixQuestion:
 
 @dataclass(frozen=True, slots=True)
 class PrefixGroup:
-    """Questions whose first `n_shared` tokens are the same; 0 where too few are."""
+    """Requests whose first `n_shared` tokens are the same; 0 where too few are."""
 
-    questions: tuple[PrefixQuestion, ...]
+    questions: tuple[ChoiceRequest, ...]
     n_shared: int
 
     @property
@@ -148,46 +155,61 @@ class PrefixGroup:
     @property
     def n_tokens(self) -> int:
         """How many tokens are read for it."""
-        return self.n_shared + sum(self.n_new(question) for question in self.questions)
+        return self.n_shared + sum(map(self.n_new, self.questions))
 
-    def n_new(self, question: PrefixQuestion) -> int:
-        """How many of them are read for that question alone."""
+    def n_new(self, question: ChoiceRequest) -> int:
+        """How many of them are read for that request alone."""
         n_each = len(question.ids) - self.n_shared
         return sum(n_each + len(row) for row in question.options.rows)
 
 
-_Groups = tuple[PrefixGroup, ...]
+def split_into_batches(
+    questions: Iterable[ChoiceRequest], n_tokens: int
+) -> list[list[PrefixGroup]]:
+    """The requests in groups, these in batches that read about `n_tokens` each, or one request.
 
-
-def portions(questions: Iterable[PrefixQuestion], n_tokens: int) -> list[list[PrefixGroup]]:
-    """The questions in groups, these in portions that read about `n_tokens` each, or one question.
-
-    A group that is larger is cut, and each of its parts reads the beginning for itself.
+    A group that is larger is split, and each of its parts reads the prefix for itself.
     """
-    portions: list[list[PrefixGroup]] = []
+    parts = [
+        PrefixGroup(tuple(part), group.n_shared)
+        for group in group_by_prefix(questions)
+        for part in _filled(group.questions, group.n_new, n_tokens)
+    ]
+    # Groups that fit into the same passes stand together: equal prefixes, then equal lengths.
+    parts.sort(key=lambda group: (group.n_shared, len(group.questions[0].ids)))
+    return _filled(parts, lambda group: group.n_tokens, n_tokens)
+
+
+def _filled(items: Iterable[_T], length: Callable[[_T], int], n_tokens: int) -> list[list[_T]]:
+    """The items in order, in lists of at most `n_tokens` in all or of one item."""
+    parts: list[list[_T]] = []
     n_left = 0
-    for group in sorted(_all_cut(shared_groups(questions), n_tokens), key=_order):
-        if not portions or group.n_tokens > n_left:
-            portions.append([])
+    for item in items:
+        if not parts or length(item) > n_left:
+            parts.append([])
             n_left = n_tokens
-        portions[-1].append(group)
-        n_left -= group.n_tokens
-    return portions
+        parts[-1].append(item)
+        n_left -= length(item)
+    return parts
 
 
-def shared_groups(questions: Iterable[PrefixQuestion]) -> list[PrefixGroup]:
-    """All questions in groups that save many tokens; one that shares too little is alone.
+def group_by_prefix(questions: Iterable[ChoiceRequest]) -> list[PrefixGroup]:
+    """All requests in groups that save many tokens; one that shares too little is alone.
 
     The last token of a request is never shared: a row must read a token to predict the next.
     """
     ordered = sorted(questions, key=lambda question: question.ids)
-    parts: dict[int, _Groups] = {at: _alone(question) for at, question in enumerate(ordered)}
+    parts: dict[int, tuple[PrefixGroup, ...]] = {}
+    for at, question in enumerate(ordered):
+        # Options of several rows share the whole request among themselves.
+        is_shared = question.n_rows > 1 and len(question.ids) > _LEAST_SHARED_IN_BATCH
+        parts[at] = (PrefixGroup((question,), len(question.ids) - 1 if is_shared else 0),)
     shared = [n_common(one.ids[:-1], other.ids[:-1]) for one, other in pairwise(ordered)]
-    # Neighbours in the order of their tokens are joined, longest beginnings first, so that what two
-    # parts share is what the two questions share where they meet. Each part is known at both ends.
+    # Neighbours in the order of their tokens are joined, longest prefixes first, so that what two
+    # parts share is what the two requests share where they meet. Each part is known at both ends.
     first, last = list(range(len(ordered))), list(range(len(ordered)))
     for at in sorted(range(len(shared)), key=lambda at: -shared[at]):
-        if shared[at] < _LEAST_SHARED:
+        if shared[at] < _LEAST_SHARED_IN_BATCH:
             break
         start, stop = first[at], last[at + 1]
         parts[start] = _joined((*parts[start], *parts.pop(at + 1)), shared[at])
@@ -195,105 +217,68 @@ def shared_groups(questions: Iterable[PrefixQuestion]) -> list[PrefixGroup]:
     return [group for groups in parts.values() for group in groups]
 
 
-def _alone(question: PrefixQuestion) -> _Groups:
-    n_shared = len(question.ids) - 1
-    is_shared = question.n_rows > 1 and n_shared >= _LEAST_SHARED
-    return (PrefixGroup((question,), n_shared if is_shared else 0),)
+def _joined(groups: tuple[PrefixGroup, ...], n_shared: int) -> tuple[PrefixGroup, ...]:
+    """These groups, whose requests all share so much, as the one of three splits that saves most.
 
-
-def _joined(groups: _Groups, n_shared: int) -> _Groups:
-    """These groups, whose questions all share so much, in the way that saves most of three.
-
-    They stay apart, or all become one, or those do that share no more than this among themselves.
+    They stay separate, or all become one, or those do that share no more than this themselves.
     """
+
+    def merged(some: Sequence[PrefixGroup]) -> PrefixGroup:
+        return PrefixGroup(tuple(each for group in some for each in group.questions), n_shared)
+
     deeper = tuple(group for group in groups if group.n_shared > n_shared)
     rest = tuple(group for group in groups if group.n_shared <= n_shared)
-    ways = [groups, (_merged(groups, n_shared),)]
+    splits = [groups, (merged(groups),)]
     if deeper and rest:
-        ways.append((*deeper, _merged(rest, n_shared)))
-    return max(ways, key=lambda way: sum(group.n_saved for group in way))
-
-
-def _merged(groups: _Groups, n_shared: int) -> PrefixGroup:
-    return PrefixGroup(tuple(each for group in groups for each in group.questions), n_shared)
-
-
-def _all_cut(groups: Sequence[PrefixGroup], n_tokens: int) -> list[PrefixGroup]:
-    return [part for group in groups for part in _cut(group, n_tokens)]
-
-
-def _cut(group: PrefixGroup, n_tokens: int) -> list[PrefixGroup]:
-    """The group in groups that read about `n_tokens` each beside the beginning, or one question."""
-    parts: list[list[PrefixQuestion]] = []
-    n_left = 0
-    for question in group.questions:
-        if not parts or group.n_new(question) > n_left:
-            parts.append([])
-            n_left = n_tokens
-        parts[-1].append(question)
-        n_left -= group.n_new(question)
-    return [PrefixGroup(tuple(part), group.n_shared) for part in parts]
-
-
-def _order(group: PrefixGroup) -> tuple[int, int]:
-    """Those that fit into the same passes stand together."""
-    return group.n_shared, len(group.questions[0].ids)
-
-
-PREFILL_TOKENS = 16_384
-SHORT = 16  # rows with fewer new tokens than this go into one pass, padded
-_LEAST_FILL = 0.8
-_LEAST_SAVED = 64  # tokens that are worth a pass of their own
-_T = TypeVar("_T")
+        splits.append((*deeper, merged(rest)))
+    return max(splits, key=lambda split: sum(group.n_saved for group in split))
 
 
 def read(
-    network: Network, kept: Kept, rows: Sequence[list[int]], n_tokens: int = PREFILL_TOKENS
+    network: Network, cache: PrefixCache, rows: Sequence[list[int]], n_tokens: int = PREFILL_TOKENS
 ) -> Iterator[tuple[list[int], Filled]]:
-    """Reads the rows, each after the longest beginning that is kept.
+    """Reads the rows, each after its longest stored prefix.
 
-    Gives the numbers of the rows of each pass, and what it found.
+    Gives the indices of the rows of each pass, and the pass's logits, keys and values.
     """
-    found = [kept.longest(row) for row in rows]
-    whole = [at for at, prefix in enumerate(found) if prefix is None]
+    prefixes = {at: cache.longest(row) for at, row in enumerate(rows)}
+    whole = [at for at, prefix in prefixes.items() if prefix is None]
     for numbers in grouped(whole, lambda at: len(rows[at]), n_tokens):
         yield numbers, network.prefill([rows[at] for at in numbers])
-    begun = {at: prefix for at, prefix in enumerate(found) if prefix is not None}
-    n_cached = max((prefix.n_tokens for prefix in begun.values()), default=0)
+    stored = {at: prefix for at, prefix in prefixes.items() if prefix is not None}
+    n_cached = max((prefix.n_tokens for prefix in stored.values()), default=0)
 
     def n_new(at: int) -> int:
-        return max(len(rows[at]) - begun[at].n_tokens, SHORT)
+        return max(len(rows[at]) - stored[at].n_tokens, SHORT)
 
-    for numbers in grouped(list(begun), n_new, n_tokens, n_cached):
-        prefixes = [begun[at] for at in numbers]
-        yield numbers, network.prefill_after(prefixes, [rows[at] for at in numbers])
+    for numbers in grouped(list(stored), n_new, n_tokens, n_cached):
+        used = [stored[at] for at in numbers]
+        yield numbers, network.prefill_after(used, [rows[at] for at in numbers])
 
 
-def read_shared(network: Network, kept: Kept, rows: Sequence[list[int]]) -> None:
-    """Reads and keeps what several of the rows begin with: few-shots, a prompt drawn from often.
-
-    A beginning of other beginnings comes first, so that they go on from it.
-    """
+def cache_shared_prefixes(network: Network, cache: PrefixCache, rows: Sequence[list[int]]) -> None:
+    """Reads and stores what several rows begin with: few-shots, a prompt with many samples."""
     ordered = sorted(map(tuple, rows))
     shared = {one[: n_common(one[:-1], other[:-1])] for one, other in pairwise(ordered)}
     left: list[Ids] = sorted(shared, key=len)
-    while left and sum(map(len, left)) <= kept.room:
-        left = [ids for ids in left if _n_saved(ids, kept, ordered) >= _LEAST_SAVED]
-        apart: list[Ids] = []
+
+    def n_saved(prefix: Ids) -> int:
+        n_rows = sum(row[: len(prefix)] == prefix for row in ordered)
+        return (n_rows - 1) * (len(prefix) - cache.n_shared(prefix))
+
+    # Several rounds: a prefix of other prefixes comes first, so that they start from it. Those of
+    # one round share nothing new with each other, and can be read side by side.
+    while left and sum(map(len, left)) <= cache.capacity:
+        left = [ids for ids in left if n_saved(ids) >= _LEAST_SAVED]
+        separate: list[Ids] = []
         for ids in left:
-            known = kept.n_shared(ids) + LEAST_SHARED
-            if all(n_common(ids, other) < known for other in apart):
-                apart.append(ids)
-        left = [ids for ids in left if ids not in apart]
-        for numbers, (_, layers) in read(network, kept, [list(ids) for ids in apart]):
-            for at, ids in enumerate(apart[number] for number in numbers):
-                kept.keep(ids, prefix_of(layers, at, len(ids)).copied)
-
-
-def _n_saved(beginning: Ids, kept: Kept, rows: Sequence[Ids]) -> int:
-    """How many tokens less are read when the beginning is read before the rows."""
-    n_rows = sum(row[: len(beginning)] == beginning for row in rows)
-    return (n_rows - 1) * (len(beginning) - kept.n_shared(beginning))
+            known = cache.n_shared(ids) + LEAST_SHARED
+            if all(n_common(ids, other) < known for other in separate):
+                separate.append(ids)
+        left = [ids for ids in left if ids not in separate]
+        for numbers, (_, layers) in read(network, cache, [list(ids) for ids in separate]):
+            for at, ids in enumerate(separate[number] for number in numbers):
+                cache.store(ids, prefix_of(layers, at, len(ids)).copied)
 
 
 def grouped(
@@ -302,9 +287,9 @@ def grouped(
     n_tokens: int = PREFILL_TOKENS,
     n_cached: int = 0,
 ) -> list[list[_T]]:
-    """The items in groups of similar length that one padded pass takes, longest first.
+    """The items in groups of similar length that one padded pass can read, longest first.
 
-    A pass takes `n_tokens`, of which each of its rows uses `n_cached` beside its own.
+    A pass has at most `n_tokens`; each of its rows uses `n_cached` of them beside its own.
     """
     groups: list[list[_T]] = []
     for item in sorted(items, key=length, reverse=True):

@@ -1,12 +1,14 @@
-"""The next token of each row: randomness without a generator, and a watch for near ties.
+"""The next token of each row: randomness without a generator, and detection of near ties.
 
 A token is drawn as the largest of log-probability + Gumbel noise (Gumbel 1954; the "Gumbel-max
 trick"). The noise is a hash of (seed, position, token), so a draw depends on nothing else: not on
-the batch, the order, or what was drawn before. The last bits of logits do depend on the batch. A
-draw is therefore called unsure when logits that move by up to `margin` could change it; the caller
-decides unsure rows again from logits that are a function of the request only. Gumbel-max, unlike
-the inverse of a cumulative sum, is unsure at a rate of at most about 2·margin/temperature however
-flat the distribution is.
+the batch, the order, or earlier draws. The last bits of logits do depend on the batch. A draw is
+therefore unsure when logits that move by up to `margin` could change it; the caller decides unsure
+rows again from logits that are a function of the request only.
+
+Example:
+    states = [SamplerState(Sampling(temperature=0.7), seed=1, position=0)]
+    (token,), (is_unsure,) = draw(logits, states, margin=3e-4)  # logits: 1 × vocabulary
 """
 
 import hashlib
@@ -52,6 +54,8 @@ def draw(
     Raises:
         ModelError: The logits are not numbers.
     """
+    # Gumbel-max, unlike the inverse of a cumulative sum, is unsure at a rate of at most about
+    # 2·margin/temperature, however flat the distribution is.
     temperature = _column([d.sampling.temperature or 1.0 for d in draws], logits)
     slack = 2 * margin / temperature
     scaled = logits.double() / temperature
@@ -68,7 +72,9 @@ def draw(
     # A token with no rival above the lower threshold wins even if it is below the upper one.
     certain = (scaled.gather(1, chosen) >= sure) | (second == -torch.inf)
     unsure = ~certain | (best - second < slack)
-    table = _as_lists(torch.cat([chosen, unsure.long(), best.isfinite().long()], dim=1))
+    # One transfer for all three: each would wait for the GPU.
+    columns = torch.cat([chosen, unsure.long(), best.isfinite().long()], dim=1)
+    table = cast(list[list[int]], columns.tolist())  # pyright: ignore[reportUnknownMemberType]
     if not all(is_finite for _, _, is_finite in table):
         raise ModelError(
             "The model's logits are not finite numbers. Its weights may be damaged, or its "
@@ -83,6 +89,9 @@ def gumbel_noise(keys: Tensor, n_tokens: int) -> Tensor:
     `keys` is rows × 2 of int32. Each token's number is scrambled once, spread by one half of the
     key and scrambled again with the other, which gives 32 random bits, then one value.
     """
+    # Integers wrap around at 32 bits on every device alike, and the rest is float64, so the noise
+    # has the same bits on a CPU and on a GPU. The constants are odd and spread bits well
+    # (−1640531527 is 2³² divided by the golden ratio, as a signed number).
     tokens = torch.arange(1, n_tokens + 1, dtype=torch.int32, device=keys.device)
     spread = _scramble(tokens * -1640531527)[None] * (keys[:, :1] | 1)
     bits = _scramble(spread.add_(keys[:, 1:]))
@@ -107,10 +116,6 @@ def _column(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=torch.float64, device=like.device)[:, None]
 
 
-def _as_lists(table: Tensor) -> list[list[int]]:
-    return cast(list[list[int]], table.tolist())  # pyright: ignore[reportUnknownMemberType]
-
-
 def _is_filtered(sampling: Sampling) -> bool:
     return sampling.temperature > 0 and (sampling.top_k > 0 or sampling.top_p < 1)
 
@@ -118,12 +123,10 @@ def _is_filtered(sampling: Sampling) -> bool:
 def _thresholds(
     scaled: Tensor, samplings: Sequence[Sampling], slack: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Two scaled logits per row: below the first no token can pass, from the second on each does.
-
-    Without slack both are the value of the last token that passes. When each logit moves by up to
-    slack/2, a token's rank can pass those within `slack` of it, and the log-odds of any set of
-    tokens move by up to `slack`; the two bounds follow from that.
-    """
+    """Two scaled logits per row: below the first no token passes, from the second on all do."""
+    # Without slack both are the value of the last token that passes. When each logit moves by up to
+    # slack/2, a token's rank can change with those within `slack` of it, and the log-odds of any
+    # set of tokens move by up to `slack`; the two bounds follow from that.
     n_tokens = scaled.shape[1]
     ordered = scaled.sort(dim=1, descending=True).values
     mass = ordered.softmax(1).cumsum(1)
@@ -133,8 +136,8 @@ def _thresholds(
     by_rank = ordered.gather(1, rank - 1)
 
     def by_share(shift: Tensor) -> Tensor:
-        wanted = torch.sigmoid(torch.logit(share) + shift)
-        last = (mass < wanted).sum(1, keepdim=True).clamp(max=n_tokens - 1)
+        least_mass = torch.sigmoid(torch.logit(share) + shift)
+        last = (mass < least_mass).sum(1, keepdim=True).clamp(max=n_tokens - 1)
         return torch.where(share < 1, ordered.gather(1, last), -torch.inf)
 
     least = torch.maximum(by_rank, by_share(slack)) - slack

@@ -1,9 +1,13 @@
 """Requests → token ids. Control tokens come from the chat template only, never from a content.
 
-A tokenizer parses the text of a control token wherever it stands, so a data set row that holds
-`<|im_end|>` could end its own turn and open a system turn. Here every content is cut inside each
-such text, and the pieces are encoded apart: the characters reach the model unchanged, the control
-token does not. Text without them is encoded exactly as `apply_chat_template` does.
+A tokenizer parses the text of a control token anywhere, so a dataset row that holds `<|im_end|>`
+could end its own turn and open a system turn. Here every content is split inside each such text,
+and the pieces are encoded separately: the model sees the same characters, but no control token.
+Text without them is encoded exactly as `apply_chat_template` does.
+
+Example:
+    ids = encode_request(tokenizer, [Message("user", "What is <|im_end|>?")])
+    decode(tokenizer, ids)  # without special tokens
 """
 
 import re
@@ -18,7 +22,7 @@ from cai.types import Message, as_dicts
 
 
 class AddedToken(Protocol):
-    """A token that a tokenizer looks for before it splits a text; `special` ones are never text."""
+    """A token that a tokenizer matches before it splits a text; `special` ones are never text."""
 
     @property
     def content(self) -> str: ...
@@ -54,7 +58,7 @@ class Tokenizer(Protocol):
 
 
 def encode_request(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation up to where the model begins to write, or of one `text` message.
+    """Token ids of a conversation up to the model's response, or of one `text` message.
 
     Raises:
         ModelError: The request is empty or mixes `text` with turns, or the tokenizer has no chat
@@ -80,12 +84,12 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
 
 
 def encode_dialogue(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """As `encode_chat`, of a conversation that is over: no turn of the assistant is opened."""
+    """As `encode_chat`, of a complete conversation: no turn of the assistant is opened."""
     return _encode_turns(tokenizer, messages, is_open=False)
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of a raw prefix, after the beginning-of-text token where the tokenizer adds one."""
+    """Token ids of a raw text, after the beginning-of-text token where the tokenizer adds one."""
     start = tokenizer.encode("", add_special_tokens=True, verbose=False)[:1]
     opening = start if start == [tokenizer.bos_token_id] else []
     return opening + encode_content(tokenizer, text)
@@ -98,10 +102,10 @@ def encode_content(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def control_tokens(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Texts that steer the model and that a content must not be able to write, in sorted order.
+    """Texts of the tokens that a content must not be able to produce, in sorted order.
 
     Those are the special tokens and the added ones that the chat template itself writes (`<think>`,
-    `<tool_call>`). Other added tokens are vocabulary: runs of spaces, words of a trade.
+    `<tool_call>`). Other added tokens are vocabulary: runs of spaces, words of a domain.
     """
     template = str(tokenizer.chat_template or "")
     return tuple(
@@ -126,17 +130,27 @@ def _encode_turns(tokenizer: Tokenizer, messages: Sequence[Message], *, is_open:
             "The request is a conversation, and this model has no chat template. Use the "
             "'transcript' prompts for a base model, or add a chat template to its folder."
         )
+    # The mark where to split goes through the template with the contents. It is random, so that no
+    # content can hold it, and of letters and digits, which no template escapes.
     cut = secrets.token_hex(16)
     dangerous = _dangerous(tokenizer)
     turns = [
         {"role": turn["role"], "content": _cut(dangerous, turn["content"], cut)}
         for turn in as_dicts(messages)
     ]
-    return _encode_pieces(tokenizer, _render(tokenizer, turns, is_open=is_open).split(cut))
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_open)
+    except TemplateError as error:
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise ModelError(
+            f"The model's chat template refuses a conversation of the turns {roles}: {error}. "
+            "Give it the turns it knows, for instance without a system turn."
+        ) from error
+    return _encode_pieces(tokenizer, text.split(cut))
 
 
 def _dangerous(tokenizer: Tokenizer) -> re.Pattern[str] | None:
-    """Finds the first character of every control token in a text, also of overlapping ones."""
+    """Matches the first character of every control token in a text, also of overlapping ones."""
     # A one-character token cannot be cut in two; none is known among chat models.
     names = [re.escape(name) for name in control_tokens(tokenizer) if len(name) > 1]
     return re.compile(f"(?=(?:{'|'.join(names)})).", re.DOTALL) if names else None
@@ -154,14 +168,3 @@ def _encode_pieces(tokenizer: Tokenizer, pieces: Sequence[str]) -> list[int]:
         if piece
     ]
     return [id for ids in encoded for id in ids]
-
-
-def _render(tokenizer: Tokenizer, turns: list[dict[str, str]], *, is_open: bool) -> str:
-    try:
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_open)
-    except TemplateError as error:
-        roles = ", ".join(turn["role"] for turn in turns)
-        raise ModelError(
-            f"The model's chat template refuses a conversation of the turns {roles}: {error}. "
-            "Give it the turns it knows, for instance without a system turn."
-        ) from error

@@ -1,6 +1,13 @@
-"""The one thread that owns a local model: it encodes, decodes in batches, and answers futures.
+"""The one thread that owns a local model: it encodes, decodes in batches, and resolves futures.
 
-Whoever waits may sit in any asyncio loop, also in one that was closed before the next began.
+One thread, because the rows of all calls share a batch and a cache. Callers may wait in any asyncio
+loop, also in one that was closed before the next was started.
+
+Example:
+    worker = Worker(network, tokenizer, criteria, slots=64, capacity=100_000)
+    job = CompletionJob(messages, Sampling(max_tokens=64))
+    worker.submit(job)
+    job.future.result()  # a Completion, or an error that is raised
 """
 
 import atexit
@@ -22,25 +29,30 @@ import torch
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
 from cai.models.base import Choice, Completion, Sampling, check_options
 from cai.models.hf.choices import answer
-from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, Ending
+from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, StopCriteria
 from cai.models.hf.forward import Network
 from cai.models.hf.option_tokens import Speller
-from cai.models.hf.prefix_cache import PREFILL_TOKENS, PrefixGroup, PrefixQuestion, portions
+from cai.models.hf.prefix_cache import (
+    PREFILL_TOKENS,
+    ChoiceRequest,
+    PrefixGroup,
+    split_into_batches,
+)
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.types import Message
 
 logger = logging.getLogger(__name__)
 
-_GATHER_S = 0.003
-_AHEAD = 256  # the most requests that go before an earlier one because their beginning is kept
-_TURN = 1024  # the most questions that are put in groups at a time
+_FIRST_WAIT_S = 0.003
+_MAX_AHEAD = 256  # requests that a later one with a cached prefix may overtake
+_MAX_GROUPED = 1024  # choice requests that are sorted into groups at a time
 _LEAST_TOKENS = 256
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True, eq=False)
 class CompletionJob:
-    """A completion that somebody waits for."""
+    """A completion that a caller waits for."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -49,7 +61,7 @@ class CompletionJob:
 
 @dataclass(slots=True, eq=False)
 class OptionJob:
-    """A choice that somebody waits for."""
+    """A choice that a caller waits for."""
 
     messages: Sequence[Message]
     options: Sequence[str]
@@ -60,44 +72,49 @@ Job = CompletionJob | OptionJob
 
 
 class Worker:
-    """Runs jobs until `stop`. `room` is the number of tokens whose cache fits into memory."""
+    """Runs jobs until `stop`. `capacity` is the number of tokens whose cache fits into memory."""
 
     def __init__(
-        self, network: Network, tokenizer: Tokenizer, ending: Ending, slots: int, room: int
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        criteria: StopCriteria,
+        slots: int,
+        capacity: int,
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
-        self._ending = ending
+        self._criteria = criteria
         self._speller = Speller(tokenizer, network.n_tokens)
-        self.batch = DecodeBatch(network, slots, room)
+        self.batch = DecodeBatch(network, slots, capacity)
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: list[DecodeRow] = []  # in the order of their ranks
         self._n_rows = 0
-        self._writing: dict[DecodeRow, CompletionJob] = {}
-        self._asking: dict[PrefixQuestion, OptionJob] = {}
-        self._portions: deque[list[PrefixGroup]] = deque()
-        self._portion_tokens = PREFILL_TOKENS
-        self._concerned: Sequence[Job] = ()
+        self._completions: dict[DecodeRow, CompletionJob] = {}
+        self._choices: dict[ChoiceRequest, OptionJob] = {}
+        self._choice_batches: deque[list[PrefixGroup]] = deque()
+        self._choice_tokens = PREFILL_TOKENS
+        self._current: Sequence[Job] = ()  # the jobs of the present step, which an error concerns
         self._is_open = True
-        self._door = threading.Lock()  # no job comes after the None that ends the thread
+        self._submit_lock = threading.Lock()  # no job comes after the None that ends the thread
         self._thread = threading.Thread(target=self._run, name="cai-local-model", daemon=True)
         self._thread.start()
         atexit.register(self.stop)  # a thread inside PyTorch at the interpreter's end aborts it
 
     def submit(self, job: Job) -> None:
-        """Hands a job over; its future gets the answer.
+        """Adds a job; its future gets the result.
 
         Raises:
             ModelError: The worker was stopped.
         """
-        with self._door:
+        with self._submit_lock:
             if not self._is_open:
-                raise ModelError("The model was closed while it was asked. Ask it again.")
+                raise ModelError("The model was closed while it was in use. Call it again.")
             self._inbox.put(job)
 
     def stop(self) -> None:
-        """Ends the thread once its present step is done; whoever waits gets a ModelError."""
-        with self._door:
+        """Ends the thread once its present step is done; waiting callers get a ModelError."""
+        with self._submit_lock:
             if self._is_open:
                 self._is_open = False
                 self._inbox.put(None)
@@ -113,155 +130,138 @@ class Worker:
                 except Exception as error:  # noqa: BLE001 (else callers wait forever)
                     self._recover(error)
         self._receive()
-        self._fail(self._jobs(), ModelError("The model was closed before it answered."))
+        _fail(self._jobs(), ModelError("The model was closed before it answered."))
 
     def _receive(self) -> None:
-        """Takes in all jobs that have come; waits for one when there is nothing to do."""
-        is_idle = self._is_open and not self._jobs()
-        job = self._inbox.get() if is_idle else self._poll()
-        if is_idle:
-            time.sleep(_GATHER_S)  # so that all tasks of one tick of a caller's loop start together
-        while job is not None:
-            self._prepare(job)
-            job = self._poll()
-
-    def _poll(self) -> Job | None:
-        try:
-            return self._inbox.get_nowait()
-        except queue.Empty:
-            return None
+        """Prepares all jobs in the inbox; waits for one when there is nothing to do."""
+        job: Job | None = None
+        if self._is_open and not self._jobs():
+            job = self._inbox.get()
+            # So that all tasks of one tick of a caller's loop start together, in one batch.
+            time.sleep(_FIRST_WAIT_S)
+        while True:
+            if job is not None:
+                self._prepare(job)
+            try:
+                job = self._inbox.get_nowait()
+            except queue.Empty:
+                return
 
     def _prepare(self, job: Job) -> None:
-        self._concerned = [job]
+        self._current = [job]
         try:
             ids = encode_request(self._tokenizer, job.messages)
             if isinstance(job, CompletionJob):
-                row = self._row(ids, job.sampling)
-                self._writing[row] = job
+                self._check_length(len(ids) + 1)
+                seed = secrets.randbits(31) if job.sampling.seed is None else job.sampling.seed
+                limit = min(job.sampling.max_tokens, self._network.context - len(ids))
+                # A chain goes on while its context is cached; later it may have been dropped.
+                self._n_rows += 1
+                is_cached = 2 * self.batch.prefix_cache.n_shared(ids) >= len(ids)
+                rank = self._n_rows - (_MAX_AHEAD if is_cached else 0)
+                row = DecodeRow(ids, job.sampling, seed, limit, rank)
+                self._completions[row] = job
                 insort(self._waiting, row, key=_rank)
             else:
-                self._asking[self._question(ids, job.options)] = job
+                check_options(job.options)
+                request = ChoiceRequest(tuple(ids), self._speller.spell(job.options))
+                self._check_length(request.max_length)
+                self._choices[request] = job
         except (ModelError, UsageError) as error:
-            self._fail([job], error)
+            _fail([job], error)
         except (TypeError, ValueError) as error:
             reason = _first_line(error)
-            self._fail([job], ModelError(f"The request cannot be encoded: {reason}."))
-
-    def _row(self, ids: list[int], sampling: Sampling) -> DecodeRow:
-        self._check_length(len(ids) + 1)
-        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
-        limit = min(sampling.max_tokens, self._network.context - len(ids))
-        return DecodeRow(ids, sampling, seed, limit, self._next_rank(ids))
-
-    def _next_rank(self, ids: list[int]) -> int:
-        """The place of a row among those that wait: a chain goes on while its context is kept."""
-        self._n_rows += 1
-        goes_on = 2 * self.batch.kept.n_shared(ids) >= len(ids)
-        return self._n_rows - (_AHEAD if goes_on else 0)
-
-    def _question(self, ids: list[int], options: Sequence[str]) -> PrefixQuestion:
-        check_options(options)
-        question = PrefixQuestion(tuple(ids), self._speller.spell(options))
-        self._check_length(question.n_at_most)
-        return question
+            _fail([job], ModelError(f"The request cannot be encoded: {reason}."))
 
     def _check_length(self, n_tokens: int) -> None:
         if n_tokens > self._network.context:
             raise ContextLengthError(
-                f"The request and what must follow it take {n_tokens} tokens, and the model reads "
+                f"The request and its answer take {n_tokens} tokens, and the model reads at most "
                 f"{self._network.context}. Shorten the conversation or use a model that reads more."
             )
 
     def _work(self) -> None:
-        self._forget_cancelled()
-        self._answer_questions()
-        self._join()
-        self._concerned = [self._writing[row] for row in self.batch.rows]
-        for row in self.batch.leave(self._ending.is_over):
-            _give(self._writing.pop(row).future, self._ending.completion(row))
+        """One step of everything: one batch of choices, rows that join, one token for each row."""
+        cancelled = {row for row, job in self._completions.items() if job.future.cancelled()}
+        if cancelled:
+            self.batch.leave(lambda row: row in cancelled)
+            self._drop_finished()
+        self._answer_choices()
+        joining = self._waiting[: self.batch.fitting(self._waiting)]
+        if joining:
+            self._current = [self._completions[row] for row in joining]
+            self.batch.join(joining)
+            del self._waiting[: len(joining)]
+        self._current = [self._completions[row] for row in self.batch.rows]
+        for row in self.batch.leave(self._criteria.is_over):
+            _resolve(self._completions.pop(row).future, self._criteria.completion(row))
         if self.batch.rows:
             self.batch.step()
 
-    def _forget_cancelled(self) -> None:
-        gone = {row for row, job in self._writing.items() if job.future.cancelled()}
-        if gone:
-            self.batch.leave(lambda row: row in gone)
-            self._keep_undone()
-
-    def _keep_undone(self) -> None:
-        self._asking = {
-            question: job for question, job in self._asking.items() if not job.future.done()
-        }
-        self._portions.clear()
-        self._writing = {row: job for row, job in self._writing.items() if not job.future.done()}
-        self._waiting = [row for row in self._waiting if row in self._writing]
-
-    def _answer_questions(self) -> None:
-        """Answers one portion, so that completions in flight go on between any two."""
-        if not self._portions:
-            turn = islice(self._asking, _TURN)
-            self._portions.extend(portions(turn, self._portion_tokens))
-        if not self._portions:
+    def _answer_choices(self) -> None:
+        """Answers one batch of choices, so that completions in flight go on between any two."""
+        if not self._choice_batches:
+            turn = islice(self._choices, _MAX_GROUPED)
+            self._choice_batches.extend(split_into_batches(turn, self._choice_tokens))
+        if not self._choice_batches:
             return
-        groups = self._portions[0]
-        self._concerned = [self._asking[each] for group in groups for each in group.questions]
-        if any(job.future.cancelled() for job in self._concerned):
-            self._keep_undone()
+        groups = self._choice_batches[0]
+        self._current = [self._choices[each] for group in groups for each in group.questions]
+        if any(job.future.cancelled() for job in self._current):
+            self._drop_finished()
             return
-        choices = answer(self._network, self.batch.kept, groups, self._portion_tokens)
-        self._portions.popleft()
+        choices = answer(self._network, self.batch.prefix_cache, groups, self._choice_tokens)
+        self._choice_batches.popleft()
         for question, choice in choices.items():
-            job = self._asking.pop(question)
+            job = self._choices.pop(question)
             if isinstance(choice, ModelError):
-                self._fail([job], choice)
+                _fail([job], choice)
             else:
-                _give(job.future, choice)
+                _resolve(job.future, choice)
 
-    def _join(self) -> None:
-        joining = self._waiting[: self.batch.fitting(self._waiting)]
-        if not joining:
-            return
-        self._concerned = [self._writing[row] for row in joining]
-        self.batch.join(joining)
-        del self._waiting[: len(joining)]
+    def _drop_finished(self) -> None:
+        self._choices = {
+            question: job for question, job in self._choices.items() if not job.future.done()
+        }
+        self._choice_batches.clear()
+        self._completions = {
+            row: job for row, job in self._completions.items() if not job.future.done()
+        }
+        self._waiting = [row for row in self._waiting if row in self._completions]
 
     def _recover(self, error: Exception) -> None:
-        """Starts all rows again from their prompts, without the jobs that cannot be done.
-
-        A row becomes what it would have become, so this costs time only. When memory ran out, less
-        is done at a time before any job is given up. Of questions that fail together, each is asked
-        alone before one is given up.
-        """
-        failed = self._failed_questions()
-        alone: list[list[PrefixGroup]] = []
+        """Starts all rows again from their prompts, without the jobs that cannot be done."""
+        # A row becomes what it would have become, so this costs time only. When memory ran out,
+        # less is done at a time before any job fails. Choices that fail together are tried one by
+        # one, so that only the one at fault fails.
+        groups = self._choice_batches[0] if self._choice_batches else []
+        failed = [question for group in groups for question in group.questions]
+        if [self._choices[question] for question in failed] != self._current:
+            failed = []  # the error came from elsewhere
+        retried: list[list[PrefixGroup]] = []
         self.batch.clear()
-        if not (_is_out_of_memory(error) and self._does_less(failed)):
+        message = str(error)
+        is_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in message
+        if not (is_memory and self._reduce_load(failed)):
             if len(failed) > 1:
-                alone = [[PrefixGroup((question,), 0)] for question in failed]
+                retried = [[PrefixGroup((question,), 0)] for question in failed]
             else:
                 failure = ModelError(f"The model failed at this request: {_first_line(error)}")
-                self._fail(self._concerned, failure)
-        self._keep_undone()
-        self._portions.extend(alone)
-        for row in self._writing:
+                _fail(self._current, failure)
+        self._drop_finished()
+        self._choice_batches.extend(retried)
+        for row in self._completions:
             row.written.clear()
-        self._waiting = sorted(self._writing, key=_rank)
+        self._waiting = sorted(self._completions, key=_rank)
 
-    def _failed_questions(self) -> list[PrefixQuestion]:
-        """The questions of the portion that failed; none where something else did."""
-        groups = self._portions[0] if self._portions else []
-        asked = [question for group in groups for question in group.questions]
-        jobs = [self._asking[question] for question in asked]
-        return asked if jobs == self._concerned else []
-
-    def _does_less(self, failed: Sequence[PrefixQuestion]) -> bool:
+    def _reduce_load(self, failed: Sequence[ChoiceRequest]) -> bool:
         """Halves what is done at a time of the kind that failed; False where that is the least."""
         if failed:
             is_least = sum(question.n_rows for question in failed) == 1
-            if is_least or self._portion_tokens <= _LEAST_TOKENS:
+            if is_least or self._choice_tokens <= _LEAST_TOKENS:
                 return False
-            self._portion_tokens //= 2
-            logger.warning("Out of memory: %d tokens at a time from now on.", self._portion_tokens)
+            self._choice_tokens //= 2
+            logger.warning("Out of memory: %d tokens at a time from now on.", self._choice_tokens)
             return True
         if not self.batch.shrink():
             return False
@@ -269,25 +269,22 @@ class Worker:
         return True
 
     def _jobs(self) -> list[Job]:
-        return [*self._writing.values(), *self._asking.values()]
-
-    def _fail(self, jobs: Sequence[Job], error: CaiError) -> None:
-        for job in jobs:
-            if not job.future.done() and job.future.set_running_or_notify_cancel():
-                job.future.set_exception(error)
+        return [*self._completions.values(), *self._choices.values()]
 
 
-def _give(future: Future[_Answer], value: _Answer) -> None:
-    if future.set_running_or_notify_cancel():
+def _resolve(future: Future[_Answer], value: _Answer) -> None:
+    if future.set_running_or_notify_cancel():  # False where the caller has cancelled
         future.set_result(value)
+
+
+def _fail(jobs: Sequence[Job], error: CaiError) -> None:
+    for job in jobs:
+        if not job.future.done() and job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
 
 
 def _rank(row: DecodeRow) -> int:
     return row.rank
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _first_line(error: Exception) -> str:

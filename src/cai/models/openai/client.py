@@ -1,15 +1,19 @@
-"""A model behind OpenAI-compatible servers: vLLM, SGLang, llama.cpp, Ollama, TGI, hosted APIs.
+"""A model on OpenAI-compatible servers: vLLM, SGLang, llama.cpp, Ollama, TGI, hosted APIs.
 
-aiohttp and orjson directly: a call costs a fraction of the processor time of an SDK. A run spreads
-its calls over the `endpoints` itself; a call to the whole model goes to the least busy of them.
+A failed call raises one typed error: retries, other servers and lower rates are the engine's. A run
+distributes its calls over the `endpoints` itself; a call to the whole model goes to the least busy.
+aiohttp and orjson take a fraction of the processor time of an SDK per call.
 
-The model on one OpenAI-compatible server: a failed call raises one typed error.
-
-Asking again, elsewhere, or less at a time is the engine's business.
+Example:
+    model = HttpModel("my-model", ["http://gpu1:8000/v1", "http://gpu2:8000/v1"])
+    await model.check()
+    completion = await model.complete([Message("user", "Hi")], Sampling(max_tokens=64))
+    await model.close()
 """
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
@@ -24,129 +28,23 @@ from cai.models.openai.errors import (
     read_key,
     shown,
 )
-from cai.models.openai.http import Ask, read_completion, read_model_names, read_top_tokens
+from cai.models.openai.http import (
+    CompletionRequest,
+    read_completion,
+    read_model_names,
+    read_top_tokens,
+)
 from cai.models.openai.servers import Connections, ServerUrl, checked_url
 from cai.types import Message
 
+LIMITS = Limits(start=64, calls=256, timeout_s=600)
 CHECK_S = 10.0
+_OPENAI_URL = "https://api.openai.com/v1"
 _UNLIMITED_S = 86_400.0
 _MALFORMED = frozenset({400, 422})
 # Servers differ in whether they show probabilities before or after temperature and filters: at
 # temperature 1 without filters there is no difference.
 _CHOOSING = Sampling(temperature=1.0, max_tokens=1)
-
-
-class HttpEndpoint:
-    """The model of that name on that server. Its own name is the server's address."""
-
-    def __init__(
-        self,
-        model: str,
-        server: ServerUrl,
-        connections: Connections,
-        dialect: Dialect,
-        limits: Limits,
-        is_chat: bool,
-    ) -> None:
-        self.server = server
-        self.name = server.url.partition("://")[2]
-        self.limits = limits
-        self.is_chat = is_chat
-        self._model = model
-        self._connections = connections
-        self._dialect = dialect
-        self._timeout_s = limits.timeout_s or _UNLIMITED_S
-
-    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        ask = Ask(self._model, tuple(messages), sampling)
-        answer, _ = await self._ask(ask)
-        return read_completion(answer, ask)
-
-    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
-        """Log-probabilities of the options as first token of the answer.
-
-        Raises:
-            UsageError: The options are not distinct texts.
-            NoLogprobs: The server gives none, or the first token does not tell the options apart.
-        """
-        check_options(options)
-        ask = Ask(self._model, tuple(messages), _CHOOSING, wants_logprobs=True)
-        answer, dialect = await self._ask(ask)
-        tokens, usage = read_top_tokens(answer, ask, dialect.n_top)
-        return read_choice(tokens, options, f"{self._model} at {answer.url}", usage)
-
-    async def check(self) -> None:
-        """Find out before a run whether the server can be reached and has the model.
-
-        Raises:
-            ModelError: It cannot be used; the message says why.
-        """
-        try:
-            answer = await self._connections.get(self.server, "/models", CHECK_S)
-        except ModelUnavailable as error:
-            raise ModelError(str(error), error.cause) from None
-        if answer.status in (401, 403):
-            raise failure(answer)
-        listed = read_model_names(answer) if answer.status == 200 else []
-        if listed and self._model not in listed and await self._refuses():
-            raise ModelError(
-                f"{self.server.url} has no model {self._model!r}. It has {models_shown(listed)}; "
-                "name one of those."
-            )
-
-    async def close(self) -> None:
-        """Close the connections, which it shares with the other servers of its model."""
-        await self._connections.close()
-
-    async def _ask(self, ask: Ask) -> tuple[HttpReply, Dialect]:
-        """The server's answer, and the dialect that it understood."""
-        dialect = self._dialect
-        while True:
-            body = ask.body(dialect)
-            answer = await self._connections.post(self.server, ask.path, body, self._timeout_s)
-            if answer.status == 200:
-                return answer, dialect
-            simpler = _simpler(dialect, answer, ask)
-            if simpler is None:
-                raise await self._failure(answer, ask)
-            self._dialect = dialect = simpler
-
-    async def _failure(self, answer: HttpReply, ask: Ask) -> ModelError:
-        if ask.wants_logprobs and answer.status in _MALFORMED and "logprobs" in answer.text:
-            return NoLogprobs(
-                f"{answer.url} gives no log-probabilities: '{shown(complaint(answer))}'. "
-                "Serve the model with a server that does, or judge by parsed verdicts."
-            )
-        return failure(answer, await self._listed() if answer.status == 404 else ())
-
-    async def _listed(self) -> list[str]:
-        try:
-            return read_model_names(await self._connections.get(self.server, "/models", CHECK_S))
-        except ModelError:
-            return []
-
-    async def _refuses(self) -> bool:
-        """Whether an unlisted model is refused when called: some servers load one on demand."""
-        message = Message("user" if self.is_chat else "text", "Hi")
-        ask = Ask(self._model, (message,), Sampling(max_tokens=1))
-        body = ask.body(self._dialect)
-        try:
-            answer = await self._connections.post(self.server, ask.path, body, CHECK_S)
-        except ModelUnavailable:
-            return False  # it may still be loading the model
-        is_refusal = answer.status in {*_MALFORMED, 404}
-        return is_refusal and _simpler(self._dialect, answer, ask) is None
-
-
-def _simpler(dialect: Dialect, answer: HttpReply, ask: Ask) -> Dialect | None:
-    if answer.status not in _MALFORMED or is_too_long(answer):
-        return None
-    return dialect.after(complaint(answer), ask.sampling, ask.wants_logprobs)
-
-
-LIMITS = Limits(start=64, calls=256, timeout_s=600)
-
-_OPENAI_URL = "https://api.openai.com/v1"
 
 
 class HttpModel:
@@ -173,7 +71,8 @@ class HttpModel:
         key = read_key(key_env)
         urls = urls or (os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL,)
         servers = [ServerUrl(checked_url(url, key)) for url in dict.fromkeys(urls)]
-        is_hosted = any(_is_hosted(server) for server in servers)
+        hosts = [urlsplit(server.url).hostname or "" for server in servers]
+        is_hosted = any(f".{host}".endswith(".openai.com") for host in hosts)
         if is_hosted and not key.value:
             raise ModelError(
                 f"The environment variable {key_env} is not set, and the OpenAI API wants a key. "
@@ -207,16 +106,11 @@ class HttpModel:
         return await self._least_busy.complete(messages, sampling)
 
     async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
-        """Log-probabilities of the options as first token of the answer.
-
-        Raises:
-            UsageError: The options are not distinct texts.
-            NoLogprobs: The server gives none, or the first token does not tell the options apart.
-        """
+        """As `HttpEndpoint.choose`."""
         return await self._least_busy.choose(messages, options)
 
     async def check(self) -> None:
-        """Find out before a run whether every server can be reached and has the model.
+        """Checks before a run that every server can be reached and has the model.
 
         Raises:
             ModelError: One cannot be used; the message says which and why.
@@ -225,14 +119,117 @@ class HttpModel:
             await endpoint.check()
 
     async def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
+        """Closes the connections; the next call opens new ones."""
         await self._connections.close()
 
     @property
-    def _least_busy(self) -> HttpEndpoint:
-        return min(self.endpoints, key=lambda each: each.server.strain)
+    def _least_busy(self) -> "HttpEndpoint":
+        return min(self.endpoints, key=lambda each: each.server.load)
 
 
-def _is_hosted(server: ServerUrl) -> bool:
-    host = urlsplit(server.url).hostname or ""
-    return host == "openai.com" or host.endswith(".openai.com")
+class HttpEndpoint:
+    """The model of that name on that server. Its own name is the server's address."""
+
+    def __init__(
+        self,
+        model: str,
+        server: ServerUrl,
+        connections: Connections,
+        dialect: Dialect,
+        limits: Limits,
+        is_chat: bool,
+    ) -> None:
+        self.server = server
+        self.name = server.url.partition("://")[2]
+        self.limits = limits
+        self.is_chat = is_chat
+        self._model = model
+        self._connections = connections
+        self._dialect = dialect
+        self._timeout_s = limits.timeout_s or _UNLIMITED_S
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        request = CompletionRequest(self._model, tuple(messages), sampling)
+        answer, _ = await self._send(request)
+        return read_completion(answer, request)
+
+    async def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        """Log-probabilities of the options as first token of the answer.
+
+        Raises:
+            UsageError: The options are not distinct texts.
+            NoLogprobs: The server gives none, or the first token does not tell the options apart.
+        """
+        check_options(options)
+        request = CompletionRequest(self._model, tuple(messages), _CHOOSING, wants_logprobs=True)
+        answer, dialect = await self._send(request)
+        tokens, usage = read_top_tokens(answer, request, dialect.n_top)
+        return read_choice(tokens, options, f"{self._model} at {answer.url}", usage)
+
+    async def check(self) -> None:
+        """Checks before a run that the server can be reached and has the model.
+
+        Raises:
+            ModelError: It cannot be used; the message says why.
+        """
+        try:
+            answer = await self._connections.send(self.server, "/models", CHECK_S)
+        except ModelUnavailable as error:
+            raise ModelError(str(error), error.cause) from None
+        if answer.status in (401, 403):
+            raise failure(answer)
+        listed = read_model_names(answer) if answer.status == 200 else []
+        if listed and self._model not in listed and await self._refuses():
+            raise ModelError(
+                f"{self.server.url} has no model {self._model!r}. It has {models_shown(listed)}; "
+                "name one of those."
+            )
+
+    async def close(self) -> None:
+        """Closes the connections, which it shares with the other servers of its model."""
+        await self._connections.close()
+
+    async def _send(self, request: CompletionRequest) -> tuple[HttpReply, Dialect]:
+        """The server's answer, and the dialect that it understood."""
+        # A local copy of the dialect: calls run side by side, and each must read its own answer in
+        # the dialect it was sent in.
+        dialect = self._dialect
+        while True:
+            answer = await self._connections.send(
+                self.server, request.path, self._timeout_s, request.body(dialect)
+            )
+            if answer.status == 200:
+                return answer, dialect
+            simpler = _simpler(dialect, answer, request)
+            if simpler is None:
+                break
+            self._dialect = dialect = simpler
+        if request.wants_logprobs and answer.status in _MALFORMED and "logprobs" in answer.text:
+            raise NoLogprobs(
+                f"{answer.url} gives no log-probabilities: '{shown(complaint(answer))}'. "
+                "Serve the model with a server that does, or judge by parsed verdicts."
+            )
+        listed: list[str] = []
+        if answer.status == 404:
+            with suppress(ModelError):
+                models = await self._connections.send(self.server, "/models", CHECK_S)
+                listed = read_model_names(models)
+        raise failure(answer, listed)
+
+    async def _refuses(self) -> bool:
+        """Whether an unlisted model is refused when called: some servers load one on demand."""
+        message = Message("user" if self.is_chat else "text", "Hi")
+        request = CompletionRequest(self._model, (message,), Sampling(max_tokens=1))
+        body = request.body(self._dialect)
+        try:
+            answer = await self._connections.send(self.server, request.path, CHECK_S, body)
+        except ModelUnavailable:
+            return False  # it may still be loading the model
+        is_refusal = answer.status in {*_MALFORMED, 404}
+        return is_refusal and _simpler(self._dialect, answer, request) is None
+
+
+def _simpler(dialect: Dialect, answer: HttpReply, request: CompletionRequest) -> Dialect | None:
+    if answer.status not in _MALFORMED or is_too_long(answer):
+        return None
+    return dialect.after(complaint(answer), request.sampling, request.wants_logprobs)

@@ -1,6 +1,10 @@
-"""What a server's refusal means: statuses and error bodies become typed errors.
+"""HTTP statuses and error bodies of servers as typed errors, and the key to a server.
 
-The key to a server: read from the environment, sent in one header, and shown nowhere.
+The key is read from the environment, sent in one header, and shown nowhere.
+
+Example:
+    reply = HttpReply("http://localhost:8000/v1", read_key("OPENAI_API_KEY"), 429, b"slow down")
+    raise failure(reply)  # ModelUnavailable, with the cause "rate limit"
 """
 
 import os
@@ -17,7 +21,28 @@ from cai.errors import ContextLengthError, ModelError, ModelUnavailable
 
 # A server may echo a key in part, so what merely looks like one is hidden too.
 _KEY_LIKE = re.compile(r"(?i)\bbearer\s+[^\s\"',;]+|\bsk-[\w*.-]{4,}")
-_SHORTEST_SECRET = 6  # local servers are given words like EMPTY, which hide nothing
+_SHORTEST_SECRET = 6  # keys of local servers are words like EMPTY, which need no hiding
+
+_Json = dict[str, "_Json"] | list["_Json"] | str | float | bool | None
+
+_MESSAGE_FIELDS = ("error", "message", "detail")  # each may hold the next
+_MAY_PASS = frozenset({408, 409, 425, 429})
+_MAY_BE_TOO_LONG = frozenset({400, 413, 422})
+_NO_QUOTA = "insufficient_quota"
+_REFUSED_CONTENT = re.compile(
+    r"content[ _-]?(?:filter|policy|management)|responsible_?ai|moderation|safety system",
+    re.IGNORECASE,
+)
+# No status says that a request is too long, so the words of vLLM, llama.cpp, TGI, Ollama, SGLang
+# and the hosted APIs do.
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|exceed_context_size|context[ _-](?:length|window|size)|max_model_len"
+    r"|maximum (?:allowed )?(?:model|sequence|input|prompt) "
+    r"|(?:prompt|input|request|string)\b.{0,60}\btoo (?:long|large)|too many (?:input )?tokens"
+    r"|longer than the (?:model|maximum)"
+    r"|max_new_tokens`? must be <=",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,50 +57,30 @@ class ApiKey:
         return {"Authorization": f"Bearer {self.value}"} if self.value else {}
 
     def scrubbed(self, text: str) -> str:
-        """The text with this key, and whatever looks like a key, replaced by `[key]`."""
+        """The text with this key, and everything that looks like a key, replaced by `[key]`."""
         if len(self.value) >= _SHORTEST_SECRET:
             text = text.replace(self.value, "[key]")
         return _KEY_LIKE.sub("[key]", text)
 
 
 def read_key(variable: str) -> ApiKey:
-    """The key that the environment holds under that name.
+    """The key in that environment variable.
 
     Raises:
-        ModelError: Its value cannot stand in a header.
+        ModelError: Its value cannot be sent in a header.
     """
     value = os.environ.get(variable, "").strip()
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ModelError(
-            f"The environment variable {variable} holds characters that no key has (spaces, line "
+            f"The environment variable {variable} has characters that no key has (spaces, line "
             "breaks or non-ASCII letters). Set it to the key alone."
         )
     return ApiKey(variable, value)
 
 
-_Json = dict[str, "_Json"] | list["_Json"] | str | float | bool | None
-
-_MESSAGE_FIELDS = ("error", "message", "detail")  # each may hold the next
-_MAY_PASS = frozenset({408, 409, 425, 429})
-_MAY_BE_TOO_LONG = frozenset({400, 413, 422})
-_NO_QUOTA = "insufficient_quota"
-_REFUSED_CONTENT = re.compile(
-    r"content[ _-]?(?:filter|policy|management)|responsible_?ai|moderation|safety system",
-    re.IGNORECASE,
-)
-_TOO_LONG = re.compile(
-    r"context_length_exceeded|exceed_context_size|context[ _-](?:length|window|size)|max_model_len"
-    r"|maximum (?:allowed )?(?:model|sequence|input|prompt) "
-    r"|(?:prompt|input|request|string)\b.{0,60}\btoo (?:long|large)|too many (?:input )?tokens"
-    r"|longer than the (?:model|maximum)"
-    r"|max_new_tokens`? must be <=",
-    re.IGNORECASE,
-)
-
-
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What came back from a server for that key, before anything is read out of it."""
+    """A server's response, not yet parsed."""
 
     url: str
     key: ApiKey
@@ -90,15 +95,20 @@ class HttpReply:
 
 
 def failure(answer: HttpReply, listed: Sequence[str] = ()) -> ModelError:
-    """The error that says what the server refused, and what to do.
-
-    `listed` are the models that the server says it has, for a message about a missing one.
-    """
-    said = complaint(answer)
+    """The typed error of a refusal, with advice. `listed` are the models that the server has."""
+    said, variable = complaint(answer), answer.key.variable
     where = f"{answer.url} answers {answer.status}"
     status = answer.status
+    # The order matters: servers use 400 for a long request, refused content and bad fields alike,
+    # and 429 for a rate that passes and a quota that does not.
     if status in (401, 403):
-        return ModelError(_refused_key(answer, said), "refused key")
+        advice = f"it wants a key. Set the environment variable {variable} to it."
+        if answer.key.value:
+            advice = (
+                f"the key in {variable} was refused: '{shown(said)}'. "
+                "Set the variable to a key that may use this model."
+            )
+        return ModelError(f"{where}: {advice}", "refused key")
     if status in _MAY_BE_TOO_LONG and is_too_long(answer):
         return ContextLengthError(
             f"{where}: '{shown(said)}'. The request is longer than this model reads; shorten it, "
@@ -106,7 +116,7 @@ def failure(answer: HttpReply, listed: Sequence[str] = ()) -> ModelError:
         )
     if status == 429 and _NO_QUOTA in answer.text:
         return ModelError(
-            f"{where}: '{shown(said)}'. The account behind {answer.key.variable} is used up.",
+            f"{where}: '{shown(said)}'. The account behind {variable} is used up.",
             "refused key",
         )
     if status in _MAY_PASS or status >= 500:
@@ -121,7 +131,10 @@ def failure(answer: HttpReply, listed: Sequence[str] = ()) -> ModelError:
             "refused content",
         )
     if status == 404:
-        return ModelError(f"{where}: '{shown(said)}'. {_missing(listed)}")
+        advice = "Check the model's name and the URL, which usually ends in /v1."
+        if listed:
+            advice = f"The server has {models_shown(listed)}; name one of those."
+        return ModelError(f"{where}: '{shown(said)}'. {advice}")
     if 300 <= status < 400:
         return ModelError(f"{where}, a redirect. Give the final URL of the API instead.")
     return ModelError(f"{where}: '{shown(said)}'. Change the request or the server's settings.")
@@ -144,7 +157,7 @@ def complaint(answer: HttpReply) -> str:
 
 
 def shown(text: str, limit: int = 200) -> str:
-    """The text's beginning, with every character that could act on a terminal escaped."""
+    """The first `limit` characters, with all that could act on a terminal escaped."""
     cut = text if len(text) <= limit else text[:limit] + "…"
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut
@@ -152,7 +165,7 @@ def shown(text: str, limit: int = 200) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, at least 0; None when it gives no readable advice."""
+    """Seconds to wait by the server's headers, at least 0; None without a readable header."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -170,23 +183,6 @@ def _number(text: str | None) -> float | None:
     if text is None or not re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", text):
         return None
     return float(text)
-
-
-def _refused_key(answer: HttpReply, said: str) -> str:
-    where = f"{answer.url} answers {answer.status}"
-    variable = answer.key.variable
-    if not answer.key.value:
-        return f"{where}: it wants a key. Set the environment variable {variable} to it."
-    return (
-        f"{where}: the key in {variable} was refused: '{shown(said)}'. "
-        "Set the variable to a key that may use this model."
-    )
-
-
-def _missing(listed: Sequence[str]) -> str:
-    if not listed:
-        return "Check the model's name and the URL, which usually ends in /v1."
-    return f"The server has {models_shown(listed)}; name one of those."
 
 
 def models_shown(models: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
-"""Requests and answers of OpenAI-compatible servers: chat completions, and completions for text.
+"""Requests and responses of OpenAI-compatible servers: chat completions, and completions for text.
 
-Reasoning comes in a field of its own or as a `<think>` block at the head of the content; either way
-it is kept apart from the answer. Stop strings are cut off here too, since some servers ignore them.
+Example:
+    request = CompletionRequest("my-model", (Message("user", "Hi"),), Sampling())
+    reply = await connections.send(server, request.path, 60.0, request.body(Dialect()))
+    read_completion(reply, request).text
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from cai.models.base import (
     StopReason,
     Usage,
     split_reasoning,
+    until_stop,
 )
 from cai.models.openai.api import Dialect
 from cai.models.openai.errors import HttpReply, shown
@@ -31,8 +33,8 @@ _BROKEN_OFF = frozenset({"abort", "error"})
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request, before a server's dialect is known."""
+class CompletionRequest:
+    """A request to a model, independent of the server's dialect."""
 
     model: str
     messages: tuple[Message, ...]
@@ -52,7 +54,7 @@ class Ask:
 
         Raises:
             UsageError: The schema for the answer is not JSON.
-            ModelError: A text holds a lone surrogate, which no JSON can carry.
+            ModelError: A text has a lone surrogate, which JSON cannot encode.
         """
         body: dict[str, object] = {
             "model": self.model,
@@ -69,20 +71,17 @@ class Ask:
         try:
             return orjson.dumps(body)
         except TypeError:
-            raise ModelError(self._unsendable()) from None
-
-    def _unsendable(self) -> str:
-        for number, message in enumerate(self.messages, 1):
-            for place, char in enumerate(message.content, 1):
-                if "\ud800" <= char <= "\udfff":
-                    return (
-                        f"Message {number} ({message.role}): character {place} is "
-                        f"U+{ord(char):04X}, a lone surrogate, half of a "
-                        "character. Repair or drop that text."
-                    )
-        return (
-            f"The request to {self.model!r} holds a text that is not Unicode. Repair its settings."
-        )
+            where = (
+                f"Message {number} ({message.role}): character {place} is U+{ord(char):04X}, a "
+                "lone surrogate, half of a character. Fix or drop that text."
+                for number, message in enumerate(self.messages, 1)
+                for place, char in enumerate(message.content, 1)
+                if "\ud800" <= char <= "\udfff"
+            )
+            other = (
+                f"The request to {self.model!r} has a text that is not Unicode. Fix its settings."
+            )
+            raise ModelError(next(where, other)) from None
 
 
 class _Wire(BaseModel):
@@ -151,48 +150,58 @@ class _ModelList(_Wire):
     data: list[_ListedModel]
 
 
-def read_completion(answer: HttpReply, ask: Ask) -> Completion:
-    """The text of the answer, its reasoning apart, cut before the first stop string.
+def read_completion(answer: HttpReply, request: CompletionRequest) -> Completion:
+    """The text of the answer up to the first stop string, and its reasoning.
 
     Raises:
-        ModelUnavailable: The server broke the answer off, or it is not what the protocol promises.
+        ModelUnavailable: The server aborted the answer, or it is not of the protocol.
     """
-    reply = _read(answer, ask)
+    reply = _read(answer, request)
     first = reply.choices[0]
     if first.finish_reason in _BROKEN_OFF:
         raise ModelUnavailable(
             f"{answer.url} broke its answer off (finish_reason {first.finish_reason!r}). "
-            "If it goes on, look at the server's log.",
+            "If this persists, look at the server's log.",
             cause="broken connection",
         )
-    text, reasoning = _texts(first)
+    text, reasoning = first.text or "", ""
+    if first.message is not None:
+        content = first.message.content
+        if isinstance(content, list):
+            content = "".join(part.text or "" for part in content)
+        content = content or ""
+        # Some chat templates open the block inside the request: only its end is in the response.
+        if OPENING not in content.partition(CLOSING)[0] and CLOSING in content:
+            content = OPENING + content
+        thought, text = split_reasoning(content)
+        field = first.message.reasoning_content or first.message.reasoning
+        reasoning = "\n".join(filter(None, (field, thought)))
     stop_reason = _STOP_REASONS.get(first.finish_reason, "stop")
-    cut = _before(text, ask.sampling.stop)
+    cut = until_stop(text, request.sampling.stop)  # some servers ignore stop strings
     if len(cut) < len(text):
         stop_reason = "stop"
     return Completion(cut, stop_reason, reply.counted(), reasoning)
 
 
 def read_top_tokens(
-    answer: HttpReply, ask: Ask, n_top: int
+    answer: HttpReply, request: CompletionRequest, n_top: int
 ) -> tuple[list[tuple[str, float]], Usage]:
-    """The `n_top` likeliest first tokens with their log-probabilities, and what the call took.
-
-    A token beyond them is one that was drawn, and no evidence of where the list of likeliest ends.
+    """The `n_top` most probable first tokens with their log-probabilities, and the usage.
 
     Raises:
         NoLogprobs: The server sent none.
-        ModelUnavailable: The body is not what the protocol promises.
+        ModelUnavailable: The body is not of the protocol.
     """
-    reply = _read(answer, ask)
+    reply = _read(answer, request)
     logprobs = reply.choices[0].logprobs
     shown_tokens = logprobs.first() if logprobs else []
     if all(value is None for _, value in shown_tokens):
         raise NoLogprobs(
-            f"{answer.url} answers without the log-probabilities it was asked for. Serve the model "
+            f"{answer.url} answers without the requested log-probabilities. Serve the model "
             "with a server that gives them, or judge by parsed verdicts."
         )
-    # JSON writers turn what is not a number into null. It comes first here, so that it is noticed.
+    # JSON writers turn what is not a number into null. It is sorted to the front, so that it is
+    # noticed. A token beyond `n_top` is one that was drawn: it does not show where the list ends.
     tokens = [(token, math.nan if value is None else value) for token, value in shown_tokens]
     tokens.sort(key=lambda pair: (math.isnan(pair[1]), pair[1]), reverse=True)
     return tokens[:n_top], reply.counted()
@@ -206,46 +215,23 @@ def read_model_names(answer: HttpReply) -> list[str]:
         return []
 
 
-def _read(answer: HttpReply, ask: Ask) -> _Reply:
+def _read(answer: HttpReply, request: CompletionRequest) -> _Reply:
     try:
         reply = _Reply.model_validate_json(answer.body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the body"
         raise _unreadable(answer, f"{first['msg']} at {place}") from None
-    wanted = "text" if ask.is_text else "message"
+    wanted = "text" if request.is_text else "message"
     if getattr(reply.choices[0], wanted) is None:
         raise _unreadable(answer, f"no {wanted!r} at choices.0")
     return reply
 
 
 def _unreadable(answer: HttpReply, reason: str) -> ModelUnavailable:
-    # Cut short on its way, it may be whole the next time.
+    # Unavailable and not an error for good: cut short on its way, it may be whole the next time.
     return ModelUnavailable(
         f"{answer.url} answers with something else than a completion ({shown(reason)}): "
         f"'{shown(answer.text)}'. Check that the URL is that of an OpenAI-compatible API.",
         cause="invalid answer",
     )
-
-
-def _texts(first: _Alternative) -> tuple[str, str]:
-    if first.message is None:
-        return first.text or "", ""
-    content = first.message.content
-    if isinstance(content, list):
-        content = "".join(part.text or "" for part in content)
-    thought, text = _split(content or "")
-    apart = first.message.reasoning_content or first.message.reasoning or ""
-    return text, "\n".join(filter(None, (apart, thought)))
-
-
-def _split(content: str) -> tuple[str, str]:
-    # Some chat templates open the block inside the request: only its end comes back.
-    if OPENING not in content.partition(CLOSING)[0] and CLOSING in content:
-        content = OPENING + content
-    return split_reasoning(content)
-
-
-def _before(text: str, stops: Sequence[str]) -> str:
-    ends = [end for stop in stops if stop and (end := text.find(stop)) >= 0]
-    return text[: min(ends)] if ends else text

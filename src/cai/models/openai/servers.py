@@ -1,7 +1,12 @@
-"""Exchanges with servers over connections that are kept open.
+"""HTTP calls to servers over connections that stay open.
 
-One exchange either brings an answer, whatever its status, or raises one typed error. A server that
-cannot be reached is left alone for some seconds while others can be asked.
+A call either returns the response, whatever its status, or raises one typed error. A server that
+cannot be reached comes last for some seconds, while there are others.
+
+Example:
+    key = read_key("OPENAI_API_KEY")
+    server = ServerUrl(checked_url("http://localhost:8000/v1", key))
+    reply = await Connections(key, max_per_server=64).send(server, "/models", timeout_s=10.0)
 """
 
 import asyncio
@@ -17,30 +22,30 @@ import aiohttp
 from cai.errors import ModelError, ModelUnavailable, UsageError
 from cai.models.openai.errors import ApiKey, HttpReply, retry_after_s, shown
 
-_REST_S = 10.0
+_PAUSE_S = 10.0
 _CONNECT_S = 30.0
 _DNS_S = 300
 _IDLE_S = 4.0  # many servers close an idle connection after five seconds
-_LARGE_BYTES = 2**20
+_LARGE_BYTES = 2**20  # from which aiohttp wants a stream, not bytes
 
 
 @dataclass(slots=True)
 class ServerUrl:
-    """One URL. `rests_until` is set when it cannot be reached."""
+    """One URL. `paused_until` (monotonic seconds) is set when it cannot be reached."""
 
     url: str
     in_flight: int = 0
-    rests_until: float = 0.0
+    paused_until: float = 0.0
 
     @property
-    def strain(self) -> tuple[bool, int]:
-        """What orders servers: those that rest come last, then the busier."""
-        return time.monotonic() < self.rests_until, self.in_flight
+    def load(self) -> tuple[bool, int]:
+        """The sort key of servers: paused ones come last, then the busier."""
+        return time.monotonic() < self.paused_until, self.in_flight
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """All that belongs to one event loop; the slots are by URL."""
+    """The session of one event loop, with slots by URL."""
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
@@ -48,42 +53,52 @@ class _Pool:
 
 
 class Connections:
-    """Connections to servers that take that key, at most `most` to each."""
+    """Connections to servers that take that key, at most `max_per_server` to each."""
 
-    def __init__(self, key: ApiKey, most: int) -> None:
+    def __init__(self, key: ApiKey, max_per_server: int) -> None:
         self.key = key
-        self._most = most
+        self._max_per_server = max_per_server
         self._pool: _Pool | None = None
 
-    async def get(self, server: ServerUrl, path: str, timeout_s: float) -> HttpReply:
-        return await self._send(server, "GET", path, b"", timeout_s)
-
-    async def post(self, server: ServerUrl, path: str, body: bytes, timeout_s: float) -> HttpReply:
-        """What that server answers; the time counts from having a connection to the last byte.
-
-        Raises:
-            ModelUnavailable: No answer came.
-            ModelError: The server's certificate is not valid.
-        """
-        return await self._send(server, "POST", path, body, timeout_s)
-
     async def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
+        """Closes the connections; the next call opens new ones."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
             await pool.session.close()
 
-    async def _send(
-        self, server: ServerUrl, method: str, path: str, body: bytes, timeout_s: float
+    async def send(
+        self, server: ServerUrl, path: str, timeout_s: float, body: bytes = b""
     ) -> HttpReply:
-        pool = self._opened()
+        """The server's response to POST, or to GET without a body.
+
+        The time-out counts from having a connection to the last byte.
+
+        Raises:
+            ModelUnavailable: No response arrived.
+            ModelError: The server's certificate is not valid.
+        """
+        loop = asyncio.get_running_loop()
+        pool = self._pool
+        if pool is None or pool.loop is not loop:
+            # A session belongs to one loop; a library user may start a new one for each call.
+            connector = aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=_DNS_S, keepalive_timeout=_IDLE_S
+            )
+            session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Content-Type": "application/json", **self.key.headers},
+            )
+            pool = self._pool = _Pool(loop, session, {})
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
-        url = server.url + path
-        data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body  # which aiohttp asks for
+        method, url = "POST" if body else "GET", server.url + path
+        data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body
+        slots = pool.slots.setdefault(server.url, asyncio.Semaphore(self._max_per_server))
         server.in_flight += 1
         try:
             # The session's own queue would let waiting for a connection eat up the call's time.
-            async with pool.slots.setdefault(server.url, asyncio.Semaphore(self._most)):
+            # Redirects are not followed: they would carry the key to another server.
+            async with slots:
                 with _typed_errors(server, timeout_s):
                     async with pool.session.request(
                         method, url, data=data, timeout=timeout, allow_redirects=False
@@ -94,23 +109,10 @@ class Connections:
         finally:
             server.in_flight -= 1
 
-    def _opened(self) -> _Pool:
-        loop = asyncio.get_running_loop()
-        if self._pool is None or self._pool.loop is not loop:
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, ttl_dns_cache=_DNS_S, keepalive_timeout=_IDLE_S
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Content-Type": "application/json", **self.key.headers},
-            )
-            self._pool = _Pool(loop, session, {})
-        return self._pool
-
 
 @contextmanager
 def _typed_errors(server: ServerUrl, timeout_s: float) -> Generator[None]:
-    # `from None`: what aiohttp says of its own errors may hold the headers, and so the key.
+    # `from None`: the errors of aiohttp may hold the headers, and so the key.
     try:
         yield
     except aiohttp.ClientSSLError as error:
@@ -119,10 +121,12 @@ def _typed_errors(server: ServerUrl, timeout_s: float) -> Generator[None]:
             "or write http:// for a server without one."
         ) from None
     except aiohttp.ClientConnectionError as error:
-        server.rests_until = time.monotonic() + _REST_S
+        server.paused_until = time.monotonic() + _PAUSE_S
+        # Either there was no connection, or there was one and it broke.
+        is_away = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
         raise ModelUnavailable(
             f"Cannot reach {server.url}: {_reason(error)}; is the server running?",
-            cause="unreachable" if _is_away(error) else "broken connection",
+            cause="unreachable" if is_away else "broken connection",
         ) from None
     except TimeoutError:
         raise ModelUnavailable(
@@ -132,15 +136,10 @@ def _typed_errors(server: ServerUrl, timeout_s: float) -> Generator[None]:
         ) from None
     except aiohttp.ClientError as error:
         raise ModelUnavailable(
-            f"{server.url} sent an answer that is broken off or is no HTTP "
+            f"{server.url} sent an answer that is cut off or not HTTP "
             f"({type(error).__name__}). Check the URL and the server's log.",
             cause="broken connection",
         ) from None
-
-
-def _is_away(error: aiohttp.ClientConnectionError) -> bool:
-    """Whether no connection could be had; else one was, and broke."""
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 def _reason(error: aiohttp.ClientConnectionError) -> str:
@@ -169,7 +168,7 @@ def checked_url(url: str, key: ApiKey) -> str:
         parts = urlsplit(url.strip())
         is_server = parts.scheme in ("http", "https") and bool(parts.hostname)
         is_server = is_server and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # not a valid port or IPv6 address
         parts, is_server = SplitResult("", "", "", "", ""), False
     if "@" in url or "?" in url or "#" in url:
         raise UsageError(
