@@ -40,7 +40,7 @@ _MODULES: Mapping[str, str] = {
     "cai.training.reward_model.conditioning": "ConditionPlan",
     "cai.training.reward_model.model": "RewardModel",
     "cai.training.rewards.judges": "GroupPlan",
-    "cai.training.rewards.spec": "JudgeChoice Penalties RewardChoice ScoreChoice TrainedChoice",
+    "cai.training.rewards.spec": "JudgeRewardSpec PenaltySpec RewardSpec ScoreRewardSpec ModelRewardSpec",
     "cai.training.run": "Trained train",
     "cai.types": "Message Prompt user_prompt",
 }

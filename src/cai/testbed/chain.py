@@ -51,7 +51,7 @@ from cai.testbed.metrics import MAX_TOKENS, draw_prompts
 from cai.training.data.load import load_training_data
 from cai.training.plan import LabelKind, LabelPlan, TrainPlan
 from cai.training.rewards.judges import GroupPlan
-from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
+from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec, ModelRewardSpec
 from cai.types import Message
 
 _KINDS = {"harmful": True, "benign": False}
@@ -282,18 +282,18 @@ class Chain:
             is_quiet=True,
         )
 
-    def _reward(self, reward: RewardName, feedback: Feedback) -> RewardChoice:
+    def _reward(self, reward: RewardName, feedback: Feedback) -> RewardSpec:
         constitution = load_constitution("testbed")
         if reward == "model":
-            return RewardChoice(trained=(TrainedChoice(self.reward_model(feedback)),))
+            return RewardSpec(trained=(ModelRewardSpec(self.reward_model(feedback)),))
         judges = (RoleModel.of(open_model("embedded"), Sampling(0.0)),)
         if reward == "score":
             plan = ScoreSettings(tags=JUDGED_UNDER)
-            return RewardChoice(score=ScoreChoice(judges, constitution, plan), seed=self.seed)
-        choice = JudgeChoice(
+            return RewardSpec(score=ScoreRewardSpec(judges, constitution, plan), seed=self.seed)
+        choice = JudgeRewardSpec(
             judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), GroupPlan(2)
         )
-        return RewardChoice(judge=choice, seed=self.seed)
+        return RewardSpec(judge=choice, seed=self.seed)
 
     def samples(self) -> Run:
         """Responses of SL to new requests."""

@@ -47,7 +47,7 @@ from cai.training.reward_model.conditioning import ConditionPlan
 from cai.training.reward_model.evaluate import reward_figures
 from cai.training.rewards.batch import RewardRecorder
 from cai.training.rewards.build import OpenRewards, opened_rewards
-from cai.training.rewards.spec import RewardChoice
+from cai.training.rewards.spec import RewardSpec
 from cai.training.setup import Objective, PreparedTraining, prepare_training
 from cai.training.soft_losses import SOFT_TRAINERS, WithTargets
 from cai.training.trainers import shown_metrics, trainer_spec
@@ -80,7 +80,7 @@ def train(
     *,
     labels: LabelPlan | None = None,
     principles: ConditionPlan | None = None,
-    rewards: RewardChoice | None = None,
+    rewards: RewardSpec | None = None,
 ) -> Trained:
     """Trains with the trainer of that name, one of those in `trainers.TRAINERS`.
 

@@ -20,7 +20,7 @@ from cai.training.folder import TrainFolder
 from cai.training.lora import LoraSettings, lora_settings
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.reward_model.conditioning import ConditionPlan, condition
-from cai.training.rewards.spec import RewardChoice
+from cai.training.rewards.spec import RewardSpec
 from cai.training.settings import Settings
 from cai.training.soft_losses import check_soft_labels
 from cai.training.trainers import TrainerSpec
@@ -42,7 +42,7 @@ class Objective:
 
     labels: LabelPlan | None = None
     principles: ConditionPlan | None = None
-    rewards: RewardChoice | None = None
+    rewards: RewardSpec | None = None
 
     @classmethod
     def for_trainer(
@@ -50,7 +50,7 @@ class Objective:
         spec: TrainerSpec,
         labels: LabelPlan | None = None,
         principles: ConditionPlan | None = None,
-        rewards: RewardChoice | None = None,
+        rewards: RewardSpec | None = None,
     ) -> "Objective":
         """With the defaults of what is not given.
 
@@ -68,7 +68,7 @@ class Objective:
             if value is not None and not possible[name]:
                 raise UsageError(f"The trainer {spec.name} takes no {name}. Leave them out.")
         if spec.uses_rewards:
-            (rewards := rewards or RewardChoice()).check()
+            (rewards := rewards or RewardSpec()).check()
         if spec.takes_labels:
             labels = labels or LabelPlan()
         return cls(labels, principles, rewards)

@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     import torch
 
-    from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
+    from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
     from cai.training.run import Trained, train
 
 # TRL uses names that transformers has given new ones
@@ -62,7 +62,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(
     tiny: Path,
     folder: Path,
-    rewards: RewardChoice,
+    rewards: RewardSpec,
     algorithm: Literal["grpo", "rloo"] = "grpo",
     *,
     resumes: bool = False,
@@ -74,9 +74,9 @@ def trained(
     return train(algorithm, data, plan, Console(quiet=True), rewards=rewards)
 
 
-def judged_by(model: ScriptedModel, **changes: Any) -> RewardChoice:
-    return RewardChoice(
-        judge=JudgeChoice((RoleModel.of(model, Sampling(0.0)),), TESTBED, TONE, **changes)
+def judged_by(model: ScriptedModel, **changes: Any) -> RewardSpec:
+    return RewardSpec(
+        judge=JudgeRewardSpec((RoleModel.of(model, Sampling(0.0)),), TESTBED, TONE, **changes)
     )
 
 
@@ -185,9 +185,9 @@ def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path)
         return [-100.0] * (len(options) - 1) + [0.0]
 
     judges = (RoleModel.of(ScriptedModel(choices=choose), Sampling(0.0)),)
-    rewards = RewardChoice(
-        judge=JudgeChoice(judges, TESTBED, TONE),
-        score=ScoreChoice(judges, TESTBED, ScoreSettings(tags=("tone",)), weight=0.25),
+    rewards = RewardSpec(
+        judge=JudgeRewardSpec(judges, TESTBED, TONE),
+        score=ScoreRewardSpec(judges, TESTBED, ScoreSettings(tags=("tone",)), weight=0.25),
     )
     logged = last_logged(trained(tiny, tmp_path, rewards))
     assert logged["rewards/score/mean"] == pytest.approx(1)
@@ -196,7 +196,7 @@ def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path)
 
 def test_no_reward_and_drawn_principles_apart_are_refused():
     with pytest.raises(TrainingError, match="No reward is named"):
-        RewardChoice().check()
-    drawn = JudgeChoice((), TESTBED, JudgeSettings(principles=1), apart=True)
+        RewardSpec().check()
+    drawn = JudgeRewardSpec((), TESTBED, JudgeSettings(principles=1), apart=True)
     with pytest.raises(TrainingError, match="a drawn principle has none"):
-        RewardChoice(judge=drawn).check()
+        RewardSpec(judge=drawn).check()

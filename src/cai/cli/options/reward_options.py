@@ -22,7 +22,7 @@ from cai.models.registry import open_model
 from cai.training.rewards.spec import weighted
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import RewardChoice, TrainedChoice
+    from cai.training.rewards.spec import RewardSpec, ModelRewardSpec
 
 Command = Callable[..., int]
 
@@ -124,20 +124,20 @@ class RewardOptions:
         if self.reference is not None and not self.judges:
             raise UsageError("--reference is who completions meet before --judge. Name a judge.")
 
-    def open(self, seed: int) -> "RewardChoice":
+    def open(self, seed: int) -> "RewardSpec":
         """The rewards, their models opened.
 
         Raises:
             CaiError: A constitution or a model cannot be opened.
         """
         from cai.training.rewards.judges import GroupPlan
-        from cai.training.rewards.spec import JudgeChoice, Penalties, RewardChoice, ScoreChoice
+        from cai.training.rewards.spec import JudgeRewardSpec, PenaltySpec, RewardSpec, ScoreRewardSpec
 
         constitution = load_constitution(self.constitution) if self.constitution else None
         judge = score = None
         if constitution is not None and self.judges:
             reference = None if self.reference is None else RoleModel.of(open_model(self.reference))
-            judge = JudgeChoice(
+            judge = JudgeRewardSpec(
                 open_judges(self.judges, self.settings),
                 constitution,
                 self.settings,
@@ -148,34 +148,34 @@ class RewardOptions:
             )
         if constitution is not None and self.scorers:
             scoring = ScoreSettings.from_settings(self.settings, kind=self.kind)
-            score = ScoreChoice(
+            score = ScoreRewardSpec(
                 open_judges(self.scorers, scoring),
                 constitution,
                 scoring,
                 self.score_weight,
                 self.apart,
             )
-        return RewardChoice(
+        return RewardSpec(
             tuple(self._trained(each, constitution) for each in self.reward_models),
             judge,
             score,
-            Penalties(self.length_penalty, self.free_tokens, 0.01, self.evasiveness_penalty),
+            PenaltySpec(self.length_penalty, self.free_tokens, 0.01, self.evasiveness_penalty),
             Caps(self.max_cost_usd, self.max_total_tokens),
             load_prices(self.prices),
             self.concurrency,
             seed,
         )
 
-    def _trained(self, named: str, constitution: Constitution | None) -> "TrainedChoice":
+    def _trained(self, named: str, constitution: Constitution | None) -> "ModelRewardSpec":
         from cai.training.reward_model.principles import statements_of
-        from cai.training.rewards.spec import TrainedChoice
+        from cai.training.rewards.spec import ModelRewardSpec
 
         spec, number = weighted(named)
         ids = self.read_principles
         chosen = (
             statements_of(constitution, ids, self.settings.tags) if constitution and ids else ()
         )
-        return TrainedChoice(spec, number, chosen)
+        return ModelRewardSpec(spec, number, chosen)
 
 
 def rewarded(command: Command) -> Command:

@@ -15,7 +15,7 @@ from cai.training.rewards.functions import TrainedReward, score_rewards, win_rew
 from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.judges import DirectJudge, GroupJudge
 from cai.training.rewards.penalties import make_length_penalty, with_penalties
-from cai.training.rewards.spec import RewardChoice, TrainedChoice
+from cai.training.rewards.spec import RewardSpec, ModelRewardSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class OpenRewards:
 
 
 @contextmanager
-def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]:
+def opened_rewards(choice: RewardSpec, folder: Path) -> Generator[OpenRewards]:
     """The rewards, ready to be called; judges are asked through a journal in `folder`.
 
     Raises:
@@ -56,7 +56,7 @@ def opened_rewards(choice: RewardChoice, folder: Path) -> Generator[OpenRewards]
         yield OpenRewards(functions, weights, judge_thread)
 
 
-def _trained(choice: TrainedChoice) -> TrainedReward:
+def _trained(choice: ModelRewardSpec) -> TrainedReward:
     model = RewardModel.load(choice.spec)
     if not choice.statements:
         model.check_statements(None)
@@ -65,7 +65,7 @@ def _trained(choice: TrainedChoice) -> TrainedReward:
     return TrainedReward("reward_model", partial(model.rewards, statements=choice.statements))
 
 
-def _room(choice: RewardChoice, folder: Path) -> JudgeThread | None:
+def _room(choice: RewardSpec, folder: Path) -> JudgeThread | None:
     role_models = [*(choice.judge.judges if choice.judge else ())]
     role_models += choice.score.judges if choice.score else ()
     if choice.judge is not None and choice.judge.reference is not None:
@@ -78,7 +78,7 @@ def _room(choice: RewardChoice, folder: Path) -> JudgeThread | None:
 
 
 def _add_judged(
-    choice: RewardChoice, judge_thread: JudgeThread, functions: list[object], weights: list[float]
+    choice: RewardSpec, judge_thread: JudgeThread, functions: list[object], weights: list[float]
 ) -> None:
     asked = choice.judge
     if asked is None:
@@ -98,7 +98,7 @@ def _add_judged(
 
 
 def _add_scored(
-    choice: RewardChoice, judge_thread: JudgeThread, functions: list[object], weights: list[float]
+    choice: RewardSpec, judge_thread: JudgeThread, functions: list[object], weights: list[float]
 ) -> None:
     asked = choice.score
     if asked is None:

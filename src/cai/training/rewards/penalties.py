@@ -1,4 +1,4 @@
-"""Penalties on length and on evasiveness, as reward functions of TRL.
+"""PenaltySpec on length and on evasiveness, as reward functions of TRL.
 
 Each is 0 or below, to be given beside the other rewards. With weight 0 it changes nothing and is
 still logged, as `rewards/length_penalty/mean` and `rewards/evasiveness_penalty/mean`.

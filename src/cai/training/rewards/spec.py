@@ -1,7 +1,7 @@
 """Which rewards a GRPO or RLOO run has, as it was asked for; `opening.py` makes them.
 
 (a) trained reward models; (b) judges inside the group; (c) judges that score; each of the last two
-as one reward, or as one for each principle. Penalties come beside them.
+as one reward, or as one for each principle. PenaltySpec come beside them.
 
 A reward model as it is named on the command line and in a recipe: `FOLDER`, or `FOLDER*0.5`.
 """
@@ -26,7 +26,7 @@ from cai.training.rewards.judges import GroupPlan
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedChoice:
+class ModelRewardSpec:
     """A trained reward model by its folder or spec; `statements` for one that reads principles."""
 
     spec: str
@@ -41,7 +41,7 @@ class TrainedChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeChoice:
+class JudgeRewardSpec:
     """Judges in the group under a constitution.
 
     `apart` makes each principle a reward of its own, weighted as the constitution says.
@@ -58,8 +58,8 @@ class JudgeChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreChoice:
-    """Judges that score a completion alone; `apart` as in `JudgeChoice`."""
+class ScoreRewardSpec:
+    """Judges that score a completion alone; `apart` as in `JudgeRewardSpec`."""
 
     judges: tuple[RoleModel, ...]
     constitution: Constitution
@@ -69,7 +69,7 @@ class ScoreChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Penalties:
+class PenaltySpec:
     """Weights of the penalties, 0 for none; they are logged always.
 
     A length penalty takes `per_token` for each token above `free_tokens`, at most 1.
@@ -82,13 +82,13 @@ class Penalties:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardChoice:
+class RewardSpec:
     """All rewards of a run, and how judges are asked."""
 
-    trained: tuple[TrainedChoice, ...] = ()
-    judge: JudgeChoice | None = None
-    score: ScoreChoice | None = None
-    penalties: Penalties = Penalties()
+    trained: tuple[ModelRewardSpec, ...] = ()
+    judge: JudgeRewardSpec | None = None
+    score: ScoreRewardSpec | None = None
+    penalties: PenaltySpec = PenaltySpec()
     caps: Caps = Caps()
     prices: PriceList = field(default_factory=PriceList)
     concurrency: int | None = None
