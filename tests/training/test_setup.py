@@ -16,7 +16,7 @@ from cai.training.trainers import TRAINERS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.rewards.spec import RewardSpec, ModelRewardSpec
+    from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
     from cai.training.setup import Objective, configure, prepare_training
 
 

@@ -195,12 +195,14 @@ class RecipeTrainer:
     def _rewards(
         self, training: TrainStep, models: RoleModels, run_options: RunOptions
     ) -> "RewardSpec":
-        from cai.training.rewards.spec import PenaltySpec, RewardSpec, ModelRewardSpec
+        from cai.training.rewards.spec import ModelRewardSpec, PenaltySpec, RewardSpec
 
         part = training.part
         assert isinstance(part, RlTraining)
         trained = tuple(
-            ModelRewardSpec(str(self.out / model.name) if isinstance(model, TrainStep) else model, w)
+            ModelRewardSpec(
+                str(self.out / model.name) if isinstance(model, TrainStep) else model, w
+            )
             for model, w in reward_models(self.recipe, training)
         )
         weights = part.penalties
@@ -218,7 +220,6 @@ class RecipeTrainer:
         )
 
     def _judge(self, part: RlTraining, models: RoleModels) -> "JudgeRewardSpec | None":
-        from cai.training.rewards.judges import GroupPlan
         from cai.training.rewards.spec import JudgeRewardSpec
 
         asked = part.judge
@@ -229,7 +230,7 @@ class RecipeTrainer:
             models.judges(settings),
             self.constitution,
             settings,
-            group=GroupPlan(asked.opponents),
+            opponents=asked.opponents,
             weight=asked.weight,
             apart=asked.apart,
         )

@@ -50,8 +50,7 @@ from cai.testbed.feedback import (
 from cai.testbed.metrics import MAX_TOKENS, draw_prompts
 from cai.training.data.load import load_training_data
 from cai.training.plan import LabelKind, LabelPlan, TrainPlan
-from cai.training.rewards.judges import GroupPlan
-from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec, ModelRewardSpec
+from cai.training.rewards.spec import JudgeRewardSpec, ModelRewardSpec, RewardSpec, ScoreRewardSpec
 from cai.types import Message
 
 _KINDS = {"harmful": True, "benign": False}
@@ -291,7 +290,7 @@ class Chain:
             plan = ScoreSettings(tags=JUDGED_UNDER)
             return RewardSpec(score=ScoreRewardSpec(judges, constitution, plan), seed=self.seed)
         choice = JudgeRewardSpec(
-            judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), GroupPlan(2)
+            judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), opponents=2
         )
         return RewardSpec(judge=choice, seed=self.seed)
 

@@ -46,7 +46,7 @@ from cai.training.reward_model.checkpoint import write_facts
 from cai.training.reward_model.conditioning import ConditionPlan
 from cai.training.reward_model.evaluate import reward_figures
 from cai.training.rewards.batch import RewardRecorder
-from cai.training.rewards.build import OpenRewards, opened_rewards
+from cai.training.rewards.functions import OpenRewards, opened_rewards
 from cai.training.rewards.spec import RewardSpec
 from cai.training.setup import Objective, PreparedTraining, prepare_training
 from cai.training.soft_losses import SOFT_TRAINERS, WithTargets

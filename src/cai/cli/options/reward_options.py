@@ -22,7 +22,7 @@ from cai.models.registry import open_model
 from cai.training.rewards.spec import weighted
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import RewardSpec, ModelRewardSpec
+    from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
 
 Command = Callable[..., int]
 
@@ -130,8 +130,12 @@ class RewardOptions:
         Raises:
             CaiError: A constitution or a model cannot be opened.
         """
-        from cai.training.rewards.judges import GroupPlan
-        from cai.training.rewards.spec import JudgeRewardSpec, PenaltySpec, RewardSpec, ScoreRewardSpec
+        from cai.training.rewards.spec import (
+            JudgeRewardSpec,
+            PenaltySpec,
+            RewardSpec,
+            ScoreRewardSpec,
+        )
 
         constitution = load_constitution(self.constitution) if self.constitution else None
         judge = score = None
@@ -141,10 +145,10 @@ class RewardOptions:
                 open_judges(self.judges, self.settings),
                 constitution,
                 self.settings,
-                GroupPlan(self.opponents),
-                self.judge_weight,
-                self.apart,
-                reference,
+                opponents=self.opponents,
+                weight=self.judge_weight,
+                apart=self.apart,
+                reference=reference,
             )
         if constitution is not None and self.scorers:
             scoring = ScoreSettings.from_settings(self.settings, kind=self.kind)
@@ -152,18 +156,22 @@ class RewardOptions:
                 open_judges(self.scorers, scoring),
                 constitution,
                 scoring,
-                self.score_weight,
-                self.apart,
+                weight=self.score_weight,
+                apart=self.apart,
             )
         return RewardSpec(
-            tuple(self._trained(each, constitution) for each in self.reward_models),
-            judge,
-            score,
-            PenaltySpec(self.length_penalty, self.free_tokens, 0.01, self.evasiveness_penalty),
-            Caps(self.max_cost_usd, self.max_total_tokens),
-            load_prices(self.prices),
-            self.concurrency,
-            seed,
+            trained=tuple(self._trained(each, constitution) for each in self.reward_models),
+            judge=judge,
+            score=score,
+            penalties=PenaltySpec(
+                length=self.length_penalty,
+                free_tokens=self.free_tokens,
+                evasiveness=self.evasiveness_penalty,
+            ),
+            caps=Caps(self.max_cost_usd, self.max_total_tokens),
+            prices=load_prices(self.prices),
+            concurrency=self.concurrency,
+            seed=seed,
         )
 
     def _trained(self, named: str, constitution: Constitution | None) -> "ModelRewardSpec":

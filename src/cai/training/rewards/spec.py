@@ -1,4 +1,4 @@
-"""Which rewards a GRPO or RLOO run has, as it was asked for; `opening.py` makes them.
+"""Which rewards a GRPO or RLOO run has, as it was asked for; `functions.py` makes them.
 
 (a) trained reward models; (b) judges inside the group; (c) judges that score; each of the last two
 as one reward, or as one for each principle. PenaltySpec come beside them.
@@ -22,7 +22,6 @@ from cai.models.hf.loading import fingerprint
 from cai.runs.config import described_role
 from cai.training.card import Feedback
 from cai.training.reward_model.principles import Statement
-from cai.training.rewards.judges import GroupPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class JudgeRewardSpec:
     judges: tuple[RoleModel, ...]
     constitution: Constitution
     settings: JudgeSettings = JudgeSettings()
-    group: GroupPlan = GroupPlan()
+    opponents: int | None = None
     weight: float = 1.0
     apart: bool = False
     reference: RoleModel | None = None
@@ -171,7 +170,7 @@ class RewardSpec:
                 }
         if self.judge is not None:
             reference = self.judge.reference
-            found["opponents"] = self.judge.group.opponents
+            found["opponents"] = self.judge.opponents
             found["reference"] = None if reference is None else reference.model.name
         penalties = self.penalties
         found["penalties"] = {"length": penalties.length, "evasiveness": penalties.evasiveness}
