@@ -86,7 +86,8 @@ class LabelPlan:
         """Whether some target is not 1: for hard labels TRL's own loss does."""
         return self.kind != "hard" or self.smoothing > 0
 
-    def is_kept(self, probability: float) -> bool:
+    def is_confident(self, probability: float) -> bool:
+        """Whether a pair of that probability is trained on."""
         return abs(probability - 0.5) >= self.min_margin - _ROUNDING
 
     def target(self, probability: float) -> float:

@@ -38,9 +38,8 @@ from cai.training.data.trl_tables import check_lengths, no_rows_errors, table_of
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder
 from cai.training.lora import lora_config
-from cai.training.monitor.attach import monitor_training
+from cai.training.monitor.callbacks import SamplingPlan, monitor_training
 from cai.training.monitor.monitor import TrainingMonitor
-from cai.training.monitor.sampling_callback import SamplingPlan
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.reward_model.checkpoint import write_facts
 from cai.training.reward_model.conditioning import ConditionPlan

@@ -120,7 +120,7 @@ class RewardOptions:
             )
         for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
             if not isfinite(weight):
-                raise UsageError(f"--{name}-weight is {weight}, which is no weight. Give a number.")
+                raise UsageError(f"--{name}-weight {weight} is not a weight. Give a number.")
         if self.reference is not None and not self.judges:
             raise UsageError("--reference is who completions meet before --judge. Name a judge.")
 
