@@ -249,7 +249,7 @@ def test_folders_of_something_else(call_cai: CallCai, tiny: Path, tmp_path: Path
     command = ("train", "sft", data, "-m", f"hf:{tiny}", *settings())
     out.mkdir()
     (out / "letters.txt").write_text("Dear Anna")
-    assert_refused(call_cai(*command, "-o", out), str(out), "no folder of a training")
+    assert_refused(call_cai(*command, "-o", out), str(out), "not the folder of a training")
     assert_refused(call_cai(*command, "-o", out / "letters.txt"), "letters.txt")
     assert (out / "letters.txt").read_text() == "Dear Anna"
 

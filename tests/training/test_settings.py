@@ -108,7 +108,7 @@ def test_settings_equal_a_mapping_of_the_same_values():
     [
         ("a: 1\na: 2\n", "sft.yaml:2: 'a' is here for the second time, first in line 1."),
         ("lora:\n  r: 1\n  r: 2\n", "sft.yaml:3: 'r' is here for the second time"),
-        ("- a\n", "sft.yaml:1: a list stands where settings are wanted."),
+        ("- a\n", "sft.yaml:1: a list stands where settings should be."),
         ("a: [1\n", "sft.yaml:2: this is not YAML"),
         ("a: !!python/name:os.system\n", "the tag '!!python/name:os.system' is refused"),
     ],

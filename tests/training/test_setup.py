@@ -31,7 +31,7 @@ def test_defaults_are_valid_and_nothing_is_written(trainer: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("trainer", "settings", "said"), [
-    ("sft", {"max_lenght": 64}, "'max_lenght' is no setting of sft"),
+    ("sft", {"max_lenght": 64}, "'max_lenght' is not a setting of sft"),
     ("sft", {"lora": {"rank": 4}}, "rank"),
     ("sft", {"seed": 1}, "'seed' is set by cai itself"),
     ("reward", {"remove_unused_columns": True}, "is set by cai itself"),

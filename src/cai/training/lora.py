@@ -41,7 +41,7 @@ def lora_settings(block: Mapping[str, object]) -> LoraSettings:
             if details["type"] == "extra_forbidden":
                 known = list(LoraSettings.model_fields)
                 hint = did_you_mean(name, known) or f" Known here: {', '.join(known)}."
-                why = f"is no setting of LoRA.{hint}"
+                why = f"is not a setting of LoRA.{hint}"
             else:
                 why = f"is {block[name]!r}. {details['msg']}."
             problems.setdefault(name, f"{place(block, name)}: {f'lora.{name}'!r} {why}")

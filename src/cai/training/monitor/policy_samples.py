@@ -75,7 +75,7 @@ def eval_mode(model: torch.nn.Module, seed: int) -> Generator[None]:
 
     Modes of all modules and the random states of CPU and GPUs are as before afterwards.
     """
-    # module by module: a frozen part may be in evaluation mode, and `model.train()` afterwards would
+    # module by module: a frozen part may be in evaluation mode, and `model.train()` then would
     # switch its dropout on
     modes = [(module, module.training) for module in model.modules()]
     gpus = range(torch.cuda.device_count())
