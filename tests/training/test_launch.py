@@ -113,8 +113,11 @@ def test_a_configuration_that_is_not_there_is_said(config: str, said: str):
     ("text", "said"),
     [
         ("a: [1\n", "own.yaml:2: this is not YAML"),
-        ("num_processes: 2\n", "no configuration of accelerate, as it has no `distributed_type`"),
-        ("- a\n", "no configuration of accelerate"),
+        (
+            "num_processes: 2\n",
+            "not a configuration of accelerate, as it has no `distributed_type`",
+        ),
+        ("- a\n", "not a configuration of accelerate"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_said(tmp_path: Path, text: str, said: str):

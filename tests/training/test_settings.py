@@ -95,7 +95,7 @@ def test_a_block_by_itself_knows_its_lines(tmp_path: Path):
 
 def test_a_block_that_is_none_is_said(tmp_path: Path):
     path = written(tmp_path, "lora: true\n")
-    with pytest.raises(TrainingError, match=r"sft.yaml:1: 'lora' is True, where a mapping"):
+    with pytest.raises(TrainingError, match=r"sft.yaml:1: 'lora' is True, and must be a mapping"):
         read_settings(path).block("lora")
 
 
@@ -141,4 +141,4 @@ def test_an_override_of_another_form_is_refused(override: str, said: str):
 
 
 def test_nothing_can_be_set_in_a_value_that_is_no_block():
-    assert "'lora' is 3 and no block" in refusal(None, "lora=3", "lora.r=1")
+    assert "'lora' is 3 and not a block" in refusal(None, "lora=3", "lora.r=1")

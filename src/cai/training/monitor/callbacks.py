@@ -137,11 +137,7 @@ class MonitorCallback(TrainerCallback):
         self._has_observed = False
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_others: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self.monitor.begin(state.global_step, is_writing=state.is_world_process_zero)
         self._waiting = []
@@ -150,11 +146,7 @@ class MonitorCallback(TrainerCallback):
         self._begun = state.global_step
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_others: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         if self._recorder is not None and (fresh := self._recorder.take()):
             # every process has recorded as many batches, so that all take part in the exchange
@@ -168,11 +160,7 @@ class MonitorCallback(TrainerCallback):
         end_by_rule(self.monitor, control)
 
     def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_others: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         if self._recorder is not None:
             self._recorder.take()  # of held-out prompts, which would mix with those of the steps
@@ -220,11 +208,7 @@ class SamplingCallback(TrainerCallback):
         self._start: list[tuple[Sampled, list[float]]] = []
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **others: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         kind = AcceleratorState().distributed_type
         is_zero3 = cast(bool, is_deepspeed_zero3_enabled())
@@ -234,7 +218,7 @@ class SamplingCallback(TrainerCallback):
         )
         self._start = []
         if self._is_on:
-            self._observe(args, state, others)
+            self._observe(args, state, given)
         elif state.is_world_process_zero:
             _logger.warning(
                 "The policy is sharded over processes, so no samples of it are watched. "
@@ -242,15 +226,11 @@ class SamplingCallback(TrainerCallback):
             )
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **others: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         is_last = state.global_step >= state.max_steps
         if self._is_on and (is_last or state.global_step % self.plan.every == 0):
-            self._observe(args, state, others)
+            self._observe(args, state, given)
             control.should_log = True  # the figures stand in the logs at the step they are of
             end_by_rule(self.monitor, control)
 
