@@ -55,8 +55,7 @@ class DataSource:
 class Feedback:
     """The models that wrote and judged the responses, and the principles of the judges."""
 
-    constitution: str | None = None
-    """Its name and version."""
+    constitution: str | None = None  # its name and version
     constitution_hash: str | None = None
     principles: Sequence[str] = ()
     responders: Sequence[str] = ()
@@ -83,8 +82,7 @@ class CardFacts:
     data: Sequence[DataSource]
     data_hash: str
     feedback: Feedback = Feedback()
-    settings: Mapping[str, object] | None = None
-    """As `describe_settings` returns them."""
+    settings: Mapping[str, object] | None = None  # as `describe_settings` returns them
     lora: Mapping[str, object] | None = None
     figures: Sequence[Figure] = ()
     license: str | None = None

@@ -32,10 +32,11 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from cai.errors import TrainingError
+from cai.suggest import did_you_mean
 from cai.training.config_checks import Machine, problems_of, secret_in
 from cai.training.folder import TrainFolder
 from cai.training.settings import place
-from cai.training.trainers import TrainerSpec, did_you_mean
+from cai.training.trainers import TrainerSpec
 from cai.training.trl import config_class
 
 OPTIONS: Mapping[str, str] = {
@@ -125,8 +126,8 @@ def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, obj
         instead = f"Use {OPTIONS[name]} instead." if name in OPTIONS else "Leave it out."
         raise ValueError(f"{name!r} is set by cai itself. {instead}")
     if name not in fields:
-        known = did_you_mean(name, list(fields)) or " Leave it out."
-        raise ValueError(f"{name!r} is not a setting of {spec.name} ({spec.trl}Config).{known}")
+        hint = did_you_mean(name, fields, "Leave it out.", n=3)
+        raise ValueError(f"{name!r} is not a setting of {spec.name} ({spec.trl}Config). {hint}")
     annotation = typing.get_type_hints(config_class(spec))[name]
     if spec.name == "grpo" and name == "scale_rewards" and isinstance(value, bool):
         return value  # TRL's annotation says text, and TRL takes true for "group", false for "none"
@@ -135,8 +136,10 @@ def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, obj
     choices = spec.choices.get(name) or fields[name].metadata.get("choices") or enumerated
     for item in cast("list[object]", parsed) if isinstance(parsed, list) else [parsed]:
         if choices and item is not None and item not in choices:
-            near = did_you_mean(str(item), [str(each) for each in choices])
-            raise ValueError(f"{name!r} is {item!r}. It must be one of {', '.join(choices)}.{near}")
+            hint = did_you_mean(str(item), [str(each) for each in choices])
+            raise ValueError(
+                f"{name!r} is {item!r}. It must be one of {', '.join(choices)}. {hint}".rstrip()
+            )
     return parsed
 
 

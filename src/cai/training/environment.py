@@ -11,8 +11,7 @@ from pathlib import Path
 from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 
-LAUNCH = "CAI_LAUNCH"
-"""Set in every process of a launch: the folder where each writes its error."""
+LAUNCH = "CAI_LAUNCH"  # set in every process of a launch: the folder where each writes its error
 
 
 def is_launched() -> bool:

@@ -20,8 +20,8 @@ import torch
 
 from cai.constitution.yaml import read_yaml
 from cai.errors import ConstitutionError, TrainingError, UsageError
+from cai.suggest import did_you_mean
 from cai.training.environment import LAUNCH, TRAINING, handed_over, require
-from cai.training.trainers import did_you_mean
 
 _SHIPPED = Path(__file__).parent / "accelerate"
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -98,8 +98,8 @@ def check_launch(config: str, processes: int | None) -> Launch:
     path = _SHIPPED / f"{config}.yaml" if config in names else Path(config)
     if not path.is_file():
         raise UsageError(
-            f"--launch {config}: there is no such file and no such name."
-            f"{did_you_mean(config, names)} The names are {', '.join(names)}."
+            f"--launch {config}: there is no such file and no such name. "
+            + did_you_mean(config, names, f"The names are {', '.join(names)}.")
         )
     try:
         fields = read_yaml(path.read_bytes(), str(path)).root.plain()

@@ -13,7 +13,7 @@ Example:
 # TRL, transformers and peft leave some of their types open: what is unknown stays in this file
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -52,11 +52,9 @@ from cai.training.soft_losses import SOFT_TRAINERS, WithTargets
 from cai.training.trainers import shown_metrics, trainer_spec
 from cai.training.trl import trainer_class
 
-N_PROMPTS = 32
-"""Prompts that the monitor samples responses to."""
+N_PROMPTS = 32  # prompts that the monitor samples responses to
 
-MIN_STEPS = 50
-"""Between samples of the monitor."""
+MIN_STEPS = 50  # between samples of the monitor
 
 _NOT_SAVED = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
 
@@ -67,8 +65,7 @@ class Trained:
 
     folder: TrainFolder
     figures: Mapping[str, object]
-    is_new: bool = True
-    """Whether this call trained it; False where it was done before."""
+    is_new: bool = True  # whether this call trained it; False where it was done before
 
 
 def train(
@@ -110,26 +107,8 @@ def train(
     with prepared.open_model(data) as start, rewards_open as opened:
         made = _make_trainer(prepared, data, start, opened)
 
-        def more_figures() -> Mapping[str, object]:
-            figures: dict[str, object] = {}
-            if not spec.is_policy:
-                path = prepared.folder.path
-                if principles is not None:
-                    write_facts(path, principles.facts)
-                held_out = data.evaluation
-                figures["held_out"] = reward_figures(path, held_out, console) if held_out else {}
-            if opened is not None and opened.judge_thread is not None:
-                journal = opened.judge_thread.engine.journal
-                figures["judging"] = {
-                    "calls": journal.calls,
-                    "from_journal": journal.hits,
-                    "prompt_tokens": journal.usage.prompt_tokens,
-                    "completion_tokens": journal.usage.completion_tokens,
-                }
-            return figures
-
         return run_training(
-            made, prepared, data, console, more_figures=more_figures, is_merged=start.is_merged
+            made, prepared, data, console, rewards=opened, is_merged=start.is_merged
         )
 
 
@@ -194,13 +173,13 @@ def run_training(
     data: TrainingData,
     console: Console,
     *,
-    more_figures: Callable[[], Mapping[str, object]],
+    rewards: OpenRewards | None,
     is_merged: bool,
 ) -> Trained:
     """Trains, saves the model into the folder, and writes figures and card.
 
-    `more_figures` is called once the model is saved. `is_merged` says that the start has an adapter
-    merged into it; adapters on it are merged too, as no folder holds their base.
+    `is_merged` says that the start has an adapter merged into it; adapters on it are merged too, as
+    no folder holds their base.
 
     Raises:
         TrainingError: The checkpoint to resume from is of another model, or all rows are too long.
@@ -228,8 +207,8 @@ def run_training(
         # pickled settings, with paths of this machine; training.yaml has those that matter
         (folder.path / "training_args.bin").unlink(missing_ok=True)
     elif is_main_process():
-        # the base of the adapter was merged in memory and is in no folder, so that the adapter saved
-        # alone could not be opened
+        # the base of the adapter was merged in memory and is in no folder, so that the adapter,
+        # saved alone, could not be opened
         cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
         cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
     if not is_main_process():  # one process writes the figures
@@ -241,8 +220,20 @@ def run_training(
         "seconds": round(seconds, 1),
         "train": _numbers(logged[-1]) if logged else {},
         "evaluation": _numbers(evaluation),
-        **more_figures(),
     }
+    if not prepared.spec.is_policy:
+        principles, held_out = prepared.objective.principles, data.evaluation
+        if principles is not None:  # before the figures: they are those of the folder as it is
+            write_facts(folder.path, principles.facts)
+        figures["held_out"] = reward_figures(folder.path, held_out, console) if held_out else {}
+    if rewards is not None and rewards.judge_thread is not None:
+        journal = rewards.judge_thread.engine.journal
+        figures["judging"] = {
+            "calls": journal.calls,
+            "from_journal": journal.hits,
+            "prompt_tokens": journal.usage.prompt_tokens,
+            "completion_tokens": journal.usage.completion_tokens,
+        }
     # the figures come last: the file of figures marks the training as done
     write_card(folder.path, card_facts(prepared, data, figures))
     folder.finish(figures)

@@ -23,8 +23,7 @@ class Settings(Mapping[str, object]):
     """Values by name, each with the place where it was written."""
 
     given: Mapping[str, object]
-    places: Mapping[str, str]
-    """By dotted name, such as `lora.r`."""
+    places: Mapping[str, str]  # by dotted name, such as `lora.r`
 
     def __getitem__(self, name: str) -> object:
         return self.given[name]

@@ -110,11 +110,9 @@ class Configuration:
     """TRL's config and the adapters of a training with checked settings."""
 
     given: Mapping[str, object]
-    config: Any
-    """Of TRL's own class for the trainer."""
+    config: Any  # of TRL's own class for the trainer
     lora: LoraSettings | None
-    fixed: frozenset[str]
-    """The fields that cai sets."""
+    fixed: frozenset[str]  # the fields that cai sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ def check_groups(config: Any) -> None:
     """
     if config.world_size > 1 and config.per_device_train_batch_size % config.num_generations:
         raise TrainingError(
-            f"per_device_train_batch_size is {config.per_device_train_batch_size}, not a multiple of "
-            f"num_generations, {config.num_generations}: a group would be spread over processes. "
-            "Set a multiple."
+            f"per_device_train_batch_size is {config.per_device_train_batch_size}, not a multiple "
+            f"of num_generations, {config.num_generations}: a group would be spread over "
+            "processes. Set a multiple."
         )

@@ -30,8 +30,7 @@ from cai.errors import TrainingError
 from cai.training.plan import LabelPlan
 from cai.training.trl import DPOConfig, DPOTrainer, RewardTrainer
 
-TARGET = "chosen_probability"
-"""The column of the target, and its name in a batch."""
+TARGET = "chosen_probability"  # the column of the target, and its name in a batch
 
 Inputs = dict[str, Any]
 

@@ -47,8 +47,7 @@ from cai.training.monitor.policy_samples import Sampled, eval_mode, log_probabil
 from cai.training.rewards.batch import RewardRecorder
 from cai.types import Conversation
 
-N_TEXTS = 64
-"""Responses that one observation is made of: shares of fewer are mostly noise."""
+N_TEXTS = 64  # responses that one observation is made of: shares of fewer are mostly noise
 
 MAX_PROMPTS = 64
 PREFIX = "watch/"

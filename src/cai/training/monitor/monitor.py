@@ -27,8 +27,7 @@ from cai.evaluation.metrics import TRAINING, descriptions
 from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.evaluation.rules import Rule, Vocabulary
 
-Figures = dict[str, float]
-"""Values by metric; a figure that could not be measured is not in it."""
+Figures = dict[str, float]  # values by metric; a figure that could not be measured is not in it
 
 # our metric, and its name in the logs of TRL
 _AS_LOGGED = {

@@ -23,8 +23,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from cai.errors import TrainingError
 from cai.models.hf.tokenizer import Tokenizer, decode
 
-BATCH = 8
-"""Prompts at a time: the logits of as many responses are in memory at once."""
+BATCH = 8  # prompts at a time: the logits of as many responses are in memory at once
 
 
 @dataclass(frozen=True, slots=True)

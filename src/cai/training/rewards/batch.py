@@ -30,8 +30,7 @@ T = TypeVar("T")
 Text = str | Sequence[Mapping[str, object]]
 """A prompt or completion of TRL: plain text, or a conversation."""
 
-Rewards = Sequence[float | None]
-"""One for each completion; None where it could not be scored."""
+Rewards = Sequence[float | None]  # one for each completion; None where it could not be scored
 
 RewardFunction = Callable[..., Rewards | Awaitable[Rewards]]
 

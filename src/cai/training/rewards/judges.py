@@ -32,8 +32,7 @@ from cai.methods.sampling import respond
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.types import Message, Prompt, Role, content_hash, derive_seed
 
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as TRL has it: `[{"role": …, "content": …}]`."""
+Turns = Sequence[Mapping[str, str]]  # a conversation as TRL has it: `[{"role": …, "content": …}]`
 
 
 @dataclass(frozen=True, slots=True)
