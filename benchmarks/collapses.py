@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from cai.training.monitor.attach import monitor_training
+    from cai.training.monitor.callbacks import monitor_training
 
 Scored = Callable[[str, str], float]
 

@@ -76,10 +76,8 @@ HEAVY_FILES = {
     "cai.training.reward_model.network",
     "cai.training.soft_losses",
     "cai.training.trl",
-    "cai.training.monitor.attach",
-    "cai.training.monitor.callback",
+    "cai.training.monitor.callbacks",
     "cai.training.monitor.policy_samples",
-    "cai.training.monitor.sampling_callback",
 }
 
 

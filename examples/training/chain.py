@@ -35,7 +35,7 @@ pairs = cai.load_training_data(judged.path, "preference", selection=cai.Selectio
 reward = cai.train("reward", pairs, plan("reward", policy), labels=cai.LabelPlan("soft"))
 
 prompts = cai.load_training_data(PROMPTS, "prompts", eval_share=0)
-choice = cai.RewardChoice(trained=(cai.TrainedChoice(str(reward.folder.path)),))
+choice = cai.RewardSpec(trained=(cai.ModelRewardSpec(str(reward.folder.path)),))
 settings = {"num_generations": 4, "max_completion_length": 32}
 trained = cai.train("grpo", prompts, plan("grpo", policy, **settings), rewards=choice)
 

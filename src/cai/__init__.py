@@ -40,8 +40,9 @@ _MODULES: Mapping[str, str] = {
     "cai.training.plan": "LabelPlan TrainPlan",
     "cai.training.reward_model.conditioning": "ConditionPlan",
     "cai.training.reward_model.model": "RewardModel",
-    "cai.training.rewards.judges": "GroupPlan",
-    "cai.training.rewards.spec": "JudgeChoice Penalties RewardChoice ScoreChoice TrainedChoice",
+    "cai.training.rewards.spec": (
+        "JudgeRewardSpec ModelRewardSpec PenaltySpec RewardSpec ScoreRewardSpec"
+    ),
     "cai.training.run": "Trained train",
     "cai.types": "Message Prompt user_prompt",
 }

@@ -53,12 +53,11 @@ from cai.training.plan import LabelPlan as LabelPlan
 from cai.training.plan import TrainPlan as TrainPlan
 from cai.training.reward_model.conditioning import ConditionPlan as ConditionPlan
 from cai.training.reward_model.model import RewardModel as RewardModel
-from cai.training.rewards.judges import GroupPlan as GroupPlan
-from cai.training.rewards.spec import JudgeChoice as JudgeChoice
-from cai.training.rewards.spec import Penalties as Penalties
-from cai.training.rewards.spec import RewardChoice as RewardChoice
-from cai.training.rewards.spec import ScoreChoice as ScoreChoice
-from cai.training.rewards.spec import TrainedChoice as TrainedChoice
+from cai.training.rewards.spec import JudgeRewardSpec as JudgeRewardSpec
+from cai.training.rewards.spec import ModelRewardSpec as ModelRewardSpec
+from cai.training.rewards.spec import PenaltySpec as PenaltySpec
+from cai.training.rewards.spec import RewardSpec as RewardSpec
+from cai.training.rewards.spec import ScoreRewardSpec as ScoreRewardSpec
 from cai.training.run import Trained as Trained
 from cai.training.run import train as train
 from cai.types import Message as Message

@@ -280,7 +280,7 @@ def test_an_unfinished_training_goes_on_with_resume_alone(
     assert "--resume" in capped.err
     again = call_cai(*command)
     assert again.code == 2
-    assert "holds a training that was not finished. Go on with --resume" in again.err
+    assert "holds a training that was not finished. Continue with --resume" in again.err
     resumed = call_cai(*command, "--resume", "--json")
     assert resumed.code == 0, resumed.err
     assert "going on from the beginning" in resumed.err

@@ -193,7 +193,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
         {**STEPS, "train": [{"sft": {}}, {"grpo": {"reward_models": ["sft"]}}]},
         "is rewarded by 'sft', which is no reward model that is trained before it",
     ),
-    ({**STEPS, "train": [{"grpo": {"reward_models": ["x*y"]}}]}, "'y' is no weight"),
+    ({**STEPS, "train": [{"grpo": {"reward_models": ["x*y"]}}]}, "'y' is not a weight"),
     (
         {
             "revise": {},

@@ -79,7 +79,7 @@ def test_a_round_that_failed_half_way_leaves_no_figures_and_goes_on(tmp_path: Pa
     run = out / "round-1" / "steps" / "dpo"
     run.mkdir(parents=True)
     (run / "letter.txt").write_text("somebody's")
-    with pytest.raises(TrainingError, match="no folder of a training"):
+    with pytest.raises(TrainingError, match="not the folder of a training"):
         run_series(path, out)
     assert [each.number for each in load_results(out / FILE, Series).rounds] == [0]
     shutil.rmtree(run)

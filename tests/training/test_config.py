@@ -66,7 +66,7 @@ def test_the_block_of_lora_is_none_of_the_fields(tmp_path: Path):
 
 def test_a_mapping_of_python_does_too(tmp_path: Path):
     assert make_config(TRAINERS["dpo"], {"max_steps": 3}, fixed(tmp_path), {}).max_steps == 3
-    with pytest.raises(TrainingError, match=r"^settings: 'max_stepz' is no setting of dpo"):
+    with pytest.raises(TrainingError, match=r"^settings: 'max_stepz' is not a setting of dpo"):
         make_config(TRAINERS["dpo"], {"max_stepz": 3}, fixed(tmp_path), {})
 
 
@@ -106,7 +106,7 @@ def test_the_settings_among_the_examples_are_taken_as_they_stand(tmp_path: Path,
 def test_every_problem_has_a_line_of_its_own(tmp_path: Path):
     said = refusal("sft", tmp_path, "learnin_rate: 1\nmax_steps: ten\nseed: yes\n").splitlines()
     assert [line.partition("block.yaml:")[2] for line in said] == [
-        "1: 'learnin_rate' is no setting of sft (SFTConfig). Did you mean 'learning_rate'?",
+        "1: 'learnin_rate' is not a setting of sft (SFTConfig). Did you mean 'learning_rate'?",
         "2: 'max_steps' is 'ten'. It must be int.",
         "3: 'seed' is True. It must be int.",
     ]

@@ -41,8 +41,11 @@ def test_a_block_sets_what_it_names(tmp_path: Path):
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ({"rank": 4}, "'lora.rank' is no setting of LoRA. Known here: r, alpha, dropout, targets."),
-        ({"target": "x"}, "'lora.target' is no setting of LoRA. Did you mean 'targets'?"),
+        (
+            {"rank": 4},
+            "'lora.rank' is not a setting of LoRA. Known here: r, alpha, dropout, targets.",
+        ),
+        ({"target": "x"}, "'lora.target' is not a setting of LoRA. Did you mean 'targets'?"),
         ({"r": "x"}, "'lora.r' is 'x'. Input should be a valid integer"),
         ({"r": 0}, "'lora.r' is 0. Input should be greater than or equal to 1."),
         ({"dropout": 1}, "'lora.dropout' is 1. Input should be less than 1."),

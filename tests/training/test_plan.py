@@ -74,7 +74,13 @@ def test_hard_labels_need_no_loss_of_ours_unless_they_are_smoothed():
 
 def test_pairs_at_the_margin_are_kept_on_either_side():
     plan = LabelPlan(min_margin=0.1)
-    assert [plan.is_kept(p) for p in (0.6, 0.4, 0.59, 0.5, 1.0)] == [True, True, False, False, True]
+    assert [plan.is_confident(p) for p in (0.6, 0.4, 0.59, 0.5, 1.0)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_pairs_that_are_not_sure_enough_are_counted():

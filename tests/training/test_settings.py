@@ -95,7 +95,7 @@ def test_a_block_by_itself_knows_its_lines(tmp_path: Path):
 
 def test_a_block_that_is_none_is_said(tmp_path: Path):
     path = written(tmp_path, "lora: true\n")
-    with pytest.raises(TrainingError, match=r"sft.yaml:1: 'lora' is True, where a mapping"):
+    with pytest.raises(TrainingError, match=r"sft.yaml:1: 'lora' is True, and must be a mapping"):
         read_settings(path).block("lora")
 
 
@@ -108,7 +108,7 @@ def test_settings_equal_a_mapping_of_the_same_values():
     [
         ("a: 1\na: 2\n", "sft.yaml:2: 'a' is here for the second time, first in line 1."),
         ("lora:\n  r: 1\n  r: 2\n", "sft.yaml:3: 'r' is here for the second time"),
-        ("- a\n", "sft.yaml:1: a list stands where settings are wanted."),
+        ("- a\n", "sft.yaml:1: a list stands where settings should be."),
         ("a: [1\n", "sft.yaml:2: this is not YAML"),
         ("a: !!python/name:os.system\n", "the tag '!!python/name:os.system' is refused"),
     ],
@@ -141,4 +141,4 @@ def test_an_override_of_another_form_is_refused(override: str, said: str):
 
 
 def test_nothing_can_be_set_in_a_value_that_is_no_block():
-    assert "'lora' is 3 and no block" in refusal(None, "lora=3", "lora.r=1")
+    assert "'lora' is 3 and not a block" in refusal(None, "lora=3", "lora.r=1")

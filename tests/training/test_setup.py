@@ -16,7 +16,7 @@ from cai.training.trainers import TRAINERS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.rewards.spec import RewardChoice, TrainedChoice
+    from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
     from cai.training.setup import Objective, configure, prepare_training
 
 
@@ -31,7 +31,7 @@ def test_defaults_are_valid_and_nothing_is_written(trainer: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("trainer", "settings", "said"), [
-    ("sft", {"max_lenght": 64}, "'max_lenght' is no setting of sft"),
+    ("sft", {"max_lenght": 64}, "'max_lenght' is not a setting of sft"),
     ("sft", {"lora": {"rank": 4}}, "rank"),
     ("sft", {"seed": 1}, "'seed' is set by cai itself"),
     ("reward", {"remove_unused_columns": True}, "is set by cai itself"),
@@ -54,7 +54,7 @@ def test_hard_labels_leave_the_loss_of_dpo_to_trl(tmp_path: Path):
 
 
 def test_what_a_trainer_has_no_use_for_is_refused():
-    rewards = RewardChoice(trained=(TrainedChoice("models/r"),))
+    rewards = RewardSpec(trained=(ModelRewardSpec("models/r"),))
     with pytest.raises(UsageError, match="The trainer sft takes no labels"):
         Objective.for_trainer(TRAINERS["sft"], labels=LabelPlan())
     with pytest.raises(UsageError, match="The trainer dpo takes no rewards"):
@@ -71,7 +71,7 @@ def test_labels_are_soft_by_default_and_a_reward_is_needed():
 def test_the_loss_of_the_card_names_labels_and_rewards():
     dpo = Objective.for_trainer(TRAINERS["dpo"], labels=LabelPlan("hard"))
     assert dpo.loss_of(TRAINERS["dpo"]) == "DPO, hard labels"
-    rewards = RewardChoice(trained=(TrainedChoice("models/r", 0.5),))
+    rewards = RewardSpec(trained=(ModelRewardSpec("models/r", 0.5),))
     rl = Objective.for_trainer(TRAINERS["rloo"], rewards=rewards)
     assert rl.loss_of(TRAINERS["rloo"]) == (
         "RLOO with a KL penalty; rewards: 0.5 × reward model models/r"

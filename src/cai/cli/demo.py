@@ -22,7 +22,7 @@ from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import JUDGED_UNDER, Sizes
 from cai.testbed.judge_metrics import JudgeFigure, judged_figure
 from cai.testbed.metrics import FILE as TRUTH_FILE
-from cai.testbed.metrics import PolicyTruth, Rates, Sample, TruthResults, policy_rates, rates
+from cai.testbed.metrics import PolicyTruth, RatedResponse, Rates, TruthResults, policy_rates, rates
 from cai.testbed.oracle import read_request
 from cai.training.environment import require
 
@@ -181,7 +181,7 @@ def _rounds(chain: PolicyChain) -> list[Row]:
     found: list[Row] = []
     for number in range(chain.sizes.rounds + 1):
         samples = [
-            Sample(
+            RatedResponse(
                 each.prompt.request,
                 each.response.text,
                 each.revisions[number - 1] if number else each.response.text,

@@ -31,7 +31,7 @@ from cai.training.settings import Settings
 from cai.training.trainers import shown_metrics
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
+    from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
     from cai.training.run import Trained
 
 
@@ -194,21 +194,23 @@ class RecipeTrainer:
 
     def _rewards(
         self, training: TrainStep, models: RoleModels, run_options: RunOptions
-    ) -> "RewardChoice":
-        from cai.training.rewards.spec import Penalties, RewardChoice, TrainedChoice
+    ) -> "RewardSpec":
+        from cai.training.rewards.spec import ModelRewardSpec, PenaltySpec, RewardSpec
 
         part = training.part
         assert isinstance(part, RlTraining)
         trained = tuple(
-            TrainedChoice(str(self.out / model.name) if isinstance(model, TrainStep) else model, w)
+            ModelRewardSpec(
+                str(self.out / model.name) if isinstance(model, TrainStep) else model, w
+            )
             for model, w in reward_models(self.recipe, training)
         )
         weights = part.penalties
-        return RewardChoice(
+        return RewardSpec(
             trained=trained,
             judge=self._judge(part, models),
             score=self._score(part, models),
-            penalties=Penalties(
+            penalties=PenaltySpec(
                 weights.length, weights.free_tokens, evasiveness=weights.evasiveness
             ),
             caps=run_options.caps,
@@ -217,31 +219,30 @@ class RecipeTrainer:
             seed=self.recipe.seed,
         )
 
-    def _judge(self, part: RlTraining, models: RoleModels) -> "JudgeChoice | None":
-        from cai.training.rewards.judges import GroupPlan
-        from cai.training.rewards.spec import JudgeChoice
+    def _judge(self, part: RlTraining, models: RoleModels) -> "JudgeRewardSpec | None":
+        from cai.training.rewards.spec import JudgeRewardSpec
 
         asked = part.judge
         if asked is None:
             return None
         settings = JudgeSettings.from_settings(asked)
-        return JudgeChoice(
+        return JudgeRewardSpec(
             models.judges(settings),
             self.constitution,
             settings,
-            group=GroupPlan(asked.opponents),
+            opponents=asked.opponents,
             weight=asked.weight,
             apart=asked.apart,
         )
 
-    def _score(self, part: RlTraining, models: RoleModels) -> "ScoreChoice | None":
-        from cai.training.rewards.spec import ScoreChoice
+    def _score(self, part: RlTraining, models: RoleModels) -> "ScoreRewardSpec | None":
+        from cai.training.rewards.spec import ScoreRewardSpec
 
         asked = part.score
         if asked is None:
             return None
         settings = ScoreSettings.from_settings(asked)
-        return ScoreChoice(
+        return ScoreRewardSpec(
             models.judges(settings),
             self.constitution,
             settings,

@@ -55,8 +55,7 @@ from cai.testbed.feedback import (
 from cai.testbed.metrics import MAX_TOKENS, draw_prompts
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.plan import LabelKind, LabelPlan, TrainPlan
-from cai.training.rewards.judges import GroupPlan
-from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice, TrainedChoice
+from cai.training.rewards.spec import JudgeRewardSpec, ModelRewardSpec, RewardSpec, ScoreRewardSpec
 from cai.types import Message
 
 Feedback = Literal["judge", "people"]
@@ -230,18 +229,18 @@ class PolicyChain:
             is_quiet=True,
         )
 
-    def _rewards(self, reward: RewardName, feedback: Feedback) -> RewardChoice:
+    def _rewards(self, reward: RewardName, feedback: Feedback) -> RewardSpec:
         if reward == "model":
-            return RewardChoice(trained=(TrainedChoice(self.reward_model(feedback)),))
+            return RewardSpec(trained=(ModelRewardSpec(self.reward_model(feedback)),))
         constitution = load_constitution("testbed")
         judges = (RoleModel.of(open_model("embedded"), Sampling(0.0)),)
         if reward == "score":
             plan = ScoreSettings(tags=JUDGED_UNDER)
-            return RewardChoice(score=ScoreChoice(judges, constitution, plan), seed=self.seed)
-        choice = JudgeChoice(
-            judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), GroupPlan(2)
+            return RewardSpec(score=ScoreRewardSpec(judges, constitution, plan), seed=self.seed)
+        choice = JudgeRewardSpec(
+            judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), opponents=2
         )
-        return RewardChoice(judge=choice, seed=self.seed)
+        return RewardSpec(judge=choice, seed=self.seed)
 
     def samples(self) -> Run:
         """Responses of SL to new requests."""
@@ -272,7 +271,7 @@ class PolicyChain:
         settings: Mapping[str, object],
         *,
         labels: LabelPlan | None = None,
-        rewards: RewardChoice | None = None,
+        rewards: RewardSpec | None = None,
     ) -> Path:
         """Trains into the folder of that name, or resumes or reuses what is there; the folder."""
         from cai.training.run import train  # heavy: torch, trl

@@ -1,18 +1,18 @@
 """The model that a training starts from: its name → network and tokenizer, ready to be trained.
 
-What is said when memory runs out in a training, with the advice that helps.
+Example:
+    start = open_start_model("hf:models/sl", "language")
+    start.model, start.tokenizer  # in float32 on the CPU, with a padding token
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 # transformers leaves some of its types open: what is unknown stays in this file
 
-import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -22,7 +22,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
 from cai.models.hf.loading import (
@@ -37,16 +36,16 @@ from cai.models.hf.loading import (
 )
 from cai.models.registry import embedded_folder, parse_spec
 from cai.training.data.trl_tables import template_arguments
-
-Head = Literal["language", "reward"]
+from cai.training.reward_model.checkpoint import no_weight_report
+from cai.training.trainers import Head
 
 
 @dataclass(frozen=True, slots=True)
 class StartModel:
     """A model by its name as given, with its network and tokenizer.
 
-    `arguments` are what its chat template is given with every row. `is_merged` says that an adapter
-    was merged into it, so that no folder holds its weights.
+    `arguments` are those of its chat template, for every row. `is_merged` says that an adapter was
+    merged into it, so that no folder holds its weights.
     """
 
     spec: str
@@ -62,21 +61,28 @@ def open_start_model(spec: str, head: Head) -> StartModel:
     An adapter is merged into its base: what is trained from here on is the sum.
 
     Raises:
-        UsageError: The name is of no known kind.
+        UsageError: The name is not of a known kind.
         ModelError: It cannot be loaded.
         TrainingError: It is behind a server, or has no chat template.
     """
     source = resolve_adapter(_source(spec))
     where = where_of(source)
     local = Path(source.path).is_dir()
-    with plain_errors(source, "causal language model"), quiet(is_local=local), _no_report():
+    with plain_errors(source, "causal language model"), quiet(is_local=local), no_weight_report():
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(source), **where)
-        # by its whole path, which an adapter on top of it will say that it stands on
+        # by its whole path: an adapter that is trained on it names its base by this path
         path = str(Path(source.path).resolve()) if local else source.path
-        model = _load(path, head, dict(where))
+        # in float32: an optimizer that updates bfloat16 weights loses small steps
+        in_float32 = {"dtype": torch.float32, **where}
+        if head == "language":
+            model = AutoModelForCausalLM.from_pretrained(path, **in_float32)
+        else:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                path, num_labels=1, **in_float32
+            )
         if source.adapter is not None:
             model = merged(model, source.adapter)
-            model.requires_grad_(True)  # peft froze what it stood on
+            model.requires_grad_(True)  # peft has frozen the weights under the adapter
     if tokenizer.chat_template is None:
         raise TrainingError(
             f"{spec}: its tokenizer has no chat template, and rows are conversations. Add one to "
@@ -91,10 +97,10 @@ def open_start_model(spec: str, head: Head) -> StartModel:
 
 
 def start_hash(spec: str) -> str:
-    """Says which weights those are in folders; "" for a name on the hub.
+    """A hash of the weights in its folders; "" for a name on the hub.
 
     Raises:
-        CaiError: As `open_start_model`, of what can be told without loading it.
+        CaiError: As `open_start_model`, as far as that is known without loading it.
     """
     source = resolve_adapter(_source(spec))
     where_of(source)
@@ -112,7 +118,7 @@ def _source(spec: str) -> ModelSource:
     unread = sorted(set(parsed.options) - {"adapter", "revision"})
     if unread:
         raise TrainingError(
-            f"{spec}: {', '.join(unread)} is about asking a model, and not about training one. "
+            f"{spec}: {', '.join(unread)} is about calling a model, and not about training one. "
             "Leave it out; settings such as bf16 say how it is trained."
         )
     if parsed.scheme == "embedded":
@@ -123,49 +129,24 @@ def _source(spec: str) -> ModelSource:
     )
 
 
-def _load(path: str, head: Head, where: dict[str, Any]) -> PreTrainedModel:
-    # in float32: an optimizer that updates bfloat16 weights loses small steps
-    arguments = {"dtype": torch.float32, **where}
-    if head == "language":
-        return AutoModelForCausalLM.from_pretrained(path, **arguments)
-    return AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, **arguments)
-
-
-@contextmanager
-def _no_report() -> Generator[None]:
-    """No table of missing weights on the console: a reward head is new, and meant to be."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-
-
-_SAID = ("out of memory", "can't allocate memory", "not enough memory")
-"""Of a GPU; and of a CPU by torch, on Linux and elsewhere."""
-
-
 @contextmanager
 def memory_errors() -> Generator[None]:
-    """Makes one sentence of what the libraries raise.
+    """Turns what the libraries raise when memory runs out into one sentence with advice.
 
     Raises:
         TrainingError: Memory ran out.
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory() from error
-    except RuntimeError as error:
-        if any(said in str(error) for said in _SAID):
-            raise _out_of_memory() from error
-        raise
-
-
-def _out_of_memory() -> TrainingError:
-    return TrainingError(
-        "Memory ran out. Halve per_device_train_batch_size and double "
-        "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
-        "activation_checkpointing: true, or --lora. Train so into another folder."
-    )
+    except (MemoryError, RuntimeError) as error:
+        # `torch.OutOfMemoryError` is of GPUs; of a CPU torch raises a plain RuntimeError, with
+        # other words on Linux than elsewhere
+        words = ("out of memory", "can't allocate memory", "not enough memory")
+        is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not is_memory and not any(each in str(error) for each in words):
+            raise
+        raise TrainingError(
+            "Memory ran out. Halve per_device_train_batch_size and double "
+            "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
+            "activation_checkpointing: true, or --lora. Train so into another folder."
+        ) from error

@@ -1,15 +1,20 @@
 """The card of a trained model: README.md with the front matter that the Hugging Face hub reads.
 
-The words are in `card.md.j2`. Names of this machine do not go into a card: of an absolute path only
+The text is in `card.md.j2`. Names of this machine do not go into a card: of an absolute path only
 the last part is shown, and of a model on a server no address. Of the settings a card has what
 differs from TRL's own defaults: a config has up to 190 fields, and a reader wants the five that
-somebody chose.
+a person chose.
+
+Example:
+    facts = CardFacts("models/sl", "hf:base", trainer_spec("sft"), "cross-entropy", sources, "1f3a")
+    write_card("models/sl", facts)  # models/sl/README.md
 """
 
 import dataclasses
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +29,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 
 from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
-from cai.evaluation.judge.self_preference import Kin, kinship
+from cai.evaluation.judge.self_preference import kinship
 from cai.export.provenance import Provenance
 from cai.training.data.load import TrainingData
 from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
@@ -39,7 +44,7 @@ _HUB_DATA = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)")
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """A file or data set as it was named, with its rows and whose labels they carry."""
+    """A file or data set as it was named, with its rows and the source of their labels."""
 
     name: str
     n_rows: int
@@ -48,10 +53,9 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """By what the responses were written and judged."""
+    """The models that wrote and judged the responses, and the principles of the judges."""
 
-    constitution: str | None = None
-    """Its name and version."""
+    constitution: str | None = None  # its name and version
     constitution_hash: str | None = None
     principles: Sequence[str] = ()
     responders: Sequence[str] = ()
@@ -69,7 +73,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """All that a card tells. Paths and names of models are as the user wrote them."""
+    """The contents of a card. Paths and names of models are as the user wrote them."""
 
     path: str
     base_model: str
@@ -78,15 +82,14 @@ class CardFacts:
     data: Sequence[DataSource]
     data_hash: str
     feedback: Feedback = Feedback()
-    settings: Mapping[str, object] | None = None
-    """As `describe_settings` tells them."""
+    settings: Mapping[str, object] | None = None  # as `describe_settings` returns them
     lora: Mapping[str, object] | None = None
     figures: Sequence[Figure] = ()
     license: str | None = None
 
 
 def data_sources(data: TrainingData) -> list[DataSource]:
-    """The sources of the rows, with whose labels they carry."""
+    """The sources of the rows."""
     mixed = {outcome.mix.file for outcome in data.mixed}
     sources: list[DataSource] = []
     for name, n in data.counts.items():
@@ -97,7 +100,7 @@ def data_sources(data: TrainingData) -> list[DataSource]:
 
 
 def feedback_of(provenance: Provenance) -> Feedback:
-    """By what the rows were made; of several constitutions the names together."""
+    """What the rows were made by; several constitutions are joined by commas."""
     constitutions = provenance.constitutions
     names = ", ".join(f"{each.name} {each.version}".strip() for each in constitutions)
     return Feedback(
@@ -127,7 +130,7 @@ def card_figures(figures: Mapping[str, object], n_held_out: int) -> Iterator[Fig
 
 
 def write_card(folder: str | Path, facts: CardFacts) -> Path:
-    """Writes README.md into the model's folder, over one that is there, and returns its path.
+    """Writes README.md into the model's folder, replacing an earlier one, and returns its path.
 
     Raises:
         TrainingError: The folder cannot be written to.
@@ -146,74 +149,56 @@ def card_text(facts: CardFacts) -> str:
     environment.filters["shown"] = shown
     environment.filters["line"] = _line
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
+    # a judge of the trained model's own family tends to prefer its responses: the card says so
+    kinships = [(judge, kinship(judge, facts.base_model)) for judge in facts.feedback.judges]
+    versions: dict[str, str] = {}
+    for library in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
     n_rows = sum(source.n_rows for source in facts.data)
     by_people = sum(source.n_rows for source in facts.data if source.labels == "people")
     return template.render(
         front=yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True).strip(),
         facts=facts,
         feedback=facts.feedback,
-        name=_name(facts.path),
+        name=_line(Path(facts.path).name or facts.path),
         n_rows=n_rows,
         people_share=by_people / n_rows if n_rows else 0.0,
-        kin=_kin(facts),
-        versions=_versions(),
+        same_family=[(judge, kin) for judge, kin in kinships if kin is not None],
+        versions=versions,
         is_reward=not facts.trainer.is_policy,
     )
 
 
 def front_matter(facts: CardFacts) -> dict[str, object]:
-    """What the hub reads: names of the hub alone, as it refuses others."""
+    """What the hub reads. Only names of the hub: it refuses a card with others."""
     base = facts.base_model.removeprefix("hf:")
     is_local = os.path.exists(base)
-    found: dict[str, object] = {}
+    front: dict[str, object] = {}
     if facts.license is not None:
-        found["license"] = facts.license
+        front["license"] = facts.license
     if _HUB_NAME.fullmatch(base) and not is_local:
-        found["base_model"] = base
-    found["library_name"] = "peft" if facts.lora is not None else "transformers"
+        front["base_model"] = base
+    front["library_name"] = "peft" if facts.lora is not None else "transformers"
     is_policy = facts.trainer.is_policy
-    found["pipeline_tag"] = "text-generation" if is_policy else "text-classification"
+    front["pipeline_tag"] = "text-generation" if is_policy else "text-classification"
     extra = ["lora"] if facts.lora is not None else []
-    found["tags"] = ["cai", "constitutional-ai", "rlaif", "trl", facts.trainer.name, *extra]
+    front["tags"] = ["cai", "constitutional-ai", "rlaif", "trl", facts.trainer.name, *extra]
     hub_data = [_HUB_DATA.match(source.name) for source in facts.data]
     datasets = list(dict.fromkeys(match["name"] for match in hub_data if match))
     if datasets:
-        found["datasets"] = datasets
-    return found
+        front["datasets"] = datasets
+    return front
 
 
 def shown(text: object) -> str:
-    """A path or model without what is of this machine: addresses, and folders of absolute paths."""
+    """A path or model without parts of this machine: addresses, and folders of absolute paths."""
     return _ABSOLUTE.sub(r"\1", _ADDRESS.sub("", _line(text)))
 
 
 def _line(text: object) -> str:
     """On one line, and inert in a table."""
     return " ".join(str(text).split()).replace("|", "\\|")
-
-
-def _name(path: str) -> str:
-    return _line(Path(path).name or path)
-
-
-def _kin(facts: CardFacts) -> list[tuple[str, Kin]]:
-    """The judges that are of the trained model's own family."""
-    found: list[tuple[str, Kin]] = []
-    for judge in facts.feedback.judges:
-        kin = kinship(judge, facts.base_model)
-        if kin is not None:
-            found.append((judge, kin))
-    return found
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 _EXCLUDED = {

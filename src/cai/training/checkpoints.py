@@ -1,13 +1,13 @@
-"""Whether a checkpoint is of the model that is trained, found out before it is loaded.
+"""Whether a checkpoint is of the model that is trained, checked before it is loaded.
 
-Of a checkpoint with other shapes torch would write a page of tensor names.
+For a checkpoint with other shapes torch would print a page of tensor names.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 # safetensors and peft leave some of their types open: what is unknown stays in this file
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -43,7 +43,17 @@ def check_checkpoint(path: Path, model: PreTrainedModel | PeftModel) -> None:
         else model.state_dict(),
     )
     shapes = {name: tuple(each.shape) for name, each in state.items() if isinstance(each, Tensor)}
-    saved = _saved_shapes(files)
+    saved: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118, it is not a mapping
+                    saved[name] = tuple(opened.get_slice(name).get_shape())
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(
+                f"{file}: cannot be read ({error}). Delete this checkpoint, and --resume continues "
+                "from the one before."
+            ) from error
     common = shapes.keys() & saved.keys()
     for name in common:
         if shapes[name] != saved[name]:
@@ -51,21 +61,6 @@ def check_checkpoint(path: Path, model: PreTrainedModel | PeftModel) -> None:
             raise _of_another_model(path, f"its {name} is {was}, and the model's is {is_now}")
     if not common:  # tied weights have other names in files, but never all of them
         raise _of_another_model(path, "no weight in it has a name of the model's")
-
-
-def _saved_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                for name in opened.keys():  # noqa: SIM118, it is no mapping
-                    shapes[name] = tuple(opened.get_slice(name).get_shape())
-        except (SafetensorError, OSError) as error:
-            raise TrainingError(
-                f"{file}: cannot be read ({error}). Delete this checkpoint, and --resume goes on "
-                "from the one before."
-            ) from error
-    return shapes
 
 
 def _of_another_model(path: Path, reason: str) -> TrainingError:

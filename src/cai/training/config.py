@@ -1,8 +1,8 @@
 """TRL's own config objects, from settings that are checked before anything is loaded.
 
-A field may be set by a person, by cai because the training depends on it (fixed), or by cai where
-nothing is said (a default). Names, types and defaults of the fields are those of TRL's dataclasses:
-values are parsed by their annotations, and TRL's own `__post_init__` checks come after that.
+A field may be set by a user, by cai because the training depends on it (fixed), or by cai where
+the user sets nothing (a default). Names, types and defaults of the fields are those of TRL's
+dataclasses: values are parsed by their annotations, and TRL's own checks come after that.
 
 Example:
     settings = read_settings("dpo.yaml", ["learning_rate=1e-6"])
@@ -32,10 +32,11 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from cai.errors import TrainingError
+from cai.suggest import did_you_mean
 from cai.training.config_checks import Machine, problems_of, secret_in
 from cai.training.folder import TrainFolder
 from cai.training.settings import place
-from cai.training.trainers import TrainerSpec, did_you_mean
+from cai.training.trainers import TrainerSpec
 from cai.training.trl import config_class
 
 OPTIONS: Mapping[str, str] = {
@@ -64,7 +65,7 @@ def make_config(
 ) -> TrainingArguments:
     """The trainer's config: each field as fixed, else as in the settings, else the default.
 
-    `bf16` is on where the GPU has it and the settings do not say. The block `lora` is no field.
+    Without a setting, `bf16` is on where the GPU has it. The block `lora` is not a field.
 
     Raises:
         TrainingError: Unknown fields, values that do not fit, or ones that exclude each other; one
@@ -79,9 +80,19 @@ def make_config(
         except ValueError as error:
             problems.append(f"{place(settings, name)}: {error}")
     if not problems:
-        merged = _merged(values, fixed, defaults)
-        found = dict(problems_of(spec, merged, machine()))
-        problems = [f"{place(settings, name)}: {name!r} {why}" for name, why in found.items()]
+        merged = {**defaults, **values, **fixed}
+        # TRL's own default is true, and fails where the device has no bfloat16
+        if merged.get("bf16") is None:
+            has_bf16 = machine().has_bf16 and not merged.get("use_cpu")
+            merged["bf16"] = has_bf16 and not merged.get("fp16")
+        # TRL warns of the old names, which would be an error below; of both names the new one wins
+        for old, new in _RENAMED.items():
+            if old in merged:
+                merged.setdefault(new, merged.pop(old))
+        if merged.get("activation_checkpointing") is None:
+            merged["activation_checkpointing"] = True  # TRL's own default, by the new name
+        by_name = dict(problems_of(spec, merged, machine()))
+        problems = [f"{place(settings, name)}: {name!r} {why}" for name, why in by_name.items()]
         if not problems:
             merged.setdefault("use_cpu", not machine().has_gpu)
             return _instance(spec, merged, settings)
@@ -102,21 +113,21 @@ def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, obj
     """The value as the field's annotation has it.
 
     Raises:
-        ValueError: There is no such field, it is not for users, or the value does not fit.
+        ValueError: There is no such field, users cannot set it, or the value does not fit.
     """
     fields = {field.name: field for field in dataclasses.fields(config_class(spec))}
     secret = secret_in(name, value)
     if secret is not None:
         raise ValueError(
-            f"{secret!r} is a secret, and settings are kept with the run. Log in with "
+            f"{secret!r} is a secret, and settings are saved with the run. Log in with "
             "`hf auth login`, or set the environment variable HF_TOKEN."
         )
     if name in fixed:
         instead = f"Use {OPTIONS[name]} instead." if name in OPTIONS else "Leave it out."
         raise ValueError(f"{name!r} is set by cai itself. {instead}")
     if name not in fields:
-        known = did_you_mean(name, list(fields)) or " Leave it out."
-        raise ValueError(f"{name!r} is no setting of {spec.name} ({spec.trl}Config).{known}")
+        hint = did_you_mean(name, fields, "Leave it out.", n=3)
+        raise ValueError(f"{name!r} is not a setting of {spec.name} ({spec.trl}Config). {hint}")
     annotation = typing.get_type_hints(config_class(spec))[name]
     if spec.name == "grpo" and name == "scale_rewards" and isinstance(value, bool):
         return value  # TRL's annotation says text, and TRL takes true for "group", false for "none"
@@ -125,69 +136,11 @@ def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, obj
     choices = spec.choices.get(name) or fields[name].metadata.get("choices") or enumerated
     for item in cast("list[object]", parsed) if isinstance(parsed, list) else [parsed]:
         if choices and item is not None and item not in choices:
-            near = did_you_mean(str(item), [str(each) for each in choices])
-            raise ValueError(f"{name!r} is {item!r}. It must be one of {', '.join(choices)}.{near}")
+            hint = did_you_mean(str(item), [str(each) for each in choices])
+            raise ValueError(
+                f"{name!r} is {item!r}. It must be one of {', '.join(choices)}. {hint}".rstrip()
+            )
     return parsed
-
-
-def parse_value(value: object, annotation: object, name: str) -> object:
-    """A value from YAML as the annotation has it: "1e-4" as a number, a list as a tuple.
-
-    Raises:
-        ValueError: It does not fit.
-    """
-    if value is False and any("no" in [each.value for each in enum] for enum in _enums(annotation)):
-        return "no"  # YAML 1.1 reads `save_strategy: no` as a boolean
-    if isinstance(value, str) and annotation == list[str]:
-        value = [value]
-    is_text_of_mapping = isinstance(value, str) and dict in _members(annotation)
-    if not is_text_of_mapping or name in _MAPPINGS_OR_FILES:
-        config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
-        adapter = cast("TypeAdapter[object]", TypeAdapter(cast(Any, annotation), config=config))
-        # strict, so that true is no number; as JSON, so that a list is a tuple where one is due
-        with suppress(ValidationError, TypeError):
-            parsed = adapter.validate_json(json.dumps(value), strict=True)
-            if not dataclasses.is_dataclass(parsed):  # pydantic would drop keys that it has not
-                return parsed
-        if isinstance(value, str | list):  # "1e-4" is text in YAML 1.1
-            with suppress(ValidationError):
-                return adapter.validate_python(value)
-    wanted = "a mapping" if is_text_of_mapping else _described(annotation)
-    raise ValueError(f"{name!r} is {value!r}. It must be {wanted}.")
-
-
-def _members(annotation: object) -> list[object]:
-    """The types that a union joins, without their own arguments."""
-    members = typing.get_args(annotation) or (annotation,)
-    return [typing.get_origin(member) or member for member in members]
-
-
-def _enums(annotation: object) -> list[type[Enum]]:
-    members = _members(annotation)
-    return [each for each in members if isinstance(each, type) and issubclass(each, Enum)]
-
-
-def _described(annotation: object) -> str:
-    """The annotation as it would be written: `float | None`."""
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
-
-
-def _merged(
-    values: Mapping[str, object], fixed: Mapping[str, object], defaults: Mapping[str, object]
-) -> dict[str, object]:
-    merged = {**defaults, **values, **fixed}
-    # TRL's own default is true, and fails where the device has no bfloat16
-    if merged.get("bf16") is None:
-        has_bf16 = machine().has_bf16 and not merged.get("use_cpu")
-        merged["bf16"] = has_bf16 and not merged.get("fp16")
-    # TRL warns of the old names, and that would be an error below; who wrote both means the new one
-    for old, new in _RENAMED.items():
-        if old in merged:
-            merged.setdefault(new, merged.pop(old))
-    if merged.get("activation_checkpointing") is None:
-        merged["activation_checkpointing"] = True  # TRL's own default, by the new name
-    return merged
 
 
 def _instance(
@@ -220,6 +173,44 @@ def _instance(
     return config
 
 
+def parse_value(value: object, annotation: object, name: str) -> object:
+    """A value from YAML as the annotation has it: "1e-4" as a number, a list as a tuple.
+
+    Raises:
+        ValueError: It does not fit.
+    """
+    if value is False and any("no" in [each.value for each in enum] for enum in _enums(annotation)):
+        return "no"  # YAML 1.1 reads `save_strategy: no` as a boolean
+    if isinstance(value, str) and annotation == list[str]:
+        value = [value]
+    is_text_of_mapping = isinstance(value, str) and dict in _members(annotation)
+    if not is_text_of_mapping or name in _MAPPINGS_OR_FILES:
+        config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        adapter = cast("TypeAdapter[object]", TypeAdapter(cast(Any, annotation), config=config))
+        # strict, so that true is no number; as JSON, so that a list is a tuple where one is due
+        with suppress(ValidationError, TypeError):
+            parsed = adapter.validate_json(json.dumps(value), strict=True)
+            if not dataclasses.is_dataclass(parsed):  # pydantic would drop keys that it has not
+                return parsed
+        if isinstance(value, str | list):  # "1e-4" is text in YAML 1.1
+            with suppress(ValidationError):
+                return adapter.validate_python(value)
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    in_words = "a mapping" if is_text_of_mapping else re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
+    raise ValueError(f"{name!r} is {value!r}. It must be {in_words}.")
+
+
+def _members(annotation: object) -> list[object]:
+    """The types that a union joins, without their own arguments."""
+    members = typing.get_args(annotation) or (annotation,)
+    return [typing.get_origin(member) or member for member in members]
+
+
+def _enums(annotation: object) -> list[type[Enum]]:
+    members = _members(annotation)
+    return [each for each in members if isinstance(each, type) and issubclass(each, Enum)]
+
+
 def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> dict[str, object]:
     """The fields of any trainer's config that cai sets.
 
@@ -238,7 +229,7 @@ def fixed_fields(folder: TrainFolder, seed: int, reports: tuple[str, ...]) -> di
 
 
 def default_fields() -> dict[str, object]:
-    """Ours where nothing is said: on a CPU nothing is recomputed to save memory that is there."""
+    """Our own defaults: on a CPU, memory is plentiful, and activations are not recomputed."""
     return {
         "save_total_limit": 2,
         "activation_checkpointing": torch.accelerator.is_available(),
@@ -247,15 +238,15 @@ def default_fields() -> dict[str, object]:
 
 
 _LIBRARIES = r"(transformers|trl|peft|accelerate)\."
-"""They warn one another of names that will change; a user can do nothing about it."""
+"""They warn one another of names that will change, which a user cannot do anything about."""
 
 
 @contextmanager
 def quiet_libraries(folder: TrainFolder) -> Generator[None]:
     """Sets TensorBoard's folder; no bars and advice on the console, and no telemetry.
 
-    TRL tells the hub which trainer is made, on which device. The constant that forbids it is read
-    from the environment once, long before.
+    TRL reports to the hub which trainer is made, on which device. The constant that forbids it is
+    read from the environment once, when the hub's library is imported, so it is set here itself.
     """
     level = transformers_logging.get_verbosity()
     wanted = {"TENSORBOARD_LOGGING_DIR": str(folder.logs), "TQDM_DISABLE": "1"}

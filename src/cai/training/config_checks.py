@@ -119,12 +119,7 @@ def problems_of(
     max_steps = values.get("max_steps")
     if isinstance(max_steps, int) and max_steps < 1 and max_steps != -1:
         yield "max_steps", f"is {max_steps}. It must be at least 1, or -1 for no limit."
-    yield from _precision(values, machine)
-    yield from _combinations(spec, values)
-
-
-def _precision(values: Mapping[str, object], machine: Machine) -> Iterator[tuple[str, str]]:
-    """What transformers would emulate slowly, or reject naming no setting."""
+    # transformers would emulate these slowly, or reject them without the name of a setting
     is_on_cpu = bool(values.get("use_cpu")) or not machine.has_gpu
     here = "there is no GPU here" if is_on_cpu else "this GPU has no bfloat16"
     is_bf16_possible = machine.has_bf16 or (values.get("use_cpu") and not machine.has_gpu)
@@ -133,6 +128,7 @@ def _precision(values: Mapping[str, object], machine: Machine) -> Iterator[tuple
             yield name, f"is not possible: {here}. Leave it out: it is on where the GPU has it."
     if values.get("fp16") and is_on_cpu:
         yield "fp16", f"is not possible: {here}, and a CPU trains in float32. Leave it out."
+    yield from _combinations(spec, values)
 
 
 def _combinations(spec: TrainerSpec, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """accelerate's launcher as a program of its own: `python -m cai.training.elastic --config_file …`.
 
-It ends with the exit code of the process that failed first, and without the report that the
-launcher writes of it: that process has said what is wrong.
+It ends with the exit code of the process that failed first, and without the launcher's report: that
+process has printed what is wrong. A program of its own, because a launch in the process of `cai`
+would leave torch's settings, loggers and signal handlers behind.
 """
 
 import logging

@@ -11,8 +11,7 @@ from pathlib import Path
 from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 
-LAUNCH = "CAI_LAUNCH"
-"""Set in every process of a launch: the folder where they leave their errors."""
+LAUNCH = "CAI_LAUNCH"  # set in every process of a launch: the folder where each writes its error
 
 
 def is_launched() -> bool:
@@ -31,9 +30,9 @@ def is_main_process() -> bool:
 
 
 def hand_over(message: str) -> bool:
-    """Leaves an error to the process that launched this one; false where none did.
+    """Passes an error to the process that launched this one; False if none did.
 
-    All processes of a launch find the same error in the same data, and it is said once.
+    All processes of a launch meet the same error in the same data, and it is printed once.
     """
     folder = os.environ.get(LAUNCH)
     if not folder:
@@ -43,16 +42,17 @@ def hand_over(message: str) -> bool:
 
 
 def handed_over(folder: Path) -> str | None:
-    """The error that the first of the processes left; None where there is none."""
-    found = sorted(path for path in folder.iterdir() if not path.suffix)
-    return found[0].read_text("utf-8") if found else None
+    """The error of the first of the processes that wrote one; None if none did."""
+    # files with a suffix are of an `atomic_write` that did not finish
+    errors = sorted(path for path in folder.iterdir() if not path.suffix)
+    return errors[0].read_text("utf-8") if errors else None
 
 
 TRAINING = ("trl", "peft", "accelerate")
 
 
 def require(libraries: Sequence[str] = TRAINING) -> None:
-    """Finds out whether they can be imported.
+    """Checks that they can be imported.
 
     Raises:
         TrainingError: One is not installed; the message says how to install it.

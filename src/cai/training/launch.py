@@ -1,7 +1,10 @@
 """The same command in several processes, one a GPU, by `accelerate launch`.
 
-A configuration is the name of one that ships, or a file of accelerate's own form. The processes run
-the command as it was given; that they are launched already they know from the environment.
+A configuration is the name of one that ships, or a file in accelerate's own format. The processes
+run the command as it was given; an environment variable stops them from launching again.
+
+Example:
+    launch(["train", "dpo", "runs/judged", "-m", "hf:models/sl", "-o", "out"], "ddp", 4)  # 0
 """
 
 import os
@@ -9,8 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,8 @@ import torch
 
 from cai.constitution.yaml import read_yaml
 from cai.errors import ConstitutionError, TrainingError, UsageError
+from cai.suggest import did_you_mean
 from cai.training.environment import LAUNCH, TRAINING, handed_over, require
-from cai.training.trainers import did_you_mean
 
 _SHIPPED = Path(__file__).parent / "accelerate"
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -27,7 +29,7 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A configuration that was found, read and fits this machine."""
+    """A configuration that fits this machine."""
 
     path: Path
     processes: int
@@ -44,23 +46,43 @@ def launch(
 ) -> int:
     """Runs `python -m module arguments` in several processes, and returns their exit code.
 
-    To be called in the main thread: Ctrl-C and SIGTERM go on to the processes.
+    To be called in the main thread: Ctrl-C, SIGTERM and SIGHUP are forwarded to the processes.
 
     Raises:
         UsageError: There is no such configuration, or not as many GPUs.
         TrainingError: A library is missing; or the error that the processes ended with.
     """
-    found = check_launch(config, processes)
+    checked = check_launch(config, processes)
     with tempfile.TemporaryDirectory(prefix="cai-launch-") as folder:
-        environment = {**os.environ, LAUNCH: folder, **(_OFF_GPUS if found.is_cpu else {})}
-        code = _run(_command(found, module, arguments), environment)
+        off_gpus = {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+        # a session of its own: Ctrl-C in a terminal would reach the launcher twice otherwise, once
+        # from the terminal and once from here
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cai.training.elastic"),
+                *("--config_file", str(checked.path), "--num_processes", str(checked.processes)),
+                *("--module", module, *arguments),
+            ],
+            env={**os.environ, LAUNCH: folder, **(off_gpus if checked.is_cpu else {})},
+            start_new_session=True,
+        )
+        before = {
+            number: signal.signal(number, lambda sent, _: process.send_signal(sent))
+            for number in _FORWARDED
+        }
+        try:
+            code = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        code = code if code >= 0 else 128 - code
         error = handed_over(Path(folder))
     if error is not None:
         raise TrainingError(error)
     if code == 128 + signal.SIGKILL:
         raise TrainingError(
-            f"--launch {config}: one of the {found.processes} processes was killed, most often for "
-            "want of memory. Try a smaller per_device_train_batch_size, or fewer processes."
+            f"--launch {config}: one of the {checked.processes} processes was killed, mostly as "
+            "memory ran out. Try a smaller per_device_train_batch_size, or fewer processes."
         )
     return code
 
@@ -72,8 +94,22 @@ def check_launch(config: str, processes: int | None) -> Launch:
         UsageError: There is no such configuration, or not as many GPUs.
         TrainingError: A library is missing.
     """
-    path = _path(config)
-    fields = _fields(path)
+    names = shipped_launches()
+    path = _SHIPPED / f"{config}.yaml" if config in names else Path(config)
+    if not path.is_file():
+        raise UsageError(
+            f"--launch {config}: there is no such file and no such name. "
+            + did_you_mean(config, names, f"The names are {', '.join(names)}.")
+        )
+    try:
+        fields = read_yaml(path.read_bytes(), str(path)).root.plain()
+    except (ConstitutionError, OSError) as error:  # the reader is that of constitutions
+        raise UsageError(f"{error}") from None
+    if not isinstance(fields, dict) or "distributed_type" not in fields:
+        raise UsageError(
+            f"{path}: this is not a configuration of accelerate, as it has no `distributed_type`. "
+            f"Write one with `accelerate config`, or use one of {', '.join(names)}."
+        )
     is_cpu = fields.get("use_cpu") is True
     kind = str(fields.get("distributed_type", ""))
     require(("deepspeed",) if kind == "DEEPSPEED" else TRAINING)
@@ -94,59 +130,3 @@ def check_launch(config: str, processes: int | None) -> Launch:
             "`--launch cpu`, several processes of one CPU."
         )
     return Launch(path, wanted, is_cpu)
-
-
-_OFF_GPUS = {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-
-
-def _path(config: str) -> Path:
-    names = shipped_launches()
-    if config in names:
-        return _SHIPPED / f"{config}.yaml"
-    if Path(config).is_file():
-        return Path(config)
-    raise UsageError(
-        f"--launch {config}: there is no such file and no such name.{did_you_mean(config, names)} "
-        f"The names are {', '.join(names)}."
-    )
-
-
-def _fields(path: Path) -> Mapping[str, object]:
-    try:
-        plain = read_yaml(path.read_bytes(), str(path)).root.plain()
-    except (ConstitutionError, OSError) as error:  # the reader is the constitutions' own
-        raise UsageError(f"{error}") from None
-    if not isinstance(plain, dict) or "distributed_type" not in plain:
-        raise UsageError(
-            f"{path}: this is no configuration of accelerate, as it has no `distributed_type`. "
-            f"Write one with `accelerate config`, or take one of {', '.join(shipped_launches())}."
-        )
-    return plain
-
-
-def _command(found: Launch, module: str, arguments: Sequence[str]) -> list[str]:
-    start = [sys.executable, "-m", "cai.training.elastic"]
-    options = ["--config_file", str(found.path), "--num_processes", str(found.processes)]
-    return [*start, *options, "--module", module, *arguments]
-
-
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """The exit code. The launcher has a session of its own, so that it gets a signal once."""
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    with _forwarding(process):
-        code = process.wait()
-    return code if code >= 0 else 128 - code
-
-
-@contextmanager
-def _forwarding(process: subprocess.Popen[bytes]) -> Generator[None]:
-    """Sends the signals on that this process gets, and does not end of them."""
-    before = {
-        number: signal.signal(number, lambda sent, _: process.send_signal(sent))
-        for number in _FORWARDED
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,6 +1,10 @@
 """LoRA: small matrices beside frozen weights. Hu et al. 2021, arXiv:2106.09685.
 
 The adapters of a reward model include its score head, which is new and has to be trained in full.
+
+Example:
+    settings = lora_settings({"r": 8})  # alpha 32, no dropout, all linear layers
+    lora_config(settings, "language")
 """
 
 from collections.abc import Mapping
@@ -10,8 +14,9 @@ from peft import LoraConfig, TaskType
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cai.errors import TrainingError
+from cai.suggest import did_you_mean
 from cai.training.settings import place
-from cai.training.trainers import Head, did_you_mean
+from cai.training.trainers import Head
 
 
 class LoraSettings(BaseModel):
@@ -39,9 +44,9 @@ def lora_settings(block: Mapping[str, object]) -> LoraSettings:
         for details in error.errors():
             name = str(details["loc"][0])
             if details["type"] == "extra_forbidden":
-                known = list(LoraSettings.model_fields)
-                hint = did_you_mean(name, known) or f" Known here: {', '.join(known)}."
-                why = f"is no setting of LoRA.{hint}"
+                known = LoraSettings.model_fields
+                hint = did_you_mean(name, known, f"Known here: {', '.join(known)}.")
+                why = f"is not a setting of LoRA. {hint}"
             else:
                 why = f"is {block[name]!r}. {details['msg']}."
             problems.setdefault(name, f"{place(block, name)}: {f'lora.{name}'!r} {why}")

@@ -1,9 +1,12 @@
-"""How a training is carried out, whatever it trains.
-
-What a preference trainer is told of a pair: the judge's probability, or what is made of it.
+"""What a training is given, whatever it trains; and for preference pairs, what their labels become.
 
 Soft labels did much better than hard ones without chain of thought in Bai et al. 2022,
 arXiv:2212.08073, §4.1; Lee et al. 2023, arXiv:2309.00267, §2.2, train the reward model on them.
+
+Example:
+    plan = TrainPlan("hf:models/sl", Path("models/dpo"), {"learning_rate": 1e-6})
+    labels = LabelPlan("soft", min_margin=0.1)  # without pairs from 0.4 to 0.6
+    labels.target(0.9)  # 0.9
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +25,9 @@ class TrainPlan:
     """From which model, into which folder, with which settings.
 
     `model` is a spec: `embedded`, or `hf:` with a folder or name. `settings` are fields of TRL's
-    config, and the block `lora`. `resumes` goes on from the last checkpoint. `reports` are trackers
-    beside TensorBoard: trackio, wandb. `rules` say when a run that degenerates is warned of or
-    ended. `allows_control_tokens` is for rows that hold some, with a chat template that cannot keep
-    them text.
+    config, and the block `lora`. `resumes` continues from the last checkpoint. `reports` are
+    trackers beside TensorBoard: trackio, wandb. `rules` warn of a run that degenerates, or end it.
+    `allows_control_tokens` accepts rows that hold some, with a chat template that would obey them.
     """
 
     model: str
@@ -41,18 +43,18 @@ class TrainPlan:
 LabelKind = Literal["soft", "hard", "drawn"]
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-9  # 0.6 − 0.5 is a little less than 0.1 in floating point
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPlan:
     """How the probability p that the chosen response is better becomes the loss's target.
 
-    `soft` is p itself, `hard` is 1, `drawn` is 1 or 0 drawn from p anew each time a pair is met:
+    `soft` is p itself, `hard` is 1, `drawn` is 1 or 0 drawn from p anew each time a pair is used:
     its mean loss is that of `soft`. Pairs with |p − ½| under `min_margin` are left out. A
-    `temperature` T makes σ(logit(p) / T) of p: below 1 it sharpens, as the mean over many
-    principles wants, of which few speak to a pair; `fit_temperature` finds the one that agrees
-    with labels of people. `smoothing` ε then moves every target t to (1 − ε) t + ε (1 − t).
+    `temperature` T turns p into σ(logit(p) / T): below 1 it sharpens, which suits a mean over many
+    principles, as few of them apply to a pair; `fit_temperature` fits it to labels of people.
+    `smoothing` ε then moves every target t to (1 − ε) t + ε (1 − t).
     """
 
     kind: LabelKind = "soft"
@@ -83,10 +85,11 @@ class LabelPlan:
 
     @property
     def needs_loss(self) -> bool:
-        """Whether some target is not 1: for hard labels TRL's own loss does."""
+        """Whether some target is not 1, so that TRL's own loss is not enough."""
         return self.kind != "hard" or self.smoothing > 0
 
-    def is_kept(self, probability: float) -> bool:
+    def is_confident(self, probability: float) -> bool:
+        """Whether a pair of that probability is trained on."""
         return abs(probability - 0.5) >= self.min_margin - _ROUNDING
 
     def target(self, probability: float) -> float:

@@ -1,4 +1,4 @@
-"""A training from rows to a model folder: TRL's trainer made, run, resumed, saved, and described.
+"""A training from rows to a model folder: TRL's trainer created, run, resumed, saved and described.
 
 Everything in which trainers differ is in the table of `trainers.py`; this file is the same for all.
 
@@ -13,7 +13,7 @@ Example:
 # TRL, transformers and peft leave some of their types open: what is unknown stays in this file
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -38,26 +38,23 @@ from cai.training.data.trl_tables import check_lengths, no_rows_errors, table_of
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder
 from cai.training.lora import lora_config
-from cai.training.monitor.attach import monitor_training
+from cai.training.monitor.callbacks import SamplingPlan, monitor_training
 from cai.training.monitor.monitor import TrainingMonitor
-from cai.training.monitor.sampling_callback import SamplingPlan
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.reward_model.checkpoint import write_facts
 from cai.training.reward_model.conditioning import ConditionPlan
 from cai.training.reward_model.evaluate import reward_figures
 from cai.training.rewards.batch import RewardRecorder
-from cai.training.rewards.build import OpenRewards, opened_rewards
-from cai.training.rewards.spec import RewardChoice
+from cai.training.rewards.functions import OpenRewards, opened_rewards
+from cai.training.rewards.spec import RewardSpec
 from cai.training.setup import Objective, PreparedTraining, prepare_training
 from cai.training.soft_losses import SOFT_TRAINERS, WithTargets
 from cai.training.trainers import shown_metrics, trainer_spec
 from cai.training.trl import trainer_class
 
-N_PROMPTS = 32
-"""Prompts that the monitor samples responses to."""
+N_PROMPTS = 32  # prompts that the monitor samples responses to
 
-MIN_STEPS = 50
-"""Between samples of the monitor, each of which costs about as much as three steps of DPO."""
+MIN_STEPS = 50  # between samples of the monitor
 
 _NOT_SAVED = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
 
@@ -68,8 +65,7 @@ class Trained:
 
     folder: TrainFolder
     figures: Mapping[str, object]
-    is_new: bool = True
-    """Whether this call trained it, and did not find it done."""
+    is_new: bool = True  # whether this call trained it; False where it was done before
 
 
 def train(
@@ -80,7 +76,7 @@ def train(
     *,
     labels: LabelPlan | None = None,
     principles: ConditionPlan | None = None,
-    rewards: RewardChoice | None = None,
+    rewards: RewardSpec | None = None,
 ) -> Trained:
     """Trains with the trainer of that name, one of those in `trainers.TRAINERS`.
 
@@ -89,7 +85,7 @@ def train(
     printed to stderr. A training that is already done is returned as it is.
 
     Raises:
-        UsageError: There is no such trainer, or it has no use for something that is given.
+        UsageError: There is no such trainer, or it does not take something that is given.
         TrainingError: Settings, folder or rewards cannot be used, no row is left, or memory ran
             out.
         ModelError: The model cannot be opened, or nothing of a batch could be judged.
@@ -99,7 +95,7 @@ def train(
     console = console or Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
     data = objective.rows_of(data, plan.seed)
     prepared = prepare_training(spec, data, plan, objective)
-    # the same command again finds its result; that the folder is of the same training is checked
+    # the same command again returns its result; the folder has been checked to be of this training
     figures = prepared.folder.figures()
     if figures is not None:
         return Trained(prepared.folder, figures, is_new=False)
@@ -111,14 +107,8 @@ def train(
     with prepared.open_model(data) as start, rewards_open as opened:
         made = _make_trainer(prepared, data, start, opened)
 
-        def more_figures() -> Mapping[str, object]:
-            return {
-                **_held_out_figures(prepared, data, console),
-                **({} if opened is None else _judging_figures(opened)),
-            }
-
         return run_training(
-            made, prepared, data, console, more_figures=more_figures, is_merged=start.is_merged
+            made, prepared, data, console, rewards=opened, is_merged=start.is_merged
         )
 
 
@@ -136,11 +126,11 @@ def _make_trainer(
     own: dict[str, Any] = {}
     held_out = data.evaluation
     if rewards is not None:
-        # fields that users cannot set, as they follow from the rewards and the tokenizer
+        # users cannot set these fields, as they follow from the rewards and the tokenizer
         config.reward_weights = rewards.weights
         config.chat_template_kwargs = dict(start.arguments)
         own["reward_funcs"] = recorder.columns(rewards.functions, rewards.weights, is_joint=True)
-        if config.eval_strategy == "no":  # an evaluation at the end would be paid for unasked
+        if config.eval_strategy == "no":  # an evaluation at the end would cost judge calls
             held_out = ()
     has_targets = labels is not None and labels.needs_loss
     made_by = SOFT_TRAINERS[spec.name] if has_targets else trainer_class(spec)
@@ -161,24 +151,20 @@ def _make_trainer(
     if rewards is not None:
         monitor_training(trainer, monitor, recorder=recorder)
     elif spec.is_sampled:
-        monitor_training(trainer, monitor, plan=_sampling_plan(trainer, data, prepared.plan.seed))
+        # responses to the first held-out prompts, at the start, the end, and up to three times
+        # between; each of these costs about as much as three steps of DPO, hence the least distance
+        rows = data.evaluation or data.train
+        prompts = list(dict.fromkeys(prompt_of(row.unit).messages for row in rows))[:N_PROMPTS]
+        args = trainer.args
+        n_steps = args.max_steps
+        if n_steps <= 0:
+            batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            n_rows = len(trainer.train_dataset)  # pyright: ignore[reportArgumentType]: it has one
+            n_steps = int(args.num_train_epochs * n_rows / batch)
+        every = max(MIN_STEPS, n_steps // 4)
+        plan = SamplingPlan(prompts, every=every, seed=prepared.plan.seed)
+        monitor_training(trainer, monitor, plan=plan)
     return trainer
-
-
-def _sampling_plan(trainer: Trainer, data: TrainingData, seed: int) -> SamplingPlan:
-    """The first held-out prompts, or the first ones where none is held out.
-
-    They are sampled at the start, at the end, and up to three times between.
-    """
-    rows = data.evaluation or data.train
-    prompts = list(dict.fromkeys(prompt_of(row.unit).messages for row in rows))[:N_PROMPTS]
-    args = trainer.args
-    n_steps = args.max_steps
-    if n_steps <= 0:
-        batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        n_rows = len(trainer.train_dataset)  # pyright: ignore[reportArgumentType]: it has a length
-        n_steps = int(args.num_train_epochs * n_rows / batch)
-    return SamplingPlan(prompts, every=max(MIN_STEPS, n_steps // 4), seed=seed)
 
 
 def run_training(
@@ -187,13 +173,13 @@ def run_training(
     data: TrainingData,
     console: Console,
     *,
-    more_figures: Callable[[], Mapping[str, object]],
+    rewards: OpenRewards | None,
     is_merged: bool,
 ) -> Trained:
     """Trains, saves the model into the folder, and writes figures and card.
 
-    `more_figures` is called once the model is saved. `is_merged` says that the start has an adapter
-    merged into it; adapters on it are merged too, as no folder holds what they stand on.
+    `is_merged` says that the start has an adapter merged into it; adapters on it are merged too, as
+    no folder holds their base.
 
     Raises:
         TrainingError: The checkpoint to resume from is of another model, or all rows are too long.
@@ -213,8 +199,19 @@ def run_training(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.monotonic() - began_s
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
-    _save(trainer, folder, is_merged=is_merged)
-    if not is_main_process():  # they have trained and saved their part; one process writes figures
+    model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
+    if not is_merged or not isinstance(model, PeftModel):
+        trainer.save_model(
+            str(folder.path)
+        )  # in all processes: each may hold a part of the weights
+        # pickled settings, with paths of this machine; training.yaml has those that matter
+        (folder.path / "training_args.bin").unlink(missing_ok=True)
+    elif is_main_process():
+        # the base of the adapter was merged in memory and is in no folder, so that the adapter,
+        # saved alone, could not be opened
+        cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
+        cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
+    if not is_main_process():  # one process writes the figures
         return Trained(folder, {})
     # the last entry of the history is a summary of the run, without a loss of its own
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -223,26 +220,24 @@ def run_training(
         "seconds": round(seconds, 1),
         "train": _numbers(logged[-1]) if logged else {},
         "evaluation": _numbers(evaluation),
-        **more_figures(),
     }
-    # the figures come last: they are what says that the training is done
+    if not prepared.spec.is_policy:
+        principles, held_out = prepared.objective.principles, data.evaluation
+        if principles is not None:  # before the figures: they are those of the folder as it is
+            write_facts(folder.path, principles.facts)
+        figures["held_out"] = reward_figures(folder.path, held_out, console) if held_out else {}
+    if rewards is not None and rewards.judge_thread is not None:
+        journal = rewards.judge_thread.engine.journal
+        figures["judging"] = {
+            "calls": journal.calls,
+            "from_journal": journal.hits,
+            "prompt_tokens": journal.usage.prompt_tokens,
+            "completion_tokens": journal.usage.completion_tokens,
+        }
+    # the figures come last: the file of figures marks the training as done
     write_card(folder.path, card_facts(prepared, data, figures))
     folder.finish(figures)
     return Trained(folder, figures)
-
-
-def _save(trainer: Trainer, folder: TrainFolder, *, is_merged: bool) -> None:
-    model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
-    if not is_merged or not isinstance(model, PeftModel):
-        trainer.save_model(str(folder.path))
-        # pickled settings, with paths of this machine; training.yaml has what matters
-        (folder.path / "training_args.bin").unlink(missing_ok=True)
-        return
-    # the adapter stands on a model that was merged in memory and is in no folder, so that saved
-    # alone it could not be opened
-    if is_main_process():
-        cast(Any, model).merge_and_unload().save_pretrained(str(folder.path))
-        cast(Any, trainer.processing_class).save_pretrained(str(folder.path))
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
@@ -250,32 +245,6 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
         name.removeprefix("eval_"): float(value)
         for name, value in values.items()
         if isinstance(value, int | float) and not name.endswith(_NOT_SAVED)
-    }
-
-
-def _held_out_figures(
-    prepared: PreparedTraining, data: TrainingData, console: Console
-) -> Mapping[str, object]:
-    """Of a reward model: accuracy and calibration on held-out pairs, and its principles saved."""
-    if prepared.spec.is_policy:
-        return {}
-    folder, principles = prepared.folder.path, prepared.objective.principles
-    if principles is not None:
-        write_facts(folder, principles.facts)
-    return {"held_out": reward_figures(folder, data.evaluation, console) if data.evaluation else {}}
-
-
-def _judging_figures(opened: OpenRewards) -> Mapping[str, object]:
-    if opened.judge_thread is None:
-        return {}
-    journal = opened.judge_thread.engine.journal
-    return {
-        "judging": {
-            "calls": journal.calls,
-            "from_journal": journal.hits,
-            "prompt_tokens": journal.usage.prompt_tokens,
-            "completion_tokens": journal.usage.completion_tokens,
-        }
     }
 
 

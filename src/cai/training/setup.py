@@ -1,6 +1,11 @@
 """What every training starts with: TRL's config, adapters, the folder, and the model to start from.
 
 Settings are checked before the folder is made, and the folder before the model is loaded.
+
+Example:
+    prepared = prepare_training(trainer_spec("dpo"), data, plan, Objective(LabelPlan()))
+    with prepared.open_model(data) as start:
+        start.model
 """
 
 from collections.abc import Generator, Mapping
@@ -20,7 +25,7 @@ from cai.training.folder import TrainFolder
 from cai.training.lora import LoraSettings, lora_settings
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.reward_model.conditioning import ConditionPlan, condition
-from cai.training.rewards.spec import RewardChoice
+from cai.training.rewards.spec import RewardSpec
 from cai.training.settings import Settings
 from cai.training.soft_losses import check_soft_labels
 from cai.training.trainers import TrainerSpec
@@ -37,12 +42,12 @@ _FIXED_BY_REWARDS = {
 class Objective:
     """What is learned beyond the rows: labels of pairs, principles in the input, or rewards.
 
-    Only what the trainer has a use for is there; `for_trainer` checks that.
+    It has only parts that the trainer takes; `for_trainer` checks that.
     """
 
     labels: LabelPlan | None = None
     principles: ConditionPlan | None = None
-    rewards: RewardChoice | None = None
+    rewards: RewardSpec | None = None
 
     @classmethod
     def for_trainer(
@@ -50,12 +55,12 @@ class Objective:
         spec: TrainerSpec,
         labels: LabelPlan | None = None,
         principles: ConditionPlan | None = None,
-        rewards: RewardChoice | None = None,
+        rewards: RewardSpec | None = None,
     ) -> "Objective":
-        """With the defaults of what is not given.
+        """The objective, with defaults for the parts that are not given.
 
         Raises:
-            UsageError: Something is given that the trainer has no use for.
+            UsageError: A part is given that the trainer does not take.
             TrainingError: It needs a reward and has none, or a reward cannot be computed.
         """
         given = {"labels": labels, "principles": principles, "rewards": rewards}
@@ -68,7 +73,7 @@ class Objective:
             if value is not None and not possible[name]:
                 raise UsageError(f"The trainer {spec.name} takes no {name}. Leave them out.")
         if spec.uses_rewards:
-            (rewards := rewards or RewardChoice()).check()
+            (rewards := rewards or RewardSpec()).check()
         if spec.takes_labels:
             labels = labels or LabelPlan()
         return cls(labels, principles, rewards)
@@ -85,7 +90,7 @@ class Objective:
         return data if self.labels is None else confident_pairs(data, self.labels)
 
     def describe(self) -> dict[str, object]:
-        """What of it decides the result, as JSON."""
+        """Everything in it that decides the result, as JSON."""
         described = {
             "labels": self.labels and self.labels.describe(),
             "principles": self.principles and self.principles.describe(),
@@ -102,14 +107,12 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """TRL's config and the adapters of a training whose settings were checked."""
+    """TRL's config and the adapters of a training with checked settings."""
 
     given: Mapping[str, object]
-    config: Any
-    """Of TRL's own class for the trainer."""
+    config: Any  # of TRL's own class for the trainer
     lora: LoraSettings | None
-    fixed: frozenset[str]
-    """The fields that cai sets."""
+    fixed: frozenset[str]  # the fields that cai sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class PreparedTraining:
 
     @contextmanager
     def open_model(self, data: TrainingData) -> Generator[StartModel]:
-        """The model to start from; the libraries are kept quiet until the end.
+        """The model to start from; the libraries are quiet until the context ends.
 
         Raises:
             CaiError: The model cannot be opened, or the rows hold control tokens that it obeys.
@@ -132,7 +135,7 @@ class PreparedTraining:
         with quiet_libraries(self.folder), memory_errors():
             set_seed(self.plan.seed)  # a new reward head is drawn at random; TRL seeds only later
             start = open_start_model(self.plan.model, self.spec.head)
-            # without arguments the template does not keep control tokens text: see trl_tables
+            # without arguments the template would obey control tokens in contents: see trl_tables
             if not start.arguments and not self.plan.allows_control_tokens:
                 check_rows([*data.train, *data.evaluation], start.tokenizer, start.spec)
             yield start
@@ -164,16 +167,16 @@ def configure(spec: TrainerSpec, plan: TrainPlan, labels: LabelPlan | None = Non
 def prepare_training(
     spec: TrainerSpec, data: TrainingData, plan: TrainPlan, objective: Objective
 ) -> PreparedTraining:
-    """Checks settings, model and folder, and makes the folder.
+    """Checks settings, model and folder, and creates the folder.
 
     Raises:
-        TrainingError: As `configure`, or the folder is of something else, or the model cannot be
+        TrainingError: As `configure`, or the folder is not of this training, or the model cannot be
             trained.
         ModelError: There is no such model.
     """
     configuration = configure(spec, plan, objective.labels)
     # everything that decides the weights: a training that differs in one of these is another one,
-    # and its folder is refused; what only decides where and how fast it runs is not among them
+    # and its folder is refused; where and how fast it runs is not among them
     asked = {
         "trainer": spec.name,
         "model": plan.model,
@@ -195,14 +198,14 @@ def prepare_training(
 
 
 def check_groups(config: Any) -> None:
-    """Checks that each process has whole groups: one that has a part of it cannot judge it.
+    """Checks that each process has whole groups: a process cannot judge a part of one.
 
     Raises:
         TrainingError: A group would be spread over processes.
     """
     if config.world_size > 1 and config.per_device_train_batch_size % config.num_generations:
         raise TrainingError(
-            f"per_device_train_batch_size is {config.per_device_train_batch_size}, no multiple of "
-            f"num_generations, {config.num_generations}: a group would be spread over processes. "
-            "Set a multiple."
+            f"per_device_train_batch_size is {config.per_device_train_batch_size}, not a multiple "
+            f"of num_generations, {config.num_generations}: a group would be spread over "
+            "processes. Set a multiple."
         )

@@ -9,15 +9,19 @@ since log σ(−z) = log σ(z) − z. So TRL computes its own loss, and (1 − p
 the loss is TRL's to the last bit, at p = 0 that of the flipped pair. The reward loss is that of Lee
 et al. 2023, arXiv:2309.00267, §2.2; that of DPO is (3) of Mitchell 2023, "A note on DPO with noisy
 preferences" (cDPO), with a p for each pair.
+
+Example:
+    trainer = SOFT_TRAINERS["dpo"](model=model, args=config, train_dataset=table)
+    trainer.data_collator = WithTargets(trainer.data_collator, LabelPlan("soft"))
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 # TRL leaves some of its types open: what is unknown stays in this file
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,28 +30,23 @@ from cai.errors import TrainingError
 from cai.training.plan import LabelPlan
 from cai.training.trl import DPOConfig, DPOTrainer, RewardTrainer
 
-TARGET = "chosen_probability"
-"""The column of the target, and its name in a batch."""
+TARGET = "chosen_probability"  # the column of the target, and its name in a batch
 
 Inputs = dict[str, Any]
 
 
-class Collator(Protocol):
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Inputs: ...
-
-
 @dataclass(frozen=True, slots=True)
 class WithTargets:
-    """A collator that puts the targets of a batch beside what another one makes of its examples."""
+    """A collator that adds the targets to a batch that another one makes."""
 
-    collator: Collator
+    collator: Callable[[Sequence[Mapping[str, Any]]], Inputs]
     plan: LabelPlan
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Inputs:
         batch = self.collator(examples)
         targets = torch.tensor([each[TARGET] for each in examples], dtype=torch.float32)
         if self.plan.kind == "drawn":
-            # here and not in the data set, so that a pair gets another label in each epoch
+            # here and not in the data set, so that a pair gets a new label in each epoch
             targets = torch.bernoulli(targets)
         batch[TARGET] = self.plan.smoothing + (1 - 2 * self.plan.smoothing) * targets
         return batch
@@ -61,7 +60,7 @@ class SoftRewardTrainer(RewardTrainer):
         model: Any,
         inputs: Inputs,
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+        num_items_in_batch: Any = None,
     ) -> Any:
         """The mean loss of the pairs; with the outputs, if asked for."""
         targets = inputs.pop(TARGET)
@@ -82,14 +81,14 @@ class SoftDPOTrainer(DPOTrainer):
         model: Any,
         inputs: Inputs,
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+        num_items_in_batch: Any = None,
     ) -> Any:
         """The mean loss of the pairs."""
         targets = inputs.pop(TARGET)
         outputs: list[Any] = []
 
-        # TRL returns the loss, and not the log-probabilities that it is made of. They are taken
-        # from the forward pass that TRL does, as a second one would double the cost of a step.
+        # TRL returns the loss, and not the log-probabilities that it is computed from. They are
+        # taken from TRL's own forward pass, as a second one would double the cost of a step.
         def forward(**arguments: Any) -> Any:
             outputs.append(model(**arguments))
             return outputs[-1]
@@ -113,10 +112,10 @@ def extra_loss(targets: Tensor, margins: Tensor) -> Tensor:
 
 
 def check_soft_labels(config: object) -> None:
-    """Checks that soft labels have a meaning in the loss that is set.
+    """Checks that the loss in the settings is defined on soft labels.
 
     Raises:
-        TrainingError: They have none: DPO has it in its sigmoid loss only.
+        TrainingError: It is not: of DPO only the sigmoid loss is.
     """
     if not isinstance(config, DPOConfig):
         return

@@ -15,11 +15,11 @@ Example:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal
 
 from cai.errors import UsageError
 from cai.export.data_files import Kind
+from cai.suggest import did_you_mean
 
 Head = Literal["language", "reward"]
 """What the trained network ends in: a language-model head, or one scalar."""
@@ -32,31 +32,23 @@ KL_COEFFICIENT = 0.05
 class TrainerSpec:
     """One trainer of TRL, as data."""
 
-    name: str
-    """Of the command, of the recipe's item, and by default of the folder."""
-    trl: str
-    """How TRL's classes begin: `DPO` for `DPOConfig` and `DPOTrainer`."""
-    title: str
-    """The method in words, for reports."""
-    summary: str
-    """First line of the command's help."""
+    name: str  # of the command, of the recipe's item, and by default of the folder
+    trl: str  # how TRL's classes begin: `DPO` for `DPOConfig` and `DPOTrainer`
+    title: str  # the method in words, for reports
+    summary: str  # first line of the command's help
     paper: str
-    details: str = ""
-    """Rest of the command's help."""
-    example: str
-    """A command line after `cai train NAME`."""
+    details: str = ""  # rest of the command's help
+    example: str  # a command line after `cai train NAME`
     rows: Kind
-    loss: str
-    """In a few words, for the card."""
+    loss: str  # in a few words, for the card
     head: Head = "language"
-    takes_labels: bool = False
-    """Whether the loss can be computed on soft labels (`LabelPlan`)."""
+    takes_labels: bool = False  # whether the loss can be computed on soft labels (`LabelPlan`)
+    # whether the monitor samples the policy: for trainers that generate nothing themselves
     is_sampled: bool = False
-    """Whether the monitor samples the policy: for trainers that generate nothing themselves."""
+    # fields of TRL's config that differ from TRL's own defaults
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
-    """Fields of TRL's config that differ from TRL's own defaults."""
+    # values of text fields that TRL checks only after the model is loaded
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Values of text fields that TRL checks only after the model is loaded."""
     next_commands: tuple[str, ...] = ("cai sample PROMPTS -m hf:{out} …",)
 
     @property
@@ -158,6 +150,8 @@ _SPECS = (
         "-o models/rl",
         rows="prompts",
         loss="GRPO with a KL penalty",
+        # TRL's own default is 0, with which nothing holds the policy near its start: over-optimized
+        # against a judge it ends in whatever that judge likes
         defaults={"beta": KL_COEFFICIENT},
         choices={
             "loss_type": (
@@ -187,7 +181,7 @@ TRAINERS: Mapping[str, TrainerSpec] = {spec.name: spec for spec in _SPECS}
 
 
 LABELLED_ROWS: tuple[Kind, ...] = ("preference", "kto")
-"""Kinds of rows in which somebody said what is better."""
+"""Kinds of rows with labels, of a judge or of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +190,7 @@ class Metric:
 
     label: str
     format: str
-    is_result: bool = True
-    """Whether it is shown of a finished training, and not only while it runs."""
+    is_result: bool = True  # whether it is shown of a finished training, and not only while it runs
 
 
 METRICS: Mapping[str, Metric] = {
@@ -230,13 +223,7 @@ def trainer_spec(name: str) -> TrainerSpec:
     """
     if name not in TRAINERS:
         raise UsageError(
-            f"There is no trainer {name!r}.{did_you_mean(name, list(TRAINERS))} "
-            f"The trainers are {', '.join(TRAINERS)}."
+            f"There is no trainer {name!r}. "
+            + did_you_mean(name, TRAINERS, f"The trainers are {', '.join(TRAINERS)}.", n=3)
         )
     return TRAINERS[name]
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """A sentence with the names that were probably meant, after a space; "" if none is close."""
-    close = get_close_matches(name, known, n=3, cutoff=0.65)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -23,8 +23,7 @@ with warnings.catch_warnings():
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-    from cai.training.monitor.attach import monitor_training
-    from cai.training.monitor.sampling_callback import SamplingPlan
+    from cai.training.monitor.callbacks import SamplingPlan, monitor_training
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     )
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    from cai.training.monitor.attach import monitor_training
+    from cai.training.monitor.callbacks import monitor_training
 
 # TRL uses names that transformers has given new ones
 pytestmark = pytest.mark.filterwarnings(

@@ -77,7 +77,7 @@ def test_a_pair_that_was_judged_under_other_principles_is_left_out_and_counted()
     both = Constitution(name="both", principles=(*CONSTITUTION.principles, *other.principles))
     plan = ConditionPlan(both, n_principles=1, draws=20)
     assert {each.confidence for each in condition(data_of(row(0.8)), plan, seed=0).train} == {0.8}
-    with pytest.raises(TrainingError, match="what the judge found under each principle"):
+    with pytest.raises(TrainingError, match="probability under each principle"):
         condition(data_of(row(0.8)), ConditionPlan(other), seed=0)
 
 

@@ -146,7 +146,7 @@ def test_what_is_no_reward_model_is_refused_in_a_sentence(tmp_path: Path):
             RewardModel.load(path)
     with pytest.raises(ModelError, match="no such folder"):
         RewardModel.load(str(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match="no reward model"):
+    with pytest.raises(UsageError, match="not a reward model"):
         RewardModel.load("embedded")
 
 

@@ -140,7 +140,7 @@ def test_facts_are_read_as_written_beside_what_else_the_file_says(tmp_path: Path
     ("content", "message"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "a mapping is wanted"),
+        ("[]", "must hold a mapping"),
         ('{"reward": {"is_conditionned": true}}', r"reward\.is_conditionned"),
         ('{"reward": {"is_conditioned": true}}', "has a template"),
         (json.dumps({"reward": FACTS.model_dump() | {"template": "x"}}), "not the one of the"),

@@ -18,10 +18,8 @@ from cai.training.rewards.judges import (
     Group,
     GroupJudge,
     groups_of,
-    mean_score,
-    mean_wins,
-    meetings_of,
-    text_of,
+    most_frequent_cause,
+    pairs_of,
 )
 from cai.types import Message, user_prompt
 
@@ -53,14 +51,14 @@ def judge_of(model: ScriptedModel, **changes: object) -> GroupJudge:
 async def test_each_completion_wins_the_mean_over_the_others():
     """3 beats 2 and 1 by 0.9 each; 2 loses to 3 and beats 1: (0.1 + 0.9) / 2; 1 loses twice."""
     model = ScriptedModel(choices=prefer_greater)
-    matchups = await judge_of(model).matchups(group("part 1", "part 3", "part 2"))
-    assert mean_wins(3, matchups) == pytest.approx([0.1, 0.9, 0.5])
+    judged = await judge_of(model).judge(group("part 1", "part 3", "part 2"))
+    assert judged.rewards() == pytest.approx([0.1, 0.9, 0.5])
     assert len(model.requests) == 3 * 2 * 2  # meetings, principles, orders
 
 
 async def test_both_orders_are_asked_under_every_principle():
     model = ScriptedModel(choices=prefer_greater)
-    await judge_of(model).matchups(group("part 1", "part 2"))
+    await judge_of(model).judge(group("part 1", "part 2"))
     assert sorted(numbers_in(request.messages) for request in model.requests) == [
         [1, 2],
         [1, 2],
@@ -72,8 +70,8 @@ async def test_both_orders_are_asked_under_every_principle():
 
 async def test_a_judge_that_always_says_a_gives_everybody_one_half():
     model = ScriptedModel(choices=lambda messages, options: (math.log(0.8), math.log(0.2)))
-    matchups = await judge_of(model).matchups(group("part 1", "part 3", "part 2"))
-    assert mean_wins(3, matchups) == pytest.approx([0.5, 0.5, 0.5])
+    judged = await judge_of(model).judge(group("part 1", "part 3", "part 2"))
+    assert judged.rewards() == pytest.approx([0.5, 0.5, 0.5])
 
 
 @pytest.mark.parametrize(
@@ -88,13 +86,13 @@ async def test_a_judge_that_always_says_a_gives_everybody_one_half():
     ],
 )
 def test_who_meets_whom(n: int, opponents: int | None, meetings: list[tuple[int, int]]):
-    assert list(meetings_of(n, opponents)) == meetings
+    assert list(pairs_of(n, opponents)) == meetings
 
 
 @pytest.mark.parametrize("n", range(2, 12))
 @pytest.mark.parametrize("opponents", [1, 2, 3, 4, 6])
 def test_in_a_ring_everybody_meets_equally_many_others_once(n: int, opponents: int):
-    meetings = list(meetings_of(n, opponents))
+    meetings = list(pairs_of(n, opponents))
     assert len(set(meetings)) == len(meetings)
     assert all(first < second for first, second in meetings)
     counts = {place: sum(place in meeting for meeting in meetings) for place in range(n)}
@@ -105,17 +103,17 @@ def test_in_a_ring_everybody_meets_equally_many_others_once(n: int, opponents: i
 
 async def test_equal_texts_are_even_and_nobody_is_asked():
     model = ScriptedModel()
-    matchups = await judge_of(model).matchups(group("part 1", "part 1", " part  1 "))
-    assert mean_wins(3, matchups) == [0.5, 0.5, 0.5]
-    assert mean_wins(3, matchups, "stay-polite") == [0.5, 0.5, 0.5]
+    judged = await judge_of(model).judge(group("part 1", "part 1", " part  1 "))
+    assert judged.rewards() == [0.5, 0.5, 0.5]
+    assert judged.rewards("stay-polite") == [0.5, 0.5, 0.5]
     assert model.requests == []
 
 
 async def test_what_meets_again_is_asked_in_the_same_words():
     """So that the journal answers it, in whatever order the completions came."""
     one, other = ScriptedModel(choices=prefer_greater), ScriptedModel(choices=prefer_greater)
-    await judge_of(one).matchups(group("part 1", "part 2", "part 3"))
-    await judge_of(other).matchups(group("part 3", "part 1", "part 2"))
+    await judge_of(one).judge(group("part 1", "part 2", "part 3"))
+    await judge_of(other).judge(group("part 3", "part 1", "part 2"))
     assert {each.messages for each in one.requests} == {each.messages for each in other.requests}
 
 
@@ -126,10 +124,10 @@ async def test_a_failed_judgement_is_none_and_never_zero(error: ModelError):
             raise error
         return prefer_greater(messages, options)
 
-    matchups = await judge_of(ScriptedModel(choices=choose)).matchups(
+    judged = await judge_of(ScriptedModel(choices=choose)).judge(
         group("part 1", "part 3", "part 2")
     )
-    assert mean_wins(3, matchups) == [pytest.approx(0.1), None, pytest.approx(0.9)]
+    assert judged.rewards() == [pytest.approx(0.1), None, pytest.approx(0.9)]
 
 
 async def test_under_one_principle_what_is_read_of_another_has_no_part():
@@ -142,11 +140,11 @@ async def test_under_one_principle_what_is_read_of_another_has_no_part():
         is_turned = wording in "\n".join(message.content for message in messages)
         return found[::-1] if is_turned else found
 
-    matchups = await judge_of(ScriptedModel(choices=choose)).matchups(group("part 1", "part 2"))
-    assert mean_wins(2, matchups, "stay-polite") == pytest.approx([0.1, 0.9])
-    assert mean_wins(2, matchups, "no-preaching") == pytest.approx([0.9, 0.1])
-    assert mean_wins(2, matchups) == pytest.approx([0.5, 0.5])
-    assert mean_wins(2, matchups, "no-harm") == [None, None]  # nobody was asked about it
+    judged = await judge_of(ScriptedModel(choices=choose)).judge(group("part 1", "part 2"))
+    assert judged.rewards("stay-polite") == pytest.approx([0.1, 0.9])
+    assert judged.rewards("no-preaching") == pytest.approx([0.9, 0.1])
+    assert judged.rewards() == pytest.approx([0.5, 0.5])
+    assert judged.rewards("no-harm") == [None, None]  # nobody was asked about it
 
 
 async def test_completions_meet_the_answer_of_the_reference():
@@ -154,8 +152,8 @@ async def test_completions_meet_the_answer_of_the_reference():
     reference = ScriptedModel(["part 2"], name="reference")
     model = ScriptedModel(choices=prefer_greater)
     judge = judge_of(model, reference=RoleModel.of(reference, Sampling(0.0)))
-    matchups = await judge.matchups(group("part 1", "part 3", "part 2"))
-    assert mean_wins(3, matchups) == pytest.approx([0.1, 0.9, 0.5])
+    judged = await judge.judge(group("part 1", "part 3", "part 2"))
+    assert judged.rewards() == pytest.approx([0.1, 0.9, 0.5])
     assert len(reference.requests) == 1
     assert len(model.requests) == 2 * 2 * 2  # two that differ, principles, orders
 
@@ -163,16 +161,16 @@ async def test_completions_meet_the_answer_of_the_reference():
 async def test_without_an_answer_of_the_reference_nothing_is_scored():
     reference = ScriptedModel([ModelError("It is not there.")])
     judge = judge_of(ScriptedModel(), reference=RoleModel.of(reference, Sampling(0.0)))
-    matchups = await judge.matchups(group("part 1", "part 2"))
-    assert mean_wins(2, matchups) == [None, None]
+    judged = await judge.judge(group("part 1", "part 2"))
+    assert judged.rewards() == [None, None]
 
 
 async def test_a_jury_counts_each_judge():
     """One prefers the greater number by 0.9, one always A: the mean of 0.9 and 0.5 is 0.7."""
     even = ScriptedModel(choices=lambda messages, options: (math.log(0.8), math.log(0.2)))
     jury = [Judge.of(ScriptedModel(choices=prefer_greater, name="one")), Judge.of(even)]
-    matchups = await GroupJudge(jury, TESTBED, TONE).matchups(group("part 1", "part 2"))
-    assert mean_wins(2, matchups) == pytest.approx([0.3, 0.7])
+    judged = await GroupJudge(jury, TESTBED, TONE).judge(group("part 1", "part 2"))
+    assert judged.rewards() == pytest.approx([0.3, 0.7])
 
 
 def test_a_batch_is_grouped_by_the_ids_of_its_prompts():
@@ -184,7 +182,6 @@ def test_a_batch_is_grouped_by_the_ids_of_its_prompts():
         ("p2", ("b",), (1,)),
     ]
     assert [each.prompt.request for each in groups] == ["one", "two"]
-    assert text_of(said[0]) == "a"
 
 
 async def test_direct_scores_are_from_minus_one_to_one_and_none_where_the_call_failed():
@@ -199,8 +196,7 @@ async def test_direct_scores_are_from_minus_one_to_one_and_none_where_the_call_f
 
     model = ScriptedModel(choices=choose)
     judge = DirectJudge([Judge.of(model)], TESTBED, ScoreSettings(tags=("tone",)))
-    asked = group("part 1", "part 2", "part 3")
-    scores = await judge.scores(asked)
-    assert mean_score(asked, scores[0], None) == pytest.approx(0, abs=1e-9)
-    assert mean_score(asked, scores[1], "stay-polite") == pytest.approx(1)
-    assert mean_score(asked, scores[2], None) is None
+    judged = await judge.judge(group("part 1", "part 2", "part 3"))
+    assert judged.rewards() == [pytest.approx(0, abs=1e-9), pytest.approx(1), None]
+    assert judged.rewards("stay-polite")[1] == pytest.approx(1)
+    assert most_frequent_cause([judged]) == "The judge is away."

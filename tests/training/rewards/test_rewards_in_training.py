@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     import torch
 
-    from cai.training.rewards.spec import JudgeChoice, RewardChoice, ScoreChoice
+    from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
     from cai.training.run import Trained, train
 
 # TRL uses names that transformers has given new ones
@@ -62,7 +62,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(
     tiny: Path,
     folder: Path,
-    rewards: RewardChoice,
+    rewards: RewardSpec,
     algorithm: Literal["grpo", "rloo"] = "grpo",
     *,
     resumes: bool = False,
@@ -74,10 +74,15 @@ def trained(
     return train(algorithm, data, plan, Console(quiet=True), rewards=rewards)
 
 
-def judged_by(model: ScriptedModel, **changes: Any) -> RewardChoice:
-    return RewardChoice(
-        judge=JudgeChoice((RoleModel.of(model, Sampling(0.0)),), TESTBED, TONE, **changes)
+def judged_by(model: ScriptedModel, **changes: Any) -> RewardSpec:
+    return RewardSpec(
+        judge=JudgeRewardSpec((RoleModel.of(model, Sampling(0.0)),), TESTBED, TONE, **changes)
     )
+
+
+def is_probe(text: str) -> bool:
+    """The question to each judge before the run, which compares two greetings."""
+    return "Good day." in text
 
 
 def responses(text: str) -> tuple[str, str]:
@@ -112,10 +117,10 @@ def test_trl_leaves_out_what_could_not_be_judged(
     failed: list[str] = []
 
     def choose(messages: Sequence[Any], options: Sequence[str]) -> tuple[float, float]:
-        asked = responses("\n".join(message.content for message in messages))
-        if not failed:
+        asked = responses(text := "\n".join(message.content for message in messages))
+        if not failed and not is_probe(text):
             failed.append(asked[0])
-        if failed[0] in asked:
+        if failed and failed[0] in asked:
             raise ModelError("That one I cannot judge.")
         return prefer_greater(messages, options)
 
@@ -130,9 +135,11 @@ def test_trl_leaves_out_what_could_not_be_judged(
 
 def test_a_batch_of_which_nothing_could_be_judged_ends_the_training(tiny: Path, tmp_path: Path):
     def choose(messages: Sequence[Any], options: Sequence[str]) -> tuple[float, float]:
-        raise ModelError("No.")
+        if is_probe("\n".join(message.content for message in messages)):
+            return (0.0, -100.0)
+        raise ModelError("It was unloaded.")
 
-    with pytest.raises(ModelUnavailable, match="not one of 4 completions could be judged"):
+    with pytest.raises(ModelUnavailable, match=r"not one of 4 completions .* It was unloaded"):
         trained(tiny, tmp_path, judged_by(ScriptedModel(choices=choose)))
     assert not (tmp_path / "out" / "training.json").exists()
 
@@ -147,7 +154,7 @@ def test_principles_apart_are_rewards_by_name_and_the_judges_are_asked_once(
         assert logged[f"rewards/judge/{principle}/mean"] == pytest.approx(0.5)
     assert logged["reward"] == pytest.approx(1.0)  # of a weight of 2, shared out
     assert logged["not_scored"] == 0
-    asked = [request.text for request in model.requests if "<response_a>" in request.text]
+    asked = [request.text for request in model.requests if not is_probe(request.text)]
     assert len(asked) == len(set(asked)) == 6 * 2 * 2  # meetings of 4, principles, orders
 
 
@@ -158,9 +165,10 @@ def test_what_was_asked_is_never_asked_again(tiny: Path, tmp_path: Path):
     def fails_after(n: int) -> ScriptedModel:
         def choose(messages: Sequence[Any], options: Sequence[str]) -> tuple[float, float]:
             text = "\n".join(message.content for message in messages)
-            if len(seen) >= n:
-                raise ModelError("Gone.")
-            seen.append(text)
+            if not is_probe(text):
+                if len(seen) >= n:
+                    raise ModelError("Gone.")
+                seen.append(text)
             return prefer_greater(messages, options)
 
         return ScriptedModel(choices=choose)
@@ -172,8 +180,9 @@ def test_what_was_asked_is_never_asked_again(tiny: Path, tmp_path: Path):
     done = trained(tiny, tmp_path, judged_by(model), max_steps=2, resumes=True)
     judging = json.loads((done.folder.path / "training.json").read_text())["judging"]
     assert judging["from_journal"] >= 24
-    assert judging["calls"] == len(model.requests)
-    assert not set(seen) & {request.text for request in model.requests}
+    asked = [request.text for request in model.requests if not is_probe(request.text)]
+    assert judging["calls"] == len(asked)
+    assert not set(seen) & set(asked)
 
 
 def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path):
@@ -185,9 +194,9 @@ def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path)
         return [-100.0] * (len(options) - 1) + [0.0]
 
     judges = (RoleModel.of(ScriptedModel(choices=choose), Sampling(0.0)),)
-    rewards = RewardChoice(
-        judge=JudgeChoice(judges, TESTBED, TONE),
-        score=ScoreChoice(judges, TESTBED, ScoreSettings(tags=("tone",)), weight=0.25),
+    rewards = RewardSpec(
+        judge=JudgeRewardSpec(judges, TESTBED, TONE),
+        score=ScoreRewardSpec(judges, TESTBED, ScoreSettings(tags=("tone",)), weight=0.25),
     )
     logged = last_logged(trained(tiny, tmp_path, rewards))
     assert logged["rewards/score/mean"] == pytest.approx(1)
@@ -196,7 +205,7 @@ def test_direct_scores_are_a_reward_beside_the_judge(tiny: Path, tmp_path: Path)
 
 def test_no_reward_and_drawn_principles_apart_are_refused():
     with pytest.raises(TrainingError, match="No reward is named"):
-        RewardChoice().check()
-    drawn = JudgeChoice((), TESTBED, JudgeSettings(principles=1), apart=True)
+        RewardSpec().check()
+    drawn = JudgeRewardSpec((), TESTBED, JudgeSettings(principles=1), apart=True)
     with pytest.raises(TrainingError, match="a drawn principle has none"):
-        RewardChoice(judge=drawn).check()
+        RewardSpec(judge=drawn).check()

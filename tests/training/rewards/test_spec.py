@@ -13,5 +13,5 @@ def test_a_weight_stands_after_a_star_and_is_1_without():
 
 @pytest.mark.parametrize("named", ["r*", "r*much", "r*nan", "*2"])
 def test_another_form_is_refused_with_the_right_one(named: str):
-    with pytest.raises(UsageError, match=r"is no weight\. Write .+\*0\.5\."):
+    with pytest.raises(UsageError, match=r"is not a weight\. Write .+\*0\.5\."):
         weighted(named)

@@ -22,7 +22,7 @@ from cai.models.registry import open_model
 from cai.training.rewards.spec import weighted
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import RewardChoice, TrainedChoice
+    from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
 
 Command = Callable[..., int]
 
@@ -120,62 +120,70 @@ class RewardOptions:
             )
         for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
             if not isfinite(weight):
-                raise UsageError(f"--{name}-weight is {weight}, which is no weight. Give a number.")
+                raise UsageError(f"--{name}-weight {weight} is not a weight. Give a number.")
         if self.reference is not None and not self.judges:
             raise UsageError("--reference is who completions meet before --judge. Name a judge.")
 
-    def open(self, seed: int) -> "RewardChoice":
+    def open(self, seed: int) -> "RewardSpec":
         """The rewards, their models opened.
 
         Raises:
             CaiError: A constitution or a model cannot be opened.
         """
-        from cai.training.rewards.judges import GroupPlan
-        from cai.training.rewards.spec import JudgeChoice, Penalties, RewardChoice, ScoreChoice
+        from cai.training.rewards.spec import (
+            JudgeRewardSpec,
+            PenaltySpec,
+            RewardSpec,
+            ScoreRewardSpec,
+        )
 
         constitution = load_constitution(self.constitution) if self.constitution else None
         judge = score = None
         if constitution is not None and self.judges:
             reference = None if self.reference is None else RoleModel.of(open_model(self.reference))
-            judge = JudgeChoice(
+            judge = JudgeRewardSpec(
                 open_judges(self.judges, self.settings),
                 constitution,
                 self.settings,
-                GroupPlan(self.opponents),
-                self.judge_weight,
-                self.apart,
-                reference,
+                opponents=self.opponents,
+                weight=self.judge_weight,
+                apart=self.apart,
+                reference=reference,
             )
         if constitution is not None and self.scorers:
             scoring = ScoreSettings.from_settings(self.settings, kind=self.kind)
-            score = ScoreChoice(
+            score = ScoreRewardSpec(
                 open_judges(self.scorers, scoring),
                 constitution,
                 scoring,
-                self.score_weight,
-                self.apart,
+                weight=self.score_weight,
+                apart=self.apart,
             )
-        return RewardChoice(
-            tuple(self._trained(each, constitution) for each in self.reward_models),
-            judge,
-            score,
-            Penalties(self.length_penalty, self.free_tokens, 0.01, self.evasiveness_penalty),
-            Caps(self.max_cost_usd, self.max_total_tokens),
-            load_prices(self.prices),
-            self.concurrency,
-            seed,
+        return RewardSpec(
+            trained=tuple(self._trained(each, constitution) for each in self.reward_models),
+            judge=judge,
+            score=score,
+            penalties=PenaltySpec(
+                length=self.length_penalty,
+                free_tokens=self.free_tokens,
+                evasiveness=self.evasiveness_penalty,
+            ),
+            caps=Caps(self.max_cost_usd, self.max_total_tokens),
+            prices=load_prices(self.prices),
+            concurrency=self.concurrency,
+            seed=seed,
         )
 
-    def _trained(self, named: str, constitution: Constitution | None) -> "TrainedChoice":
+    def _trained(self, named: str, constitution: Constitution | None) -> "ModelRewardSpec":
         from cai.training.reward_model.principles import statements_of
-        from cai.training.rewards.spec import TrainedChoice
+        from cai.training.rewards.spec import ModelRewardSpec
 
         spec, number = weighted(named)
         ids = self.read_principles
         chosen = (
             statements_of(constitution, ids, self.settings.tags) if constitution and ids else ()
         )
-        return TrainedChoice(spec, number, chosen)
+        return ModelRewardSpec(spec, number, chosen)
 
 
 def rewarded(command: Command) -> Command:

@@ -23,7 +23,6 @@ from cai.errors import SourceError
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
 from cai.evaluation.suites.shares import FAILED, PromptShares
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.multiple_choice import (
     MOST_OPTIONS,
     Answers,

@@ -1,4 +1,4 @@
-"""All that a training run reads: its sources, what is mixed in, and the rows held out.
+"""Everything that a training reads: its sources, what is mixed in, and the rows held out.
 
 Example:
     data = load_training_data(["runs/judged"], "preference", ["helpful.jsonl:weight=0.3"])
@@ -6,8 +6,8 @@ Example:
     for row in data.train:
         print(row.unit, row.source, row.confidence)
 
-A run folder gives the rows that `cai export` would write of it. A file, or a hub data set, is one
-of people's data, or what `cai export` wrote. Which rows are held out for evaluation is decided by
+A run folder gives the rows that `cai export` would write of it. A file, or a hub data set, holds
+people's data, or what `cai export` wrote. Which rows are held out for evaluation is decided by
 the prompt's content: equal prompts stay together, and the same rows are held out whatever else is
 trained on.
 """
@@ -26,7 +26,7 @@ from cai.export.data_files import DataFile, Kind
 from cai.export.dedup import distinct, unit_key
 from cai.export.export import Export, ExportSummary
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.mixing import Drawn, MixOutcome, Refusal, draw, interleave
+from cai.export.mixing import Drawn, MixOutcome, draw, interleave
 from cai.export.provenance import Provenance, ProvenanceTally
 from cai.export.rows import Labelled, PreferencePair, Unit, models_of, prompt_of
 from cai.export.selection import Selection
@@ -39,22 +39,17 @@ class TrainingRow:
     """A unit, the run or file that it comes from, and how probable it is that its label is right.
 
     `confidence` is in [0.5, 1]: of a judged pair its probability, of people's labels that of the
-    row or of its source, and 1 where nobody says anything.
+    row or of its source, and 1 where neither has one.
     """
 
     unit: Unit
     source: str
     confidence: float = 1.0
 
-    @classmethod
-    def of_run(cls, unit: Unit, source: str) -> "TrainingRow":
-        probability = unit.chosen_probability if isinstance(unit, PreferencePair) else None
-        return cls(unit, source, 1.0 if probability is None else probability)
-
 
 @dataclass(frozen=True, slots=True)
 class _SourceRows:
-    """The rows of one source, what of it is left out and why, and where the rows come from."""
+    """The rows of one source, how many were dropped by reason, and where the rows come from."""
 
     rows: list[TrainingRow]
     left_out: Counter[str]
@@ -70,7 +65,7 @@ def _read_units(
 ) -> _SourceRows:
     """The rows of that kind in the order of the source.
 
-    Of files the selection's split and least margin hold; its other settings are about runs.
+    Of the selection, files obey the split and the least margin; its other settings are about runs.
 
     Raises:
         SourceError: A file cannot be read, has not the columns that are needed, or has a bad row
@@ -79,14 +74,17 @@ def _read_units(
         ExportError: The run's method has no rows of that kind, or the selection none of them.
     """
     if is_run(str(source)):
-        return _of_run(str(source), kind, selection)
+        summary, tally, rows = ExportSummary(kind), ProvenanceTally(), list[TrainingRow]()
+        with RunFolder.existing(Path(source)) as run:
+            for item, unit in Export.of([run], kind, selection).units(summary):
+                tally.add(item.run.provenance(item.body, models_of(unit)))
+                p = unit.chosen_probability if isinstance(unit, PreferencePair) else None
+                rows.append(TrainingRow(unit, str(source), 1.0 if p is None else p))
+        return _SourceRows(rows, summary.dropped + summary.unwritten, tally.provenance)
     selection.check(kind)
     file = DataFile(str(source), kind, skip_bad_rows=skip_bad_rows).check()
-    left_out, tally, rows = (
-        Counter[str](file.summary.bad_kinds),
-        ProvenanceTally(),
-        list[TrainingRow](),
-    )
+    left_out = Counter[str](file.summary.bad_kinds)
+    tally, rows = ProvenanceTally(), list[TrainingRow]()
     for row in file.rows(left_out):
         reason = selection.refusal(row.unit, row.confidence, kind)
         if reason is not None:
@@ -97,24 +95,13 @@ def _read_units(
     return _SourceRows(rows, left_out, tally.provenance.joined(file.provenance))
 
 
-def _of_run(source: str, kind: Kind, selection: Selection) -> _SourceRows:
-    summary, tally = ExportSummary(kind), ProvenanceTally()
-    rows: list[TrainingRow] = []
-    with RunFolder.existing(Path(source)) as run:
-        for item, unit in Export.of([run], kind, selection).units(summary):
-            tally.add(item.run.provenance(item.body, models_of(unit)))
-            rows.append(TrainingRow.of_run(unit, source))
-    return _SourceRows(rows, summary.dropped + summary.unwritten, tally.provenance)
-
-
-Split = tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]
-
-
-def split_rows(rows: Sequence[TrainingRow], eval_share: float) -> Split:
-    """The rows to train on and those held out, each in the order that they had.
+def split_rows(
+    rows: Sequence[TrainingRow], eval_share: float
+) -> tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]:
+    """The rows to train on and those held out, each in their order.
 
     About that share of the prompts is held out; of two prompts or more at least one, and never all
-    of them. Of one prompt, and for a share of 0, nothing is.
+    of them. With a single prompt, or a share of 0, none is.
 
     Raises:
         UsageError: The share is not in [0, 1).
@@ -124,33 +111,29 @@ def split_rows(rows: Sequence[TrainingRow], eval_share: float) -> Split:
             f"The evaluation share is {eval_share:g}, and it must be at least 0 and below 1. "
             "Change it."
         )
-    places = [_place(row) for row in rows]
-    distinct = sorted(set(places))
-    if eval_share == 0 or len(distinct) < 2:
+    # a number in [0, 1) for each row, in steps of 2⁻⁴⁸, that is the same for equal prompts and
+    # independent of that which splits exports: a file of one split is split again here
+    places: list[float] = []
+    for row in rows:
+        text = json.dumps(as_dicts(prompt_of(row.unit).messages), ensure_ascii=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=6, person=b"cai-evaluation").digest()
+        places.append(int.from_bytes(digest, "big") / 2**48)
+    different = sorted(set(places))
+    if eval_share == 0 or len(different) < 2:
         return tuple(rows), ()
-    end = min(max(eval_share, _above(distinct[0])), distinct[-1])
+    # the lowest is always held out, the highest never
+    end = min(max(eval_share, different[0] + 2**-48), different[-1])
     train = tuple(row for row, place in zip(rows, places, strict=True) if place >= end)
     held_out = tuple(row for row, place in zip(rows, places, strict=True) if place < end)
     return train, held_out
-
-
-def _place(row: TrainingRow) -> float:
-    """A number in [0, 1) that is the same for equal prompts; not that of the split of exports."""
-    text = json.dumps(as_dicts(prompt_of(row.unit).messages), ensure_ascii=True)
-    digest = hashlib.blake2b(text.encode(), digest_size=6, person=b"cai-evaluation").digest()
-    return int.from_bytes(digest, "big") / 2**48
-
-
-def _above(place: float) -> float:
-    return place + 2**-48
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """The rows to train on and those held out.
 
-    `counts` has the rows of both by source; `dropped` what of the sources is no row, by reason, and
-    `mixed` the same of what is mixed in. `content_hash` covers contents, labels and
+    `counts` has the rows of both by source; `dropped` counts what was left out of the sources, by
+    reason, and `mixed` the same of what is mixed in. `content_hash` covers contents, labels and
     confidences in their order.
     """
 
@@ -189,11 +172,11 @@ def load_training_data(
 ) -> TrainingData:
     """The rows of runs and files, each content once, with the mix spread evenly among them.
 
-    `limit` keeps the first rows of these. Of the mix the seed decides which rows are drawn; which
-    are held out hangs on their prompts alone.
+    `limit` is the number of rows to use, the first ones. The seed decides which rows of the mix are
+    drawn; which rows are held out depends on their prompts alone.
 
     Raises:
-        UsageError: A mix, the share or the limit cannot be followed.
+        UsageError: A mix, the share or the limit is not possible.
         CaiError: A source cannot be read, or has no rows of that kind.
         TrainingError: No row is left.
     """
@@ -203,65 +186,54 @@ def load_training_data(
     mixing = Mixing(mixes, seed, skip_bad_rows)
     mixing.check(kind)
     names = [sources] if isinstance(sources, str | Path) else sources
-    found = [_read_units(name, kind, selection, skip_bad_rows=skip_bad_rows) for name in names]
-    own, dropped = _distinct(found)
+    read = [_read_units(name, kind, selection, skip_bad_rows=skip_bad_rows) for name in names]
+    every = [row for each in read for row in each.rows]
+    dropped = sum((each.left_out for each in read), Counter[str]())
+    unique = set(distinct((row.unit for row in every), (), dropped))  # counts the others as dropped
+    own: dict[int, TrainingRow] = {}
+    for row in every:
+        if (key := unit_key(row.unit)) in unique:
+            own.setdefault(key, row)
+    dropped = +dropped
     if not own:
-        raise TrainingError(_nothing_left(names, dropped))
-    drawn = draw(mixing, kind, own.keys(), len(own), _refusal(selection, kind))
-    others = [(each.outcome.n, _rows_of(each)) for each in drawn]
-    rows = list(interleave(own.values(), len(own), others))[:limit]
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()))
+        raise TrainingError(
+            f"{', '.join(map(str, names)) or 'No source'}: no row is left to train on; left out: "
+            f"{reasons or 'nothing'}. Leave out less, or name another source."
+        )
+    drawn = draw(
+        mixing,
+        kind,
+        own.keys(),
+        len(own),
+        lambda row: selection.refusal(row.unit, row.confidence, kind),
+    )
+    mixed_in = [(each.outcome.n, _training_rows(each)) for each in drawn]
+    rows = list(interleave(own.values(), len(own), mixed_in))[:limit]
     train, evaluation = split_rows(rows, eval_share)
     provenance = Provenance()
-    for each in (*found, *(each.source for each in drawn)):
+    for each in (*read, *(each.source for each in drawn)):
         provenance = provenance.joined(each.provenance)
-    return TrainingData(
-        kind,
-        train,
-        evaluation,
-        dict(Counter(row.source for row in rows)),
-        tuple(each.outcome for each in drawn),
-        dropped,
-        _content_hash(rows),
-        provenance,
-    )
-
-
-def _distinct(found: Sequence[_SourceRows]) -> tuple[dict[int, TrainingRow], Counter[str]]:
-    """The rows of all sources by their content, the first of each, and what is left out."""
-    rows = [row for each in found for row in each.rows]
-    dropped = sum((each.left_out for each in found), Counter[str]())
-    kept = set(distinct((row.unit for row in rows), (), dropped))
-    own: dict[int, TrainingRow] = {}
-    for row in rows:
-        key = unit_key(row.unit)
-        if key in kept:
-            own.setdefault(key, row)
-    return own, +dropped
-
-
-def _nothing_left(names: Sequence[str | Path], dropped: Counter[str]) -> str:
-    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()))
-    return (
-        f"{', '.join(map(str, names)) or 'No source'}: no row is left to train on; left out: "
-        f"{reasons or 'nothing'}. Leave out less, or name another source."
-    )
-
-
-def _refusal(selection: Selection, kind: Kind) -> Refusal:
-    return lambda row: selection.refusal(row.unit, row.confidence, kind)
-
-
-def _rows_of(drawn: Drawn) -> Iterator[TrainingRow]:
-    for row in drawn.rows():
-        yield TrainingRow(row.unit, drawn.source.file.name, row.confidence)
-
-
-def _content_hash(rows: Sequence[TrainingRow]) -> str:
     digest = Digest()
     for row in rows:
         label = row.unit.label if isinstance(row.unit, Labelled) else None
         digest.add(str(unit_key(row.unit)), str(label), repr(row.confidence))
-    return digest.hex
+    return TrainingData(
+        kind=kind,
+        train=train,
+        evaluation=evaluation,
+        counts=dict(Counter(row.source for row in rows)),
+        mixed=tuple(each.outcome for each in drawn),
+        dropped=dropped,
+        content_hash=digest.hex,
+        provenance=provenance,
+    )
+
+
+def _training_rows(drawn: Drawn) -> Iterator[TrainingRow]:
+    # a function, as a generator expression in the loop would name the last file in all rows
+    for row in drawn.rows():
+        yield TrainingRow(row.unit, drawn.source.file.name, row.confidence)
 
 
 def _rows(n: int) -> str:

@@ -27,9 +27,9 @@ from cai.evaluation.metrics import TRAINING, descriptions
 from cai.evaluation.policies.text_metrics import ResponseBatch, text_figures
 from cai.evaluation.rules import Rule, Vocabulary
 
-Figures = dict[str, float]
-"""Values by metric; a figure that could not be measured is not in it."""
+Figures = dict[str, float]  # values by metric; a figure that could not be measured is not in it
 
+# our metric, and its name in the logs of TRL
 _AS_LOGGED = {
     "entropy": "entropy",
     "reward": "reward",
@@ -50,7 +50,7 @@ def trainer_figures(logs: Mapping[str, object]) -> Figures:
     figures = {ours: numbers[theirs] for ours, theirs in _AS_LOGGED.items() if theirs in numbers}
     if "kl" in numbers and "completions/mean_length" in numbers:
         figures["kl"] = numbers["kl"] * numbers["completions/mean_length"]
-    return {name: value for name, value in figures.items() if value == value}
+    return {name: value for name, value in figures.items() if value == value}  # without NaN
 
 
 VOCABULARY = Vocabulary(descriptions(TRAINING.values()))
@@ -79,7 +79,7 @@ DEFAULT_RULES: tuple[Rule, ...] = tuple(
         "entropy < 0.25*start for 3",
     )
 )
-"""Only warnings: what is wrong in one run is the aim of another."""
+"""They only warn: what is wrong in one run is the aim of another."""
 
 
 FILE = "watch.jsonl"
@@ -99,16 +99,16 @@ class BrokenRule:
 
     @property
     def line(self) -> str:
-        """One line for people: step, value, rule, and what follows."""
+        """One line for people: step, value, rule, and whether the run stops."""
         rule = self.rule
         limit = f", limit {self.limit:.3g}" if rule.reference else ""
-        follows = "The run stops here." if rule.then == "stop" else "A warning; the run goes on."
-        found = f"Step {self.step}: {rule.metric} is {self.value:.3g}"
-        return f"{found} (rule {rule.text!r}{limit}). {follows}"
+        outcome = "The run stops here." if rule.then == "stop" else "A warning; the run goes on."
+        reached = f"Step {self.step}: {rule.metric} is {self.value:.3g}"
+        return f"{reached} (rule {rule.text!r}{limit}). {outcome}"
 
 
 class TrainingMonitor:
-    """Keeps the figures of one run and says which rules they break.
+    """The figures of one run by step, and the rules that they break.
 
     Each record is appended to `watch.jsonl` in the folder as it comes; without a folder nothing is
     written.
@@ -133,11 +133,10 @@ class TrainingMonitor:
         return values[0] if values else None
 
     def begin(self, step: int, *, is_writing: bool = True) -> None:
-        """Makes ready for a run that begins after `step`: 0 for a new one, more for a resumed one.
+        """Prepares for a run that begins after `step`: 0 for a new one, more for a resumed one.
 
-        What the folder holds of earlier steps is read back, so that a resumed run has the same
-        start; what it holds of later ones is dropped. Of several processes only one may write; the
-        others warn of nothing either.
+        Figures of earlier steps are read from the folder, so that a resumed run has the same start;
+        those of later ones are dropped. Of several processes only one may write and warn.
         """
         self.history.clear()
         self.broken.clear()
@@ -145,63 +144,59 @@ class TrainingMonitor:
         self._is_writing = is_writing
         if self._path is None:
             return
-        kept = [entry for entry in _read(self._path) if cast(int, entry["step"]) <= step and step]
-        for entry in kept:
-            self._replay(entry)
+        earlier = [
+            entry for entry in _read(self._path) if cast(int, entry["step"]) <= step and step
+        ]
+        for entry in earlier:
+            # a rule that ended the run is not replayed: it would end the resumed run at once
+            if "rule" not in entry:
+                figures = {
+                    name: float(value)
+                    for name, value in entry.items()
+                    if name in TRAINING and isinstance(value, int | float)
+                }
+                self._add(cast(int, entry["step"]), figures)
         if not is_writing:
             return
-        text = "".join(f"{json.dumps(entry)}\n" for entry in kept)
+        text = "".join(f"{json.dumps(entry)}\n" for entry in earlier)
         atomic_write(self._path, text, TrainingError, _ADVICE)
 
     def observe(self, step: int, batch: ResponseBatch) -> Figures:
-        """The figures of a batch of responses, noted at this step."""
+        """The figures of a batch of responses, recorded at this step."""
         figures = text_figures(batch)
         self.record(step, figures)
         return figures
 
     def record(self, step: int, figures: Mapping[str, float]) -> list[BrokenRule]:
-        """Keeps figures of a step; which rules they break that were kept until now.
+        """Adds figures of a step; returns the rules that they break and the last ones did not.
 
-        A warning is given once, and again only after the metric was back within its limit.
+        A warning is given once, and again only after the metric has returned within its limit.
         """
         figures = {metric: value for metric, value in figures.items() if isfinite(value)}
         if not figures:
             return []
-        self._keep(step, figures)
+        self._add(step, figures)
         self._append({"step": step, **figures})
-        found = [
-            BrokenRule(step, rule, figures[rule.metric], rule.limit(self._values[rule.metric]))
+        newly_broken = [
+            BrokenRule(step, rule, figures[rule.metric], rule.limit(values))
             for rule in self.rules
-            if rule.metric in figures and self._is_newly_broken(rule)
+            if rule.metric in figures
+            and rule.holds(values := self._values[rule.metric])
+            and not rule.holds(values[:-1])
         ]
-        for broken in found:
+        for broken in newly_broken:
             then = broken.rule.then
             entry = {"step": step, "rule": broken.rule.text, "value": broken.value, "then": then}
             self._append(entry)
             if self._is_writing:
                 _logger.warning("%s", broken.line)
-        self.broken += found
-        return found
+        self.broken += newly_broken
+        return newly_broken
 
-    def _keep(self, step: int, figures: Mapping[str, float]) -> None:
+    def _add(self, step: int, figures: Mapping[str, float]) -> None:
         self.history.append((step, dict(figures)))
         for metric, value in figures.items():
             self._values[metric].append(value)
-
-    def _is_newly_broken(self, rule: Rule) -> bool:
-        values = self._values[rule.metric]
-        return rule.holds(values) and not rule.holds(values[:-1])
-
-    def _replay(self, entry: dict[str, object]) -> None:
-        """Takes in a line written before. A rule that ended the run once does not end it again."""
-        if "rule" in entry:
-            return
-        figures = {
-            name: float(value)
-            for name, value in entry.items()
-            if name in TRAINING and isinstance(value, int | float)
-        }
-        self._keep(cast(int, entry["step"]), figures)
 
     def _append(self, entry: Mapping[str, object]) -> None:
         if self._path is None or not self._is_writing:

@@ -1,7 +1,12 @@
 """Responses of the policy under training to a fixed set of prompts, and their log-probabilities.
 
-Everything random happens in a fork of the random state, from one seed: the training goes on as if
-nothing had been drawn, and two steps differ by their policies, not by their dice.
+Everything random happens in a fork of the random state, from one seed: the training continues as if
+nothing had been drawn, and two steps differ by their policies, not by their random numbers.
+
+Example:
+    with eval_mode(policy, seed=0):
+        samples = sample(policy, prompt_ids, pad_id, max_new_tokens=128)
+        log_probabilities(policy, samples[0])  # in nats, one for each response
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -18,8 +23,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from cai.errors import TrainingError
 from cai.models.hf.tokenizer import Tokenizer, decode
 
-BATCH = 8
-"""Prompts at a time: the logits of so many responses are held at once."""
+BATCH = 8  # prompts at a time: the logits of as many responses are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ def eval_mode(model: torch.nn.Module, seed: int) -> Generator[None]:
 
     Modes of all modules and the random states of CPU and GPUs are as before afterwards.
     """
-    # module by module: a frozen part may be in evaluation mode, and `model.train()` would wake its
-    # dropout
+    # module by module: a frozen part may be in evaluation mode, and `model.train()` then would
+    # switch its dropout on
     modes = [(module, module.training) for module in model.modules()]
     gpus = range(torch.cuda.device_count())
     model.eval()
@@ -90,12 +94,55 @@ def sample(
     """One response to each prompt at temperature 1, in batches; the prompts are token ids.
 
     Raises:
-        TrainingError: The policy gives no probabilities: its weights are no longer numbers.
+        TrainingError: The policy gives no probabilities: its logits are NaN or infinite.
     """
-    return [
-        _sample_batch(model, prompts[start : start + BATCH], pad_id, max_new_tokens)
-        for start in range(0, len(prompts), BATCH)
-    ]
+    ends = cast(int | list[int] | None, model.generation_config.eos_token_id)
+    if ends is None:
+        ends = cast(int | list[int] | None, model.config.eos_token_id)
+    end_ids = () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)
+    settings = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(end_ids),
+        pad_token_id=pad_id,
+        use_cache=True,
+    )
+    samples: list[Sampled] = []
+    for start in range(0, len(prompts), BATCH):
+        batch = prompts[start : start + BATCH]
+        n_prompt = max(map(len, batch))
+        padded = [[pad_id] * (n_prompt - len(ids)) + list(ids) for ids in batch]
+        mask = [[0] * (n_prompt - len(ids)) + [1] * len(ids) for ids in batch]
+        tokens = torch.tensor(padded, device=model.device)
+        is_real = torch.tensor(mask, device=model.device)
+        # drawing from probabilities that are NaN is an assertion on the GPU, after which the whole
+        # process can no longer use it: so they are looked at before
+        logits = model(
+            input_ids=tokens,
+            attention_mask=is_real,
+            position_ids=_positions(is_real),
+            logits_to_keep=1,
+            use_cache=False,
+        ).logits
+        if not torch.isfinite(logits).all():
+            raise TrainingError(
+                "The policy gives values that are not numbers: the training has diverged. "
+                "Go back to an earlier checkpoint and use a lower learning rate."
+            )
+        tokens = cast(_Generating, model).generate(
+            input_ids=tokens, attention_mask=is_real, generation_config=settings
+        )
+        # true up to the first end token, and on it; what was generated after it is padding
+        is_end = torch.isin(
+            tokens[:, n_prompt:], torch.tensor(end_ids, dtype=torch.long, device=tokens.device)
+        )
+        before_end = is_end.cumsum(dim=1) - is_end.long() == 0
+        is_real = torch.cat([is_real, before_end.long()], dim=1)
+        samples.append(Sampled(tokens, is_real, n_prompt, end_ids))
+    return samples
 
 
 def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
@@ -115,59 +162,5 @@ def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
     return cast(list[float], (each * sampled.is_real[:, sampled.n_prompt :]).sum(dim=1).tolist())
 
 
-def _sample_batch(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, max_new_tokens: int
-) -> Sampled:
-    width = max(map(len, prompts))
-    padded = [[pad_id] * (width - len(ids)) + list(ids) for ids in prompts]
-    mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
-    tokens = torch.tensor(padded, device=model.device)
-    is_real = torch.tensor(mask, device=model.device)
-    _check_numbers(model, tokens, is_real)
-    end_ids = _end_ids(model)
-    tokens = cast(_Generating, model).generate(
-        input_ids=tokens,
-        attention_mask=is_real,
-        generation_config=GenerationConfig(
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=list(end_ids),
-            pad_token_id=pad_id,
-            use_cache=True,
-        ),
-    )
-    drawn = tokens[:, width:]
-    # true up to the first end token, and on it; what was generated after it is padding
-    is_end = torch.isin(drawn, torch.tensor(end_ids, device=drawn.device))
-    before_end = is_end.cumsum(dim=1) - is_end.long() == 0
-    return Sampled(tokens, torch.cat([is_real, before_end.long()], dim=1), width, end_ids)
-
-
-def _check_numbers(model: PreTrainedModel, tokens: torch.Tensor, is_real: torch.Tensor) -> None:
-    logits = model(
-        input_ids=tokens,
-        attention_mask=is_real,
-        position_ids=_positions(is_real),
-        logits_to_keep=1,
-        use_cache=False,
-    ).logits
-    if not torch.isfinite(logits).all():
-        raise TrainingError(
-            "The policy gives values that are no numbers: the training has diverged. "
-            "Go back to an earlier checkpoint and use a lower learning rate."
-        )
-
-
 def _positions(is_real: torch.Tensor) -> torch.Tensor:
     return (is_real.cumsum(dim=1) - 1).clamp(min=0)
-
-
-def _end_ids(model: PreTrainedModel) -> tuple[int, ...]:
-    """The tokens that end a response, by the model's generation settings."""
-    ends = cast(int | list[int] | None, model.generation_config.eos_token_id)
-    if ends is None:
-        ends = cast(int | list[int] | None, model.config.eos_token_id)
-    return () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)

@@ -1,15 +1,17 @@
-"""A reward model's folder → network, tokenizer and what its training says of its input.
+"""A reward model's folder: network, tokenizer, and in `cai.json` how its input is made.
 
 A reward model is a transformers model for sequence classification with one output, whole or as an
 adapter of peft on top of another model. Anything else is refused here, so that no reward ever comes
-from a head that was never trained.
+from a head that was never trained. Facts of others in `cai.json` are left as they are: those of the
+reward model are under the key `reward`.
 
-What a reward model's folder says of its training: `cai.json`, beside the weights.
-
-Other facts in the same file are kept: those here stand under the key `reward`.
+Example:
+    checkpoint = open_reward_checkpoint(ModelSource("models/reward"))
+    checkpoint.facts.is_conditioned  # whether it reads principles with every conversation
 """
 
 import json
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,10 +44,11 @@ from cai.training.reward_model.network import Classifier, RewardNetwork
 from cai.training.reward_model.principles import RewardTemplate
 
 FILE = "cai.json"
+_HEADS = ("score", "classifier")
 
 
 class NamedConstitution(BaseModel):
-    """Which constitution the labels were made with, and its principles' texts by id."""
+    """The constitution that the labels were made with, and its principles' texts by id."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,8 +60,8 @@ class NamedConstitution(BaseModel):
 class RewardFacts(BaseModel):
     """How the input of a reward model is made.
 
-    A conditioned one reads principles with every conversation, put there by `template`, the text of
-    a `reward` template; its hash is stored beside it and must be that of the text.
+    A conditioned one reads principles with every conversation, written by `template`, the text of a
+    `reward` template; its hash is stored beside it and must be that of the text.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,8 +72,18 @@ class RewardFacts(BaseModel):
     template_hash: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RewardCheckpoint:
+    """An opened reward model. `name` says all that can change a reward."""
+
+    name: str
+    network: RewardNetwork
+    tokenizer: Tokenizer
+    facts: RewardFacts
+
+
 def write_facts(folder: str | Path, facts: RewardFacts) -> None:
-    """Puts the facts in the folder's `cai.json`, beside what else stands there.
+    """Writes the facts into the folder's `cai.json`, beside those of others.
 
     Raises:
         TrainingError: The facts say conditioned and have no template, or the file is damaged.
@@ -82,7 +95,7 @@ def write_facts(folder: str | Path, facts: RewardFacts) -> None:
 
 
 def read_facts(folder: str | Path) -> RewardFacts:
-    """The facts of that folder; those of a model that is not conditioned where it has none.
+    """The facts of that folder; without a file those of a model that is not conditioned.
 
     Raises:
         TrainingError: The file is damaged.
@@ -114,7 +127,9 @@ def _content(folder: Path) -> dict[str, object]:
             f"{path}: cannot be read as JSON ({error}). Copy the file again from the training."
         ) from error
     if not isinstance(content, dict):
-        raise TrainingError(f"{path}: a mapping is wanted. Copy the file again from the training.")
+        raise TrainingError(
+            f"{path}: the file must hold a mapping. Copy the file again from the training."
+        )
     return cast(dict[str, object], content)
 
 
@@ -127,22 +142,8 @@ def _check(folder: Path, facts: RewardFacts) -> None:
     if facts.template is not None and facts.template_hash != RewardTemplate(facts.template).hash:
         raise TrainingError(
             f"{folder / FILE}: the template is not the one of the training, by its hash "
-            f"{facts.template_hash}. Put the old text back."
+            f"{facts.template_hash}. Restore the old text."
         )
-
-
-_KIND = "reward model"
-_HEADS = ("score", "classifier")
-
-
-@dataclass(frozen=True, slots=True)
-class RewardCheckpoint:
-    """An opened reward model. `name` says all that can change a reward."""
-
-    name: str
-    network: RewardNetwork
-    tokenizer: Tokenizer
-    facts: RewardFacts
 
 
 class _Report(TypedDict):
@@ -160,20 +161,25 @@ _MODELS = cast(_Opener, AutoModelForSequenceClassification)
 def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
     """Reads configuration, tokenizer, weights and `cai.json`.
 
-    `source.path` may be the folder of an adapter, which says itself on which model it stands.
+    `source.path` may be the folder of an adapter, which names its base model itself.
 
     Raises:
         ModelError: Something is missing or damaged.
-        TrainingError: It is no reward model, or it cannot read conversations.
+        TrainingError: It is not a reward model, or it cannot read conversations.
     """
     folder = source.adapter or source.path
     adapter: AdapterFacts | None = None
     if source.adapter is not None or is_adapter(source.path):
-        adapter = _adapter(folder)
+        adapter = read_adapter(folder)
+        if adapter.task != "SEQ_CLS":
+            raise TrainingError(
+                f"{folder}: this adapter was trained for the task {adapter.task}, and a reward "
+                "model's is SEQ_CLS. Give the folder that the training of a reward model wrote."
+            )
         base = source.path if source.adapter is not None else adapter.base
         source = replace(source, path=base, adapter=folder)
     device, where = device_of(source.device), where_of(source)
-    with plain_errors(source, _KIND), quiet(is_local=Path(source.path).is_dir()):
+    with plain_errors(source, "reward model"), quiet(is_local=Path(source.path).is_dir()):
         config = CONFIGS.from_pretrained(source.path, **where)
         facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
         whole = cast(Mapping[str, object], config.to_dict())
@@ -181,7 +187,7 @@ def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
             _check_head(source.path, whole, config.num_labels)
         dtype = dtype_of(source, facts, device)
         tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where)
-        with _no_report():
+        with no_weight_report():
             model, report = _MODELS.from_pretrained(
                 source.path, num_labels=1, dtype=dtype, output_loading_info=True, **where
             )
@@ -197,16 +203,6 @@ def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
         )
     commit = cast(str | None, whole.get("_commit_hash"))
     return RewardCheckpoint(name_of(source, commit, dtype), network, tokenizer, read_facts(folder))
-
-
-def _adapter(folder: str) -> AdapterFacts:
-    facts = read_adapter(folder)
-    if facts.task != "SEQ_CLS":
-        raise TrainingError(
-            f"{folder}: this adapter was trained for the task {facts.task}, and a reward model's "
-            "is SEQ_CLS. Give the folder that the training of a reward model wrote."
-        )
-    return facts
 
 
 def _check_head(path: str, config: Mapping[str, object], n_outputs: int | None) -> None:
@@ -225,7 +221,7 @@ def _check_head(path: str, config: Mapping[str, object], n_outputs: int | None) 
 
 
 def _check_weights(path: str, report: _Report, adapter: AdapterFacts | None) -> None:
-    """What the folder lacks would be random; an adapter may bring a head of its own."""
+    """Missing weights would be random; an adapter may bring a head of its own."""
     brought = tuple(adapter.replaced) if adapter else ()
     lost = [
         key
@@ -241,10 +237,10 @@ def _check_weights(path: str, report: _Report, adapter: AdapterFacts | None) -> 
 
 
 @contextmanager
-def _no_report() -> Generator[None]:
-    """No table of missing weights on the terminal: what is missing becomes an error of ours."""
+def no_weight_report() -> Generator[None]:
+    """No table of missing weights on the console: a new head is meant, or becomes our own error."""
     level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:

@@ -1,6 +1,10 @@
 """Pairs for a reward model that reads principles: each with some, and the label under those.
 
 Sun et al. 2023, arXiv:2310.05910 (SALMON), §3.
+
+Example:
+    pairs = load_training_data("runs/judged", "preference")
+    condition(pairs, ConditionPlan(constitution, n_principles=2), seed=0).train
 """
 
 from collections import Counter
@@ -28,8 +32,8 @@ from cai.types import derive_seed
 class ConditionPlan:
     """How many principles each pair is shown, of which tags, and how many of them negated.
 
-    Each pair is a row for each of the `draws`, with other principles and its label under those:
-    what makes the difference between two such rows is what the model is to read.
+    Each pair becomes a row for each of the `draws`, with other principles and its label under
+    those: two such rows differ by their principles alone, so that the model learns to read them.
     """
 
     constitution: Constitution
@@ -69,19 +73,19 @@ class ConditionPlan:
 
 
 def condition(data: TrainingData, plan: ConditionPlan, seed: int) -> TrainingData:
-    """The pairs with principles in front of their prompts; without a judge's word on them, none.
+    """The pairs with principles in front of their prompts; a pair without judgements is dropped.
 
-    Chosen is the better one under those principles, so that some pairs are turned around. A pair
-    whose draws are alike is no more than one row.
+    Chosen is the better one under those principles, so that some pairs are swapped. Of equal draws
+    of a pair only the first becomes a row.
 
     Raises:
-        TrainingError: No pair says what a judge found under each principle.
+        TrainingError: No pair has the judge's probability under each principle.
     """
     train, n_left_out = _all_conditioned(data.train, plan, seed)
     evaluation, n_others = _all_conditioned(data.evaluation, plan, seed)
     if not train:
         raise TrainingError(
-            "No pair says what the judge found under each principle, which a reward model that "
+            "No pair has the judge's probability under each principle, which a reward model that "
             "reads principles is trained on. Judge under all principles (--principles all) and "
             "train on the run, or on a file that `cai export` wrote."
         )
@@ -92,7 +96,7 @@ def condition(data: TrainingData, plan: ConditionPlan, seed: int) -> TrainingDat
 def _all_conditioned(
     rows: Sequence[TrainingRow], plan: ConditionPlan, seed: int
 ) -> tuple[tuple[TrainingRow, ...], int]:
-    """The rows as they are shown, and of how many there is none."""
+    """The rows with principles, and how many of the given rows have none."""
     shown = [
         tuple(_conditioned(row, plan, derive_seed(seed, number))) for number, row in enumerate(rows)
     ]
@@ -104,6 +108,7 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[T
     if not isinstance(pair, PreferencePair) or pair.judging is None:
         return
     judged = {each.principle: each.probability for each in pair.judging.by_principle}
+    # with few principles, two draws are often the same ones, and would count a pair twice
     seen: set[frozenset[Statement]] = set()
     for draw in range(plan.draws):
         statements = draw_statements(
@@ -122,14 +127,11 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[T
         if probability >= 0.5:
             yield replace(row, unit=shown, confidence=probability)
         else:
-            yield replace(row, unit=_turned(shown), confidence=1 - probability)
-
-
-def _turned(pair: PreferencePair) -> PreferencePair:
-    return replace(
-        pair,
-        chosen=pair.rejected,
-        rejected=pair.chosen,
-        chosen_model=pair.rejected_model,
-        rejected_model=pair.chosen_model,
-    )
+            swapped = replace(
+                shown,
+                chosen=pair.rejected,
+                rejected=pair.chosen,
+                chosen_model=pair.rejected_model,
+                rejected_model=pair.chosen_model,
+            )
+            yield replace(row, unit=swapped, confidence=1 - probability)

@@ -1,7 +1,11 @@
 """A trained reward model at work: conversations → rewards, in batches, from any thread or loop.
 
-Conversations end with the assistant's turn. They are encoded through the model's chat template with
-the control tokens in their contents kept as text, as in training.
+Conversations end with the assistant's turn. They are encoded through the model's chat template, and
+control tokens in their contents stay text, as in training.
+
+Example:
+    model = RewardModel.load("models/reward")
+    model.rewards([(Message("user", "Hi."), Message("assistant", "Hello!"))])  # [0.73]
 """
 
 import asyncio
@@ -19,16 +23,17 @@ from cai.models.hf.loading import ModelSource
 from cai.models.hf.tokenizer import Tokenizer, encode_dialogue
 from cai.models.registry import has_scheme, parse_spec
 from cai.training.reward_model.checkpoint import RewardCheckpoint, open_reward_checkpoint
+from cai.training.reward_model.network import model_failure
 from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
 from cai.types import Conversation
 
 BATCH_TOKENS = 16_384
-_GATHER_S = 0.003
+_BATCHING_S = 0.003
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Conversations whose rewards somebody waits for."""
+    """Conversations whose rewards a caller of `score` awaits."""
 
     conversations: Sequence[Conversation]
     statements: Sequence[Statement] | None
@@ -48,9 +53,9 @@ class RewardModel:
         self.n_unscored = 0
         self._checkpoint = checkpoint
         self._batch_tokens = batch_tokens
-        self._network_lock = threading.Lock()  # one pass at a time, whoever asks
-        self._door = threading.Lock()
-        self._inbox: queue.SimpleQueue[_Job | None] | None = None
+        self._network_lock = threading.Lock()  # one pass at a time, from any thread
+        self._thread_lock = threading.Lock()
+        self._queue: queue.SimpleQueue[_Job | None] | None = None
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -70,13 +75,27 @@ class RewardModel:
 
         Raises:
             UsageError: The spec is not one of a folder or of `hf:`.
-            ModelError: It is not there or damaged.
-            TrainingError: It is no reward model, or cannot read conversations.
+            ModelError: It is missing or damaged.
+            TrainingError: It is not a reward model, or cannot read conversations.
         """
-        given = ModelSource(spec_or_folder, device=device, dtype=dtype, adapter=adapter)
         if batch_tokens < 1:
-            raise UsageError(f"{batch_tokens} tokens in a batch were asked for. Allow at least 1.")
-        return cls(open_reward_checkpoint(_source(given)), batch_tokens=batch_tokens)
+            raise UsageError(f"batch_tokens is {batch_tokens}. Allow at least 1.")
+        source = ModelSource(spec_or_folder, device=device, dtype=dtype, adapter=adapter)
+        if has_scheme(spec_or_folder):
+            spec = parse_spec(spec_or_folder)
+            if spec.scheme != "hf":
+                raise UsageError(
+                    f"{spec_or_folder!r} is not a reward model. Give the folder of one, or "
+                    "hf:NAME_OR_PATH."
+                )
+            source = ModelSource(
+                spec.target,
+                device=spec.options.get("device", device),
+                dtype=spec.options.get("dtype", dtype),
+                adapter=spec.options.get("adapter", adapter),
+                revision=spec.options.get("revision"),
+            )
+        return cls(open_reward_checkpoint(source), batch_tokens=batch_tokens)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -114,7 +133,16 @@ class RewardModel:
     ) -> list[float | None]:
         """As `rewards`, without blocking; what all callers wait for goes into the same passes."""
         job = _Job(tuple(conversations), statements)
-        self._submit(job)
+        with self._thread_lock:
+            if self._queue is None:
+                self._queue = queue.SimpleQueue()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._queue,), name="cai-reward-model", daemon=True
+                )
+                self._thread.start()
+                # a daemon thread that is inside PyTorch when the interpreter ends aborts it
+                atexit.register(self._stop)
+            self._queue.put(job)
         return await asyncio.wrap_future(job.future)
 
     async def close(self) -> None:
@@ -146,7 +174,7 @@ class RewardModel:
             raise ModelError(f"A conversation cannot be encoded: {reason}.") from error
 
     def check_statements(self, statements: Sequence[Statement] | None) -> None:
-        """Finds out whether this model is to be given principles. Raises TrainingError."""
+        """Checks that principles are given where the model reads some. Raises TrainingError."""
         self._template(statements)
 
     def _template(self, statements: Sequence[Statement] | None) -> RewardTemplate | None:
@@ -168,97 +196,63 @@ class RewardModel:
     def _rewards(self, rows: Sequence[list[int]]) -> list[float | None]:
         network = self._checkpoint.network
         fitting = [index for index, row in enumerate(rows) if len(row) <= network.context]
-        found: list[float | None] = [None] * len(rows)
+        rewards: list[float | None] = [None] * len(rows)
         with self._network_lock:
             values = network.rewards([rows[index] for index in fitting], self._batch_tokens)
             for index, value in zip(fitting, values, strict=True):
-                found[index] = value if math.isfinite(value) else None
-            self.n_unscored += found.count(None)
-        return found
-
-    def _submit(self, job: _Job) -> None:
-        with self._door:
-            if self._inbox is None:
-                self._inbox = queue.SimpleQueue()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._inbox,), name="cai-reward-model", daemon=True
-                )
-                self._thread.start()
-                atexit.register(self._stop)  # a thread inside PyTorch at the end aborts it
-            self._inbox.put(job)
+                rewards[index] = value if math.isfinite(value) else None
+            self.n_unscored += rewards.count(None)
+        return rewards
 
     def _stop(self) -> None:
-        with self._door:
-            inbox, thread = self._inbox, self._thread
-            self._inbox = self._thread = None
-        if inbox is not None and thread is not None:
-            inbox.put(None)
+        with self._thread_lock:
+            jobs, thread = self._queue, self._thread
+            self._queue = self._thread = None
+        if jobs is not None and thread is not None:
+            jobs.put(None)
             thread.join()
             atexit.unregister(self._stop)
 
-    def _run(self, inbox: "queue.SimpleQueue[_Job | None]") -> None:
-        while (job := inbox.get()) is not None:
-            time.sleep(_GATHER_S)  # so that all tasks of one tick of a loop go together
+    def _run(self, queued: "queue.SimpleQueue[_Job | None]") -> None:
+        while (job := queued.get()) is not None:
+            # all tasks that one tick of an event loop started are to go into the same passes
+            time.sleep(_BATCHING_S)
             jobs = [job]
             is_over = False
-            while not inbox.empty():
-                other = inbox.get()
+            while not queued.empty():
+                other = queued.get()
                 if other is None:
                     is_over = True
                 else:
                     jobs.append(other)
-            self._answer(jobs)
+            encoded: list[tuple[_Job, list[list[int]]]] = []
+            for each in jobs:
+                if not each.future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    encoded.append((each, self._encode(each.conversations, each.statements)))
+                except CaiError as error:
+                    each.future.set_exception(error)
+                except Exception as error:  # noqa: BLE001 (else the caller waits forever)
+                    each.future.set_exception(model_failure(error))
+            self._answer(encoded)
             if is_over:
                 return
 
-    def _answer(self, jobs: Sequence[_Job]) -> None:
-        encoded: list[tuple[_Job, list[list[int]]]] = []
-        for job in jobs:
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            try:
-                encoded.append((job, self._encode(job.conversations, job.statements)))
-            except CaiError as error:
-                job.future.set_exception(error)
-            except Exception as error:  # noqa: BLE001 (else the caller waits forever)
-                job.future.set_exception(_odd(error))
-        self._give(encoded)
-
-    def _give(self, encoded: Sequence[tuple[_Job, list[list[int]]]]) -> None:
+    def _answer(self, encoded: Sequence[tuple[_Job, list[list[int]]]]) -> None:
         """All in the same passes; where that fails each by itself, so that one harms no other."""
         try:
-            found = self._rewards([row for _, rows in encoded for row in rows])
+            rewards = self._rewards([row for _, rows in encoded for row in rows])
         except Exception as error:  # noqa: BLE001 (else the callers wait forever)
             if len(encoded) > 1:
                 for each in encoded:
-                    self._give([each])
+                    self._answer([each])
                 return
+            failure = error if isinstance(error, CaiError) else model_failure(error)
             for job, _ in encoded:
-                job.future.set_exception(error if isinstance(error, CaiError) else _odd(error))
+                job.future.set_exception(failure)
             return
         start = 0
         for job, rows in encoded:
-            job.future.set_result(found[start : start + len(rows)])
+            job.future.set_result(rewards[start : start + len(rows)])
             start += len(rows)
-
-
-def _source(given: ModelSource) -> ModelSource:
-    if not has_scheme(given.path):
-        return given
-    spec = parse_spec(given.path)
-    if spec.scheme != "hf":
-        raise UsageError(
-            f"{given.path!r} is no reward model. Give the folder of one, or hf:NAME_OR_PATH."
-        )
-    return ModelSource(
-        spec.target,
-        device=spec.options.get("device", given.device),
-        dtype=spec.options.get("dtype", given.dtype),
-        adapter=spec.options.get("adapter", given.adapter),
-        revision=spec.options.get("revision"),
-    )
-
-
-def _odd(error: Exception) -> ModelError:
-    reason = str(error).partition("\n")[0]
-    return ModelError(f"The reward model failed: {type(error).__name__}: {reason}.")

@@ -22,7 +22,7 @@ class Output(Protocol):
 
 
 class TextSettings(Protocol):
-    """`pad_token_id` tells the model where a padded row ends."""
+    """`pad_token_id` shows the model where a padded row ends."""
 
     pad_token_id: int | None
     use_cache: bool
@@ -59,13 +59,14 @@ class RewardNetwork:
     def rewards(self, rows: Sequence[list[int]], batch_tokens: int) -> list[float]:
         """The reward of each row, in order; NaN where the model gives none.
 
-        Rows of like length go together, at most `batch_tokens` tokens at a time with their padding,
-        or one row. When memory runs out, less is done at a time.
+        Rows of similar length go together, at most `batch_tokens` tokens at a time with their
+        padding, or one row. When memory runs out, passes of half as many tokens are tried.
 
         Raises:
-            ModelError: Memory does not even do for one row.
+            ModelError: Memory is not enough for one row, or the model fails.
         """
-        found = [float("nan")] * len(rows)
+        rewards = [float("nan")] * len(rows)
+        # the longest come first, so that memory runs out at once or not at all
         waiting = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         while waiting:
             n = next(portions([len(rows[index]) for index in reversed(waiting)], batch_tokens))
@@ -73,16 +74,31 @@ class RewardNetwork:
             try:
                 values = self._forward([rows[index] for index in batch])
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                batch_tokens = _less(error, n, batch_tokens)
+                # of a CPU, torch raises a plain RuntimeError when memory runs out
+                is_memory = isinstance(error, torch.OutOfMemoryError)
+                if not is_memory and "can't allocate memory" not in str(error):
+                    raise model_failure(error) from error
+                if n == 1 or batch_tokens <= _LEAST_TOKENS:
+                    raise ModelError(
+                        "There is not enough memory to reward one conversation. Use dtype "
+                        "bfloat16, a smaller reward model, or another device."
+                    ) from error
+                batch_tokens //= 2
+                logger.warning("Out of memory: %d tokens at a time from now on.", batch_tokens)
                 continue
             for index, value in zip(batch, values, strict=True):
-                found[index] = value
+                rewards[index] = value
             del waiting[-n:]
-        return found
+        return rewards
 
     def _forward(self, rows: Sequence[list[int]]) -> list[float]:
         width = max(map(len, rows))
-        pad = self._padding(rows)
+        pad = self._pad
+        if pad is None:
+            # the model finds the end of a row by its padding token: one that no row here has
+            used = {id for row in rows for id in row}
+            pad = next(id for id in count() if id not in used)
+            self._settings.pad_token_id = pad
         ids = [row + [pad] * (width - len(row)) for row in rows]
         mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
         with torch.inference_mode():
@@ -91,14 +107,6 @@ class RewardNetwork:
                 attention_mask=torch.tensor(mask, device=self._device),
             ).logits
         return cast(list[float], logits[:, 0].float().tolist())  # pyright: ignore[reportUnknownMemberType]
-
-    def _padding(self, rows: Sequence[list[int]]) -> int:
-        """The model's own padding, which it was trained to look for, or a token that no row has."""
-        if self._pad is not None:
-            return self._pad
-        used = {id for row in rows for id in row}
-        self._settings.pad_token_id = next(id for id in count() if id not in used)
-        return self._settings.pad_token_id
 
 
 def portions(lengths: Sequence[int], batch_tokens: int) -> Iterator[int]:
@@ -110,16 +118,7 @@ def portions(lengths: Sequence[int], batch_tokens: int) -> Iterator[int]:
         start += n
 
 
-def _less(error: Exception, n_rows: int, batch_tokens: int) -> int:
-    """A smaller number of tokens for the next try."""
-    is_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    if not is_memory:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"The reward model failed: {type(error).__name__}: {reason}.") from error
-    if n_rows == 1 or batch_tokens <= _LEAST_TOKENS:
-        raise ModelError(
-            "There is not enough memory to reward one conversation. Use dtype bfloat16, a smaller "
-            "reward model, or another device."
-        ) from error
-    logger.warning("Out of memory: %d tokens at a time from now on.", batch_tokens // 2)
-    return batch_tokens // 2
+def model_failure(error: Exception) -> ModelError:
+    """One sentence about an error of the libraries."""
+    reason = str(error).partition("\n")[0]
+    return ModelError(f"The reward model failed: {type(error).__name__}: {reason}.")

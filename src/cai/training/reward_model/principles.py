@@ -1,8 +1,12 @@
-"""Principles as part of what a reward model reads, so that they can be swapped without training.
+"""Principles as part of a reward model's input, so that they can be changed without training.
 
 Sun et al. 2023, arXiv:2310.05910 (SALMON), §3: some principles are drawn for each pair, some of
-them turned into their opposite, and the label is the judge's under exactly those. We depart from it
-in the label, which is a probability combined from the judge's own for each principle.
+them negated, and the label is the judge's under exactly those. We depart from it in the label,
+which is a probability combined from the judge's own for each principle.
+
+Example:
+    statements = statements_of(constitution, ["stay-polite", "not:no-preaching"])
+    model.rewards(conversations, statements)
 """
 
 import random
@@ -19,7 +23,7 @@ from cai.types import Conversation, Message, content_hash, derive_seed
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a response is wanted to do with one principle: keep it, or break it where negated."""
+    """A principle that a response should follow, or break where negated."""
 
     principle_id: str
     text: str
@@ -29,7 +33,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class RewardTemplate:
-    """The `reward` template by its own text: a trained model needs the very one of its training.
+    """The `reward` template by its own text: a trained model needs the one of its training.
 
     `text` is Jinja over `request`, `kept` and `broken`, the last two lists of texts.
     """
@@ -45,7 +49,7 @@ class RewardTemplate:
         return content_hash(self.text)
 
     def render(self, request: str, statements: Sequence[Statement]) -> str:
-        """The turn that states the principles, those to be kept first, and then the request.
+        """The turn that states the principles, those to follow first, and then the request.
 
         Raises:
             PromptError: The template does not parse, or uses a variable that there is not.
@@ -61,7 +65,7 @@ def conditioned(
 ) -> Conversation:
     """The conversation with the statements in its first user turn, in front of the request.
 
-    Not in a system turn, which many chat templates refuse.
+    They are not put in a system turn, which many chat templates refuse.
 
     Raises:
         TrainingError: There are no statements, or no user turn to put them in.
@@ -105,6 +109,7 @@ def draw_statements(
             f"The share of negated principles is {negate_share:g}. Give one from 0 to 1."
         )
     drawn = draw_principles(constitution, tags, n, derive_seed(seed, "statements"))
+    # a generator of its own: another share negates others of the same drawn principles
     rng = random.Random(derive_seed(seed, "negated"))
     return tuple(Statement(each.id, each.text, rng.random() < negate_share) for each in drawn)
 
@@ -118,12 +123,12 @@ def statements_of(
         UsageError: A principle is not known, or none has any of the tags.
     """
     if not ids:
-        found = constitution.select(tags)
-        if not found:
+        selected = constitution.select(tags)
+        if not selected:
             raise UsageError(
                 f"No principle of {constitution.name!r} has a tag of {', '.join(tags)}."
             )
-        return tuple(Statement(each.id, each.text, weight=each.weight) for each in found)
+        return tuple(Statement(each.id, each.text, weight=each.weight) for each in selected)
     known = {each.id: each for each in constitution.principles}
     statements: list[Statement] = []
     for name in ids:

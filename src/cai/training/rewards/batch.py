@@ -3,7 +3,7 @@
 TRL (`GRPOTrainer._calculate_rewards`, the same in RLOO) calls every reward function of a batch by
 itself, with the same arguments. Judges, though, have to be queried once for all the columns that
 are read from their verdicts, and what one reward could not score must be missing from all of them.
-So every column goes through a `RewardRecorder`, which recognises the batch and keeps one
+So every column goes through a `RewardRecorder`, which recognizes the batch and makes one
 `RewardBatch` of it; the monitor takes the batches from there, because TRL shows completions to
 reward functions only.
 
@@ -30,8 +30,7 @@ T = TypeVar("T")
 Text = str | Sequence[Mapping[str, object]]
 """A prompt or completion of TRL: plain text, or a conversation."""
 
-Rewards = Sequence[float | None]
-"""One for each completion; None where it could not be scored."""
+Rewards = Sequence[float | None]  # one for each completion; None where it could not be scored
 
 RewardFunction = Callable[..., Rewards | Awaitable[Rewards]]
 
@@ -51,14 +50,14 @@ class RewardBatch:
         self.completions: Sequence[Any] = given["completions"]
         self.completion_ids: Sequence[Sequence[int]] = given["completion_ids"]
         self.columns: dict[int, Rewards] = {}
-        """By the place of the reward function."""
+        """By the index of the reward function."""
         self._shared: dict[Hashable, asyncio.Future[Any]] = {}
 
     async def shared(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """The result of the work, done once for the batch however many columns are read from it."""
         if key not in self._shared:
             self._shared[key] = asyncio.ensure_future(work())
-        # one column that is cancelled must not cancel what the others wait for
+        # one column that is cancelled must not cancel the work that the others wait for
         return await asyncio.shield(cast("asyncio.Future[T]", self._shared[key]))
 
     def sums(self, weights: Sequence[float]) -> list[float | None] | None:
@@ -74,14 +73,14 @@ class RewardBatch:
             scored = [
                 weight * reward
                 for weight, reward in zip(weights, row, strict=True)
-                if reward is not None and reward == reward
+                if reward is not None and reward == reward  # NaN is not equal to itself
             ]
             sums.append(sum(scored) if scored else None)
         return sums
 
 
 class RewardRecorder:
-    """Makes reward functions into TRL's columns, and keeps the batches that go through them."""
+    """Makes reward functions into TRL's columns, and records the batches that go through them."""
 
     def __init__(self) -> None:
         self._latest: RewardBatch | None = None
@@ -100,7 +99,7 @@ class RewardRecorder:
         """The rewards for TRL's `reward_funcs`, each under its own name.
 
         Joint ones are computed together, with the batch as the argument `batch`, and have holes in
-        the same places: TRL takes a missing reward for zero unless all of a completion are missing,
+        the same places: TRL takes a missing reward as zero unless all of a completion are missing,
         so one that a judge could not read would be worth as much as one that lost every comparison.
         A reward of weight 0 is only logged, and makes no holes. Others are called by TRL as they
         are. A reward model that TRL runs itself (a module, or the name of one) is passed through;
@@ -114,7 +113,10 @@ class RewardRecorder:
             raise UsageError(
                 f"{len(self._weights)} weights for {len(functions)} rewards. Give one for each."
             )
-        are_functions = [_is_function(each) for each in functions]
+        # a module is callable too, but TRL runs it itself: it is known by its `forward`
+        are_functions = [
+            callable(each) and not callable(getattr(each, "forward", None)) for each in functions
+        ]
         if not any(are_functions):
             raise UsageError(
                 "Only reward models are given, and completions are shown to functions only. "
@@ -122,8 +124,7 @@ class RewardRecorder:
             )
         self.has_all = all(are_functions)
         if is_joint:
-            rewards = [cast(RewardFunction, each) for each in functions]
-            return [self._joint_column(rewards, place) for place in range(len(rewards))]
+            return self._joint_columns([cast(RewardFunction, each) for each in functions])
         return [
             self._recorded_column(cast(RewardFunction, each), place) if is_function else each
             for place, (each, is_function) in enumerate(zip(functions, are_functions, strict=True))
@@ -148,7 +149,7 @@ class RewardRecorder:
     def _batch(self, given: Mapping[str, Any]) -> RewardBatch:
         """The batch that these arguments of a reward function belong to: a new one, or the latest.
 
-        It is recognised by the identity of its list of completions, here and nowhere else. TRL
+        It is recognized by the identity of its list of completions, here and nowhere else. TRL
         gives no key: `trainer_state.global_step` is the same for several generations and in an
         evaluation, and equal completions of two batches are not one batch, as their rewards are
         logged and paid for apart. Identity is safe: TRL makes one list for a batch and hands that
@@ -159,39 +160,41 @@ class RewardRecorder:
             self._new.append(self._latest)
         return self._latest
 
-    def _joint_column(self, functions: Sequence[RewardFunction], place: int) -> RewardFunction:
-        async def column(**given: Any) -> Rewards:
-            batch = self._batch(given)
-            columns = await batch.shared(self, lambda: self._all(batch, functions, given))
-            return columns[place]
-
-        return _named(column, functions[place])
-
-    async def _all(
-        self, batch: RewardBatch, functions: Sequence[RewardFunction], given: Mapping[str, Any]
-    ) -> list[Rewards]:
-        async def computed(function: RewardFunction) -> Rewards:
+    def _joint_columns(self, functions: Sequence[RewardFunction]) -> list[object]:
+        async def compute(function: RewardFunction, given: Mapping[str, Any]) -> Rewards:
             if not _is_async(function):
-                # judges are queried in a thread of their own: their requests go out first, and are
+                # judges are called in a thread of their own: their requests go out first, and are
                 # answered while the rewards of this process are computed
                 await asyncio.sleep(0)
-            rewards = function(**given, batch=batch)
+            rewards = function(**given)
             return await rewards if inspect.isawaitable(rewards) else rewards
 
-        columns = await asyncio.gather(*map(computed, functions))
-        missing = {
-            number
-            for column, weight in zip(columns, self._weights, strict=True)
-            if weight
-            for number, reward in enumerate(column)
-            if reward is None
-        }
-        given["log_metric"]("not_scored", len(missing) / len(batch.completions))
-        for place, column in enumerate(columns):
-            batch.columns[place] = [
-                None if number in missing else reward for number, reward in enumerate(column)
-            ]
-        return [batch.columns[place] for place in range(len(columns))]
+        async def compute_all(batch: RewardBatch, given: Mapping[str, Any]) -> list[Rewards]:
+            with_batch = {**given, "batch": batch}
+            columns = await asyncio.gather(*(compute(each, with_batch) for each in functions))
+            missing = {
+                number
+                for column, weight in zip(columns, self._weights, strict=True)
+                if weight
+                for number, reward in enumerate(column)
+                if reward is None
+            }
+            given["log_metric"]("not_scored", len(missing) / len(batch.completions))
+            for place, column in enumerate(columns):
+                batch.columns[place] = [
+                    None if number in missing else reward for number, reward in enumerate(column)
+                ]
+            return [batch.columns[place] for place in range(len(columns))]
+
+        def column_of(place: int) -> RewardFunction:
+            async def column(**given: Any) -> Rewards:
+                batch = self._batch(given)
+                # the recorder itself is the key: all its columns share this one computation
+                return (await batch.shared(self, lambda: compute_all(batch, given)))[place]
+
+            return _named(column, functions[place])
+
+        return [column_of(place) for place in range(len(functions))]
 
     def _recorded_column(self, function: RewardFunction, place: int) -> RewardFunction:
         def record(given: Mapping[str, Any], rewards: Rewards) -> Rewards:
@@ -205,11 +208,6 @@ class RewardRecorder:
             return record(given, cast(Rewards, function(**given)))
 
         return _named(async_column if _is_async(function) else column, function)
-
-
-def _is_function(reward: object) -> bool:
-    """A module is callable too; TRL runs it itself. It is known by its `forward`."""
-    return callable(reward) and not callable(getattr(reward, "forward", None))
 
 
 def _is_async(function: RewardFunction) -> bool:

@@ -1,64 +1,142 @@
-"""Reward functions in the form that TRL calls: completions in, a reward or None for each out.
+"""The reward functions of a GRPO or RLOO run, opened from their spec, in the form that TRL calls.
 
-They are computed as the joint columns of a `RewardRecorder`, which hands them the batch. Of several
-principles each can be a reward of its own, with a name in the logs and a weight; the judges are
-queried once for all of them.
+Completions come in, and a reward or None for each goes out. They are computed as the joint columns
+of a `RewardRecorder`, which gives them the batch. Each of several principles can be a reward of its
+own, with a name in the logs and a weight; the judges are called once for all of them.
+
+Example:
+    spec = RewardSpec(judge=JudgeRewardSpec(roles, constitution, weight=0.5))
+    with opened_rewards(spec, Path("models/rl/judging")) as opened:
+        recorder.columns(opened.functions, opened.weights, is_joint=True)
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+from cai.engine.run_files import JsonValue
 from cai.errors import ModelUnavailable
+from cai.methods.roles import candidates
+from cai.runs.config import REWARD
+from cai.training.reward_model.model import RewardModel
 from cai.training.rewards.batch import RewardBatch
 from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.judges import (
     DirectJudge,
     Group,
     GroupJudge,
+    JudgedGroup,
     Turns,
     conversation,
     groups_of,
-    mean_score,
-    mean_wins,
+    most_frequent_cause,
 )
+from cai.training.rewards.penalties import make_length_penalty, with_penalties
+from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
 from cai.types import Conversation, Message
 
-T = TypeVar("T")
 
-Rewards = list[float | None]
+@dataclass(frozen=True, slots=True)
+class OpenRewards:
+    """Joint reward functions with their weights, and the thread in which judges are called."""
+
+    functions: list[object]
+    weights: list[float]
+    judge_thread: JudgeThread | None
 
 
-class JudgedGroups(Generic[T]):
-    """What judges say of the groups of a batch, queried once for all rewards read from it."""
+@contextmanager
+def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
+    """The rewards, ready to be called; judges are called through a journal in `folder`.
 
-    def __init__(self, judge_thread: JudgeThread, judge: Callable[[Group], Awaitable[T]]) -> None:
-        self._room = judge_thread
-        self._judge = judge
-
-    async def of(self, batch: RewardBatch, ids: Sequence[str]) -> list[tuple[Group, T]]:
-        """The groups in the order of their prompts, each with its verdicts or scores."""
-        groups = groups_of(batch.prompts, batch.completions, ids)
-        # begun here and not in a coroutine that waits for its turn: the requests are to be on their
-        # way before a reward model blocks the event loop
-        return await batch.shared(
-            self, lambda: asyncio.wrap_future(self._room.begin(self._all(groups)))
+    Raises:
+        CaiError: A reward model or a judge cannot be opened, or there is a cap and no price.
+    """
+    functions: list[object] = []
+    weights = [each.weight for each in spec.trained]
+    for each in spec.trained:
+        model, statements = RewardModel.load(each.spec), each.statements or None
+        model.check_statements(statements)
+        functions.append(ModelReward("reward_model", partial(model.rewards, statements=statements)))
+    parts = [("judge", spec.judge), ("score", spec.score)]
+    roles = [role for _, part in parts if part is not None for role in part.judges]
+    if spec.judge is not None and spec.judge.reference is not None:
+        roles.append(spec.judge.reference)
+    with ExitStack() as stack:
+        judge_thread = None
+        if roles:
+            recipe: dict[str, JsonValue] = {
+                "method": REWARD,
+                **spec.describe(),
+                "seed": spec.seed,
+            }
+            models = [each.model for each in roles]
+            judge_thread = stack.enter_context(
+                JudgeThread(folder, recipe, models, spec.caps, spec.prices, spec.concurrency)
+            )
+        for name, part in parts:
+            if part is None:
+                continue
+            assert judge_thread is not None
+            judge = _opened_judge(part, judge_thread, spec.seed)
+            if not part.apart:
+                functions.append(JudgeReward(judge_thread, judge, name))
+                weights.append(part.weight)
+                continue
+            principles = candidates(part.constitution, part.settings.tags)
+            total = sum(each.weight for each in principles)
+            for each in principles:
+                functions.append(JudgeReward(judge_thread, judge, name, each.id))
+                weights.append(part.weight * each.weight / total)
+        penalties = spec.penalties
+        length = make_length_penalty(penalties.free_tokens, penalties.per_token)
+        functions, weights = with_penalties(
+            functions,
+            weights,
+            length=(penalties.length, length),
+            evasiveness=penalties.evasiveness,
         )
-
-    async def _all(self, groups: Sequence[Group]) -> list[tuple[Group, T]]:
-        found = await asyncio.gather(*(self._judge(group) for group in groups))
-        return list(zip(groups, found, strict=True))
+        yield OpenRewards(functions, weights, judge_thread)
 
 
-class JudgeReward(Generic[T]):
-    """A reward that is read from what judges say of the groups of a batch."""
+def _opened_judge(
+    spec: JudgeRewardSpec | ScoreRewardSpec, judge_thread: JudgeThread, seed: int
+) -> GroupJudge | DirectJudge:
+    judges = judge_thread.prepare(spec.judges, spec.constitution, spec.settings)
+    if isinstance(spec, ScoreRewardSpec):
+        return DirectJudge(judges, spec.constitution, spec.settings, seed)
+    reference = spec.reference
+    if reference is not None:
+        model = judge_thread.engine.through(reference.model, "reference")
+        reference = replace(reference, model=model)
+    return GroupJudge(
+        judges,
+        spec.constitution,
+        spec.settings,
+        opponents=spec.opponents,
+        reference=reference,
+        seed=seed,
+    )
+
+
+class JudgeReward:
+    """A reward read from what judges say of the groups of a batch, under all principles or one."""
 
     def __init__(
-        self, name: str, judged: JudgedGroups[T], read: Callable[[Group, T], Rewards]
+        self,
+        judge_thread: JudgeThread,
+        judge: GroupJudge | DirectJudge,
+        name: str,
+        principle: str | None = None,
     ) -> None:
-        self.__name__ = name
-        self._judged = judged
-        self._read = read
+        self.__name__ = f"{name}/{principle}" if principle else name
+        self._judge_thread = judge_thread
+        self._judge = judge
+        self._principle = principle
 
     async def __call__(
         self,
@@ -66,68 +144,54 @@ class JudgeReward(Generic[T]):
         id: Sequence[str],
         log_metric: Callable[[str, float], None],
         **columns: Any,
-    ) -> Rewards:
+    ) -> list[float | None]:
         """A reward for each completion, None where it could not be judged.
 
         Raises:
-            ModelUnavailable: Nothing in the whole batch could be judged.
+            ModelUnavailable: Nothing in the whole batch could be judged; the message has the cause.
         """
-        rewards: Rewards = [None] * len(batch.completions)
-        for group, found in await self._judged.of(batch, id):
-            for place, reward in zip(group.places, self._read(group, found), strict=True):
+
+        async def judge_groups(groups: Sequence[Group]) -> list[JudgedGroup]:
+            return list(await asyncio.gather(*map(self._judge.judge, groups)))
+
+        # submitted by `shared` at once, and not in a coroutine that waits for its turn: the
+        # requests must be under way before a reward model blocks the event loop of this thread
+        judged = await batch.shared(
+            self._judge,
+            lambda: asyncio.wrap_future(
+                self._judge_thread.submit(
+                    judge_groups(groups_of(batch.prompts, batch.completions, id))
+                )
+            ),
+        )
+        rewards: list[float | None] = [None] * len(batch.completions)
+        for each in judged:
+            for place, reward in zip(each.group.places, each.rewards(self._principle), strict=True):
                 rewards[place] = reward
         n_scored = sum(reward is not None for reward in rewards)
         log_metric(f"{self.__name__}/not_scored", 1 - n_scored / len(rewards))
         if not n_scored:
+            cause = most_frequent_cause(judged) or "no judge call was made"
             raise ModelUnavailable(
-                f"{self.__name__}: not one of {len(rewards)} completions could be judged. Look at "
-                "the judge, then go on with --resume."
+                f"{self.__name__}: not one of {len(rewards)} completions could be judged. "
+                f"Most frequent cause: {cause.rstrip('.')}. "
+                "Check the judge, then continue with --resume."
             )
         return rewards
 
 
-def win_rewards(
-    judge_thread: JudgeThread, judge: GroupJudge, principles: Sequence[str] = ()
-) -> list[JudgeReward[Any]]:
-    """The mean probability of winning in the group, in [0, 1]; or one reward for each principle."""
-    judged = JudgedGroups(judge_thread, judge.matchups)
-
-    def reward(principle: str | None) -> JudgeReward[Any]:
-        return JudgeReward(
-            f"judge/{principle}" if principle else "judge",
-            judged,
-            lambda group, matchups: mean_wins(len(group.completions), matchups, principle),
-        )
-
-    return [reward(principle) for principle in principles or (None,)]
-
-
-def score_rewards(
-    judge_thread: JudgeThread, judge: DirectJudge, principles: Sequence[str] = ()
-) -> list[JudgeReward[Any]]:
-    """The mean score, in [−1, 1]; or one reward for each principle."""
-    judged = JudgedGroups(judge_thread, judge.scores)
-
-    def reward(principle: str | None) -> JudgeReward[Any]:
-        return JudgeReward(
-            f"score/{principle}" if principle else "score",
-            judged,
-            lambda group, scores: [mean_score(group, each, principle) for each in scores],
-        )
-
-    return [reward(principle) for principle in principles or (None,)]
-
-
-class TrainedReward:
+class ModelReward:
     """The reward of a trained reward model."""
 
-    def __init__(self, name: str, rewards_of: Callable[[Sequence[Conversation]], Rewards]) -> None:
+    def __init__(
+        self, name: str, rewards_of: Callable[[Sequence[Conversation]], list[float | None]]
+    ) -> None:
         self.__name__ = name
         self._rewards_of = rewards_of
 
     def __call__(
         self, prompts: Sequence[Turns], completions: Sequence[Turns], **columns: Any
-    ) -> Rewards:
+    ) -> list[float | None]:
         """A reward for each completion, None where it is too long for the reward model."""
         return self._rewards_of(
             [

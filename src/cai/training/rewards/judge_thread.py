@@ -1,8 +1,13 @@
-"""A thread in which judges are asked, through a journal, while a trainer holds the main thread.
+"""A thread in which judges are called, through a journal, while a trainer holds the main thread.
 
-A judgement made for a reward is a call like any other: kept before it is used, asked again when it
-fails for a cause that may pass, within the caps, and never asked twice. So a training that is taken
-up again from a checkpoint pays for nothing that it has had.
+A judge call made for a reward is a call like any other: saved before it is used, retried when it
+fails for a cause that may pass, within the caps, and never repeated. So a training that resumes
+from a checkpoint pays for no call twice.
+
+Example:
+    with JudgeThread(folder, recipe, [role.model for role in roles]) as thread:
+        judges = thread.prepare(roles, constitution, JudgeSettings())
+        verdict = thread.submit(compare(judges, constitution, comparison, settings, seed)).result()
 """
 
 import asyncio
@@ -33,7 +38,7 @@ T = TypeVar("T")
 
 
 class JudgeThread:
-    """Models as a run asks them, from any thread; hold it in a `with` statement."""
+    """Judges that can be called from any thread; use it in a `with` statement."""
 
     def __init__(
         self,
@@ -44,7 +49,7 @@ class JudgeThread:
         prices: PriceList = PriceList(),
         concurrency: int | None = None,
     ) -> None:
-        self.folder = folder
+        self._folder = folder
         self._recipe = recipe
         self._models = models
         self._caps = caps
@@ -58,11 +63,21 @@ class JudgeThread:
     def __enter__(self) -> "JudgeThread":
         self._thread.start()
         try:
-            self.wait_for(self._open())
-        except BaseException:
-            self._end()
+            self.submit(self._open()).result()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    async def _open(self) -> None:
+        await self._stack.enter_async_context(opened(self._models))
+        run = self._stack.enter_context(RunFolder.open(self._folder, self._recipe, {}))
+        ledger = Ledger.of(run.database, self._prices)
+        self._engine = Engine(run.journal, ledger, self._caps, Scheduling(self._concurrency))
+        # the engine learns of a model by being asked for it, and checks the prices of those only
+        for model in self._models:
+            self._engine.through(model, "judge")
+        self._engine.check_caps()
 
     def __exit__(
         self,
@@ -71,13 +86,18 @@ class JudgeThread:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.wait_for(self._stack.aclose())
+            # models and journal are closed in the loop that they were opened in
+            self.submit(self._stack.aclose()).result()
         finally:
-            self._end()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
-    def through(self, model: Model, role: str) -> Model:
-        """The model in that role, asked as a run asks: to be awaited inside the room only."""
-        return self.engine.through(model, role)
+    @property
+    def engine(self) -> Engine:
+        """The engine that the calls go through."""
+        assert self._engine is not None, "the thread has not been started"
+        return self._engine
 
     def prepare(
         self,
@@ -85,42 +105,18 @@ class JudgeThread:
         constitution: Constitution,
         settings: JudgeSettings | ScoreSettings,
     ) -> tuple[Judge, ...]:
-        """The judges, probed and checked as for any other command, and asked through the journal.
+        """The judges, probed and checked as for any other command, and called through the journal.
+
+        The probe itself, one call to each judge, is not in the journal: a server may have changed
+        by the time that a training resumes.
 
         Raises:
             CaiError: As `cai.runs.judges.prepare_judges`.
         """
         console = Console(stderr=True, quiet=not is_main_process())
-        judges = self.wait_for(prepare_judges(roles, constitution, settings, console))
+        judges = self.submit(prepare_judges(roles, constitution, settings, console)).result()
         return asked_through(judges, self.engine.through, "judge")
 
-    @property
-    def engine(self) -> Engine:
-        assert self._engine is not None, "the room is not open"
-        return self._engine
-
-    def begin(self, work: Coroutine[None, None, T]) -> "Future[T]":
-        """Begins work inside the room, from any thread."""
+    def submit(self, work: Coroutine[None, None, T]) -> "Future[T]":
+        """Starts work in the thread of the judges, from any other thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    async def result_of(self, work: Coroutine[None, None, T]) -> T:
-        """The result of work that is done inside the room, awaited in another loop."""
-        return await asyncio.wrap_future(self.begin(work))
-
-    def wait_for(self, work: Coroutine[None, None, T]) -> T:
-        """The result of work that is done inside the room; the calling thread waits."""
-        return self.begin(work).result()
-
-    async def _open(self) -> None:
-        await self._stack.enter_async_context(opened(self._models))
-        run = self._stack.enter_context(RunFolder.open(self.folder, self._recipe, {}))
-        ledger = Ledger.of(run.database, self._prices)
-        self._engine = Engine(run.journal, ledger, self._caps, Scheduling(self._concurrency))
-        for model in self._models:
-            self._engine.through(model, "judge")
-        self._engine.check_caps()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()

@@ -1,45 +1,63 @@
-"""The judge inside the group: how probably a completion is better than the others of its prompt.
+"""Judges as rewards: completions compared inside their group, or each scored alone.
 
-Each completion meets others of its group, or the answer of a reference policy, in both orders under
-each principle; its reward is the mean probability of winning, in [0, 1]. What could not be judged
-has no reward, None, which TRL leaves out of the advantages: never zero.
+`GroupJudge` compares a completion with others of its prompt, or with the response of a reference
+model, in both orders under each principle; its reward is the mean probability of winning, in
+[0, 1]. `DirectJudge` scores each completion without a reward model: direct RLAIF, Lee et al. 2023,
+arXiv:2309.00267, §2.4, the expected mark from 1 to 10 brought to [−1, 1].
 
-Direct RLAIF: each completion is scored by a judge, without a reward model.
+What could not be judged has no reward, None, which TRL leaves out of the advantages: never zero.
 
-Lee et al. 2023, arXiv:2309.00267, §2.4: the mark from 1 to 10 by expectation, brought to [−1, 1].
-What could not be scored has no reward, None: never zero.
-
-What TRL hands to a reward function, in our nouns: the completions of a batch, by prompt.
+Example:
+    judge = GroupJudge(judges, constitution, JudgeSettings())
+    judged = await judge.judge(Group(prompt, ("Yes.", "No, because …"), (0, 1)))
+    judged.rewards()  # [0.2, 0.8]; None where nothing could be judged
+    most_frequent_cause([judged])  # "the answer was cut off"; "" if all could be judged
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeAlias, cast
+from textwrap import shorten
+from typing import Protocol, cast
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError
 from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import compare
 from cai.methods.judging.pointwise import Score, Scored, score_response
-from cai.methods.judging.verdict import Comparison, Verdict
+from cai.methods.judging.verdict import Comparison, JudgeCall, Verdict
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import respond
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.types import Message, Prompt, Role, content_hash, derive_seed
 
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as TRL has it: `[{"role": …, "content": …}]`."""
+Turns = Sequence[Mapping[str, str]]  # a conversation as TRL has it: `[{"role": …, "content": …}]`
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A prompt and its completions; `places` are where they stand in the batch."""
+    """A prompt and its completions; `places` are their indices in the batch."""
 
     prompt: Prompt
     completions: tuple[str, ...]
     places: tuple[int, ...]
+
+
+class JudgedGroup(Protocol):
+    """A group with what judges say of it."""
+
+    @property
+    def group(self) -> Group: ...
+
+    def rewards(self, principle: str | None = None) -> list[float | None]:
+        """One for each completion, under all principles or one; None where it was not judged."""
+        ...
+
+    def unread(self) -> Iterator[JudgeCall | Score | ModelError]:
+        """The calls that gave nothing, with their reasons."""
+        ...
 
 
 def groups_of(
@@ -52,7 +70,7 @@ def groups_of(
     return [
         Group(
             Prompt(id, conversation(prompts[at[0]])),
-            tuple(text_of(completions[place]) for place in at),
+            tuple(completions[place][-1]["content"].strip() for place in at),
             tuple(at),
         )
         for id, at in places.items()
@@ -60,92 +78,117 @@ def groups_of(
 
 
 def conversation(turns: Turns) -> tuple[Message, ...]:
+    """TRL's turns as messages."""
     return tuple(Message(cast(Role, turn["role"]), turn["content"]) for turn in turns)
-
-
-def text_of(completion: Turns) -> str:
-    return completion[-1]["content"].strip()
-
-
-Meeting: TypeAlias = tuple[int, int]
-"""Two completions of a group by their numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupPlan:
-    """Whom each completion meets: `opponents` others of its group (None: all), or the reference."""
-
-    opponents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GroupMatchup:
     """Completion `first` as A against `second` as B, or against the reference where that is None.
 
-    `verdict` is None where the call failed.
+    `verdict` is the error where the call failed.
     """
 
     first: int
     second: int | None
-    verdict: Verdict | None
+    verdict: Verdict | ModelError
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedGroup:
+    """A group whose completions were compared."""
+
+    group: Group
+    matchups: tuple[GroupMatchup, ...]
+
+    def rewards(self, principle: str | None = None) -> list[float | None]:
+        """The mean probability of winning in [0, 1], of all principles or one."""
+        wins: list[list[float]] = [[] for _ in self.group.completions]
+        for matchup in self.matchups:
+            if isinstance(matchup.verdict, ModelError):
+                continue
+            # the tie of equal texts was decided without a judge: it holds under every principle
+            if principle is None or not matchup.verdict.principle_verdicts:
+                p = matchup.verdict.p_a
+            else:
+                p = matchup.verdict.by_principle.get(principle)
+            if p is None:
+                continue
+            wins[matchup.first].append(p)
+            if matchup.second is not None:
+                wins[matchup.second].append(1 - p)
+        return [sum(each) / len(each) if each else None for each in wins]
+
+    def unread(self) -> Iterator[JudgeCall | Score | ModelError]:
+        for matchup in self.matchups:
+            if isinstance(matchup.verdict, ModelError):
+                yield matchup.verdict
+                continue
+            for each in matchup.verdict.principle_verdicts:
+                yield from (call for call in (each.order_ab, each.order_ba) if call.p_a is None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class GroupJudge:
-    """Judges of one or several models, all asked at once."""
+    """Judges of one or several models, all called at once.
+
+    Each completion is compared with `opponents` others of its group (None: all), or with the
+    response of `reference`, which responds to each prompt once.
+    """
 
     judges: Sequence[Judge]
     constitution: Constitution
     settings: JudgeSettings
-    group_plan: GroupPlan = GroupPlan()
+    opponents: int | None = None
     reference: RoleModel | None = None
     seed: int = 0
 
-    async def matchups(self, group: Group) -> list[GroupMatchup]:
-        """Every matchup of the group; equal texts are even without being asked about."""
-        if self.reference is not None:
-            return await self._against_reference(group, self.reference)
+    async def judge(self, group: Group) -> ComparedGroup:
+        """Every matchup of the group; equal texts tie without a call."""
         texts = group.completions
-        # in the order of their texts, so that what meets again is not judged again
-        meetings = [
-            tuple(sorted(meeting, key=texts.__getitem__))
-            for meeting in meetings_of(len(texts), self.group_plan.opponents)
-        ]
-        verdicts = await asyncio.gather(
-            *(self._verdict(group, texts[first], texts[second]) for first, second in meetings)
-        )
-        return [
-            GroupMatchup(first, second, verdict)
-            for (first, second), verdict in zip(meetings, verdicts, strict=True)
-        ]
-
-    async def _against_reference(self, group: Group, reference: RoleModel) -> list[GroupMatchup]:
-        try:
-            answer = await respond(
-                reference, group.prompt, derive_seed(self.seed, group.prompt.id, "reference")
+        if self.reference is None:
+            # A and B in the order of their texts, so that the same pair in another batch, where
+            # the completions may come in another order, is the same call and in the journal
+            pairs = [
+                tuple(sorted(pair, key=texts.__getitem__))
+                for pair in pairs_of(len(texts), self.opponents)
+            ]
+            verdicts = await asyncio.gather(
+                *(self._verdict(group, texts[first], texts[second]) for first, second in pairs)
             )
-        except ModelError:
-            return [GroupMatchup(number, None, None) for number in range(len(group.completions))]
-        verdicts = await asyncio.gather(
-            *(self._verdict(group, text, answer.text) for text in group.completions)
+        else:
+            pairs = [(number, None) for number in range(len(texts))]
+            seed = derive_seed(self.seed, group.prompt.id, "reference")
+            try:
+                answer = await respond(self.reference, group.prompt, seed)
+            except ModelError as error:
+                verdicts = [error] * len(texts)
+            else:
+                verdicts = await asyncio.gather(
+                    *(self._verdict(group, text, answer.text) for text in texts)
+                )
+        matchups = (
+            GroupMatchup(first, second, verdict)
+            for (first, second), verdict in zip(pairs, verdicts, strict=True)
         )
-        return [GroupMatchup(number, None, verdict) for number, verdict in enumerate(verdicts)]
+        return ComparedGroup(group, tuple(matchups))
 
-    async def _verdict(self, group: Group, one: str, other: str) -> Verdict | None:
+    async def _verdict(self, group: Group, one: str, other: str) -> Verdict | ModelError:
         if one.split() == other.split():
             return Verdict("tie", 0.5)
         seed = derive_seed(self.seed, group.prompt.id, content_hash(one, other))
         comparison = Comparison(group.prompt, one, other)
         try:
             return await compare(self.judges, self.constitution, comparison, self.settings, seed)
-        except ModelError:
-            return None
+        except ModelError as error:
+            return error
 
 
-def meetings_of(n: int, opponents: int | None) -> Iterator[Meeting]:
-    """Who meets whom among `n`: everyone, or each the next ones around a ring.
+def pairs_of(n: int, opponents: int | None) -> Iterator[tuple[int, int]]:
+    """The pairs among `n` that are compared: all, or each with the next ones around a ring.
 
-    In a ring of `opponents` = k each meets k others (k + 1 where k is odd), and no pair twice.
+    In a ring with `opponents` = k each is compared with k others (k + 1 where k is odd), and no
+    pair comes twice.
     """
     if opponents is None or opponents >= n - 1:
         yield from combinations(range(n), 2)
@@ -159,33 +202,35 @@ def meetings_of(n: int, opponents: int | None) -> Iterator[Meeting]:
     yield from sorted(pairs)
 
 
-def mean_wins(
-    n: int, matchups: Sequence[GroupMatchup], principle: str | None = None
-) -> list[float | None]:
-    """Of each of `n` completions the mean probability of winning in [0, 1], None without a reading.
-
-    With a principle, under that one alone.
-    """
-    found: list[list[float]] = [[] for _ in range(n)]
-    for matchup in matchups:
-        p = _probability(matchup.verdict, principle)
-        if p is None:
-            continue
-        found[matchup.first].append(p)
-        if matchup.second is not None:
-            found[matchup.second].append(1 - p)
-    return [sum(each) / len(each) if each else None for each in found]
-
-
-def _probability(verdict: Verdict | None, principle: str | None) -> float | None:
-    if verdict is None:
-        return None
-    if principle is None or not verdict.principle_verdicts:  # of equal texts there are none
-        return verdict.p_a
-    return verdict.by_principle.get(principle)
-
-
 @dataclass(frozen=True, slots=True)
+class ScoredGroup:
+    """A group whose completions were scored: the scores of each, or the error of its calls."""
+
+    group: Group
+    scores: tuple[tuple[Score, ...] | ModelError, ...]
+
+    def rewards(self, principle: str | None = None) -> list[float | None]:
+        """The weighted mean in [−1, 1]; None where under half the weight could be scored."""
+
+        def reward(scores: tuple[Score, ...] | ModelError) -> float | None:
+            if isinstance(scores, ModelError):
+                return None
+            chosen = [
+                each for each in scores if principle is None or each.principle_id == principle
+            ]
+            return Scored(self.group.prompt, "", "", tuple(chosen)).value
+
+        return [reward(each) for each in self.scores]
+
+    def unread(self) -> Iterator[JudgeCall | Score | ModelError]:
+        for scores in self.scores:
+            if isinstance(scores, ModelError):
+                yield scores
+            else:
+                yield from (each for each in scores if each.value is None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DirectJudge:
     """Judges that score a completion alone."""
 
@@ -194,21 +239,35 @@ class DirectJudge:
     settings: ScoreSettings = ScoreSettings()
     seed: int = 0
 
-    async def scores(self, group: Group) -> list[tuple[Score, ...]]:
-        """The scores of each completion; none where the calls failed."""
-        return list(await asyncio.gather(*(self._score(group, each) for each in group.completions)))
+    async def judge(self, group: Group) -> ScoredGroup:
+        """The scores of each completion."""
 
-    async def _score(self, group: Group, response: str) -> tuple[Score, ...]:
-        seed = derive_seed(self.seed, group.prompt.id, content_hash(response))
-        try:
-            return await score_response(
-                self.judges, self.constitution, group.prompt, response, self.settings, seed
-            )
-        except ModelError:
-            return ()
+        async def scores(response: str) -> tuple[Score, ...] | ModelError:
+            seed = derive_seed(self.seed, group.prompt.id, content_hash(response))
+            try:
+                return await score_response(
+                    self.judges, self.constitution, group.prompt, response, self.settings, seed
+                )
+            except ModelError as error:
+                return error
+
+        return ScoredGroup(group, tuple(await asyncio.gather(*map(scores, group.completions))))
 
 
-def mean_score(group: Group, scores: tuple[Score, ...], principle: str | None) -> float | None:
-    """The weighted mean in [−1, 1], under all principles or one; None where too few were read."""
-    chosen = [each for each in scores if principle is None or each.principle_id == principle]
-    return Scored(group.prompt, "", "", tuple(chosen)).value if chosen else None
+def most_frequent_cause(groups: Iterable[JudgedGroup]) -> str:
+    """The most frequent reason why calls of these groups gave nothing; "" where all did.
+
+    Of answers without a reason, which could not be parsed or declined to judge, one is quoted.
+    """
+    counts, quoted = Counter[str](), dict[str, str]()
+    for group in groups:
+        for call in group.unread():
+            # answers differ in their words, so they are counted by their outcome alone
+            cause = str(call) if isinstance(call, ModelError) else call.reason or call.outcome
+            counts[cause] += 1
+            if not isinstance(call, ModelError) and not call.reason and call.answers:
+                quoted.setdefault(cause, shorten(call.answers[0], 100, placeholder=" …"))
+    if not counts:
+        return ""
+    cause = counts.most_common(1)[0][0]
+    return f"{cause}, such as {quoted[cause]!r}" if cause in quoted else cause

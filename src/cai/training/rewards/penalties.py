@@ -1,7 +1,11 @@
-"""Penalties on length and on evasiveness, as reward functions of TRL.
+"""PenaltySpec on length and on evasiveness, as reward functions of TRL.
 
-Each is 0 or below, to be given beside the other rewards. With weight 0 it changes nothing and is
-still logged, as `rewards/length_penalty/mean` and `rewards/evasiveness_penalty/mean`.
+Each is 0 or below, to be added to the other rewards. With weight 0 it changes nothing and is still
+logged, as `rewards/length_penalty/mean` and `rewards/evasiveness_penalty/mean`.
+
+Example:
+    functions, weights = with_penalties([reward], evasiveness=0.5)
+    RewardRecorder().columns(functions, weights)  # for TRL's `reward_funcs`
 """
 
 from collections.abc import Callable, Sequence
@@ -32,9 +36,9 @@ def make_length_penalty(free: int = 256, per_token: float = 0.01, most: float = 
 
 
 def evasiveness_penalty(*, completions: Sequence[Text], **_others: object) -> list[float]:
-    """−1 for a stock refusal without reason or alternative, and for no word at all, else 0."""
+    """−1 for a stock refusal without reason or alternative, and for an empty response, else 0."""
     texts = [text_of(completion) for completion in completions]
-    # no word at all is the cheapest evasion, and no pattern of a refusal would find it
+    # an empty response is the cheapest evasion, and no pattern of a refusal matches it
     return [-1.0 if is_evasive(text) or not text.strip() else 0.0 for text in texts]
 
 

@@ -1,9 +1,12 @@
-"""Which rewards a GRPO or RLOO run has, as it was asked for; `opening.py` makes them.
+"""Which rewards a GRPO or RLOO run has, as requested; `functions.py` opens them.
 
-(a) trained reward models; (b) judges inside the group; (c) judges that score; each of the last two
-as one reward, or as one for each principle. Penalties come beside them.
+Trained reward models; judges that compare inside the group; judges that score: each of the last two
+as one reward, or as one for each principle. Penalties are added to them.
 
-A reward model as it is named on the command line and in a recipe: `FOLDER`, or `FOLDER*0.5`.
+Example:
+    judge = JudgeRewardSpec((RoleModel.of(model),), constitution, weight=0.5)
+    spec = RewardSpec(trained=(ModelRewardSpec("models/reward"),), judge=judge)
+    spec.in_words()  # "reward model models/reward, 0.5 × judge in the group"
 """
 
 from dataclasses import dataclass, field
@@ -22,11 +25,10 @@ from cai.models.hf.loading import fingerprint
 from cai.runs.config import described_role
 from cai.training.card import Feedback
 from cai.training.reward_model.principles import Statement
-from cai.training.rewards.judges import GroupPlan
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedChoice:
+class ModelRewardSpec:
     """A trained reward model by its folder or spec; `statements` for one that reads principles."""
 
     spec: str
@@ -35,31 +37,32 @@ class TrainedChoice:
 
     @property
     def hash(self) -> str:
-        """Says which weights the folder holds now; "" for a name on the hub."""
+        """A hash of the weights that the folder holds now; "" for a name on the hub."""
         folder = Path(self.spec.removeprefix("hf:").partition("?")[0])
         return fingerprint(folder) if folder.is_dir() else ""
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeChoice:
+class JudgeRewardSpec:
     """Judges in the group under a constitution.
 
-    `apart` makes each principle a reward of its own, weighted as the constitution says.
-    `reference` answers each prompt once, and completions are compared with its answer.
+    `apart` makes each principle a reward of its own, weighted as the constitution says. Each
+    completion is compared with `opponents` others of its group (None: all), or with the response of
+    `reference`, which responds to each prompt once.
     """
 
     judges: tuple[RoleModel, ...]
     constitution: Constitution
     settings: JudgeSettings = JudgeSettings()
-    group: GroupPlan = GroupPlan()
+    opponents: int | None = None
     weight: float = 1.0
     apart: bool = False
     reference: RoleModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreChoice:
-    """Judges that score a completion alone; `apart` as in `JudgeChoice`."""
+class ScoreRewardSpec:
+    """Judges that score a completion alone; `apart` as in `JudgeRewardSpec`."""
 
     judges: tuple[RoleModel, ...]
     constitution: Constitution
@@ -69,10 +72,10 @@ class ScoreChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Penalties:
-    """Weights of the penalties, 0 for none; they are logged always.
+class PenaltySpec:
+    """Weights of the penalties, 0 for none; they are always logged.
 
-    A length penalty takes `per_token` for each token above `free_tokens`, at most 1.
+    The length penalty is `per_token` for each token above `free_tokens`, at most 1.
     """
 
     length: float = 0.0
@@ -82,24 +85,24 @@ class Penalties:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardChoice:
-    """All rewards of a run, and how judges are asked."""
+class RewardSpec:
+    """All rewards of a run, and the limits of its judge calls."""
 
-    trained: tuple[TrainedChoice, ...] = ()
-    judge: JudgeChoice | None = None
-    score: ScoreChoice | None = None
-    penalties: Penalties = Penalties()
+    trained: tuple[ModelRewardSpec, ...] = ()
+    judge: JudgeRewardSpec | None = None
+    score: ScoreRewardSpec | None = None
+    penalties: PenaltySpec = PenaltySpec()
     caps: Caps = Caps()
     prices: PriceList = field(default_factory=PriceList)
     concurrency: int | None = None
     seed: int = 0
 
     def check(self) -> None:
-        """Finds out before anything is loaded whether there is something to be rewarded for.
+        """Checks before anything is loaded that there is a reward, and that it can be computed.
 
         Raises:
             TrainingError: There is no reward.
-            UsageError: A plan does not fit its constitution.
+            UsageError: Settings do not fit their constitution.
         """
         if not self.trained and self.judge is None and self.score is None:
             raise TrainingError(
@@ -111,7 +114,7 @@ class RewardChoice:
             if self.judge.apart and self.judge.settings.principles is not None:
                 raise TrainingError(
                     "Each principle is to be a reward of its own, and a drawn principle has none "
-                    "where another is drawn. Judge under all of them, or not apart."
+                    "where another is drawn. Judge under all principles, or leave out apart."
                 )
         if self.score is not None:
             check_scoring(self.score.settings, self.score.constitution)
@@ -127,7 +130,7 @@ class RewardChoice:
         return ", ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in named)
 
     def feedback(self) -> Feedback:
-        """The judges of the rewards and what they judge by; of reward models their cards tell."""
+        """Judges and principles of the rewards; those of reward models are in their cards."""
         choices = [each for each in (self.judge, self.score) if each is not None]
         if not choices:
             return Feedback()
@@ -142,10 +145,13 @@ class RewardChoice:
         )
 
     def describe(self) -> dict[str, JsonValue]:
-        """What decides the rewards, as JSON."""
-        found: dict[str, JsonValue] = {}
+        """Everything that decides the rewards, as JSON: another value is another training.
+
+        Caps, prices and concurrency decide none, so that a run may resume with others.
+        """
+        described: dict[str, JsonValue] = {}
         if self.trained:
-            found["reward_models"] = [
+            described["reward_models"] = [
                 {
                     "spec": each.spec,
                     "weights": each.hash,
@@ -159,7 +165,7 @@ class RewardChoice:
             ]
         for name, choice in (("judge", self.judge), ("score", self.score)):
             if choice is not None:
-                found[name] = {
+                described[name] = {
                     "judges": [
                         described_role(each).model_dump(mode="json") for each in choice.judges
                     ],
@@ -171,20 +177,20 @@ class RewardChoice:
                 }
         if self.judge is not None:
             reference = self.judge.reference
-            found["opponents"] = self.judge.group.opponents
-            found["reference"] = None if reference is None else reference.model.name
+            described["opponents"] = self.judge.opponents
+            described["reference"] = None if reference is None else reference.model.name
         penalties = self.penalties
-        found["penalties"] = {"length": penalties.length, "evasiveness": penalties.evasiveness}
+        described["penalties"] = {"length": penalties.length, "evasiveness": penalties.evasiveness}
         if penalties.length:
-            found["free_tokens"] = penalties.free_tokens
-        return found
+            described["free_tokens"] = penalties.free_tokens
+        return described
 
 
 def weighted(named: str) -> tuple[str, float]:
-    """The reward model's folder or name, and its weight, 1 where none is given.
+    """Folder or name and weight of `FOLDER` or `FOLDER*0.5`; the weight is 1 where none is given.
 
     Raises:
-        UsageError: What stands after the star is no number.
+        UsageError: What follows the star is not a number.
     """
     spec, star, weight = named.partition("*")
     try:
@@ -193,6 +199,6 @@ def weighted(named: str) -> tuple[str, float]:
         number = float("nan")
     if not isfinite(number) or not spec:
         raise UsageError(
-            f"The reward model {named!r}: {weight!r} is no weight. Write {spec or 'FOLDER'}*0.5."
+            f"The reward model {named!r}: {weight!r} is not a weight. Write {spec or 'FOLDER'}*0.5."
         )
     return spec, number
