@@ -1,18 +1,24 @@
-"""`cai export`: the rows that trainers read, from one run or several."""
+"""`cai export`: the rows that trainers read, from one run or several.
 
-import json
+The columns are those of TRL's data set formats, or of other trainers with `--columns`.
+
+Example:
+    $ cai export runs/first --format sft -o sft.jsonl
+    $ cai export runs/judged --format preference --min-margin 0.1 -o preference.jsonl
+"""
+
 from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
 import click
 
+from cai.cli.options.run_options import echo_json
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
-from cai.export.summary import ExportSummary
 from cai.export.writers import SUFFIXES, export_file
 from cai.methods.revision_flags import FLAGS, Flag
 
@@ -40,8 +46,8 @@ from cai.methods.revision_flags import FLAGS, Flag
 @click.option(
     "--sft-share",
     type=click.FloatRange(0, 1),
-    help="Keep SFT and preference prompts apart: this share of them to SFT, the others to "
-    "preferences. Which is which depends on the prompt alone.",
+    help="Split the prompts: this share of them to SFT, the others to preferences. Which is which "
+    "depends on the prompt alone.",
 )
 @click.option("--all-rounds", is_flag=True, help="An SFT row for the revision of every round.")
 @click.option(
@@ -49,7 +55,7 @@ from cai.methods.revision_flags import FLAGS, Flag
     "drops",
     type=click.Choice(FLAGS),
     multiple=True,
-    help="Also leave out chains whose last revision has this flag.",
+    help="Also drop chains whose last revision has this flag.",
 )
 @click.option(
     "--pairs",
@@ -66,12 +72,12 @@ from cai.methods.revision_flags import FLAGS, Flag
     help="Leave out judged pairs whose probability is nearer to one half.",
 )
 @click.option(
-    "--keep-inconsistent", is_flag=True, help="Keep pairs on which the two orders disagree."
+    "--keep-inconsistent", is_flag=True, help="Include pairs on which the two orders disagree."
 )
 @click.option(
     "--balance-length",
     is_flag=True,
-    help="Leave out the least sure pairs until the chosen response is as often the longer as the "
+    help="Drop the least certain pairs until the chosen response is as often the longer as the "
     "shorter one.",
 )
 @click.option(
@@ -81,15 +87,15 @@ from cai.methods.revision_flags import FLAGS, Flag
     is_flag=False,
     flag_value=0.8,
     metavar="[LIKENESS]",
-    help="Leave out rows that share this much of their word triples with an earlier one; 0.8 when "
-    "no number is given.",
+    help="Drop rows that share this much of their word triples with an earlier one; 0.8 when no "
+    "number is given.",
 )
 @click.option(
     "--min-score",
     type=click.FloatRange(-1, 1),
     default=0.0,
     show_default=True,
-    help="Of scored responses: from here on they are good.",
+    help="Of scored responses: from this score on they are good.",
 )
 @click.option(
     "--mix",
@@ -97,7 +103,7 @@ from cai.methods.revision_flags import FLAGS, Flag
     multiple=True,
     metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
     help="Mix in rows of a file or hub data set: all, a share of the mixed rows, or a number. "
-    "confidence: how sure its labels are where a row does not say. FILE:helpfulness takes the "
+    "confidence: the probability of its labels where a row has none. FILE:helpfulness takes the "
     "paper's share.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which rows of a mix.")
@@ -126,16 +132,17 @@ def export(
 ) -> int:
     """Write the rows of one format from the run folders RUNS into one file.
 
-    sft: prompt, completion. preference and reward: prompt, chosen, rejected, and how sure the judge
-    is. kto: prompt, completion, label. prompts: prompt. everything: every step, and the failures.
+    sft: prompt, completion. preference and reward: prompt, chosen, rejected, and the judge's
+    probability. kto: prompt, completion, label. prompts: prompt. everything: every step, and the
+    failures.
 
     A revision run gives its revisions, chosen over the first responses. A judged run gives what its
     verdicts favour, a run of samples its responses, and a run of scores those that score well.
 
-    What is left out is counted by its reason: failures and verdicts that could not be read, ties,
+    Dropped rows are counted by their reason: failures and verdicts that could not be read, ties,
     orders that disagree, texts that are empty, equal, cut off or a critique.
 
-    --mix puts rows of other files among them, such as people's preferences: what the format needs,
+    --mix adds rows of other files, such as people's preferences: what the format needs,
     in any of the columns that `cai judge` and `cai score` read. Each row says where it is from.
     """
     selection = Selection(
@@ -150,17 +157,17 @@ def export(
         min_score=min_score,
     )
     mixing = Mixing(tuple(map(Mix.parse, mixes)), seed, skip_bad_rows)
+    # all runs are opened before a row is written: a wrong name among them leaves no half file
     with ExitStack() as opened:
         folders = [opened.enter_context(RunFolder.existing(run)) for run in runs]
         summary = export_file(folders, format, out, selection, columns, mixing)
     if is_json:
-        click.echo(json.dumps({"file": str(out), "columns": columns, **summary.as_json()}))
+        echo_json({"file": str(out), "columns": columns, **summary.as_json()})
     else:
-        _show(summary, out, sft_share)
+        click.echo(printable(f"{out}: {summary.describe()}"))
+        # trained twice on one prompt, a policy is rewarded for what it learned by heart
+        if sft_share is None and format in ("sft", *PAIRED):
+            click.echo(
+                "All prompts are in it; --sft-share 0.5 keeps SFT and preference prompts apart."
+            )
     return 0
-
-
-def _show(summary: ExportSummary, out: Path, sft_share: float | None) -> None:
-    click.echo(printable(f"{out}: {summary.describe()}"))
-    if sft_share is None and summary.format in ("sft", *PAIRED):
-        click.echo("All prompts are in it; --sft-share 0.5 keeps SFT and preference prompts apart.")

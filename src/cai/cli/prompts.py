@@ -1,14 +1,17 @@
-"""`cai prompts`: exactly what a model is asked."""
+"""`cai prompts`: the template sets, and the exact messages of each request.
+
+Example:
+    $ cai prompts render revise -c testbed --principle stay-polite
+"""
 
 import json
 from collections.abc import Sequence
 
 import click
 
+from cai.cli.constitution import principle_of
 from cai.cli.tables import printable
 from cai.constitution.loader import load_constitution
-from cai.constitution.schema import Principle
-from cai.errors import UsageError
 from cai.methods.judging import multiple_choice
 from cai.methods.judging.requests import (
     Question,
@@ -28,7 +31,7 @@ from cai.types import Conversation, Message, as_dicts, user_prompt
 
 @click.group(epilog="Example: cai prompts list")
 def prompts() -> None:
-    """See exactly what a model is asked."""
+    """Show the exact messages that a model gets."""
 
 
 @prompts.command("list", epilog="Example: cai prompts list")
@@ -81,7 +84,9 @@ def render(
     is_json: bool,
 ) -> None:
     """Print the messages that a model gets for one step, constitution, principle and example."""
-    principle = _principle(constitution, principle_id)
+    rules = load_constitution(constitution)
+    principle = rules.principles[0] if principle_id is None else principle_of(rules, principle_id)
+    # a text that is neither given nor in an example is shown as its name, such as "(response)"
     shot = principle.examples[0] if principle.examples else None
     texts = [
         given if given is not None else (getattr(shot, name) if shot else f"({name})")
@@ -104,19 +109,6 @@ def render(
         click.echo(printable(message.content))
 
 
-def _principle(constitution: str, principle_id: str | None) -> Principle:
-    loaded = load_constitution(constitution)
-    if principle_id is None:
-        return loaded.principles[0]
-    try:
-        return loaded.principle(principle_id)
-    except KeyError:
-        known = ", ".join(each.id for each in loaded.principles)
-        raise UsageError(
-            f"{loaded.name} has no principle {principle_id!r}. It has: {known}."
-        ) from None
-
-
 def _turns(
     step: Step,
     templates: TemplateSet,
@@ -130,6 +122,7 @@ def _turns(
     comparison = Comparison(asked, response, response_b)
     choice = multiple_choice.Question(asked, (response, response_b), right=(0,))
     statement = Statement(principle.id, principle.text, question.is_negated)
+    # lambdas: some of these need texts or templates that a set for another step may lack
     turns = {
         "respond": lambda: respond_turns(templates, asked),
         "critique": lambda: critique_turns(templates, principle, exchange, settings),

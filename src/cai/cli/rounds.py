@@ -1,26 +1,29 @@
 """`cai rounds`: rounds of feedback and training, each measured against frozen anchors.
 
-A series of rounds as tables: a row a round.
+Iterated online training, Bai et al. 2022, arXiv:2204.05862, §4.5, with AI feedback. Each table has
+a row a round.
+
+Example:
+    $ cai rounds examples/recipes/testbed-rounds.yaml -o runs/rounds
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from cai.cli.options.run_options import as_json, echo_json
-from cai.cli.tables import NONE, named, plain_table, printable
+from cai.cli.options.run_options import as_json, echo_json, prices_option
+from cai.cli.tables import NONE, named, plain_table, printable, rating_cells
 from cai.engine.budget import Caps
 from cai.engine.engine import run_async
 from cai.evaluation.metrics import ROUNDS, metric_of
 from cai.rounds.config import load_rounds
 from cai.rounds.splits import check_enough
-from cai.rounds.state import Decision, RoundFound, Series
+from cai.rounds.state import Decision, Series
 from cai.runs.options import RunOptions
 from cai.training.environment import require
 
@@ -30,78 +33,11 @@ _TABLES: Sequence[tuple[str, Sequence[str]]] = (
         "The next round's judge",
         ("judge_gap", "judges_agree", "agreement", "agreement_gap", "calibration", "undecided"),
     ),
-    ("How far from where", ("kl_start", "kl_last", "entropy")),
+    ("Distance from the start and the last round", ("kl_start", "kl_last", "entropy")),
     ("Texts", ("length", "distinct_2", "self_similarity", "boilerplate", "empty")),
     ("Declining", ("refusals", "evasive")),
 )
 _BY_KIND = ("refusals", "evasive")
-
-
-def show_series(series: Series) -> None:
-    """Every table, and what a reader must know."""
-    console = Console()
-    click.secho(f"\n{series.name}: rating over rounds", bold=True)
-    console.print(_ratings(series))
-    for title, metrics in _TABLES:
-        shown = [name for name in metrics if any(name in each.figures for each in series.rounds)]
-        shown += [
-            name
-            for name in series.metrics
-            if "/" in name and name.partition("/")[0] in shown and name.startswith(_BY_KIND)
-        ]
-        if shown:
-            click.secho(f"\n{title}", bold=True)
-            console.print(_figures(series.rounds, shown))
-    for line in _lines(series):
-        click.echo(printable(line))
-
-
-def _ratings(series: Series) -> Table:
-    table = plain_table("round", "from", "rating", "95 %", "decision", "rules broken", "minutes")
-    for each, rating in zip(series.rounds, series.ratings, strict=True):
-        value = NONE if rating.value is None else f"{rating.value:+.0f}"
-        low, high = rating.low, rating.high
-        span = NONE if low is None or high is None else f"{low:+.0f} to {high:+.0f}"
-        table.add_row(
-            f"{each.number}{' (best)' if each.number == series.best else ''}",
-            NONE if not each.number else str(each.parent),
-            value,
-            span,
-            each.decision,
-            str(len(each.broken)),
-            f"{each.seconds / 60:.1f}",
-        )
-    return table
-
-
-def _figures(rounds: Sequence[RoundFound], names: Sequence[str]) -> Table:
-    table = plain_table("round", *(_heading(name) for name in names))
-    for each in rounds:
-        cells = (
-            metric_of(name, ROUNDS).text(each.figures[name].value) if name in each.figures else NONE
-            for name in names
-        )
-        table.add_row(named(str(each.number)), *cells)
-    return table
-
-
-def _heading(name: str) -> str:
-    metric = ROUNDS.get(name)  # None for a share of one kind of prompts
-    return metric.heading if metric and metric.heading else name.replace("/", "\n")
-
-
-def _lines(series: Series) -> Iterator[str]:
-    for each in series.rounds:
-        for sentence in each.broken:
-            yield f"round {each.number}: {sentence}"
-    if series.ended:
-        yield series.ended
-    for caveat in series.caveats:
-        yield f"- {caveat}"
-    best = series.rounds[series.best]
-    yield f"The best policy that no rule threw out is that of round {best.number}: {best.policy}"
-
-
 _ANSWERS = ("go on", "stop", "roll back")
 
 
@@ -112,14 +48,14 @@ _ANSWERS = ("go on", "stop", "roll back")
 @click.option(
     "--decide",
     type=click.Choice(_ANSWERS),
-    help="What follows from the last round, where a rule asked or stopped.",
+    help="The decision on the last round, where a rule asked or stopped.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 4096), help="Most calls at a time.")
 @click.option(
     "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Of the whole series."
 )
 @click.option("--max-total-tokens", type=click.IntRange(1), help="Of the whole series.")
-@click.option("--prices", type=click.Path(path_type=Path, dir_okay=False), help="YAML of prices.")
+@prices_option
 @as_json
 def rounds(
     recipe: Path,
@@ -132,9 +68,9 @@ def rounds(
     prices: Path | None,
     is_json: bool,
 ) -> int:
-    """Do the rounds of RECIPE: feedback, training, and what became of the policy.
+    """Do the rounds of RECIPE: feedback, training, and measurements of the policy.
 
-    Every round's policy is held against anchors: a frozen judge, prompts, people's pairs. Rules
+    Every round's policy is measured against anchors: a frozen judge, prompts, people's pairs. Rules
     stop the series, roll back, or ask. The same command goes on after an interruption, in the
     middle of a step too; with more --rounds it adds some.
     """
@@ -146,7 +82,7 @@ def rounds(
     require()
     loaded.check()
     check_enough(loaded)
-    from cai.rounds.controller import run_rounds_async
+    from cai.rounds.controller import run_rounds_async  # heavy: torch, trl
 
     run_options = RunOptions(concurrency, caps=Caps(max_cost_usd, max_total_tokens), prices=prices)
     console, answer = Console(stderr=True), cast("Decision | None", decide)
@@ -154,9 +90,14 @@ def rounds(
         series = run_async(
             run_rounds_async(loaded, out, run_options, answer=answer, console=console)
         )
-        if series.rounds[-1].decision != "ask" or is_json or not sys.stdin.isatty():
+        last = series.rounds[-1]
+        # without a terminal nobody can answer: the series ends here, and --decide continues it
+        if last.decision != "ask" or is_json or not sys.stdin.isatty():
             break
-        answer = _asked(series)
+        for rule in last.broken:
+            click.echo(printable(rule))
+        choice = click.prompt(f"Decision on round {last.number}", type=click.Choice(_ANSWERS))
+        answer = cast("Decision", choice)
     if is_json:
         echo_json({"event": "end", "series": str(out), **asdict(series)})
     else:
@@ -165,12 +106,54 @@ def rounds(
     return 0
 
 
-def _asked(series: Series) -> Decision:
-    """What the user decides."""
-    last = series.rounds[-1]
-    for sentence in last.broken:
-        click.echo(printable(sentence))
-    return cast(
-        "Decision",
-        click.prompt(f"Round {last.number}: what follows?", type=click.Choice(_ANSWERS)),
-    )
+def show_series(series: Series) -> None:
+    """Prints the ratings, a table for each group of metrics, broken rules and caveats."""
+    console = Console()
+    click.secho(f"\n{series.name}: rating over rounds", bold=True)
+    table = plain_table("round", "from", "rating", "95 %", "decision", "rules broken", "minutes")
+    for each, rating in zip(series.rounds, series.ratings, strict=True):
+        table.add_row(
+            f"{each.number}{' (best)' if each.number == series.best else ''}",
+            str(each.parent) if each.number else NONE,
+            *rating_cells(rating.value, rating.low, rating.high),
+            each.decision,
+            str(len(each.broken)),
+            f"{each.seconds / 60:.1f}",
+        )
+    console.print(table)
+    for title, metrics in _TABLES:
+        shown = [name for name in metrics if any(name in each.figures for each in series.rounds)]
+        # shares of one kind of prompts, such as refusals/benign, stand after the share of all
+        shown += [
+            name
+            for name in series.metrics
+            if "/" in name and name.partition("/")[0] in shown and name.startswith(_BY_KIND)
+        ]
+        if shown:
+            click.secho(f"\n{title}", bold=True)
+            _show_metrics(series, shown, console)
+    for each in series.rounds:
+        for rule in each.broken:
+            click.echo(printable(f"round {each.number}: {rule}"))
+    if series.ended:
+        click.echo(printable(series.ended))
+    for caveat in series.caveats:
+        click.echo(printable(f"- {caveat}"))
+    best = series.rounds[series.best]
+    line = f"The best policy that no rule excluded is that of round {best.number}: {best.policy}"
+    click.echo(printable(line))
+
+
+def _show_metrics(series: Series, names: Sequence[str], console: Console) -> None:
+    headings: list[str] = []
+    for name in names:
+        metric = ROUNDS.get(name)  # None for a share of one kind of prompts
+        headings.append((metric.heading if metric else "") or name.replace("/", "\n"))
+    table = plain_table("round", *headings)
+    for each in series.rounds:
+        cells = (
+            metric_of(name, ROUNDS).text(each.figures[name].value) if name in each.figures else NONE
+            for name in names
+        )
+        table.add_row(named(str(each.number)), *cells)
+    console.print(table)

@@ -97,10 +97,10 @@ def test_an_estimate_is_of_the_whole_run(revise: Revise, tmp_path: Path, monkeyp
     assert "the whole run" in shown
     rows = [line.split() for line in shown.splitlines()]
     assert ["all", "120", "840", "360", "$1,560.00"] in rows
-    assert "40 examples, as 16 foretell them, give or take 0%" in shown
+    assert "40 examples, as 16 FORETELL them, give or take 0%" in shown
 
 
-def test_a_dry_run_of_a_part_foretells_the_part(revise: Revise):
+def test_a_dry_run_of_a_part_FORETELLs_the_part(revise: Revise):
     foretold = outcome(revise("--dry-run", "--part", "1/2", "--json"))["estimate"]
     assert (foretold["n_sample"], foretold["n_total"]) == (16, 20)
 

@@ -1,19 +1,27 @@
-"""The options that say what completions are rewarded for in GRPO and RLOO."""
+"""The options that say what completions are rewarded for in GRPO and RLOO.
 
-from collections.abc import Callable
+Example:
+    @click.command()
+    @rewarded
+    def grpo(rewards: RewardOptions) -> int: ...
+"""
+
 from dataclasses import dataclass, fields
-from functools import wraps
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cai.cli.options.judge_options import open_judges
-from cai.cli.options.run_options import with_options
-from cai.cli.options.settings_options import setting_option, with_settings
+from cai.cli.options.model_options import open_judges
+from cai.cli.options.settings_options import (
+    Command,
+    setting_option,
+    with_object,
+    with_options,
+    with_settings,
+)
 from cai.constitution.loader import load_constitution
-from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps, load_prices
 from cai.errors import UsageError
 from cai.methods.roles import RoleModel
@@ -22,9 +30,7 @@ from cai.models.registry import open_model
 from cai.training.rewards.spec import weighted
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import RewardChoice, TrainedChoice
-
-Command = Callable[..., int]
+    from cai.training.rewards.spec import RewardChoice
 
 _OPTIONS = [
     click.option(
@@ -55,9 +61,11 @@ _OPTIONS = [
     click.option(
         "--opponents",
         type=click.IntRange(1),
-        help="How many others each completion meets.  [default: all of its group]",
+        help="How many others each completion is compared with.  [default: all of its group]",
     ),
-    click.option("--reference", help="Completions meet the answer of this model, not one another."),
+    click.option(
+        "--reference", help="Completions are compared with this model's, not one another."
+    ),
     click.option("--judge-weight", type=float, default=1.0, show_default=True),
     click.option("--score-weight", type=float, default=1.0, show_default=True),
     click.option(
@@ -107,7 +115,7 @@ class RewardOptions:
     prices: Path | None
 
     def check(self) -> None:
-        """Finds out what is missing. Raises UsageError."""
+        """Checks which options go together. Raises UsageError where one is missing."""
         if not (self.reward_models or self.judges or self.scorers):
             raise UsageError(
                 "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL."
@@ -120,9 +128,11 @@ class RewardOptions:
             )
         for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
             if not isfinite(weight):
-                raise UsageError(f"--{name}-weight is {weight}, which is no weight. Give a number.")
+                raise UsageError(
+                    f"--{name}-weight is {weight}, which is not a weight. Give a number."
+                )
         if self.reference is not None and not self.judges:
-            raise UsageError("--reference is who completions meet before --judge. Name a judge.")
+            raise UsageError("--reference is compared with completions by --judge. Name a judge.")
 
     def open(self, seed: int) -> "RewardChoice":
         """The rewards, their models opened.
@@ -130,8 +140,16 @@ class RewardOptions:
         Raises:
             CaiError: A constitution or a model cannot be opened.
         """
+        # heavy: transformers
+        from cai.training.reward_model.principles import statements_of
         from cai.training.rewards.judges import GroupPlan
-        from cai.training.rewards.spec import JudgeChoice, Penalties, RewardChoice, ScoreChoice
+        from cai.training.rewards.spec import (
+            JudgeChoice,
+            Penalties,
+            RewardChoice,
+            ScoreChoice,
+            TrainedChoice,
+        )
 
         constitution = load_constitution(self.constitution) if self.constitution else None
         judge = score = None
@@ -141,51 +159,42 @@ class RewardOptions:
                 open_judges(self.judges, self.settings),
                 constitution,
                 self.settings,
-                GroupPlan(self.opponents),
-                self.judge_weight,
-                self.apart,
-                reference,
+                group=GroupPlan(self.opponents),
+                weight=self.judge_weight,
+                apart=self.apart,
+                reference=reference,
             )
         if constitution is not None and self.scorers:
+            # one set of options serves both kinds of judges; a score has a kind besides
             scoring = ScoreSettings.from_settings(self.settings, kind=self.kind)
-            score = ScoreChoice(
-                open_judges(self.scorers, scoring),
-                constitution,
-                scoring,
-                self.score_weight,
-                self.apart,
-            )
+            roles = open_judges(self.scorers, scoring)
+            score = ScoreChoice(roles, constitution, scoring, self.score_weight, self.apart)
+        statements = (
+            statements_of(constitution, self.read_principles, self.settings.tags)
+            if constitution and self.read_principles
+            else ()
+        )
         return RewardChoice(
-            tuple(self._trained(each, constitution) for each in self.reward_models),
-            judge,
-            score,
-            Penalties(self.length_penalty, self.free_tokens, 0.01, self.evasiveness_penalty),
-            Caps(self.max_cost_usd, self.max_total_tokens),
-            load_prices(self.prices),
-            self.concurrency,
-            seed,
+            trained=tuple(
+                TrainedChoice(*weighted(each), statements) for each in self.reward_models
+            ),
+            judge=judge,
+            score=score,
+            penalties=Penalties(
+                self.length_penalty, self.free_tokens, evasiveness=self.evasiveness_penalty
+            ),
+            caps=Caps(self.max_cost_usd, self.max_total_tokens),
+            prices=load_prices(self.prices),
+            concurrency=self.concurrency,
+            seed=seed,
         )
-
-    def _trained(self, named: str, constitution: Constitution | None) -> "TrainedChoice":
-        from cai.training.reward_model.principles import statements_of
-        from cai.training.rewards.spec import TrainedChoice
-
-        spec, number = weighted(named)
-        ids = self.read_principles
-        chosen = (
-            statements_of(constitution, ids, self.settings.tags) if constitution and ids else ()
-        )
-        return TrainedChoice(spec, number, chosen)
 
 
 def rewarded(command: Command) -> Command:
-    """Gives a command `rewards`."""
-
-    @wraps(command)
-    def gathered(**options: Any) -> int:
-        names = [each.name for each in fields(RewardOptions)]
-        rewards = RewardOptions(**{name: options.pop(name) for name in names})
-        return command(rewards=rewards, **options)
-
-    judged = with_settings(JudgeSettings)(setting_option(ScoreSettings, "kind")(gathered))
-    return with_options(judged, _OPTIONS)
+    """Gives a command `rewards`, as `RewardOptions`."""
+    names = [each.name for each in fields(RewardOptions)]
+    # The object is made of `settings` and `kind` too. Decorators further out are called first, so
+    # those of the settings are applied after the object's.
+    made = with_object("rewards", RewardOptions, names, [])(command)
+    settings = [with_settings(JudgeSettings), setting_option(ScoreSettings, "kind")]
+    return with_options(made, [*_OPTIONS, *settings])

@@ -1,9 +1,13 @@
 """The options of trainings: those of all, and those of the rows that a trainer takes.
 
 Each decorator turns its options into one argument of the command.
+
+Example:
+    @training
+    @labelled
+    def run(source, plan, console, labels, is_json) -> int: ...
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from rich.console import Console
 
-from cai.cli.options.run_options import with_options
+from cai.cli.options.settings_options import Command, with_object, with_options
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
 from cai.export.data_files import Kind
@@ -25,9 +29,6 @@ from cai.training.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from cai.training.reward_model.conditioning import ConditionPlan
-
-Command = Callable[..., int]
-Option = Callable[[Command], Command]
 
 _DATA_OPTIONS = [
     click.argument("data", nargs=-1, required=True),
@@ -45,7 +46,7 @@ _DATA_OPTIONS = [
         "mixes",
         multiple=True,
         metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
-        help="Mix in people's data; FILE:helpfulness takes the paper's share.",
+        help="Mix in human data; FILE:helpfulness takes the paper's share.",
     ),
     click.option(
         "--eval-share",
@@ -92,7 +93,7 @@ _TRAINING_OPTIONS = [
         "--allow-control-tokens",
         "allows_control_tokens",
         is_flag=True,
-        help="Take rows that hold control tokens, with a chat template that would obey them.",
+        help="Accept rows with control tokens that the chat template would interpret.",
     ),
     click.option("--launch", metavar="CONFIG", help="Several processes: ddp, fsdp, … or a file."),
     click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
@@ -118,7 +119,7 @@ _DEMONSTRATION_OPTIONS = [
     click.option(
         "--sft-share",
         type=click.FloatRange(0, 1),
-        help="Only this share of the prompts; preferences are to be of the others.",
+        help="Only this share of the prompts; the others are for preferences.",
     ),
 ]
 _PRINCIPLE_OPTIONS = [
@@ -131,21 +132,21 @@ _PRINCIPLE_OPTIONS = [
         type=click.IntRange(1),
         default=3,
         show_default=True,
-        help="How many each pair is shown.",
+        help="Principles shown with each pair.",
     ),
     click.option(
         "--negated-share",
         type=click.FloatRange(0, 1),
         default=0.25,
         show_default=True,
-        help="How many of them are turned into their opposite.",
+        help="Share of them that is negated.",
     ),
     click.option(
         "--draws",
         type=click.IntRange(1),
         default=4,
         show_default=True,
-        help="How often each pair is shown, with other principles each time.",
+        help="Times that each pair is shown, with other principles each time.",
     ),
 ]
 _LABEL_OPTIONS = [
@@ -185,7 +186,7 @@ _LABEL_OPTIONS = [
 
 @dataclass(frozen=True, slots=True)
 class DataChoice:
-    """The data options as they were given."""
+    """The values of the data options."""
 
     data: tuple[str, ...]
     mixes: tuple[str, ...]
@@ -195,7 +196,7 @@ class DataChoice:
     seed: int
 
     def load(self, kind: Kind, console: Console, selection: Selection) -> TrainingData:
-        """The rows; how many there are of each source is printed."""
+        """The rows to train on; prints how many each source has."""
         data = load_training_data(
             self.data,
             kind,
@@ -212,10 +213,10 @@ class DataChoice:
 
 
 def training(command: Command) -> Command:
-    """Gives a command `source`, `plan`, `console` and `is_json`; launches it where asked for."""
+    """Gives a command `source`, `plan`, `console` and `is_json`; --launch starts processes."""
 
     @wraps(command)
-    def gathered(
+    def run(
         model: str,
         out: Path,
         settings: str | None,
@@ -233,6 +234,8 @@ def training(command: Command) -> Command:
         require()
         if processes is not None and launch is None:
             raise UsageError("--processes goes with --launch, which says how they work together.")
+        # This process starts the others and only waits: each of them parses this command again,
+        # with the environment of a launched process, and goes on below.
         if launch is not None and not is_launched():
             from cai.training.launch import launch as launched  # heavy: torch
 
@@ -253,26 +256,11 @@ def training(command: Command) -> Command:
         )
         names = [each.name for each in fields(DataChoice) if each.name != "seed"]
         source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
+        # a rank other than the first stays silent, or each line would come once a process
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
         return command(source=source, plan=plan, console=console, **options)
 
-    return with_options(gathered, [*_DATA_OPTIONS, *_TRAINING_OPTIONS])
-
-
-def _gathered(
-    name: str, make: Callable[..., object], parameters: Sequence[str], options: Sequence[Option]
-) -> Callable[[Command], Command]:
-    """A decorator that makes one argument of a command from the parameters of the options."""
-
-    def decorate(command: Command) -> Command:
-        @wraps(command)
-        def run(**given: Any) -> int:
-            own = {parameter: given.pop(parameter) for parameter in parameters}
-            return command(**{name: make(**own)}, **given)
-
-        return with_options(run, options)
-
-    return decorate
+    return with_options(run, [*_DATA_OPTIONS, *_TRAINING_OPTIONS])
 
 
 def _principles(
@@ -285,20 +273,20 @@ def _principles(
     return None if constitution is None else ConditionPlan(load_constitution(constitution), **plan)
 
 
-demonstrations = _gathered(
+demonstrations = with_object(
     "selection", Selection, ("all_rounds", "sft_share"), _DEMONSTRATION_OPTIONS
 )
 """Gives a command `selection`, of the revisions of a run."""
 
-pairs = _gathered("selection", Selection, ("pairs", "balances_length"), _PAIR_OPTIONS)
+pairs = with_object("selection", Selection, ("pairs", "balances_length"), _PAIR_OPTIONS)
 """Gives a command `selection`, of the pairs of judged runs."""
 
-labelled = _gathered(
+labelled = with_object(
     "labels", LabelPlan, ("kind", "min_margin", "smoothing", "temperature"), _LABEL_OPTIONS
 )
 """Gives a command `labels`: the targets that are made of the judge's probabilities."""
 
-conditioned = _gathered(
+conditioned = with_object(
     "principles",
     _principles,
     ("read_principles", "constitution", "tags", "n_principles", "negated_share", "draws"),
