@@ -193,7 +193,7 @@ def test_a_reward_model_that_reads_principles_is_told_none(
         ((), "No reward is named"),
         (("--reward-model", "models/r*much"), "'much' is no weight"),
         (("--reward-model", "models/r*nan"), "'nan' is no weight"),
-        (("--judge", "embedded", "-c", "testbed", "--judge-weight", "inf"), "is no weight"),
+        (("--judge", "embedded", "-c", "testbed", "--judge-weight", "inf"), "is not a weight"),
         (("--judge", "embedded"), "--constitution goes with --judge"),
         (("--reward-model", "models/r", "--reference", "embedded"), "Name a judge"),
         (("--judge", "embedded", "-c", "testbed", "--tag", "nothing"), "nothing"),

@@ -21,8 +21,8 @@ from cai.models.registry import SCHEMES
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
 from cai.pipeline.runner import run_recipe
+from cai.pipeline.schema import ROLES, Role
 from cai.pipeline.train_runner import open_role_models
-from cai.pipeline.train_steps import ROLES, Role
 from cai.runs.options import RunOptions
 from cai.training.environment import require
 
