@@ -9,18 +9,17 @@ Example:
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import get_args
 
 import click
 
 from cai.cli.options.run_options import echo_json
+from cai.cli.options.selection_options import mix_option, with_selection
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.selection import LEAST_LIKENESS, MOST_LIKENESS, PairChoice, Selection
+from cai.export.selection import Selection
 from cai.export.writers import SUFFIXES, export_file
-from cai.methods.revision_flags import FLAGS, Flag
 
 
 @click.command(
@@ -43,69 +42,8 @@ from cai.methods.revision_flags import FLAGS, Flag
     show_default=True,
     help="The trainer whose column names are used.",
 )
-@click.option(
-    "--sft-share",
-    type=click.FloatRange(0, 1),
-    help="Split the prompts: this share of them to SFT, the others to preferences. Which is which "
-    "depends on the prompt alone.",
-)
-@click.option("--all-rounds", is_flag=True, help="An SFT row for the revision of every round.")
-@click.option(
-    "--drop",
-    "drops",
-    type=click.Choice(FLAGS),
-    multiple=True,
-    help="Also drop chains whose last revision has this flag.",
-)
-@click.option(
-    "--pairs",
-    type=click.Choice(get_args(PairChoice)),
-    default="best-worst",
-    show_default=True,
-    help="Of judged responses: best over worst, every matchup, or one matchup a prompt.",
-)
-@click.option(
-    "--min-margin",
-    type=click.FloatRange(0, 0.5),
-    default=0.0,
-    show_default=True,
-    help="Leave out judged pairs whose probability is nearer to one half.",
-)
-@click.option(
-    "--keep-inconsistent", is_flag=True, help="Include pairs on which the two orders disagree."
-)
-@click.option(
-    "--balance-length",
-    is_flag=True,
-    help="Drop the least certain pairs until the chosen response is as often the longer as the "
-    "shorter one.",
-)
-@click.option(
-    "--drop-near-duplicates",
-    "near_duplicates",
-    type=click.FloatRange(LEAST_LIKENESS, MOST_LIKENESS),
-    is_flag=False,
-    flag_value=0.8,
-    metavar="[LIKENESS]",
-    help="Drop rows that share this much of their word triples with an earlier one; 0.8 when no "
-    "number is given.",
-)
-@click.option(
-    "--min-score",
-    type=click.FloatRange(-1, 1),
-    default=0.0,
-    show_default=True,
-    help="Of scored responses: from this score on they are good.",
-)
-@click.option(
-    "--mix",
-    "mixes",
-    multiple=True,
-    metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
-    help="Mix in rows of a file or hub data set: all, a share of the mixed rows, or a number. "
-    "confidence: the probability of its labels where a row has none. FILE:helpfulness takes the "
-    "paper's share.",
-)
+@with_selection()
+@mix_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Which rows of a mix.")
 @click.option(
     "--skip-bad-rows", is_flag=True, help="Count rows of a mix that cannot be used, and go on."
@@ -116,15 +54,7 @@ def export(
     format: Format,
     out: Path,
     columns: Columns,
-    sft_share: float | None,
-    all_rounds: bool,
-    drops: tuple[Flag, ...],
-    pairs: PairChoice,
-    min_margin: float,
-    keep_inconsistent: bool,
-    balance_length: bool,
-    near_duplicates: float | None,
-    min_score: float,
+    selection: Selection,
     mixes: tuple[str, ...],
     seed: int,
     skip_bad_rows: bool,
@@ -145,17 +75,6 @@ def export(
     --mix adds rows of other files, such as people's preferences: what the format needs,
     in any of the columns that `cai judge` and `cai score` read. Each row says where it is from.
     """
-    selection = Selection(
-        drops=Selection().drops.union(drops),
-        all_rounds=all_rounds,
-        sft_share=sft_share,
-        pairs=pairs,
-        min_margin=min_margin,
-        keeps_inconsistent=keep_inconsistent,
-        balances_length=balance_length,
-        near_duplicates=near_duplicates,
-        min_score=min_score,
-    )
     mixing = Mixing(tuple(map(Mix.parse, mixes)), seed, skip_bad_rows)
     # all runs are opened before a row is written: a wrong name among them leaves no half file
     with ExitStack() as opened:
@@ -166,7 +85,7 @@ def export(
     else:
         click.echo(printable(f"{out}: {summary.describe()}"))
         # trained twice on one prompt, a policy is rewarded for what it learned by heart
-        if sft_share is None and format in ("sft", *PAIRED):
+        if selection.sft_share is None and format in ("sft", *PAIRED):
             click.echo(
                 "All prompts are in it; --sft-share 0.5 keeps SFT and preference prompts apart."
             )

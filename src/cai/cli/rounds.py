@@ -16,7 +16,14 @@ from typing import cast
 import click
 from rich.console import Console
 
-from cai.cli.options.run_options import as_json, echo_json, prices_option
+from cai.cli.options.run_options import (
+    as_json,
+    concurrency_option,
+    echo_json,
+    max_cost_option,
+    max_tokens_option,
+    prices_option,
+)
 from cai.cli.tables import NONE, named, plain_table, printable, rating_cells
 from cai.engine.budget import Caps
 from cai.engine.engine import run_async
@@ -50,11 +57,9 @@ _ANSWERS = ("go on", "stop", "roll back")
     type=click.Choice(_ANSWERS),
     help="The decision on the last round, where a rule asked or stopped.",
 )
-@click.option("--concurrency", type=click.IntRange(1, 4096), help="Most calls at a time.")
-@click.option(
-    "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Of the whole series."
-)
-@click.option("--max-total-tokens", type=click.IntRange(1), help="Of the whole series.")
+@concurrency_option
+@max_cost_option
+@max_tokens_option
 @prices_option
 @as_json
 def rounds(

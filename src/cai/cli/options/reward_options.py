@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING
 import click
 
 from cai.cli.options.model_options import open_judges
+from cai.cli.options.run_options import (
+    concurrency_option,
+    max_cost_option,
+    max_tokens_option,
+    prices_option,
+)
 from cai.cli.options.settings_options import (
     Command,
     setting_option,
@@ -83,10 +89,10 @@ _OPTIONS = [
         show_default=True,
         help="Weight of −1 for a stock refusal without reason or alternative.",
     ),
-    click.option("--concurrency", type=click.IntRange(1, 4096), help="Most calls at a time."),
-    click.option("--max-cost-usd", type=click.FloatRange(0, min_open=True)),
-    click.option("--max-total-tokens", type=click.IntRange(1)),
-    click.option("--prices", type=click.Path(path_type=Path, dir_okay=False)),
+    concurrency_option,
+    max_cost_option,
+    max_tokens_option,
+    prices_option,
 ]
 
 

@@ -39,6 +39,18 @@ prices_option = click.option(
     help="YAML file of prices, before those that ship.",
 )
 
+concurrency_option = click.option(
+    "--concurrency",
+    type=click.IntRange(1, 4096),
+    help="Most calls at a time to each server.  [default: it adapts]",
+)
+max_cost_option = click.option(
+    "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
+)
+max_tokens_option = click.option(
+    "--max-total-tokens", type=click.IntRange(1), help="Stop before it takes more tokens."
+)
+
 
 class PartOption(click.ParamType[Part]):
     """A part of the source, as I/N."""
@@ -68,11 +80,7 @@ _RUN_OPTIONS = [
     click.option(
         "--part", type=PartOption(), default=WHOLE, metavar="I/N", help="Only this part, as 2/8."
     ),
-    click.option(
-        "--concurrency",
-        type=click.IntRange(1, 4096),
-        help="Most calls at a time to each server.  [default: it adapts]",
-    ),
+    concurrency_option,
     click.option(
         "--hedge",
         "hedges",
@@ -87,12 +95,8 @@ _RUN_OPTIONS = [
         is_flag=True,
         help="The folder's run has other settings: make it this one, with only new calls.",
     ),
-    click.option(
-        "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
-    ),
-    click.option(
-        "--max-total-tokens", type=click.IntRange(1), help="Stop before it takes more tokens."
-    ),
+    max_cost_option,
+    max_tokens_option,
     prices_option,
     as_json,
 ]
@@ -110,6 +114,7 @@ def with_run_options(command: Command) -> Command:
         **options: Any,
     ) -> int:
         names = ("concurrency", "limit", "part", "retry_failed", "update", "hedges", "prices")
+        # In JSON progress comes as lines on stdout, so that one reader follows run and outcome.
         run_options = RunOptions(
             **{name: options.pop(name) for name in names},
             sample=DRY_RUN_SAMPLE if is_dry_run else None,

@@ -1,4 +1,4 @@
-"""The options of trainings: those of all, and those of the rows that a trainer takes.
+"""The options of trainings: those of all, and those of the rows that a trainer reads.
 
 Each decorator turns its options into one argument of the command.
 
@@ -11,16 +11,17 @@ Example:
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
+from cai.cli.options.selection_options import mix_option, with_selection
 from cai.cli.options.settings_options import Command, with_object, with_options
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
 from cai.export.data_files import Kind
-from cai.export.selection import PairChoice, Selection
+from cai.export.selection import Selection
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.environment import is_launched, is_main_process, require
 from cai.training.monitor.monitor import DEFAULT_RULES, parse_rule
@@ -41,13 +42,7 @@ _DATA_OPTIONS = [
     click.option(
         "-o", "--out", type=click.Path(path_type=Path), required=True, help="The model's folder."
     ),
-    click.option(
-        "--mix",
-        "mixes",
-        multiple=True,
-        metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
-        help="Mix in human data; FILE:helpfulness takes the paper's share.",
-    ),
+    mix_option,
     click.option(
         "--eval-share",
         type=click.FloatRange(0, 1, max_open=True),
@@ -98,29 +93,6 @@ _TRAINING_OPTIONS = [
     click.option("--launch", metavar="CONFIG", help="Several processes: ddp, fsdp, … or a file."),
     click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
     click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object."),
-]
-_PAIR_OPTIONS = [
-    click.option(
-        "--pairs",
-        type=click.Choice(get_args(PairChoice)),
-        default="best-worst",
-        show_default=True,
-        help="Of a judged run: best over worst, every matchup, or one a prompt.",
-    ),
-    click.option(
-        "--balance-length",
-        "balances_length",
-        is_flag=True,
-        help="Chosen is as often longer as shorter.",
-    ),
-]
-_DEMONSTRATION_OPTIONS = [
-    click.option("--all-rounds", is_flag=True, help="A row for the revision of every round."),
-    click.option(
-        "--sft-share",
-        type=click.FloatRange(0, 1),
-        help="Only this share of the prompts; the others are for preferences.",
-    ),
 ]
 _PRINCIPLE_OPTIONS = [
     click.option("--read-principles", is_flag=True, help="Principles are part of its input."),
@@ -273,12 +245,10 @@ def _principles(
     return None if constitution is None else ConditionPlan(load_constitution(constitution), **plan)
 
 
-demonstrations = with_object(
-    "selection", Selection, ("all_rounds", "sft_share"), _DEMONSTRATION_OPTIONS
-)
+demonstrations = with_selection("all_rounds", "sft_share")
 """Gives a command `selection`, of the revisions of a run."""
 
-pairs = with_object("selection", Selection, ("pairs", "balances_length"), _PAIR_OPTIONS)
+pairs = with_selection("pairs", "balances_length")
 """Gives a command `selection`, of the pairs of judged runs."""
 
 labelled = with_object(
