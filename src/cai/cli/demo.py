@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 
 from cai.cli.options.run_options import echo_json
+from cai.cli.options.settings_options import PATH
 from cai.cli.tables import NONE, plain_table
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
@@ -52,19 +53,16 @@ HEADINGS = {
 
 
 @click.command(epilog="Example: cai demo --out demo --prompts 200")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True
-)
+@click.option("-o", "--out", type=PATH, default=Path("demo"))
 @click.option(
     "--prompts",
     "n",
     type=click.IntRange(40),
     default=480,
-    show_default=True,
     help="Requests to revise; a third as many are judged.",
 )
-@click.option("--rl-steps", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--rl-steps", type=click.IntRange(1), default=20)
+@click.option("--seed", type=int, default=0)
 @click.option("--json", "is_json", is_flag=True, help="The tables as one JSON object.")
 def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     """Run the chain on a small world whose truth is known: no download, no GPU, no key.

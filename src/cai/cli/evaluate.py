@@ -65,15 +65,12 @@ from cai.runs.options import RunOptions
     help="A model, a checkpoint, a run folder or a file of responses; the first is the anchor.",
 )
 @with_judges(is_required=False)
-@click.option(
-    "-k", type=click.IntRange(1), default=1, show_default=True, help="Responses of each model."
-)
+@click.option("-k", type=click.IntRange(1), default=1, help="Responses of each model.")
 @with_sampling(temperature=1.0)
 @click.option(
     "--meeting",
     type=click.Choice(get_args(Meeting)),
     default="all",
-    show_default=True,
     help="Compare every two policies, each with the first, or each with the one before it.",
 )
 @click.option(
@@ -90,7 +87,6 @@ from cai.runs.options import RunOptions
     "half_width",
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
     default=0.05,
-    show_default=True,
     help="Say how many prompts give win rates to within this.",
 )
 @run_folder

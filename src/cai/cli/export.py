@@ -14,6 +14,7 @@ import click
 
 from cai.cli.options.run_options import echo_json
 from cai.cli.options.selection_options import mix_option, with_selection
+from cai.cli.options.settings_options import PATH
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
@@ -26,25 +27,18 @@ from cai.export.writers import SUFFIXES, export_file
     epilog="Example: cai export runs/judged --format preference --min-margin 0.1 "
     "--balance-length -o preference.parquet"
 )
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--format", "format", type=click.Choice(FORMATS), required=True)
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help=f"One of {', '.join(SUFFIXES)}.",
-)
+@click.option("-o", "--out", type=PATH, required=True, help=f"One of {', '.join(SUFFIXES)}.")
 @click.option(
     "--columns",
     type=click.Choice(COLUMNS),
     default="trl",
-    show_default=True,
     help="The trainer whose column names are used.",
 )
 @with_selection()
 @mix_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Which rows of a mix.")
+@click.option("--seed", type=int, default=0, help="Which rows of a mix.")
 @click.option(
     "--skip-bad-rows", is_flag=True, help="Count rows of a mix that cannot be used, and go on."
 )

@@ -43,20 +43,20 @@ COMMANDS = {
     "sample": ("cai.cli.steps:sample", "Several responses to each prompt of a data set."),
     "judge": ("cai.cli.steps:judge", "Which response follows a constitution better."),
     "score": ("cai.cli.steps:score", "How well a response follows each principle."),
-    "agreement": ("cai.cli.agreement:agreement", "A judge against the labels of people."),
+    "agreement": ("cai.cli.judge_quality:agreement", "A judge against the labels of people."),
     "evaluate": (
         "cai.cli.evaluate:evaluate",
         "Policies against each other: win rates, ratings, conduct.",
     ),
     "suites": ("cai.cli.suites:suites", "Standard suites of questions, before and after."),
-    "audit": ("cai.cli.audit:audit", "The biases of a judge: position, length, itself."),
+    "audit": ("cai.cli.judge_quality:audit", "The biases of a judge: position, length, itself."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
     "train": ("cai.cli.train:train", "Policies and reward models, with TRL."),
     "report": ("cai.cli.run_folders:report", "One HTML file of a run, or of a whole chain."),
     "status": ("cai.cli.run_folders:status", "What a run holds, also while it is written."),
     "cache": ("cai.cli.run_folders:cache", "The cached responses of a run: show, prune, repair."),
-    "run": ("cai.cli.run:run", "Several steps from one recipe, or a preset."),
-    "rounds": ("cai.cli.rounds:rounds", "Rounds of feedback and training, with drift."),
+    "run": ("cai.cli.recipes:run", "Several steps from one recipe, or a preset."),
+    "rounds": ("cai.cli.recipes:rounds", "Rounds of feedback and training, with drift."),
     "serve": ("cai.cli.serve:serve", "Rewards over HTTP for other trainers."),
     "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),
     "prompts": ("cai.cli.prompts:prompts", "The exact messages that a model gets."),
@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     epilog=FIRST_STEPS,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     invoke_without_command=True,
 )
 @click.version_option(package_name="cai-toolkit", prog_name="cai")

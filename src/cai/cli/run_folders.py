@@ -21,6 +21,7 @@ from rich.text import Text
 
 from cai.cli.cost_table import accounts_table
 from cai.cli.options.run_options import echo_json, prices_option
+from cai.cli.options.settings_options import PATH
 from cai.cli.tables import named, plain_table, printable
 from cai.engine.budget import Ledger, load_prices
 from cai.engine.journal import PruneFilter, count_chosen, prune, stocks
@@ -35,7 +36,7 @@ FOLLOW_EVERY_S = 1.0
 # Output to a file or a pipe is read by line, and should not be broken at 80 columns.
 PLAIN_WIDTH = 240
 
-_run = click.argument("run", type=click.Path(path_type=Path))
+_run = click.argument("run", type=PATH)
 _json = click.option("--json", "is_json", is_flag=True, help="As one JSON object.")
 
 
@@ -157,12 +158,9 @@ def status(run: Path, follow: bool, prices: Path | None, is_json: bool) -> int:
 
 
 @click.command(epilog="Example: cai report demo -o demo.html")
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=PATH)
 @click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    help="The file to write.  [default: report.html in the folder]",
+    "-o", "--out", type=PATH, help="The file to write.  [default: report.html in the folder]"
 )
 @prices_option
 def report(paths: tuple[Path, ...], out: Path | None, prices: Path | None) -> int:

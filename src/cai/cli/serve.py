@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from cai.cli.options.model_options import open_judges, with_judges
-from cai.cli.options.settings_options import setting_option
+from cai.cli.options.settings_options import PATH, setting_option
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.errors import UsageError
@@ -23,8 +23,8 @@ from cai.models.openai.errors import read_key
 
 @click.command(epilog="Example: cai serve -m embedded -c testbed --port 8080")
 @click.option("--reward-model", help="A folder that holds a reward model, or hf:NAME.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--host", default="127.0.0.1")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080)
 @click.option(
     "--principle",
     "principles",
@@ -43,9 +43,7 @@ from cai.models.openai.errors import read_key
     help="Reward of /get_reward where nothing was scored; by default an error.",
 )
 @setting_option(ScoreSettings, "kind")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Folder that stores the judges' calls."
-)
+@click.option("-o", "--out", type=PATH, help="Folder that stores the judges' calls.")
 @with_judges(is_required=False)
 def serve(
     reward_model: str | None,

@@ -197,7 +197,6 @@ def sample(
     "--pairing",
     type=click.Choice(get_args(Pairing)),
     default="all",
-    show_default=True,
     help="Which pairs of several responses are compared.",
 )
 @run_folder

@@ -61,7 +61,6 @@ from cai.runs.shared_budget import Accounts
     "--choices",
     type=click.Choice(["auto", "logprobs", "parsed"]),
     default="auto",
-    show_default=True,
     help="How choices of policies are read: as --verdicts of judges.",
 )
 @run_folder

@@ -18,7 +18,7 @@ from cai.cli.options.reward_options import RewardOptions, rewarded
 from cai.cli.options.run_options import echo_json
 from cai.cli.options.settings_options import Command
 from cai.cli.options.train_options import (
-    DataChoice,
+    LoadData,
     conditioned,
     demonstrations,
     labelled,
@@ -51,7 +51,7 @@ def _add_command(spec: TrainerSpec) -> None:
     # a function and not the body of the loop below: each command has a `spec` of its own
 
     def run(
-        source: DataChoice,
+        load: LoadData,
         plan: TrainPlan,
         console: Console,
         is_json: bool,
@@ -62,7 +62,7 @@ def _add_command(spec: TrainerSpec) -> None:
     ) -> int:
         if rewards is not None:
             rewards.check()
-        data = source.load(spec.rows, console, selection)
+        data = load(spec.rows, selection)
         from cai.training.run import train as train_with  # heavy: torch, trl
 
         try:

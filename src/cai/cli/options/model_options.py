@@ -29,7 +29,7 @@ from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.registry import SCHEMES, open_model
 
-seed_option = click.option("--seed", type=int, default=0, show_default=True)
+seed_option = click.option("--seed", type=int, default=0)
 
 
 def constitution_option(*, is_required: bool) -> Decorator:
@@ -98,14 +98,12 @@ def with_sampling(*, temperature: float) -> Decorator:
             "--temperature",
             type=click.FloatRange(0, 100),
             default=temperature,
-            show_default=True,
             help="Of responses.",
         ),
         click.option(
             "--response-tokens",
             type=click.IntRange(1),
             default=512,
-            show_default=True,
             help="Most tokens of a response.",
         ),
     ]

@@ -72,21 +72,19 @@ _OPTIONS = [
     click.option(
         "--reference", help="Completions are compared with this model's, not one another."
     ),
-    click.option("--judge-weight", type=float, default=1.0, show_default=True),
-    click.option("--score-weight", type=float, default=1.0, show_default=True),
+    click.option("--judge-weight", type=float, default=1.0),
+    click.option("--score-weight", type=float, default=1.0),
     click.option(
         "--length-penalty",
         type=click.FloatRange(0),
         default=0.0,
-        show_default=True,
         help="Weight of −0.01 for each token above --free-tokens, at most −1.",
     ),
-    click.option("--free-tokens", type=click.IntRange(0), default=256, show_default=True),
+    click.option("--free-tokens", type=click.IntRange(0), default=256),
     click.option(
         "--evasiveness-penalty",
         type=click.FloatRange(0),
         default=0.0,
-        show_default=True,
         help="Weight of −1 for a stock refusal without reason or alternative.",
     ),
     concurrency_option,

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cai.cli.options.settings_options import Command, with_options
+from cai.cli.options.settings_options import PATH, Command, with_options
 from cai.engine.budget import Caps
 from cai.engine.progress import Snapshot
 from cai.runs.options import WHOLE, Part, RunOptions
@@ -24,14 +24,9 @@ from cai.runs.options import WHOLE, Part, RunOptions
 DRY_RUN_SAMPLE = 16
 EVENT_EVERY_S = 1.0
 
-run_folder = click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder."
-)
+run_folder = click.option("-o", "--out", type=PATH, required=True, help="Run folder.")
 as_json = click.option(
-    "--json",
-    "is_json",
-    is_flag=True,
-    help="JSON lines: events as they come, the outcome last.",
+    "--json", "is_json", is_flag=True, help="JSON lines: events as they come, the outcome last."
 )
 prices_option = click.option(
     "--prices",
@@ -78,7 +73,11 @@ _RUN_OPTIONS = [
         help=f"Do {DRY_RUN_SAMPLE} examples, store them, and estimate the whole run.",
     ),
     click.option(
-        "--part", type=PartOption(), default=WHOLE, metavar="I/N", help="Only this part, as 2/8."
+        "--part",
+        type=PartOption(),
+        default=WHOLE,
+        show_default=False,
+        help="Only this part, as 2/8.",
     ),
     concurrency_option,
     click.option(

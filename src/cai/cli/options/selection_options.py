@@ -37,14 +37,12 @@ _OPTIONS: dict[str, Decorator] = {
         "--pairs",
         type=click.Choice(get_args(PairChoice)),
         default="best-worst",
-        show_default=True,
         help="Of judged responses: best over worst, every matchup, or one matchup a prompt.",
     ),
     "min_margin": click.option(
         "--min-margin",
         type=click.FloatRange(0, 0.5),
         default=0.0,
-        show_default=True,
         help="Drop judged pairs whose probability is nearer to one half.",
     ),
     "keeps_inconsistent": click.option(
@@ -74,7 +72,6 @@ _OPTIONS: dict[str, Decorator] = {
         "--min-score",
         type=click.FloatRange(-1, 1),
         default=0.0,
-        show_default=True,
         help="Of scored responses: from this score on they are good.",
     ),
 }

@@ -11,6 +11,7 @@ Example:
 
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -21,6 +22,8 @@ from pydantic.fields import FieldInfo
 
 from cai.errors import UsageError
 from cai.methods.settings import Option, Settings
+
+PATH = click.Path(path_type=Path)
 
 Command: TypeAlias = Callable[..., int]
 Decorator: TypeAlias = Callable[[Command], Command]
@@ -88,7 +91,7 @@ def setting_option(kind: type[Settings], name: str, variable: str = "") -> Decor
     """The option of one field, passed to the command as `variable`, by default the field's name."""
     field = kind.model_fields[name]
     extra, default = _extra(field), field.default
-    shown: dict[str, Any] = {"default": default, "show_default": default is not None}
+    declared: dict[str, Any] = {"default": default}
     if extra.parse is not None:
         parse = extra.parse
 
@@ -98,19 +101,22 @@ def setting_option(kind: type[Settings], name: str, variable: str = "") -> Decor
             except ValueError as error:
                 raise click.BadParameter(str(error)) from None
 
-        shown |= {"default": extra.default, "callback": parsed, "metavar": extra.metavar}
+        declared = {"default": extra.default, "callback": parsed, "metavar": extra.metavar}
     elif field.annotation is bool:
         # --a/--no-a is a switch for click already; with is_flag it would lose its second half
         if "/" not in _flag(kind, name):
-            shown |= {"is_flag": True, "show_default": False}
+            declared |= {"is_flag": True, "show_default": False}
     elif get_origin(field.annotation) is tuple:
-        # the default of a repeated option is a list; an empty one would be shown as "[]"
         item = _click_type(get_args(field.annotation)[0], [])
-        shown = {"default": list(default), "show_default": bool(default)}
-        shown |= {"type": item, "multiple": True}
+        declared = {"default": list(default), "type": item, "multiple": True}
     else:
-        shown |= {"type": _click_type(field.annotation, field.metadata), "metavar": extra.metavar}
-    return click.option(_flag(kind, name), variable or name, help=field.description or "", **shown)
+        declared |= {
+            "type": _click_type(field.annotation, field.metadata),
+            "metavar": extra.metavar,
+        }
+    return click.option(
+        _flag(kind, name), variable or name, help=field.description or "", **declared
+    )
 
 
 def _extra(field: FieldInfo) -> Option:

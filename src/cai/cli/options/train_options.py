@@ -5,19 +5,19 @@ Each decorator turns its options into one argument of the command.
 Example:
     @training
     @labelled
-    def run(source, plan, console, labels, is_json) -> int: ...
+    def run(load, plan, console, labels, is_json) -> int: ...
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from rich.console import Console
 
 from cai.cli.options.selection_options import mix_option, with_selection
-from cai.cli.options.settings_options import Command, with_object, with_options
+from cai.cli.options.settings_options import PATH, Command, with_object, with_options
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
 from cai.export.data_files import Kind
@@ -39,15 +39,12 @@ _DATA_OPTIONS = [
         required=True,
         help="What training starts from: embedded, or hf:NAME_OR_PATH.",
     ),
-    click.option(
-        "-o", "--out", type=click.Path(path_type=Path), required=True, help="The model's folder."
-    ),
+    click.option("-o", "--out", type=PATH, required=True, help="The model's folder."),
     mix_option,
     click.option(
         "--eval-share",
         type=click.FloatRange(0, 1, max_open=True),
         default=0.05,
-        show_default=True,
         help="Of the prompts: held out, and evaluated on at the end.",
     ),
     click.option("--limit", type=click.IntRange(1), help="Only the first rows."),
@@ -67,7 +64,7 @@ _TRAINING_OPTIONS = [
         help="One setting, such as learning_rate=1e-5 or lora.r=8.",
     ),
     click.option("--lora", "is_lora", is_flag=True, help="Train adapters, at their defaults."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=int, default=0),
     click.option("--resume", "resumes", is_flag=True, help="Go on from the last checkpoint."),
     click.option(
         "--report-to",
@@ -103,21 +100,18 @@ _PRINCIPLE_OPTIONS = [
         "n_principles",
         type=click.IntRange(1),
         default=3,
-        show_default=True,
         help="Principles shown with each pair.",
     ),
     click.option(
         "--negated-share",
         type=click.FloatRange(0, 1),
         default=0.25,
-        show_default=True,
         help="Share of them that is negated.",
     ),
     click.option(
         "--draws",
         type=click.IntRange(1),
         default=4,
-        show_default=True,
         help="Times that each pair is shown, with other principles each time.",
     ),
 ]
@@ -127,14 +121,12 @@ _LABEL_OPTIONS = [
         "kind",
         type=click.Choice(LABEL_KINDS),
         default="soft",
-        show_default=True,
         help="Target: the judge's probability; 1; or 1 or 0 drawn from it in each epoch.",
     ),
     click.option(
         "--min-margin",
         type=click.FloatRange(0, 0.5, max_open=True),
         default=0.0,
-        show_default=True,
         help="Leave out pairs whose probability is closer to one half than this.",
     ),
     click.option(
@@ -142,7 +134,6 @@ _LABEL_OPTIONS = [
         "smoothing",
         type=click.FloatRange(0, 0.5, max_open=True),
         default=0.0,
-        show_default=True,
         help="Moves every label towards one half.",
     ),
     click.option(
@@ -150,45 +141,25 @@ _LABEL_OPTIONS = [
         "temperature",
         type=click.FloatRange(0, min_open=True),
         default=1.0,
-        show_default=True,
         help="Below 1 sharpens labels; `cai agreement` prints the one that fits people.",
     ),
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class DataChoice:
-    """The values of the data options."""
-
-    data: tuple[str, ...]
-    mixes: tuple[str, ...]
-    eval_share: float
-    limit: int | None
-    skip_bad_rows: bool
-    seed: int
-
-    def load(self, kind: Kind, console: Console, selection: Selection) -> TrainingData:
-        """The rows to train on; prints how many each source has."""
-        data = load_training_data(
-            self.data,
-            kind,
-            self.mixes,
-            selection=selection,
-            eval_share=self.eval_share,
-            seed=self.seed,
-            limit=self.limit,
-            skip_bad_rows=self.skip_bad_rows,
-        )
-        for line in data.describe():
-            console.print(line, markup=False, highlight=False)
-        return data
+LoadData: TypeAlias = Callable[[Kind, Selection], TrainingData]
+"""Loads rows of a kind and prints how many each source has."""
 
 
 def training(command: Command) -> Command:
-    """Gives a command `source`, `plan`, `console` and `is_json`; --launch starts processes."""
+    """Gives a command `load`, `plan`, `console` and `is_json`; --launch starts processes."""
 
     @wraps(command)
     def run(
+        data: tuple[str, ...],
+        mixes: tuple[str, ...],
+        eval_share: float,
+        limit: int | None,
+        skip_bad_rows: bool,
         model: str,
         out: Path,
         settings: str | None,
@@ -212,25 +183,39 @@ def training(command: Command) -> Command:
             from cai.training.launch import launch as launched  # heavy: torch
 
             return launched(click.get_current_context().find_root().obj, launch, processes)
-        given = read_settings(settings, overrides)
-        if is_lora and "lora" not in given:
-            given = Settings({**given.given, "lora": {}}, given.places)
+        chosen = read_settings(settings, overrides)
+        if is_lora and "lora" not in chosen:
+            chosen = Settings({**chosen.given, "lora": {}}, chosen.places)
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
         plan = TrainPlan(
             model=model,
             out=out,
-            settings=given,
+            settings=chosen,
             seed=seed,
             resumes=resumes,
             reports=reports,
             rules=parsed,
             allows_control_tokens=allows_control_tokens,
         )
-        names = [each.name for each in fields(DataChoice) if each.name != "seed"]
-        source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
         # a rank other than the first stays silent, or each line would come once a process
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
-        return command(source=source, plan=plan, console=console, **options)
+
+        def load(kind: Kind, selection: Selection) -> TrainingData:
+            rows = load_training_data(
+                data,
+                kind,
+                mixes,
+                selection=selection,
+                eval_share=eval_share,
+                seed=seed,
+                limit=limit,
+                skip_bad_rows=skip_bad_rows,
+            )
+            for line in rows.describe():
+                console.print(line, markup=False, highlight=False)
+            return rows
+
+        return command(load=load, plan=plan, console=console, **options)
 
     return with_options(run, [*_DATA_OPTIONS, *_TRAINING_OPTIONS])
 

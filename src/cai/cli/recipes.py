@@ -1,9 +1,10 @@
-"""`cai rounds`: rounds of feedback and training, each measured against frozen anchors.
+"""Recipes: `cai run` does the steps of one, and `cai rounds` repeats them on its own policy.
 
-Iterated online training, Bai et al. 2022, arXiv:2204.05862, §4.5, with AI feedback. Each table has
-a row a round.
+Rounds are iterated online training, Bai et al. 2022, arXiv:2204.05862, §4.5, with AI feedback; each
+round is measured against frozen anchors.
 
 Example:
+    $ cai run bai2022 red-team.jsonl -m hf:MODEL -o runs/bai
     $ cai rounds examples/recipes/testbed-rounds.yaml -o runs/rounds
 """
 
@@ -16,6 +17,7 @@ from typing import cast
 import click
 from rich.console import Console
 
+from cai.cli.cost_table import show_estimate
 from cai.cli.options.run_options import (
     as_json,
     concurrency_option,
@@ -23,16 +25,112 @@ from cai.cli.options.run_options import (
     max_cost_option,
     max_tokens_option,
     prices_option,
+    with_run_options,
 )
+from cai.cli.options.settings_options import PATH
 from cai.cli.tables import NONE, named, plain_table, printable, rating_cells
+from cai.data.prompts import PromptSource
 from cai.engine.budget import Caps
 from cai.engine.engine import run_async
+from cai.errors import UsageError
 from cai.evaluation.metrics import ROUNDS, metric_of
+from cai.models.registry import SCHEMES
+from cai.pipeline.checks import check_steps
+from cai.pipeline.loader import load_recipe, preset_text
+from cai.pipeline.runner import run_recipe
+from cai.pipeline.schema import ROLES, Role
+from cai.pipeline.train_runner import open_role_models
 from cai.rounds.config import load_rounds
 from cai.rounds.splits import check_enough
 from cai.rounds.state import Decision, Series
 from cai.runs.options import RunOptions
 from cai.training.environment import require
+
+_ROLES: dict[str, Role] = {role: role for role in ROLES}
+
+
+@click.command(
+    "run",
+    epilog="Example: cai run bai2022 red-team.jsonl -m embedded -c testbed -o runs/bai\n\n"
+    "A recipe of your own: cai run bai2022 --show > mine.yaml",
+)
+@click.argument("recipe")
+@click.argument("prompts", nargs=-1)
+@click.option("-m", "--model", help=f"Model of every role that has none: {SCHEMES}.")
+@click.option(
+    "--role", "roles", multiple=True, metavar="ROLE=SPEC", help=f"One of {', '.join(ROLES)}."
+)
+@click.option("-c", "--constitution", help="In place of the recipe's.")
+@click.option("-o", "--out", type=PATH, help="Folder of the runs and files.")
+@click.option("--show", "is_shown", is_flag=True, help="Print a preset's YAML and do nothing.")
+@with_run_options
+def run(
+    recipe: str,
+    prompts: tuple[str, ...],
+    model: str | None,
+    roles: tuple[str, ...],
+    constitution: str | None,
+    out: Path | None,
+    run_options: RunOptions,
+    is_shown: bool,
+    is_json: bool,
+) -> int:
+    """Do every step of RECIPE, a preset or a YAML file, on PROMPTS.
+
+    The presets are bai2022, bai2022-cot, bai2022-rl, lee2023 and lee2023-direct. The same command
+    goes on after an interruption; finished calls and trainings are never repeated.
+    """
+    if is_shown:
+        click.echo(preset_text(recipe), nl=False)
+        return 0
+    loaded = load_recipe(recipe)
+    if constitution is not None:
+        loaded = loaded.model_copy(update={"constitution": constitution})
+    models: dict[Role, str] = dict(loaded.models)
+    for given in roles:
+        name, _, spec = given.partition("=")
+        role = _ROLES.get(name)
+        if role is None or not spec:
+            raise click.UsageError(
+                f"--role {given!r} is not ROLE=SPEC. The roles are {', '.join(ROLES)}."
+            )
+        models[role] = spec
+    loaded = loaded.model_copy(update={"models": models})
+    if loaded.train:
+        require()
+    check_steps(loaded)
+    files = prompts or loaded.prompts
+    if not files:
+        raise UsageError(
+            f"The recipe {loaded.name!r} names no prompts. Name files after it: "
+            f"cai run {loaded.name} prompts.jsonl …"
+        )
+    source = PromptSource(files).check()  # a broken file is reported before a model is loaded
+    if out is None:  # not required by click, as --show needs no folder
+        raise click.UsageError("Name the folder of the runs with -o.")
+    work = run_recipe(
+        loaded, open_role_models(loaded, model), source, out, run_options, Console(stderr=True)
+    )
+    steps = run_async(work)
+    if is_json:
+        rows = [
+            {
+                "step": each.step,
+                "path": str(each.path),
+                "counts": None if each.counts is None else asdict(each.counts),
+                "summary": each.summary,
+                "estimate": None if each.estimate is None else asdict(each.estimate),
+            }
+            for each in steps
+        ]
+        echo_json({"event": "end", "steps": rows})
+    else:
+        for each in steps:
+            click.echo(printable(f"{each.path}: {each.summary}"))
+            if each.estimate is not None:
+                show_estimate(each.estimate)
+    return 1 if any(each.counts and each.counts.failed for each in steps) else 0
+
 
 _TABLES: Sequence[tuple[str, Sequence[str]]] = (
     ("By the frozen judge", ("win_start", "win_last", "level_last", "adherence")),
@@ -49,8 +147,8 @@ _ANSWERS = ("go on", "stop", "roll back")
 
 
 @click.command(epilog="Example: cai rounds examples/recipes/testbed-rounds.yaml -o runs/rounds")
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the series.")
+@click.argument("recipe", type=PATH)
+@click.option("-o", "--out", type=PATH, help="Folder of the series.")
 @click.option("--rounds", "n_rounds", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option(
     "--decide",

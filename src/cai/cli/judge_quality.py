@@ -1,14 +1,16 @@
-"""`cai agreement`: a judge against the labels of people, as text for 80 columns.
+"""How good a judge is: `cai agreement` with the labels of people, and `cai audit` of its biases.
 
-Cohen's kappa beside accuracy, since most pairs may have the same label; calibration, since the
-reward model is trained on the judge's probabilities and not on its choices.
+Agreement is accuracy, Cohen's kappa beside it, since most pairs may have the same label, and
+calibration, since the reward model is trained on the judge's probabilities and not on its choices.
+An audit needs no labels: position, length and self-preference, as in Zheng et al. 2023,
+arXiv:2306.05685, §3.3, and what each principle adds to the verdicts.
 
 Example:
     $ cai agreement pairs.jsonl -c harmless -m hf:JUDGE --plot calibration.png
-    $ cai agreement runs/judged
+    $ cai audit runs/judged
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,18 +20,24 @@ from rich.console import Console
 
 from cai.cli.options.model_options import open_judges, with_judges
 from cai.cli.options.run_options import echo_json, with_run_options
+from cai.cli.options.settings_options import PATH
 from cai.cli.options.source_options import over_groups, show_source
 from cai.cli.tables import named, plain_table, printable
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
-from cai.evaluation.format import decimal, kappa, percent, share
+from cai.evaluation.format import decimal, kappa, percent, percent_interval, share
 from cai.evaluation.judge.agreement import AgreementReport
 from cai.evaluation.judge.agreement import agreement as agreement_of
+from cai.evaluation.judge.audit import AuditReport
+from cai.evaluation.judge.audit import audit as audit_judged
 from cai.evaluation.judge.calibration_plot import check_plot_path, draw_calibration
 from cai.evaluation.judge.cost import Prices
 from cai.evaluation.judge.label_metrics import Figures
+from cai.evaluation.judge.length_bias import WinShare
+from cai.evaluation.judge.principles import PrinciplePair
+from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Judged
 from cai.methods.settings import JudgeSettings
@@ -52,12 +60,9 @@ _usd = click.FloatRange(0)
 @over_groups
 @with_judges(is_required=False)
 @click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Run folder to judge into; without one nothing is stored.",
+    "-o", "--out", type=PATH, help="Run folder to judge into; without one nothing is stored."
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="Calibration curve, .png or .svg.")
+@click.option("--plot", type=PATH, help="Calibration curve, .png or .svg.")
 @click.option("--price-in", type=_usd, metavar="USD", help="Of a million prompt tokens.")
 @click.option("--price-out", type=_usd, metavar="USD", help="Of a million completion tokens.")
 @click.option("--human-price", type=_usd, metavar="USD", help="Of one label by a person.")
@@ -240,3 +245,123 @@ def _cells(figures: Figures) -> tuple[str, ...]:
         decimal(figures.ece),
         f"{figures.n - figures.n_readable:,}",
     )
+
+
+Row = tuple[str, str, str, str]
+
+
+@click.command(epilog="Example: cai audit runs/judged")
+@click.argument("run", type=PATH)
+@click.option("--seed", type=int, default=0, help="Of the intervals.")
+@click.option("--json", "is_json", is_flag=True, help="The report as one JSON object.")
+def audit(run: Path, seed: int, is_json: bool) -> int:
+    """Show the biases of the judge of the run folder RUN: position, length, its own responses.
+
+    Position flips, wins of the longer response, self-preference, unreadable verdicts, and which
+    principles decide, repeat each other or contradict. Needs no labels and makes no calls. A judge
+    that is the policy, or of its family, is reported first, in red.
+    """
+    with RunFolder.existing(run) as folder:
+        config = run_config_as(folder, JudgeRunConfig)
+        judged = (each for _, each in read_done(folder, Judged))
+        report = audit_judged(judged, config, n_failed=folder.counts().failed, seed=seed)
+    if is_json:
+        echo_json(report.as_json())
+    else:
+        show_audit(report, Console())
+    return 0
+
+
+def show_audit(report: AuditReport, console: Console) -> None:
+    """Prints the warnings, the biases, the models, the principles and the caveats."""
+    for warning in report.warnings:
+        console.print(named(f"WARNING: {warning}", style="bold red"))
+    title = f"Audit of {report.n:,} verdicts on {report.n_groups:,} prompts by "
+    console.print(named(title + ", ".join(report.judges), style="bold"))
+    verdicts = ", ".join(f"{n:,} {outcome}" for outcome, n in report.outcomes.items())
+    console.print(f"verdicts: {verdicts}", highlight=False)
+    table = plain_table("", "share", "95 %", "of")
+    for what, *cells in _bias_rows(report):
+        table.add_row(named(what), *cells)
+    console.print(table)
+    if report.ownership.models:
+        table = plain_table("model against other models", "won (95 %)", "of")
+        for each in sorted(
+            report.ownership.models, key=lambda each: -(each.wins.value if each.wins else 0)
+        ):
+            n = each.wins.n if each.wins else 0
+            table.add_row(named(each.model), share(each.wins), f"{n:,}")
+        console.print(table)
+    principles = report.principles
+    if len(principles.influences) > 1:
+        table = plain_table("principle", "verdicts", "unread", "margin", "pull", "decides")
+        for each in principles.influences:
+            counts = (f"{each.n:,}", f"{each.n_unread:,}")
+            weights = (decimal(each.margin), percent(each.pull), percent(each.decides))
+            table.add_row(each.principle_id, *counts, *weights)
+        console.print(table)
+        meanings = (
+            "margin: mean |p − 0.5|; pull: share of all weighted margins; decides: share of "
+            "verdicts that would be other without it."
+        )
+        console.print(named(meanings))
+        for kind in ("redundant", "contradicting"):
+            for line in _related(kind, principles.related(kind)):
+                console.print(named(line))
+        if principles.never_decide:
+            console.print(named(f"never decide: {', '.join(principles.never_decide)}"))
+    for caveat in report.caveats:
+        console.print(named(caveat, style="bold yellow"))
+
+
+def _bias_rows(report: AuditReport) -> Iterator[Row]:
+    positions, lengths = report.positions, report.lengths
+    yield _row("position flips: the orders favour different responses", positions.flips)
+    first_twice = percent(positions.to_first_share)
+    yield "  of these, the first position twice", first_twice, "", str(positions.n_flips)
+    yield _row("verdicts that the order alone would change", positions.verdict_flips)
+    yield "mean probability of the first position", percent(positions.first_share), "", ""
+    yield from _win_rows("won by the longer response, in characters", lengths.by_characters)
+    yield from _win_rows("won by the longer response, in words", lengths.by_words)
+    n = f"{lengths.n:,}"
+    yield "correlation of p_a with log length ratio, Pearson", decimal(lengths.pearson, 2), "", n
+    yield "  by ranks, Spearman", decimal(lengths.spearman, 2), "", n
+    own = {(each.judge, each.kin): each.own for each in report.ownership.self_preference}
+    for (judge, kin), wins in own.items():
+        if kin == "same":
+            yield from _win_rows(f"won by the judge's own model, {judge}", wins)
+        # The family includes the model itself; with no other member its row would repeat that one.
+        elif _n(wins) > _n(own.get((judge, "same"))):
+            yield from _win_rows(f"won by the judge's own family, of {judge}", wins)
+    calls, negations = report.readings, report.negations
+    if calls.n_with_mass:
+        rate = percent(calls.low_mass_rate)
+        yield "judge calls that give the letters less than 0.5", rate, "", f"{calls.n_with_mass:,}"
+    if negations.n:
+        yield "reversed questions that contradict", percent(negations.rate), "", f"{negations.n:,}"
+
+
+def _n(wins: WinShare | None) -> int:
+    return wins.share.n if wins and wins.share else 0
+
+
+def _win_rows(what: str, wins: WinShare) -> Iterator[Row]:
+    yield _row(what, wins.share)
+    if wins.by_people is not None:  # a bias is what goes beyond the preference of people
+        yield _row("  by the labels of people", wins.by_people)
+
+
+def _row(what: str, value: Estimate | None) -> Row:
+    n = f"{value.n:,}" if value else "0"
+    return what, percent(value.value if value else None), percent_interval(value), n
+
+
+def _related(kind: str, pairs: Sequence[PrinciplePair]) -> Iterator[str]:
+    """A line for each principle with all those that it is so related to, each pair once."""
+    others: dict[str, list[str]] = {}
+    for pair in pairs:
+        others.setdefault(pair.first, []).append(f"{pair.second} {percent(pair.agreement)}")
+    if others:
+        yield f"{kind} (share of verdicts in which both favour the same side):"
+    for first, seconds in others.items():
+        yield f"  {first}: {', '.join(seconds)}"
