@@ -200,6 +200,7 @@ async def _judge_tests(
     tests: Sequence[PrincipleTest],
 ) -> list[Tested]:
     """The tests judged, each under its own principle alone, in the order in which they end."""
+    # No run folder and no journal here: retries are the only wrapper that calls need.
     roles = [replace(each, model=retrying(each.model)) for each in roles]
     results: list[Tested] = []
     async with opened([each.model for each in roles]):
@@ -226,7 +227,9 @@ def _show_results(loaded: Constitution, results: Sequence[Tested]) -> None:
         by_principle.setdefault(each.test.principle.id, []).append(each)
     width = max(len(id) for id in by_principle)
     for id, tested in by_principle.items():
+        # As pytest does it: a line a principle shows at a glance where the judge fails.
         signs = "".join(_SIGNS[each.result] for each in tested)
+        # The least probability tells a test that barely passes from one that is sure to.
         margins = [each.verdict.p_a for each in tested if each.verdict.p_a is not None]
         least = f"  least {min(margins):.2f}" if margins else ""
         click.echo(f"{id:{width}}  {signs}{least}")

@@ -1,6 +1,7 @@
 """Calls, tokens and dollars by role: those that a run took, and those that a dry run estimates."""
 
 from collections.abc import Iterable
+from dataclasses import astuple
 
 import click
 from rich.console import Console
@@ -30,18 +31,9 @@ def accounts_table(ledger: Ledger) -> Table:
 
 def show_estimate(estimate: Estimate) -> None:
     """Prints the same of the whole run, as its dry run estimates it, and how sure that is."""
-    rows = (
-        (
-            each.role,
-            each.model,
-            each.n_calls,
-            each.prompt_tokens,
-            each.completion_tokens,
-            each.cost_usd,
-        )
-        for each in estimate.roles
-    )
-    Console().print(_table("the whole run", rows))
+    # the fields of a role's estimate are the columns of the table, in this order
+    Console().print(_table("the whole run", [astuple(each) for each in estimate.roles]))
+    # A small source is done in the dry run itself, and there is nothing left to estimate.
     if estimate.n_sample >= estimate.n_total:
         click.echo(f"all of {estimate.n_total:,} examples are done")
         return

@@ -73,6 +73,7 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     SL on its rewards (RL). The policies are compared by the judge, and measured against the truth,
     on requests that no training has seen; report.html shows all of it.
     """
+    # A missing package is reported now, not after the minutes of revision.
     require()
     start_s = time.monotonic()
     try:
@@ -87,6 +88,7 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
     written = [
         (name, Run(out / folder).export_file(format, out / name)) for folder, format, name in FILES
     ]
+    # The report reads it, as it would read the results of any evaluation.
     save_results(out / "truth" / TRUTH_FILE, TruthFound(results.policies))
     from cai.report.build import write_report  # heavy: matplotlib
     from cai.testbed.truth import OracleTruth
@@ -186,6 +188,7 @@ def _run_chain(chain: Chain, console: Console) -> DemoResults:
     console.print(f"[bold]GRPO[/bold] on its rewards, {sizes.rl_steps} steps: RL")
     specs = {"start": "embedded", "SL": sl, "RL": chain.rl()}
     console.print(f"[bold]start, SL and RL[/bold] on {2 * N_COMPARED} requests, by the judge")
+    # The judge is the model that was trained here, which the report warns of.
     chain.compared(specs, N_COMPARED)
     console.print(f"[bold]the truth[/bold] of {N_TRUTH} responses of each policy")
     policies = tuple(

@@ -123,12 +123,14 @@ def evaluate(
     plan = EvaluationPlan(k, meeting, constitutions, error_rate, half_width, seed)
     for each in prompts:
         each.source.check()  # a broken file is reported before a model is loaded
+    # Without a judge there are still conduct and lengths, from the texts alone.
     judging = None
     if constitution is not None:
         loaded = load_constitution(constitution)
         check_judging(settings, loaded)
         judging = EvaluationJudge(open_judges(judges, settings), loaded, settings)
     opened, console = open_policies(chosen, sampling), Console(stderr=True)
+    # A dry run does a sample of each step and stores it: the run that follows repeats none of it.
     if run_options.sample is not None:
         estimates = run_async(
             estimate_evaluation(opened, prompts, judging, plan, out, run_options, console=console)
@@ -196,6 +198,7 @@ def _tables(results: Evaluation) -> Iterator[tuple[str, Iterable[Table]]]:
             cells = rating_cells(each.value, each.low, each.high)
             table.add_row(named(each.policy), f"{each.n:,}", *cells)
         yield f"Ratings, in points of Elo above {names[0]}", [table]
+    # The table of both kinds comes before the details: its rows are to be read together.
     if {HARMFUL, BENIGN} <= set(kinds):
         yield "Together", policy_tables(names, list(together(results)))
     for kind in kinds:
@@ -224,6 +227,7 @@ def _win_rate_table(results: Evaluation) -> Table:
     for each, n in zip(results.win_rates, n_read, strict=True):
         wins, losses = each.outcomes.get("a", 0), each.outcomes.get("b", 0)
         cells = [wins, losses, n - wins - losses, *([each.n - n] if has_unread else [])]
+        # The rate at equal length stands beside the raw one, since judges favour longer responses.
         shares = (brief_share(each.rate), brief_share(each.length_controlled))
         label = named(f"{each.policy} against {each.opponent}")
         table.add_row(label, *(f"{cell:,}" for cell in cells), *shares)

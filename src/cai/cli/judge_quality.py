@@ -48,6 +48,7 @@ from cai.runs.options import RunOptions
 from cai.runs.records import is_run, read_done
 
 HEADINGS = ("pairs", "accuracy (95 %)", "kappa (95 %)", "ECE", "unread")
+# A screen of rows; the values of a tag may be thousands.
 MAX_ROWS = 20
 
 _usd = click.FloatRange(0)
@@ -97,6 +98,7 @@ def agreement(
     saved = _judged_run(source)
     if saved is not None and (judges or constitution or out):
         raise click.UsageError(f"{saved} is judged already: leave -m, -c and -o out.")
+    # The stack removes the temporary folder only after the report is made of it.
     with ExitStack() as stack:
         run = saved
         if run is None:
@@ -125,6 +127,7 @@ def agreement(
             if not is_json:
                 show_source(outcome.run.source.describe(), outcome.run.source.bad_rows)
         report = _report(run, Prices(price_in, price_out, human_price), seed)
+    # With --json stdout is one object, so the line about the plot goes to stderr.
     if is_json:
         echo_json(report.as_json())
     else:

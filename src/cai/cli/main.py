@@ -107,8 +107,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of `cai` with these arguments; errors are printed, never raised."""
     try:
+        # `obj` carries the arguments to `cai train --launch`, which starts the same command in each
+        # process.
         code = cli.main(arguments, prog_name="cai", standalone_mode=False, obj=arguments)
         return code if isinstance(code, int) else 0
+    # Errors of input and of models alike: what a user can fix has no traceback.
     except CaiError as error:
         if not hand_over(str(error)):  # of several processes, the one that launched them prints it
             click.echo(f"error: {printable(str(error))}", err=True)
@@ -116,6 +119,8 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return 2
+    # 130 is the shell's code for Ctrl-C. Every command continues from its folder; a training asks
+    # for --resume, so that a typing error cannot change a finished model.
     except (KeyboardInterrupt, click.Abort):
         if is_main_process():
             how = " with --resume" if arguments[:1] == ["train"] else ""

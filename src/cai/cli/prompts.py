@@ -100,6 +100,7 @@ def render(
     settings = ReviseSettings(few_shots=few_shots, minimal=is_minimal)
     loaded = load_templates(templates)
     question = Question(principle, is_negated=is_negated, few_shots=few_shots)
+    # The same functions as in a run make these messages, so what is printed is what is sent.
     messages = loaded.request(_turns(step, loaded, question, settings, texts))
     if is_json:
         click.echo(json.dumps(as_dicts(messages), ensure_ascii=False, indent=2))

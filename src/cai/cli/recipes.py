@@ -86,6 +86,7 @@ def run(
     loaded = load_recipe(recipe)
     if constitution is not None:
         loaded = loaded.model_copy(update={"constitution": constitution})
+    # --role goes before the recipe, and -m after it: -m is for roles that nothing names.
     models: dict[Role, str] = dict(loaded.models)
     for given in roles:
         name, _, spec = given.partition("=")
@@ -98,6 +99,7 @@ def run(
     loaded = loaded.model_copy(update={"models": models})
     if loaded.train:
         require()
+    # Before models are opened and prompts are read: a wrong recipe is the quickest thing to report.
     check_steps(loaded)
     files = prompts or loaded.prompts
     if not files:
@@ -142,6 +144,8 @@ _TABLES: Sequence[tuple[str, Sequence[str]]] = (
     ("Texts", ("length", "distinct_2", "self_similarity", "boilerplate", "empty")),
     ("Declining", ("refusals", "evasive")),
 )
+# Refusals of harmful prompts are wanted and those of benign ones are not, so they have a column
+# each.
 _BY_KIND = ("refusals", "evasive")
 _ANSWERS = ("go on", "stop", "roll back")
 
@@ -187,6 +191,7 @@ def rounds(
     check_enough(loaded)
     from cai.rounds.controller import run_rounds_async  # heavy: torch, trl
 
+    # The caps are of the whole series. Each round gets what the rounds before it left.
     run_options = RunOptions(concurrency, caps=Caps(max_cost_usd, max_total_tokens), prices=prices)
     console, answer = Console(stderr=True), cast("Decision | None", decide)
     while True:

@@ -135,6 +135,7 @@ def status(run: Path, follow: bool, prices: Path | None, is_json: bool) -> int:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     if follow and console.is_terminal and not is_json:
+        # Drawn once a second by hand: rich's own refresh would redraw an unchanged text.
         with Live(current, console=console, auto_refresh=False) as live:
             while current.pid is not None:
                 time.sleep(FOLLOW_EVERY_S)
@@ -232,6 +233,7 @@ def prune_command(
     choice = PruneFilter(model, role, older_than, unused)
     if choice == PruneFilter():  # without a condition it would empty the journal
         raise click.UsageError("Say which: --unused, --model, --role or --older-than.")
+    # Closed again before the question: another command may write while the user thinks.
     with RunFolder.existing(run) as folder:
         n, n_bytes = count_chosen(folder.database, choice)
     if not n:
@@ -249,6 +251,7 @@ def prune_command(
 @_json
 def repair(run: Path, is_json: bool) -> int:
     """Save what can be read of the damaged journal of RUN; the damaged file stays beside it."""
+    # SQLite cannot repair in place; the readable rows go to a new file.
     saved = salvage(run)
     if is_json:
         echo_json({**asdict(saved), "damaged": str(saved.damaged)})

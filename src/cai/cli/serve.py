@@ -66,6 +66,7 @@ def serve(
     at /openapi.json. A response that cannot be scored is null, never 0.
     """
     _check(reward_model, judges, constitution, principles, out)
+    # A trainer would carry NaN into its gradients without a word.
     if unscored is not None and not math.isfinite(unscored):
         raise UsageError(f"--unscored {unscored} is not a reward. Give a finite number.")
     console = Console(stderr=True)
@@ -86,6 +87,7 @@ def serve(
         chat_format = load_chat_format(policy)
     # the port is bound first: loading a model takes minutes, and the port may be in use
     with bind(host, port) as listening:
+        # A reward model needs torch; judges on a server need neither torch nor a GPU here.
         if reward_model is not None:
             from cai.serving.reward_model import open_reward_model  # heavy: torch
 

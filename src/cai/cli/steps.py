@@ -83,11 +83,14 @@ def attempt(
         click.echo(printable(completion.text))
 
     async def work() -> None:
+        # Every model is checked before the first call, so that a wrong key of the last one costs
+        # nothing.
         async with AsyncExitStack() as stack:
             for model in roles.models:
                 stack.push_async_callback(model.close)
                 await model.check()
             async for chain in chain_steps(roles, loaded, user_prompt(text), settings, seed):
+                # A chain comes once for its response and again after every round, each time whole.
                 if not chain.rounds:
                     show("response", chain.response)
                     continue
@@ -173,6 +176,7 @@ def sample(
     after an interruption, and finished calls are never repeated.
     """
     checked = source.check()
+    # A model that is named twice would give every response twice, with the same seeds.
     opened = [open_model(name) for name in dict.fromkeys(models)]
     policies = tuple(
         settings.role_model(model, temperature)
@@ -228,6 +232,9 @@ def judge(
         tally, new = outcome.verdicts, outcome.run.usage
         outcomes = {each: tally.outcomes[each] for each in get_args(VerdictOutcome)}
         counts = ", ".join(f"{n:,} {name}" for name, n in outcomes.items())
+        # With log-probabilities a flip is a probability on the other side of one half; the rate is
+        # the
+        # first sign of a judge that reads positions instead of responses.
         flips = f"flips with the order: {tally.n_flips:,} of {tally.n_both:,} questions"
         if tally.n_both:
             flips += f" ({tally.n_flips / tally.n_both:.1%})"
@@ -290,6 +297,8 @@ def score(
 
     def report(outcome: ScoringOutcome) -> StepReport:
         tally = outcome.scores
+        # All outcomes, also those of which there are none: a reader of the JSON can rely on the
+        # keys.
         outcomes = {each: tally.outcomes[each] for each in get_args(ScoreOutcome)}
         width = max((len(id) for id in tally.means), default=0)
         lines = [
@@ -323,6 +332,8 @@ def run_step(
     `report` makes of the step's own result the outcome of its run, lines and figures.
     """
     start_s = time.monotonic()
+    # Ctrl-C, caps and errors of models leave here as exceptions; `main.run` turns them into exit
+    # codes.
     outcome, lines, figures = report(run_async(work))
     counts, source, estimate = outcome.counts, outcome.source, outcome.estimate
     if is_json:

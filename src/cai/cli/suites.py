@@ -103,6 +103,7 @@ def suites(
             )
         models.append(NamedPolicy(policy.name, policy.role_model))
         sources[policy.name] = policy.source
+    # One budget for all suites and policies: a cap is on the whole command.
     accounts, console = Accounts(run_options), Console(stderr=True)
     plan = SuitePlan(judging, choices, seed)
     results = run_async(run_suites(opened, tuple(models), plan, out, accounts, console))
@@ -115,6 +116,7 @@ def suites(
         n_failed=accounts.n_failed,
         cost_usd=accounts.cost_usd,
     )
+    # Written once, at the end: a file that exists is of a complete evaluation.
     save_results(out / FOLDER / FILE, whole)
     if is_json:
         echo_json({"event": "end", "run": str(out), **asdict(whole)})

@@ -39,6 +39,7 @@ def printable(text: str) -> str:
 
 def named(text: str, style: str = "") -> Text:
     """A name out of data or a model, without markup and safe for a terminal."""
+    # Text, not str: rich reads [brackets] in a str as markup, and names may have some.
     return Text(printable(text), style=style, overflow="fold")
 
 
@@ -46,6 +47,7 @@ def plain_table(first: str, *others: str) -> Table:
     """A table for 80 columns: names to the left, figures to the right."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(first, overflow="fold")
+    # no_wrap: a number that is broken over two lines is read as two numbers.
     for heading in others:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
@@ -66,6 +68,7 @@ def policy_tables(names: Sequence[str], rows: Sequence[PolicyRow]) -> Iterator[T
     start = 0
     while start < len(names):
         end = start + 1  # one policy always, even where its name alone is wider than the screen
+        # As many policies as fit: a table that wraps cannot be compared down its columns.
         while end < len(names) and label_width + _GAP + sum(widths[start : end + 1]) <= WIDTH:
             end += 1
         table = plain_table("", *shown[start:end])

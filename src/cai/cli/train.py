@@ -60,6 +60,7 @@ def _add_command(spec: TrainerSpec) -> None:
         principles: "ConditionPlan | None" = None,
         rewards: RewardOptions | None = None,
     ) -> int:
+        # Options first: the data of a training may take minutes to load.
         if rewards is not None:
             rewards.check()
         data = load(spec.rows, selection)
@@ -75,6 +76,7 @@ def _add_command(spec: TrainerSpec) -> None:
                 principles=principles,
                 rewards=None if rewards is None else rewards.open(plan.seed),
             )
+        # A cap of the judges stopped it. The message of the run knows nothing of trainings.
         except RunStopped as error:
             raise RunStopped(f"{error} A training goes on with --resume.") from error
         return finish(trained, spec, is_json)

@@ -64,6 +64,7 @@ def check_steps(recipe: Recipe) -> None:
     taken: set[str] = set(steps)
     for format, step in recipe.export.items():
         exported = exported_step(recipe, format, step)
+        # The same check as in the export itself, and the files to mix in are read once to the end.
         step.selection.check(format)
         check_mixing(step.mixing(recipe.seed), format, reads=True)
         file = step.file_name(format)

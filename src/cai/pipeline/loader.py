@@ -53,6 +53,7 @@ def load_recipe(name_or_path: str) -> Recipe:
             f"{name_or_path}: cannot be read as a recipe ({error.strerror}). {hint}"
         ) from error
     except UsageError as error:
+        # The other kind of file has a field of its own; name the command for it.
         if "round is not known." not in str(error):
             raise
         raise UsageError(f"{path}: is a series of rounds. Do it with `cai rounds`.") from None
@@ -84,6 +85,7 @@ def read_part(path: Path, kind: type[P]) -> P:
         OSError: The file cannot be read.
         UsageError: It breaks the schema; the message names the first ten places with their lines.
     """
+    # One byte beyond the limit tells an oversized file without reading all of it.
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -137,6 +139,7 @@ def _schema_errors(error: ValidationError, kind: type[BaseModel], root: Node) ->
         for part in details["loc"]:
             if part != "[key]" and nearest(root, path).kind in ("mapping", "list"):
                 path = (*path, part)
+        # A tuple of two with a wrong item is reported by pydantic as too short as well.
         if details["type"] == "too_short" and nearest(root, path).items:
             continue  # its items are wrong, and each has a message of its own
         where = ".".join(str(part) for part in path) or "the file"

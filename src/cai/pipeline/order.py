@@ -106,6 +106,7 @@ def data_of(recipe: Recipe, training: TrainStep) -> tuple[str, ...]:
                 f"{label} is on {name!r}, which is not done before it. Before it there is "
                 f"{', '.join(steps) or 'no step'}; name files of your own otherwise."
             )
+    # RL learns from prompts alone, which are those of the recipe; all others need rows of a step.
     if training.part.data or isinstance(training.part, RlTraining):
         return training.part.data
     first = next((name for name in able if name in steps), None)
@@ -126,6 +127,7 @@ def start_of(recipe: Recipe, training: TrainStep) -> TrainStep | str | None:
     label, earlier = label_of(recipe, training), trained_before(recipe, training)
     start = training.part.start
     if start is None:
+        # By default trainings form a chain: SL from the start model, RL from SL.
         return next((each for each in reversed(earlier) if each.spec.is_policy), None)
     named = start.removeprefix(TRAINED)
     parent = next((each for each in earlier if each.name == named), None)

@@ -72,14 +72,18 @@ async def run_recipe(
         UsageError: A step needs another that the recipe does not have.
         CaiError: As the commands of the steps.
     """
+    # In the order of what they cost: the recipe alone, the constitution, then the trainer's
+    # settings.
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
     jobs = _Steps(recipe, models, source.check(), constitution, out, run_options, console)
+    # torch and TRL are imported only for recipes that train.
     if recipe.train:
         require()
         check_start(recipe, models.start)
         jobs.trainer.check()
+    # A dry run cannot train, so it ends where the first training would begin.
     order = ordered(recipe)
     if run_options.sample is not None:
         return await jobs.estimate(order)

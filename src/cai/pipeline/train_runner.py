@@ -122,6 +122,7 @@ class RecipeTrainer:
         Raises:
             TrainingError: Some are unknown, or exclude each other.
         """
+        # TRL's own checks, days before the training itself would fail on them.
         from cai.training.setup import configure  # heavy: torch, trl
 
         for training in self.recipe.train:

@@ -124,6 +124,8 @@ class RevisionModels:
         # one spec is opened once: three copies of the same weights would not fit the memory
         models = {name: open_model(name) for name in dict.fromkeys(names)}
         respond, critique, revise = (models[name] for name in names)
+        # Critiques and revisions are sampled colder than responses: variety belongs to the first
+        # text.
         cold = settings.revision_temperature
         return RevisionRoles(
             settings.role_model(respond, settings.temperature),

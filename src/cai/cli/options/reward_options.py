@@ -124,12 +124,14 @@ class RewardOptions:
             raise UsageError(
                 "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL."
             )
+        # A constitution without a user is a mistake too: its author expects an effect.
         needs = self.judges or self.scorers or self.read_principles
         if bool(needs) != (self.constitution is not None):
             raise UsageError(
                 "--constitution goes with --judge, --score or --read-principle: their principles "
                 "are of it."
             )
+        # click reads "inf" and "nan" as numbers.
         for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
             if not isfinite(weight):
                 raise UsageError(

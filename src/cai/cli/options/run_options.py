@@ -50,6 +50,7 @@ max_tokens_option = click.option(
 class PartOption(click.ParamType[Part]):
     """A part of the source, as I/N."""
 
+    # click shows it as the value in the help.
     name = "I/N"
 
     def convert(
@@ -120,6 +121,7 @@ def with_run_options(command: Command) -> Command:
             caps=Caps(max_cost_usd, max_total_tokens),
             tell=JsonEvents().tell if is_json else None,
         )
+        # Settings of the method are stored with the run; these may differ between two starts.
         return command(run_options=run_options, is_json=is_json, **options)
 
     return with_options(run, _RUN_OPTIONS)

@@ -25,6 +25,7 @@ def _label_values(_: object, __: object, value: str | None) -> tuple[str, ...] |
     return None if value is None else tuple(part.strip() for part in value.split(","))
 
 
+# A bad row is an error by default: skipped rows silently change what a figure is of.
 _SKIP = click.option(
     "--skip-bad-rows", is_flag=True, help="Skip and count rows that cannot be used."
 )
@@ -102,6 +103,7 @@ over_responses = _over(
 )
 
 
+# Errors of rows are text out of files, so they are made safe for the terminal.
 def show_source(lines: str, bad_rows: Iterable[BadRow]) -> None:
     """Prints what was read, and the first of the rows that were skipped."""
     click.echo(printable(lines))

@@ -115,6 +115,7 @@ _PRINCIPLE_OPTIONS = [
         help="Times that each pair is shown, with other principles each time.",
     ),
 ]
+# The targets of soft-label losses; see `training/soft_losses.py` for what each loss makes of them.
 _LABEL_OPTIONS = [
     click.option(
         "--labels",
@@ -184,8 +185,11 @@ def training(command: Command) -> Command:
 
             return launched(click.get_current_context().find_root().obj, launch, processes)
         chosen = read_settings(settings, overrides)
+        # --lora turns adapters on at their defaults; a settings file with lora: has turned them on
+        # already.
         if is_lora and "lora" not in chosen:
             chosen = Settings({**chosen.given, "lora": {}}, chosen.places)
+        # Rules replace the shipped ones. With both, a shipped one could not be switched off.
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
         plan = TrainPlan(
             model=model,
