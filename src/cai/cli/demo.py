@@ -59,7 +59,7 @@ HEADINGS = {
     "n",
     type=click.IntRange(40),
     default=480,
-    help="Requests to revise; a third as many are judged.",
+    help="Revised requests; a third is judged.",
 )
 @click.option("--rl-steps", type=click.IntRange(1), default=20)
 @click.option("--seed", type=int, default=0)

@@ -31,10 +31,7 @@ from cai.export.writers import SUFFIXES, export_file
 @click.option("--format", "format", type=click.Choice(FORMATS), required=True)
 @click.option("-o", "--out", type=PATH, required=True, help=f"One of {', '.join(SUFFIXES)}.")
 @click.option(
-    "--columns",
-    type=click.Choice(COLUMNS),
-    default="trl",
-    help="The trainer whose column names are used.",
+    "--columns", type=click.Choice(COLUMNS), default="trl", help="Column names of this trainer."
 )
 @with_selection()
 @mix_option

@@ -155,9 +155,7 @@ _ANSWERS = ("go on", "stop", "roll back")
 @click.option("-o", "--out", type=PATH, help="Folder of the series.")
 @click.option("--rounds", "n_rounds", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option(
-    "--decide",
-    type=click.Choice(_ANSWERS),
-    help="The decision on the last round, where a rule asked or stopped.",
+    "--decide", type=click.Choice(_ANSWERS), help="Decision on a round where a rule asked."
 )
 @concurrency_option
 @max_cost_option

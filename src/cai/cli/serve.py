@@ -33,14 +33,9 @@ from cai.models.openai.errors import read_key
     help="Of a conditioned reward model: what responses should follow, or break.",
 )
 @click.option("--key-env", help="The environment variable with the key that clients must show.")
+@click.option("--policy", help="Folder of the policy's tokenizer, whose chat template is removed.")
 @click.option(
-    "--policy",
-    help="Folder of the policy's tokenizer, whose chat template is removed from prompts.",
-)
-@click.option(
-    "--unscored",
-    type=float,
-    help="Reward of /get_reward where nothing was scored; by default an error.",
+    "--unscored", type=float, help="Reward of /get_reward where none is known; else an error."
 )
 @setting_option(ScoreSettings, "kind")
 @click.option("-o", "--out", type=PATH, help="Folder that stores the judges' calls.")

@@ -201,7 +201,7 @@ def sample(
     "--pairing",
     type=click.Choice(get_args(Pairing)),
     default="all",
-    help="Which pairs of several responses are compared.",
+    help="Pairs that are compared.",
 )
 @run_folder
 @over_groups

@@ -95,16 +95,10 @@ def with_sampling(*, temperature: float) -> Decorator:
 
     options = [
         click.option(
-            "--temperature",
-            type=click.FloatRange(0, 100),
-            default=temperature,
-            help="Of responses.",
+            "--temperature", type=click.FloatRange(0, 100), default=temperature, help="Of policies."
         ),
         click.option(
-            "--response-tokens",
-            type=click.IntRange(1),
-            default=512,
-            help="Most tokens of a response.",
+            "--response-tokens", type=click.IntRange(1), default=512, help="Most of a response."
         ),
     ]
     return with_object("sampling", make, ("temperature", "response_tokens"), options)

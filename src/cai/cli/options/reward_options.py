@@ -54,10 +54,7 @@ _OPTIONS = [
         help="For reward models that read principles; not:ID asks for the opposite.",
     ),
     click.option(
-        "--judge",
-        "judges",
-        multiple=True,
-        help="Judges each completion against others of its group, in both orders.",
+        "--judge", "judges", multiple=True, help="Compares completions of a group, in both orders."
     ),
     click.option("--score", "scorers", multiple=True, help="Scores each completion alone."),
     click.option("-c", "--constitution", help="Of judges: a shipped name or a YAML file."),

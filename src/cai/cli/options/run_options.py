@@ -31,13 +31,13 @@ as_json = click.option(
 prices_option = click.option(
     "--prices",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="YAML file of prices, before those that ship.",
+    help="YAML of prices, over the shipped.",
 )
 
 concurrency_option = click.option(
     "--concurrency",
     type=click.IntRange(1, 4096),
-    help="Most calls at a time to each server.  [default: it adapts]",
+    help="Calls at a time to a server.  [default: adaptive]",
 )
 max_cost_option = click.option(
     "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
@@ -74,26 +74,17 @@ _RUN_OPTIONS = [
         help=f"Do {DRY_RUN_SAMPLE} examples, store them, and estimate the whole run.",
     ),
     click.option(
-        "--part",
-        type=PartOption(),
-        default=WHOLE,
-        show_default=False,
-        help="Only this part, as 2/8.",
+        "--part", type=PartOption(), default=WHOLE, show_default=False, help="This part, as 2/8."
     ),
     concurrency_option,
     click.option(
-        "--hedge",
-        "hedges",
-        is_flag=True,
-        help="Send duplicate requests for the slowest calls (hedging).",
+        "--hedge", "hedges", is_flag=True, help="Send duplicates of the slowest calls (hedging)."
     ),
     click.option(
         "--retry-failed", is_flag=True, help="Do failed examples again, whatever the cause."
     ),
     click.option(
-        "--update",
-        is_flag=True,
-        help="The folder's run has other settings: make it this one, with only new calls.",
+        "--update", is_flag=True, help="Make a run with other settings this one; only new calls."
     ),
     max_cost_option,
     max_tokens_option,

@@ -30,10 +30,7 @@ _SKIP = click.option(
     "--skip-bad-rows", is_flag=True, help="Skip and count rows that cannot be used."
 )
 _TAGS = click.option(
-    "--tag-column",
-    "tag_columns",
-    multiple=True,
-    help="A column to count by; detected when not named.",
+    "--tag-column", "tag_columns", multiple=True, help="A column to count by; else detected."
 )
 _ID = click.option("--id-column", help="The column with the id; detected or derived by default.")
 
@@ -82,7 +79,7 @@ over_groups = _over(
             "--label-values",
             callback=_label_values,
             metavar="A,B[,TIE]",
-            help="The labels that mean A, B and a tie.",
+            help="Labels of A, B, tie.",
         ),
         click.option("--better-column", help="The better response, in place of a label."),
         click.option("--worse-column", help="The worse response, in place of a label."),

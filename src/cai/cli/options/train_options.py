@@ -34,10 +34,7 @@ if TYPE_CHECKING:
 _DATA_OPTIONS = [
     click.argument("data", nargs=-1, required=True),
     click.option(
-        "-m",
-        "--model",
-        required=True,
-        help="What training starts from: embedded, or hf:NAME_OR_PATH.",
+        "-m", "--model", required=True, help="Start of training: embedded or hf:NAME_OR_PATH."
     ),
     click.option("-o", "--out", type=PATH, required=True, help="The model's folder."),
     mix_option,
@@ -54,7 +51,7 @@ _TRAINING_OPTIONS = [
     click.option(
         "--settings",
         type=click.Path(dir_okay=False),
-        help="YAML file of TRL's settings for this trainer, and of `lora:`.",
+        help="YAML of TRL's settings, and of `lora:`.",
     ),
     click.option(
         "--set",
@@ -96,17 +93,10 @@ _PRINCIPLE_OPTIONS = [
     click.option("-c", "--constitution", help="Of those principles."),
     click.option("--tag", "tags", multiple=True, help="Only principles with this tag."),
     click.option(
-        "--principles",
-        "n_principles",
-        type=click.IntRange(1),
-        default=3,
-        help="Principles shown with each pair.",
+        "--principles", "n_principles", type=click.IntRange(1), default=3, help="Shown per pair."
     ),
     click.option(
-        "--negated-share",
-        type=click.FloatRange(0, 1),
-        default=0.25,
-        help="Share of them that is negated.",
+        "--negated-share", type=click.FloatRange(0, 1), default=0.25, help="Share of them negated."
     ),
     click.option(
         "--draws",
