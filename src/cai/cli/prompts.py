@@ -118,21 +118,21 @@ def _turns(
     texts: Sequence[str],
 ) -> Conversation:
     request, response, critique, response_b = texts
-    asked, principle = user_prompt(request), question.asked
-    exchange = (*asked.messages, Message("assistant", response))
-    comparison = Comparison(asked, response, response_b)
-    choice = multiple_choice.Question(asked, (response, response_b), right=(0,))
+    prompt, principle = user_prompt(request), question.asked
+    exchange = (*prompt.messages, Message("assistant", response))
+    comparison = Comparison(prompt, response, response_b)
+    choice = multiple_choice.Question(prompt, (response, response_b), right=(0,))
     statement = Statement(principle.id, principle.text, question.is_negated)
     # lambdas: some of these need texts or templates that a set for another step may lack
     turns = {
-        "respond": lambda: respond_turns(templates, asked),
+        "respond": lambda: respond_turns(templates, prompt),
         "critique": lambda: critique_turns(templates, principle, exchange, settings),
         "revise": lambda: revision_turns(templates, principle, exchange, critique, settings),
         "direct": lambda: direct_turns(templates, principle, exchange, settings),
         "judge": lambda: judge_turns(templates, question, comparison),
         "rationale": lambda: rationale_turns(templates, question, comparison),
-        "score": lambda: score_turns(templates, principle, asked, response),
-        "check": lambda: check_turns(templates, principle, asked, response),
+        "score": lambda: score_turns(templates, principle, prompt, response),
+        "check": lambda: check_turns(templates, principle, prompt, response),
         "choice": lambda: multiple_choice.choice_turns(templates, choice, choice.orders[0]),
         "reward": lambda: conditioned(exchange, [statement], RewardTemplate.of(templates)),
     }

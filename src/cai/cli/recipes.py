@@ -197,7 +197,7 @@ def rounds(
             run_rounds_async(loaded, out, run_options, answer=answer, console=console)
         )
         last = series.rounds[-1]
-        # without a terminal nobody can answer: the series ends here, and --decide continues it
+        # without a terminal there is no answer: the series ends here, and --decide continues it
         if last.decision != "ask" or is_json or not sys.stdin.isatty():
             break
         for rule in last.broken:

@@ -107,7 +107,7 @@ def _check_training(recipe: Recipe, training: TrainStep) -> None:
         _check_trainable(recipe, training, start)
     if not isinstance(part, RlTraining):
         return
-    # The judge of a reward is asked while the policy trains, so it must be complete by then; a
+    # The judge of a reward is called while the policy trains, so it must be complete by then; a
     # policy that judges itself would move with its own rewards.
     judge = recipe.models.get("judge", "")
     earlier = [f"{TRAINED}{each.name}" for each in trained_before(recipe, training)]

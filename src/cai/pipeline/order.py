@@ -61,7 +61,7 @@ def ordered(recipe: Recipe) -> tuple[Work, ...]:
         if is_trained(spec) and spec not in named:
             known = ", ".join(named) or "none"
             raise UsageError(
-                f"The role {role} of the recipe {recipe.name!r} is played by {spec!r}, and no "
+                f"The role {role} of the recipe {recipe.name!r} has the model {spec!r}, and no "
                 f"training of a policy has that name. There is {known}."
             )
     # Trainings never change places: each may start from the one before it. A step that needs one
