@@ -18,7 +18,7 @@ from cai.methods.revision_flags import FLAGS
 from cai.models.registry import embedded_folder
 from cai.pipeline.loader import load_recipe
 from cai.pipeline.order import ordered
-from cai.pipeline.train_steps import PARTS
+from cai.pipeline.schema import PARTS
 from cai.templates import STEPS
 from cai.training.trainers import TRAINERS
 

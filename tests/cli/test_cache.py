@@ -65,7 +65,7 @@ def test_an_empty_journal_is_said(call_cai, local_server, tmp_path):
     ended = call_cai("revise", prompts, "-c", "testbed", "-m", spec(local_server), *more, "-o", run)
     assert ended.code == 2
     ended = call_cai("cache", "show", run)
-    assert (ended.code, ended.out) == (0, f"{run}: the journal holds no answer\n")
+    assert (ended.code, ended.out) == (0, f"{run}: the journal holds no response\n")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_an_empty_journal_is_said(call_cai, local_server, tmp_path):
 )
 def test_answers_are_taken_out_by_each_condition(cache, tmp_path, conditions: list[str], n: int):
     ended = cache("prune", *conditions, "--yes")
-    said = f"{n} answers taken out" if n else "no such answer"
+    said = f"{n} responses removed" if n else "no such response"
     assert ended.out == f"{tmp_path / 'run'}: {said}\n"
     assert sum(n for n, _ in n_kept(cache).values()) == 200 - n
 
@@ -90,7 +90,7 @@ def test_answers_are_taken_out_by_each_condition(cache, tmp_path, conditions: li
 def test_answers_of_a_model_are_taken_out_by_its_whole_name(cache):
     shown = json.loads(cache("show", "--json").out)
     (name,) = {each["model"] for each in shown["stocks"]}
-    assert "200 answers taken out" in cache("prune", "--model", name, "--yes").out
+    assert "200 responses removed" in cache("prune", "--model", name, "--yes").out
 
 
 def test_what_is_unused_can_go_without_any_being_asked_again(cache, revise, local_server):
@@ -110,7 +110,7 @@ def test_without_yes_it_asks_first(cache, monkeypatch):
     for said, code, n_unused in (("", 130, 40), ("n\n", 0, 40), ("y\n", 0, 0)):
         monkeypatch.setattr("sys.stdin", io.StringIO(said))
         ended = cache("prune", "--unused", expected=code)
-        assert "take out 80 answers" in ended.out
+        assert "remove 80 responses" in ended.out
         assert n_kept(cache)["revise"] == (40 + n_unused, n_unused)
 
 
@@ -168,6 +168,6 @@ def test_a_damaged_run_says_so_is_repaired_and_finished_by_the_same_command(
 
 def test_a_repair_says_what_it_kept_and_what_to_do_next(cache, tmp_path):
     out = cache("repair").out
-    assert "200 answers and 40 records kept; the damaged file is" in out
+    assert "200 responses and 40 records saved; the damaged file is" in out
     assert str(tmp_path / "run" / "journal.sqlite.damaged") in out
     assert out.endswith("The command that made the run goes on with them.\n")

@@ -155,9 +155,9 @@ def test_the_reversed_question_is_shown_as_such(check):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--principle", "be-log"], "'three' has no principle 'be-log'. Its principles are be-lo"),
-        (["--principle", "be-kind"], "No principle of 'three' that was asked for has tests."),
-        (["--tag", "colour"], "No principle of 'three' that was asked for has tests."),
+        (["--principle", "be-log"], "no principle 'be-log'. Did you mean 'be-long'?"),
+        (["--principle", "be-kind"], "None of the requested principles of 'three' has tests."),
+        (["--tag", "colour"], "None of the requested principles of 'three' has tests."),
         (["--principles", "1"], "No such option"),
         (["--clamp", "0.6,0.7", "--rationale"], "It must hold one half"),
     ],

@@ -134,7 +134,7 @@ def test_people_see_tables_and_what_to_do_next(call_cai: CallCai, demo: Ended, f
     assert ended.code == 0
     assert "What critique and revision change, round by round" in ended.out
     assert "The judge against the truth, on comparisons of sampled responses" in ended.out
-    assert "held-out pairs as the judge did" in ended.out
+    assert "agrees with the judge on" in ended.out
     assert "The policies, on requests that no training has seen" in ended.out
     assert "…" not in ended.out, "80 columns are enough"
     assert "sft.jsonl  sft: " in ended.out

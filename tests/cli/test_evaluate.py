@@ -95,7 +95,7 @@ def test_people_see_who_wins_what_is_kept_and_all_of_it_together(evaluate):
     assert ended.code == 0
     assert any(row.startswith("long against short 8 0 0 100.0% (") for row in rows)
     together = rows[rows.index("Together") :]
-    assert any(row.startswith("harmful: keeps two 75.0% 75.0%") for row in together)
+    assert any(row.startswith("harmful: follows two 75.0% 75.0%") for row in together)
     assert any(row.startswith("benign: refuses (over-refusal) 0.0% (0–") for row in together)
     assert any(row.startswith("harmful: wins against short – 100.0% (") for row in together)
     assert any(row.startswith("all of two, by weight 75.0% 75.0%") for row in together)
@@ -141,7 +141,7 @@ def test_a_dry_run_foretells_each_step_and_the_rest_is_asked_once(
         "matchups",
     ]
     assert any(row.startswith("judge, openai:judge@") for row in rows)
-    assert "24 examples, as 16 foretell them" in ended.out
+    assert "24 examples, estimated from 16" in ended.out
     assert not (tmp_path / "out/evaluation.json").exists()
     dry = json.loads(call_cai(*command, "--dry-run", "--json").out.splitlines()[-1])
     calls = {

@@ -25,7 +25,7 @@ async def test_policies_that_do_not_fit_beside_each_other_go_on_in_the_next_tabl
     policies = [policy(f"checkpoint-{i}00", worths(i, 1 + i, 2, 3)) for i in range(n)]
     plan = EvaluationPlan(checks=(ONE, TWO), meeting="anchor")
     show_evaluation(await evaluated(out, policies, prompts, plan, judge_by_worth()))
-    shown, _, caveats = capsys.readouterr().out.partition("To know beside the figures")
+    shown, _, caveats = capsys.readouterr().out.partition("Caveats")
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
     assert f"checkpoint-{n - 1}00" in shown.partition("Together")[2]

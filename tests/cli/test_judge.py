@@ -75,8 +75,8 @@ def test_pairs_are_judged_and_told(judge, local_server, tmp_path):
         "4 comparisons: 0 a, 4 b, 0 tie, 0 inconsistent, 0 unparsed, 0 refused, 0 failed"
     ) in ended.out
     assert "flips with the order: 0 of 8 questions (0.0%)" in ended.out
-    assert "mean distance from even: 0.400" in ended.out
-    assert "tokens: 112 in, 48 out; of them 112 and 48 this time" in ended.out
+    assert "mean |p − 0.5|: 0.400" in ended.out
+    assert "tokens: 112 in, 48 out; this time 112 and 48" in ended.out
     run = tmp_path / "run"
     for command in (f"cai audit {run}", f"cai export {run}", f"cai agreement {run}"):
         assert command in ended.out
@@ -130,7 +130,7 @@ def test_a_second_time_nothing_is_asked_but_whether_there_are_log_probabilities(
     ended = judge()
     assert len(local_server.received) == n_before + 1
     assert "4 comparisons: 0 a, 4 b" in ended.out
-    assert "tokens: 112 in, 48 out; of them 0 and 0 this time" in ended.out
+    assert "tokens: 112 in, 48 out; this time 0 and 0" in ended.out
 
 
 def test_samples_are_judged(judge, call_cai, local_server, tmp_path):
@@ -170,7 +170,7 @@ def test_a_rationale_is_asked_for_and_clamped(judge, local_server, tmp_path):
     """Four pairs × two orders × two principles, each a rationale and a letter; 0.9 becomes 0.6."""
     ended = judge("--rationale")
     assert "32 calls made" in ended.out
-    assert "mean distance from even: 0.100" in ended.out
+    assert "mean |p − 0.5|: 0.100" in ended.out
     settings = recipe(tmp_path).settings
     assert (settings.rationale, settings.clamp) == (True, (0.4, 0.6))
 

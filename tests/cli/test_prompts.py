@@ -114,7 +114,7 @@ def test_control_characters_are_made_visible(call_cai):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["render", "critique", "-c", "testbed", "--principle", "no-such"], "It has: no-harm"),
+        (["render", "critique", "-c", "testbed", "--principle", "no-such"], "no-harm"),
         (["render", "critique", "-c", "no-such"], "The shipped ones are"),
         (["show", "no-such"], "Shipped sets: chat, transcript"),
     ],

@@ -302,7 +302,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path):
             process.send_signal(signal.SIGINT)
             _, err = process.communicate()
         assert process.returncode == 130
-        assert "interrupted: what was finished is kept; the same command goes on." in err
+        assert "interrupted: finished work is stored; the same command goes on." in err
         assert "Traceback" not in err
         with RunFolder.existing(run) as folder:
             n_stored = folder.journal.n_stored

@@ -212,7 +212,7 @@ def test_a_role_can_be_played_by_a_training_from_the_command_line(
     assert ended.code == 2
     assert "dpo of the recipe 'small' has nothing to train on: none of judge" in ended.err
     ended = run("--role", "sample=train/kto")
-    assert "is played by 'train/kto', and no training of a policy" in ended.err
+    assert "has the model 'train/kto', and no training of a policy" in ended.err
 
 
 def test_a_recipe_whose_models_are_all_trainings_needs_one_more(

@@ -209,7 +209,7 @@ def test_a_second_signal_ends_at_once_and_tells_the_client(held_judge: HeldJudge
         (("-m", "embedded", "-c", "testbed", "--unscored", "nan"), "finite number"),
         (("-m", "embedded", "-c", "testbed", "--host", "256.1.1.1"), "Cannot listen on 256.1.1.1"),
         (("--reward-model", "/nowhere"), "no such folder"),
-        (("--reward-model", "/nowhere", "-o", "x"), "-o keeps the answers of judges"),
+        (("--reward-model", "/nowhere", "-o", "x"), "-o stores the calls of judges"),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_exit_code_2(

@@ -70,8 +70,8 @@ def test_a_finished_run_is_told_with_its_accounts(revise, call_cai, tmp_path, mo
     assert revise().code == 0
     ended = call_cai("status", tmp_path / "run")
     assert (ended.code, ended.err) == (0, "")
-    assert "revise, begun" in ended.out
-    assert "nobody writes it now" in ended.out
+    assert "revise, started" in ended.out
+    assert "no process writes it" in ended.out
     assert "6 done of 6\n" in ended.out
     assert "journal: 18 calls" in ended.out
     rows = [line.split() for line in ended.out.splitlines()]
@@ -126,7 +126,7 @@ def test_a_run_in_another_process_is_told_while_it_goes_on(call_cai, tmp_path):
         assert "now: " in shown.out
         assert "of 4 calls in flight" in shown.out
     shown = call_cai("status", tmp_path / "run")
-    assert "nobody writes it now" in shown.out  # it was killed, and its last snapshot says running
+    assert "no process writes it" in shown.out  # it was killed, and its last snapshot says running
     assert "now: " not in shown.out
 
 
@@ -151,7 +151,7 @@ def test_a_followed_run_is_told_in_lines_where_there_is_no_terminal(call_cai, tm
     assert "/40 examples" in first
     assert "calls in flight" in first
     assert "40 done of 40" in ended.out
-    assert "nobody writes it now" in ended.out
+    assert "no process writes it" in ended.out
 
 
 def test_following_ends_with_a_process_that_is_killed(call_cai, tmp_path):
@@ -209,7 +209,7 @@ def test_the_judging_of_a_training_says_what_it_is(call_cai: CallCai, tmp_path: 
     ended = call_cai("status", tmp_path / "judging")
     assert ended.code == 0
     first, second, *_ = ended.out.splitlines()
-    assert "judging: answers of judges that a training asked for rewards, begun" in first
+    assert "judging: judge calls for the rewards of a training, started" in first
     assert second.startswith("journal: 0 calls")
     file = tmp_path / "rows.jsonl"
     exported = call_cai("export", tmp_path / "judging", "--format", "sft", "-o", file)

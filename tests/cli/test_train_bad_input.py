@@ -191,8 +191,8 @@ def test_a_reward_model_that_reads_principles_is_told_none(
     ("rewards", "said"),
     [
         ((), "No reward is named"),
-        (("--reward-model", "models/r*much"), "'much' is not a weight"),
-        (("--reward-model", "models/r*nan"), "'nan' is not a weight"),
+        (("--reward-model", "models/r*much"), "'much' is no weight"),
+        (("--reward-model", "models/r*nan"), "'nan' is no weight"),
         (("--judge", "embedded", "-c", "testbed", "--judge-weight", "inf"), "is not a weight"),
         (("--judge", "embedded"), "--constitution goes with --judge"),
         (("--reward-model", "models/r", "--reference", "embedded"), "Name a judge"),
@@ -249,7 +249,7 @@ def test_folders_of_something_else(call_cai: CallCai, tiny: Path, tmp_path: Path
     command = ("train", "sft", data, "-m", f"hf:{tiny}", *settings())
     out.mkdir()
     (out / "letters.txt").write_text("Dear Anna")
-    assert_refused(call_cai(*command, "-o", out), str(out), "not the folder of a training")
+    assert_refused(call_cai(*command, "-o", out), str(out), "no folder of a training")
     assert_refused(call_cai(*command, "-o", out / "letters.txt"), "letters.txt")
     assert (out / "letters.txt").read_text() == "Dear Anna"
 

@@ -20,9 +20,8 @@ from cai.models.scripted import ScriptedModel
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
-from cai.pipeline.schema import Recipe
+from cai.pipeline.schema import ROLES, Recipe, Role, StepName
 from cai.pipeline.train_runner import RoleModels
-from cai.pipeline.train_steps import ROLES, Role, StepName
 from cai.run import Run
 from cai.runs.options import RunOptions
 from cai.types import Message
@@ -97,9 +96,9 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"revise": {}, "export": {"sft": {"file": "x"}, "kto": {"file": "x"}}},
-        "The export kto of the recipe 'mine' goes to 'x', where something else",
+        "The export kto of the recipe 'mine' goes to 'x', where another output",
     ),
-    ({"revise": {}, "export": {"sft": {"file": "revise"}}}, "goes to 'revise', where something"),
+    ({"revise": {}, "export": {"sft": {"file": "revise"}}}, "goes to 'revise', where another"),
 ]
 
 

@@ -9,8 +9,7 @@ from cai.errors import CaiError, UsageError
 from cai.pipeline.checks import check_start, check_steps, reward_models
 from cai.pipeline.loader import load_recipe
 from cai.pipeline.order import data_of, ordered, start_of, trained_before
-from cai.pipeline.schema import Recipe
-from cai.pipeline.train_steps import RlTraining, TrainStep
+from cai.pipeline.schema import Recipe, RlTraining, TrainStep
 from cai.training.plan import LabelPlan
 
 STEPS: dict[str, object] = {"revise": {}, "sample": {"k": 2}, "judge": {}}
@@ -122,15 +121,15 @@ def test_reinforcement_learning_holds_no_prompt_out_and_has_every_penalty_off():
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("- {sft: {}, dpo: {}}", "4: train.0: one of sft, reward, dpo, kto, grpo, rloo is wanted"),
-    ("- {}", "4: train.0: one of sft, reward"),
+    ("- {sft: {}, dpo: {}}", "4: train.0: expected one of sft, reward, dpo, kto"),
+    ("- {}", "4: train.0: expected one of sft, reward"),
     ("- ppo: {}", "4: train.0.ppo is not known. Did you mean 'dpo'?"),
     ("- sft: {}\n- dpo: {fron: sft}", "5: train.1.dpo.fron is not known. Did you mean 'from'?"),
     ("- sft: {labels: hard}", "4: train.0.sft.labels is not known. Known here: name, from, data"),
     ("- grpo: {judge: {opponent: 2}}",
      "4: train.0.grpo.judge.opponent is not known. Did you mean 'opponents'?"),
     ("- sft: {name: a/b}", "4: train.0.sft.name: String should match"),
-    ("- sft: {data: revise}", "4: train.0.sft.data: a list is wanted"),
+    ("- sft: {data: revise}", "4: train.0.sft.data: expected a list"),
     ("- reward: {min_margin: 0.5}", "4: train.0.reward.min_margin: Input should be less than 0.5"),
 ])  # fmt: skip
 def test_what_the_schema_refuses_is_said_with_its_line(tmp_path: Path, text: str, said: str):
@@ -146,12 +145,12 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"sample": {}, "train": [{"dpo": {}}]}, "nothing to train on: none of judge, revise is done"),
     (
         {"revise": {}, "train": [{"sft": {}}, {"sft": {}}]},
-        "sft of the recipe 'mine' goes to 'sft', where something else of it goes. Give it another",
+        "sft of the recipe 'mine' goes to 'sft', where another output of it goes",
     ),
-    ({"revise": {}, "train": [{"sft": {"name": "judge"}}]}, "goes to 'judge', where something"),
+    ({"revise": {}, "train": [{"sft": {"name": "judge"}}]}, "goes to 'judge', where another"),
     (
         {"revise": {}, "export": {"sft": {"file": "x"}}, "train": [{"sft": {"name": "x"}}]},
-        "goes to 'x', where something",
+        "goes to 'x', where another",
     ),
     ({**STEPS, "train": [{"sft": {"data": ["x.jsonl"]}}]}, "x.jsonl"),
     (
@@ -177,7 +176,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ),
     (
         {**STEPS, "train": [{"reward": {}}, {"dpo": {"from": "reward"}}]},
-        "starts from 'reward', which is a reward model",
+        "starts from 'reward', a reward model",
     ),
     ({**STEPS, "train": [{"sft": {"from": "slf"}}]}, "'slf' names no model"),
     (
@@ -187,11 +186,11 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({**STEPS, "train": [{"grpo": {}}]}, "grpo of the recipe 'mine' has no reward. Train a reward"),
     (
         {**STEPS, "train": [{"grpo": {"reward_models": ["nowhere"]}}]},
-        "is rewarded by 'nowhere', which is no reward training of the recipe, and no folder",
+        "is rewarded by 'nowhere', which is neither a reward training of the recipe nor a folder",
     ),
     (
         {**STEPS, "train": [{"sft": {}}, {"grpo": {"reward_models": ["sft"]}}]},
-        "is rewarded by 'sft', which is no reward model that is trained before it",
+        "is rewarded by 'sft', which is not a reward model trained before it",
     ),
     ({**STEPS, "train": [{"grpo": {"reward_models": ["x*y"]}}]}, "'y' is not a weight"),
     (
@@ -215,7 +214,7 @@ def test_a_training_that_cannot_be_done_is_refused(parts: dict[str, object], sai
 
 @pytest.mark.parametrize(("default", "said"), [
     (None, "starts from the model of respond, and there is none"),
-    ("train/dpo", "is 'train/dpo' and not there at the start"),
+    ("train/dpo", "is 'train/dpo' and does not exist at the start"),
     ("openai:x@http://localhost:1/v1", "behind a server"),
 ])  # fmt: skip
 def test_the_first_training_needs_a_model_that_can_be_trained(default: str | None, said: str):

@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from cai.errors import UsageError
-from cai.pipeline.train_steps import PARTS, TrainStep
+from cai.pipeline.schema import PARTS, TrainStep
 from cai.training.trainers import TRAINERS, TrainerSpec, shown_metrics, trainer_spec
 
 with warnings.catch_warnings():

@@ -1,4 +1,9 @@
-"""The command `cai`: parse, call one function, print."""
+"""The command `cai`: a table of the commands, each imported when it is called, and exit codes.
+
+Example:
+    $ cai --help
+    $ cai judge runs/samples -c harmless -m hf:JUDGE -o runs/judged
+"""
 
 import sys
 from importlib import import_module
@@ -29,31 +34,32 @@ First steps:
   cai status runs/judged --follow              watch a run from another terminal
 """
 
-# Imported when they are asked for, so that `cai --help` answers at once.
+# Commands are imported when they are called: with torch and pandas imported, `cai --help` would
+# take seconds.
 COMMANDS = {
     "demo": ("cai.cli.demo:demo", "The whole chain on the embedded model and the testbed."),
-    "try": ("cai.cli.try_:attempt", "One prompt through the loop, each step as it comes."),
-    "revise": ("cai.cli.revise:revise", "Respond, critique and revise a data set."),
-    "sample": ("cai.cli.sample:sample", "Several responses to each prompt of a data set."),
-    "judge": ("cai.cli.judge:judge", "Which response keeps a constitution better."),
-    "score": ("cai.cli.score:score", "How well a response keeps each principle."),
-    "agreement": ("cai.cli.agreement:agreement", "A judge against the labels of people."),
+    "try": ("cai.cli.steps:attempt", "One prompt through the loop, each step as it comes."),
+    "revise": ("cai.cli.steps:revise", "Respond, critique and revise a data set."),
+    "sample": ("cai.cli.steps:sample", "Several responses to each prompt of a data set."),
+    "judge": ("cai.cli.steps:judge", "Which response follows a constitution better."),
+    "score": ("cai.cli.steps:score", "How well a response follows each principle."),
+    "agreement": ("cai.cli.judge_quality:agreement", "A judge against the labels of people."),
     "evaluate": (
         "cai.cli.evaluate:evaluate",
         "Policies against each other: win rates, ratings, conduct.",
     ),
     "suites": ("cai.cli.suites:suites", "Standard suites of questions, before and after."),
-    "audit": ("cai.cli.audit:audit", "What a judge favours beside the principles."),
+    "audit": ("cai.cli.judge_quality:audit", "The biases of a judge: position, length, itself."),
     "export": ("cai.cli.export:export", "Data sets for trainers from a run."),
     "train": ("cai.cli.train:train", "Policies and reward models, with TRL."),
-    "report": ("cai.cli.report:report", "One HTML file of a run, or of a whole chain."),
-    "status": ("cai.cli.status:status", "What a run holds, also while it is written."),
-    "cache": ("cai.cli.cache:cache", "The answers that a run keeps: show, prune, repair."),
-    "run": ("cai.cli.run:run", "Several steps from one recipe, or a preset."),
-    "rounds": ("cai.cli.rounds:rounds", "Rounds of feedback and training, with drift."),
+    "report": ("cai.cli.run_folders:report", "One HTML file of a run, or of a whole chain."),
+    "status": ("cai.cli.run_folders:status", "What a run holds, also while it is written."),
+    "cache": ("cai.cli.run_folders:cache", "The cached responses of a run: show, prune, repair."),
+    "run": ("cai.cli.recipes:run", "Several steps from one recipe, or a preset."),
+    "rounds": ("cai.cli.recipes:rounds", "Rounds of feedback and training, with drift."),
     "serve": ("cai.cli.serve:serve", "Rewards over HTTP for other trainers."),
     "constitution": ("cai.cli.constitution:constitution", "List, show and check constitutions."),
-    "prompts": ("cai.cli.prompts:prompts", "See exactly what a model is asked."),
+    "prompts": ("cai.cli.prompts:prompts", "The exact messages that a model gets."),
 }
 
 
@@ -79,7 +85,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     epilog=FIRST_STEPS,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     invoke_without_command=True,
 )
 @click.version_option(package_name="cai-toolkit", prog_name="cai")
@@ -101,25 +107,28 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of `cai` with these arguments; errors are printed, never raised."""
     try:
+        # `obj` carries the arguments to `cai train --launch`, which starts the same command in each
+        # process.
         code = cli.main(arguments, prog_name="cai", standalone_mode=False, obj=arguments)
         return code if isinstance(code, int) else 0
+    # Errors of input and of models alike: what a user can fix has no traceback.
     except CaiError as error:
-        if not hand_over(str(error)):  # of several processes, the one that launched them says it
+        if not hand_over(str(error)):  # of several processes, the one that launched them prints it
             click.echo(f"error: {printable(str(error))}", err=True)
         return 2
     except click.ClickException as error:
         error.show()
         return 2
+    # 130 is the shell's code for Ctrl-C. Every command continues from its folder; a training asks
+    # for --resume, so that a typing error cannot change a finished model.
     except (KeyboardInterrupt, click.Abort):
         if is_main_process():
-            how = (
-                "the same command with --resume"
-                if arguments[:1] == ["train"]
-                else "the same command"
-            )
-            click.echo(f"interrupted: what was finished is kept; {how} goes on.", err=True)
+            how = " with --resume" if arguments[:1] == ["train"] else ""
+            done = "finished work is stored"
+            click.echo(f"interrupted: {done}; the same command{how} goes on.", err=True)
         return 130
-    except SystemExit:  # how click ends where the reader of our output has gone; nothing is wrong
+    except SystemExit:
+        # click ends so where the reader of our output has closed it, as `cai … | head` does
         return 0
 
 

@@ -1,14 +1,17 @@
-"""`cai prompts`: exactly what a model is asked."""
+"""`cai prompts`: the template sets, and the exact messages of each request.
+
+Example:
+    $ cai prompts render revise -c testbed --principle stay-polite
+"""
 
 import json
 from collections.abc import Sequence
 
 import click
 
+from cai.cli.constitution import principle_of
 from cai.cli.tables import printable
 from cai.constitution.loader import load_constitution
-from cai.constitution.schema import Principle
-from cai.errors import UsageError
 from cai.methods.judging import multiple_choice
 from cai.methods.judging.requests import (
     Question,
@@ -28,7 +31,7 @@ from cai.types import Conversation, Message, as_dicts, user_prompt
 
 @click.group(epilog="Example: cai prompts list")
 def prompts() -> None:
-    """See exactly what a model is asked."""
+    """Show the exact messages that a model gets."""
 
 
 @prompts.command("list", epilog="Example: cai prompts list")
@@ -57,12 +60,12 @@ def show(templates: str, step: Step | None) -> None:
 @click.argument("step", type=click.Choice(STEPS))
 @click.option("-c", "--constitution", required=True, help="A shipped name or a YAML file.")
 @click.option("--principle", "principle_id", help="Its id; the first one when not given.")
-@click.option("--prompts", "templates", default="chat", show_default=True, help="Template set.")
+@click.option("--prompts", "templates", default="chat", help="Template set.")
 @click.option("--prompt", help="The user's request; else that of the principle's example.")
 @click.option("--response", help="The response, or response A; else the example's.")
 @click.option("--critique", help="The critique; else the example's.")
 @click.option("--response-b", help="Response B; else the example's revision.")
-@click.option("--few-shots", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--few-shots", type=click.IntRange(0), default=0)
 @click.option("--minimal", "is_minimal", is_flag=True, help="Ask for the smallest change.")
 @click.option("--negated", "is_negated", is_flag=True, help="Ask which response is worse.")
 @click.option("--json", "is_json", is_flag=True, help="The messages as JSON.")
@@ -81,7 +84,9 @@ def render(
     is_json: bool,
 ) -> None:
     """Print the messages that a model gets for one step, constitution, principle and example."""
-    principle = _principle(constitution, principle_id)
+    rules = load_constitution(constitution)
+    principle = rules.principles[0] if principle_id is None else principle_of(rules, principle_id)
+    # a text that is neither given nor in an example is shown as its name, such as "(response)"
     shot = principle.examples[0] if principle.examples else None
     texts = [
         given if given is not None else (getattr(shot, name) if shot else f"({name})")
@@ -95,6 +100,7 @@ def render(
     settings = ReviseSettings(few_shots=few_shots, minimal=is_minimal)
     loaded = load_templates(templates)
     question = Question(principle, is_negated=is_negated, few_shots=few_shots)
+    # The same functions as in a run make these messages, so what is printed is what is sent.
     messages = loaded.request(_turns(step, loaded, question, settings, texts))
     if is_json:
         click.echo(json.dumps(as_dicts(messages), ensure_ascii=False, indent=2))
@@ -102,19 +108,6 @@ def render(
     for message in messages:
         click.secho(f"[{message.role}]", fg="cyan")
         click.echo(printable(message.content))
-
-
-def _principle(constitution: str, principle_id: str | None) -> Principle:
-    loaded = load_constitution(constitution)
-    if principle_id is None:
-        return loaded.principles[0]
-    try:
-        return loaded.principle(principle_id)
-    except KeyError:
-        known = ", ".join(each.id for each in loaded.principles)
-        raise UsageError(
-            f"{loaded.name} has no principle {principle_id!r}. It has: {known}."
-        ) from None
 
 
 def _turns(
@@ -125,20 +118,21 @@ def _turns(
     texts: Sequence[str],
 ) -> Conversation:
     request, response, critique, response_b = texts
-    asked, principle = user_prompt(request), question.asked
-    exchange = (*asked.messages, Message("assistant", response))
-    comparison = Comparison(asked, response, response_b)
-    choice = multiple_choice.Question(asked, (response, response_b), right=(0,))
+    prompt, principle = user_prompt(request), question.asked
+    exchange = (*prompt.messages, Message("assistant", response))
+    comparison = Comparison(prompt, response, response_b)
+    choice = multiple_choice.Question(prompt, (response, response_b), right=(0,))
     statement = Statement(principle.id, principle.text, question.is_negated)
+    # lambdas: some of these need texts or templates that a set for another step may lack
     turns = {
-        "respond": lambda: respond_turns(templates, asked),
+        "respond": lambda: respond_turns(templates, prompt),
         "critique": lambda: critique_turns(templates, principle, exchange, settings),
         "revise": lambda: revision_turns(templates, principle, exchange, critique, settings),
         "direct": lambda: direct_turns(templates, principle, exchange, settings),
         "judge": lambda: judge_turns(templates, question, comparison),
         "rationale": lambda: rationale_turns(templates, question, comparison),
-        "score": lambda: score_turns(templates, principle, asked, response),
-        "check": lambda: check_turns(templates, principle, asked, response),
+        "score": lambda: score_turns(templates, principle, prompt, response),
+        "check": lambda: check_turns(templates, principle, prompt, response),
         "choice": lambda: multiple_choice.choice_turns(templates, choice, choice.orders[0]),
         "reward": lambda: conditioned(exchange, [statement], RewardTemplate.of(templates)),
     }

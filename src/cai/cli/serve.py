@@ -1,45 +1,44 @@
-"""`cai serve`: rewards over HTTP, by a reward model or by judges with a constitution."""
+"""`cai serve`: rewards over HTTP, by a reward model or by judges with a constitution.
+
+Example:
+    $ cai serve --reward-model models/reward --port 8080
+    $ cai serve -m hf:JUDGE -c harmless --key-env REWARD_KEY
+"""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from cai.cli.options.judge_options import open_judges, with_judges
-from cai.cli.options.settings_options import setting_option
+from cai.cli.options.model_options import open_judges, with_judges
+from cai.cli.options.settings_options import PATH, setting_option
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
 from cai.errors import UsageError
 from cai.methods.settings import JudgeSettings, ScoreKind, ScoreSettings
 from cai.models.openai.errors import read_key
 
-if TYPE_CHECKING:
-    from cai.serving.chat_format import ChatFormat
-
 
 @click.command(epilog="Example: cai serve -m embedded -c testbed --port 8080")
 @click.option("--reward-model", help="A folder that holds a reward model, or hf:NAME.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--host", default="127.0.0.1")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080)
 @click.option(
     "--principle",
     "principles",
     multiple=True,
     metavar="[not:]ID",
-    help="Of a conditioned reward model: what responses should keep, or break.",
+    help="Of a conditioned reward model: what responses should follow, or break.",
 )
 @click.option("--key-env", help="The environment variable with the key that clients must show.")
-@click.option("--policy", help="Folder of the policy's tokenizer: its template is taken off.")
+@click.option("--policy", help="Folder of the policy's tokenizer, whose chat template is removed.")
 @click.option(
-    "--unscored", type=float, help="What /get_reward says where nothing was scored; else an error."
+    "--unscored", type=float, help="Reward of /get_reward where none is known; else an error."
 )
 @setting_option(ScoreSettings, "kind")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Folder that keeps the judges' answers."
-)
+@click.option("-o", "--out", type=PATH, help="Folder that stores the judges' calls.")
 @with_judges(is_required=False)
 def serve(
     reward_model: str | None,
@@ -62,16 +61,28 @@ def serve(
     at /openapi.json. A response that cannot be scored is null, never 0.
     """
     _check(reward_model, judges, constitution, principles, out)
+    # A trainer would carry NaN into its gradients without a word.
     if unscored is not None and not math.isfinite(unscored):
-        raise UsageError(f"--unscored {unscored} is no reward. Give a finite number.")
+        raise UsageError(f"--unscored {unscored} is not a reward. Give a finite number.")
     console = Console(stderr=True)
     # heavy: fastapi and uvicorn
     from cai.serving.server import Service, bind
     from cai.serving.server import serve as serve_requests
 
-    key = _key(key_env)
-    chat_format = _chat_format(policy)
+    key = "" if key_env is None else read_key(key_env).value
+    if key_env is not None and not key:  # an empty key would let every client in
+        raise UsageError(
+            f"The environment variable {key_env} is not set or empty. Set it to the key that "
+            "clients must show."
+        )
+    chat_format = None
+    if policy is not None:
+        from cai.serving.chat_format import load_chat_format  # heavy: transformers
+
+        chat_format = load_chat_format(policy)
+    # the port is bound first: loading a model takes minutes, and the port may be in use
     with bind(host, port) as listening:
+        # A reward model needs torch; judges on a server need neither torch nor a GPU here.
         if reward_model is not None:
             from cai.serving.reward_model import open_reward_model  # heavy: torch
 
@@ -101,15 +112,15 @@ def _check(
     principles: Sequence[str],
     out: Path | None,
 ) -> None:
-    """What goes together.
+    """Checks which options go together.
 
     Raises:
         UsageError: The options name no source of rewards, or two.
     """
     if (reward_model is None) == (not judges):
-        found = "both are given" if judges else "neither is given"
+        state = "both are given" if judges else "neither is given"
         raise UsageError(
-            f"Rewards come from --reward-model or from a judge (-m), and {found}. Name one of them."
+            f"Rewards come from --reward-model or from a judge (-m), and {state}. Name one of them."
         )
     if judges and constitution is None:
         raise UsageError(
@@ -120,24 +131,4 @@ def _check(
             "--principle is for conditioned reward models. Choose a judge's principles with --tag."
         )
     if reward_model is not None and out is not None:
-        raise UsageError("-o keeps the answers of judges. Leave it out with a reward model.")
-
-
-def _key(variable: str | None) -> str:
-    if variable is None:
-        return ""
-    key = read_key(variable).value
-    if not key:
-        raise UsageError(
-            f"The environment variable {variable} is not set or empty. Set it to the key that "
-            "clients must show."
-        )
-    return key
-
-
-def _chat_format(folder: str | None) -> "ChatFormat | None":
-    if folder is None:
-        return None
-    from cai.serving.chat_format import load_chat_format  # heavy: transformers
-
-    return load_chat_format(folder)
+        raise UsageError("-o stores the calls of judges. Leave it out with a reward model.")

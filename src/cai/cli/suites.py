@@ -1,6 +1,9 @@
-"""`cai suites`: standard suites of questions and prompts, put to policies.
+"""`cai suites`: standard suites of questions and prompts for policies, as one table.
 
-Standard suites as one table: what each policy came to, and the difference of first and last.
+Each policy has a column, and the last has its difference from the first, with paired intervals.
+
+Example:
+    $ cai suites hhh.jsonl xstest_prompts.csv -p hf:models/sl -p hf:models/rl -o runs/suites
 """
 
 from dataclasses import asdict
@@ -10,8 +13,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.options.judge_options import check_both_named, open_judges, with_judges
-from cai.cli.options.run_options import as_json, echo_json, run_folder, with_run_options
+from cai.cli.options.model_options import check_both_named, open_judges, with_judges, with_sampling
+from cai.cli.options.run_options import echo_json, run_folder, with_run_options
 from cai.cli.tables import NONE, named, plain_table
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
@@ -36,6 +39,82 @@ from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts
 
 
+@click.command(
+    epilog="Example: cai suites hhh.jsonl xstest_prompts.csv -p before=embedded "
+    "-p after=hf:models/rl -o runs/suites"
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE[:KIND]...")
+@click.option(
+    "-p",
+    "--policy",
+    "policies",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]MODEL",
+    help="A model or a checkpoint; the last is compared with the first.",
+)
+@with_judges(ScoreSettings, is_required=False, leave_out=("kind",))
+@with_sampling(temperature=0.0)
+@click.option(
+    "--choices",
+    type=click.Choice(["auto", "logprobs", "parsed"]),
+    default="auto",
+    help="How choices of policies are read: as --verdicts of judges.",
+)
+@run_folder
+@with_run_options
+def suites(
+    files: tuple[str, ...],
+    policies: tuple[str, ...],
+    judges: tuple[str, ...],
+    settings: ScoreSettings,
+    constitution: str | None,
+    seed: int,
+    sampling: Sampling,
+    choices: VerdictSource,
+    out: Path,
+    run_options: RunOptions,
+    is_json: bool,
+) -> int:
+    """Run standard suites on policies: accuracy, behaviours, refusals, what judges say.
+
+    FILES are those of the suites as they are published; the kind is detected by the columns, or
+    given after a colon. With -m and -c judges check the responses to open prompts, and mark those
+    to MT-Bench. The same command goes on after an interruption.
+    """
+    chosen = parse_policies(policies)
+    check_both_named(judges, constitution)
+    opened = open_suites(files)
+    check_suites(opened)
+    judging = None
+    if constitution is not None:
+        loaded = load_constitution(constitution)
+        check_scoring(settings, loaded)
+        judging = SuiteJudging(loaded, open_judges(judges, settings), settings)
+    opened_policies = open_policies(chosen, sampling)
+    # One budget for all suites and policies: a cap is on the whole command.
+    accounts, console = Accounts(run_options), Console(stderr=True)
+    plan = SuitePlan(judging, choices, seed)
+    results = run_async(run_suites(opened, opened_policies, plan, out, accounts, console))
+    whole = SuiteResults(
+        policies={each.name: each.source for each in opened_policies},
+        judges=tuple(each.model.name for each in judging.judges) if judging else (),
+        constitution=judging.constitution.name if judging else "",
+        suites=results,
+        n_calls=accounts.n_calls,
+        n_failed=accounts.n_failed,
+        cost_usd=accounts.cost_usd,
+    )
+    # Written once, at the end: a file that exists is of a complete evaluation.
+    save_results(out / FOLDER / FILE, whole)
+    if is_json:
+        echo_json({"event": "end", "run": str(out), **asdict(whole)})
+    else:
+        show_suites(results, Console())
+        click.echo(f"Everything is in {out / FOLDER}.")
+    return 1 if accounts.n_failed else 0
+
+
 def show_suites(suites: tuple[Suite, ...], console: Console) -> None:
     """Prints the table, and in words what its figures are."""
     console.print(suites_table(suites))
@@ -52,136 +131,38 @@ def show_suites(suites: tuple[Suite, ...], console: Console) -> None:
 def suites_table(suites: tuple[Suite, ...]) -> Table:
     """A row for each figure, a column for each policy; of two or more, last less first.
 
-    Under a figure stand those of its categories.
+    The figures of categories stand under the figure they belong to.
     """
     policies = list(dict.fromkeys(name for suite in suites for name in suite.found))
     has_difference = len(policies) > 1
     headings = [*policies, *(["difference"] if has_difference else [])]
+    # headings are names of the user: set as text, so that brackets in them are not markup
     table = plain_table("", *("" for _ in headings))
     for column, heading in zip(table.columns[1:], headings, strict=True):
         column.header = named(heading)
     for suite in suites:
         table.add_row(named(f"{suite.name}, {suite.n:,} prompts", style="bold"))
         for figure in figures_of(suite):
-            found = [suite.found.get(name, {}).get(figure) for name in policies]
-            cells = [_cell(each) for each in found]
+            cells = [_cell(suite.found.get(name, {}).get(figure)) for name in policies]
             if has_difference:
                 cells.append(_cell(suite.differences.get(figure), "+"))
-            table.add_row(named(_indented(figure)), *cells)
+            _, colon, category = figure.partition(": ")
+            table.add_row(named(f"    {category}" if colon else f"  {figure}"), *cells)
     return table
-
-
-def _indented(figure: str) -> str:
-    """The figure, or of one of a category the category alone, further in."""
-    _, colon, group = figure.partition(": ")
-    return f"    {group}" if colon else f"  {figure}"
 
 
 def figures_of(suite: Suite) -> list[str]:
     """The figures of the suite in their order, without those of failures that never happened."""
     names = dict.fromkeys(name for figures in suite.found.values() for name in figures)
-    return [name for name in names if name != "failed" or _ever(suite, name)]
-
-
-def _ever(suite: Suite, figure: str) -> bool:
-    return any(figure in found and found[figure].value > 0 for found in suite.found.values())
+    failed = [figures["failed"].value for figures in suite.found.values() if "failed" in figures]
+    return [name for name in names if name != "failed" or any(rate > 0 for rate in failed)]
 
 
 def _cell(estimate: Estimate | None, sign: str = "") -> str:
-    """Such as 0.62 (0.55–0.69); no percentage, since marks are none."""
+    """Such as 0.62 (0.55–0.69). Not in percent: the marks of MT-Bench are from 1 to 10."""
     if estimate is None:
         return NONE
     value = f"{estimate.value:{sign}.2f}"
     if estimate.low is None or estimate.high is None:
         return value
     return f"{value} ({estimate.low:{sign}.2f}–{estimate.high:{sign}.2f})"
-
-
-@click.command(
-    epilog="Example: cai suites hhh.jsonl xstest_prompts.csv -p before=embedded "
-    "-p after=hf:models/rl -o runs/suites"
-)
-@click.argument("files", nargs=-1, required=True, metavar="FILE[:KIND]...")
-@click.option(
-    "-p",
-    "--policy",
-    "policies",
-    multiple=True,
-    required=True,
-    metavar="[NAME=]MODEL",
-    help="A model or a checkpoint; the last is compared with the first.",
-)
-@with_judges(ScoreSettings, is_required=False, leave_out=("kind",))
-@click.option(
-    "--temperature",
-    type=click.FloatRange(0, 100),
-    default=0.0,
-    show_default=True,
-    help="Of responses.",
-)
-@click.option(
-    "--response-tokens",
-    type=click.IntRange(1),
-    default=512,
-    show_default=True,
-    help="At most, each.",
-)
-@click.option(
-    "--choices",
-    type=click.Choice(["auto", "logprobs", "parsed"]),
-    default="auto",
-    show_default=True,
-    help="How choices of policies are read: as --verdicts of judges.",
-)
-@run_folder
-@with_run_options
-@as_json
-def suites(
-    files: tuple[str, ...],
-    policies: tuple[str, ...],
-    judges: tuple[str, ...],
-    settings: ScoreSettings,
-    constitution: str | None,
-    seed: int,
-    temperature: float,
-    response_tokens: int,
-    choices: VerdictSource,
-    out: Path,
-    run_options: RunOptions,
-    is_json: bool,
-) -> int:
-    """Put standard suites to policies: accuracy, behaviours, refusals, what judges say.
-
-    FILES are those of the suites as they are published; the kind is seen by the columns, or said
-    behind a colon. With -m and -c judges check the responses to open prompts, and mark those to
-    MT-Bench. The same command goes on after an interruption.
-    """
-    named = parse_policies(policies)
-    check_both_named(judges, constitution)
-    opened = open_suites(files)
-    check_suites(opened)
-    judging = None
-    if constitution is not None:
-        loaded = load_constitution(constitution)
-        check_scoring(settings, loaded)
-        judging = SuiteJudging(loaded, open_judges(judges, settings), settings)
-    opened_policies = open_policies(named, Sampling(temperature, max_tokens=response_tokens))
-    accounts, console = Accounts(run_options), Console(stderr=True)
-    asked = SuitePlan(judging, choices, seed)
-    found = run_async(run_suites(opened, opened_policies, asked, out, accounts, console))
-    whole = SuiteResults(
-        policies={each.name: each.source for each in opened_policies},
-        judges=tuple(each.model.name for each in judging.judges) if judging else (),
-        constitution=judging.constitution.name if judging else "",
-        suites=found,
-        n_calls=accounts.n_calls,
-        n_failed=accounts.n_failed,
-        cost_usd=accounts.cost_usd,
-    )
-    save_results(out / FOLDER / FILE, whole)
-    if is_json:
-        echo_json({"event": "end", "run": str(out), **asdict(whole)})
-    else:
-        show_suites(found, Console())
-        click.echo(f"Everything is in {out / FOLDER}.")
-    return 1 if accounts.n_failed else 0

@@ -19,20 +19,27 @@ _UNSAFE = re.compile(
 )
 
 
+NONE = "–"
+WIDTH = 80
+_GAP = 2  # between columns
+
+PolicyRow: TypeAlias = tuple[str, Sequence[str]]
+"""What the figures are, and one of each policy."""
+
+
 def printable(text: str) -> str:
     """The text with control characters and overrides of direction written as visible escapes."""
-    return _UNSAFE.sub(lambda match: _escape(ord(match.group())), text)
 
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match.group())
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-NONE = "–"
+    return _UNSAFE.sub(escape, text)
 
 
 def named(text: str, style: str = "") -> Text:
     """A name out of data or a model, without markup and safe for a terminal."""
+    # Text, not str: rich reads [brackets] in a str as markup, and names may have some.
     return Text(printable(text), style=style, overflow="fold")
 
 
@@ -40,31 +47,32 @@ def plain_table(first: str, *others: str) -> Table:
     """A table for 80 columns: names to the left, figures to the right."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(first, overflow="fold")
+    # no_wrap: a number that is broken over two lines is read as two numbers.
     for heading in others:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
-WIDTH = 80
-_GAP = 2  # between columns
+def rating_cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    """A rating in points of Elo and its interval: "+41", "+12 to +70"."""
+    rating = NONE if value is None else f"{value:+.0f}"
+    return rating, NONE if low is None or high is None else f"{low:+.0f} to {high:+.0f}"
 
-Row: TypeAlias = tuple[str, Sequence[str]]
-"""What the figures are, and one of each policy."""
 
-
-def policy_tables(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Table]:
+def policy_tables(names: Sequence[str], rows: Sequence[PolicyRow]) -> Iterator[Table]:
     """All rows for the first policies that fit beside each other, then for the next ones."""
     shown = [printable(name) for name in names]
-    label = max((len(said) for said, _ in rows), default=0)
+    label_width = max((len(label) for label, _ in rows), default=0)
     widths = [max([len(name), *(len(cells[i]) for _, cells in rows)]) + _GAP
               for i, name in enumerate(shown)]  # fmt: skip
     start = 0
     while start < len(names):
-        end = start + 1
-        while end < len(names) and label + _GAP + sum(widths[start : end + 1]) <= WIDTH:
+        end = start + 1  # one policy always, even where its name alone is wider than the screen
+        # As many policies as fit: a table that wraps cannot be compared down its columns.
+        while end < len(names) and label_width + _GAP + sum(widths[start : end + 1]) <= WIDTH:
             end += 1
         table = plain_table("", *shown[start:end])
-        for said, cells in rows:
-            table.add_row(named(said), *cells[start:end])
+        for label, cells in rows:
+            table.add_row(named(label), *cells[start:end])
         yield table
         start = end

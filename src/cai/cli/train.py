@@ -1,9 +1,13 @@
-"""The commands of `cai train`: one for each row of the table of trainers, with what its rows need.
+"""The commands of `cai train`: one for each trainer of the table, with the options of its rows.
 
-The result goes to the console, or as one JSON object.
+Of several processes, the first prints the result.
+
+Example:
+    $ cai train sft runs/first -m hf:MODEL -o models/sl
+    $ cai train reward runs/judged -m hf:models/sl -o models/reward
+    $ cai train grpo prompts.jsonl -m hf:models/sl --reward-model models/reward -o models/rl
 """
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,15 +15,17 @@ import click
 from rich.console import Console
 
 from cai.cli.options.reward_options import RewardOptions, rewarded
+from cai.cli.options.run_options import echo_json
+from cai.cli.options.settings_options import Command
 from cai.cli.options.train_options import (
-    Command,
-    DataChoice,
+    LoadData,
     conditioned,
     demonstrations,
     labelled,
     pairs,
     training,
 )
+from cai.cli.tables import NONE
 from cai.errors import RunStopped
 from cai.export.selection import Selection
 from cai.training.environment import is_main_process
@@ -42,9 +48,10 @@ def train() -> None:
 
 def _add_command(spec: TrainerSpec) -> None:
     """Adds the command of a trainer: the options of every training, and those of its rows."""
+    # a function and not the body of the loop below: each command has a `spec` of its own
 
     def run(
-        source: DataChoice,
+        load: LoadData,
         plan: TrainPlan,
         console: Console,
         is_json: bool,
@@ -53,9 +60,10 @@ def _add_command(spec: TrainerSpec) -> None:
         principles: "ConditionPlan | None" = None,
         rewards: RewardOptions | None = None,
     ) -> int:
+        # Options first: the data of a training may take minutes to load.
         if rewards is not None:
             rewards.check()
-        data = source.load(spec.rows, console, selection)
+        data = load(spec.rows, selection)
         from cai.training.run import train as train_with  # heavy: torch, trl
 
         try:
@@ -68,6 +76,7 @@ def _add_command(spec: TrainerSpec) -> None:
                 principles=principles,
                 rewards=None if rewards is None else rewards.open(plan.seed),
             )
+        # A cap of the judges stopped it. The message of the run knows nothing of trainings.
         except RunStopped as error:
             raise RunStopped(f"{error} A training goes on with --resume.") from error
         return finish(trained, spec, is_json)
@@ -98,7 +107,7 @@ def finish(trained: "Trained", spec: TrainerSpec, is_json: bool) -> int:
         return 0
     out, figures = trained.folder.path, trained.figures
     if is_json:
-        click.echo(json.dumps({"event": "end", "out": str(out), "trainer": spec.name, **figures}))
+        echo_json({"event": "end", "out": str(out), "trainer": spec.name, **figures})
         return 0
     how = f"{figures['steps']} steps in {figures['seconds']} s" if trained.is_new else "done before"
     click.echo(f"{out}: {how}")
@@ -106,12 +115,12 @@ def finish(trained: "Trained", spec: TrainerSpec, is_json: bool) -> int:
         shown = shown_metrics(cast(Mapping[str, object], figures.get(part) or {}))
         if shown:
             click.echo(f"{where}: {', '.join(shown)}")
-    for source, found in cast(Mapping[str, Any], figures.get("held_out") or {}).items():
-        accuracy = "–" if found["accuracy"] is None else f"{found['accuracy']:.1%}"
+    for source, labels in cast(Mapping[str, Any], figures.get("held_out") or {}).items():
+        accuracy = NONE if labels["accuracy"] is None else f"{labels['accuracy']:.1%}"
         click.echo(
-            f"labels of {source}: pair accuracy {accuracy} of {found['n']}, cross-entropy "
-            f"{found['cross_entropy']:.3f} (at best {found['least']:.3f}), calibration error "
-            f"{found['calibration_error']:.3f}"
+            f"labels of {source}: pair accuracy {accuracy} of {labels['n']}, cross-entropy "
+            f"{labels['cross_entropy']:.3f} (at best {labels['least']:.3f}), calibration error "
+            f"{labels['calibration_error']:.3f}"
         )
     judging = cast(Mapping[str, int] | None, figures.get("judging"))
     if judging:

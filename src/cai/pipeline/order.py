@@ -1,9 +1,14 @@
-"""In which order the steps and trainings of a recipe are done.
+"""The order of a recipe's steps and trainings, and what each training starts from and learns from.
 
-The steps stand in the order of the chain, and the trainings after them, unless a policy that is
-trained plays a role: then its training, with those before it, is done before the step it plays in.
-So the supervised policy of Bai et al. 2022, arXiv:2212.08073, figure 1, gives the samples that are
-judged.
+The steps have the order of the method, and the trainings follow, unless a trained policy has a
+role: then its training, with those before it, is done before the first step that uses it. So the
+supervised policy gives the samples that are judged: Bai et al. 2022, arXiv:2212.08073, figure 1.
+
+Example:
+    >>> models = {"sample": "train/sft"}
+    >>> recipe = Recipe(name="mine", models=models, revise={}, sample={}, train=[{"sft": {}}])
+    >>> [work if isinstance(work, str) else work.name for work in ordered(recipe)]
+    ['revise', 'sft', 'sample']
 """
 
 from collections.abc import Mapping
@@ -11,22 +16,23 @@ from typing import TypeAlias
 
 from cai.errors import UsageError
 from cai.export.formats import Format
-from cai.pipeline.schema import Recipe
-from cai.pipeline.train_steps import RlTraining, Role, StepName, TrainStep
+from cai.pipeline.schema import Recipe, RlTraining, Role, StepName, TrainStep
 
 Work: TypeAlias = StepName | TrainStep
 
 TRAINED = "train/"
 """Before the name of a training, where a model is named."""
 
-_PLAYING: Mapping[StepName, tuple[Role, ...]] = {
+ROLES_OF: Mapping[StepName, tuple[Role, ...]] = {
     "revise": ("respond", "critique", "revise"),
     "sample": ("sample",),
     "judge": ("judge",),
     "score": ("judge",),
 }
 _PREFERENCES: tuple[StepName, ...] = ("judge", "revise")
-GIVING: Mapping[Format, tuple[StepName, ...]] = {
+# The first of these that the recipe has is used, so the order is a preference: a judged run says
+# more than a revised one, whose revision is only taken to be the better response.
+SOURCES_OF: Mapping[Format, tuple[StepName, ...]] = {
     "sft": ("revise", "judge", "sample", "score"),
     "preference": _PREFERENCES,
     "reward": _PREFERENCES,
@@ -34,26 +40,19 @@ GIVING: Mapping[Format, tuple[StepName, ...]] = {
     "prompts": ("revise", "sample", "judge"),
     "everything": ("judge", "score", "revise", "sample"),
 }
-"""Of the rows of each format, the steps that can give them; the first that was done does."""
+"""The steps whose runs have rows of each format, the preferred first."""
 
 
 def is_trained(spec: str) -> bool:
-    """Whether that names a training of the recipe, and no model that there is already."""
+    """Whether the spec names a training of the recipe, and not a model that exists already."""
     return spec.startswith(TRAINED)
-
-
-def roles_of(recipe: Recipe, training: TrainStep) -> tuple[Role, ...]:
-    """The roles that its policy plays."""
-    return tuple(
-        role for role, spec in recipe.models.items() if spec == f"{TRAINED}{training.name}"
-    )
 
 
 def ordered(recipe: Recipe) -> tuple[Work, ...]:
     """The steps and the trainings in the order in which they are done; exports apart.
 
     Raises:
-        UsageError: A role is played by a training that there is not.
+        UsageError: A role has a training that the recipe does not.
     """
     named = {
         f"{TRAINED}{each.name}": n for n, each in enumerate(recipe.train, 1) if each.spec.is_policy
@@ -62,59 +61,59 @@ def ordered(recipe: Recipe) -> tuple[Work, ...]:
         if is_trained(spec) and spec not in named:
             known = ", ".join(named) or "none"
             raise UsageError(
-                f"The role {role} of the recipe {recipe.name!r} is played by {spec!r}, and no "
+                f"The role {role} of the recipe {recipe.name!r} has the model {spec!r}, and no "
                 f"training of a policy has that name. There is {known}."
             )
-    done = 0
-    found: list[Work] = []
+    # Trainings never change places: each may start from the one before it. A step that needs one
+    # of them therefore waits for all up to that one.
+    n_trained = 0
+    order: list[Work] = []
     for step in recipe.steps:
-        specs = [recipe.models[role] for role in _PLAYING[step] if role in recipe.models]
-        upto = max([done, *(named[spec] for spec in specs if is_trained(spec))])
-        found.extend(recipe.train[done:upto])
-        found.append(step)
-        done = upto
-    return (*found, *recipe.train[done:])
-
-
-def before(recipe: Recipe, training: TrainStep) -> tuple[Work, ...]:
-    """What is done before the training."""
-    order = ordered(recipe)
-    place = next(n for n, each in enumerate(order) if each is training)
-    return order[:place]
+        specs = [recipe.models[role] for role in ROLES_OF[step] if role in recipe.models]
+        n_needed = max([n_trained, *(named[spec] for spec in specs if is_trained(spec))])
+        order.extend(recipe.train[n_trained:n_needed])
+        order.append(step)
+        n_trained = n_needed
+    return (*order, *recipe.train[n_trained:])
 
 
 def trained_before(recipe: Recipe, training: TrainStep) -> tuple[TrainStep, ...]:
     """The trainings that are done before it."""
-    return tuple(each for each in before(recipe, training) if isinstance(each, TrainStep))
+    # by identity: two trainings with the same settings are equal
+    n = next(n for n, each in enumerate(recipe.train) if each is training)
+    return recipe.train[:n]
 
 
 def data_of(recipe: Recipe, training: TrainStep) -> tuple[str, ...]:
-    """The steps, run folders and files that it is trained on; none stands for the recipe's prompts.
+    """The steps, run folders and files that it is trained on; empty for the recipe's prompts.
 
     Raises:
         UsageError: A step that it names is not done before it, or has no such rows; or it names
             nothing, and no step before it has such rows.
     """
-    steps = [each for each in before(recipe, training) if isinstance(each, str)]
-    able = GIVING[training.spec.rows]
+    label, order = label_of(recipe, training), ordered(recipe)
+    n_before = next(n for n, each in enumerate(order) if each is training)
+    steps = [each for each in order[:n_before] if isinstance(each, str)]
+    able = SOURCES_OF[training.spec.rows]
     for name in training.part.data:
-        if name in _PLAYING and name not in able:
+        if name in ROLES_OF and name not in able:
             raise UsageError(
-                f"{said(recipe, training)} is on {name!r}, which has no rows for "
-                f"{training.spec.name}. It is on {', '.join(able)}, or on files."
+                f"{label} is on {name!r}, which has no rows for {training.spec.name}. It is on "
+                f"{', '.join(able)}, or on files."
             )
-        if name in _PLAYING and name not in steps:
+        if name in ROLES_OF and name not in steps:
             raise UsageError(
-                f"{said(recipe, training)} is on {name!r}, which is not done before it. Before it "
-                f"there is {', '.join(steps) or 'no step'}; name files of your own otherwise."
+                f"{label} is on {name!r}, which is not done before it. Before it there is "
+                f"{', '.join(steps) or 'no step'}; name files of your own otherwise."
             )
+    # RL learns from prompts alone, which are those of the recipe; all others need rows of a step.
     if training.part.data or isinstance(training.part, RlTraining):
         return training.part.data
     first = next((name for name in able if name in steps), None)
     if first is None:
         raise UsageError(
-            f"{said(recipe, training)} has nothing to train on: none of {', '.join(able)} is done "
-            "before it. Add such a step, or name files under data:."
+            f"{label} has nothing to train on: none of {', '.join(able)} is done before it. Add "
+            "such a step, or name files under data:."
         )
     return (first,)
 
@@ -125,41 +124,23 @@ def start_of(recipe: Recipe, training: TrainStep) -> TrainStep | str | None:
     Raises:
         UsageError: It starts from a reward model.
     """
-    earlier = trained_before(recipe, training)
+    label, earlier = label_of(recipe, training), trained_before(recipe, training)
     start = training.part.start
     if start is None:
+        # By default trainings form a chain: SL from the start model, RL from SL.
         return next((each for each in reversed(earlier) if each.spec.is_policy), None)
     named = start.removeprefix(TRAINED)
-    found = next((each for each in earlier if each.name == named), None)
-    if found is None and (is_trained(start) or any(each.name == start for each in recipe.train)):
+    parent = next((each for each in earlier if each.name == named), None)
+    if parent is None and (is_trained(start) or any(each.name == start for each in recipe.train)):
         raise UsageError(
-            f"{said(recipe, training)} starts from {start!r}, which is not trained before it. Name "
-            "a training that is, or a model."
+            f"{label} starts from {start!r}, which is not trained before it. Name a training that "
+            "is, or a model."
         )
-    if found is not None and not found.spec.is_policy:
-        raise UsageError(
-            f"{said(recipe, training)} starts from {start!r}, which is a reward model. Name a "
-            "policy."
-        )
-    return found or start
+    if parent is not None and not parent.spec.is_policy:
+        raise UsageError(f"{label} starts from {start!r}, a reward model. Name a policy.")
+    return parent or start
 
 
-def reward_of(recipe: Recipe, training: TrainStep, named: str) -> TrainStep | str:
-    """The training of that reward model, or the folder that is named.
-
-    Raises:
-        UsageError: It is the name of another training, or of one that is not done before.
-    """
-    rewards = [each for each in trained_before(recipe, training) if not each.spec.is_policy]
-    found = next((each for each in rewards if each.name == named), None)
-    if found is None and any(each.name == named for each in recipe.train):
-        raise UsageError(
-            f"{said(recipe, training)} is rewarded by {named!r}, which is no reward model that is "
-            "trained before it. Name one that is, or a folder."
-        )
-    return found or named
-
-
-def said(recipe: Recipe, training: TrainStep) -> str:
-    """The training as messages name it."""
+def label_of(recipe: Recipe, training: TrainStep) -> str:
+    """The training as messages name it: "The training dpo of the recipe 'mine'"."""
     return f"The training {training.name} of the recipe {recipe.name!r}"

@@ -1,10 +1,18 @@
-"""A recipe's steps one after the other, each into a folder of its own."""
+"""A recipe's steps one after the other, each into a folder of its own.
 
-from collections.abc import Awaitable, Sequence
+Every step is the run of its command, so a recipe can be interrupted anywhere: done again, each step
+goes on from its own folder.
+
+Example:
+    >>> recipe = load_recipe("bai2022")
+    >>> models = open_role_models(recipe, "embedded")
+    >>> await run_recipe(recipe, models, source, Path("runs/bai"), RunOptions(), Console())
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 
@@ -13,32 +21,30 @@ from cai.constitution.schema import Constitution
 from cai.data.source import CheckedSource, ItemSource
 from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
-from cai.export.formats import Format
 from cai.export.writers import export_file
 from cai.methods.revision import RevisionRoles
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.registry import open_model
 from cai.pipeline.checks import check_plans, check_start, check_steps, exported_step
-from cai.pipeline.order import Work, ordered, roles_of
-from cai.pipeline.schema import ExportStep, Recipe
+from cai.pipeline.order import TRAINED, Work, ordered
+from cai.pipeline.schema import Recipe, Role, StepName, TrainStep
 from cai.pipeline.train_runner import RecipeTrainer, RoleModels
-from cai.pipeline.train_steps import StepName, TrainStep
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
-from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
+from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.options import Estimate, RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
-from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
+from cai.runs.score import ScoreJob, run_scoring
 from cai.training.environment import require
 from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What a step left: a run folder with its counts, or a file with a line about it.
+    """A finished step: its run folder with the counts, or its file, and a line about it.
 
-    There is an `estimate` where a sample was asked for.
+    There is an `estimate` after a dry run.
     """
 
     step: str
@@ -56,24 +62,28 @@ async def run_recipe(
     run_options: RunOptions,
     console: Console,
 ) -> list[StepOutcome]:
-    """Does every step of the recipe; what is done already is not done again.
+    """Does every step of the recipe that is not done already.
 
-    A cap is one on all steps together. Where a sample is asked for, the later steps are about the
-    sample of the first, each is estimated for the whole source, and nothing is exported or trained;
-    nor are steps estimated in which a policy plays that is yet to be trained.
+    A cap is one on all steps together. In a dry run the later steps are done on the sample of the
+    first, each is estimated for the whole source, and nothing is exported or trained; steps that
+    need a policy of a training are not estimated.
 
     Raises:
         UsageError: A step needs another that the recipe does not have.
         CaiError: As the commands of the steps.
     """
+    # In the order of what they cost: the recipe alone, the constitution, then the trainer's
+    # settings.
     check_steps(recipe)
     constitution = load_constitution(recipe.constitution or "harmless")
     check_plans(recipe, constitution)
     jobs = _Steps(recipe, models, source.check(), constitution, out, run_options, console)
+    # torch and TRL are imported only for recipes that train.
     if recipe.train:
         require()
         check_start(recipe, models.start)
         jobs.trainer.check()
+    # A dry run cannot train, so it ends where the first training would begin.
     order = ordered(recipe)
     if run_options.sample is not None:
         return await jobs.estimate(order)
@@ -84,17 +94,10 @@ async def run_recipe(
             continue
         await jobs.do(work)
         n_steps -= 1
-        if not n_steps:  # before the other trainings: a file is there however they end
+        # exported before the remaining trainings: the files exist however those end
+        if not n_steps:
             jobs.export()
     return jobs.done
-
-
-class _RunStep(Protocol):
-    """A step's job, yet to be told its folder and its pace."""
-
-    def __call__(
-        self, folder: Path, *, run_options: RunOptions, console: Console
-    ) -> Awaitable[Outcome[Any] | JudgeOutcome | ScoringOutcome]: ...
 
 
 @dataclass(slots=True)
@@ -115,12 +118,12 @@ class _Steps:
         return RecipeTrainer(self.recipe, self.source.summary.names, self.constitution, self.out)
 
     async def estimate(self, order: Sequence[Work]) -> list[StepOutcome]:
-        """The outcomes of the steps that need no training."""
-        first = next((n for n, work in enumerate(order) if not isinstance(work, str)), len(order))
-        for work in order[:first]:
-            if isinstance(work, str):
-                await self.do(work)
-        left = [work for work in order[first:] if isinstance(work, str)]
+        """The outcomes of the steps before the first training."""
+        n_before = next((n for n, work in enumerate(order) if not isinstance(work, str)), None)
+        steps: list[StepName] = [work for work in order if isinstance(work, str)]
+        for step in steps[:n_before]:
+            await self.do(step)
+        left = [] if n_before is None else steps[n_before:]
         if left:
             self.console.print(
                 f"not estimated: {', '.join(left)}, which wait for a policy that is to be trained",
@@ -132,12 +135,13 @@ class _Steps:
     async def do(self, name: StepName) -> None:
         folder = self.out / name
         self.console.print(f"[bold]{name}[/bold] → {folder}")
-        found = await self._job(name)(folder, run_options=self.run_options, console=self.console)
-        outcome: Outcome[Any] = found if isinstance(found, Outcome) else found.run
+        outcome = await self._run(name, folder)
         counts, estimate = outcome.counts, outcome.estimate
         summary = f"{counts.done} done, {counts.failed} failed"
         self.done.append(StepOutcome(name, folder, counts, summary, estimate))
         left = self.run_options.caps.after(outcome.ledger)
+        # Later steps of a dry run see only the sample as their source. The size of the whole source
+        # is known from the first step alone, and is passed on.
         whole = self.run_options.whole or (estimate.n_total if estimate else None)
         self.run_options = replace(self.run_options, caps=left, whole=whole)
 
@@ -149,79 +153,50 @@ class _Steps:
         self.run_options = replace(
             self.run_options, caps=self.trainer.caps_after(training, self.run_options)
         )
-        roles = roles_of(self.recipe, training)
+        named = f"{TRAINED}{training.name}"
+        models = self.recipe.models.items()
+        roles: tuple[Role, ...] = tuple(role for role, spec in models if spec == named)
+        # opened only now: the folder of its weights did not exist before
         if roles:
             self.models = self.models.with_model(open_model(f"hf:{folder}"), roles)
 
     def export(self) -> None:
         for format, step in self.recipe.export.items():
-            self.done.append(_export(self.recipe, format, step, self.out))
+            path = self.out / step.file_name(format)
+            folder = self.out / exported_step(self.recipe, format, step)
+            with RunFolder.existing(folder) as run:
+                mixing = step.mixing(self.recipe.seed)
+                summary = export_file([run], format, path, step.selection, mixing=mixing)
+            self.done.append(StepOutcome(f"export {format}", path, None, summary.describe()))
 
-    def _job(self, name: StepName) -> _RunStep:
+    async def _run(self, name: StepName, folder: Path) -> Outcome[Any]:
+        """Runs one step as its command does; the seed is that of the recipe."""
         recipe, models, constitution = self.recipe, self.models, self.constitution
-        if name == "revise":
-            revision = _revision_job(recipe, models, self.source, constitution)
-            return partial(run_revision, job=revision)
-        if name == "sample":
-            return partial(run_sampling, job=_sample_job(recipe, models, self.source))
-        if name == "judge":
-            return partial(run_judging, job=_judge_job(recipe, models, constitution, self.out))
-        return partial(run_scoring, job=_score_job(recipe, models, constitution, self.out))
-
-
-def _revision_job(
-    recipe: Recipe, models: RoleModels, source: ItemSource[Prompt], constitution: Constitution
-) -> RevisionJob:
-    step = recipe.revise
-    assert step is not None
-    cold = step.revision_temperature
-    roles = RevisionRoles(
-        models.sampled("respond", step, step.temperature),
-        models.sampled("critique", step, cold),
-        models.sampled("revise", step, cold),
-    )
-    return RevisionJob(source, constitution, roles, step, recipe.seed)
-
-
-def _sample_job(recipe: Recipe, models: RoleModels, source: ItemSource[Prompt]) -> SampleJob:
-    step = recipe.sample
-    assert step is not None
-    policies = tuple(models.sampled("sample", step, each) for each in step.temperatures)
-    return SampleJob(source, policies, step.k, recipe.seed)
-
-
-def _judge_job(
-    recipe: Recipe, models: RoleModels, constitution: Constitution, out: Path
-) -> JudgeJob:
-    step = recipe.judge
-    assert step is not None
-    return JudgeJob(
-        GroupSource((str(out / recipe.judged_step(step)),)),
-        constitution,
-        models.judges(step),
-        JudgeSettings.from_settings(step),
-        step.pairing,
-        recipe.seed,
-    )
-
-
-def _score_job(
-    recipe: Recipe, models: RoleModels, constitution: Constitution, out: Path
-) -> ScoreJob:
-    step = recipe.score
-    assert step is not None
-    return ScoreJob(
-        ResponseSource((str(out / recipe.judged_step(step)),)),
-        constitution,
-        models.judges(step),
-        ScoreSettings.from_settings(step),
-        recipe.seed,
-    )
-
-
-def _export(recipe: Recipe, format: Format, step: ExportStep, out: Path) -> StepOutcome:
-    path = out / step.file_name(format)
-    with RunFolder.existing(out / exported_step(recipe, format, step)) as run:
-        mixing = step.mixing(recipe.seed)
-        summary = export_file([run], format, path, step.selection, mixing=mixing)
-    return StepOutcome(f"export {format}", path, None, summary.describe())
+        run_options, console, seed = self.run_options, self.console, recipe.seed
+        if name == "revise" and (step := recipe.revise):
+            cold = step.revision_temperature
+            roles = RevisionRoles(
+                models.sampled("respond", step, step.temperature),
+                models.sampled("critique", step, cold),
+                models.sampled("revise", step, cold),
+            )
+            revision = RevisionJob(self.source, constitution, roles, step, seed)
+            return await run_revision(folder, revision, run_options, console=console)
+        if name == "sample" and (step := recipe.sample):
+            policies = tuple(models.sampled("sample", step, each) for each in step.temperatures)
+            sampling = SampleJob(self.source, policies, step.k, seed)
+            return await run_sampling(folder, sampling, run_options, console=console)
+        # The settings are stored with the run, so they are the command's own type: with the fields
+        # that only recipes have, the command could not go on with the folder.
+        if name == "judge" and (step := recipe.judge):
+            source = GroupSource((str(self.out / recipe.judged_step(step)),))
+            settings = JudgeSettings.from_settings(step)
+            judges = models.judges(step)
+            judging = JudgeJob(source, constitution, judges, settings, step.pairing, seed)
+            return (await run_judging(folder, judging, run_options, console=console)).run
+        step = recipe.score
+        assert step is not None  # steps are in the order only where the recipe has them
+        responses = ResponseSource((str(self.out / recipe.judged_step(step)),))
+        settings = ScoreSettings.from_settings(step)
+        scoring = ScoreJob(responses, constitution, models.judges(step), settings, seed)
+        return (await run_scoring(folder, scoring, run_options, console=console)).run

@@ -1,4 +1,11 @@
-"""The trainings of a recipe, and the models of its roles."""
+"""The trainings of a recipe, and the models of its roles.
+
+Example:
+    >>> models = open_role_models(recipe, "embedded")
+    >>> trainer = RecipeTrainer(recipe, prompts, constitution, Path("runs/mine"))
+    >>> trainer.train(recipe.train[0], models, RunOptions(), Console())
+    '40 steps in 12.3 s, loss 1.23'
+"""
 
 import signal
 import threading
@@ -20,20 +27,17 @@ from cai.models.base import Model
 from cai.models.registry import open_model
 from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
-from cai.pipeline.schema import Recipe
-from cai.pipeline.train_steps import STEP_NAMES, RlTraining, Role, TrainStep
+from cai.pipeline.schema import STEP_NAMES, Recipe, RlTraining, Role, TrainStep
 from cai.runs.job import SIGNALS
 from cai.runs.options import RunOptions
-from cai.training.data.load import TrainingData, load_training_data
+from cai.training.data.load import load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
 from cai.training.settings import Settings
 from cai.training.trainers import shown_metrics
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
-    from cai.training.run import Trained
-
+    from cai.training.rewards.spec import RewardSpec
 
 S = TypeVar("S", bound=DecodingSettings | JudgeSettings | ScoreSettings)
 
@@ -42,8 +46,8 @@ S = TypeVar("S", bound=DecodingSettings | JudgeSettings | ScoreSettings)
 class RoleModels:
     """The model of each role with its templates; roles that are not named have the default.
 
-    `start` is the spec of the model that trainings start from where the recipe says nothing. The
-    `jury` judges beside the judge.
+    `start` is the spec of the model that trainings start from where the recipe names none. The
+    `jury` are more judges beside the judge.
     """
 
     default: Model
@@ -73,13 +77,11 @@ class RoleModels:
 
 
 def open_role_models(recipe: Recipe, model: str | None) -> RoleModels:
-    """The recipe's models, opened, but of trainings; one that is named twice is opened once.
-
-    `model` plays every role that has none.
+    """The recipe's models, opened, except policies of trainings; `model` for roles that have none.
 
     Raises:
-        UsageError: No model is named, or the jury has one that is yet to be trained.
-        ModelError: A model is not there or cannot be loaded.
+        UsageError: No model is named, or the jury has a policy of a training.
+        ModelError: A model does not exist or cannot be loaded.
     """
     specs: dict[Role, str] = {
         role: spec for role, spec in recipe.models.items() if not is_trained(spec)
@@ -87,12 +89,13 @@ def open_role_models(recipe: Recipe, model: str | None) -> RoleModels:
     for spec in recipe.jury:
         if is_trained(spec):
             raise UsageError(
-                f"The jury of the recipe {recipe.name!r} has {spec!r}, which is yet to be trained. "
+                f"The jury of the recipe {recipe.name!r} has {spec!r}, which is not trained yet. "
                 "A policy of the recipe can be its judge; name the others of the jury as models."
             )
     default = model or specs.get("respond")
     if default is None:
         raise UsageError("Name a model with -m, or in the recipe under models: respond.")
+    # one that is named twice is opened once: its weights are in memory once
     named = {default, *specs.values(), *recipe.jury}
     opened: dict[str, Model] = {spec: open_model(spec) for spec in sorted(named)}
     by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
@@ -101,7 +104,7 @@ def open_role_models(recipe: Recipe, model: str | None) -> RoleModels:
     return RoleModels(opened[default], by_role, recipe.templates, start, jury)
 
 
-PLACE = "settings of the training"
+SETTINGS_OF = "settings of the training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class RecipeTrainer:
         Raises:
             TrainingError: Some are unknown, or exclude each other.
         """
+        # TRL's own checks, days before the training itself would fail on them.
         from cai.training.setup import configure  # heavy: torch, trl
 
         for training in self.recipe.train:
@@ -128,88 +132,101 @@ class RecipeTrainer:
     def train(
         self, training: TrainStep, models: RoleModels, run_options: RunOptions, console: Console
     ) -> str:
-        """Trains, or finds that it was done before; a line about it.
+        """Trains unless it was done before; returns a line about it.
 
         Raises:
             CaiError: As the functions of `cai.training`.
         """
-        data = self._data(training, run_options)
+        from cai.training.run import train  # heavy: torch, trl
+
+        spec, part, seed = training.spec, training.part, self.recipe.seed
+        names = data_of(self.recipe, training)
+        places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
+        data = load_training_data(
+            places or self.prompts,
+            spec.rows,
+            part.mixing(seed).mixes,
+            selection=part.selection,
+            eval_share=part.eval_share,
+            seed=seed,
+            # --limit is of the recipe's prompts; the runs of earlier steps are limited already
+            limit=None if places else run_options.limit,
+            skip_bad_rows=part.skip_bad_rows,
+        )
         for line in data.describe():
             console.print(line, markup=False, highlight=False)
         with _interruptible():
-            trained = self._trained(training, data, models, run_options, console)
-        return _summary(trained)
+            trained = train(
+                spec.name,
+                data,
+                self._plan(training, models.start),
+                console,
+                labels=part.label_plan if spec.takes_labels else None,
+                rewards=self._rewards(training, models, run_options) if spec.uses_rewards else None,
+            )
+        figures = trained.figures
+        steps = f"{figures['steps']} steps in {figures['seconds']} s"
+        last = cast("Mapping[str, object]", figures.get("train") or {})
+        return ", ".join([steps if trained.is_new else "done before", *shown_metrics(last)])
 
     def caps_after(self, training: TrainStep, run_options: RunOptions) -> Caps:
-        """What the judges of its rewards left of the caps."""
+        """The caps less what the judges of its rewards used."""
         judging = TrainFolder(self.out / training.name).judging
         if not judging.is_dir():
             return run_options.caps
         with RunFolder.existing(judging) as run:
             return run_options.caps.after(Ledger.of(run.database, load_prices(run_options.prices)))
 
-    def _trained(
-        self,
-        training: TrainStep,
-        data: TrainingData,
-        models: RoleModels,
-        run_options: RunOptions,
-        console: Console,
-    ) -> "Trained":
-        from cai.training.run import train  # heavy: torch, trl
-
-        spec, part = training.spec, training.part
-        return train(
-            spec.name,
-            data,
-            self._plan(training, models.start),
-            console,
-            labels=part.label_plan if spec.takes_labels else None,
-            rewards=self._rewards(training, models, run_options) if spec.uses_rewards else None,
-        )
-
     def _plan(self, training: TrainStep, default: str | None) -> TrainPlan:
         start = start_of(self.recipe, training)
         model = f"hf:{self.out / start.name}" if isinstance(start, TrainStep) else start or default
         out, given = self.out / training.name, training.part.settings
-        places = dict.fromkeys(given, f"{PLACE} {training.name}")
-        return TrainPlan(
-            model or "", out, Settings(given, places), self.recipe.seed, resumes=out.exists()
-        )
-
-    def _data(self, training: TrainStep, run_options: RunOptions) -> TrainingData:
-        part = training.part
-        names = data_of(self.recipe, training)
-        places = [str(self.out / name) if name in STEP_NAMES else name for name in names]
-        return load_training_data(
-            places or self.prompts,
-            training.spec.rows,
-            part.mixing(self.recipe.seed).mixes,
-            selection=part.selection,
-            eval_share=part.eval_share,
-            seed=self.recipe.seed,
-            limit=None if places else run_options.limit,
-            skip_bad_rows=part.skip_bad_rows,
-        )
+        places = dict.fromkeys(given, f"{SETTINGS_OF} {training.name}")
+        # A folder that exists is of an earlier start of this recipe, which went on or is finished:
+        # a name that is taken by anything else was refused by the checks.
+        settings, resumes = Settings(given, places), out.exists()
+        return TrainPlan(model or "", out, settings, self.recipe.seed, resumes=resumes)
 
     def _rewards(
         self, training: TrainStep, models: RoleModels, run_options: RunOptions
     ) -> "RewardSpec":
-        from cai.training.rewards.spec import ModelRewardSpec, PenaltySpec, RewardSpec
+        # heavy: transformers
+        from cai.training.rewards.spec import (
+            JudgeRewardSpec,
+            ModelRewardSpec,
+            PenaltySpec,
+            RewardSpec,
+            ScoreRewardSpec,
+        )
 
         part = training.part
         assert isinstance(part, RlTraining)
-        trained = tuple(
-            ModelRewardSpec(
-                str(self.out / model.name) if isinstance(model, TrainStep) else model, w
+        judge = score = None
+        # stored with the run as the command's own settings, without what only recipes have
+        if part.judge is not None:
+            judging = JudgeSettings.from_settings(part.judge)
+            judge = JudgeRewardSpec(
+                models.judges(judging),
+                self.constitution,
+                judging,
+                opponents=part.judge.opponents,
+                weight=part.judge.weight,
+                apart=part.judge.apart,
             )
-            for model, w in reward_models(self.recipe, training)
-        )
+        if part.score is not None:
+            scoring = ScoreSettings.from_settings(part.score)
+            judges, weight, apart = models.judges(scoring), part.score.weight, part.score.apart
+            score = ScoreRewardSpec(judges, self.constitution, scoring, weight, apart)
         weights = part.penalties
         return RewardSpec(
-            trained=trained,
-            judge=self._judge(part, models),
-            score=self._score(part, models),
+            trained=tuple(
+                ModelRewardSpec(
+                    str(self.out / model.name) if isinstance(model, TrainStep) else model, weight
+                )
+                for model, weight in reward_models(self.recipe, training)
+            ),
+            judge=judge,
+            score=score,
             penalties=PenaltySpec(
                 weights.length, weights.free_tokens, evasiveness=weights.evasiveness
             ),
@@ -219,50 +236,14 @@ class RecipeTrainer:
             seed=self.recipe.seed,
         )
 
-    def _judge(self, part: RlTraining, models: RoleModels) -> "JudgeRewardSpec | None":
-        from cai.training.rewards.spec import JudgeRewardSpec
-
-        asked = part.judge
-        if asked is None:
-            return None
-        settings = JudgeSettings.from_settings(asked)
-        return JudgeRewardSpec(
-            models.judges(settings),
-            self.constitution,
-            settings,
-            opponents=asked.opponents,
-            weight=asked.weight,
-            apart=asked.apart,
-        )
-
-    def _score(self, part: RlTraining, models: RoleModels) -> "ScoreRewardSpec | None":
-        from cai.training.rewards.spec import ScoreRewardSpec
-
-        asked = part.score
-        if asked is None:
-            return None
-        settings = ScoreSettings.from_settings(asked)
-        return ScoreRewardSpec(
-            models.judges(settings),
-            self.constitution,
-            settings,
-            weight=asked.weight,
-            apart=asked.apart,
-        )
-
-
-def _summary(trained: "Trained") -> str:
-    figures = trained.figures
-    how = f"{figures['steps']} steps in {figures['seconds']} s" if trained.is_new else "done before"
-    last = cast("Mapping[str, object]", figures.get("train") or {})
-    return ", ".join([how, *shown_metrics(last)])
-
 
 @contextmanager
 def _interruptible() -> Generator[None]:
-    """Lets Ctrl-C and SIGTERM end a training at once: a loop that waits for it hears of neither."""
+    """Lets Ctrl-C and SIGTERM end a training at once."""
+    # The training blocks the event loop, whose own handlers only set a flag for the loop to read:
+    # it would hear of neither. Python's default handler raises in the middle of the training.
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield  # only the main thread may set handlers
         return
     before = {each: signal.signal(each, signal.default_int_handler) for each in SIGNALS}
     try:

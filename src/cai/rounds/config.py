@@ -11,8 +11,7 @@ from cai.methods.settings import Count, Switch, Temperature, Text
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
 from cai.pipeline.order import is_trained
-from cai.pipeline.schema import RECIPE_VERSION, Recipe
-from cai.pipeline.train_steps import Part, TrainStep
+from cai.pipeline.schema import RECIPE_VERSION, Part, Recipe, TrainStep
 from cai.training.trainers import TRAINERS
 from cai.types import derive_seed
 

@@ -84,25 +84,25 @@ def test_an_estimate_is_of_the_whole_run(revise: Revise, tmp_path: Path, monkeyp
     """Each call reads 7 tokens and writes 3; forty of each role, at $1 and $2 a token."""
     monkeypatch.setenv("COLUMNS", "300")
     options = ("--dry-run", "--prices", write_prices(tmp_path, "openai:tiny@*"))
-    foretold = outcome(revise(*options, "--json"))["estimate"]
-    assert (foretold["n_sample"], foretold["n_total"], foretold["uncertainty"]) == (16, 40, 0)
-    for role in foretold["roles"]:
+    estimate = outcome(revise(*options, "--json"))["estimate"]
+    assert (estimate["n_sample"], estimate["n_total"], estimate["uncertainty"]) == (16, 40, 0)
+    for role in estimate["roles"]:
         figures = (role["n_calls"], role["prompt_tokens"], role["completion_tokens"])
         assert figures == (40, 280, 120)
         assert role["cost_usd"] == pytest.approx(280 + 2 * 120)
-    assert {role["role"] for role in foretold["roles"]} == {"respond", "critique", "revise"}
-    assert foretold["seconds"] >= 0
+    assert {role["role"] for role in estimate["roles"]} == {"respond", "critique", "revise"}
+    assert estimate["seconds"] >= 0
 
     shown = revise(*options).out
     assert "the whole run" in shown
     rows = [line.split() for line in shown.splitlines()]
     assert ["all", "120", "840", "360", "$1,560.00"] in rows
-    assert "40 examples, as 16 foretell them, give or take 0%" in shown
+    assert "40 examples, estimated from 16, ± 0%" in shown
 
 
-def test_a_dry_run_of_a_part_foretells_the_part(revise: Revise):
-    foretold = outcome(revise("--dry-run", "--part", "1/2", "--json"))["estimate"]
-    assert (foretold["n_sample"], foretold["n_total"]) == (16, 20)
+def test_a_dry_run_of_a_part_estimates_the_part(revise: Revise):
+    estimate = outcome(revise("--dry-run", "--part", "1/2", "--json"))["estimate"]
+    assert (estimate["n_sample"], estimate["n_total"]) == (16, 20)
 
 
 def test_parts_exported_together_are_one_run_over_the_whole(

@@ -1,19 +1,33 @@
-"""The options that say what completions are rewarded for in GRPO and RLOO."""
+"""The options that say what completions are rewarded for in GRPO and RLOO.
 
-from collections.abc import Callable
+Example:
+    @click.command()
+    @rewarded
+    def grpo(rewards: RewardOptions) -> int: ...
+"""
+
 from dataclasses import dataclass, fields
-from functools import wraps
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cai.cli.options.judge_options import open_judges
-from cai.cli.options.run_options import with_options
-from cai.cli.options.settings_options import setting_option, with_settings
+from cai.cli.options.model_options import open_judges
+from cai.cli.options.run_options import (
+    concurrency_option,
+    max_cost_option,
+    max_tokens_option,
+    prices_option,
+)
+from cai.cli.options.settings_options import (
+    Command,
+    setting_option,
+    with_object,
+    with_options,
+    with_settings,
+)
 from cai.constitution.loader import load_constitution
-from cai.constitution.schema import Constitution
 from cai.engine.budget import Caps, load_prices
 from cai.errors import UsageError
 from cai.methods.roles import RoleModel
@@ -22,9 +36,7 @@ from cai.models.registry import open_model
 from cai.training.rewards.spec import weighted
 
 if TYPE_CHECKING:
-    from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
-
-Command = Callable[..., int]
+    from cai.training.rewards.spec import RewardSpec
 
 _OPTIONS = [
     click.option(
@@ -42,10 +54,7 @@ _OPTIONS = [
         help="For reward models that read principles; not:ID asks for the opposite.",
     ),
     click.option(
-        "--judge",
-        "judges",
-        multiple=True,
-        help="Judges each completion against others of its group, in both orders.",
+        "--judge", "judges", multiple=True, help="Compares completions of a group, in both orders."
     ),
     click.option("--score", "scorers", multiple=True, help="Scores each completion alone."),
     click.option("-c", "--constitution", help="Of judges: a shipped name or a YAML file."),
@@ -55,30 +64,30 @@ _OPTIONS = [
     click.option(
         "--opponents",
         type=click.IntRange(1),
-        help="How many others each completion meets.  [default: all of its group]",
+        help="How many others each completion is compared with.  [default: all of its group]",
     ),
-    click.option("--reference", help="Completions meet the answer of this model, not one another."),
-    click.option("--judge-weight", type=float, default=1.0, show_default=True),
-    click.option("--score-weight", type=float, default=1.0, show_default=True),
+    click.option(
+        "--reference", help="Completions are compared with this model's, not one another."
+    ),
+    click.option("--judge-weight", type=float, default=1.0),
+    click.option("--score-weight", type=float, default=1.0),
     click.option(
         "--length-penalty",
         type=click.FloatRange(0),
         default=0.0,
-        show_default=True,
         help="Weight of −0.01 for each token above --free-tokens, at most −1.",
     ),
-    click.option("--free-tokens", type=click.IntRange(0), default=256, show_default=True),
+    click.option("--free-tokens", type=click.IntRange(0), default=256),
     click.option(
         "--evasiveness-penalty",
         type=click.FloatRange(0),
         default=0.0,
-        show_default=True,
         help="Weight of −1 for a stock refusal without reason or alternative.",
     ),
-    click.option("--concurrency", type=click.IntRange(1, 4096), help="Most calls at a time."),
-    click.option("--max-cost-usd", type=click.FloatRange(0, min_open=True)),
-    click.option("--max-total-tokens", type=click.IntRange(1)),
-    click.option("--prices", type=click.Path(path_type=Path, dir_okay=False)),
+    concurrency_option,
+    max_cost_option,
+    max_tokens_option,
+    prices_option,
 ]
 
 
@@ -107,22 +116,26 @@ class RewardOptions:
     prices: Path | None
 
     def check(self) -> None:
-        """Finds out what is missing. Raises UsageError."""
+        """Checks which options go together. Raises UsageError where one is missing."""
         if not (self.reward_models or self.judges or self.scorers):
             raise UsageError(
                 "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL."
             )
+        # A constitution without a user is a mistake too: its author expects an effect.
         needs = self.judges or self.scorers or self.read_principles
         if bool(needs) != (self.constitution is not None):
             raise UsageError(
                 "--constitution goes with --judge, --score or --read-principle: their principles "
                 "are of it."
             )
+        # click reads "inf" and "nan" as numbers.
         for name, weight in (("judge", self.judge_weight), ("score", self.score_weight)):
             if not isfinite(weight):
-                raise UsageError(f"--{name}-weight {weight} is not a weight. Give a number.")
+                raise UsageError(
+                    f"--{name}-weight is {weight}, which is not a weight. Give a number."
+                )
         if self.reference is not None and not self.judges:
-            raise UsageError("--reference is who completions meet before --judge. Name a judge.")
+            raise UsageError("--reference is compared with completions by --judge. Name a judge.")
 
     def open(self, seed: int) -> "RewardSpec":
         """The rewards, their models opened.
@@ -130,8 +143,11 @@ class RewardOptions:
         Raises:
             CaiError: A constitution or a model cannot be opened.
         """
+        # heavy: transformers
+        from cai.training.reward_model.principles import statements_of
         from cai.training.rewards.spec import (
             JudgeRewardSpec,
+            ModelRewardSpec,
             PenaltySpec,
             RewardSpec,
             ScoreRewardSpec,
@@ -151,22 +167,23 @@ class RewardOptions:
                 reference=reference,
             )
         if constitution is not None and self.scorers:
+            # one set of options serves both kinds of judges; a score has a kind besides
             scoring = ScoreSettings.from_settings(self.settings, kind=self.kind)
-            score = ScoreRewardSpec(
-                open_judges(self.scorers, scoring),
-                constitution,
-                scoring,
-                weight=self.score_weight,
-                apart=self.apart,
-            )
+            roles = open_judges(self.scorers, scoring)
+            score = ScoreRewardSpec(roles, constitution, scoring, self.score_weight, self.apart)
+        statements = (
+            statements_of(constitution, self.read_principles, self.settings.tags)
+            if constitution and self.read_principles
+            else ()
+        )
         return RewardSpec(
-            trained=tuple(self._trained(each, constitution) for each in self.reward_models),
+            trained=tuple(
+                ModelRewardSpec(*weighted(each), statements) for each in self.reward_models
+            ),
             judge=judge,
             score=score,
             penalties=PenaltySpec(
-                length=self.length_penalty,
-                free_tokens=self.free_tokens,
-                evasiveness=self.evasiveness_penalty,
+                self.length_penalty, self.free_tokens, evasiveness=self.evasiveness_penalty
             ),
             caps=Caps(self.max_cost_usd, self.max_total_tokens),
             prices=load_prices(self.prices),
@@ -174,26 +191,12 @@ class RewardOptions:
             seed=seed,
         )
 
-    def _trained(self, named: str, constitution: Constitution | None) -> "ModelRewardSpec":
-        from cai.training.reward_model.principles import statements_of
-        from cai.training.rewards.spec import ModelRewardSpec
-
-        spec, number = weighted(named)
-        ids = self.read_principles
-        chosen = (
-            statements_of(constitution, ids, self.settings.tags) if constitution and ids else ()
-        )
-        return ModelRewardSpec(spec, number, chosen)
-
 
 def rewarded(command: Command) -> Command:
-    """Gives a command `rewards`."""
-
-    @wraps(command)
-    def gathered(**options: Any) -> int:
-        names = [each.name for each in fields(RewardOptions)]
-        rewards = RewardOptions(**{name: options.pop(name) for name in names})
-        return command(rewards=rewards, **options)
-
-    judged = with_settings(JudgeSettings)(setting_option(ScoreSettings, "kind")(gathered))
-    return with_options(judged, _OPTIONS)
+    """Gives a command `rewards`, as `RewardOptions`."""
+    names = [each.name for each in fields(RewardOptions)]
+    # The object is made of `settings` and `kind` too. Decorators further out are called first, so
+    # those of the settings are applied after the object's.
+    made = with_object("rewards", RewardOptions, names, [])(command)
+    settings = [with_settings(JudgeSettings), setting_option(ScoreSettings, "kind")]
+    return with_options(made, [*_OPTIONS, *settings])

@@ -1,45 +1,63 @@
-"""How a run is carried out, as options of every command that writes one; and how it is told."""
+"""How a run is done, as options of every command that writes one, and its progress as JSON.
+
+Example:
+    @click.command()
+    @run_folder
+    @with_run_options
+    def sample(out: Path, run_options: RunOptions, is_json: bool) -> int: ...
+"""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from cai.cli.cost_table import accounts_table, estimate_line, estimate_table
+from cai.cli.options.settings_options import PATH, Command, with_options
 from cai.engine.budget import Caps
-from cai.engine.progress import Snapshot, causes
-from cai.runs.job import Outcome
+from cai.engine.progress import Snapshot
 from cai.runs.options import WHOLE, Part, RunOptions
 
+# Enough examples for a mean and its spread, few enough to cost little of any run.
 DRY_RUN_SAMPLE = 16
 EVENT_EVERY_S = 1.0
 
-run_folder = click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder."
-)
+run_folder = click.option("-o", "--out", type=PATH, required=True, help="Run folder.")
 as_json = click.option(
-    "--json",
-    "is_json",
-    is_flag=True,
-    help="JSON lines: events as they come, the outcome last.",
+    "--json", "is_json", is_flag=True, help="JSON lines: events as they come, the outcome last."
+)
+prices_option = click.option(
+    "--prices",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML of prices, over the shipped.",
+)
+
+concurrency_option = click.option(
+    "--concurrency",
+    type=click.IntRange(1, 4096),
+    help="Calls at a time to a server.  [default: adaptive]",
+)
+max_cost_option = click.option(
+    "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
+)
+max_tokens_option = click.option(
+    "--max-total-tokens", type=click.IntRange(1), help="Stop before it takes more tokens."
 )
 
 
 class PartOption(click.ParamType[Part]):
     """A part of the source, as I/N."""
 
+    # click shows it as the value in the help.
     name = "I/N"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Part:
-        """The part. Raises UsageError where there is no such."""
-        if isinstance(value, Part):
+        """The part. Raises BadParameter or UsageError where the source has no such part."""
+        if isinstance(value, Part):  # click converts defaults too
             return value
         number, _, of = str(value).partition("/")
         if not (number.isdecimal() and of.isdecimal()):
@@ -47,126 +65,71 @@ class PartOption(click.ParamType[Part]):
         return Part(int(number), int(of))
 
 
-_PACE_OPTIONS = [
+_RUN_OPTIONS = [
     click.option("--limit", type=click.IntRange(1), help="Only the first examples of the source."),
     click.option(
         "--dry-run",
         "is_dry_run",
         is_flag=True,
-        help=f"Ask {DRY_RUN_SAMPLE} examples, keep them, and estimate the whole run.",
+        help=f"Do {DRY_RUN_SAMPLE} examples, store them, and estimate the whole run.",
     ),
     click.option(
-        "--part", type=PartOption(), default=WHOLE, metavar="I/N", help="Only this part, as 2/8."
+        "--part", type=PartOption(), default=WHOLE, show_default=False, help="This part, as 2/8."
     ),
+    concurrency_option,
     click.option(
-        "--concurrency",
-        type=click.IntRange(1, 4096),
-        help="Most calls at a time to each server.  [default: it adapts]",
+        "--hedge", "hedges", is_flag=True, help="Send duplicates of the slowest calls (hedging)."
     ),
-    click.option("--hedge", "hedges", is_flag=True, help="Ask the last stragglers twice."),
     click.option(
         "--retry-failed", is_flag=True, help="Do failed examples again, whatever the cause."
     ),
     click.option(
-        "--update",
-        is_flag=True,
-        help="The run is with other settings: make it this one, asking only what is new.",
+        "--update", is_flag=True, help="Make a run with other settings this one; only new calls."
     ),
-    click.option(
-        "--max-cost-usd", type=click.FloatRange(0, min_open=True), help="Stop before it costs more."
-    ),
-    click.option(
-        "--max-total-tokens", type=click.IntRange(1), help="Stop before it takes more tokens."
-    ),
-    click.option(
-        "--prices",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="YAML file of prices, before those that ship.",
-    ),
+    max_cost_option,
+    max_tokens_option,
+    prices_option,
+    as_json,
 ]
 
 
-def with_run_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Gives a command the options of `run_options`."""
+def with_run_options(command: Command) -> Command:
+    """Gives a command `run_options` and `is_json`."""
 
     @wraps(command)
-    def gathered(
-        is_dry_run: bool, max_cost_usd: float | None, max_total_tokens: int | None, **options: Any
+    def run(
+        is_json: bool,
+        is_dry_run: bool,
+        max_cost_usd: float | None,
+        max_total_tokens: int | None,
+        **options: Any,
     ) -> int:
         names = ("concurrency", "limit", "part", "retry_failed", "update", "hedges", "prices")
+        # In JSON progress comes as lines on stdout, so that one reader follows run and outcome.
         run_options = RunOptions(
             **{name: options.pop(name) for name in names},
             sample=DRY_RUN_SAMPLE if is_dry_run else None,
             caps=Caps(max_cost_usd, max_total_tokens),
-            tell=JsonEvents().tell if options.get("is_json") else None,
+            tell=JsonEvents().tell if is_json else None,
         )
-        return command(run_options=run_options, **options)
+        # Settings of the method are stored with the run; these may differ between two starts.
+        return command(run_options=run_options, is_json=is_json, **options)
 
-    return with_options(gathered, _PACE_OPTIONS)
-
-
-def with_options(
-    command: Callable[..., int],
-    options: Iterable[Callable[[Callable[..., int]], Callable[..., int]]],
-) -> Callable[..., int]:
-    """The command with the options, which its help shows in this order."""
-    for option in reversed(list(options)):
-        command = option(command)
-    return command
+    return with_options(run, _RUN_OPTIONS)
 
 
 class JsonEvents:
     """A line of JSON about a run in progress, one a second, and a last one where it is stopped."""
 
     def __init__(self) -> None:
-        self._told_s = 0.0
+        self._last_s = 0.0
 
     def tell(self, snapshot: Snapshot) -> None:
-        is_due = snapshot.elapsed_s - self._told_s >= EVENT_EVERY_S
+        # the outcome itself is the last line of a run that ends well, so "done" has no event
+        is_due = snapshot.elapsed_s - self._last_s >= EVENT_EVERY_S
         if snapshot.state == "stopped" or (snapshot.state == "running" and is_due):
-            self._told_s = snapshot.elapsed_s
+            self._last_s = snapshot.elapsed_s
             echo_json({"event": "progress", **snapshot.as_json()})
-
-
-def show_counts(outcome: Outcome[Any], out: Path) -> None:
-    """What the folder holds, what was asked and what it took, and how to see failures."""
-    counts = outcome.counts
-    click.echo(
-        f"{out}: {counts.done} done, {counts.failed} failed; {outcome.n_calls} calls made, "
-        f"{outcome.n_from_journal} from the journal"
-    )
-    console = Console()
-    if outcome.estimate is not None:
-        console.print(estimate_table(outcome.estimate))
-        click.echo(estimate_line(outcome.estimate))
-        click.echo("The same command without --dry-run does the rest.")
-    elif outcome.ledger.cost_usd:
-        console.print(accounts_table(outcome.ledger))
-    if counts.failed:
-        click.echo(f"failed: {causes(outcome.failures)}")
-        click.echo(f"See the failures: cai export {out} --format everything -o all.jsonl")
-
-
-def counts_as_json(
-    outcome: Outcome[Any], out: Path, n_bad: int, seconds: float
-) -> dict[str, object]:
-    """What every command tells of a run."""
-    content: dict[str, object] = {
-        "event": "end",
-        "run": str(out),
-        "done": outcome.counts.done,
-        "failed": outcome.counts.failed,
-        "failures": dict(outcome.failures),
-        "flagged": outcome.n_flagged,
-        "calls": outcome.n_calls,
-        "calls_from_journal": outcome.n_from_journal,
-        "cost_usd": outcome.ledger.cost_usd,
-        "bad_rows": n_bad,
-        "seconds": round(seconds, 1),
-    }
-    if outcome.estimate is not None:
-        content["estimate"] = asdict(outcome.estimate)
-    return content
 
 
 def echo_json(content: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """The options of a step's settings, derived from the fields of its type in `methods/settings.py`.
 
 Each field becomes one option: its name, or the flag it declares, its default, its range and its
-help. What the options give is checked by the type itself, and handed to the command as one object.
+help. The type itself validates the values, and the command gets them as one object.
 
 Example:
     @click.command()
@@ -9,90 +9,114 @@ Example:
     def judge(settings: JudgeSettings) -> int: ...
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
+from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import annotated_types
 import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from cai.cli.options.run_options import with_options
 from cai.errors import UsageError
 from cai.methods.settings import Option, Settings
 
-Command = Callable[..., int]
+PATH = click.Path(path_type=Path)
+
+Command: TypeAlias = Callable[..., int]
+Decorator: TypeAlias = Callable[[Command], Command]
 
 
-def with_settings(
-    kind: type[Settings], name: str = "settings", *, leave_out: Collection[str] = ()
-) -> Callable[[Command], Command]:
-    """Gives a command the options of these settings, and their object under `name`.
+def with_options(command: Command, options: Iterable[Decorator]) -> Command:
+    """The command with the options, which its help lists in this order."""
+    # click lists the option that was applied last first, so they are applied from the end
+    for option in reversed(list(options)):
+        command = option(command)
+    return command
 
-    Fields to `leave_out` have no option and keep their defaults.
+
+def with_object(
+    name: str,
+    make: Callable[..., object],
+    parameters: Collection[str],
+    options: Iterable[Decorator],
+) -> Decorator:
+    """A decorator: adds the options to a command, and passes one object made of their values.
+
+    `make` gets the values of the `parameters` by keyword; its result is the argument `name`.
+
+    Example:
+        pairs = with_object("selection", Selection, ("pairs",), [click.option("--pairs")])
     """
-    fields = {key: field for key, field in kind.model_fields.items() if key not in leave_out}
 
     def decorate(command: Command) -> Command:
         @wraps(command)
-        def gathered(**options: Any) -> int:
-            given = {key: options.pop(_variable(key)) for key in fields}
-            return command(**{name: settings_from_options(kind, given)}, **options)
+        def run(**values: Any) -> int:
+            own = {parameter: values.pop(parameter) for parameter in parameters}
+            return command(**{name: make(**own)}, **values)
 
-        return with_options(gathered, [setting_option(kind, key, _variable(key)) for key in fields])
+        return with_options(run, options)
 
     return decorate
 
 
-def settings_from_options(kind: type[Settings], given: dict[str, Any]) -> Settings:
-    """The settings with these values. Raises UsageError, which names the flag that is wrong."""
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        raise UsageError(f"{_flag(kind, name)}: {first['input']!r} {first['msg']}.") from None
+def with_settings(kind: type[Settings], *, leave_out: Collection[str] = ()) -> Decorator:
+    """Adds the options of these settings to a command, which gets the object as `settings`.
+
+    Fields to `leave_out` have no option and stay at their defaults.
+
+    Raises:
+        UsageError: From the command, where a value breaks the type; it names the flag.
+    """
+    # A command may have a parameter of its own with the name of a field, such as `principles` of
+    # `cai serve`, so the parameters of settings get a prefix that no command uses.
+    variables = {f"setting_{key}": key for key in kind.model_fields if key not in leave_out}
+
+    def validated(**values: Any) -> Settings:
+        try:
+            return kind.model_validate({variables[name]: value for name, value in values.items()})
+        except ValidationError as error:
+            first = error.errors()[0]
+            # a rule over several fields has no location, and its message names them itself
+            name = str(first["loc"][0]) if first["loc"] else ""
+            raise UsageError(f"{_flag(kind, name)}: {first['input']!r} {first['msg']}.") from None
+
+    options = [setting_option(kind, key, variable) for variable, key in variables.items()]
+    return with_object("settings", validated, variables, options)
 
 
-def setting_option(
-    kind: type[Settings], name: str, variable: str = ""
-) -> Callable[[Command], Command]:
-    """The option of one field, given to the command as `variable`, by default the field's name."""
-    variable = variable or name
+def setting_option(kind: type[Settings], name: str, variable: str = "") -> Decorator:
+    """The option of one field, passed to the command as `variable`, by default the field's name."""
     field = kind.model_fields[name]
-    extra = _extra(field)
-    default = field.default
-    shown: dict[str, Any] = {"default": default, "show_default": default is not None}
+    extra, default = _extra(field), field.default
+    declared: dict[str, Any] = {"default": default}
     if extra.parse is not None:
-        shown |= {"default": extra.default, "callback": _parsing(extra.parse)}
-        return click.option(
-            _flag(kind, name), variable, metavar=extra.metavar, help=_help(field), **shown
-        )
-    if field.annotation is bool:
-        is_switch = "/" in _flag(kind, name)
-        shown |= {} if is_switch else {"is_flag": True, "show_default": False}
-        return click.option(_flag(kind, name), variable, help=_help(field), **shown)
-    if get_origin(field.annotation) is tuple:
-        item = get_args(field.annotation)[0]
-        shown |= {"default": list(default), "multiple": True, "show_default": bool(default)}
-        return click.option(
-            _flag(kind, name), variable, type=_click_type(item, []), help=_help(field), **shown
-        )
+        parse = extra.parse
+
+        def parsed(_: click.Context, __: click.Parameter, value: str) -> object:
+            try:
+                return parse(value)
+            except ValueError as error:
+                raise click.BadParameter(str(error)) from None
+
+        declared = {"default": extra.default, "callback": parsed, "metavar": extra.metavar}
+    elif field.annotation is bool:
+        # --a/--no-a is a switch for click already; with is_flag it would lose its second half
+        if "/" not in _flag(kind, name):
+            declared |= {"is_flag": True, "show_default": False}
+    elif get_origin(field.annotation) is tuple:
+        item = _click_type(get_args(field.annotation)[0], [])
+        declared = {"default": list(default), "type": item, "multiple": True}
+    else:
+        declared |= {
+            "type": _click_type(field.annotation, field.metadata),
+            "metavar": extra.metavar,
+        }
     return click.option(
-        _flag(kind, name),
-        variable,
-        type=_click_type(field.annotation, field.metadata),
-        metavar=extra.metavar,
-        help=_help(field),
-        **shown,
+        _flag(kind, name), variable or name, help=field.description or "", **declared
     )
-
-
-def _variable(name: str) -> str:
-    """The parameter of a setting's option: a command may have an option of its own by that name."""
-    return f"setting_{name}"
 
 
 def _extra(field: FieldInfo) -> Option:
@@ -105,20 +129,6 @@ def _flag(kind: type[Settings], name: str) -> str:
     return flag or f"--{name.replace('_', '-')}"
 
 
-def _help(field: FieldInfo) -> str:
-    return field.description or ""
-
-
-def _parsing(parse: Callable[[str], object]) -> Callable[..., object]:
-    def callback(_: click.Context, param: click.Parameter, value: str) -> object:
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return callback
-
-
 def _click_type(annotation: Any, metadata: list[Any]) -> click.ParamType[Any] | type:
     """The click type of a field's type, with its range where it has one."""
     if get_origin(annotation) is Literal:
@@ -128,28 +138,23 @@ def _click_type(annotation: Any, metadata: list[Any]) -> click.ParamType[Any] | 
         return _click_type(inner, metadata)
     if hasattr(annotation, "__metadata__"):  # Annotated
         return _click_type(annotation.__origin__, [*annotation.__metadata__, *metadata])
-    limits = _limits(metadata)
+    limits: dict[str, Any] = {}
+    for each in metadata:
+        # Field(ge=0) hides its constraints inside a FieldInfo; pydantic's own fields list them
+        for constraint in each.metadata if isinstance(each, FieldInfo) else [each]:
+            match constraint:
+                case annotated_types.Ge(ge):
+                    limits["min"] = ge
+                case annotated_types.Gt(gt):
+                    limits |= {"min": gt, "min_open": True}
+                case annotated_types.Le(le):
+                    limits["max"] = le
+                case annotated_types.Lt(lt):
+                    limits |= {"max": lt, "max_open": True}
+                case _:
+                    pass
     if annotation is int:
         return click.IntRange(**limits) if limits else int
     if annotation is float:
         return click.FloatRange(**limits) if limits else float
     return str
-
-
-def _limits(metadata: list[Any]) -> dict[str, Any]:
-    """The range of a number as click has it, from pydantic's constraints."""
-    found: dict[str, Any] = {}
-    for each in metadata:
-        for one in each.metadata if isinstance(each, FieldInfo) else [each]:
-            match one:
-                case annotated_types.Ge(ge):
-                    found["min"] = ge
-                case annotated_types.Gt(gt):
-                    found |= {"min": gt, "min_open": True}
-                case annotated_types.Le(le):
-                    found["max"] = le
-                case annotated_types.Lt(lt):
-                    found |= {"max": lt, "max_open": True}
-                case _:
-                    pass
-    return found

@@ -1,22 +1,27 @@
-"""The options of trainings: those of all, and those of the rows that a trainer takes.
+"""The options of trainings: those of all, and those of the rows that a trainer reads.
 
 Each decorator turns its options into one argument of the command.
+
+Example:
+    @training
+    @labelled
+    def run(load, plan, console, labels, is_json) -> int: ...
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from rich.console import Console
 
-from cai.cli.options.run_options import with_options
+from cai.cli.options.selection_options import mix_option, with_selection
+from cai.cli.options.settings_options import PATH, Command, with_object, with_options
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
 from cai.export.data_files import Kind
-from cai.export.selection import PairChoice, Selection
+from cai.export.selection import Selection
 from cai.training.data.load import TrainingData, load_training_data
 from cai.training.environment import is_launched, is_main_process, require
 from cai.training.monitor.monitor import DEFAULT_RULES, parse_rule
@@ -26,32 +31,17 @@ from cai.training.settings import Settings, read_settings
 if TYPE_CHECKING:
     from cai.training.reward_model.conditioning import ConditionPlan
 
-Command = Callable[..., int]
-Option = Callable[[Command], Command]
-
 _DATA_OPTIONS = [
     click.argument("data", nargs=-1, required=True),
     click.option(
-        "-m",
-        "--model",
-        required=True,
-        help="What training starts from: embedded, or hf:NAME_OR_PATH.",
+        "-m", "--model", required=True, help="Start of training: embedded or hf:NAME_OR_PATH."
     ),
-    click.option(
-        "-o", "--out", type=click.Path(path_type=Path), required=True, help="The model's folder."
-    ),
-    click.option(
-        "--mix",
-        "mixes",
-        multiple=True,
-        metavar="FILE[:weight=0.3][:count=5000][:confidence=0.9]",
-        help="Mix in people's data; FILE:helpfulness takes the paper's share.",
-    ),
+    click.option("-o", "--out", type=PATH, required=True, help="The model's folder."),
+    mix_option,
     click.option(
         "--eval-share",
         type=click.FloatRange(0, 1, max_open=True),
         default=0.05,
-        show_default=True,
         help="Of the prompts: held out, and evaluated on at the end.",
     ),
     click.option("--limit", type=click.IntRange(1), help="Only the first rows."),
@@ -61,7 +51,7 @@ _TRAINING_OPTIONS = [
     click.option(
         "--settings",
         type=click.Path(dir_okay=False),
-        help="YAML file of TRL's settings for this trainer, and of `lora:`.",
+        help="YAML of TRL's settings, and of `lora:`.",
     ),
     click.option(
         "--set",
@@ -71,7 +61,7 @@ _TRAINING_OPTIONS = [
         help="One setting, such as learning_rate=1e-5 or lora.r=8.",
     ),
     click.option("--lora", "is_lora", is_flag=True, help="Train adapters, at their defaults."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=int, default=0),
     click.option("--resume", "resumes", is_flag=True, help="Go on from the last checkpoint."),
     click.option(
         "--report-to",
@@ -92,76 +82,42 @@ _TRAINING_OPTIONS = [
         "--allow-control-tokens",
         "allows_control_tokens",
         is_flag=True,
-        help="Take rows that hold control tokens, with a chat template that would obey them.",
+        help="Accept rows with control tokens that the chat template would interpret.",
     ),
     click.option("--launch", metavar="CONFIG", help="Several processes: ddp, fsdp, … or a file."),
     click.option("--processes", type=click.IntRange(1), help="How many, with --launch."),
     click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object."),
-]
-_PAIR_OPTIONS = [
-    click.option(
-        "--pairs",
-        type=click.Choice(get_args(PairChoice)),
-        default="best-worst",
-        show_default=True,
-        help="Of a judged run: best over worst, every matchup, or one a prompt.",
-    ),
-    click.option(
-        "--balance-length",
-        "balances_length",
-        is_flag=True,
-        help="Chosen is as often longer as shorter.",
-    ),
-]
-_DEMONSTRATION_OPTIONS = [
-    click.option("--all-rounds", is_flag=True, help="A row for the revision of every round."),
-    click.option(
-        "--sft-share",
-        type=click.FloatRange(0, 1),
-        help="Only this share of the prompts; preferences are to be of the others.",
-    ),
 ]
 _PRINCIPLE_OPTIONS = [
     click.option("--read-principles", is_flag=True, help="Principles are part of its input."),
     click.option("-c", "--constitution", help="Of those principles."),
     click.option("--tag", "tags", multiple=True, help="Only principles with this tag."),
     click.option(
-        "--principles",
-        "n_principles",
-        type=click.IntRange(1),
-        default=3,
-        show_default=True,
-        help="How many each pair is shown.",
+        "--principles", "n_principles", type=click.IntRange(1), default=3, help="Shown per pair."
     ),
     click.option(
-        "--negated-share",
-        type=click.FloatRange(0, 1),
-        default=0.25,
-        show_default=True,
-        help="How many of them are turned into their opposite.",
+        "--negated-share", type=click.FloatRange(0, 1), default=0.25, help="Share of them negated."
     ),
     click.option(
         "--draws",
         type=click.IntRange(1),
         default=4,
-        show_default=True,
-        help="How often each pair is shown, with other principles each time.",
+        help="Times that each pair is shown, with other principles each time.",
     ),
 ]
+# The targets of soft-label losses; see `training/soft_losses.py` for what each loss makes of them.
 _LABEL_OPTIONS = [
     click.option(
         "--labels",
         "kind",
         type=click.Choice(LABEL_KINDS),
         default="soft",
-        show_default=True,
         help="Target: the judge's probability; 1; or 1 or 0 drawn from it in each epoch.",
     ),
     click.option(
         "--min-margin",
         type=click.FloatRange(0, 0.5, max_open=True),
         default=0.0,
-        show_default=True,
         help="Leave out pairs whose probability is closer to one half than this.",
     ),
     click.option(
@@ -169,7 +125,6 @@ _LABEL_OPTIONS = [
         "smoothing",
         type=click.FloatRange(0, 0.5, max_open=True),
         default=0.0,
-        show_default=True,
         help="Moves every label towards one half.",
     ),
     click.option(
@@ -177,45 +132,25 @@ _LABEL_OPTIONS = [
         "temperature",
         type=click.FloatRange(0, min_open=True),
         default=1.0,
-        show_default=True,
         help="Below 1 sharpens labels; `cai agreement` prints the one that fits people.",
     ),
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class DataChoice:
-    """The data options as they were given."""
-
-    data: tuple[str, ...]
-    mixes: tuple[str, ...]
-    eval_share: float
-    limit: int | None
-    skip_bad_rows: bool
-    seed: int
-
-    def load(self, kind: Kind, console: Console, selection: Selection) -> TrainingData:
-        """The rows; how many there are of each source is printed."""
-        data = load_training_data(
-            self.data,
-            kind,
-            self.mixes,
-            selection=selection,
-            eval_share=self.eval_share,
-            seed=self.seed,
-            limit=self.limit,
-            skip_bad_rows=self.skip_bad_rows,
-        )
-        for line in data.describe():
-            console.print(line, markup=False, highlight=False)
-        return data
+LoadData: TypeAlias = Callable[[Kind, Selection], TrainingData]
+"""Loads rows of a kind and prints how many each source has."""
 
 
 def training(command: Command) -> Command:
-    """Gives a command `source`, `plan`, `console` and `is_json`; launches it where asked for."""
+    """Gives a command `load`, `plan`, `console` and `is_json`; --launch starts processes."""
 
     @wraps(command)
-    def gathered(
+    def run(
+        data: tuple[str, ...],
+        mixes: tuple[str, ...],
+        eval_share: float,
+        limit: int | None,
+        skip_bad_rows: bool,
         model: str,
         out: Path,
         settings: str | None,
@@ -233,46 +168,50 @@ def training(command: Command) -> Command:
         require()
         if processes is not None and launch is None:
             raise UsageError("--processes goes with --launch, which says how they work together.")
+        # This process starts the others and only waits: each of them parses this command again,
+        # with the environment of a launched process, and goes on below.
         if launch is not None and not is_launched():
             from cai.training.launch import launch as launched  # heavy: torch
 
             return launched(click.get_current_context().find_root().obj, launch, processes)
-        given = read_settings(settings, overrides)
-        if is_lora and "lora" not in given:
-            given = Settings({**given.given, "lora": {}}, given.places)
+        chosen = read_settings(settings, overrides)
+        # --lora turns adapters on at their defaults; a settings file with lora: has turned them on
+        # already.
+        if is_lora and "lora" not in chosen:
+            chosen = Settings({**chosen.given, "lora": {}}, chosen.places)
+        # Rules replace the shipped ones. With both, a shipped one could not be switched off.
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
         plan = TrainPlan(
             model=model,
             out=out,
-            settings=given,
+            settings=chosen,
             seed=seed,
             resumes=resumes,
             reports=reports,
             rules=parsed,
             allows_control_tokens=allows_control_tokens,
         )
-        names = [each.name for each in fields(DataChoice) if each.name != "seed"]
-        source = DataChoice(**{name: options.pop(name) for name in names}, seed=seed)
+        # a rank other than the first stays silent, or each line would come once a process
         console = Console(stderr=True, quiet=not is_main_process(), soft_wrap=True)
-        return command(source=source, plan=plan, console=console, **options)
 
-    return with_options(gathered, [*_DATA_OPTIONS, *_TRAINING_OPTIONS])
+        def load(kind: Kind, selection: Selection) -> TrainingData:
+            rows = load_training_data(
+                data,
+                kind,
+                mixes,
+                selection=selection,
+                eval_share=eval_share,
+                seed=seed,
+                limit=limit,
+                skip_bad_rows=skip_bad_rows,
+            )
+            for line in rows.describe():
+                console.print(line, markup=False, highlight=False)
+            return rows
 
+        return command(load=load, plan=plan, console=console, **options)
 
-def _gathered(
-    name: str, make: Callable[..., object], parameters: Sequence[str], options: Sequence[Option]
-) -> Callable[[Command], Command]:
-    """A decorator that makes one argument of a command from the parameters of the options."""
-
-    def decorate(command: Command) -> Command:
-        @wraps(command)
-        def run(**given: Any) -> int:
-            own = {parameter: given.pop(parameter) for parameter in parameters}
-            return command(**{name: make(**own)}, **given)
-
-        return with_options(run, options)
-
-    return decorate
+    return with_options(run, [*_DATA_OPTIONS, *_TRAINING_OPTIONS])
 
 
 def _principles(
@@ -285,20 +224,18 @@ def _principles(
     return None if constitution is None else ConditionPlan(load_constitution(constitution), **plan)
 
 
-demonstrations = _gathered(
-    "selection", Selection, ("all_rounds", "sft_share"), _DEMONSTRATION_OPTIONS
-)
+demonstrations = with_selection("all_rounds", "sft_share")
 """Gives a command `selection`, of the revisions of a run."""
 
-pairs = _gathered("selection", Selection, ("pairs", "balances_length"), _PAIR_OPTIONS)
+pairs = with_selection("pairs", "balances_length")
 """Gives a command `selection`, of the pairs of judged runs."""
 
-labelled = _gathered(
+labelled = with_object(
     "labels", LabelPlan, ("kind", "min_margin", "smoothing", "temperature"), _LABEL_OPTIONS
 )
 """Gives a command `labels`: the targets that are made of the judge's probabilities."""
 
-conditioned = _gathered(
+conditioned = with_object(
     "principles",
     _principles,
     ("read_principles", "constitution", "tags", "n_principles", "negated_share", "draws"),
