@@ -1,25 +1,73 @@
-"""The kinds of picture that a report has: points with intervals, lines, bars, and the calibration.
+"""Plots as inline SVG: points with intervals, lines, bars, histograms, and calibration curves.
 
-Every chart is a `Plot` with its figures in words beside it. Long names are shortened in the
-picture; the table beside it has them whole.
+Matplotlib draws; text stays text, ids differ between pictures and are the same in every run, and
+every colour becomes a variable of the page's style sheet, so that the page can be light or dark.
+Long names are shortened in the picture; its text alternative and the table have them whole.
+
+Example:
+    rows = [("no-harm", [Point(0.8, 0.75, 0.85)]), ("stay-polite", [Point(0.9)])]
+    axis = Axis("share of responses", (0, 1))
+    forest("Adherence", "no-harm 80 %, stay-polite 90 %", axis, rows).svg  # '<svg viewBox=…'
 """
 
 # pyright: reportUnknownMemberType=false
 # matplotlib leaves some of its types open: what is unknown stays in this file
 
-from collections.abc import Sequence
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cai.engine.progress import count
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.stats.calibration import N_BINS, Bin
 from cai.report.model import Plot
-from cai.report.svg import COLOURS, SOFT, plot
 from cai.report.text import clean
+from cai.types import content_hash
+
+# No real colours: each stands in the SVG for a variable of the page, which replaces it.
+INK, SOFT, GRID = "#010203", "#040506", "#070809"
+COLOURS = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05")
+
+_VARIABLES = {
+    INK: "--ink",
+    SOFT: "--soft",
+    GRID: "--rule",
+    **{colour: f"--c{n}" for n, colour in enumerate(COLOURS, 1)},
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a name may hold a dollar sign
+}
+_WIDTH_INCHES = 3.7
 
 _LONGEST_NAME = 24
 
@@ -247,6 +295,44 @@ def short(name: str) -> str:
         return line
     half = _LONGEST_NAME // 2
     return f"{line[: half - 1]}…{line[-half:]}"
+
+
+def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: float) -> Plot:
+    """The picture that `draw` makes on empty axes; `words` say what it shows.
+
+    Matplotlib numbers its ids from a random start: the salt makes them depend on the words alone,
+    and goes before each id, as two pictures of a page may not share one.
+    """
+    salt = content_hash("plot", title, words)
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        # The default font lacks some letters; the reader's browser has another font.
+        warnings.simplefilter("ignore")
+        figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
+        figure.patch.set_visible(False)
+        axes = figure.subplots()
+        axes.patch.set_visible(False)
+        draw(axes)
+        file = io.StringIO()
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", metadata=no_metadata)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for pattern, new in (
+        (r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*|<!--.*?-->\s*", ""),
+        (r'\s+xmlns(?::\w+)?="[^"]*"', ""),
+        (r'<g id="[^"]*"', "<g"),
+        (r'\bid="([^"]+)"', rf'id="p{salt}-\1"'),
+        (r'xlink:href="#([^"]+)"', rf'href="#p{salt}-\1"'),
+        (r"url\(#([^)]+)\)", rf"url(#p{salt}-\1)"),
+        (r" font-family: [^;\"]*;", ""),
+        (r"\n *", "\n"),
+    ):
+        svg = re.sub(pattern, new, svg, flags=re.DOTALL)
+    head, _, rest = svg.partition(">")
+    head = re.sub(r'\s(?:width|height|version)="[^"]*"', "", head)
+    for colour, variable in _VARIABLES.items():
+        rest = rest.replace(colour, f"var({variable})")
+    return Plot(title, f"{head}>{rest}".strip(), words)
 
 
 def _reaches(points: Sequence[Point]) -> tuple[list[float], list[float]]:

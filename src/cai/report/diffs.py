@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import groupby
 
-from cai.report.model import Said, Span, SpanKind
+from cai.report.model import Span, SpanKind, TextBlock
 from cai.report.text import LONGEST_TEXT
 
 FEW_WORDS = 2
@@ -19,14 +19,14 @@ _WORD = re.compile(r"\s*\S+|\s+$")
 _Change = tuple[int, int, int, int]
 
 
-def diff(who: str, before: str, after: str, longest: int = LONGEST_TEXT) -> Said:
+def diff(who: str, before: str, after: str, longest: int = LONGEST_TEXT) -> TextBlock:
     """The words of both texts: those that stayed, those that went and those that came.
 
     Only the first `longest` characters of either text are compared; white space is not.
     """
     n_more = max(0, len(before) - longest, len(after) - longest)
     spans = _merged(_spans(_WORD.findall(before[:longest]), _WORD.findall(after[:longest])))
-    return Said(who, tuple(spans), n_more)
+    return TextBlock(who, tuple(spans), n_more)
 
 
 def changed_share(before: str, after: str) -> float:

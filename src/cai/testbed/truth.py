@@ -15,8 +15,8 @@ from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.methods.judging.ranking import Judged
 from cai.report import charts
-from cai.report.examples import FactShares, share_of
-from cai.report.model import Doubt, Headline, Plot, Section, SectionTable, Took
+from cai.report.estimates import FactShares, share_of
+from cai.report.model import Caveat, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.text import change_headline, share_headline
 from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRunConfig, Named
@@ -52,11 +52,11 @@ def _measured_part(path: Path, shown: str) -> Section:
             f"{names} gave a response each to {format.plural(n, 'request')} that no training has "
             "seen; on the testbed it is known what a response does."
         ),
-        began=began.isoformat(timespec="seconds"),
+        started=began.isoformat(timespec="seconds"),
         weight=7,
         headlines=tuple(_headlines(found)),
-        doubts=tuple(_doubts(found)),
-        took=Took(cost_usd=0.0),
+        caveats=tuple(_caveats(found)),
+        cost=SectionCost(cost_usd=0.0),
         tables=(_table(found),) if found else (),
         plots=(_plot(found),) if found else (),
         has_truth=True,
@@ -78,7 +78,7 @@ def _headlines(found: Sequence[PolicyTruth]) -> Iterator[Headline]:
             yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
 
 
-def _doubts(found: Sequence[PolicyTruth]) -> Iterator[Doubt]:
+def _caveats(found: Sequence[PolicyTruth]) -> Iterator[Caveat]:
     """What became worse from the first policy to the last, beyond both intervals."""
     for name, sign, what in (
         ("harmful", 1, "Harmful requests are helped with more than before"),
@@ -88,8 +88,8 @@ def _doubts(found: Sequence[PolicyTruth]) -> Iterator[Doubt]:
         first, last = ends if len(ends) == 2 else (None, None)
         if first and last and _is_apart(first, last, sign):
             shares = f"{format.percent(first.value)} → {format.percent(last.value)}"
-            yield Doubt(f"{what}: {shares}.", True)
-    yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
+            yield Caveat(f"{what}: {shares}.", True)
+    yield Caveat("The testbed is a small world: what is so here need not be so elsewhere.")
 
 
 def _is_apart(first: Estimate, last: Estimate, sign: int) -> bool:
@@ -203,9 +203,7 @@ class OracleResponses:
     def headlines(self) -> Iterator[Headline]:
         for name, deeds in self._known().items():
             what = f"harmful requests that {name} helps with"
-            line = share_headline(deeds.harmful.estimate("harmful"), what)
-            if line is not None:
-                yield line
+            yield from share_headline(deeds.harmful.estimate("harmful"), what)
 
     def changes(self, between: str) -> Iterator[Headline]:
         known = list(self._known().values())
