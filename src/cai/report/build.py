@@ -14,6 +14,7 @@ Example:
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,13 +35,13 @@ from cai.report.page import Page, build_page
 from cai.report.policies import evaluation_section, suites_section
 from cai.report.revision import revision_section
 from cai.report.rounds import rounds_section
-from cai.report.runs import summarize_run
+from cai.report.runs import with_run_facts
 from cai.report.sampling import sampling_section
 from cai.report.scoring import scoring_section
 from cai.report.text import clean
 from cai.report.training import training_section
 from cai.report.truth import Truth
-from cai.runs.config import JudgeRunConfig, ReviseRunConfig, SampleRunConfig
+from cai.runs.config import JudgeRunConfig, ReviseRunConfig, SampleRunConfig, read_run_config
 
 FILE = "report.html"
 MANY_SECTIONS = 8
@@ -84,7 +85,14 @@ def write_report(
     table = load_prices(None if prices is None else Path(prices))
     found = find_folders(folders, None if truth is None else truth.file)
     n_examples = N_EXAMPLES if len(found) <= MANY_SECTIONS else _FEW_EXAMPLES
-    sections = [_section(folder, table, n_examples, truth) for folder in found]
+    sections = [
+        # A path is shown from the name of the given folder on: nothing of what is above it.
+        replace(
+            _section(folder, table, n_examples, truth),
+            path=str(Path(folder.root.resolve().name) / folder.path.relative_to(folder.root)),
+        )
+        for folder in found
+    ]
     title = " and ".join(dict.fromkeys(folder.resolve().name for folder in folders))
     html = render(build_page(title, sections))
     atomic_write(target, html, UsageError, "Name another file with --out.")
@@ -95,28 +103,27 @@ def _section(
     folder: ReportFolder, prices: PriceList, n_examples: int, truth: Truth | None
 ) -> Section:
     path = folder.path
-    # The page shows a path from the name of the given folder on: nothing of what is above it.
-    shown = str(Path(folder.root.resolve().name) / path.relative_to(folder.root))
     if folder.kind == "series":
-        return rounds_section(path, shown)
+        return rounds_section(path)
     if folder.kind == "evaluation":
-        return evaluation_section(path, shown)
+        return evaluation_section(path)
     if folder.kind == "suites":
-        return suites_section(path, shown)
+        return suites_section(path)
     if folder.kind == "truth" and truth is not None:
-        return truth.part(path, shown)
+        return truth.part(path)
     if folder.kind == "training":
-        return training_section(path, shown, prices)
+        return training_section(path, prices)
     with RunFolder.existing(path) as run:
-        summary = summarize_run(run, prices)
-        config = summary.config
+        config = read_run_config(run)
         if isinstance(config, ReviseRunConfig):
-            return revision_section(run, config, summary, shown, n_examples=n_examples, truth=truth)
-        if isinstance(config, SampleRunConfig):
-            return sampling_section(run, config, summary, shown, n_examples=n_examples, truth=truth)
-        if isinstance(config, JudgeRunConfig):
-            return judging_section(run, config, summary, shown, n_examples=n_examples, truth=truth)
-        return scoring_section(run, config, summary, shown, n_examples=n_examples)
+            section = revision_section(run, config, n_examples=n_examples, truth=truth)
+        elif isinstance(config, SampleRunConfig):
+            section = sampling_section(run, config, n_examples=n_examples, truth=truth)
+        elif isinstance(config, JudgeRunConfig):
+            section = judging_section(run, config, n_examples=n_examples, truth=truth)
+        else:
+            section = scoring_section(run, config, n_examples=n_examples)
+        return with_run_facts(section, run, prices)
 
 
 def render(page: Page) -> str:

@@ -74,7 +74,7 @@ _LONGEST_NAME = 24
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A figure with its interval; `place` is where it stands on a line."""
+    """A figure with its interval; `place` is its position on the other axis."""
 
     value: float
     low: float | None = None
@@ -85,17 +85,10 @@ class Point:
     def of(cls, estimate: Estimate, place: float = 0.0) -> "Point":
         return cls(estimate.value, estimate.low, estimate.high, place)
 
-    @property
-    def reach(self) -> tuple[float, float]:
-        """How far the interval goes below and above."""
-        low = self.value if self.low is None else self.low
-        high = self.value if self.high is None else self.high
-        return max(0.0, self.value - low), max(0.0, high - self.value)
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Figures in the order of their places."""
+    """The points of a series in the order of their places."""
 
     name: str
     points: Sequence[Point]
@@ -103,9 +96,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the figures are of, where they may lie, and levels that mean something by name.
+    """The label and limits of an axis; `levels` are (name, value) of lines drawn across it.
 
-    `ticks` are places with their names; without any they are numbers.
+    `ticks` are (name, place), for a horizontal axis; without them they are numbers.
     """
 
     label: str
@@ -120,34 +113,39 @@ def forest(
     """Each row's figures on a horizontal line of its own, with intervals; `names` of the series."""
 
     def draw(axes: Axes) -> None:
-        _levels(axes, axis, is_upright=True)
         n_series = max((len(points) for _, points in rows), default=1)
         for series in range(n_series):
-            listed = [
-                (len(rows) - place - 0.22 * (series - (n_series - 1) / 2), points[series])
-                for place, (_, points) in enumerate(rows)
-                if series < len(points)
-            ]
+            # The points of a row are apart by 0.22 of its height, around its middle.
+            shift = 0.22 * (series - (n_series - 1) / 2)
+            shown = [(i, points) for i, (_, points) in enumerate(rows) if series < len(points)]
             axes.errorbar(
-                [point.value for _, point in listed],
-                [height for height, _ in listed],
-                xerr=_reaches([point for _, point in listed]),
+                [points[series].value for _, points in shown],
+                [len(rows) - i - shift for i, _ in shown],
+                xerr=_reaches([points[series] for _, points in shown]),
                 fmt="os"[series % 2],
                 markersize=5,
                 elinewidth=1.6,
                 color=COLOURS[series],
                 label=names[series] if series < len(names) else None,
             )
-        axes.set_yticks(range(len(rows), 0, -1), [short(name) for name, _ in rows], minor=False)
-        axes.set_ylim(0.4, len(rows) + 0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(axis.label)
-        if axis.span is not None:
-            axes.set_xlim(*axis.span)
+        _set_rows(axes, [name for name, _ in rows])
+        _set_axis(axes, axis, is_x=True)
         _legend(axes)
 
     height = 1.1 + 0.3 * len(rows) + (0.3 if names else 0)
     return plot(title, words, draw, min(height, 9.0))
+
+
+def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
+    """A bar from zero for each row."""
+
+    def draw(axes: Axes) -> None:
+        heights = range(len(rows), 0, -1)
+        axes.barh(heights, [value for _, value in rows], height=0.62, color=COLOURS[0])
+        _set_rows(axes, [name for name, _ in rows])
+        _set_axis(axes, axis, is_x=True)
+
+    return plot(title, words, draw, min(0.9 + 0.27 * len(rows), 9.0))
 
 
 def lines(
@@ -158,13 +156,13 @@ def lines(
     shown: Sequence[Line],
     marked: Sequence[Point] = (),
 ) -> Plot:
-    """One line a series over places that are named by `along`, with intervals where known.
+    """A line for each series over the places named by `along`, with intervals where known.
 
-    Around the `marked` points stands a ring: they are out of bounds.
+    The `marked` points have a ring around them: they are out of bounds.
     """
 
     def draw(axes: Axes) -> None:
-        for place, line in enumerate(shown):
+        for i, line in enumerate(shown):
             axes.errorbar(
                 [point.place for point in line.points],
                 [point.value for point in line.points],
@@ -173,7 +171,7 @@ def lines(
                 markersize=3.5 if len(line.points) < 40 else 0,
                 linewidth=1.6,
                 elinewidth=1,
-                color=COLOURS[place % len(COLOURS)],
+                color=COLOURS[i % len(COLOURS)],
                 label=short(line.name),
             )
         axes.plot(
@@ -185,12 +183,9 @@ def lines(
             markeredgewidth=1.8,
             color=COLOURS[-1],
         )
-        _levels(axes, axis, is_upright=False)
-        axes.set_xlabel(along)
-        axes.set_ylabel(axis.label)
         axes.margins(y=0.1)
-        if axis.span is not None:
-            axes.set_ylim(*axis.span)
+        axes.set_xlabel(along)
+        _set_axis(axes, axis, is_x=False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         _legend(axes)
 
@@ -198,46 +193,18 @@ def lines(
 
 
 def scatter(title: str, words: str, axis: Axis, along: Axis, points: Sequence[Point]) -> Plot:
-    """Points with intervals that no line joins, at their places along the other axis."""
+    """Points with intervals and no line, at their places on the other axis."""
 
     def draw(axes: Axes) -> None:
+        places, values = [point.place for point in points], [point.value for point in points]
+        reaches, colour = _reaches(points), COLOURS[0]
         axes.errorbar(
-            [point.place for point in points],
-            [point.value for point in points],
-            yerr=_reaches(points),
-            fmt="o",
-            markersize=5,
-            elinewidth=1.4,
-            color=COLOURS[0],
+            places, values, yerr=reaches, fmt="o", markersize=5, elinewidth=1.4, color=colour
         )
-        _levels(axes, axis, is_upright=False)
-        axes.set_xlabel(along.label)
-        axes.set_ylabel(axis.label)
-        if along.span is not None:
-            axes.set_xlim(*along.span)
-        if along.ticks:
-            axes.set_xticks([place for _, place in along.ticks], [name for name, _ in along.ticks])
-        if axis.span is not None:
-            axes.set_ylim(*axis.span)
+        _set_axis(axes, along, is_x=True)
+        _set_axis(axes, axis, is_x=False)
 
     return plot(title, words, draw, 2.4)
-
-
-def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
-    """A bar from zero for each row."""
-
-    def draw(axes: Axes) -> None:
-        heights = range(len(rows), 0, -1)
-        axes.barh(heights, [value for _, value in rows], height=0.62, color=COLOURS[0])
-        _levels(axes, axis, is_upright=True)
-        axes.set_yticks(heights, [short(name) for name, _ in rows], minor=False)
-        axes.set_ylim(0.4, len(rows) + 0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(axis.label)
-        if axis.span is not None:
-            axes.set_xlim(*axis.span)
-
-    return plot(title, words, draw, min(0.9 + 0.27 * len(rows), 9.0))
 
 
 def histogram(
@@ -336,25 +303,35 @@ def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: fl
 
 
 def _reaches(points: Sequence[Point]) -> tuple[list[float], list[float]]:
-    return [point.reach[0] for point in points], [point.reach[1] for point in points]
+    """How far the intervals reach below and above; 0 where there is none."""
+    low = [each.value - (each.value if each.low is None else each.low) for each in points]
+    high = [(each.value if each.high is None else each.high) - each.value for each in points]
+    # Matplotlib refuses negative lengths, which rounding may give.
+    return [max(0.0, reach) for reach in low], [max(0.0, reach) for reach in high]
 
 
-def _levels(axes: Axes, axis: Axis, *, is_upright: bool) -> None:
+def _set_rows(axes: Axes, names: Sequence[str]) -> None:
+    """The names of rows, the first on top."""
+    axes.set_yticks(range(len(names), 0, -1), [short(name) for name in names], minor=False)
+    axes.set_ylim(0.4, len(names) + 0.6)
+    axes.grid(visible=False, axis="y")
+
+
+def _set_axis(axes: Axes, axis: Axis, *, is_x: bool) -> None:
+    """Its label, limits, ticks and levels. Limits come last: a level outside would widen them."""
     for name, level in axis.levels:
-        if is_upright:
-            axes.axvline(level, linestyle="--", linewidth=1, color=SOFT)
-        else:
-            axes.axhline(level, linestyle="--", linewidth=1, color=SOFT)
-        if name and not is_upright:
+        line = axes.axvline if is_x else axes.axhline
+        line(level, linestyle="--", linewidth=1, color=SOFT)
+        if name and not is_x:
+            at_end = ("axes fraction", "data")
             axes.annotate(
-                name,
-                (1, level),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                fontsize=7,
-                color=SOFT,
+                name, (1, level), xycoords=at_end, ha="right", va="bottom", fontsize=7, color=SOFT
             )
+    (axes.set_xlabel if is_x else axes.set_ylabel)(axis.label)
+    if axis.ticks and is_x:
+        axes.set_xticks([place for _, place in axis.ticks], [name for name, _ in axis.ticks])
+    if axis.span is not None:
+        (axes.set_xlim if is_x else axes.set_ylim)(*axis.span)
 
 
 def _legend(axes: Axes) -> None:

@@ -10,7 +10,7 @@ Example:
 from collections.abc import Iterator, Mapping, Sequence
 
 from cai.evaluation import format
-from cai.evaluation.policies.matchups import OUTCOMES, MatchOutcome
+from cai.evaluation.policies.matchups import MatchOutcome
 from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.stats.bootstrap import Estimate
@@ -71,7 +71,9 @@ def match_tables(wins: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator
         "A tie, orders that disagree and equal texts count one half; what could not be read counts "
         "for neither. Longer: share of matches in which the first policy's response is the longer.",
     )
-    kinds = [kind for kind in OUTCOMES if any(each.outcomes.get(kind) for each in wins)]
+    kinds: list[MatchOutcome] = [
+        kind for kind in OUTCOMES if any(each.outcomes.get(kind) for each in wins)
+    ]
     yield SectionTable(
         "How the matches ended",
         ("policies", *(_OUTCOMES[kind] for kind in kinds)),

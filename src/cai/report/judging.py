@@ -4,8 +4,7 @@ Agreement with people is that of `cai agreement`, position and length bias those
 
 Example:
     with RunFolder.existing(path) as run:
-        summary = summarize_run(run, prices)
-        section = judging_section(run, summary.config, summary, "runs/judged", n_examples=10)
+        section = judging_section(run, read_run_config(run), n_examples=10)
 """
 
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from cai.methods.judging.verdict import UNREADABLE
 from cai.report import runs
 from cai.report.judging_plots import VerdictTally, is_labelled
 from cai.report.model import Caveat, Fact, Headline, Section, SectionTable
-from cai.report.runs import RunSummary
 from cai.report.text import model_name, model_names, share_headline
 from cai.report.truth import TrueVerdicts, Truth
 from cai.runs.config import JudgeRunConfig
@@ -37,18 +35,12 @@ MIN_KAPPA = 0.4
 
 
 def judging_section(
-    run: RunFolder,
-    config: JudgeRunConfig,
-    summary: RunSummary,
-    path: str,
-    *,
-    n_examples: int,
-    truth: Truth | None = None,
+    run: RunFolder, config: JudgeRunConfig, *, n_examples: int, truth: Truth | None = None
 ) -> Section:
     """The section of the run; records are read again only where people labelled any pair."""
-    tally, n_failed = VerdictTally(n_examples), summary.counts.failed
+    tally, n_failed = VerdictTally(n_examples), run.counts().failed
     habits = people = None
-    if summary.counts.done:
+    if run.counts().done:
         records = (judged for _, judged in read_done(run, Judged))
         habits = audit(tally.through(records), config, n_failed=n_failed, seed=0)
         if tally.has_labels:
@@ -64,14 +56,12 @@ def judging_section(
     how = "by log-probabilities" if config.judges[0].reads_logprobs else "by what it wrote"
     return Section(
         title="Verdicts of the judge",
-        path=path,
         done=(
             f"{model_names(judge.model for judge in config.judges)} compared "
             f"{format.plural(tally.n_matchups, 'pair')} of responses to "
-            f"{format.plural(summary.counts.done, 'prompt')} under the constitution "
+            f"{format.plural(run.counts().done, 'prompt')} under the constitution "
             f"{runs.constitution_name(config.constitution)}, in both orders, read {how}."
         ),
-        started=summary.created,
         weight=3 if has_truth else 1,
         facts=(
             runs.source_fact(config.source),
@@ -80,17 +70,14 @@ def judging_section(
             *runs.role_facts("judge", config.judges),
         ),
         headlines=tuple(_headlines(habits, people, verdicts)),
-        caveats=tuple(_caveats(summary, habits, people, has_truth)),
-        cost=summary.cost,
+        caveats=tuple(_caveats(habits, people, has_truth)),
         tables=(
             *(() if people is None else agreement_tables(people)),
             *(() if habits is None else audit_tables(habits)),
             None if verdicts is None else verdicts.table,
-            *runs.run_tables(summary),
         ),
         plots=tuple(tally.plots(habits, people)),
         examples=tuple(tally.groups()),
-        versions=summary.versions,
         has_truth=has_truth,
         judges=tuple(judge.model for judge in config.judges),
     )
@@ -117,15 +104,11 @@ def _headlines(
 
 
 def _caveats(
-    summary: RunSummary,
-    habits: AuditReport | None,
-    people: AgreementReport | None,
-    has_truth: bool,
+    habits: AuditReport | None, people: AgreementReport | None, has_truth: bool
 ) -> Iterator[Caveat]:
     if habits is not None:
         for warning in habits.warnings:
             yield Caveat(" ".join(model_name(word) for word in warning.split(" ")), True)
-    yield from runs.run_caveats(summary)
     if people is not None:
         yield from (Caveat(caveat) for caveat in people.caveats)
         ece, kappa = people.overall.ece, people.overall.kappa
@@ -136,7 +119,7 @@ def _caveats(
             yield Caveat("Beyond chance the judge agrees little with people.", True)
     if habits is None:
         return
-    # The audit counts failed groups too; run_caveats has already reported them.
+    # The audit counts failed groups too; those of every run are reported already.
     yield from (Caveat(caveat) for caveat in habits.caveats if "groups failed" not in caveat)
     flips, longer = habits.positions.flips, habits.lengths.by_characters.share
     if flips is not None and flips.value > MAX_FLIPS:

@@ -113,7 +113,8 @@ class ExampleGroup:
 class Section:
     """One step of the chain: a run, a training, an evaluation, or a series of rounds.
 
-    `done` is a sentence about the step, `started` its time in ISO 8601. `weight` orders the
+    `path` is shown, and set, by the page; of a run also `started`, `cost` and `versions` are set
+    there. `done` is a sentence about the step, `started` its time in ISO 8601. `weight` orders the
     headlines of several sections: those that compare policies precede those that describe data.
     Tables that are None or have no rows are not shown. `has_truth` is True where labels of people
     or a known truth were compared with the judge. `judges` are full model names, `trained_from` is
@@ -121,8 +122,8 @@ class Section:
     """
 
     title: str
-    path: str
     done: str
+    path: str = ""
     started: str = ""
     weight: int = 0
     facts: tuple[Fact, ...] = ()

@@ -3,7 +3,7 @@
 Which policy is better, how each responds, and how well it does in suites such as HHH.
 
 Example:
-    section = evaluation_section(Path("runs/evaluation"), "runs/evaluation")
+    section = evaluation_section(Path("runs/evaluation"))
 """
 
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ _MAX_HEADLINES = 4
 _MAX_IN_LINE = 4
 
 
-def evaluation_section(path: Path, shown: str) -> Section:
-    """The section of the evaluation in that folder; `shown` is its path as the page shows it.
+def evaluation_section(path: Path) -> Section:
+    """The section of the evaluation in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
@@ -47,7 +47,6 @@ def evaluation_section(path: Path, shown: str) -> Section:
     policies = model_names(each.name for each in results.policies)
     return Section(
         title="Evaluation of policies",
-        path=shown,
         done=f"{policies} responded to {format.plural(results.n_prompts, 'prompt')}{by}{under}.",
         started=modified_at(path / FILE),
         weight=5,
@@ -200,7 +199,7 @@ def _on(kind: str) -> str:
     return "all prompts" if kind == ALL else f"{kind} prompts"
 
 
-def suites_section(path: Path, shown: str) -> Section:
+def suites_section(path: Path) -> Section:
     """The section of standard suites: a table for each suite, a column for each policy.
 
     Raises:
@@ -215,7 +214,6 @@ def suites_section(path: Path, shown: str) -> Section:
         caveats.insert(0, Caveat(f"{n_failed} failed and are in no figure.", True))
     return Section(
         title="Standard suites",
-        path=shown,
         done=f"{format.listed(results.policies)} were evaluated on {suites}{judged}.",
         started=modified_at(path / SUITES_FILE),
         weight=4,

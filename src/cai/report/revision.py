@@ -2,8 +2,7 @@
 
 Example:
     with RunFolder.existing(path) as run:
-        summary = summarize_run(run, prices)
-        section = revision_section(run, summary.config, summary, "runs/revised", n_examples=10)
+        section = revision_section(run, read_run_config(run), n_examples=10)
 """
 
 from collections import Counter
@@ -31,7 +30,6 @@ from cai.report.model import (
     SectionTable,
     TextBlock,
 )
-from cai.report.runs import RunSummary
 from cai.report.text import change_headline, model_names, prompt_block, share_headline, text_block
 from cai.report.truth import Truth
 from cai.runs.config import ReviseRunConfig
@@ -47,13 +45,7 @@ _LINES = (("decline", "refusal"), ("only evade", "evasive"), ("changed", "change
 
 
 def revision_section(
-    run: RunFolder,
-    config: ReviseRunConfig,
-    summary: RunSummary,
-    path: str,
-    *,
-    n_examples: int,
-    truth: Truth | None = None,
+    run: RunFolder, config: ReviseRunConfig, *, n_examples: int, truth: Truth | None = None
 ) -> Section:
     """The section of the run; its records are read once."""
     known = truth if truth is not None and truth.covers(config.constitution) else None
@@ -65,15 +57,13 @@ def revision_section(
     plan = f"{plural(settings.rounds, 'round')}{tags}, seed {config.seed}"
     return Section(
         title="Critique and revision",
-        path=path,
         done=(
             f"{model_names(role.model for role in config.roles.values())} answered "
-            f"{plural(summary.counts.done, 'prompt')} and "
+            f"{plural(run.counts().done, 'prompt')} and "
             f"{'revised' if settings.direct else 'critiqued and revised'} the answers, "
             f"{plural(settings.rounds, 'round')} each, under the constitution "
             f"{runs.constitution_name(config.constitution)}."
         ),
-        started=summary.created,
         weight=2 if known else 1,
         facts=(
             runs.source_fact(config.source),
@@ -86,12 +76,10 @@ def revision_section(
             ),
         ),
         headlines=tuple(tally.headlines()),
-        caveats=(*runs.run_caveats(summary), *tally.caveats()),
-        cost=summary.cost,
-        tables=(*tally.tables(), *runs.run_tables(summary)),
+        caveats=tuple(tally.caveats()),
+        tables=tuple(tally.tables()),
         plots=tuple(tally.plots()),
         examples=tuple(tally.groups()),
-        versions=summary.versions,
     )
 
 
@@ -176,8 +164,9 @@ class _Tally:
         changed = self._whole.estimate("changed")
         if changed is not None:
             yield from share_headline(changed, "responses changed by revision")
-            ends = (self._whole.estimate(f"evasive {end}") for end in ("before", "after"))
-            yield from change_headline(*ends, "responses that only evade, before → after revision")
+            before, after = (self._whole.estimate(f"evasive {end}") for end in ("before", "after"))
+            what = "responses that only evade, before → after revision"
+            yield from change_headline(before, after, what)
 
     def caveats(self) -> Iterator[Caveat]:
         n_revised = sum(len(each.shares) for each in self._rounds[1:])
@@ -284,10 +273,7 @@ class _Tally:
 def _example(chain: Chain, prefix: str = "") -> Example:
     """The prompt, the whole change as a diff, and every round under it."""
     before = chain.response.text
-    texts = [
-        prompt_block(chain.prompt),
-        diff("first response → final text", before, chain.final),
-    ]
+    texts = [prompt_block(chain.prompt), diff("first response → final text", before, chain.final)]
     for number, each in enumerate(chain.rounds[:_MAX_ROUNDS], 1):
         flags = f", {format.listed(each.flags)}" if each.flags else ""
         name = f"round {number}, {each.principle_id}"

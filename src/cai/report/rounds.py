@@ -1,7 +1,7 @@
 """The section of a series of rounds: whether policies improve over the rounds, or drift.
 
 Example:
-    section = rounds_section(Path("runs/rounds"), "runs/rounds")
+    section = rounds_section(Path("runs/rounds"))
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ Limits: TypeAlias = Sequence[tuple[str, float]]
 _MAX_MISSING = 12
 
 
-def rounds_section(path: Path, shown: str) -> Section:
-    """The section of the series in that folder; `shown` is its path as the page shows it.
+def rounds_section(path: Path) -> Section:
+    """The section of the series in that folder.
 
     Raises:
         EvaluationError: Its file is damaged, or of another version of cai.
@@ -39,7 +39,6 @@ def rounds_section(path: Path, shown: str) -> Section:
     judges = dict.fromkeys(judge for each in rounds for judge in each.judges)
     return Section(
         title=f"Rounds: {series.name}",
-        path=shown,
         done=(
             f"{n} of {format.plural(series.n_rounds, 'round')} of training on the judge's labels, "
             f"each measured by the frozen judge {model_names(series.frozen_judges)}. {ended}"

@@ -1,16 +1,15 @@
 """Figures that every run folder has, whatever its method: counts, failures, cost and versions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from cai.engine.budget import Ledger, PriceList
 from cai.engine.progress import causes, last_snapshot
-from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
 from cai.evaluation.format import NONE, listed, money, percent, plural
-from cai.report.model import Caveat, Fact, SectionCost, SectionTable
+from cai.report.model import Caveat, Fact, Section, SectionCost, SectionTable
 from cai.report.text import clean, model_name
-from cai.runs.config import Named, RoleConfig, RunConfig, Source, read_run_config
+from cai.runs.config import Named, RoleConfig, Source
 
 PAUSE_S = 600
 """A longer gap between two calls is a pause: it is left out of the time that a run took."""
@@ -23,63 +22,37 @@ _SECONDS = """SELECT sum(gap) FROM
     (SELECT created - lag(created) OVER (ORDER BY created) AS gap FROM calls) WHERE gap < ?"""
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """A run without its records. `n_total` is the size of its source, None where unknown."""
-
-    config: RunConfig
-    created: str
-    counts: Counts
-    n_total: int | None
-    failures: dict[str, int]
-    messages: tuple[str, ...]
-    ledger: Ledger
-    seconds: float | None
-    versions: tuple[Fact, ...]
-
-    @property
-    def cost(self) -> SectionCost:
-        ledger, usage = self.ledger, self.ledger.usage
-        return SectionCost(
-            n_calls=ledger.n_calls,
-            tokens_in=usage.prompt_tokens,
-            tokens_out=usage.completion_tokens,
-            cost_usd=ledger.cost_usd,
-            seconds=self.seconds,
-        )
-
-
-def summarize_run(run: RunFolder, prices: PriceList) -> RunSummary:
-    """Raises JournalError where the run was written by another version of cai."""
-    snapshot = last_snapshot(run)
+def with_run_facts(section: Section, run: RunFolder, prices: PriceList) -> Section:
+    """The section of a run with what every run has: start, failures, cost and versions."""
+    ledger = Ledger.of(run.database, prices)
     ((seconds,),) = run.database.rows(_SECONDS, PAUSE_S)
-    failed = run.database.rows(
-        "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
-    )
-    return RunSummary(
-        config=read_run_config(run),
-        created=run.created,
-        counts=run.counts(),
-        n_total=snapshot.total if snapshot else None,
-        failures=run.failures(),
-        messages=tuple(clean(str(message)) for (message,) in failed),
-        ledger=Ledger.of(run.database, prices),
-        seconds=seconds,
+    return replace(
+        section,
+        started=run.created,
+        caveats=(*_run_caveats(run, ledger), *section.caveats),
+        cost=SectionCost(
+            n_calls=ledger.n_calls,
+            tokens_in=ledger.usage.prompt_tokens,
+            tokens_out=ledger.usage.completion_tokens,
+            cost_usd=ledger.cost_usd,
+            seconds=seconds,
+        ),
+        tables=(*section.tables, _failure_table(run), _cost_table(ledger)),
         versions=tuple(Fact(name, version) for name, version in run.versions.items()),
     )
 
 
-def run_caveats(summary: RunSummary) -> Iterator[Caveat]:
-    """Failures, an unfinished source, too few examples, and calls without token counts."""
-    done, failed = summary.counts.done, summary.counts.failed
-    n_tried = done + failed
-    if summary.n_total is not None and n_tried < summary.n_total:
-        text = f"Not finished: {n_tried:,} of {summary.n_total:,} examples were tried."
-        yield Caveat(text, True)
+def _run_caveats(run: RunFolder, ledger: Ledger) -> Iterator[Caveat]:
+    """An unfinished source, failures, too few examples, and calls without token counts."""
+    done, failed = run.counts().done, run.counts().failed
+    n_tried, snapshot = done + failed, last_snapshot(run)
+    n_total = snapshot.total if snapshot else None
+    if n_total is not None and n_tried < n_total:
+        yield Caveat(f"Not finished: {n_tried:,} of {n_total:,} examples were tried.", True)
     if failed:
         share = percent(failed / n_tried)
         yield Caveat(
-            f"{plural(failed, 'example')} failed ({share}: {causes(summary.failures)}) and "
+            f"{plural(failed, 'example')} failed ({share}: {causes(run.failures())}) and "
             f"{'is' if failed == 1 else 'are'} in no figure.",
             failed > n_tried / 20,
         )
@@ -87,21 +60,23 @@ def run_caveats(summary: RunSummary) -> Iterator[Caveat]:
         yield Caveat("No example is finished, so there is nothing to report.", True)
     elif done < FEW:
         yield Caveat(f"Only {plural(done, 'example')}: shares may differ by chance.")
-    n_uncounted = sum(each.n_uncounted for each in summary.ledger.accounts.values())
+    n_uncounted = sum(each.n_uncounted for each in ledger.accounts.values())
     if n_uncounted:
         yield Caveat(f"{plural(n_uncounted, 'call')} came without numbers of tokens.")
 
 
-def run_tables(summary: RunSummary) -> Iterator[SectionTable]:
-    """Failures by cause with some of their messages; and cost by role and model."""
-    yield SectionTable(
-        "Examples that failed",
-        ("cause", "examples"),
-        tuple((cause, f"{n:,}") for cause, n in summary.failures.items()),
-        " ".join(summary.messages),
+def _failure_table(run: RunFolder) -> SectionTable:
+    """Failures by cause, with the first few different messages."""
+    messages = run.database.rows(
+        "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
     )
-    ledger = summary.ledger
-    yield SectionTable(
+    rows = tuple((cause, f"{n:,}") for cause, n in run.failures().items())
+    note = " ".join(clean(str(message)) for (message,) in messages)
+    return SectionTable("Examples that failed", ("cause", "examples"), rows, note)
+
+
+def _cost_table(ledger: Ledger) -> SectionTable:
+    return SectionTable(
         "What it took",
         ("role and model", "calls", "tokens in", "tokens out", "cost"),
         tuple(

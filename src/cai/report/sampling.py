@@ -2,8 +2,7 @@
 
 Example:
     with RunFolder.existing(path) as run:
-        summary = summarize_run(run, prices)
-        section = sampling_section(run, summary.config, summary, "runs/samples", n_examples=10)
+        section = sampling_section(run, read_run_config(run), n_examples=10)
 """
 
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from cai.report import runs
 from cai.report.estimates import FactShares
 from cai.report.examples import BY_HASH, TopN, example_groups, hash_fraction
 from cai.report.model import Caveat, Example, ExampleGroup, Fact, Headline, Section, SectionTable
-from cai.report.runs import RunSummary
 from cai.report.text import model_name, model_names, prompt_block, share_headline, text_block
 from cai.report.truth import Truth
 from cai.runs.config import SampleRunConfig
@@ -33,13 +31,7 @@ _MAX_RESPONSES = 6
 
 
 def sampling_section(
-    run: RunFolder,
-    config: SampleRunConfig,
-    summary: RunSummary,
-    path: str,
-    *,
-    n_examples: int,
-    truth: Truth | None = None,
+    run: RunFolder, config: SampleRunConfig, *, n_examples: int, truth: Truth | None = None
 ) -> Section:
     """The section of the run; its records are read once."""
     tally = _Tally(n_examples, truth)
@@ -49,23 +41,19 @@ def sampling_section(
     n = format.plural(config.k, "response")
     return Section(
         title="Responses of the policy" if is_one else "Responses of policies",
-        path=path,
         done=(
             f"{model_names(policy.model for policy in config.policies)} gave {n}"
-            f"{'' if is_one else ' each'} to {format.plural(summary.counts.done, 'prompt')}."
+            f"{'' if is_one else ' each'} to {format.plural(run.counts().done, 'prompt')}."
         ),
-        started=summary.created,
         facts=(
             runs.source_fact(config.source),
             Fact("plan", f"{config.k} of each policy to each prompt, seed {config.seed}"),
             *runs.role_facts("policy", config.policies),
         ),
         headlines=tuple(tally.headlines()),
-        caveats=(*runs.run_caveats(summary), *tally.caveats()),
-        cost=summary.cost,
-        tables=(*tally.tables(), *runs.run_tables(summary)),
+        caveats=tuple(tally.caveats()),
+        tables=tuple(tally.tables()),
         examples=tuple(tally.groups()),
-        versions=summary.versions,
     )
 
 

@@ -2,8 +2,7 @@
 
 Example:
     with RunFolder.existing(path) as run:
-        summary = summarize_run(run, prices)
-        section = scoring_section(run, summary.config, summary, "runs/scored", n_examples=10)
+        section = scoring_section(run, read_run_config(run), n_examples=10)
 """
 
 from collections import Counter
@@ -26,7 +25,6 @@ from cai.report.model import (
     Section,
     SectionTable,
 )
-from cai.report.runs import RunSummary
 from cai.report.text import model_name, model_names, prompt_block, text_block
 from cai.runs.config import ScoreRunConfig
 from cai.runs.records import read_done
@@ -35,24 +33,20 @@ _EDGES = [-1 + i / 5 for i in range(11)]
 _MAX_PRINCIPLES = 12
 
 
-def scoring_section(
-    run: RunFolder, config: ScoreRunConfig, summary: RunSummary, path: str, *, n_examples: int
-) -> Section:
+def scoring_section(run: RunFolder, config: ScoreRunConfig, *, n_examples: int) -> Section:
     """The section of the run; its records are read once."""
     tally = _Tally(n_examples)
     for _, scored in read_done(run, Scored):
         tally.add(scored)
-    n = summary.counts.done
+    n = run.counts().done
     how = "marked from 1 to 10" if config.settings.kind == "mark" else "checked as passed or failed"
     return Section(
         title="Scores",
-        path=path,
         done=(
             f"{format.plural(n, 'response')} {'was' if n == 1 else 'were'} {how} by "
             f"{model_names(judge.model for judge in config.judges)} under the constitution "
             f"{runs.constitution_name(config.constitution)}."
         ),
-        started=summary.created,
         weight=1,
         facts=(
             runs.source_fact(config.source),
@@ -60,12 +54,10 @@ def scoring_section(
             *runs.role_facts("judge", config.judges),
         ),
         headlines=tuple(tally.headlines()),
-        caveats=(*runs.run_caveats(summary), *tally.caveats()),
-        cost=summary.cost,
-        tables=(*tally.tables(), *runs.run_tables(summary)),
+        caveats=tuple(tally.caveats()),
+        tables=tuple(tally.tables()),
         plots=tuple(tally.plots()),
         examples=tuple(tally.groups()),
-        versions=summary.versions,
         judges=tuple(judge.model for judge in config.judges),
     )
 

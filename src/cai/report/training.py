@@ -3,7 +3,7 @@
 The curves are of what the trainer logged, and of what was measured of the policy's texts.
 
 Example:
-    section = training_section(Path("models/rl"), "models/rl", prices)
+    section = training_section(Path("models/rl"), prices)
 """
 
 import json
@@ -87,7 +87,7 @@ class _Training:
         return (curve[0][1], curve[-1][1]) if len(curve) > 1 else None
 
 
-def training_section(path: Path, shown: str, prices: PriceList) -> Section:
+def training_section(path: Path, prices: PriceList) -> Section:
     """The section of the training in that folder, finished or not.
 
     Raises:
@@ -116,10 +116,9 @@ def training_section(path: Path, shown: str, prices: PriceList) -> Section:
             cost = _add_ledger(cost, Ledger.of(run.database, prices))
     return Section(
         title=f"Training: {spec.title if spec else training.trainer}",
-        path=shown,
         done=(
-            f"{Path(shown).name or shown} was trained from "
-            f"{model_name(str(config.get('model', '')))} by {spec.title if spec else 'training'} on "
+            f"{path.resolve().name} was trained from {model_name(str(config.get('model', '')))} "
+            f"by {spec.title if spec else 'training'} on "
             f"{format.plural(sum(training.sources.values()), 'row')}{state}."
         ),
         started=modified_at(path / ASKED),

@@ -35,7 +35,7 @@ _SHOWN = (
 )
 
 
-def _measured_part(path: Path, shown: str) -> Section:
+def _measured_part(path: Path) -> Section:
     """The part of the measurement in that folder.
 
     Raises:
@@ -47,7 +47,6 @@ def _measured_part(path: Path, shown: str) -> Section:
     n = found[0].rates.n_harmful + found[0].rates.n_harmless if found else 0
     return Section(
         title="Policies against the truth",
-        path=shown,
         done=(
             f"{names} gave a response each to {format.plural(n, 'request')} that no training has "
             "seen; on the testbed it is known what a response does."
@@ -224,8 +223,8 @@ class OracleTruth:
 
     file: str = FILE
 
-    def part(self, path: Path, shown: str) -> Section:
-        return _measured_part(path, shown)
+    def part(self, path: Path) -> Section:
+        return _measured_part(path)
 
     def covers(self, constitution: Named) -> bool:
         """Whether it is the constitution of the testbed, word for word."""
