@@ -44,7 +44,7 @@ _VARIABLES = {
     **{colour: f"--c{n}" for n, colour in enumerate(COLOURS, 1)},
 }
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
+    "svg.fonttype": "none",  # text, which can be searched and takes the font of the page
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -284,6 +284,8 @@ def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: fl
         figure.savefig(file, format="svg", metadata=no_metadata)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
+    # Without the namespace declarations no address of another host is in the page; ids get the salt
+    # as a prefix, and so do all references to them.
     for pattern, new in (
         (r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*|<!--.*?-->\s*", ""),
         (r'\s+xmlns(?::\w+)?="[^"]*"', ""),
@@ -296,6 +298,7 @@ def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: fl
     ):
         svg = re.sub(pattern, new, svg, flags=re.DOTALL)
     head, _, rest = svg.partition(">")
+    # Without a size of its own the picture takes the width of its column.
     head = re.sub(r'\s(?:width|height|version)="[^"]*"', "", head)
     for colour, variable in _VARIABLES.items():
         rest = rest.replace(colour, f"var({variable})")
@@ -320,8 +323,10 @@ def _set_rows(axes: Axes, names: Sequence[str]) -> None:
 def _set_axis(axes: Axes, axis: Axis, *, is_x: bool) -> None:
     """Its label, limits, ticks and levels. Limits come last: a level outside would widen them."""
     for name, level in axis.levels:
-        line = axes.axvline if is_x else axes.axhline
-        line(level, linestyle="--", linewidth=1, color=SOFT)
+        if is_x:
+            axes.axvline(level, linestyle="--", linewidth=1, color=SOFT)
+        else:
+            axes.axhline(level, linestyle="--", linewidth=1, color=SOFT)
         if name and not is_x:
             at_end = ("axes fraction", "data")
             axes.annotate(

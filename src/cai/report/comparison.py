@@ -71,9 +71,8 @@ def match_tables(wins: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator
         "A tie, orders that disagree and equal texts count one half; what could not be read counts "
         "for neither. Longer: share of matches in which the first policy's response is the longer.",
     )
-    kinds: list[MatchOutcome] = [
-        kind for kind in OUTCOMES if any(each.outcomes.get(kind) for each in wins)
-    ]
+    seen = {kind for each in wins for kind, n in each.outcomes.items() if n}
+    kinds: list[MatchOutcome] = [kind for kind in _OUTCOMES if kind in seen]
     yield SectionTable(
         "How the matches ended",
         ("policies", *(_OUTCOMES[kind] for kind in kinds)),

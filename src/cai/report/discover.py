@@ -95,6 +95,7 @@ def _below(
         raise UsageError(f"{folder}: cannot be read ({error.strerror}).") from error
     shown = [path for path in inner if not path.name.startswith(".")]
     groups = {path: list(_below(path, root, files, depth + 1)) for path in shown}
+    # Sorted folder by folder: what was made in one round stays together.
     for path in _sort({path: group for path, group in groups.items() if group}):
         yield from groups[path]
 
@@ -142,6 +143,7 @@ def _inputs(folder: ReportFolder) -> set[str]:
             return set()
     else:
         return set()
+    # The hash after "@" and the scheme before ":" are not folders: hf:models/sl@bf1af314f94a.
     return {
         part
         for text in _texts(described)

@@ -78,6 +78,7 @@ def share_of(share: float, n: int) -> Estimate | None:
     """
     if not n or share != share:
         return None
+    # Which examples are true does not matter for the interval, only how many are.
     values = np.zeros(n)
     values[: round(share * n)] = 1
     return share_estimate(values, np.ones(n), np.arange(n, dtype=np.int64), seed=0)

@@ -38,6 +38,7 @@ class VerdictTally:
     def __init__(self, n_examples: int) -> None:
         self.n_matchups = 0
         self.has_labels = False
+        # Arrays of numbers, not of objects: a run may have a million matchups.
         self._units, self._bins, self._points = array("q"), array("b"), array("d")
         self._confidence: Counter[int] = Counter()
         self._surest, self._against_people, self._orders, self._unread, self._sample = (
@@ -47,47 +48,39 @@ class VerdictTally:
     def through(self, groups: Iterable[Judged]) -> Iterator[Judged]:
         """The same groups, each counted as it passes."""
         for judged in groups:
-            self.n_matchups += len(judged.matchups)
+            group, matchups = judged.group, judged.matchups
+            unit, fraction = unit_of(group.prompt), hash_fraction(group.prompt.id)
+            self.n_matchups += len(matchups)
             self.has_labels = self.has_labels or is_labelled(judged)
-            self._add_figures(judged)
-            self._add_examples(judged)
+            for each in matchups:
+                verdict = each.verdict
+                if verdict.p_a is not None:
+                    confidence = max(verdict.p_a, 1 - verdict.p_a)
+                    self._confidence[min(int((confidence - 0.5) * 2 * _N_BARS), _N_BARS - 1)] += 1
+                a, b = (len(group.candidates[i].text) for i in (each.first, each.second))
+                # An empty response has no length ratio; an unreadable verdict has no winner.
+                if a and b and verdict.outcome in _POINTS:
+                    self._units.append(unit)
+                    self._bins.append(int(np.searchsorted(RATIOS, a / b, side="right")))
+                    self._points.append(_POINTS[verdict.outcome])
+            # Of a group at most one matchup of each kind, lest one prompt fills a list.
+            unread = [each.verdict.outcome in UNREADABLE for each in matchups]
+            for top, numbers in (
+                (self._surest, [each.verdict.margin for each in matchups]),
+                (self._against_people, [_margin_against(group, each) for each in matchups]),
+                (self._orders, [_order_gap(each) for each in matchups]),
+                (
+                    self._unread,
+                    [fraction if each else None for each in unread],
+                ),
+            ):
+                known = [(number, -i) for i, number in enumerate(numbers) if number is not None]
+                if known:
+                    number, i = max(known)  # of equal numbers the first, as its -i is the largest
+                    top.offer(number, (group, matchups[-i]))
+            if matchups:
+                self._sample.offer(fraction, (group, matchups[int(fraction * len(matchups))]))
             yield judged
-
-    def _add_figures(self, judged: Judged) -> None:
-        unit = unit_of(judged.group.prompt)
-        for each in judged.matchups:
-            verdict = each.verdict
-            if verdict.p_a is not None:
-                confidence = max(verdict.p_a, 1 - verdict.p_a)
-                self._confidence[min(int((confidence - 0.5) * 2 * _N_BARS), _N_BARS - 1)] += 1
-            a, b = (len(judged.group.candidates[i].text) for i in (each.first, each.second))
-            if a and b and verdict.outcome in _POINTS:
-                self._units.append(unit)
-                self._bins.append(int(np.searchsorted(RATIOS, a / b, side="right")))
-                self._points.append(_POINTS[verdict.outcome])
-
-    def _add_examples(self, judged: Judged) -> None:
-        """Of a group at most one matchup of each kind, lest one prompt fills a list."""
-        group, fraction = judged.group, hash_fraction(judged.group.prompt.id)
-        for top, numbers in (
-            (self._surest, [each.verdict.margin for each in judged.matchups]),
-            (self._against_people, [_margin_against(group, each) for each in judged.matchups]),
-            (self._orders, [_order_gap(each) for each in judged.matchups]),
-            (
-                self._unread,
-                [
-                    fraction if each.verdict.outcome in UNREADABLE else None
-                    for each in judged.matchups
-                ],
-            ),
-        ):
-            known = [(number, -i) for i, number in enumerate(numbers) if number is not None]
-            if known:
-                number, i = max(known)  # of equal numbers the first, as -i is the largest
-                top.offer(number, (group, judged.matchups[-i]))
-        if judged.matchups:
-            i = int(fraction * len(judged.matchups))
-            self._sample.offer(fraction, (group, judged.matchups[i]))
 
     def groups(self) -> Iterator[ExampleGroup]:
         """Kinds without any example are left out."""
@@ -103,7 +96,25 @@ class VerdictTally:
     def plots(self, habits: AuditReport | None, people: AgreementReport | None) -> Iterator[Plot]:
         """Plots without figures are left out."""
         if people is not None and people.curve and people.overall.ece is not None:
-            yield from _agreement_plots(people, people.overall.ece)
+            bins = "; ".join(
+                f"said {each.mean_p_a:.2f}, people {each.share_a:.2f} ({each.n:,} pairs)"
+                for each in people.curve
+            )
+            overall = people.overall
+            n = f"{overall.n_readable:,} pairs"
+            words = f"Expected calibration error {overall.ece:.3f} on {n}. {bins}"
+            yield charts.calibration("Calibration against people", words, people.curve)
+        if people is not None and len(people.by_principle) > 1:
+            rows = [
+                (name, [charts.Point.of(each.accuracy)])
+                for name, each in people.by_principle.items()
+                if each.accuracy is not None
+            ]
+            words = "Right by the labels of people: " + ", ".join(
+                f"{name} {format.percent(points[0].value)}" for name, points in rows
+            )
+            axis = charts.Axis("right by people", (0, 1.02), [("", 0.5)])
+            yield charts.forest("Each principle against people", words, axis, rows)
         yield from self._length_plot()
         if self._confidence:
             edges = [0.5 + i / (2 * _N_BARS) for i in range(_N_BARS + 1)]
@@ -137,6 +148,7 @@ class VerdictTally:
             )
             if share is None:
                 continue
+            # The ratio is drawn on a log scale, on which half as long mirrors twice as long.
             middle = (math.log2(edges[i]) + math.log2(edges[i + 1])) / 2
             points.append(charts.Point.of(share, middle))
             label = f"{edges[i]:.2g} to {edges[i + 1]:.2g}"
@@ -157,26 +169,6 @@ def is_labelled(judged: Judged) -> bool:
     return judged.group.label is not None and is_compared
 
 
-def _agreement_plots(people: AgreementReport, ece: float) -> Iterator[Plot]:
-    bins = "; ".join(
-        f"said {each.mean_p_a:.2f}, people {each.share_a:.2f} ({each.n:,} pairs)"
-        for each in people.curve
-    )
-    words = f"Expected calibration error {ece:.3f} on {people.overall.n_readable:,} pairs. {bins}"
-    yield charts.calibration("Calibration against people", words, people.curve)
-    if len(people.by_principle) > 1:
-        rows = [
-            (name, [charts.Point.of(each.accuracy)])
-            for name, each in people.by_principle.items()
-            if each.accuracy is not None
-        ]
-        words = "Right by the labels of people: " + ", ".join(
-            f"{name} {format.percent(points[0].value)}" for name, points in rows
-        )
-        axis = charts.Axis("right by people", (0, 1.02), [("", 0.5)])
-        yield charts.forest("Each principle against people", words, axis, rows)
-
-
 def _margin_against(group: Group, matchup: JudgedMatchup) -> float | None:
     """The judge's margin where it favours the side that people do not."""
     sides, outcome = ("a", "b"), matchup.verdict.outcome
@@ -188,6 +180,7 @@ def _margin_against(group: Group, matchup: JudgedMatchup) -> float | None:
 
 def _order_gap(matchup: JudgedMatchup) -> float | None:
     """How far apart the orders are where they favour different responses, in (0, 1]."""
+    # A gap without a flip is only a difference in confidence: both orders favour one response.
     gaps = [
         abs(each.order_ab.p_a - each.order_ba.p_a)
         for each in matchup.verdict.principle_verdicts
@@ -200,6 +193,7 @@ def _example(item: _One) -> Example:
     """Prompt and both responses, the favoured one marked, and the verdict of each principle."""
     group, matchup = item
     verdict, label = matchup.verdict, group.label
+    # A label is about the first two responses of a group, whatever else was compared.
     p = "" if verdict.p_a is None else f", P(A better) {verdict.p_a:.2f}"
     people = ""
     if label is not None and (matchup.first, matchup.second) == (0, 1):

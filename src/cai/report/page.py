@@ -60,9 +60,13 @@ class Page:
 
 def build_page(title: str, sections: Sequence[Section]) -> Page:
     """The page over these sections, in their order."""
-    holders = [_holder(section, sections) for section in sections]
+    holders: list[int | None] = []  # by section the index of the innermost one that holds it
+    for section in sections:
+        outer = [i for i, each in enumerate(sections) if section.path.startswith(f"{each.path}/")]
+        holders.append(max(outer, key=lambda i: len(sections[i].path), default=None))
     inner = frozenset(number for number, holder in enumerate(holders, 1) if holder is not None)
     caveats = list(_caveats(sections, inner))
+    # What is inside of an evaluation or of rounds is summed up by the outer section's own caveats.
     shown = [each for each in caveats if each.number not in inner][:_MAX_CAVEATS]
     days = sorted(section.started[:10] for section in sections if section.started)
     return Page(
@@ -92,12 +96,6 @@ def build_page(title: str, sections: Sequence[Section]) -> Page:
         ),
         versions=tuple(dict.fromkeys(fact for each in sections for fact in each.versions)),
     )
-
-
-def _holder(section: Section, sections: Sequence[Section]) -> int | None:
-    """The index of the section whose folder holds this one's, the innermost of several."""
-    found = [i for i, other in enumerate(sections) if section.path.startswith(f"{other.path}/")]
-    return max(found, key=lambda i: len(sections[i].path), default=None)
 
 
 def _headlines(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Numbered[Headline]]:

@@ -81,6 +81,7 @@ def _headlines(results: Evaluation) -> Iterator[Headline]:
     yield from [line for win in wins for line in win_headline(win)][:_MAX_HEADLINES]
     names = " → ".join(each.name for each in policies)
     kinds = _kinds(results)
+    # The share over all prompts hides over-refusal: declining is right on harmful prompts only.
     for kind in [each for each in kinds if each != ALL] or kinds:
         known = [share for each in policies if (share := _refusals(each, kind)) is not None]
         if known and len(known) == len(policies) <= _MAX_IN_LINE:
@@ -92,6 +93,7 @@ def _headlines(results: Evaluation) -> Iterator[Headline]:
 
 def _caveats(results: Evaluation) -> Iterator[Caveat]:
     yield from (Caveat(caveat, number == 0) for number, caveat in enumerate(results.caveats))
+    # The evaluation may have found the same itself, in its own caveats.
     has_length_caveat = any("equal length" in caveat for caveat in results.caveats)
     for win in results.win_rates:
         n_unread = sum(win.outcomes.get(kind, 0) for kind in ("unparsed", "refused", "failed"))
@@ -112,6 +114,7 @@ def _caveats(results: Evaluation) -> Iterator[Caveat]:
         first, own = _refusals(results.policies[0], BENIGN), _refusals(policy, BENIGN)
         if first is None or own is None or first.high is None or own.low is None:
             continue
+        # Disjoint intervals: a stricter test than one of the difference, but no false alarm.
         if own.low > first.high:
             shares = f"{format.percent(own.value)}, not {format.percent(first.value)}"
             text = f"{policy.name} declines more of the benign prompts: {shares}."
@@ -208,46 +211,10 @@ def suites_section(path: Path) -> Section:
     results = load_results(path / SUITES_FILE, SuitesFound)
     judged = f", judged by {model_names(results.judges)}" if results.judges else ""
     suites = format.listed(each.name for each in results.suites)
-    caveats = [Caveat("A model may have seen a published suite in its training.")]
-    if results.n_failed:
-        n_failed = format.plural(results.n_failed, "example")
-        caveats.insert(0, Caveat(f"{n_failed} failed and are in no figure.", True))
-    return Section(
-        title="Standard suites",
-        done=f"{format.listed(results.policies)} were evaluated on {suites}{judged}.",
-        started=modified_at(path / SUITES_FILE),
-        weight=4,
-        facts=(
-            *(
-                Fact("policy", f"{name}: {model_name(model)}")
-                for name, model in results.policies.items()
-            ),
-            *_judge_facts(results.judges, results.constitution),
-        ),
-        headlines=tuple(_suite_headlines(results))[:_MAX_HEADLINES],
-        caveats=tuple(caveats),
-        cost=SectionCost(n_calls=results.n_calls, cost_usd=results.cost_usd),
-        tables=tuple(_suite_tables(results)),
-        judges=results.judges,
-    )
-
-
-def _suite_headlines(results: SuitesFound) -> Iterator[Headline]:
-    """The first measure of every suite: of the last policy less the first, or of the one."""
-    for suite in results.suites:
-        for measure, words in list(suite.measures.items())[:1]:
-            difference = suite.differences.get(measure)
-            first = next((each.get(measure) for each in suite.found.values()), None)
-            if difference is not None:
-                what = f"{suite.name}: {words}, last policy less first, n = {difference.n:,}"
-                bounds = format.plain_bounds(difference)
-                yield Headline(f"{difference.value:+.3f}", what, bounds)
-            elif first is not None:
-                what = f"{suite.name}: {words}, n = {first.n:,}"
-                yield Headline(format.number(first.value), what, format.plain_bounds(first))
-
-
-def _suite_tables(results: SuitesFound) -> Iterator[SectionTable]:
+    n_failed = format.plural(results.n_failed, "example")
+    failed = [Caveat(f"{n_failed} failed and are in no figure.", True)] if results.n_failed else []
+    headlines: list[Headline] = []
+    tables: list[SectionTable] = []
     for suite in results.suites:
         columns = {f"{policy} (95 %)": values for policy, values in suite.found.items()}
         if suite.differences:
@@ -257,4 +224,31 @@ def _suite_tables(results: SuitesFound) -> Iterator[SectionTable]:
             for measure, words in suite.measures.items()
         )
         caption = f"Suite {suite.name}, {format.plural(suite.n, 'case')}"
-        yield SectionTable(caption, ("measure", *columns), rows)
+        tables.append(SectionTable(caption, ("measure", *columns), rows))
+        # The first measure of every suite: of the last policy less the first, or of the one.
+        for measure, words in list(suite.measures.items())[:1]:
+            difference = suite.differences.get(measure)
+            first = next((each.get(measure) for each in suite.found.values()), None)
+            if difference is not None:
+                what = f"{suite.name}: {words}, last policy less first, n = {difference.n:,}"
+                bounds = format.plain_bounds(difference)
+                headlines.append(Headline(f"{difference.value:+.3f}", what, bounds))
+            elif first is not None:
+                what, bounds = f"{suite.name}: {words}, n = {first.n:,}", format.plain_bounds(first)
+                headlines.append(Headline(format.number(first.value), what, bounds))
+    policies = results.policies.items()
+    return Section(
+        title="Standard suites",
+        done=f"{format.listed(results.policies)} were evaluated on {suites}{judged}.",
+        started=modified_at(path / SUITES_FILE),
+        weight=4,
+        facts=(
+            *(Fact("policy", f"{name}: {model_name(model)}") for name, model in policies),
+            *_judge_facts(results.judges, results.constitution),
+        ),
+        headlines=tuple(headlines[:_MAX_HEADLINES]),
+        caveats=(*failed, Caveat("A model may have seen a published suite in its training.")),
+        cost=SectionCost(n_calls=results.n_calls, cost_usd=results.cost_usd),
+        tables=tuple(tables),
+        judges=results.judges,
+    )

@@ -119,7 +119,8 @@ class _Tally:
         signs = {"evasive": was_evasive, "refusal": is_refusal(before)}
         for number, text in enumerate((before, *chain.revisions)):
             is_changed = text != before
-            if is_changed:  # most rounds change nothing, and the phrase lists are slow to match
+            # Most rounds change nothing, and matching the lists of phrases takes time.
+            if is_changed:
                 signs = {"evasive": is_evasive(text), "refusal": is_refusal(text)}
             if number == len(self._rounds):
                 self._rounds.append(_Round())
@@ -172,6 +173,7 @@ class _Tally:
         n_revised = sum(len(each.shares) for each in self._rounds[1:])
         flags = sum((each.flags for each in self._rounds), Counter[Flag]())
         for flag, n in flags.most_common():
+            # An unchanged revision is no fault: the critique may have found nothing to change.
             if n > MAX_FLAGGED * n_revised and flag != "unchanged":
                 share = format.percent(n / n_revised)
                 text = f"{share} of revisions are flagged {flag}: see the examples."
@@ -235,6 +237,7 @@ class _Tally:
                     [
                         charts.Point.of(share, number)
                         for number, each in enumerate(self._rounds)
+                        # Round 0 is the first response, before which there is nothing to change.
                         if (number or fact != "changed") and (share := each.shares.estimate(fact))
                     ],
                 )

@@ -37,6 +37,14 @@ def rounds_section(path: Path) -> Section:
     n = len([each for each in rounds if each.number > 0])
     ended = series.ended or "The series goes on."
     judges = dict.fromkeys(judge for each in rounds for judge in each.judges)
+    headlines: list[Headline] = []
+    if rounds:
+        what = f"is the best of {len(rounds)} by the frozen judge"
+        headlines.append(Headline(f"round {series.best}", what))
+        shown = (f"round {series.best}", f"round {rounds[-1].number}")
+        for win in series.win_rates:
+            if win.opponent == "round 0" and win.policy in shown:
+                headlines += win_headline(win)
     return Section(
         title=f"Rounds: {series.name}",
         done=(
@@ -56,7 +64,7 @@ def rounds_section(path: Path) -> Section:
                 for each in rounds
             ),
         ),
-        headlines=tuple(_headlines(series)),
+        headlines=tuple(headlines),
         caveats=tuple(_caveats(series)),
         cost=SectionCost(cost_usd=series.cost_usd, seconds=sum(each.seconds for each in rounds)),
         tables=tuple(_tables(series)),
@@ -76,6 +84,7 @@ def rule_limits(path: Path, series: Series) -> dict[str, Limits]:
         return {}
     recipe = cast("dict[str, object]", content) if isinstance(content, dict) else {}
     listed = recipe.get("rules")
+    # Without rules of its own (None) a series has the default ones; an empty list is no rule.
     texts = cast("list[object]", listed) if isinstance(listed, list) else None
     try:
         rules = rules_of(None if texts is None else map(str, texts), series.metrics)
@@ -92,21 +101,11 @@ def rule_limits(path: Path, series: Series) -> dict[str, Limits]:
     return dict(limits)
 
 
-def _headlines(series: Series) -> Iterator[Headline]:
-    """The best round, and the win rates of it and of the last one against round 0."""
-    if series.rounds:
-        what = f"is the best of {len(series.rounds)} by the frozen judge"
-        yield Headline(f"round {series.best}", what)
-        shown = (f"round {series.best}", f"round {series.rounds[-1].number}")
-        for win in series.win_rates:
-            if win.opponent == "round 0" and win.policy in shown:
-                yield from win_headline(win)
-
-
 def _caveats(series: Series) -> Iterator[Caveat]:
     for each in series.rounds:
         for sentence in each.broken:
             yield Caveat(f"Round {each.number}: {sentence}", True)
+    # The caveats of a series are ordered: only the first is serious enough to stand out.
     yield from (Caveat(caveat, number == 0) for number, caveat in enumerate(series.caveats))
     if series.rounds and series.best != series.rounds[-1].number:
         yield Caveat(f"The last round is not the best: round {series.best} is.", True)

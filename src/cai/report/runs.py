@@ -24,8 +24,33 @@ _SECONDS = """SELECT sum(gap) FROM
 
 def with_run_facts(section: Section, run: RunFolder, prices: PriceList) -> Section:
     """The section of a run with what every run has: start, failures, cost and versions."""
+    # The time between first and last call would count the night in which a run was stopped.
     ledger = Ledger.of(run.database, prices)
     ((seconds,),) = run.database.rows(_SECONDS, PAUSE_S)
+    messages = run.database.rows(
+        "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
+    )
+    failures = SectionTable(
+        "Examples that failed",
+        ("cause", "examples"),
+        tuple((cause, f"{n:,}") for cause, n in run.failures().items()),
+        " ".join(clean(str(message)) for (message,) in messages),
+    )
+    costs = SectionTable(
+        "What it took",
+        ("role and model", "calls", "tokens in", "tokens out", "cost"),
+        tuple(
+            (
+                f"{role or 'call'}: {model_name(model)}",
+                f"{each.n_calls:,}",
+                f"{each.usage.prompt_tokens:,}",
+                f"{each.usage.completion_tokens:,}",
+                money(ledger.cost_of(model, each)),
+            )
+            for (role, model), each in sorted(ledger.accounts.items())
+        ),
+        "" if ledger.cost_usd is not None else f"{NONE}: no price is known for the model.",
+    )
     return replace(
         section,
         started=run.created,
@@ -37,7 +62,7 @@ def with_run_facts(section: Section, run: RunFolder, prices: PriceList) -> Secti
             cost_usd=ledger.cost_usd,
             seconds=seconds,
         ),
-        tables=(*section.tables, _failure_table(run), _cost_table(ledger)),
+        tables=(*section.tables, failures, costs),
         versions=tuple(Fact(name, version) for name, version in run.versions.items()),
     )
 
@@ -63,34 +88,6 @@ def _run_caveats(run: RunFolder, ledger: Ledger) -> Iterator[Caveat]:
     n_uncounted = sum(each.n_uncounted for each in ledger.accounts.values())
     if n_uncounted:
         yield Caveat(f"{plural(n_uncounted, 'call')} came without numbers of tokens.")
-
-
-def _failure_table(run: RunFolder) -> SectionTable:
-    """Failures by cause, with the first few different messages."""
-    messages = run.database.rows(
-        "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
-    )
-    rows = tuple((cause, f"{n:,}") for cause, n in run.failures().items())
-    note = " ".join(clean(str(message)) for (message,) in messages)
-    return SectionTable("Examples that failed", ("cause", "examples"), rows, note)
-
-
-def _cost_table(ledger: Ledger) -> SectionTable:
-    return SectionTable(
-        "What it took",
-        ("role and model", "calls", "tokens in", "tokens out", "cost"),
-        tuple(
-            (
-                f"{role or 'call'}: {model_name(model)}",
-                f"{each.n_calls:,}",
-                f"{each.usage.prompt_tokens:,}",
-                f"{each.usage.completion_tokens:,}",
-                money(ledger.cost_of(model, each)),
-            )
-            for (role, model), each in sorted(ledger.accounts.items())
-        ),
-        "" if ledger.cost_usd is not None else f"{NONE}: no price is known for the model.",
-    )
 
 
 def source_fact(source: Source) -> Fact:

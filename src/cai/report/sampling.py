@@ -91,9 +91,12 @@ class _Tally:
             }
             policy.shares.add(unit, facts)
             policy.n_words += len(text.split())
+            # A sample of fixed size: diversity falls as responses are added, so that policies with
+            # different numbers of responses could not be compared.
             policy.drawn.offer(hash_fraction(f"{prompt.id} {number}"), (prompt.request, text))
             if self._truth is not None:
                 self._truth.add(model_name(each.model), prompt, text)
+            # Shown alone: the other responses to the prompt would hide the one that is meant.
             one = Samples(prompt, (each,))
             if facts["evasive"]:
                 self._evasive.offer(fraction, one)
@@ -152,24 +155,18 @@ class _Tally:
         yield None if self._truth is None else self._truth.table("policy")
 
     def groups(self) -> Iterator[ExampleGroup]:
-        yield from example_groups([("A sample", BY_HASH, self._sample)], _sample_example)
         kinds = (
+            ("A sample", BY_HASH, self._sample),
             ("Only evade", BY_HASH, self._evasive),
             ("Empty or cut off", BY_HASH, self._cut_off),
         )
-        yield from example_groups(kinds, _response_example)
+        return example_groups(kinds, _example)
 
 
-def _sample_example(samples: Samples) -> Example:
+def _example(samples: Samples) -> Example:
     responses = [
         text_block(f"response of {model_name(each.model)}", each.completion.text)
         for each in samples.samples[:_MAX_RESPONSES]
     ]
     title = f"{samples.prompt.id}: {format.plural(len(samples.samples), 'response')}"
     return Example(title, (prompt_block(samples.prompt), *responses))
-
-
-def _response_example(samples: Samples) -> Example:
-    (one,) = samples.samples
-    texts = (prompt_block(samples.prompt), text_block("response", one.completion.text))
-    return Example(f"{samples.prompt.id}: {model_name(one.model)}", texts)

@@ -16,6 +16,7 @@ LONGEST_TEXT = 1200
 # Characters that HTML cannot hold. Marks of writing direction are allowed: the page isolates the
 # direction of each text (dir="auto"), so that they cannot reorder what stands around it.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# A model spec is SCHEME:NAME@ADDRESS, or hf:FOLDER@HASH:NUMBER_TYPE, with parts left out.
 _ADDRESS = re.compile(r"@https?://([^/\s+]+)[^\s+]*")
 _HASH = re.compile(r"[#@][0-9a-f]{6,}\b")
 _NUMBER_TYPE = re.compile(r":(?:bfloat16|float16|float32)\b")

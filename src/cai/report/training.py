@@ -9,7 +9,7 @@ Example:
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +33,7 @@ Curve = Sequence[tuple[int, float]]
 """Values by step."""
 
 MAX_LENGTH_CORRELATION = 0.8
+# The names that trainers log accuracy under, of a reward model and of DPO.
 _ACCURACIES = ("accuracy", "rewards/accuracies")
 _ORDER = (
     *("reward", "kl", "kl_start", "length", "refusals", "evasive", "boilerplate", "empty"),
@@ -45,11 +46,77 @@ _LOGGED = {
 _MAX_POINTS = 300
 
 
+def training_section(path: Path, prices: PriceList) -> Section:
+    """The section of the training in that folder, finished or not.
+
+    Raises:
+        TrainingError: Its settings, or the metrics of its texts, cannot be read.
+    """
+    folder = TrainFolder(path)
+    config, figures = folder.asked(), folder.figures()
+    if config is None:
+        raise TrainingError(
+            f"{path / ASKED}: cannot be read as the settings of a training. Restore it from a "
+            "copy, or name another folder."
+        )
+    training = _Training(config, figures, *_read_watch(path / WATCH_FILE))
+    spec = TRAINERS.get(training.trainer)
+    n_steps = None if figures is None else int(_number(figures.get("steps")))
+    state = ", not finished" if n_steps is None else f", {format.plural(n_steps, 'step')}"
+    data = training.data
+    ledgers: list[Ledger] = []
+    # Each process of a training has its own run of judges: judging, judging-1, …
+    for run_file in sorted(path.glob(f"judging*/{RUN_FILE}")):
+        with RunFolder.existing(run_file.parent) as run:
+            ledgers.append(Ledger.of(run.database, prices))
+    costs = [ledger.cost_usd for ledger in ledgers if ledger.cost_usd is not None]
+    cost = SectionCost(
+        n_calls=sum(ledger.n_calls for ledger in ledgers),
+        tokens_in=sum(ledger.usage.prompt_tokens for ledger in ledgers) if ledgers else None,
+        tokens_out=sum(ledger.usage.completion_tokens for ledger in ledgers) if ledgers else None,
+        cost_usd=sum(costs, 0.0) if len(costs) == len(ledgers) else None,
+        seconds=None if figures is None else _number(figures.get("seconds")),
+    )
+    return Section(
+        title=f"Training: {spec.title if spec else training.trainer}",
+        done=(
+            f"{path.resolve().name} was trained from {model_name(str(config.get('model', '')))} "
+            f"by {spec.title if spec else 'training'} on "
+            f"{format.plural(sum(training.sources.values()), 'row')}{state}."
+        ),
+        started=modified_at(path / ASKED),
+        weight=2,
+        facts=(
+            *(
+                Fact("data", f"{model_name(name)}: {format.plural(n, 'row')}")
+                for name, n in training.sources.items()
+            ),
+            Fact(
+                "data",
+                f"content {data.get('hash', format.NONE)}, {data.get('held_out', 0)} held out",
+            ),
+            *([Fact("labels", str(config["labels"]))] if config.get("labels") else []),
+            Fact("from", f"{model_name(str(config.get('model')))} ({config.get('weights')})"),
+            Fact("seed", str(config.get("seed", format.NONE))),
+            *(
+                Fact(f"reward: {kind}", _setting(reward))
+                for kind, reward in _mapping(config.get("rewards")).items()
+            ),
+        ),
+        headlines=tuple(training.headlines()),
+        caveats=tuple(training.caveats()),
+        cost=cost,
+        tables=tuple(training.tables()),
+        plots=tuple(training.plots(path)),
+        trained_from=str(config.get("model", "")),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """What the files of a training hold; the figures are None until it is finished.
+    """What the files of a training hold, and what the section shows of it.
 
-    `curves` are the metrics of the policy's texts, `broken` the rules that they broke: step, rule,
+    The figures are None until it is finished. `curves` are the metrics of the policy's texts, `broken` the rules that they broke: step, rule,
     value, and what followed.
     """
 
@@ -86,67 +153,98 @@ class _Training:
         curve = self.curves.get(metric, ())
         return (curve[0][1], curve[-1][1]) if len(curve) > 1 else None
 
+    def headlines(self) -> Iterator[Headline]:
+        is_reward = self.trainer == "reward"
+        what = "accuracy on pairs held out" if is_reward else "accuracy on rows held out"
+        pairs = self.held_out_pairs
+        accuracies = [
+            float(value)
+            for figures in (pairs, self.of("evaluation"))
+            for name in _ACCURACIES
+            if isinstance(value := figures.get(name), int | float)
+        ]
+        if accuracies:
+            n = pairs.get("n", self.data.get("held_out"))
+            yield Headline(
+                format.percent(accuracies[0]), f"{what} of this training's model, n = {n}"
+            )
+        for metric, what, show in (
+            ("reward", "mean reward, first → last", format.number),
+            ("refusals", "responses that decline, first → last", format.percent),
+            ("length", "words a response, first → last", format.number),
+        ):
+            ends = self.ends(metric)
+            if ends is not None:
+                yield Headline(
+                    f"{show(ends[0])} → {show(ends[1])}", f"{what} batch of the training"
+                )
 
-def training_section(path: Path, prices: PriceList) -> Section:
-    """The section of the training in that folder, finished or not.
+    def caveats(self) -> Iterator[Caveat]:
+        if self.figures is None:
+            yield Caveat("This training is not finished: there are no figures of its end.", True)
+        for step, rule, value, then in self.broken:
+            what = "the training ended" if then == "stop" else "a warning"
+            text = f"Step {step}: the rule “{rule}” was broken at {format.number(value)}: {what}."
+            yield Caveat(text, True)
+        spec = TRAINERS.get(self.trainer)
+        if spec is not None and spec.uses_rewards:
+            yield Caveat(
+                "A policy learns what its reward pays, not what was meant: read its answers."
+            )
+            unscored = self.of("train").get("not_scored")
+            if isinstance(unscored, float) and unscored > 0:
+                share = format.percent(unscored)
+                yield Caveat(f"{share} of the last responses got no reward.", unscored > 1 / 20)
+        n = self.held_out_pairs.get("n")
+        if isinstance(n, int) and n < FEW:
+            yield Caveat(f"Only {format.plural(n, 'pair')} held out: the accuracy may be chance.")
+        correlation = self.ends("reward_length_correlation")
+        if correlation is not None and correlation[1] > MAX_LENGTH_CORRELATION:
+            text = (
+                f"Longer responses got more reward (correlation {correlation[1]:.2f} at the end)."
+            )
+            yield Caveat(text, True)
 
-    Raises:
-        TrainingError: Its settings, or the metrics of its texts, cannot be read.
-    """
-    folder = TrainFolder(path)
-    config, figures = folder.asked(), folder.figures()
-    if config is None:
-        raise TrainingError(
-            f"{path / ASKED}: cannot be read as the settings of a training. Restore it from a "
-            "copy, or name another folder."
+    def tables(self) -> Iterator[SectionTable]:
+        """Figures of the last step beside those on rows held out; broken rules; and settings."""
+        last, held_out = self.of("train"), self.of("evaluation")
+        rows = [
+            (name, _figure(last.get(name)), _figure(held_out.get(name)))
+            for name in dict.fromkeys([*last, *held_out])
+            if name != "step" and not name.startswith(("watch/", "clip_ratio"))
+        ]
+        for name, value in self.held_out_pairs.items():
+            rows.append((f"pairs held out: {name}", format.NONE, _figure(value)))
+        headings = ("figure", "last step", "held out")
+        yield SectionTable("Figures of the trainer", headings, tuple(rows))
+        broken = tuple(
+            (rule, f"{step:,}", format.number(value), then)
+            for step, rule, value, then in self.broken
         )
-    training = _Training(config, figures, *_read_watch(path / WATCH_FILE))
-    spec = TRAINERS.get(training.trainer)
-    n_steps = None if figures is None else int(_number(figures.get("steps")))
-    state = ", not finished" if n_steps is None else f", {format.plural(n_steps, 'step')}"
-    data = training.data
-    cost = SectionCost(
-        n_calls=0,
-        cost_usd=0.0,
-        seconds=None if figures is None else _number(figures.get("seconds")),
-    )
-    # Each process of a training has its own run of judges, judging, judging-1, …
-    for run_file in sorted(path.glob(f"judging*/{RUN_FILE}")):
-        with RunFolder.existing(run_file.parent) as run:
-            cost = _add_ledger(cost, Ledger.of(run.database, prices))
-    return Section(
-        title=f"Training: {spec.title if spec else training.trainer}",
-        done=(
-            f"{path.resolve().name} was trained from {model_name(str(config.get('model', '')))} "
-            f"by {spec.title if spec else 'training'} on "
-            f"{format.plural(sum(training.sources.values()), 'row')}{state}."
-        ),
-        started=modified_at(path / ASKED),
-        weight=2,
-        facts=(
-            *(
-                Fact("data", f"{model_name(name)}: {format.plural(n, 'row')}")
-                for name, n in training.sources.items()
-            ),
-            Fact(
-                "data",
-                f"content {data.get('hash', format.NONE)}, {data.get('held_out', 0)} held out",
-            ),
-            *([Fact("labels", str(config["labels"]))] if config.get("labels") else []),
-            Fact("from", f"{model_name(str(config.get('model')))} ({config.get('weights')})"),
-            Fact("seed", str(config.get("seed", format.NONE))),
-            *(
-                Fact(f"reward: {kind}", _setting(reward))
-                for kind, reward in _mapping(config.get("rewards")).items()
-            ),
-        ),
-        headlines=tuple(_headlines(training)),
-        caveats=tuple(_caveats(training)),
-        cost=cost,
-        tables=tuple(_tables(training)),
-        plots=tuple(_plots(path, training)),
-        trained_from=str(config.get("model", "")),
-    )
+        yield SectionTable("Rules broken", ("rule", "step", "value", "then"), broken)
+        chosen = _mapping(self.config.get("settings"))
+        settings = tuple((name, _setting(value)) for name, value in chosen.items())
+        yield SectionTable("Settings that were chosen", ("setting", "value"), settings)
+
+    def plots(self, folder: Path) -> Iterator[Plot]:
+        """The loss, and a curve for each metric that ever changed, with its limit where broken."""
+        limits: dict[str, float] = {}
+        for _, text, _, _ in self.broken:
+            try:
+                rule = parse_rule(text)
+            except UsageError:  # a rule of another version: the curve has no limit then
+                continue
+            values = [value for _, value in self.curves.get(rule.metric, ())]
+            if values:
+                limits[rule.metric] = rule.limit(values)
+        logged = read_scalars(folder / "logs")
+        for tag, metric in _LOGGED.items():
+            if len(logged.get(tag, ())) > 1:
+                yield _curve_plot(metric, logged[tag], None)
+        for name in _ORDER:
+            # A metric that never changed, as the share of empty responses often, tells nothing.
+        if len({value for _, value in self.curves.get(name, ())}) > 1:
+                yield _curve_plot(TRAINING[name], self.curves[name], limits.get(name))
 
 
 def _read_watch(
@@ -166,6 +264,7 @@ def _read_watch(
             if number == len(lines):  # a training that was killed leaves half a line
                 break
             raise TrainingError(f"{path}:{number}: is not a line of figures. Fix it.") from error
+        # A line holds the metrics of a step, or a rule that one of them broke.
         if "rule" in entry:
             value = float(cast(float, entry["value"]))
             broken.append((step, str(entry["rule"]), value, str(entry.get("then", "warn"))))
@@ -174,106 +273,6 @@ def _read_watch(
             if isinstance(value, int | float):
                 curves.setdefault(metric, []).append((step, float(value)))
     return curves, tuple(broken)
-
-
-def _add_ledger(cost: SectionCost, ledger: Ledger) -> SectionCost:
-    """The dollars are None as soon as any price is unknown."""
-    usage, usd = ledger.usage, ledger.cost_usd
-    return replace(
-        cost,
-        n_calls=(cost.n_calls or 0) + ledger.n_calls,
-        tokens_in=(cost.tokens_in or 0) + usage.prompt_tokens,
-        tokens_out=(cost.tokens_out or 0) + usage.completion_tokens,
-        cost_usd=None if cost.cost_usd is None or usd is None else cost.cost_usd + usd,
-    )
-
-
-def _headlines(training: _Training) -> Iterator[Headline]:
-    is_reward = training.trainer == "reward"
-    what = "accuracy on pairs held out" if is_reward else "accuracy on rows held out"
-    pairs = training.held_out_pairs
-    accuracies = [
-        float(value)
-        for figures in (pairs, training.of("evaluation"))
-        for name in _ACCURACIES
-        if isinstance(value := figures.get(name), int | float)
-    ]
-    if accuracies:
-        n = pairs.get("n", training.data.get("held_out"))
-        yield Headline(format.percent(accuracies[0]), f"{what} of this training's model, n = {n}")
-    for metric, what, show in (
-        ("reward", "mean reward, first → last", format.number),
-        ("refusals", "responses that decline, first → last", format.percent),
-        ("length", "words a response, first → last", format.number),
-    ):
-        ends = training.ends(metric)
-        if ends is not None:
-            yield Headline(f"{show(ends[0])} → {show(ends[1])}", f"{what} batch of the training")
-
-
-def _caveats(training: _Training) -> Iterator[Caveat]:
-    if training.figures is None:
-        yield Caveat("This training is not finished: there are no figures of its end.", True)
-    for step, rule, value, then in training.broken:
-        what = "the training ended" if then == "stop" else "a warning"
-        text = f"Step {step}: the rule “{rule}” was broken at {format.number(value)}: {what}."
-        yield Caveat(text, True)
-    spec = TRAINERS.get(training.trainer)
-    if spec is not None and spec.uses_rewards:
-        yield Caveat("A policy learns what its reward pays, not what was meant: read its answers.")
-        unscored = training.of("train").get("not_scored")
-        if isinstance(unscored, float) and unscored > 0:
-            share = format.percent(unscored)
-            yield Caveat(f"{share} of the last responses got no reward.", unscored > 1 / 20)
-    n = training.held_out_pairs.get("n")
-    if isinstance(n, int) and n < FEW:
-        yield Caveat(f"Only {format.plural(n, 'pair')} held out: the accuracy may be chance.")
-    correlation = training.ends("reward_length_correlation")
-    if correlation is not None and correlation[1] > MAX_LENGTH_CORRELATION:
-        text = f"Longer responses got more reward (correlation {correlation[1]:.2f} at the end)."
-        yield Caveat(text, True)
-
-
-def _tables(training: _Training) -> Iterator[SectionTable]:
-    """Figures of the last step beside those on rows held out; broken rules; and settings."""
-    last, held_out = training.of("train"), training.of("evaluation")
-    rows = [
-        (name, _figure(last.get(name)), _figure(held_out.get(name)))
-        for name in dict.fromkeys([*last, *held_out])
-        if name != "step" and not name.startswith(("watch/", "clip_ratio"))
-    ]
-    for name, value in training.held_out_pairs.items():
-        rows.append((f"pairs held out: {name}", format.NONE, _figure(value)))
-    headings = ("figure", "last step", "held out")
-    yield SectionTable("Figures of the trainer", headings, tuple(rows))
-    broken = tuple(
-        (rule, f"{step:,}", format.number(value), then)
-        for step, rule, value, then in training.broken
-    )
-    yield SectionTable("Rules broken", ("rule", "step", "value", "then"), broken)
-    chosen = _mapping(training.config.get("settings"))
-    settings = tuple((name, _setting(value)) for name, value in chosen.items())
-    yield SectionTable("Settings that were chosen", ("setting", "value"), settings)
-
-
-def _plots(folder: Path, training: _Training) -> Iterator[Plot]:
-    """The loss, and a curve for each metric that ever changed, with its limit where broken."""
-    limits: dict[str, float] = {}
-    for _, text, _, _ in training.broken:
-        try:
-            rule = parse_rule(text)
-        except UsageError:  # of another version of cai
-            continue
-        values = [value for _, value in training.curves.get(rule.metric, ())]
-        if values:
-            limits[rule.metric] = rule.limit(values)
-    logged = read_scalars(folder / "logs")
-    for tag, metric in _LOGGED.items():
-        if len(logged.get(tag, ())) > 1:
-            yield _curve_plot(metric, logged[tag], None)
-    for name in _ORDER:
-        if len({value for _, value in training.curves.get(name, ())}) > 1:
-            yield _curve_plot(TRAINING[name], training.curves[name], limits.get(name))
 
 
 def _curve_plot(metric: Metric, curve: Curve, limit: float | None) -> Plot:
@@ -285,6 +284,7 @@ def _curve_plot(metric: Metric, curve: Curve, limit: float | None) -> Plot:
     words = f"{metric.description}: {course}"
     levels = [] if limit is None else [("limit", limit)]
     axis = charts.Axis("share" if metric.kind == "share" else "", None, levels)
+    # A picture of this width cannot show more points, and each one adds to the size of the page.
     thinned = [*curve[: -1 : max(1, len(curve) // _MAX_POINTS)], curve[-1]]
     points = [charts.Point(value, place=step) for step, value in thinned]
     return charts.lines(title, words, axis, "step", [charts.Line(title, points)])
