@@ -116,8 +116,8 @@ def training_section(path: Path, prices: PriceList) -> Section:
 class _Training:
     """What the files of a training hold, and what the section shows of it.
 
-    The figures are None until it is finished. `curves` are the metrics of the policy's texts, `broken` the rules that they broke: step, rule,
-    value, and what followed.
+    The figures are None until it is finished. `curves` are the metrics of the policy's texts,
+    `broken` the rules that they broke: step, rule, value, and what followed.
     """
 
     config: Mapping[str, object]
@@ -242,8 +242,8 @@ class _Training:
             if len(logged.get(tag, ())) > 1:
                 yield _curve_plot(metric, logged[tag], None)
         for name in _ORDER:
-            # A metric that never changed, as the share of empty responses often, tells nothing.
-        if len({value for _, value in self.curves.get(name, ())}) > 1:
+            # A curve that never changes, such as a share that is always 0, shows nothing.
+            if len({value for _, value in self.curves.get(name, ())}) > 1:
                 yield _curve_plot(TRAINING[name], self.curves[name], limits.get(name))
 
 
