@@ -20,7 +20,7 @@ from cai.engine.engine import run_async
 from cai.evaluation.metrics import ROUNDS, metric_of
 from cai.rounds.config import load_rounds
 from cai.rounds.splits import check_enough
-from cai.rounds.state import Decision, RoundFound, Series
+from cai.rounds.state import Decision, RoundResult, Series
 from cai.runs.options import RunOptions
 from cai.training.environment import require
 
@@ -74,7 +74,7 @@ def _ratings(series: Series) -> Table:
     return table
 
 
-def _figures(rounds: Sequence[RoundFound], names: Sequence[str]) -> Table:
+def _figures(rounds: Sequence[RoundResult], names: Sequence[str]) -> Table:
     table = plain_table("round", *(_heading(name) for name in names))
     for each in rounds:
         cells = (

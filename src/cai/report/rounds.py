@@ -18,7 +18,7 @@ from cai.report.comparison import match_plots, match_tables, share_plot, share_t
 from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.text import model_name, model_names, modified_at
 from cai.rounds.measure import rules_of
-from cai.rounds.state import ASKED, FILE, RoundFound, Series
+from cai.rounds.state import ASKED, FILE, RoundResult, Series
 
 Limits: TypeAlias = Sequence[tuple[str, float]]
 """The text of a rule and the number that it compares with."""
@@ -225,6 +225,6 @@ def _metric_title(series: Series, metric: str) -> str:
     return f"{metric}: {series.metrics[metric]}" if metric in series.metrics else metric
 
 
-def _broken(each: RoundFound, metric: str) -> list[str]:
+def _broken(each: RoundResult, metric: str) -> list[str]:
     """The sentences of the rules about the metric that the round breaks."""
     return [sentence for sentence in each.broken if sentence.startswith(f"{metric} is ")]
