@@ -94,7 +94,7 @@ def test_pairs_that_nobody_labelled_are_no_anchor(tmp_path: Path):
         ({"round": {"train": []}}, "trains no policy"),
         ({"round": {"train": [{"reward": {}}]}}, "trains no policy"),
         ({"round": {"judge": None}}, "judge is empty"),
-        ({"round": {"models": {"judge": "train/dpo"}}}, "a policy of the very round"),
+        ({"round": {"models": {"judge": "train/dpo"}}}, "which the round itself trains"),
         ({"round": {"seed": 3}}, r"round\.seed stands in the series"),
         ({"round": {"sampel": {}}}, "Did you mean 'sample'"),
         ({"anchors": {"prompts": []}}, "anchors.prompts"),

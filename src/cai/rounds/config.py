@@ -137,7 +137,7 @@ class RoundsRecipe(Part):
         for spec in self.judges_after(self.start):
             if is_trained(spec):
                 raise UsageError(
-                    f"The judge of {self.name!r} is {spec!r}, a policy trained by the round itself, so "
+                    f"The judge of {self.name!r} is {spec!r}, which the round itself trains, so "
                     "that the judge of the next one could not be measured. Name policy, start or "
                     "a model."
                 )

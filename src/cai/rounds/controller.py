@@ -98,8 +98,11 @@ def broken_rules(
 
 def decision_of(rules: Sequence[Rule]) -> Decision:
     """The most severe consequence of broken rules."""
-    broken = {rule.then for rule in rules}
-    return next((_DECISIONS[each] for each in reversed(_DECISIONS) if each in broken), "go on")
+    decision: Decision = "go on"
+    for consequence, severer in _DECISIONS.items():
+        if any(rule.then == consequence for rule in rules):
+            decision = severer
+    return decision
 
 
 def best_of(rounds: Sequence[RoundResult], ratings: Sequence[Rating]) -> int:
