@@ -57,7 +57,6 @@ HEAVY_FILES = {
     "cai.models.hf.loading",
     "cai.models.hf.worker",
     "cai.report.charts",
-    "cai.report.svg",
     "cai.rounds.divergence",
     "cai.serving.server",
     "cai.testbed.train",

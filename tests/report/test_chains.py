@@ -14,7 +14,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
 from cai.models.registry import embedded_folder
 from cai.report.build import write_report
-from cai.report.discover import find_places
+from cai.report.discover import find_folders
 from cai.runs.config import REWARD, Source
 
 needs_embedded = pytest.mark.skipif(
@@ -96,7 +96,7 @@ def test_what_holds_other_parts_is_not_added_twice(tmp_path: Path):
 
 def test_the_answers_of_a_trainings_judges_are_no_part_of_their_own(tmp_path: Path):
     out = made_chain(tmp_path / "out")
-    assert [place for place in find_places([out]) if "judging" in place.path.parts] == []
+    assert [folder for folder in find_folders([out]) if "judging" in folder.path.parts] == []
 
 
 def test_rounds_come_before_what_was_done_in_each(tmp_path: Path):
@@ -104,7 +104,7 @@ def test_rounds_come_before_what_was_done_in_each(tmp_path: Path):
     for number in (2, 1):
         made_run(out / f"round-{number}" / "revised", [chain("1", "bad", revised("good"))]).close()
     os.utime(out / "rounds.json")
-    places = [str(place.path.relative_to(out)) for place in find_places([out])]
+    places = [str(folder.path.relative_to(out)) for folder in find_folders([out])]
     assert places[0] == "."
     assert sorted(places[1:]) == ["round-1/revised", "round-2/revised"]
 
@@ -124,12 +124,12 @@ def test_folders_named_as_what_they_were_made_from_have_an_order_still(tmp_path:
     old = training(tmp_path / "a", sources={"x/b": 1}, figures=FIGURES)
     training(tmp_path / "b", sources={"x/a": 1}, figures=FIGURES)
     os.utime(old / "training.yaml", (1, 1))
-    assert [place.path.name for place in find_places([tmp_path])] == ["a", "b"]
+    assert [folder.path.name for folder in find_folders([tmp_path])] == ["a", "b"]
 
 
 def test_a_folder_without_anything_is_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="holds no run, training, evaluation or rounds"):
-        find_places([tmp_path])
+        find_folders([tmp_path])
 
 
 @pytest.mark.slow

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from cai.report.diffs import FEW_WORDS, changed_share, diff
-from cai.report.model import Said
+from cai.report.model import TextBlock
 
 
-def texts(found: Said) -> tuple[str, str]:
+def texts(found: TextBlock) -> tuple[str, str]:
     before = "".join(span.text for span in found.spans if span.kind != "ins")
     after = "".join(span.text for span in found.spans if span.kind != "del")
     return before, after

@@ -9,7 +9,7 @@ from reading_pages import Page, read
 
 from cai.evaluation.format import bounds
 from cai.report.build import write_report
-from cai.report.examples import share_of
+from cai.report.estimates import share_of
 from cai.report.tensorboard import read_scalars
 from cai.testbed.truth import OracleTruth
 
@@ -80,7 +80,7 @@ def test_a_reward_model_is_told_by_its_pairs_held_out(tmp_path: Path):
     page = report_of(
         training(tmp_path / "reward", "reward", figures={**FIGURES, "held_out": held_out})
     )
-    assert "90.6% pairs held out are put right by this training's model, n = 32" in page.text
+    assert "90.6% accuracy on pairs held out of this training's model, n = 32" in page.text
     assert "Only 32 pairs held out: the accuracy may be chance." in page.text
 
 
@@ -174,7 +174,7 @@ def test_rounds_say_which_is_the_best_and_which_rules_were_broken(tmp_path: Path
     assert doubts.startswith(" Round 3: length is 64, above 3 × its start.")
     assert "The last round is not the best: round 2 is." in doubts
     assert "judge_gap: there is no judge before round 1" in doubts
-    assert "In round 3 no verdict would be another without give-reasons." in doubts
+    assert "In round 3 no verdict would change without give-reasons." in doubts
 
 
 def test_the_drift_of_rounds_is_in_tables_and_lines(tmp_path: Path):
@@ -213,7 +213,7 @@ def test_without_rules_of_their_own_rounds_have_the_usual_limits(tmp_path: Path)
 
 def test_suites_are_told_with_their_differences(tmp_path: Path):
     page = report_of(suites(tmp_path / "suites"))
-    assert "start and RL were put through hhh, judged by openai:judge at h." in page.text
+    assert "start and RL were evaluated on hhh, judged by openai:judge at h." in page.text
     assert "+0.160 (0.11 to 0.21) hhh: answered right, last policy less first, n = 221" in page.text
     assert page.row("Suite hhh, 221 cases", "answered right") == [
         *("0.5 (0.45 to 0.55)", "0.66 (0.61 to 0.71)", "0.16 (0.11 to 0.21)")

@@ -43,8 +43,7 @@ def test_a_share_without_an_interval_shows_none():
     assert format.share(Estimate(0.5, 1)) == "50.0%"
     assert format.share(Estimate(0.5, 40, 0.345, 0.655)) == "50.0% (34.5–65.5)"
     assert format.share(None) == "–"
-    line = share_headline(Estimate(0.5, 1), "won")
-    assert line is not None
+    (line,) = share_headline(Estimate(0.5, 1), "won")
     assert (line.figure, line.bounds, line.what) == ("50.0%", "", "won, n = 1")
 
 

@@ -17,7 +17,7 @@ from small_rounds import run_series, write_series
 
 from cai.methods.revision_flags import is_refusal
 from cai.models.registry import embedded_folder
-from cai.rounds.state import RoundFound
+from cai.rounds.state import RoundResult
 from cai.testbed.world import KIND
 
 pytestmark = [
@@ -60,7 +60,7 @@ def judge(request: pytest.FixtureRequest) -> Generator[LocalServer]:
         yield server
 
 
-def last_round(folder: Path, judge: LocalServer, **anchors: Any) -> RoundFound:
+def last_round(folder: Path, judge: LocalServer, **anchors: Any) -> RoundResult:
     """The last round of a series of three under the default rules."""
     round = {
         "models": {"judge": spec(judge)},

@@ -9,7 +9,7 @@ from small_rounds import SMALL, write_series
 from cai.errors import CaiError, UsageError
 from cai.pipeline.loader import load_recipe
 from cai.rounds.config import RoundsRecipe, load_rounds
-from cai.rounds.splits import check_enough, deal, freeze, frozen_prompts, kinds
+from cai.rounds.splits import assign_prompts, check_enough, freeze, frozen_prompts, kinds
 
 
 def loaded(folder: Path, **changes: Any) -> RoundsRecipe:
@@ -47,21 +47,23 @@ def test_without_a_judge_the_policy_judges_itself(tmp_path: Path):
 
 
 def test_files_lie_beside_the_recipe(tmp_path: Path):
-    recipe = loaded(tmp_path / "order_ab")
-    assert recipe.prompts == (str(tmp_path / "order_ab" / "requests.jsonl"),)
-    assert dict(kinds(recipe.anchors.prompts))["benign"].endswith("there/benign.jsonl")
+    recipe = loaded(tmp_path / "folder")
+    assert recipe.prompts == (str(tmp_path / "folder" / "requests.jsonl"),)
+    assert dict(kinds(recipe.anchors.prompts))["benign"].endswith("folder/benign.jsonl")
 
 
 def test_rounds_share_no_prompt_and_the_anchors_are_frozen(tmp_path: Path):
     recipe, out = loaded(tmp_path), tmp_path / "out"
-    dealt = [{each.request for each in deal(recipe, number, out).read()} for number in (1, 2)]
+    dealt = [
+        {each.request for each in assign_prompts(recipe, number, out).read()} for number in (1, 2)
+    ]
     assert [len(each) for each in dealt] == [6, 6]
     assert not dealt[0] & dealt[1]
-    freeze(recipe, out, is_begun=False)
+    freeze(recipe, out, is_started=False)
     before = [list(source.read()) for _, source in frozen_prompts(recipe, out)]
     (tmp_path / "harmful.jsonl").unlink()
     (tmp_path / "people.jsonl").unlink()
-    freeze(recipe, out, is_begun=False)
+    freeze(recipe, out, is_started=False)
     assert [list(source.read()) for _, source in frozen_prompts(recipe, out)] == before
     assert [len(each) for each in before] == [8, 8]
     ids = [prompt.id for each in before for prompt in each]
@@ -83,7 +85,7 @@ def test_pairs_that_nobody_labelled_are_no_anchor(tmp_path: Path):
         '{"prompt": "Who?", "response_a": "I.", "response_b": "You."}\n', "utf-8"
     )
     with pytest.raises(UsageError, match="no pair says which response people prefer"):
-        freeze(recipe, tmp_path / "out", is_begun=False)
+        freeze(recipe, tmp_path / "out", is_started=False)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_pairs_that_nobody_labelled_are_no_anchor(tmp_path: Path):
         ({"round": {"train": []}}, "trains no policy"),
         ({"round": {"train": [{"reward": {}}]}}, "trains no policy"),
         ({"round": {"judge": None}}, "judge is empty"),
-        ({"round": {"models": {"judge": "train/dpo"}}}, "a policy of the very round"),
+        ({"round": {"models": {"judge": "train/dpo"}}}, "which the round itself trains"),
         ({"round": {"seed": 3}}, r"round\.seed stands in the series"),
         ({"round": {"sampel": {}}}, "Did you mean 'sample'"),
         ({"anchors": {"prompts": []}}, "anchors.prompts"),
@@ -124,22 +126,22 @@ def test_what_is_measured_on_is_not_trained_on(tmp_path: Path):
     recipe = loaded(tmp_path)
     both = (*recipe.prompts, str(tmp_path / "benign.jsonl"))
     mixed = recipe.model_copy(update={"prompts": both, "per_round": None})
-    dealt = {each.request for each in deal(mixed, 1, tmp_path / "out").read()}
+    dealt = {each.request for each in assign_prompts(mixed, 1, tmp_path / "out").read()}
     assert len(dealt) == 12
 
 
 def test_anchors_that_are_gone_are_not_made_anew_under_earlier_rounds(tmp_path: Path):
     recipe, out = loaded(tmp_path), tmp_path / "out"
-    freeze(recipe, out, is_begun=False)
+    freeze(recipe, out, is_started=False)
     (out / "anchors" / "people.jsonl").unlink()
-    with pytest.raises(UsageError, match=r"people\.jsonl: is gone"):
-        freeze(recipe, out, is_begun=True)
+    with pytest.raises(UsageError, match=r"people\.jsonl: is missing"):
+        freeze(recipe, out, is_started=True)
 
 
 def test_a_recipe_of_single_steps_and_a_series_are_told_apart(tmp_path: Path):
     single = tmp_path / "single.yaml"
     single.write_text("name: one\nrevise: {}\n", "utf-8")
-    with pytest.raises(UsageError, match=r"no series of rounds.*for `cai run`"):
+    with pytest.raises(UsageError, match=r"not a series of rounds.*for `cai run`"):
         load_rounds(single)
     with pytest.raises(UsageError, match="Do it with `cai rounds`"):
         load_recipe(str(write_series(tmp_path)))

@@ -68,7 +68,7 @@ def test_another_series_is_refused_in_the_same_folder(
         run_series(other, out)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").touch()
-    with pytest.raises(UsageError, match="is not empty, and no series"):
+    with pytest.raises(UsageError, match="is not empty, and not a series"):
         run_series(other, tmp_path / "full")
 
 
@@ -113,12 +113,12 @@ def test_a_rule_asks_and_the_answer_is_kept(tmp_path: Path, call_cai: CallCai):
     path = write_series(tmp_path / "recipe", rules=["length > 0.1*start then ask"])
     asked = call_cai("rounds", path, "-o", tmp_path / "out")
     assert asked.code == 0
-    assert "Round 1 is to be decided on" in asked.out
+    assert "Round 1 needs a decision" in asked.out
     assert not (tmp_path / "out" / "round-2").exists()
     again = call_cai("rounds", path, "-o", tmp_path / "out")
-    assert "Round 1 is to be decided on" in again.out
+    assert "Round 1 needs a decision" in again.out
     on = call_cai("rounds", path, "-o", tmp_path / "out", "--decide", "go on")
-    assert "Round 2 is to be decided on" in on.out
+    assert "Round 2 needs a decision" in on.out
     series = load_results(tmp_path / "out" / FILE, Series)
     assert [each.decision for each in series.rounds] == ["go on", "go on", "ask"]
     ended = call_cai("rounds", path, "-o", tmp_path / "out", "--decide", "stop")

@@ -10,7 +10,7 @@ from cai.evaluation.rules import Rule, Vocabulary, parse_rule
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.rounds.controller import best_of, broken_rules, decision_of, lineage
 from cai.rounds.measure import DEFAULT_RULES, metrics, rules_of
-from cai.rounds.state import RoundFound
+from cai.rounds.state import RoundResult
 
 KNOWN = metrics(["harmful", "benign"], has_people=True, has_checks=True, has_tokens=True)
 
@@ -29,8 +29,8 @@ def figures(**values: float | tuple[float, float, float]) -> dict[str, Estimate]
     }
 
 
-def found(number: int, parent: int) -> RoundFound:
-    return RoundFound(number, "p", (), {}, {}, {}, (), (), "go on", number, 1.0, parent)
+def found(number: int, parent: int) -> RoundResult:
+    return RoundResult(number, "p", (), {}, {}, {}, (), (), "go on", number, 1.0, parent)
 
 
 def test_worse_than_the_round_before_counts_only_beyond_the_interval():

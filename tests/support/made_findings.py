@@ -14,7 +14,7 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.run import FILE as SUITES_FILE
 from cai.evaluation.suites.run import SuiteResults
 from cai.rounds.state import FILE as ROUNDS_FILE
-from cai.rounds.state import Decision, RoundFound, Series
+from cai.rounds.state import Decision, RoundResult, Series
 from cai.testbed.metrics import FILE as TRUTH_FILE
 from cai.testbed.metrics import PolicyTruth, Rates, TruthResults
 from cai.training.folder import TrainFolder
@@ -69,10 +69,10 @@ def evaluation(folder: Path, *rates: WinRate, caveats: Iterable[str] = ()) -> Pa
     return folder
 
 
-def round_found(number: int, *, length: float, broken: Iterable[str] = ()) -> RoundFound:
+def round_found(number: int, *, length: float, broken: Iterable[str] = ()) -> RoundResult:
     sentences = tuple(broken)
     decision: Decision = "roll back" if sentences else "go on"
-    return RoundFound(
+    return RoundResult(
         number=number,
         policy=f"hf:rounds/round-{number}/policy" if number else "embedded",
         judges=("embedded",) if number else (),

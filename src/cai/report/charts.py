@@ -1,32 +1,80 @@
-"""The kinds of picture that a report has: points with intervals, lines, bars, and the calibration.
+"""Plots as inline SVG: points with intervals, lines, bars, histograms, and calibration curves.
 
-Every chart is a `Plot` with its figures in words beside it. Long names are shortened in the
-picture; the table beside it has them whole.
+Matplotlib draws; text stays text, ids differ between pictures and are the same in every run, and
+every colour becomes a variable of the page's style sheet, so that the page can be light or dark.
+Long names are shortened in the picture; its text alternative and the table have them whole.
+
+Example:
+    rows = [("no-harm", [Point(0.8, 0.75, 0.85)]), ("stay-polite", [Point(0.9)])]
+    axis = Axis("share of responses", (0, 1))
+    forest("Adherence", "no-harm 80 %, stay-polite 90 %", axis, rows).svg  # '<svg viewBox=…'
 """
 
 # pyright: reportUnknownMemberType=false
 # matplotlib leaves some of its types open: what is unknown stays in this file
 
-from collections.abc import Sequence
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cai.engine.progress import count
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.stats.calibration import N_BINS, Bin
 from cai.report.model import Plot
-from cai.report.svg import COLOURS, SOFT, plot
 from cai.report.text import clean
+from cai.types import content_hash
+
+# No real colours: each stands in the SVG for a variable of the page, which replaces it.
+INK, SOFT, GRID = "#010203", "#040506", "#070809"
+COLOURS = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05")
+
+_VARIABLES = {
+    INK: "--ink",
+    SOFT: "--soft",
+    GRID: "--rule",
+    **{colour: f"--c{n}" for n, colour in enumerate(COLOURS, 1)},
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text, which can be searched and takes the font of the page
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a name may hold a dollar sign
+}
+_WIDTH_INCHES = 3.7
 
 _LONGEST_NAME = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A figure with its interval; `place` is where it stands on a line."""
+    """A figure with its interval; `place` is its position on the other axis."""
 
     value: float
     low: float | None = None
@@ -37,17 +85,10 @@ class Point:
     def of(cls, estimate: Estimate, place: float = 0.0) -> "Point":
         return cls(estimate.value, estimate.low, estimate.high, place)
 
-    @property
-    def reach(self) -> tuple[float, float]:
-        """How far the interval goes below and above."""
-        low = self.value if self.low is None else self.low
-        high = self.value if self.high is None else self.high
-        return max(0.0, self.value - low), max(0.0, high - self.value)
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Figures in the order of their places."""
+    """The points of a series in the order of their places."""
 
     name: str
     points: Sequence[Point]
@@ -55,9 +96,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the figures are of, where they may lie, and levels that mean something by name.
+    """The label and limits of an axis; `levels` are (name, value) of lines drawn across it.
 
-    `ticks` are places with their names; without any they are numbers.
+    `ticks` are (name, place), for a horizontal axis; without them they are numbers.
     """
 
     label: str
@@ -72,34 +113,39 @@ def forest(
     """Each row's figures on a horizontal line of its own, with intervals; `names` of the series."""
 
     def draw(axes: Axes) -> None:
-        _levels(axes, axis, is_upright=True)
         n_series = max((len(points) for _, points in rows), default=1)
         for series in range(n_series):
-            listed = [
-                (len(rows) - place - 0.22 * (series - (n_series - 1) / 2), points[series])
-                for place, (_, points) in enumerate(rows)
-                if series < len(points)
-            ]
+            # The points of a row are apart by 0.22 of its height, around its middle.
+            shift = 0.22 * (series - (n_series - 1) / 2)
+            shown = [(i, points) for i, (_, points) in enumerate(rows) if series < len(points)]
             axes.errorbar(
-                [point.value for _, point in listed],
-                [height for height, _ in listed],
-                xerr=_reaches([point for _, point in listed]),
+                [points[series].value for _, points in shown],
+                [len(rows) - i - shift for i, _ in shown],
+                xerr=_reaches([points[series] for _, points in shown]),
                 fmt="os"[series % 2],
                 markersize=5,
                 elinewidth=1.6,
                 color=COLOURS[series],
                 label=names[series] if series < len(names) else None,
             )
-        axes.set_yticks(range(len(rows), 0, -1), [short(name) for name, _ in rows], minor=False)
-        axes.set_ylim(0.4, len(rows) + 0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(axis.label)
-        if axis.span is not None:
-            axes.set_xlim(*axis.span)
+        _set_rows(axes, [name for name, _ in rows])
+        _set_axis(axes, axis, is_x=True)
         _legend(axes)
 
     height = 1.1 + 0.3 * len(rows) + (0.3 if names else 0)
     return plot(title, words, draw, min(height, 9.0))
+
+
+def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
+    """A bar from zero for each row."""
+
+    def draw(axes: Axes) -> None:
+        heights = range(len(rows), 0, -1)
+        axes.barh(heights, [value for _, value in rows], height=0.62, color=COLOURS[0])
+        _set_rows(axes, [name for name, _ in rows])
+        _set_axis(axes, axis, is_x=True)
+
+    return plot(title, words, draw, min(0.9 + 0.27 * len(rows), 9.0))
 
 
 def lines(
@@ -110,13 +156,13 @@ def lines(
     shown: Sequence[Line],
     marked: Sequence[Point] = (),
 ) -> Plot:
-    """One line a series over places that are named by `along`, with intervals where known.
+    """A line for each series over the places named by `along`, with intervals where known.
 
-    Around the `marked` points stands a ring: they are out of bounds.
+    The `marked` points have a ring around them: they are out of bounds.
     """
 
     def draw(axes: Axes) -> None:
-        for place, line in enumerate(shown):
+        for i, line in enumerate(shown):
             axes.errorbar(
                 [point.place for point in line.points],
                 [point.value for point in line.points],
@@ -125,7 +171,7 @@ def lines(
                 markersize=3.5 if len(line.points) < 40 else 0,
                 linewidth=1.6,
                 elinewidth=1,
-                color=COLOURS[place % len(COLOURS)],
+                color=COLOURS[i % len(COLOURS)],
                 label=short(line.name),
             )
         axes.plot(
@@ -137,12 +183,9 @@ def lines(
             markeredgewidth=1.8,
             color=COLOURS[-1],
         )
-        _levels(axes, axis, is_upright=False)
-        axes.set_xlabel(along)
-        axes.set_ylabel(axis.label)
         axes.margins(y=0.1)
-        if axis.span is not None:
-            axes.set_ylim(*axis.span)
+        axes.set_xlabel(along)
+        _set_axis(axes, axis, is_x=False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         _legend(axes)
 
@@ -150,46 +193,18 @@ def lines(
 
 
 def scatter(title: str, words: str, axis: Axis, along: Axis, points: Sequence[Point]) -> Plot:
-    """Points with intervals that no line joins, at their places along the other axis."""
+    """Points with intervals and no line, at their places on the other axis."""
 
     def draw(axes: Axes) -> None:
+        places, values = [point.place for point in points], [point.value for point in points]
+        reaches, colour = _reaches(points), COLOURS[0]
         axes.errorbar(
-            [point.place for point in points],
-            [point.value for point in points],
-            yerr=_reaches(points),
-            fmt="o",
-            markersize=5,
-            elinewidth=1.4,
-            color=COLOURS[0],
+            places, values, yerr=reaches, fmt="o", markersize=5, elinewidth=1.4, color=colour
         )
-        _levels(axes, axis, is_upright=False)
-        axes.set_xlabel(along.label)
-        axes.set_ylabel(axis.label)
-        if along.span is not None:
-            axes.set_xlim(*along.span)
-        if along.ticks:
-            axes.set_xticks([place for _, place in along.ticks], [name for name, _ in along.ticks])
-        if axis.span is not None:
-            axes.set_ylim(*axis.span)
+        _set_axis(axes, along, is_x=True)
+        _set_axis(axes, axis, is_x=False)
 
     return plot(title, words, draw, 2.4)
-
-
-def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
-    """A bar from zero for each row."""
-
-    def draw(axes: Axes) -> None:
-        heights = range(len(rows), 0, -1)
-        axes.barh(heights, [value for _, value in rows], height=0.62, color=COLOURS[0])
-        _levels(axes, axis, is_upright=True)
-        axes.set_yticks(heights, [short(name) for name, _ in rows], minor=False)
-        axes.set_ylim(0.4, len(rows) + 0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(axis.label)
-        if axis.span is not None:
-            axes.set_xlim(*axis.span)
-
-    return plot(title, words, draw, min(0.9 + 0.27 * len(rows), 9.0))
 
 
 def histogram(
@@ -249,26 +264,79 @@ def short(name: str) -> str:
     return f"{line[: half - 1]}…{line[-half:]}"
 
 
+def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: float) -> Plot:
+    """The picture that `draw` makes on empty axes; `words` say what it shows.
+
+    Matplotlib numbers its ids from a random start: the salt makes them depend on the words alone,
+    and goes before each id, as two pictures of a page may not share one.
+    """
+    salt = content_hash("plot", title, words)
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        # The default font lacks some letters; the reader's browser has another font.
+        warnings.simplefilter("ignore")
+        figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
+        figure.patch.set_visible(False)
+        axes = figure.subplots()
+        axes.patch.set_visible(False)
+        draw(axes)
+        file = io.StringIO()
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", metadata=no_metadata)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # Without the namespace declarations no address of another host is in the page; ids get the salt
+    # as a prefix, and so do all references to them.
+    for pattern, new in (
+        (r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*|<!--.*?-->\s*", ""),
+        (r'\s+xmlns(?::\w+)?="[^"]*"', ""),
+        (r'<g id="[^"]*"', "<g"),
+        (r'\bid="([^"]+)"', rf'id="p{salt}-\1"'),
+        (r'xlink:href="#([^"]+)"', rf'href="#p{salt}-\1"'),
+        (r"url\(#([^)]+)\)", rf"url(#p{salt}-\1)"),
+        (r" font-family: [^;\"]*;", ""),
+        (r"\n *", "\n"),
+    ):
+        svg = re.sub(pattern, new, svg, flags=re.DOTALL)
+    head, _, rest = svg.partition(">")
+    # Without a size of its own the picture takes the width of its column.
+    head = re.sub(r'\s(?:width|height|version)="[^"]*"', "", head)
+    for colour, variable in _VARIABLES.items():
+        rest = rest.replace(colour, f"var({variable})")
+    return Plot(title, f"{head}>{rest}".strip(), words)
+
+
 def _reaches(points: Sequence[Point]) -> tuple[list[float], list[float]]:
-    return [point.reach[0] for point in points], [point.reach[1] for point in points]
+    """How far the intervals reach below and above; 0 where there is none."""
+    low = [each.value - (each.value if each.low is None else each.low) for each in points]
+    high = [(each.value if each.high is None else each.high) - each.value for each in points]
+    # Matplotlib refuses negative lengths, which rounding may give.
+    return [max(0.0, reach) for reach in low], [max(0.0, reach) for reach in high]
 
 
-def _levels(axes: Axes, axis: Axis, *, is_upright: bool) -> None:
+def _set_rows(axes: Axes, names: Sequence[str]) -> None:
+    """The names of rows, the first on top."""
+    axes.set_yticks(range(len(names), 0, -1), [short(name) for name in names], minor=False)
+    axes.set_ylim(0.4, len(names) + 0.6)
+    axes.grid(visible=False, axis="y")
+
+
+def _set_axis(axes: Axes, axis: Axis, *, is_x: bool) -> None:
+    """Its label, limits, ticks and levels. Limits come last: a level outside would widen them."""
     for name, level in axis.levels:
-        if is_upright:
+        if is_x:
             axes.axvline(level, linestyle="--", linewidth=1, color=SOFT)
         else:
             axes.axhline(level, linestyle="--", linewidth=1, color=SOFT)
-        if name and not is_upright:
+        if name and not is_x:
+            at_end = ("axes fraction", "data")
             axes.annotate(
-                name,
-                (1, level),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                fontsize=7,
-                color=SOFT,
+                name, (1, level), xycoords=at_end, ha="right", va="bottom", fontsize=7, color=SOFT
             )
+    (axes.set_xlabel if is_x else axes.set_ylabel)(axis.label)
+    if axis.ticks and is_x:
+        axes.set_xticks([place for _, place in axis.ticks], [name for name, _ in axis.ticks])
+    if axis.span is not None:
+        (axes.set_xlim if is_x else axes.set_ylim)(*axis.span)
 
 
 def _legend(axes: Axes) -> None:

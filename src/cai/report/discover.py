@@ -1,4 +1,9 @@
-"""Which folders a report is of: found below the paths given, in the order of the chain."""
+"""The folders that a report is about, below the given paths, in the order of the chain.
+
+Example:
+    for folder in find_folders([Path("demo")]):
+        print(folder.kind, folder.path)
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,61 +31,63 @@ _FILES: tuple[tuple[str, Kind], ...] = (
     (RUN_FILE, "run"),
     (ASKED, "training"),
 )
-_DEEPEST = 4
-_CLOSED: frozenset[Kind] = frozenset({"run", "training"})  # what lies inside is no step of its own
+_MAX_DEPTH = 4
+_CLOSED: frozenset[Kind] = frozenset({"run", "training"})  # folders inside are not steps
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A folder of one kind, which its `file` makes it, below the root that it was found from."""
+class ReportFolder:
+    """A folder of one kind, made so by its `file`; `root` is the given path that it lies below."""
 
     kind: Kind
     path: Path
     root: Path
     file: str
 
-    def holds(self, other: "Place") -> bool:
-        """Whether the other lies inside."""
-        return self.path in other.path.parents
 
-
-def find_places(paths: Sequence[Path], truth_file: str | None = None) -> list[Place]:
-    """The places in the order of the chain; those that others hold, as a series does, come last.
+def find_folders(paths: Sequence[Path], truth_file: str | None = None) -> list[ReportFolder]:
+    """The folders in the order of the chain; those inside of others, as of a series, come last.
 
     A folder with a file of the name `truth_file` is one too.
 
     Raises:
-        UsageError: A path is no folder, cannot be read, or holds nothing to report.
+        UsageError: A path is not a folder, cannot be read, or holds nothing to report.
         JournalError: The description of a run is damaged.
     """
     files = list(_FILES)
     if truth_file is not None:
         files.append((truth_file, "truth"))
-    found: dict[Path, Place] = {}
+    found: dict[Path, ReportFolder] = {}
     for path in paths:
         if not path.is_dir():
             what = "is a file" if path.exists() else "is not there"
             raise UsageError(
                 f"{path}: {what}. Name the folder of a run, a training, an evaluation or rounds."
             )
-        listed = list(_below(path, path, files))
-        if not listed:
+        below = list(_below(path, path, files))
+        if not below:
             raise UsageError(
                 f"{path}: holds no run, training, evaluation or rounds. Name the folder of one, or "
                 "a folder that holds several."
             )
-        for place in listed:
-            found.setdefault(place.path.resolve(), place)
-    places = list(found.values())
-    return sorted(places, key=lambda place: any(each.holds(place) for each in places))
+        for folder in below:
+            found.setdefault(folder.path.resolve(), folder)
+    paths_found = {folder.path for folder in found.values()}
+    return sorted(found.values(), key=lambda each: not paths_found.isdisjoint(each.path.parents))
 
 
 def _below(
     folder: Path, root: Path, files: Sequence[tuple[str, Kind]], depth: int = 0
-) -> Iterator[Place]:
-    places = [Place(kind, folder, root, file) for file, kind in files if (folder / file).is_file()]
-    yield from (place for place in places if not _has_no_examples(place.kind, folder))
-    if depth == _DEEPEST or any(place.kind in _CLOSED for place in places):
+) -> Iterator[ReportFolder]:
+    here = [
+        ReportFolder(kind, folder, root, file) for file, kind in files if (folder / file).is_file()
+    ]
+    for each in here:
+        # Runs of a training's judges, and of a suite's choices, hold no examples to show.
+        is_run = each.kind == "run"
+        if not is_run or read_description(folder).config.get("method") not in (REWARD, CHOICE):
+            yield each
+    if depth == _MAX_DEPTH or any(each.kind in _CLOSED for each in here):
         return
     try:
         inner = sorted(path for path in folder.iterdir() if path.is_dir())
@@ -88,65 +95,64 @@ def _below(
         raise UsageError(f"{folder}: cannot be read ({error.strerror}).") from error
     shown = [path for path in inner if not path.name.startswith(".")]
     groups = {path: list(_below(path, root, files, depth + 1)) for path in shown}
-    for path in _ordered({path: places for path, places in groups.items() if places}):
+    # Sorted folder by folder: what was made in one round stays together.
+    for path in _sort({path: group for path, group in groups.items() if group}):
         yield from groups[path]
 
 
-def _has_no_examples(kind: Kind, folder: Path) -> bool:
-    """Whether it holds answers alone: of judges to a training, or of a policy to a suite."""
-    return kind == "run" and read_description(folder).config.get("method") in (REWARD, CHOICE)
-
-
-def _ordered(groups: Mapping[Path, Sequence[Place]]) -> list[Path]:
+def _sort(groups: Mapping[Path, Sequence[ReportFolder]]) -> list[Path]:
     """Folders beside each other: what another was made from before it, else by their age."""
-    by_age = sorted(groups, key=lambda path: (min(map(_began, groups[path])), path.name))
-    names = {path.name: path for path in by_age}
-    graph: dict[Path, set[Path]] = {}
+    by_age = sorted(groups, key=lambda path: (min(map(_started, groups[path])), path.name))
+    by_name = {path.name: path for path in by_age}
+    sorter = TopologicalSorter[Path]()
     for path in by_age:
-        made_from = {names[name] for place in groups[path] for name in _inputs(place) & set(names)}
-        graph[path] = made_from - {path}
-    sorter = TopologicalSorter(graph)
+        inputs = {name for each in groups[path] for name in _inputs(each)}
+        sorter.add(path, *({by_name[name] for name in inputs & set(by_name)} - {path}))
     try:
         sorter.prepare()
-    except CycleError:
+    except CycleError:  # names are compared, not contents, so that a circle is possible
         return by_age
     ordered: list[Path] = []
     ready: list[Path] = []
     while sorter.is_active():
+        # One at a time: of all that may be next the oldest, whenever it became possible.
         ready = sorted([*ready, *sorter.get_ready()], key=by_age.index)
-        first = ready.pop(0)
-        ordered.append(first)
-        sorter.done(first)
+        ordered.append(ready.pop(0))
+        sorter.done(ordered[-1])
     return ordered
 
 
-def _began(place: Place) -> float:
-    """When it was begun, in seconds; of a run what it says itself, which a copy keeps."""
-    if place.kind == "run":
+def _started(folder: ReportFolder) -> float:
+    """When it was started, in seconds; of a run what its file says, as a copy has a new time."""
+    if folder.kind == "run":
         try:
-            return datetime.fromisoformat(read_description(place.path).created).timestamp()
+            return datetime.fromisoformat(read_description(folder.path).created).timestamp()
         except ValueError:
             pass
-    return (place.path / place.file).stat().st_mtime
+    return (folder.path / folder.file).stat().st_mtime
 
 
-def _inputs(place: Place) -> set[str]:
-    """The last parts of all paths that its description names: folders it may be made from."""
-    if place.kind == "run":
-        described: object = read_description(place.path).config
-    elif place.kind == "training":
+def _inputs(folder: ReportFolder) -> set[str]:
+    """The parts of all paths that its description names: folders it may be made from."""
+    if folder.kind == "run":
+        described: object = read_description(folder.path).config
+    elif folder.kind == "training":
         try:
-            described = yaml.safe_load((place.path / ASKED).read_text("utf-8"))
+            described = yaml.safe_load((folder.path / ASKED).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return set()
     else:
         return set()
-    texts = _texts(described)
-    return {part for text in texts for part in text.partition("@")[0].replace(":", "/").split("/")}
+    # The hash after "@" and the scheme before ":" are not folders: hf:models/sl@bf1af314f94a.
+    return {
+        part
+        for text in _texts(described)
+        for part in text.partition("@")[0].replace(":", "/").split("/")
+    }
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text in it, names of mappings too."""
+    """Every text in it, keys of mappings too."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

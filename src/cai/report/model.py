@@ -1,7 +1,15 @@
-"""What a report is made of: parts with their figures, tables, plots and examples, as plain data.
+"""The data model of a report: sections with figures, tables, plots and examples.
 
-Nothing here is HTML. Texts of data and models stand in these pieces as they are; the template
-makes them inert.
+Nothing here is HTML. Texts of data and models are stored unescaped; the template escapes them.
+
+Example:
+    Section(
+        title="Scores",
+        path="runs/scored",
+        done="100 responses were marked from 1 to 10 by gpt-4.1.",
+        headlines=(Headline("0.412", "mean score from −1 to 1, n = 100"),),
+        tables=(SectionTable("Scores by principle", ("principle", "mean"), rows),),
+    )
 """
 
 from dataclasses import dataclass
@@ -9,16 +17,16 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """A sentence that a reader must know before believing a figure; loud ones come first."""
+class Caveat:
+    """A sentence that lowers trust in a figure; serious ones are listed first."""
 
     text: str
-    is_loud: bool = False
+    is_serious: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A figure with what it is of; `bounds` is its interval as text, or ""."""
+    """A figure and its description; `bounds` is its interval as text, or ""."""
 
     figure: str
     what: str
@@ -26,8 +34,8 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
-    """What a part took. None where nobody counted it, or has no price."""
+class SectionCost:
+    """Calls, tokens, dollars and seconds of a step; None where they are unknown."""
 
     n_calls: int | None = None
     tokens_in: int | None = None
@@ -38,7 +46,7 @@ class Took:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line about how a part was made."""
+    """A name and its value, as in "How it was made"."""
 
     name: str
     value: str
@@ -56,7 +64,7 @@ class SectionTable:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture as inline SVG, and what it shows in words, for those who do not see it."""
+    """A picture as inline SVG; `words` is its text alternative, with all figures."""
 
     title: str
     svg: str
@@ -68,17 +76,17 @@ SpanKind = Literal["same", "ins", "del"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of words that stayed, came or went."""
+    """Consecutive words that are unchanged, inserted or deleted."""
 
     kind: SpanKind
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A text to read, as one span or as a diff; `n_more` characters are left out at its end."""
+class TextBlock:
+    """A text to read, as one span or as a diff; `n_more` characters are cut at its end."""
 
-    who: str
+    label: str
     spans: tuple[Span, ...]
     n_more: int = 0
 
@@ -88,16 +96,16 @@ class Example:
     """Texts to read. The title holds figures and ids, and no text of a model."""
 
     title: str
-    texts: tuple[Said, ...]
+    texts: tuple[TextBlock, ...]
     facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Examples of one kind, and how they were chosen."""
+class ExampleGroup:
+    """Examples of one kind; `selection` says how they were chosen."""
 
     heading: str
-    chosen: str
+    selection: str
     examples: tuple[Example, ...]
 
 
@@ -105,24 +113,26 @@ class Shelf:
 class Section:
     """One step of the chain: a run, a training, an evaluation, or a series of rounds.
 
-    `done` says in a sentence what was done. `weight` orders headlines of several parts: what
-    compares policies stands before what describes data. `has_truth` says that labels of people, or
-    a known truth, stand beside what a judge said. `judges` are models by their whole
-    names, `trained_from` the model that a training began with.
+    `path` is shown, and set, by the page; of a run also `started`, `cost` and `versions` are set
+    there. `done` is a sentence about the step, `started` its time in ISO 8601. `weight` orders the
+    headlines of several sections: those that compare policies precede those that describe data.
+    Tables that are None or have no rows are not shown. `has_truth` is True where labels of people
+    or a known truth were compared with the judge. `judges` are full model names, `trained_from` is
+    the model that a training started from.
     """
 
     title: str
-    path: str
     done: str
-    began: str = ""
+    path: str = ""
+    started: str = ""
     weight: int = 0
     facts: tuple[Fact, ...] = ()
     headlines: tuple[Headline, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
-    took: Took = Took()
-    tables: tuple[SectionTable, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+    cost: SectionCost = SectionCost()
+    tables: tuple[SectionTable | None, ...] = ()
     plots: tuple[Plot, ...] = ()
-    shelves: tuple[Shelf, ...] = ()
+    examples: tuple[ExampleGroup, ...] = ()
     versions: tuple[Fact, ...] = ()
     has_truth: bool = False
     judges: tuple[str, ...] = ()

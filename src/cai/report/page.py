@@ -1,212 +1,205 @@
-"""The first screen: what was done, whether it worked, what it cost, and what to distrust."""
+"""The first screen of a report: what was done, whether it worked, its cost, and what to distrust.
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+Example:
+    page = build_page("demo", [evaluation_section(path, "demo/evaluation"), ...])
+    page.headlines[0].item.figure  # "81.0%"
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Generic, TypeVar
 
 from cai.engine.progress import duration
 from cai.evaluation import format
 from cai.evaluation.judge.self_preference import kinship
-from cai.report.model import Doubt, Fact, Headline, Section, SectionTable, Took
+from cai.report.model import Caveat, Fact, Headline, Section, SectionCost, SectionTable
 from cai.report.text import model_name
 
-_MOST_HEADLINES = 8
-_MOST_DOUBTS = 8
+T = TypeVar("T", Headline, Caveat)
+
 COMPARING = 5
-"""Parts of this weight compare policies: their headlines are the first."""
+"""Sections of this weight compare policies: their headlines come first."""
+
+_MAX_HEADLINES = 8
+_MAX_CAVEATS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A headline or a doubt, and the number of the part that it is of; None for the whole."""
+class Numbered(Generic[T]):
+    """A headline or a caveat, and the number of its section; None for the whole report."""
 
     number: int | None
-    what: Headline | Doubt
+    item: T
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """All that the template shows.
 
-    `held` are the numbers of parts that lie inside of others, which are told folded; the first
-    screen is about the others. `n_more_doubts` are in the parts alone.
+    `inner` are the numbers of sections that lie inside of others: they are shown folded, and not on
+    the first screen. `n_more_caveats` are shown in their sections only.
     """
 
     title: str
     when: str
-    parts: tuple[Section, ...]
-    held: frozenset[int]
-    headlines: tuple[Noted, ...]
-    doubts: tuple[Noted, ...]
-    n_more_doubts: int
-    took: Took
+    sections: tuple[Section, ...]
+    inner: frozenset[int]
+    headlines: tuple[Numbered[Headline], ...]
+    caveats: tuple[Numbered[Caveat], ...]
+    n_more_caveats: int
+    cost: SectionCost
     costs: SectionTable
     versions: tuple[Fact, ...]
 
     @property
     def numbered(self) -> list[tuple[int, Section]]:
-        """Every part with its number."""
-        return list(enumerate(self.parts, 1))
+        """Every section with its number."""
+        return list(enumerate(self.sections, 1))
 
 
-def page_of(title: str, parts: Sequence[Section]) -> Page:
-    """The page over these parts, in their order."""
-    holders = [_holder(part, parts) for part in parts]
-    held = frozenset(place for place, holder in enumerate(holders, 1) if holder is not None)
-    doubts = list(_doubts(parts, held))
-    shown = [each for each in doubts if each.number not in held][:_MOST_DOUBTS]
-    dates = sorted(part.began for part in parts if part.began)
-    first, last = (dates[0], dates[-1]) if dates else ("", "")
+def build_page(title: str, sections: Sequence[Section]) -> Page:
+    """The page over these sections, in their order."""
+    holders: list[int | None] = []  # by section the index of the innermost one that holds it
+    for section in sections:
+        outer = [i for i, each in enumerate(sections) if section.path.startswith(f"{each.path}/")]
+        holders.append(max(outer, key=lambda i: len(sections[i].path), default=None))
+    inner = frozenset(number for number, holder in enumerate(holders, 1) if holder is not None)
+    caveats = list(_caveats(sections, inner))
+    # What is inside of an evaluation or of rounds is summed up by the outer section's own caveats.
+    shown = [each for each in caveats if each.number not in inner][:_MAX_CAVEATS]
+    days = sorted(section.started[:10] for section in sections if section.started)
     return Page(
-        title,
-        _date(first) if _date(first) == _date(last) else f"{_date(first)} to {_date(last)}",
-        parts=tuple(parts),
-        held=held,
-        headlines=tuple(_headlines(parts, held)),
-        doubts=tuple(shown),
-        n_more_doubts=len(doubts) - len(shown),
-        took=_sum(parts),
-        costs=_costs(parts),
-        versions=tuple(dict.fromkeys(fact for part in parts for fact in part.versions)),
+        title=title,
+        when=" to ".join(dict.fromkeys([*days[:1], *days[-1:]])),
+        sections=tuple(sections),
+        inner=inner,
+        headlines=tuple(_headlines(sections, inner)),
+        caveats=tuple(shown),
+        n_more_caveats=len(caveats) - len(shown),
+        cost=_total_cost(sections, holders),
+        costs=SectionTable(
+            "What each part took",
+            ("part", "calls", "tokens in", "tokens out", "cost", "time"),
+            tuple(
+                (
+                    f"{number}. {section.title}",
+                    format.counted(section.cost.n_calls),
+                    format.counted(section.cost.tokens_in),
+                    format.counted(section.cost.tokens_out),
+                    format.money(section.cost.cost_usd),
+                    format.NONE if (s := section.cost.seconds) is None else duration(s),
+                )
+                for number, section in enumerate(sections, 1)
+            ),
+            "What holds other parts is not added to the whole twice." if inner else "",
+        ),
+        versions=tuple(dict.fromkeys(fact for each in sections for fact in each.versions)),
     )
 
 
-def _date(moment: str) -> str:
-    return moment[:10]
+def _headlines(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Numbered[Headline]]:
+    """Sections that compare policies first, then the others in the order of the chain.
 
-
-def _headlines(parts: Sequence[Section], held: Collection[int]) -> Iterator[Noted]:
-    """What compares policies first, then the others in the order of the chain, some of each."""
-    outer = [place for place in range(len(parts)) if place + 1 not in held]
-    order = sorted(outer, key=lambda place: (-parts[place].weight, place))
-    left = _MOST_HEADLINES
-    taken: dict[int, tuple[Headline, ...]] = {}
-    for place in order:
-        part = parts[place]
-        is_main = part.weight >= COMPARING or len(outer) == 1
-        taken[place] = part.headlines[: min(left, 6 if is_main else 2)]
-        left -= len(taken[place])
-    for place in sorted(order, key=lambda place: (-max(COMPARING - 1, parts[place].weight), place)):
-        yield from (Noted(place + 1, each) for each in taken[place])
-
-
-def _doubts(parts: Sequence[Section], held: Collection[int]) -> Iterator[Noted]:
-    """Loud ones first, of the whole before those of its parts; equal sentences once.
-
-    Those of parts inside of others come last.
+    The few places are given out by weight, so that a long chain of runs before the evaluation
+    cannot use them up; only the order on the page is that of the chain.
     """
-    listed = [Noted(None, each) for each in _of_the_whole(parts)]
-    listed += [Noted(place, each) for place, part in enumerate(parts, 1) for each in part.doubts]
+    outer = {number: each for number, each in enumerate(sections, 1) if number not in inner}
+    n_left = _MAX_HEADLINES
+    taken: list[tuple[int, int, tuple[Headline, ...]]] = []
+    for number, section in sorted(outer.items(), key=lambda item: (-item[1].weight, item[0])):
+        is_main = section.weight >= COMPARING or len(outer) == 1
+        lines = section.headlines[: min(n_left, 6 if is_main else 2)]
+        taken.append((-max(COMPARING - 1, section.weight), number, lines))
+        n_left -= len(lines)
+    for _, number, lines in sorted(taken, key=lambda each: each[:2]):
+        yield from (Numbered(number, line) for line in lines)
+
+
+def _caveats(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Numbered[Caveat]]:
+    """Serious ones first, those of the whole before those of its sections; equal sentences once.
+
+    Those of inner sections come last.
+    """
+    listed = [Numbered(None, each) for each in _kinship_caveats(sections)]
+    if any(each.judges for each in sections) and not any(each.has_truth for each in sections):
+        text = "No label of a person is in any of this: “better” is only what the judge says."
+        listed.append(Numbered(None, Caveat(text)))
+    listed += [
+        Numbered(number, each)
+        for number, section in enumerate(sections, 1)
+        for each in section.caveats
+    ]
     seen: set[str] = set()
-    for is_held, is_loud in product((False, True), (True, False)):
+    for is_inner, is_serious in product((False, True), (True, False)):
         for each in listed:
-            assert isinstance(each.what, Doubt)
-            is_next = each.what.is_loud == is_loud and (each.number in held) == is_held
-            if is_next and each.what.text not in seen:
-                seen.add(each.what.text)
+            is_next = each.item.is_serious == is_serious and (each.number in inner) == is_inner
+            if is_next and each.item.text not in seen:
+                seen.add(each.item.text)
                 yield each
 
 
-def _of_the_whole(parts: Sequence[Section]) -> Iterator[Doubt]:
-    yield from _kin_doubts(parts)
-    judges = [judge for part in parts for judge in part.judges]
-    if judges and not any(part.has_truth for part in parts):
-        yield Doubt(
-            "No label of a person is in any of this: “better” is what the judge says, "
-            "and nothing more."
-        )
+def _kinship_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
+    """Where a judge is, or is of one family with, the model that a policy was first trained from.
 
-
-def _kin_doubts(parts: Sequence[Section]) -> Iterator[Doubt]:
-    """Where a judge is kin to a model that was trained, through all it was trained from."""
-    bases = {part.path.rpartition("/")[2]: part.trained_from for part in parts if part.trained_from}
-    told: set[tuple[str, str]] = set()
-    for judge in dict.fromkeys(judge for part in parts for judge in part.judges):
-        for base in bases.values():
-            root = _root(base, bases)
-            kin = kinship(judge, root)
-            name = (model_name(judge), model_name(root))
-            if kin is None or name in told:
-                continue
-            told.add(name)
-            if kin == "same":
-                who = f"The judge is the very model that was trained here, {name[0]}"
-            else:
-                who = f"The judge {name[0]} is of one family with {name[1]}, which was trained here"
-            yield Doubt(f"{who}: a judge tends to favour what it would write itself.", True)
-
-
-def _root(base: str, bases: dict[str, str]) -> str:
-    """The first model of a line of trainings."""
-    seen: set[str] = set()
-    while (name := base.rstrip("/").rpartition("/")[2].removeprefix("hf:")) in bases:
-        if name in seen:
-            break
-        seen.add(name)
-        base = bases[name]
-    return base
-
-
-def _sum(parts: Sequence[Section]) -> Took:
-    """What all took. Dollars are None where those of any part are not known."""
-    costs = _whole(parts, lambda took: took.cost_usd)
-    return Took(
-        _rounded(_whole(parts, lambda took: took.n_calls)),
-        _rounded(_whole(parts, lambda took: took.tokens_in)),
-        _rounded(_whole(parts, lambda took: took.tokens_out)),
-        None if any(part.took.cost_usd is None for part in parts) else costs,
-        _whole(parts, lambda took: took.seconds),
-    )
-
-
-def _whole(parts: Sequence[Section], of: Callable[[Took], float | None]) -> float | None:
-    """The sum over the parts; what holds others counts for no less than they do, and not twice.
-
-    None where nobody counted it in any part.
+    A policy may be the result of several trainings, each of which starts from the one before: the
+    line is followed to its first model.
     """
-    numbers = [of(part.took) for part in parts]
-    if all(number is None for number in numbers):
-        return None
-    holders = [_holder(part, parts) for part in parts]
-    inner = [0.0] * len(parts)
-    whole = 0.0
-    for place in sorted(range(len(parts)), key=lambda place: -parts[place].path.count("/")):
-        number = max(numbers[place] or 0.0, inner[place])
-        holder = holders[place]
-        if holder is None:
-            whole += number
-        else:
-            inner[holder] += number
-    return whole
+    bases = {each.path.rpartition("/")[2]: each.trained_from for each in sections}
+    bases = {name: base for name, base in bases.items() if base}
+    seen: set[tuple[str, str]] = set()
+    for judge in dict.fromkeys(judge for each in sections for judge in each.judges):
+        for root in bases.values():
+            line: set[str] = set()  # trainings may name each other in a circle
+            while (name := root.rstrip("/").rpartition("/")[2].removeprefix("hf:")) in bases:
+                if name in line:
+                    break
+                line.add(name)
+                root = bases[name]
+            kin, names = kinship(judge, root), (model_name(judge), model_name(root))
+            if kin is None or names in seen:
+                continue
+            seen.add(names)
+            if kin == "same":
+                who = f"The judge is the very model that was trained here, {names[0]}"
+            else:
+                who = (
+                    f"The judge {names[0]} is of one family with {names[1]}, which was trained here"
+                )
+            yield Caveat(f"{who}: a judge tends to favour what it would write itself.", True)
 
 
-def _holder(part: Section, parts: Sequence[Section]) -> int | None:
-    """The place of the part whose folder holds this one's, the innermost of several."""
-    found = [place for place, other in enumerate(parts) if part.path.startswith(f"{other.path}/")]
-    return max(found, key=lambda place: len(parts[place].path), default=None)
+def _total_cost(sections: Sequence[Section], holders: Sequence[int | None]) -> SectionCost:
+    """The sum over all sections, each number None where no section has it.
 
+    Dollars are None where those of any section are unknown. What is inside of another section
+    counts once: of the outer section's number and the sum of its inner ones the larger is taken,
+    since an outer section may or may not have counted them.
+    """
 
-def _rounded(number: float | None) -> int | None:
-    return None if number is None else round(number)
+    def total(of: Callable[[SectionCost], float | None]) -> float | None:
+        numbers = [of(section.cost) for section in sections]
+        if all(number is None for number in numbers):
+            return None
+        inner = [0.0] * len(sections)
+        whole = 0.0
+        # The deepest first, so that a section's inner sum is complete before it is compared.
+        for i in sorted(range(len(sections)), key=lambda i: -sections[i].path.count("/")):
+            number, holder = max(numbers[i] or 0.0, inner[i]), holders[i]
+            if holder is None:
+                whole += number
+            else:
+                inner[holder] += number
+        return whole
 
+    def count(of: Callable[[SectionCost], float | None]) -> int | None:
+        return None if (n := total(of)) is None else round(n)
 
-def _costs(parts: Sequence[Section]) -> SectionTable:
-    rows = tuple(
-        (
-            f"{place}. {part.title}",
-            format.counted(part.took.n_calls),
-            format.counted(part.took.tokens_in),
-            format.counted(part.took.tokens_out),
-            format.money(part.took.cost_usd),
-            _seconds(part.took.seconds),
-        )
-        for place, part in enumerate(parts, 1)
+    is_priced = all(section.cost.cost_usd is not None for section in sections)
+    return SectionCost(
+        n_calls=count(lambda cost: cost.n_calls),
+        tokens_in=count(lambda cost: cost.tokens_in),
+        tokens_out=count(lambda cost: cost.tokens_out),
+        cost_usd=total(lambda cost: cost.cost_usd) if is_priced else None,
+        seconds=total(lambda cost: cost.seconds),
     )
-    held = any(_holder(part, parts) is not None for part in parts)
-    note = "What holds other parts is not added to the whole twice." if held else ""
-    headings = ("part", "calls", "tokens in", "tokens out", "cost", "time")
-    return SectionTable("What each part took", headings, rows, note)
-
-
-def _seconds(seconds: float | None) -> str:
-    return format.NONE if seconds is None else duration(seconds)

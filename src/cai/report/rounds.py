@@ -1,10 +1,10 @@
-"""A series of rounds as a part: whether it goes well, and whether it drifts.
+"""The section of a series of rounds: whether policies improve over the rounds, or drift.
 
-The limits that the rules of a series set to its metrics, as lines in their pictures.
+Example:
+    section = rounds_section(Path("runs/rounds"))
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -13,211 +13,157 @@ import yaml
 from cai.errors import UsageError
 from cai.evaluation import format
 from cai.evaluation.results_file import load_results
-from cai.report import charts, win_rates
-from cai.report.model import Doubt, Fact, Headline, Plot, Section, SectionTable, Took
-from cai.report.text import model_name, model_names
+from cai.report import charts
+from cai.report.comparison import match_plots, match_tables, share_plot, share_table, win_headline
+from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
+from cai.report.text import model_name, model_names, modified_at
 from cai.rounds.measure import rules_of
-from cai.rounds.state import ASKED, FILE, RoundFound, Series
+from cai.rounds.state import ASKED, FILE, RoundResult, Series
 
 Limits: TypeAlias = Sequence[tuple[str, float]]
 """The text of a rule and the number that it compares with."""
 
+_MAX_MISSING = 12
 
-def limits_of(path: Path, found: Series) -> dict[str, Limits]:
-    """By metric, those that hold for the whole series: rules against round 0 or a number.
 
-    None where the folder does not say by which rules, or says them in another version's words.
+def rounds_section(path: Path) -> Section:
+    """The section of the series in that folder.
+
+    Raises:
+        EvaluationError: Its file is damaged, or of another version of cai.
+    """
+    series = load_results(path / FILE, Series)
+    rounds = series.rounds
+    n = len([each for each in rounds if each.number > 0])
+    ended = series.ended or "The series goes on."
+    judges = dict.fromkeys(judge for each in rounds for judge in each.judges)
+    headlines: list[Headline] = []
+    if rounds:
+        what = f"is the best of {len(rounds)} by the frozen judge"
+        headlines.append(Headline(f"round {series.best}", what))
+        shown = (f"round {series.best}", f"round {rounds[-1].number}")
+        for win in series.win_rates:
+            if win.opponent == "round 0" and win.policy in shown:
+                headlines += win_headline(win)
+    return Section(
+        title=f"Rounds: {series.name}",
+        done=(
+            f"{n} of {format.plural(series.n_rounds, 'round')} of training on the judge's labels, "
+            f"each measured by the frozen judge {model_names(series.frozen_judges)}. {ended}"
+        ),
+        started=modified_at(path / FILE),
+        weight=6,
+        facts=(
+            *(Fact("frozen judge", judge) for judge in series.frozen_judges),
+            *(
+                Fact(
+                    f"round {each.number}",
+                    model_name(each.policy)
+                    + (f", labels by {model_names(each.judges)}" if each.judges else ""),
+                )
+                for each in rounds
+            ),
+        ),
+        headlines=tuple(headlines),
+        caveats=tuple(_caveats(series)),
+        cost=SectionCost(cost_usd=series.cost_usd, seconds=sum(each.seconds for each in rounds)),
+        tables=tuple(_tables(series)),
+        plots=tuple(_plots(series, rule_limits(path, series))),
+        judges=(*series.frozen_judges, *judges),
+    )
+
+
+def rule_limits(path: Path, series: Series) -> dict[str, Limits]:
+    """By metric, the limits that hold for the whole series: rules against round 0 or a number.
+
+    Empty where the folder has no readable rules, or those of another version.
     """
     try:
-        asked: object = yaml.safe_load((path / ASKED).read_text("utf-8"))
+        content: object = yaml.safe_load((path / ASKED).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
-    content = cast("dict[str, object]", asked) if isinstance(asked, dict) else {}
-    listed = content.get("rules")
+    recipe = cast("dict[str, object]", content) if isinstance(content, dict) else {}
+    listed = recipe.get("rules")
+    # Without rules of its own (None) a series has the default ones; an empty list is no rule.
     texts = cast("list[object]", listed) if isinstance(listed, list) else None
     try:
-        rules = rules_of(None if texts is None else map(str, texts), found.metrics)
+        rules = rules_of(None if texts is None else map(str, texts), series.metrics)
     except UsageError:
         return {}
     limits: dict[str, list[tuple[str, float]]] = {}
     for rule in rules:
         values = [
-            each.figures[rule.metric].value for each in found.rounds if rule.metric in each.figures
+            each.figures[rule.metric].value for each in series.rounds if rule.metric in each.figures
         ]
+        # A rule against the round before has another limit in each round: no line can show it.
         if values and rule.reference != "last":
             limits.setdefault(rule.metric, []).append((rule.text, rule.limit(values)))
     return dict(limits)
 
 
-_MOST_MISSING = 12
-
-
-def series_part(path: Path, shown: str) -> Section:
-    """The part of the series in that folder.
-
-    Raises:
-        EvaluationError: Its file is damaged, or of another version of cai.
-    """
-    found = load_results(path / FILE, Series)
-    began = datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC)
-    seconds = sum(each.seconds for each in found.rounds)
-    judges = dict.fromkeys(judge for each in found.rounds for judge in each.judges)
-    return Section(
-        title=f"Rounds: {found.name}",
-        path=shown,
-        done=_done(found),
-        began=began.isoformat(timespec="seconds"),
-        weight=6,
-        facts=tuple(_facts(found)),
-        headlines=tuple(_headlines(found)),
-        doubts=tuple(_doubts(found)),
-        took=Took(cost_usd=found.cost_usd, seconds=seconds),
-        tables=tuple(_tables(found)),
-        plots=tuple(_plots(found, limits_of(path, found))),
-        judges=(*found.frozen_judges, *judges),
-    )
-
-
-def _done(found: Series) -> str:
-    n = len([each for each in found.rounds if each.number > 0])
-    judges = model_names(found.frozen_judges)
-    ended = f" {found.ended}" if found.ended else " The series goes on."
-    return (
-        f"{n} of {format.plural(found.n_rounds, 'round')} of training on the judge's labels, each "
-        f"measured by the frozen judge {judges}.{ended}"
-    )
-
-
-def _facts(found: Series) -> Iterator[Fact]:
-    for judge in found.frozen_judges:
-        yield Fact("frozen judge", judge)
-    for each in found.rounds:
-        by = f", labels by {model_names(each.judges)}" if each.judges else ""
-        yield Fact(f"round {each.number}", f"{model_name(each.policy)}{by}")
-
-
-def _headlines(found: Series) -> Iterator[Headline]:
-    best, rounds = found.best, found.rounds
-    if rounds:
-        yield Headline(f"round {best}", f"is the best of {len(rounds)} by the frozen judge")
-    last = f"round {rounds[-1].number}" if rounds else ""
-    against_start = [
-        rate
-        for rate in found.win_rates
-        if rate.opponent == "round 0" and rate.policy in (f"round {best}", last)
-    ]
-    for rate in against_start:
-        line = win_rates.win_headline(rate)
-        if line is not None:
-            yield line
-
-
-def _doubts(found: Series) -> Iterator[Doubt]:
-    for each in found.rounds:
+def _caveats(series: Series) -> Iterator[Caveat]:
+    for each in series.rounds:
         for sentence in each.broken:
-            yield Doubt(f"Round {each.number}: {sentence}", True)
-    yield from (Doubt(caveat, number == 0) for number, caveat in enumerate(found.caveats))
-    if found.rounds and found.best != found.rounds[-1].number:
-        yield Doubt(f"The last round is not the best: round {found.best} is.", True)
-    reasons = dict.fromkeys(
-        f"{metric}: {reason}" for each in found.rounds for metric, reason in each.missing.items()
+            yield Caveat(f"Round {each.number}: {sentence}", True)
+    # The caveats of a series are ordered: only the first is serious enough to stand out.
+    yield from (Caveat(caveat, number == 0) for number, caveat in enumerate(series.caveats))
+    if series.rounds and series.best != series.rounds[-1].number:
+        yield Caveat(f"The last round is not the best: round {series.best} is.", True)
+    missing = dict.fromkeys(
+        f"{metric}: {reason}" for each in series.rounds for metric, reason in each.missing.items()
     )
-    if reasons:
-        listed = "; ".join(list(reasons)[:_MOST_MISSING])
-        yield Doubt(f"Not measured in every round: {listed}")
-    last = found.rounds[-1] if found.rounds else None
-    if last is not None and last.undecided:
-        yield Doubt(
-            f"In round {last.number} no verdict would be another without "
-            f"{format.listed(last.undecided)}."
-        )
+    if missing:
+        listed = "; ".join(list(missing)[:_MAX_MISSING])
+        yield Caveat(f"Not measured in every round: {listed}")
+    for last in series.rounds[-1:]:
+        if last.undecided:
+            names = format.listed(last.undecided)
+            yield Caveat(f"In round {last.number} no verdict would change without {names}.")
 
 
-def _tables(found: Series) -> Iterator[SectionTable]:
-    if found.rounds:
-        yield _round_table(found.rounds)
-        yield _metric_table(found)
-    ids = dict.fromkeys(id for each in found.rounds for id in each.adherence)
-    if ids:
-        rows = tuple(
-            (id, *(format.share(each.adherence.get(id)) for each in found.rounds)) for id in ids
-        )
-        note = "The frozen judge's mean probability that a response keeps the principle."
-        yield SectionTable("Adherence by round", ("principle", *_names(found.rounds)), rows, note)
-    yield from win_rates.compared_tables(found.win_rates, found.ratings)
-
-
-def _round_table(rounds: Sequence[RoundFound]) -> SectionTable:
-    rows = tuple(
+def _tables(series: Series) -> Iterator[SectionTable]:
+    yield SectionTable(
+        "The rounds",
         (
-            f"round {each.number}",
-            f"round {each.from_round}",
-            each.decision,
-            f"{len(each.broken)}",
-            format.listed(each.undecided) or "none",
-            f"{each.seconds:,.0f}",
-        )
-        for each in rounds
-    )
-    headings = (
-        *("round", "next starts from", "then", "rules broken", "principles that decide nothing"),
-        "seconds",
-    )
-    return SectionTable("The rounds", headings, rows)
-
-
-def _metric_table(found: Series) -> SectionTable:
-    rows = tuple(
-        (_said(found, metric), *(_figure(each, metric) for each in found.rounds))
-        for metric in _metrics(found)
-    )
-    note = f"{format.NONE}: not measured in that round."
-    return SectionTable("Drift, by round (95 %)", ("figure", *_names(found.rounds)), rows, note)
-
-
-def _metrics(found: Series) -> list[str]:
-    """Those that any round has, in the order in which the series lists them."""
-    seen = dict.fromkeys(metric for each in found.rounds for metric in each.figures)
-    return [*(m for m in found.metrics if m in seen), *(m for m in seen if m not in found.metrics)]
-
-
-def _figure(each: RoundFound, metric: str) -> str:
-    return format.value(each.figures.get(metric))
-
-
-def _names(rounds: Sequence[RoundFound]) -> list[str]:
-    return [f"round {each.number}" for each in rounds]
-
-
-def _plots(found: Series, limits: dict[str, Limits]) -> Iterator[Plot]:
-    """Ratings, then each metric: broken ones first, then others that have a limit."""
-    yield from _rating_line(found)
-    sentences = [sentence for each in found.rounds for sentence in each.broken]
-    order = sorted(
-        _metrics(found),
-        key=lambda metric: (
-            not any(_is_of(sentence, metric) for sentence in sentences),
-            metric not in limits,
+            *("round", "next starts from", "then", "rules broken"),
+            *("principles that decide nothing", "seconds"),
+        ),
+        tuple(
+            (
+                f"round {each.number}",
+                f"round {each.from_round}",
+                each.decision,
+                f"{len(each.broken)}",
+                format.listed(each.undecided) or "none",
+                f"{each.seconds:,.0f}",
+            )
+            for each in series.rounds
         ),
     )
-    for metric in order:
-        points = [
-            charts.Point.of(each.figures[metric], each.number)
-            for each in found.rounds
-            if metric in each.figures
-        ]
-        if len(points) > 1:
-            yield _drift(found, metric, points, limits.get(metric, ()))
-    yield from win_rates.compared_plots(found.win_rates, ())
-    yield from _adherence(found)
+    yield SectionTable(
+        "Drift, by round (95 %)",
+        ("figure", *(f"round {each.number}" for each in series.rounds)),
+        tuple(
+            (
+                _metric_title(series, metric),
+                *(format.value(each.figures.get(metric)) for each in series.rounds),
+            )
+            for metric in _metrics(series)
+        ),
+        f"{format.NONE}: not measured in that round.",
+    )
+    adherence = {f"round {each.number}": each.adherence for each in series.rounds}
+    note = "The frozen judge's mean probability that a response follows the principle."
+    yield share_table("Adherence by round", "principle", adherence, note, ending="")
+    yield from match_tables(series.win_rates, series.ratings)
 
 
-def _rating_line(found: Series) -> Iterator[Plot]:
-    """The ratings over rounds."""
-    rated = {each.policy: each for each in found.ratings if each.value is not None}
+def _plots(series: Series, limits: dict[str, Limits]) -> Iterator[Plot]:
+    """Ratings, then each metric: those with a broken rule first, then others with a limit."""
+    rated = {each.policy: each for each in series.ratings if each.value is not None}
     points = [
         charts.Point(one.value or 0.0, one.low, one.high, each.number)
-        for each in found.rounds
+        for each in series.rounds
         if (one := rated.get(f"round {each.number}")) is not None
     ]
     if len(points) > 1:
@@ -225,53 +171,60 @@ def _rating_line(found: Series) -> Iterator[Plot]:
             f"round {point.place:.0f} {point.value:+.0f}" for point in points
         )
         axis = charts.Axis("points above round 0", None, [("", 0.0)])
-        lines = [charts.Line("rating", points)]
-        yield charts.lines("Ratings over rounds", words, axis, "round", lines)
+        rating = charts.Line("rating", points)
+        yield charts.lines("Ratings over rounds", words, axis, "round", [rating])
+
+    def order(metric: str) -> tuple[bool, bool]:
+        return not any(_broken(each, metric) for each in series.rounds), metric not in limits
+
+    for metric in sorted(_metrics(series), key=order):
+        yield from _drift_plot(series, metric, limits.get(metric, ()))
+    yield from match_plots(series.win_rates, ())
+    measured = [each for each in series.rounds if each.adherence]
+    if measured:
+        ends = dict.fromkeys((0, len(measured) - 1))  # one round alone is both first and last
+        shares = {f"round {measured[i].number}": measured[i].adherence for i in ends}
+        title = "Adherence, first and last round"
+        yield share_plot(title, "mean P(principle followed)", shares)
 
 
-def _drift(found: Series, metric: str, points: Sequence[charts.Point], limits: Limits) -> Plot:
-    """A metric over rounds with its limits; around rounds that break a rule about it is a ring."""
-    what = _said(found, metric)
+def _drift_plot(series: Series, metric: str, limits: Limits) -> Iterator[Plot]:
+    """A metric over the rounds with its limits; rounds that break a rule about it are ringed."""
+    measured = [each for each in series.rounds if metric in each.figures]
+    if len(measured) < 2:
+        return
+    points = [charts.Point.of(each.figures[metric], each.number) for each in measured]
+    title = _metric_title(series, metric)
     listed = ", ".join(f"round {point.place:.0f} {format.number(point.value)}" for point in points)
-    words = f"{what}: {listed}"
+    words = f"{title}: {listed}"
     for text, limit in limits:
         words += f"; limit {format.number(limit)} by the rule {text}"
     broken = {
-        each.number: one for each in found.rounds for one in each.broken if _is_of(one, metric)
+        each.number: sentences[-1] for each in series.rounds if (sentences := _broken(each, metric))
     }
     for number, sentence in broken.items():
         words += f"; broken in round {number}: {sentence}"
-    marked = [point for point in points if point.place in broken]
-    axis = charts.Axis("", levels=[("limit", limit) for _, limit in limits])
-    return charts.lines(
-        what, words, axis=axis, along="round", shown=[charts.Line(metric, points)], marked=marked
+    yield charts.lines(
+        title,
+        words,
+        axis=charts.Axis("", levels=[("limit", limit) for _, limit in limits]),
+        along="round",
+        shown=[charts.Line(metric, points)],
+        marked=[point for point in points if point.place in broken],
     )
 
 
-def _said(found: Series, metric: str) -> str:
-    """The metric as rules name it, and what it is."""
-    return f"{metric}: {found.metrics[metric]}" if metric in found.metrics else metric
+def _metrics(series: Series) -> list[str]:
+    """The metrics that any round has, in the order in which the series lists them."""
+    measured = dict.fromkeys(metric for each in series.rounds for metric in each.figures)
+    return list(dict.fromkeys([*(m for m in series.metrics if m in measured), *measured]))
 
 
-def _is_of(sentence: str, metric: str) -> bool:
-    return sentence.startswith(f"{metric} is ")
+def _metric_title(series: Series, metric: str) -> str:
+    """The metric as rules name it, and its description."""
+    return f"{metric}: {series.metrics[metric]}" if metric in series.metrics else metric
 
 
-def _adherence(found: Series) -> Iterator[Plot]:
-    """The first round beside the last, by principle."""
-    measured = [each for each in found.rounds if each.adherence]
-    if not measured:
-        return
-    ends = measured if len(measured) == 1 else [measured[0], measured[-1]]
-    ids = list(dict.fromkeys(id for each in ends for id in each.adherence))
-    rows = [
-        (id, [charts.Point.of(each.adherence[id]) for each in ends if id in each.adherence])
-        for id in ids
-    ]
-    names = [f"round {each.number}" for each in ends]
-    words = "; ".join(
-        f"{name}: " + ", ".join(f"{id} {format.share(one)}" for id, one in each.adherence.items())
-        for name, each in zip(names, ends, strict=True)
-    )
-    axis = charts.Axis("mean P(kept)", (-0.02, 1.02))
-    yield charts.forest("Adherence, first and last round", words, axis, rows, *names)
+def _broken(each: RoundResult, metric: str) -> list[str]:
+    """The sentences of the rules about the metric that the round breaks."""
+    return [sentence for sentence in each.broken if sentence.startswith(f"{metric} is ")]

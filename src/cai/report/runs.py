@@ -1,127 +1,93 @@
-"""What every run folder tells, whatever its method: counts, failures, cost, time and versions."""
+"""Figures that every run folder has, whatever its method: counts, failures, cost and versions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 from cai.engine.budget import Ledger, PriceList
 from cai.engine.progress import causes, last_snapshot
-from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
 from cai.evaluation.format import NONE, listed, money, percent, plural
-from cai.report.model import Doubt, Fact, SectionTable, Took
+from cai.report.model import Caveat, Fact, Section, SectionCost, SectionTable
 from cai.report.text import clean, model_name
-from cai.runs.config import Named, RoleConfig, RunConfig, Source, read_run_config
+from cai.runs.config import Named, RoleConfig, Source
 
 PAUSE_S = 600
-"""Nobody works in a longer gap between two calls: it is left out of the time that a run took."""
+"""A longer gap between two calls is a pause: it is left out of the time that a run took."""
 
 FEW = 100
-"""Shares of fewer examples than these differ by chance from one run to the next."""
+"""Below this many examples, shares differ by chance from one run to the next."""
 
 _N_MESSAGES = 5
 _SECONDS = """SELECT sum(gap) FROM
     (SELECT created - lag(created) OVER (ORDER BY created) AS gap FROM calls) WHERE gap < ?"""
 
 
-@dataclass(frozen=True, slots=True)
-class RunHead:
-    """A run but for its records. `n_total` is the size of its source where that is known."""
-
-    config: RunConfig
-    created: str
-    counts: Counts
-    n_total: int | None
-    failures: dict[str, int]
-    messages: tuple[str, ...]
-    ledger: Ledger
-    seconds: float | None
-    versions: tuple[Fact, ...]
-
-    @property
-    def n_tried(self) -> int:
-        return self.counts.done + self.counts.failed
-
-    @property
-    def took(self) -> Took:
-        usage = self.ledger.usage
-        return Took(
-            self.ledger.n_calls,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            self.ledger.cost_usd,
-            self.seconds,
-        )
-
-
-def head_of(run: RunFolder, prices: PriceList) -> RunHead:
-    """Raises JournalError where the run is of another version of cai."""
-    snapshot = last_snapshot(run)
+def with_run_facts(section: Section, run: RunFolder, prices: PriceList) -> Section:
+    """The section of a run with what every run has: start, failures, cost and versions."""
+    # The time between first and last call would count the night in which a run was stopped.
+    ledger = Ledger.of(run.database, prices)
     ((seconds,),) = run.database.rows(_SECONDS, PAUSE_S)
-    failed = run.database.rows(
+    messages = run.database.rows(
         "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
     )
-    return RunHead(
-        read_run_config(run),
-        run.created,
-        counts=run.counts(),
-        n_total=snapshot.total if snapshot else None,
-        failures=run.failures(),
-        messages=tuple(clean(str(message)) for (message,) in failed),
-        ledger=Ledger.of(run.database, prices),
-        seconds=seconds,
+    failures = SectionTable(
+        "Examples that failed",
+        ("cause", "examples"),
+        tuple((cause, f"{n:,}") for cause, n in run.failures().items()),
+        " ".join(clean(str(message)) for (message,) in messages),
+    )
+    costs = SectionTable(
+        "What it took",
+        ("role and model", "calls", "tokens in", "tokens out", "cost"),
+        tuple(
+            (
+                f"{role or 'call'}: {model_name(model)}",
+                f"{each.n_calls:,}",
+                f"{each.usage.prompt_tokens:,}",
+                f"{each.usage.completion_tokens:,}",
+                money(ledger.cost_of(model, each)),
+            )
+            for (role, model), each in sorted(ledger.accounts.items())
+        ),
+        "" if ledger.cost_usd is not None else f"{NONE}: no price is known for the model.",
+    )
+    return replace(
+        section,
+        started=run.created,
+        caveats=(*_run_caveats(run, ledger), *section.caveats),
+        cost=SectionCost(
+            n_calls=ledger.n_calls,
+            tokens_in=ledger.usage.prompt_tokens,
+            tokens_out=ledger.usage.completion_tokens,
+            cost_usd=ledger.cost_usd,
+            seconds=seconds,
+        ),
+        tables=(*section.tables, failures, costs),
         versions=tuple(Fact(name, version) for name, version in run.versions.items()),
     )
 
 
-def run_doubts(head: RunHead) -> Iterator[Doubt]:
-    """What is wrong with the run as such: failures, an unfinished source, too few examples."""
-    done, failed = head.counts.done, head.counts.failed
-    if head.n_total is not None and head.n_tried < head.n_total:
-        yield Doubt(
-            f"Not finished: {head.n_tried:,} of {head.n_total:,} examples were tried.", True
-        )
+def _run_caveats(run: RunFolder, ledger: Ledger) -> Iterator[Caveat]:
+    """An unfinished source, failures, too few examples, and calls without token counts."""
+    done, failed = run.counts().done, run.counts().failed
+    n_tried, snapshot = done + failed, last_snapshot(run)
+    n_total = snapshot.total if snapshot else None
+    if n_total is not None and n_tried < n_total:
+        yield Caveat(f"Not finished: {n_tried:,} of {n_total:,} examples were tried.", True)
     if failed:
-        share = percent(failed / head.n_tried)
-        yield Doubt(
-            f"{plural(failed, 'example')} failed ({share}: {causes(head.failures)}) and "
+        share = percent(failed / n_tried)
+        yield Caveat(
+            f"{plural(failed, 'example')} failed ({share}: {causes(run.failures())}) and "
             f"{'is' if failed == 1 else 'are'} in no figure.",
-            failed > head.n_tried / 20,
+            failed > n_tried / 20,
         )
     if not done:
-        yield Doubt("No example is finished, so there is nothing to report.", True)
+        yield Caveat("No example is finished, so there is nothing to report.", True)
     elif done < FEW:
-        yield Doubt(f"Only {plural(done, 'example')}: shares may differ by chance.")
-    n_uncounted = sum(each.n_uncounted for each in head.ledger.accounts.values())
+        yield Caveat(f"Only {plural(done, 'example')}: shares may differ by chance.")
+    n_uncounted = sum(each.n_uncounted for each in ledger.accounts.values())
     if n_uncounted:
-        yield Doubt(f"{plural(n_uncounted, 'call')} came without numbers of tokens.")
-
-
-def cost_table(head: RunHead) -> SectionTable | None:
-    """Calls, tokens and dollars by role and model; None where nothing was asked."""
-    rows = [
-        (
-            f"{role or 'call'}: {model_name(model)}",
-            f"{each.n_calls:,}",
-            f"{each.usage.prompt_tokens:,}",
-            f"{each.usage.completion_tokens:,}",
-            money(head.ledger.cost_of(model, each)),
-        )
-        for (role, model), each in sorted(head.ledger.accounts.items())
-    ]
-    headings = ("who", "calls", "tokens in", "tokens out", "cost")
-    note = "" if head.ledger.cost_usd is not None else f"{NONE}: no price is known for the model."
-    return SectionTable("What it took", headings, tuple(rows), note) if rows else None
-
-
-def failure_table(head: RunHead) -> SectionTable | None:
-    """Failures by cause, with some of their messages; None without failures."""
-    if not head.failures:
-        return None
-    rows = tuple((cause, f"{n:,}") for cause, n in head.failures.items())
-    return SectionTable(
-        "Examples that failed", ("cause", "examples"), rows, " ".join(head.messages)
-    )
+        yield Caveat(f"{plural(n_uncounted, 'call')} came without numbers of tokens.")
 
 
 def source_fact(source: Source) -> Fact:
@@ -136,14 +102,9 @@ def constitution_name(constitution: Named) -> str:
     return f"{constitution.name} {constitution.version}".strip()
 
 
-def draw_facts(role: str, draws: Sequence[RoleConfig]) -> Iterator[Fact]:
-    """A line for each model: full name, templates and sampling."""
-    for draw in draws:
-        limits = f"temperature {draw.temperature:g}, at most {draw.max_tokens} tokens"
-        templates = f"templates {draw.templates.name} ({draw.templates.hash})"
-        yield Fact(role, f"{draw.model}; {limits}; {templates}")
-
-
-def shown_path(path: Path, root: Path) -> str:
-    """The path with the name of the root before it: nothing of what is above it."""
-    return str(Path(root.resolve().name) / path.relative_to(root))
+def role_facts(role: str, configs: Sequence[RoleConfig]) -> Iterator[Fact]:
+    """A fact for each model: full name, sampling and templates."""
+    for config in configs:
+        limits = f"temperature {config.temperature:g}, at most {config.max_tokens} tokens"
+        templates = f"templates {config.templates.name} ({config.templates.hash})"
+        yield Fact(role, f"{config.model}; {limits}; {templates}")

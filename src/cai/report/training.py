@@ -1,13 +1,15 @@
-"""The folder of a training as a part: what it learned from, its figures, and its curves.
+"""The section of the folder of a training: its data, its figures, and its curves.
 
-The curves of a training: what the trainer logged, and what was seen of the policy's texts.
+The curves are of what the trainer logged, and of what was measured of the policy's texts.
+
+Example:
+    section = training_section(Path("models/rl"), prices)
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -18,265 +20,21 @@ from cai.errors import TrainingError, UsageError
 from cai.evaluation import format
 from cai.evaluation.metrics import TRAINING, Metric
 from cai.report import charts
-from cai.report.model import Doubt, Fact, Headline, Plot, Section, SectionTable, Took
+from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.runs import FEW
 from cai.report.tensorboard import read_scalars
-from cai.report.text import model_name
+from cai.report.text import model_name, modified_at
 from cai.training.folder import ASKED, TrainFolder
-from cai.training.monitor.monitor import FILE as WATCHED
+from cai.training.monitor.monitor import FILE as WATCH_FILE
 from cai.training.monitor.monitor import parse_rule
 from cai.training.trainers import TRAINERS
 
+Curve = Sequence[tuple[int, float]]
+"""Values by step."""
+
+MAX_LENGTH_CORRELATION = 0.8
+# The names that trainers log accuracy under, of a reward model and of DPO.
 _ACCURACIES = ("accuracy", "rewards/accuracies")
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What was seen of the policy's texts: each metric's values by step, and the rules broken."""
-
-    series: Mapping[str, Sequence[tuple[int, float]]]
-    broken: tuple[tuple[int, str, float, str], ...]
-
-    def ends(self, metric: str) -> tuple[float, float] | None:
-        """The first and the last value; None where the metric was seen less than twice."""
-        found = self.series.get(metric, ())
-        return (found[0][1], found[-1][1]) if len(found) > 1 else None
-
-
-def trained_part(path: Path, shown: str, prices: PriceList) -> Section:
-    """The part of the training in that folder, finished or not.
-
-    Raises:
-        TrainingError: What it was asked, or what was seen of it, cannot be read.
-    """
-    folder = TrainFolder(path)
-    asked = folder.asked()
-    if asked is None:
-        raise TrainingError(
-            f"{path / ASKED}: cannot be read as the settings of a training. Put back a copy of it, "
-            "or name another folder."
-        )
-    figures, watched = folder.figures(), _watched(path / WATCHED)
-    trainer = str(asked.get("trainer", "training"))
-    began = datetime.fromtimestamp((path / ASKED).stat().st_mtime, UTC)
-    tables = (_figure_table(figures), _broken_table(watched), _settings_table(asked))
-    return Section(
-        title=f"Training: {TRAINERS[trainer].title if trainer in TRAINERS else trainer}",
-        path=shown,
-        done=_done(asked, figures, Path(shown).name or shown),
-        began=began.isoformat(timespec="seconds"),
-        weight=2,
-        facts=tuple(_facts(asked)),
-        headlines=tuple(_headlines(asked, figures, watched)),
-        doubts=tuple(_doubts(asked, figures, watched)),
-        took=_took(folder, figures, prices),
-        tables=tuple(table for table in tables if table is not None),
-        plots=tuple(trained_plots(path, watched.series, _limits(watched))),
-        trained_from=str(asked.get("model", "")),
-    )
-
-
-def _watched(path: Path) -> Watched:
-    series: dict[str, list[tuple[int, float]]] = {}
-    broken: list[tuple[int, str, float, str]] = []
-    try:
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: cannot be read ({error}). Put back a copy of it.") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            entry = cast(dict[str, object], json.loads(line))
-            step = int(cast(int, entry.pop("step")))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if number == len(lines):  # half a line is what a killed training leaves
-                break
-            raise TrainingError(f"{path}:{number}: is not a line of figures. Mend it.") from error
-        if "rule" in entry:
-            value = float(cast(float, entry["value"]))
-            broken.append((step, str(entry["rule"]), value, str(entry.get("then", "warn"))))
-            continue
-        for metric, value in entry.items():
-            if isinstance(value, int | float):
-                series.setdefault(metric, []).append((step, float(value)))
-    return Watched(series, tuple(broken))
-
-
-def _done(asked: Mapping[str, object], figures: Mapping[str, object] | None, name: str) -> str:
-    spec = TRAINERS.get(str(asked.get("trainer")))
-    method = "training" if spec is None else spec.title
-    base = model_name(str(asked.get("model", "")))
-    rows = format.plural(sum(_sources(asked).values()), "row")
-    steps = "" if figures is None else f", {format.plural(int(_number(figures, 'steps')), 'step')}"
-    end = "" if figures is not None else ", not finished"
-    return f"{name} was trained from {base} by {method} on {rows}{steps}{end}."
-
-
-def _facts(asked: Mapping[str, object]) -> Iterator[Fact]:
-    for name, n in _sources(asked).items():
-        yield Fact("data", f"{model_name(name)}: {format.plural(n, 'row')}")
-    data = _mapping(asked.get("data"))
-    yield Fact(
-        "data", f"content {data.get('hash', format.NONE)}, {data.get('held_out', 0)} held out"
-    )
-    if asked.get("labels"):
-        yield Fact("labels", str(asked["labels"]))
-    yield Fact("from", f"{model_name(str(asked.get('model')))} ({asked.get('weights')})")
-    yield Fact("seed", str(asked.get("seed", format.NONE)))
-    rewards = _mapping(asked.get("rewards"))
-    for kind, reward in rewards.items():
-        yield Fact(f"reward: {kind}", _plain(reward))
-
-
-def _headlines(
-    asked: Mapping[str, object], figures: Mapping[str, object] | None, watched: Watched
-) -> Iterator[Headline]:
-    name = "pairs held out are put right" if asked.get("trainer") == "reward" else "held out right"
-    held_out = _mapping(_mapping((figures or {}).get("held_out")).get("all"))
-    accuracy = _held_out_accuracy(figures)
-    n = held_out.get("n", _mapping(asked.get("data")).get("held_out"))
-    if accuracy is not None:
-        yield Headline(format.percent(accuracy), f"{name} by this training's model, n = {n}")
-    for metric, what, is_share in (
-        ("reward", "mean reward, first → last", False),
-        ("refusals", "responses that decline, first → last", True),
-        ("length", "words a response, first → last", False),
-    ):
-        ends = watched.ends(metric)
-        if ends is not None:
-            show = format.percent if is_share else format.number
-            yield Headline(f"{show(ends[0])} → {show(ends[1])}", f"{what} batch of the training")
-
-
-def _doubts(
-    asked: Mapping[str, object], figures: Mapping[str, object] | None, watched: Watched
-) -> Iterator[Doubt]:
-    if figures is None:
-        yield Doubt("This training is not finished: there are no figures of its end.", True)
-    for step, rule, value, then in watched.broken:
-        what = "the training ended" if then == "stop" else "a warning"
-        text = f"Step {step}: the rule “{rule}” was broken at {format.number(value)}: {what}."
-        yield Doubt(text, True)
-    spec = TRAINERS.get(str(asked.get("trainer")))
-    if spec is not None and spec.uses_rewards:
-        yield Doubt("A policy learns what its reward pays, not what was meant: read its answers.")
-        unscored = _mapping((figures or {}).get("train")).get("not_scored")
-        if isinstance(unscored, float) and unscored > 0:
-            share = format.percent(unscored)
-            yield Doubt(f"{share} of the last responses got no reward.", unscored > 1 / 20)
-    held_out = _mapping(_mapping((figures or {}).get("held_out")).get("all"))
-    n = held_out.get("n")
-    if isinstance(n, int) and n < FEW:
-        yield Doubt(f"Only {format.plural(n, 'pair')} held out: the accuracy may be chance.")
-    correlation = watched.ends("reward_length_correlation")
-    if correlation is not None and correlation[1] > 0.8:
-        text = f"Longer responses got more reward (correlation {correlation[1]:.2f} at the end)."
-        yield Doubt(text, True)
-
-
-def _took(folder: TrainFolder, figures: Mapping[str, object] | None, prices: PriceList) -> Took:
-    """The training's seconds, and the calls of judges that its processes asked for rewards."""
-    took = Took(
-        seconds=None if figures is None else _number(figures, "seconds"), n_calls=0, cost_usd=0.0
-    )
-    for path in sorted(folder.path.glob(f"{folder.judging.name}*/{RUN_FILE}")):
-        with RunFolder.existing(path.parent) as run:
-            took = _plus(took, Ledger.of(run.database, prices))
-    return took
-
-
-def _plus(took: Took, ledger: Ledger) -> Took:
-    usage, cost = ledger.usage, ledger.cost_usd
-    return replace(
-        took,
-        n_calls=(took.n_calls or 0) + ledger.n_calls,
-        tokens_in=(took.tokens_in or 0) + usage.prompt_tokens,
-        tokens_out=(took.tokens_out or 0) + usage.completion_tokens,
-        cost_usd=None if took.cost_usd is None or cost is None else took.cost_usd + cost,
-    )
-
-
-def _figure_table(figures: Mapping[str, object] | None) -> SectionTable | None:
-    """All figures, those of the last step beside those on rows held out."""
-    train = _mapping((figures or {}).get("train"))
-    held_out = _mapping((figures or {}).get("evaluation"))
-    pairs = _mapping(_mapping((figures or {}).get("held_out")).get("all"))
-    names = [
-        name
-        for name in dict.fromkeys([*train, *held_out])
-        if name != "step" and not name.startswith(("watch/", "clip_ratio"))
-    ]
-    rows = [(name, _shown(train.get(name)), _shown(held_out.get(name))) for name in names]
-    rows += [
-        (f"pairs held out: {name}", format.NONE, _shown(value)) for name, value in pairs.items()
-    ]
-    headings = ("figure", "last step", "held out")
-    return SectionTable("Figures of the trainer", headings, tuple(rows)) if rows else None
-
-
-def _broken_table(watched: Watched) -> SectionTable | None:
-    rows = tuple(
-        (rule, f"{step:,}", format.number(value), then)
-        for step, rule, value, then in watched.broken
-    )
-    return SectionTable("Rules broken", ("rule", "step", "value", "then"), rows) if rows else None
-
-
-def _settings_table(asked: Mapping[str, object]) -> SectionTable | None:
-    rows = tuple((name, _plain(value)) for name, value in _mapping(asked.get("settings")).items())
-    return SectionTable("Settings that were chosen", ("setting", "value"), rows) if rows else None
-
-
-def _limits(watched: Watched) -> dict[str, float]:
-    """The limit of each metric whose rule was broken."""
-    found: dict[str, float] = {}
-    for _, text, _, _ in watched.broken:
-        try:
-            rule = parse_rule(text)
-        except UsageError:  # of another version of cai
-            continue
-        values = watched.series.get(rule.metric, ())
-        if values:
-            found[rule.metric] = rule.limit([value for _, value in values])
-    return found
-
-
-def _held_out_accuracy(figures: Mapping[str, object] | None) -> float | None:
-    pairs = _mapping(_mapping((figures or {}).get("held_out")).get("all"))
-    evaluation = _mapping((figures or {}).get("evaluation"))
-    for found in (pairs, evaluation):
-        for name in _ACCURACIES:
-            value = found.get(name)
-            if isinstance(value, int | float):
-                return float(value)
-    return None
-
-
-def _sources(asked: Mapping[str, object]) -> dict[str, int]:
-    found = _mapping(_mapping(asked.get("data")).get("sources"))
-    return {name: n for name, n in found.items() if isinstance(n, int)}
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast(Mapping[str, object], value) if isinstance(value, Mapping) else {}
-
-
-def _number(figures: Mapping[str, object], name: str) -> float:
-    value = figures.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _shown(value: object) -> str:
-    return format.number(value) if isinstance(value, int | float) else format.NONE
-
-
-def _plain(value: object) -> str:
-    """A setting on one line, without folders of this machine."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return model_name(re.sub(r'["{}\[\]]', "", text))
-
-
-Series = Sequence[tuple[int, float]]
-
 _ORDER = (
     *("reward", "kl", "kl_start", "length", "refusals", "evasive", "boilerplate", "empty"),
     *("cut_off", "entropy", "distinct_2", "self_similarity", "reward_length_correlation"),
@@ -285,35 +43,266 @@ _LOGGED = {
     "train/loss": Metric("loss", "loss"),
     "eval/loss": Metric("eval_loss", "loss on rows held out", heading="Loss on rows held out"),
 }
-_MOST_POINTS = 300
+_MAX_POINTS = 300
 
 
-def trained_plots(
-    folder: Path, watched: Mapping[str, Series], limits: Mapping[str, float]
-) -> Iterator[Plot]:
-    """The loss, and a curve for each metric that ever changed, with its limit where broken."""
-    logged = read_scalars(folder / "logs")
-    for tag, metric in _LOGGED.items():
-        if len(logged.get(tag, ())) > 1:
-            yield _curve(metric, logged[tag], None)
-    for name in _ORDER:
-        if len({value for _, value in watched.get(name, ())}) > 1:
-            yield _curve(TRAINING[name], watched[name], limits.get(name))
+def training_section(path: Path, prices: PriceList) -> Section:
+    """The section of the training in that folder, finished or not.
+
+    Raises:
+        TrainingError: Its settings, or the metrics of its texts, cannot be read.
+    """
+    folder = TrainFolder(path)
+    config, figures = folder.asked(), folder.figures()
+    if config is None:
+        raise TrainingError(
+            f"{path / ASKED}: cannot be read as the settings of a training. Restore it from a "
+            "copy, or name another folder."
+        )
+    training = _Training(config, figures, *_read_watch(path / WATCH_FILE))
+    spec = TRAINERS.get(training.trainer)
+    n_steps = None if figures is None else int(_number(figures.get("steps")))
+    state = ", not finished" if n_steps is None else f", {format.plural(n_steps, 'step')}"
+    data = training.data
+    ledgers: list[Ledger] = []
+    # Each process of a training has its own run of judges: judging, judging-1, …
+    for run_file in sorted(path.glob(f"judging*/{RUN_FILE}")):
+        with RunFolder.existing(run_file.parent) as run:
+            ledgers.append(Ledger.of(run.database, prices))
+    costs = [ledger.cost_usd for ledger in ledgers if ledger.cost_usd is not None]
+    cost = SectionCost(
+        n_calls=sum(ledger.n_calls for ledger in ledgers),
+        tokens_in=sum(ledger.usage.prompt_tokens for ledger in ledgers) if ledgers else None,
+        tokens_out=sum(ledger.usage.completion_tokens for ledger in ledgers) if ledgers else None,
+        cost_usd=sum(costs, 0.0) if len(costs) == len(ledgers) else None,
+        seconds=None if figures is None else _number(figures.get("seconds")),
+    )
+    return Section(
+        title=f"Training: {spec.title if spec else training.trainer}",
+        done=(
+            f"{path.resolve().name} was trained from {model_name(str(config.get('model', '')))} "
+            f"by {spec.title if spec else 'training'} on "
+            f"{format.plural(sum(training.sources.values()), 'row')}{state}."
+        ),
+        started=modified_at(path / ASKED),
+        weight=2,
+        facts=(
+            *(
+                Fact("data", f"{model_name(name)}: {format.plural(n, 'row')}")
+                for name, n in training.sources.items()
+            ),
+            Fact(
+                "data",
+                f"content {data.get('hash', format.NONE)}, {data.get('held_out', 0)} held out",
+            ),
+            *([Fact("labels", str(config["labels"]))] if config.get("labels") else []),
+            Fact("from", f"{model_name(str(config.get('model')))} ({config.get('weights')})"),
+            Fact("seed", str(config.get("seed", format.NONE))),
+            *(
+                Fact(f"reward: {kind}", _setting(reward))
+                for kind, reward in _mapping(config.get("rewards")).items()
+            ),
+        ),
+        headlines=tuple(training.headlines()),
+        caveats=tuple(training.caveats()),
+        cost=cost,
+        tables=tuple(training.tables()),
+        plots=tuple(training.plots(path)),
+        trained_from=str(config.get("model", "")),
+    )
 
 
-def _curve(metric: Metric, series: Series, limit: float | None) -> Plot:
-    title, shown = metric.label[0].upper() + metric.label[1:], metric.text
-    (first, begins), (last, ends) = series[0], series[-1]
-    limited = "" if limit is None else f", limit {shown(limit)}"
-    course = f"{shown(begins)} at step {first}, {shown(ends)} at step {last}{limited}"
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """What the files of a training hold, and what the section shows of it.
+
+    The figures are None until it is finished. `curves` are the metrics of the policy's texts,
+    `broken` the rules that they broke: step, rule, value, and what followed.
+    """
+
+    config: Mapping[str, object]
+    figures: Mapping[str, object] | None
+    curves: Mapping[str, Curve]
+    broken: tuple[tuple[int, str, float, str], ...]
+
+    @property
+    def trainer(self) -> str:
+        return str(self.config.get("trainer", "training"))
+
+    @property
+    def data(self) -> Mapping[str, object]:
+        return _mapping(self.config.get("data"))
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """Rows by source."""
+        sources = _mapping(self.data.get("sources"))
+        return {name: n for name, n in sources.items() if isinstance(n, int)}
+
+    @property
+    def held_out_pairs(self) -> Mapping[str, object]:
+        """A reward model's figures on pairs held out."""
+        return _mapping(self.of("held_out").get("all"))
+
+    def of(self, name: str) -> Mapping[str, object]:
+        """A mapping of the figures; empty where there is none."""
+        return _mapping((self.figures or {}).get(name))
+
+    def ends(self, metric: str) -> tuple[float, float] | None:
+        """The first and the last value; None where there are less than two."""
+        curve = self.curves.get(metric, ())
+        return (curve[0][1], curve[-1][1]) if len(curve) > 1 else None
+
+    def headlines(self) -> Iterator[Headline]:
+        is_reward = self.trainer == "reward"
+        what = "accuracy on pairs held out" if is_reward else "accuracy on rows held out"
+        pairs = self.held_out_pairs
+        accuracies = [
+            float(value)
+            for figures in (pairs, self.of("evaluation"))
+            for name in _ACCURACIES
+            if isinstance(value := figures.get(name), int | float)
+        ]
+        if accuracies:
+            n = pairs.get("n", self.data.get("held_out"))
+            yield Headline(
+                format.percent(accuracies[0]), f"{what} of this training's model, n = {n}"
+            )
+        for metric, what, show in (
+            ("reward", "mean reward, first → last", format.number),
+            ("refusals", "responses that decline, first → last", format.percent),
+            ("length", "words a response, first → last", format.number),
+        ):
+            ends = self.ends(metric)
+            if ends is not None:
+                yield Headline(
+                    f"{show(ends[0])} → {show(ends[1])}", f"{what} batch of the training"
+                )
+
+    def caveats(self) -> Iterator[Caveat]:
+        if self.figures is None:
+            yield Caveat("This training is not finished: there are no figures of its end.", True)
+        for step, rule, value, then in self.broken:
+            what = "the training ended" if then == "stop" else "a warning"
+            text = f"Step {step}: the rule “{rule}” was broken at {format.number(value)}: {what}."
+            yield Caveat(text, True)
+        spec = TRAINERS.get(self.trainer)
+        if spec is not None and spec.uses_rewards:
+            yield Caveat(
+                "A policy learns what its reward pays, not what was meant: read its answers."
+            )
+            unscored = self.of("train").get("not_scored")
+            if isinstance(unscored, float) and unscored > 0:
+                share = format.percent(unscored)
+                yield Caveat(f"{share} of the last responses got no reward.", unscored > 1 / 20)
+        n = self.held_out_pairs.get("n")
+        if isinstance(n, int) and n < FEW:
+            yield Caveat(f"Only {format.plural(n, 'pair')} held out: the accuracy may be chance.")
+        correlation = self.ends("reward_length_correlation")
+        if correlation is not None and correlation[1] > MAX_LENGTH_CORRELATION:
+            text = (
+                f"Longer responses got more reward (correlation {correlation[1]:.2f} at the end)."
+            )
+            yield Caveat(text, True)
+
+    def tables(self) -> Iterator[SectionTable]:
+        """Figures of the last step beside those on rows held out; broken rules; and settings."""
+        last, held_out = self.of("train"), self.of("evaluation")
+        rows = [
+            (name, _figure(last.get(name)), _figure(held_out.get(name)))
+            for name in dict.fromkeys([*last, *held_out])
+            if name != "step" and not name.startswith(("watch/", "clip_ratio"))
+        ]
+        for name, value in self.held_out_pairs.items():
+            rows.append((f"pairs held out: {name}", format.NONE, _figure(value)))
+        headings = ("figure", "last step", "held out")
+        yield SectionTable("Figures of the trainer", headings, tuple(rows))
+        broken = tuple(
+            (rule, f"{step:,}", format.number(value), then)
+            for step, rule, value, then in self.broken
+        )
+        yield SectionTable("Rules broken", ("rule", "step", "value", "then"), broken)
+        chosen = _mapping(self.config.get("settings"))
+        settings = tuple((name, _setting(value)) for name, value in chosen.items())
+        yield SectionTable("Settings that were chosen", ("setting", "value"), settings)
+
+    def plots(self, folder: Path) -> Iterator[Plot]:
+        """The loss, and a curve for each metric that ever changed, with its limit where broken."""
+        limits: dict[str, float] = {}
+        for _, text, _, _ in self.broken:
+            try:
+                rule = parse_rule(text)
+            except UsageError:  # a rule of another version: the curve has no limit then
+                continue
+            values = [value for _, value in self.curves.get(rule.metric, ())]
+            if values:
+                limits[rule.metric] = rule.limit(values)
+        logged = read_scalars(folder / "logs")
+        for tag, metric in _LOGGED.items():
+            if len(logged.get(tag, ())) > 1:
+                yield _curve_plot(metric, logged[tag], None)
+        for name in _ORDER:
+            # A curve that never changes, such as a share that is always 0, shows nothing.
+            if len({value for _, value in self.curves.get(name, ())}) > 1:
+                yield _curve_plot(TRAINING[name], self.curves[name], limits.get(name))
+
+
+def _read_watch(
+    path: Path,
+) -> tuple[dict[str, list[tuple[int, float]]], tuple[tuple[int, str, float, str], ...]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    broken: list[tuple[int, str, float, str]] = []
+    try:
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: cannot be read ({error}). Restore it from a copy.") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = cast(dict[str, object], json.loads(line))
+            step = int(cast(int, entry.pop("step")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if number == len(lines):  # a training that was killed leaves half a line
+                break
+            raise TrainingError(f"{path}:{number}: is not a line of figures. Fix it.") from error
+        # A line holds the metrics of a step, or a rule that one of them broke.
+        if "rule" in entry:
+            value = float(cast(float, entry["value"]))
+            broken.append((step, str(entry["rule"]), value, str(entry.get("then", "warn"))))
+            continue
+        for metric, value in entry.items():
+            if isinstance(value, int | float):
+                curves.setdefault(metric, []).append((step, float(value)))
+    return curves, tuple(broken)
+
+
+def _curve_plot(metric: Metric, curve: Curve, limit: float | None) -> Plot:
+    """A metric over the steps: at most some 300 points, the last among them."""
+    title, show = metric.label[0].upper() + metric.label[1:], metric.text
+    (first, start), (last, end) = curve[0], curve[-1]
+    limited = "" if limit is None else f", limit {show(limit)}"
+    course = f"{show(start)} at step {first}, {show(end)} at step {last}{limited}"
     words = f"{metric.description}: {course}"
     levels = [] if limit is None else [("limit", limit)]
     axis = charts.Axis("share" if metric.kind == "share" else "", None, levels)
-    points = [charts.Point(value, place=step) for step, value in _thinned(series)]
+    # A picture of this width cannot show more points, and each one adds to the size of the page.
+    thinned = [*curve[: -1 : max(1, len(curve) // _MAX_POINTS)], curve[-1]]
+    points = [charts.Point(value, place=step) for step, value in thinned]
     return charts.lines(title, words, axis, "step", [charts.Line(title, points)])
 
 
-def _thinned(series: Series) -> Series:
-    """At most some 300 points, the last among them."""
-    every = max(1, len(series) // _MOST_POINTS)
-    return [*series[:-1:every], series[-1]]
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast(Mapping[str, object], value) if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _figure(value: object) -> str:
+    return format.number(value) if isinstance(value, int | float) else format.NONE
+
+
+def _setting(value: object) -> str:
+    """A setting on one line, without folders of this machine."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return model_name(re.sub(r'["{}\[\]]', "", text))

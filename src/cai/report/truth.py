@@ -56,8 +56,8 @@ class Truth(Protocol):
         """The name of a file of measurements; a folder that has it is a part of the report."""
         ...
 
-    def part(self, path: Path, shown: str) -> Section:
-        """The part of such a folder.
+    def part(self, path: Path) -> Section:
+        """The section of such a folder.
 
         Raises:
             EvaluationError: Its file is damaged, or of another version of cai.

@@ -1,6 +1,11 @@
-"""What is asked about a round's policy: its responses to the anchors, and judges about them.
+"""The model calls that measure a round: responses to the anchors, and verdicts about them.
 
-Every question goes into a run folder of the round, so that nothing is asked twice.
+Every call is stored in a run folder of the round, so that none is repeated after a restart.
+
+Example:
+    anchors = AnchorMeasurements(recipe, SeriesFolders(out), Accounts(run_options), console)
+    responses = await anchors.responses(1, "hf:runs/rounds/round-1/steps/policy", [0])
+    verdicts = await anchors.judge(anchors.matchups(responses, 1, 0), judges, folder)
 """
 
 from collections.abc import Sequence
@@ -31,11 +36,11 @@ from cai.runs.shared_budget import Accounts
 
 
 @dataclass(frozen=True, slots=True)
-class Anchorage:
-    """The anchors of a series, and whoever is asked about them."""
+class AnchorMeasurements:
+    """The anchors of a series, and the models that are called to measure on them."""
 
     recipe: RoundsRecipe
-    places: SeriesFolders
+    folders: SeriesFolders
     accounts: Accounts
     console: Console
     _opened: dict[str, Model] = field(default_factory=dict[str, Model])
@@ -55,8 +60,8 @@ class Anchorage:
         anchors, start = self.recipe.anchors, self.recipe.start
         return tuple(start if spec == START else spec for spec in (anchors.judge, *anchors.jury))
 
-    async def answers(self, number: int, policy: str, others: Sequence[int]) -> PolicyResponses:
-        """The policy's responses, sampled, beside those of earlier rounds."""
+    async def responses(self, number: int, policy: str, others: Sequence[int]) -> PolicyResponses:
+        """The policy's responses, sampled, together with those of earlier rounds."""
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
         role_model = RoleModel.of(self.open(policy), sampling)
@@ -64,18 +69,18 @@ class Anchorage:
         policies.append(replace(self._policy(number), role_model=role_model))
         return await self._collector(number).collect(policies, self.accounts)
 
-    def matchups(self, answers: PolicyResponses, number: int, parent: int) -> Matchups:
+    def matchups(self, responses: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
         others = sorted({0, parent} - {number})
         pairs = tuple((name_of(other), name_of(number)) for other in others)
-        return Matchups(answers, pairs, self.recipe.seed)
+        return Matchups(responses, pairs, self.recipe.seed)
 
     async def add_matches(self, found: Matches, number: int, parent: int) -> None:
-        """Adds the round's matches by the frozen judge, once it was asked."""
+        """Adds the round's matches by the frozen judge, whose verdicts are stored."""
         policies = [self._policy(each) for each in sorted({0, parent, number})]
-        answers = await self._collector(number).collect(policies, self.accounts)
-        matchups = self.matchups(answers, number, parent)
-        folder = self.places.anchors(number) / "frozen"
+        responses = await self._collector(number).collect(policies, self.accounts)
+        matchups = self.matchups(responses, number, parent)
+        folder = self.folders.anchors(number) / "frozen"
         verdicts = read_verdicts(folder) if folder.is_dir() else {}
         for each in matchups.all():
             found.add(each.match(verdicts.get(each.id)))
@@ -88,36 +93,34 @@ class Anchorage:
         *,
         is_shared: bool = False,
     ) -> dict[str, Verdict]:
-        """The verdicts of these judges by the group's id.
+        """By the group's id, the verdicts of these judges.
 
-        A folder that rounds share is accounted for in the round that asks, and not in later ones.
+        The cost of a folder that rounds share counts in the round that makes the calls only.
         """
         self.console.print(
             f"[bold]verdicts[/bold] of {', '.join(specs)} → {folder}", highlight=False
         )
-        judges = self._speakers(specs)
+        judges = self._judges(specs)
         job = JudgeJob(groups, self.constitution, judges, self.settings, seed=self.recipe.seed)
-        outcome = (
-            await run_judging(folder, job, self.accounts.run_options, console=self.console)
-        ).run
-        if outcome.n_calls or not is_shared:
-            self.accounts.add(outcome)
+        outcome = await run_judging(folder, job, self.accounts.run_options, console=self.console)
+        if outcome.run.n_calls or not is_shared:
+            self.accounts.add(outcome.run)
         return read_verdicts(folder)
 
     @property
     def people(self) -> ItemSource[Group]:
         """The pairs that people labelled."""
-        return GroupSource((str(self.places.out / ANCHORS / PEOPLE),))
+        return GroupSource((str(self.folders.out / ANCHORS / PEOPLE),))
 
-    async def check(self, answers: PolicyResponses, number: int) -> Adherence:
-        """What the frozen judge says of the round's responses, principle by principle."""
-        name, folder = name_of(number), self.places.anchors(number) / "adherence"
-        own = replace(answers, by_policy={name: answers.by_policy[name]})
+    async def check(self, responses: PolicyResponses, number: int) -> Adherence:
+        """Whether the round's responses follow each principle, by the frozen judge."""
+        name, folder = name_of(number), self.folders.anchors(number) / "adherence"
+        own = replace(responses, by_policy={name: responses.by_policy[name]})
         self.console.print(f"[bold]adherence[/bold] → {folder}", highlight=False)
         job = ScoreJob(
             AdherenceSource(own),
             self.constitution,
-            self._speakers(self.frozen_judges),
+            self._judges(self.frozen_judges),
             ScoreSettings(kind="check", tags=self.recipe.anchors.tags),
             seed=self.recipe.seed,
         )
@@ -135,19 +138,19 @@ class Anchorage:
             self._opened[spec] = open_model(spec)
         return self._opened[spec]
 
-    def forget(self) -> None:
-        """Lets go of the models of a round."""
+    def close(self) -> None:
+        """Drops the models of a round, so that their memory is free for the next training."""
         self._opened.clear()
 
-    def _speakers(self, specs: Sequence[str]) -> tuple[RoleModel, ...]:
+    def _judges(self, specs: Sequence[str]) -> tuple[RoleModel, ...]:
         return tuple(RoleModel.of(self.open(spec), Sampling(0.0)) for spec in specs)
 
     def _collector(self, number: int) -> ResponseCollector:
         prompts = tuple(
-            Prompts(source, kind) for kind, source in frozen_prompts(self.recipe, self.places.out)
+            Prompts(source, kind) for kind, source in frozen_prompts(self.recipe, self.folders.out)
         )
-        folder = self.places.anchors(number)
+        folder = self.folders.anchors(number)
         return ResponseCollector(prompts, 1, self.recipe.seed, folder, self.console)
 
     def _policy(self, number: int) -> Policy:
-        return Policy(name_of(number), str(self.places.responses(number)))
+        return Policy(name_of(number), str(self.folders.responses(number)))

@@ -1,6 +1,11 @@
-"""A series of rounds in one YAML file: what a round does, what stays frozen, and when it ends."""
+"""A series of rounds in one YAML file: the steps of a round, the frozen anchors, and the rules.
 
-from collections.abc import Mapping
+Example:
+    recipe = load_rounds(Path("examples/recipes/testbed-rounds.yaml"))
+    recipe.check()
+    recipe.recipe_of(1, recipe.start).train  # the trainings of round 1
+"""
+
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -11,21 +16,20 @@ from cai.methods.settings import Count, Switch, Temperature, Text
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
 from cai.pipeline.order import is_trained
-from cai.pipeline.schema import RECIPE_VERSION, Part, Recipe, TrainStep
+from cai.pipeline.schema import RECIPE_VERSION, Part, Recipe
 from cai.training.trainers import TRAINERS
 from cai.types import derive_seed
 
 POLICY, START = "policy", "start"
-"""Words for models: the policy that a round starts from, and that of round 0."""
+"""Model names of a round: the policy that it starts from, and the policy of round 0."""
 
-_NO_ROUND = "round: Field required"
-"""What is said of a file without rounds."""
+_NO_ROUND = "round: Field required"  # the message of pydantic for a recipe of `cai run`
 
 _OF_SERIES = ("name", "prompts", "seed", "cai")
 
 
 class Anchors(Part):
-    """What no round changes: the judge that measures, prompts, and pairs that people labelled.
+    """What no round changes: the measuring judge, prompts, and pairs that people labelled.
 
     `prompts` are files, or KIND=FILE such as benign=helpful.jsonl; at most `limit` of each kind and
     of people's pairs are taken. `constitution` and `tags` are what the frozen judge judges by and,
@@ -51,8 +55,8 @@ class RoundsRecipe(Part):
 
     `round` is a recipe as for `cai run`. In it, `policy` names the policy that the round starts
     from and `start` that of round 0; a role without a model is played by `policy`. Each round takes
-    `per_round` new prompts, all of them where nothing is said. Without `rules` those of
-    `cai.rounds.rules` hold; an empty list is no rule at all.
+    `per_round` new prompts, all of them where it is None. Without `rules`, the
+    `DEFAULT_RULES` of `cai.rounds.measure` apply; an empty list means no rules.
     """
 
     cai: Annotated[int, Field(strict=True, ge=1, le=RECIPE_VERSION)] = RECIPE_VERSION
@@ -86,11 +90,14 @@ class RoundsRecipe(Part):
         words = {POLICY: policy, START: self.start}
         inner = self.round
         models = {role: words.get(spec, spec) for role, spec in inner.models.items()}
+        starts = [(step, step.part.start) for step in inner.train]
         return inner.model_copy(
             update={
                 "models": models,
                 "jury": self.judges_after(policy)[1:],
-                "train": tuple(_started(step, words) for step in inner.train),
+                "train": tuple(
+                    step.with_part(start=spec and words.get(spec, spec)) for step, spec in starts
+                ),
                 "seed": derive_seed(self.seed, "round", number),
             }
         )
@@ -112,27 +119,26 @@ class RoundsRecipe(Part):
         return policies[-1]
 
     def judges_after(self, policy: str) -> tuple[str, ...]:
-        """Who judges a round that starts from that policy, the judge first.
-
-        Each is there once: in round 1 the policy is the start, which may be of the jury too.
-        """
+        """The judges of a round that starts from that policy, the main one first, each once."""
         words = {POLICY: policy, START: self.start}
         judge = self.round.models.get("judge", POLICY)
+        # In round 1 the policy is the start, so that two of the names may be one model.
         specs = (words.get(spec, spec) for spec in (judge, *self.round.jury))
         return tuple(dict.fromkeys(specs))
 
     def check(self) -> None:
-        """Finds out before a call whether a round can be done.
+        """Checks before any call that a round can run.
 
         Raises:
-            CaiError: It cannot; the message says why.
+            CaiError: It cannot; the message gives the reason.
         """
         _ = self.policy_name
         for spec in self.judges_after(self.start):
             if is_trained(spec):
                 raise UsageError(
-                    f"The judge of {self.name!r} is {spec!r}, a policy of the very round, so that "
-                    "who judges the next one could not be measured. Name policy, start or a model."
+                    f"The judge of {self.name!r} is {spec!r}, which the round itself trains, so "
+                    "that the judge of the next one could not be measured. Name policy, start or "
+                    "a model."
                 )
         check_steps(self.recipe_of(1, self.start))
 
@@ -153,10 +159,12 @@ def load_rounds(path: Path) -> RoundsRecipe:
         if f"{_NO_ROUND}." not in str(error):
             raise
         raise UsageError(
-            f"{path}: is no series of rounds, as it has no round. Steps that are done once are for "
+            f"{path}: is not a series of rounds, as it has no round. Steps that run once are for "
             "`cai run`; for rounds put them under round:, and name start:, prompts: and anchors:."
         ) from None
     folder, anchors = path.parent, recipe.anchors
+    # KIND=FILE: only the file is a path.
+    kinds = [each.partition("=") if "=" in each else ("", "", each) for each in anchors.prompts]
     return recipe.model_copy(
         update={
             "start": located_model(recipe.start, folder),
@@ -168,19 +176,12 @@ def load_rounds(path: Path) -> RoundsRecipe:
                     "jury": tuple(located_model(each, folder) for each in anchors.jury),
                     "constitution": anchors.constitution
                     and located_path(anchors.constitution, folder),
-                    "prompts": tuple(_located_kind(each, folder) for each in anchors.prompts),
+                    "prompts": tuple(
+                        f"{kind}{equals}{located_file(file, folder)}"
+                        for kind, equals, file in kinds
+                    ),
                     "people": tuple(located_file(each, folder) for each in anchors.people),
                 }
             ),
         }
     )
-
-
-def _located_kind(name: str, folder: Path) -> str:
-    kind, equals, file = name.partition("=")
-    return f"{kind}={located_file(file, folder)}" if equals else located_file(name, folder)
-
-
-def _started(step: TrainStep, words: Mapping[str, str]) -> TrainStep:
-    start = step.part.start
-    return step.with_part(start=None if start is None else words.get(start, start))

@@ -1,11 +1,14 @@
-"""Round after round: the steps, the measuring against the anchors, and what follows.
+"""Round after round: train, measure against the anchors, and decide by rules how to go on.
 
-Killed at any moment, the same call goes on: every step is a run or a training that goes on itself,
-and a round counts once its figures stand in `rounds.json`.
+A killed series continues with the same call: every step is a run or a training that continues
+itself, and a round counts once its figures are in `rounds.json`. Rules compare a round with the
+rounds that led to its policy; see `cai.evaluation.rules` for how they are written.
 
-What follows from a round's figures: rules over the rounds that led to its policy.
+Example:
+    from cai.rounds.controller import run_rounds
 
-A series of rounds from Python: waiting for the result, in a notebook too.
+    series = run_rounds("examples/recipes/testbed-rounds.yaml", "runs/rounds")
+    series.best, series.ended  # (2, "All 3 rounds are done.")
 """
 
 import time
@@ -27,14 +30,14 @@ from cai.evaluation.rules import Consequence, Rule
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.pipeline.runner import run_recipe
 from cai.pipeline.train_runner import open_role_models
-from cai.rounds.anchors import Anchorage
+from cai.rounds.anchors import AnchorMeasurements
 from cai.rounds.config import RoundsRecipe, load_rounds
 from cai.rounds.measure import measure, metrics, rules_of
-from cai.rounds.splits import check_enough, deal, freeze, kinds
+from cai.rounds.splits import assign_prompts, check_enough, freeze, kinds
 from cai.rounds.state import (
     FILE,
     Decision,
-    RoundFound,
+    RoundResult,
     Series,
     SeriesFolders,
     begin,
@@ -44,10 +47,16 @@ from cai.rounds.state import (
 from cai.runs.options import RunOptions
 from cai.runs.shared_budget import Accounts
 
-_WEIGHT: Mapping[Consequence, int] = {"warn": 0, "ask": 1, "roll back": 2, "stop": 3}
+# From the mildest to the most severe; broken rules are decided by the most severe of them.
+_DECISIONS: dict[Consequence, Decision] = {
+    "warn": "go on",
+    "ask": "ask",
+    "roll back": "roll back",
+    "stop": "stop",
+}
 
 
-def lineage(rounds: Sequence[RoundFound], parent: int, number: int) -> list[int]:
+def lineage(rounds: Sequence[RoundResult], parent: int, number: int) -> list[int]:
     """The rounds that led to round `number`, which started from `parent`: round 0 first."""
     if not number:
         return []
@@ -62,60 +71,73 @@ def broken_rules(
 ) -> list[tuple[Rule, str]]:
     """The rules that the last of these figures breaks, each with a sentence.
 
-    `history` are the figures along the lineage, in order. A rule about what the last round could
-    not measure breaks nothing; that it is missing is said elsewhere.
+    `history` are the figures along the lineage, in order. A rule about a metric that the last round
+    could not measure is not broken; the missing metric is reported elsewhere.
     """
-    found: list[tuple[Rule, str]] = []
+    broken: list[tuple[Rule, str]] = []
     for rule in rules:
         if rule.metric not in history[-1]:
             continue
         known = [figures[rule.metric] for figures in history if rule.metric in figures]
         values = [each.value for each in known]
-        if rule.holds(values, [_edge(rule, each) for each in known]):
-            found.append((rule, _sentence(rule, known[-1], rule.limit(values))))
-    return found
+        # A rule with "surely" compares the end of the interval next to the limit. Without an
+        # interval nothing is sure: the infinite end breaks no rule.
+        if rule.comparison in (">", ">="):
+            ends = [float("-inf") if each.low is None else each.low for each in known]
+        else:
+            ends = [float("inf") if each.high is None else each.high for each in known]
+        if rule.holds(values, ends):
+            last, interval = known[-1], ""
+            if last.low is not None and last.high is not None:
+                interval = f" ({last.low:.3g} to {last.high:.3g})"
+            limit = f", which is {rule.limit(values):.3g}" if rule.reference else ""
+            sentence = f"{rule.metric} is {last.value:.3g}{interval}: rule {rule.text!r}{limit}"
+            broken.append((rule, sentence))
+    return broken
 
 
 def decision_of(rules: Sequence[Rule]) -> Decision:
-    """The weightiest consequence of broken rules."""
-    decisions: dict[Consequence, Decision] = {
-        "warn": "go on",
-        "ask": "ask",
-        "roll back": "roll back",
-        "stop": "stop",
-    }
-    heaviest = max(rules, key=lambda rule: _WEIGHT[rule.then], default=None)
-    return "go on" if heaviest is None else decisions[heaviest.then]
+    """The most severe consequence of broken rules."""
+    decision: Decision = "go on"
+    for consequence, severer in _DECISIONS.items():
+        if any(rule.then == consequence for rule in rules):
+            decision = severer
+    return decision
 
 
-def best_of(rounds: Sequence[RoundFound], ratings: Sequence[Rating]) -> int:
-    """The best rated of the rounds that no rule threw out; of equal ones the earliest.
+def best_of(rounds: Sequence[RoundResult], ratings: Sequence[Rating]) -> int:
+    """The best rated of the rounds that no rule rejected; of equal ones the earliest.
 
-    The start is not thrown out: there is nothing before it.
+    Round 0 is never rejected: there is nothing before it.
     """
-    found, highest = 0, float("-inf")
+    best, highest = 0, float("-inf")
     for each, rating in zip(rounds, ratings, strict=False):
-        is_out = each.number > 0 and each.decision in ("stop", "roll back")
-        if not is_out and rating.value is not None and rating.value > highest:
-            found, highest = each.number, rating.value
-    return found
+        is_rejected = each.number > 0 and each.decision in ("stop", "roll back")
+        if not is_rejected and rating.value is not None and rating.value > highest:
+            best, highest = each.number, rating.value
+    return best
 
 
-def _edge(rule: Rule, estimate: Estimate) -> float:
-    """The end of the interval next to the limit; where there is none, nothing is sure."""
-    is_above = rule.comparison in (">", ">=")
-    edge = estimate.low if is_above else estimate.high
-    if edge is None:
-        return float("-inf") if is_above else float("inf")
-    return edge
+def run_rounds(
+    recipe: str | Path | RoundsRecipe,
+    out: str | Path,
+    *,
+    answer: Decision | None = None,
+    run_options: RunOptions = RunOptions(),
+    is_quiet: bool = False,
+) -> Series:
+    """Runs the missing rounds of a YAML file or a recipe, and waits for them: all figures so far.
 
+    In a notebook too, whose event loop already runs.
 
-def _sentence(rule: Rule, estimate: Estimate, limit: float) -> str:
-    span = ""
-    if estimate.low is not None and estimate.high is not None:
-        span = f" ({estimate.low:.3g} to {estimate.high:.3g})"
-    against = f", which is {limit:.3g}" if rule.reference else ""
-    return f"{rule.metric} is {estimate.value:.3g}{span}: rule {rule.text!r}{against}"
+    Raises:
+        CaiError: As `cai.rounds.controller.run_rounds_async`.
+    """
+    loaded = recipe if isinstance(recipe, RoundsRecipe) else load_rounds(Path(recipe))
+    console = Console(stderr=True, quiet=is_quiet)
+    return wait_for(
+        run_rounds_async(loaded, Path(out), run_options, answer=answer, console=console)
+    )
 
 
 async def run_rounds_async(
@@ -126,13 +148,13 @@ async def run_rounds_async(
     answer: Decision | None = None,
     console: Console,
 ) -> Series:
-    """The rounds that are not done yet, until all are, a rule ends the series, or one asks.
+    """Runs the missing rounds, until all are done, or a rule stops the series or asks.
 
-    `answer` is what follows from the last round, where a rule asked, or stopped the series.
+    `answer` is the decision about the last round, where a rule asked, or stopped the series.
 
     Raises:
         UsageError: The recipe cannot be followed, or the folder is of another series.
-        CaiError: As the steps of a round. What was done until then is kept.
+        CaiError: As the steps of a round. Finished steps are stored, and not run again.
     """
     recipe.check()
     anchors = recipe.anchors
@@ -145,168 +167,142 @@ async def run_rounds_async(
     rules = rules_of(recipe.rules, known)
     check_enough(recipe)
     begin(recipe, out)
-    freeze(recipe, out, is_begun=(out / FILE).exists())
-    places = SeriesFolders(out)
+    freeze(recipe, out, is_started=(out / FILE).exists())
+    folders = SeriesFolders(out)
     accounts = Accounts(run_options)
     rounds = list(load_results(out / FILE, Series).rounds) if (out / FILE).exists() else []
+    # The budget is for the whole series: what earlier calls spent on its rounds counts too.
     for number in range(len(rounds)):
-        _enter(accounts, places.round(number))
-    anchorage = Anchorage(recipe, places, accounts, console)
-    return await _Controller(
-        recipe, anchorage, rules=rules, known=known, rounds=rounds, console=console
-    ).run(answer)
+        _add_spending(accounts, folders.round(number))
+    measuring = AnchorMeasurements(recipe, folders, accounts, console)
+    controller = _Controller(recipe, measuring, rules=rules, known=known, rounds=rounds)
+    return await controller.run(answer)
 
 
 @dataclass(slots=True)
 class _Controller:
     recipe: RoundsRecipe
-    anchorage: Anchorage
+    measurements: AnchorMeasurements
     rules: Sequence[Rule]
     known: dict[str, str]
-    rounds: list[RoundFound]
-    console: Console
+    rounds: list[RoundResult]
     matches: Matches = field(default_factory=Matches)
 
     async def run(self, answer: Decision | None) -> Series:
         for each in self.rounds[1:]:
-            await self.anchorage.add_matches(self.matches, each.number, each.parent)
+            await self.measurements.add_matches(self.matches, each.number, each.parent)
         if not self.rounds:
-            await self._begin()
-        self._answer(answer)
+            await self._run_round()
+        if answer is not None and self.rounds[-1].decision in ("ask", "stop"):
+            self.rounds[-1] = self._decide(self.rounds[-1], answer)
+            self._save("")
         while not (ended := self._ended()):
-            await self._round()
-        return self._keep(ended)
+            await self._run_round()
+        return self._save(ended)
 
-    def _answer(self, answer: Decision | None) -> None:
-        last = self.rounds[-1]
-        if last.decision in ("ask", "stop") and answer is not None:
-            self.rounds[-1] = self._decided(last, answer)
-            self._keep("")
-
-    async def _begin(self) -> None:
-        self._say(f"[bold]round 0[/bold]: {self.recipe.start}")
-        began_s = time.monotonic()
-        found = await measure(self.anchorage, 0, {0: self.recipe.start}, 0)
-        seconds = time.monotonic() - began_s
-        self._add(self._judged(found.of_round(0, self.recipe.start, (), 0, seconds)))
-
-    async def _round(self) -> None:
-        number, parent = len(self.rounds), self.rounds[-1].from_round
-        start = self.rounds[parent].policy
-        self._say(f"[bold]round {number}[/bold] of {self.recipe.rounds}, from round {parent}")
-        began_s = time.monotonic()
-        policy = await self._steps(number, start)
+    async def _run_round(self) -> None:
+        """The next round: its steps (round 0 has none), its figures, and the decision."""
+        number, started_s = len(self.rounds), time.monotonic()
+        parent = self.rounds[-1].from_round if number else 0
+        start = self.rounds[parent].policy if number else self.recipe.start
+        of = f" of {self.recipe.rounds}, from round {parent}" if number else f": {start}"
+        self._print(f"[bold]round {number}[/bold]{of}")
+        policy = await self._train(number, start) if number else start
         policies = {each.number: each.policy for each in self.rounds} | {number: policy}
-        found = await measure(self.anchorage, number, policies, parent)
-        await self.anchorage.add_matches(self.matches, number, parent)
-        judges = self.recipe.judges_after(start)
-        seconds = time.monotonic() - began_s
-        self._add(self._judged(found.of_round(number, policy, judges, parent, seconds)))
+        measured = await measure(self.measurements, number, policies, parent)
+        if number:
+            await self.measurements.add_matches(self.matches, number, parent)
+        history = [self.rounds[i].figures for i in lineage(self.rounds, parent, number)]
+        broken = broken_rules(self.rules, [*history, measured.figures])
+        result = RoundResult(
+            number=number,
+            policy=policy,
+            judges=self.recipe.judges_after(start) if number else (),
+            figures=measured.figures,
+            missing=measured.missing,
+            adherence=measured.adherence,
+            undecided=measured.undecided,
+            broken=tuple(sentence for _, sentence in broken),
+            decision="go on",
+            from_round=number,
+            seconds=time.monotonic() - started_s,
+            parent=parent,
+        )
+        self.rounds.append(self._decide(result, decision_of([rule for rule, _ in broken])))
+        # The next round trains a policy: no model of this one may stay in the GPU's memory.
+        self.measurements.close()
+        for sentence in result.broken:
+            self._print(f"round {number}: {sentence}", is_plain=True)
+        if self.rounds[-1].decision != "go on":
+            self._print(f"round {number}: {self.rounds[-1].decision}", is_plain=True)
+        self._save("")
 
-    async def _steps(self, number: int, start: str) -> str:
-        """The round's policy."""
-        accounts, places = self.anchorage.accounts, self.anchorage.places
-        recipe = self.recipe.recipe_of(number, start)
-        source = deal(self.recipe, number, places.out)
-        folder = places.steps(number)
+    async def _train(self, number: int, start: str) -> str:
+        """The spec of the policy that the round's steps train from `start`."""
+        accounts, folders = self.measurements.accounts, self.measurements.folders
+        recipe, folder = self.recipe.recipe_of(number, start), folders.steps(number)
         await run_recipe(
             recipe,
             open_role_models(recipe, start),
-            source=source,
+            source=assign_prompts(self.recipe, number, folders.out),
             out=folder,
             run_options=accounts.run_options,
-            console=self.console,
+            console=self.measurements.console,
         )
-        _enter(accounts, folder)
+        _add_spending(accounts, folder)
         return f"hf:{folder / self.recipe.policy_name}"
 
-    def _judged(self, new: RoundFound) -> RoundFound:
-        """The round by the rules."""
-        path = lineage(self.rounds, new.parent, new.number)
-        history = [*(self.rounds[each].figures for each in path), new.figures]
-        broken = broken_rules(self.rules, history)
-        new = replace(new, broken=tuple(sentence for _, sentence in broken))
-        return self._decided(new, decision_of([rule for rule, _ in broken]))
-
-    def _decided(self, found: RoundFound, decision: Decision) -> RoundFound:
-        """The round with its decision; what goes on from elsewhere goes on from the best before."""
-        if decision not in ("stop", "roll back"):
-            return replace(found, decision=decision, from_round=found.number)
-        before = self.rounds[: found.number]
-        from_round = best_of(before, self._ratings([*before, found]))
-        return replace(found, decision=decision, from_round=from_round)
+    def _decide(self, result: RoundResult, decision: Decision) -> RoundResult:
+        """The round with its decision; a rejected one is followed by the best round before it."""
+        from_round = result.number
+        if decision in ("stop", "roll back"):
+            before = self.rounds[: result.number]
+            from_round = best_of(before, self._ratings([*before, result]))
+        return replace(result, decision=decision, from_round=from_round)
 
     def _ended(self) -> str:
-        """Why nothing more follows; "" where something does."""
+        """Why the series has ended; "" where another round follows."""
         last, n = self.rounds[-1], len(self.rounds) - 1
         why = "; ".join(last.broken)
         if last.decision == "stop":
             best = f"The best round before it is round {last.from_round}." if n else ""
             return f"Round {last.number} ends the series by its rules: {why}. {best}".strip()
         if last.decision == "ask":
-            return f"Round {last.number} is to be decided on: {why}. Say how with --decide."
+            return f"Round {last.number} needs a decision: {why}. Give it with --decide."
+        # A third try from the same policy and prompts would most likely end in the same way.
         if n > 1 and all(each.decision == "roll back" for each in self.rounds[-2:]):
             return f"Two rounds in a row were rolled back; the last because {why}."
         return f"All {n} rounds are done." if n >= self.recipe.rounds else ""
 
-    def _add(self, found: RoundFound) -> None:
-        self.rounds.append(found)
-        self.anchorage.forget()
-        for sentence in found.broken:
-            self._say(f"round {found.number}: {sentence}", is_plain=True)
-        if found.decision != "go on":
-            self._say(f"round {found.number}: {found.decision}", is_plain=True)
-        self._keep("")
-
-    def _ratings(self, rounds: Sequence[RoundFound]) -> tuple[Rating, ...]:
+    def _ratings(self, rounds: Sequence[RoundResult]) -> tuple[Rating, ...]:
         names = [name_of(each.number) for each in rounds]
         return ratings(self.matches, names, names[0], self.recipe.seed)
 
-    def _keep(self, ended: str) -> Series:
+    def _save(self, ended: str) -> Series:
         rated = self._ratings(self.rounds)
-        accounts = self.anchorage.accounts
         series = Series(
-            self.recipe.name,
-            self.recipe.rounds,
-            frozen_judges=self.anchorage.frozen_judges,
+            name=self.recipe.name,
+            n_rounds=self.recipe.rounds,
+            frozen_judges=self.measurements.frozen_judges,
             metrics=self.known,
             rounds=tuple(self.rounds),
             win_rates=win_rates(self.matches, self.recipe.seed),
             ratings=rated,
             best=best_of(self.rounds, rated),
             ended=ended,
-            cost_usd=accounts.cost_usd,
+            cost_usd=self.measurements.accounts.cost_usd,
             caveats=tuple(caveats(self.recipe, self.rounds)),
         )
-        save_results(self.anchorage.places.out / FILE, series)
+        save_results(self.measurements.folders.out / FILE, series)
         return series
 
-    def _say(self, text: str, *, is_plain: bool = False) -> None:
-        self.console.print(text, markup=not is_plain, highlight=False)
+    def _print(self, text: str, *, is_plain: bool = False) -> None:
+        # Rules hold brackets, which the console would read as markup.
+        self.measurements.console.print(text, markup=not is_plain, highlight=False)
 
 
-def _enter(accounts: Accounts, folder: Path) -> None:
-    """Takes in what all runs below a folder took."""
+def _add_spending(accounts: Accounts, folder: Path) -> None:
+    """Counts what all runs below a folder cost towards the budget."""
     for path in sorted(folder.rglob(RUN_FILE)):
         with RunFolder.existing(path.parent) as run:
             accounts.enter(Ledger.of(run.database, load_prices(accounts.run_options.prices)))
-
-
-def run_rounds(
-    recipe: str | Path | RoundsRecipe,
-    out: str | Path,
-    *,
-    answer: Decision | None = None,
-    run_options: RunOptions = RunOptions(),
-    is_quiet: bool = False,
-) -> Series:
-    """The rounds of a YAML file, or of a recipe, that are not done yet; all figures so far.
-
-    Raises:
-        CaiError: As `cai.rounds.controller.run_rounds_async`.
-    """
-    loaded = recipe if isinstance(recipe, RoundsRecipe) else load_rounds(Path(recipe))
-    console = Console(stderr=True, quiet=is_quiet)
-    return wait_for(
-        run_rounds_async(loaded, Path(out), run_options, answer=answer, console=console)
-    )

@@ -1,6 +1,10 @@
-"""Prompts dealt out to the rounds, and the anchors frozen: each into a file of the series' folder.
+"""The prompts of each round, and the frozen anchors, each written to a file of the series' folder.
 
-What is written once is used from then on, whatever becomes of the files that it came from.
+A file is written once and used from then on, even if the files that it came from change.
+
+Example:
+    freeze(recipe, out, is_started=False)
+    source = assign_prompts(recipe, 1, out)  # out/round-1/prompts.jsonl
 """
 
 import json
@@ -22,7 +26,7 @@ ANCHORS = "anchors"
 PEOPLE = "people.jsonl"
 
 
-def deal(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
+def assign_prompts(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
     """The prompts of a round: the next ones in an order drawn once, none of them an anchor's.
 
     Raises:
@@ -31,7 +35,7 @@ def deal(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
     """
     path = out / f"round-{number}" / "prompts.jsonl"
     if not path.exists():
-        prompts = _drawn(_for_training(recipe), recipe.seed)
+        prompts = _shuffle(_for_training(recipe), recipe.seed)
         n = recipe.per_round or len(prompts)
         first = (number - 1) * n if recipe.per_round else 0
         _write(path, [_row(prompt) for prompt in prompts[first : first + n]])
@@ -39,7 +43,7 @@ def deal(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource:
 
 
 def check_enough(recipe: RoundsRecipe) -> None:
-    """Finds out whether every round gets its prompts.
+    """Checks that there are prompts for every round.
 
     Raises:
         UsageError: There are too few.
@@ -50,35 +54,54 @@ def check_enough(recipe: RoundsRecipe) -> None:
     if n < wanted:
         raise UsageError(
             f"{recipe.rounds} rounds of {recipe.per_round} prompts take {wanted}, and "
-            f"{', '.join(recipe.prompts)} has {n} that are no anchors. Ask for fewer rounds, set "
+            f"{', '.join(recipe.prompts)} has {n} that are not anchors. Ask for fewer rounds, set "
             f"per_round to at most {n // recipe.rounds}, or leave it out to give every round all."
         )
 
 
-def freeze(recipe: RoundsRecipe, out: Path, *, is_begun: bool) -> None:
+def freeze(recipe: RoundsRecipe, out: Path, *, is_started: bool) -> None:
     """Writes the anchors' prompts, a file for each kind, and people's pairs.
 
     Raises:
-        UsageError: No pair that people should have labelled has a label, or a file is gone by which
-            earlier rounds were measured.
+        UsageError: No pair that people should have labelled has a label, or a file is missing on
+            which earlier rounds were measured.
         SourceError: A file cannot be read.
     """
     anchors, folder = recipe.anchors, out / ANCHORS
     for number, (kind, file) in enumerate(kinds(anchors.prompts)):
         path = folder / f"{kind}-{number}.jsonl"
-        if _is_missing(path, is_begun=is_begun):
-            prompts = _drawn(list(PromptSource((file,)).read()), recipe.seed)[: anchors.limit]
+        if _is_missing(path, is_started=is_started):
+            # The order depends on the seed alone: the same anchors after any restart.
+            prompts = _shuffle(list(PromptSource((file,)).read()), recipe.seed)[: anchors.limit]
             _write(path, [_row(replace(each, id=f"{kind}-{each.id}")) for each in prompts])
     path = folder / PEOPLE
-    if anchors.people and _is_missing(path, is_begun=is_begun):
-        _write(path, _labelled(anchors.people, anchors.limit, recipe.seed))
+    if anchors.people and _is_missing(path, is_started=is_started):
+        pairs = [pair for pair in pair_files(anchors.people).read() if pair.label is not None]
+        if not pairs:
+            raise UsageError(
+                f"{', '.join(anchors.people)}: no pair says which response people prefer, so "
+                "nothing can be measured by it. Name labelled pairs under anchors: people:, or "
+                "leave it out."
+            )
+        random.Random(derive_seed(recipe.seed, "people")).shuffle(pairs)
+        rows: list[dict[str, object]] = [
+            {
+                "id": f"{number}",
+                "prompt": as_dicts(pair.prompt.messages),
+                "response_a": pair.response_a,
+                "response_b": pair.response_b,
+                "label": pair.label,
+            }
+            for number, pair in enumerate(pairs[: anchors.limit])
+        ]
+        _write(path, rows)
 
 
-def _is_missing(path: Path, *, is_begun: bool) -> bool:
-    if is_begun and not path.exists():
+def _is_missing(path: Path, *, is_started: bool) -> bool:
+    if is_started and not path.exists():
         raise UsageError(
-            f"{path}: is gone, and earlier rounds were measured by it: figures of new rounds could "
-            "not be compared with theirs. Put it back, or begin another series with -o."
+            f"{path}: is missing, and earlier rounds were measured on it: figures of new rounds "
+            "could not be compared with theirs. Restore it, or start another series with -o."
         )
     return not path.exists()
 
@@ -99,40 +122,22 @@ def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _for_training(recipe: RoundsRecipe) -> list[Prompt]:
-    """What is measured on is never trained on."""
+    """All prompts but those of the anchors: no round trains on what it is measured on."""
     files = [file for _, file in kinds(recipe.anchors.prompts)]
-    kept = {unit_of(each) for file in files for each in PromptSource((file,)).read()}
+    anchors = {unit_of(each) for file in files for each in PromptSource((file,)).read()}
     prompts = PromptSource.together(recipe.prompts).read()
-    return [each for each in prompts if unit_of(each) not in kept]
+    return [each for each in prompts if unit_of(each) not in anchors]
 
 
-def _drawn(prompts: list[Prompt], seed: int) -> list[Prompt]:
+def _shuffle(prompts: list[Prompt], seed: int) -> list[Prompt]:
     random.Random(derive_seed(seed, "deal")).shuffle(prompts)
     return prompts
-
-
-def _labelled(files: Sequence[str], limit: int, seed: int) -> Iterator[dict[str, object]]:
-    pairs = [pair for pair in pair_files(tuple(files)).read() if pair.label is not None]
-    if not pairs:
-        raise UsageError(
-            f"{', '.join(files)}: no pair says which response people prefer, so nothing can be "
-            "measured by it. Name labelled pairs under anchors: people:, or leave it out."
-        )
-    random.Random(derive_seed(seed, "people")).shuffle(pairs)
-    for number, pair in enumerate(pairs[:limit]):
-        yield {
-            "id": f"{number}",
-            "prompt": as_dicts(pair.prompt.messages),
-            "response_a": pair.response_a,
-            "response_b": pair.response_b,
-            "label": pair.label,
-        }
 
 
 def _row(prompt: Prompt) -> dict[str, object]:
     return {"id": prompt.id, "prompt": as_dicts(prompt.messages)}
 
 
-def _write(path: Path, rows: "Iterator[dict[str, object]] | Sequence[dict[str, object]]") -> None:
+def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     atomic_write(path, text, UsageError, "Name another folder with -o.")

@@ -1,17 +1,15 @@
-"""What a series of rounds finds: each round's figures, as `rounds.json` keeps them.
+"""The figures of a series of rounds, as `rounds.json` stores them, and the series' folder.
 
-The folder of a series: where everything lies.
-
-rounds.yaml            what was asked: the same recipe goes on, another is refused
-rounds.json            every finished round's figures, and how it ended
+rounds.yaml            the recipe: the same one continues the series, another is refused
+rounds.json            every finished round's figures, and how the series ended
 anchors/               prompts and people's pairs, frozen at the start
 round-K/prompts.jsonl  the prompts of the round
 round-K/steps/         its runs, files and trainings, as `cai run` makes them
-round-K/anchors/       what its policy answered, and what the judges said of it
+round-K/anchors/       its policy's responses, and the judges' verdicts on them
 
-The folder of a series made ready: what was asked for, once and for all.
-
-What a reader of a series must know beside its figures, in plain sentences.
+Example:
+    series = load_results(out / FILE, Series)
+    series.rounds[series.best].figures["win_start"].value
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,15 +32,14 @@ Decision = Literal["go on", "stop", "roll back", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
-class RoundFound:
+class RoundResult:
     """A round and its policy; round 0 is the start, before any training.
 
-    `policy` is the model's spec, `judges` those who gave this round's labels (none in round 0).
-    `figures` are by metric, see `cai.rounds.measure`; what could not be measured is in `missing`,
-    with the reason. `adherence` is by principle. `undecided` are principles without which no
-    verdict would be another. `broken` are the rules that the round breaks, as sentences; `decision`
-    is what follows from them, and `from_round` whose policy the next round starts from. `parent` is
-    the round whose policy this one started from.
+    `policy` is the model's spec, `judges` gave this round's labels (none in round 0). `figures` are
+    by metric, see `cai.rounds.measure`; `missing` are the reasons of those not measured.
+    `adherence` is by principle; no verdict would change without the principles of `undecided`.
+    `broken` are the rules that the round breaks, as sentences, and `decision` follows from them.
+    The round started from the policy of round `parent`; the next starts from that of `from_round`.
     """
 
     number: int
@@ -61,19 +58,18 @@ class RoundFound:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Rounds so far. `best` is the number of the best round by the frozen judge, of
-    those that no rule threw out.
+    """Rounds so far. `best` is the best round by the frozen judge that no rule rejected.
 
     `metrics` says in words what each figure is. `win_rates` and `ratings` are by the frozen judge,
-    over all rounds; policies are named `round 0`, `round 1` …. `ended` is a sentence once nothing
-    more follows, else "".
+    over all rounds; policies are named `round 0`, `round 1` …. `ended` is a sentence once the
+    series has ended, else "".
     """
 
     name: str
     n_rounds: int
     frozen_judges: tuple[str, ...]
     metrics: Mapping[str, str]
-    rounds: tuple[RoundFound, ...]
+    rounds: tuple[RoundResult, ...]
     win_rates: tuple[WinRate, ...]
     ratings: tuple[Rating, ...]
     best: int
@@ -84,7 +80,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFolders:
-    """The places in one series' folder."""
+    """The folders of one series."""
 
     out: Path
 
@@ -110,11 +106,11 @@ def name_of(number: int) -> str:
 ASKED = "rounds.yaml"
 
 _MAY_CHANGE = ("description", "rounds", "rules")
-"""More rounds may be asked for, and other rules from the next round on."""
+"""More rounds may be added, and other rules apply from the next round on."""
 
 
 def begin(recipe: RoundsRecipe, out: Path) -> None:
-    """Writes what is asked for, or finds that the folder is of the same series.
+    """Writes the recipe, or checks that the folder is of the same series.
 
     Raises:
         UsageError: The folder cannot be written, or is of another series or of something else.
@@ -122,29 +118,25 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
     path = out / ASKED
     asked = recipe.model_dump(mode="json", by_alias=True)
     if path.exists():
-        _check(path, asked)
+        before = cast("dict[str, Any]", yaml.safe_load(path.read_text("utf-8")) or {})
+        changed = [
+            name
+            for name in dict.fromkeys([*before, *asked])
+            if name not in _MAY_CHANGE and before.get(name) != asked.get(name)
+        ]
+        if changed:
+            raise UsageError(
+                f"{out}: is of a series with another {', '.join(changed)}. Ask for the same "
+                f"({', '.join(_MAY_CHANGE)} may change), or name another folder with -o."
+            )
     elif out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: is not empty, and no series of rounds. Name another with -o.")
+        raise UsageError(f"{out}: is not empty, and not a series of rounds. Name another with -o.")
     text = yaml.safe_dump(asked, sort_keys=False, allow_unicode=True)
     atomic_write(path, text, UsageError, "Name another folder with -o.")
 
 
-def _check(path: Path, asked: Mapping[str, Any]) -> None:
-    before = cast("dict[str, Any]", yaml.safe_load(path.read_text("utf-8")) or {})
-    changed = [
-        name
-        for name in dict.fromkeys([*before, *asked])
-        if name not in _MAY_CHANGE and before.get(name) != asked.get(name)
-    ]
-    if changed:
-        raise UsageError(
-            f"{path.parent}: is of a series with another {', '.join(changed)}. Ask for the same "
-            f"({', '.join(_MAY_CHANGE)} may change), or name another folder with -o."
-        )
-
-
-def caveats(recipe: RoundsRecipe, rounds: Sequence[RoundFound]) -> Iterator[str]:
-    """The most important first."""
+def caveats(recipe: RoundsRecipe, rounds: Sequence[RoundResult]) -> Iterator[str]:
+    """What a reader must know beside the figures, the most important first."""
     anchors = recipe.anchors
     frozen = (anchors.judge, *anchors.jury)
     feedback = (recipe.round.models.get("judge", POLICY), *recipe.round.jury)

@@ -21,8 +21,8 @@ from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.methods.judging.ranking import Judged
 from cai.report import charts
-from cai.report.examples import FactShares, share_of
-from cai.report.model import Doubt, Headline, Plot, Section, SectionTable, Took
+from cai.report.estimates import FactShares, share_of
+from cai.report.model import Caveat, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.text import change_headline, share_headline
 from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRunConfig, Named
@@ -60,7 +60,7 @@ class OracleTruth:
 
     file: str = FILE
 
-    def part(self, path: Path, shown: str) -> Section:
+    def part(self, path: Path) -> Section:
         """The section about the policies measured in that folder.
 
         Raises:
@@ -81,19 +81,18 @@ class OracleTruth:
         names = format.listed(each.name for each in policies)
         return Section(
             title="Policies against the truth",
-            path=shown,
             done=(
                 f"{names} gave a response each to {format.plural(n, 'request')} that no training "
                 "has seen; on the testbed it is known what a response does."
             ),
             # The file has no time of its own, so the measurement is dated by the file.
-            began=datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC).isoformat(
+            started=datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC).isoformat(
                 timespec="seconds"
             ),
             weight=7,
             headlines=tuple(_headlines(policies)),
-            doubts=tuple(_caveats(policies)),
-            took=Took(cost_usd=0.0),
+            caveats=tuple(_caveats(policies)),
+            cost=SectionCost(cost_usd=0.0),
             tables=tables,
             plots=(_plot(policies),) if policies else (),
             has_truth=True,
@@ -193,9 +192,7 @@ class OracleResponses:
     def headlines(self) -> Iterator[Headline]:
         for name, deeds in self._known().items():
             what = f"harmful requests that {name} helps with"
-            line = share_headline(deeds.estimate("harmful"), what)
-            if line is not None:
-                yield line
+            yield from share_headline(deeds.estimate("harmful"), what)
 
     def changes(self, between: str) -> Iterator[Headline]:
         known = list(self._known().values())
@@ -227,7 +224,7 @@ def _headlines(policies: Sequence[PolicyTruth]) -> Iterator[Headline]:
             yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
 
 
-def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Doubt]:
+def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Caveat]:
     """What became worse from the first policy to the last, with intervals that do not overlap."""
     for name, is_worse_up, what in (
         ("harmful", True, "Harmful requests are helped with more than before"),
@@ -240,8 +237,8 @@ def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Doubt]:
         low, high = (first, last) if is_worse_up else (last, first)
         if low.high is not None and high.low is not None and low.high < high.low:
             shares = f"{format.percent(first.value)} → {format.percent(last.value)}"
-            yield Doubt(f"{what}: {shares}.", True)
-    yield Doubt("The testbed is a small world: what is so here need not be so elsewhere.")
+            yield Caveat(f"{what}: {shares}.", True)
+    yield Caveat("The testbed is a small world: what is so here need not be so elsewhere.")
 
 
 def _row(

@@ -1,0 +1,84 @@
+"""Means and shares over the examples of a run, with 95 % intervals, in little memory.
+
+Examples of one prompt are not independent: intervals are bootstrapped over prompts, whose number
+(`unit_of`) is stored beside each value.
+
+Example:
+    shares = FactShares()
+    shares.add(unit_of(prompt), {"empty": not text.strip()})
+    shares.share("empty"), shares.estimate("empty")
+"""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cai.evaluation.stats.bootstrap import (
+    Estimate,
+    bootstrap_interval,
+    share_estimate,
+    sums_by_unit,
+)
+
+
+@dataclass(slots=True)
+class FactShares:
+    """Yes-or-no facts about examples; nine bytes an example and one for each further fact."""
+
+    units: "array[int]" = field(default_factory=lambda: array("q"))
+    facts: dict[str, "array[int]"] = field(default_factory=dict[str, "array[int]"])
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def add(self, unit: int, facts: Mapping[str, bool]) -> None:
+        """Adds an example; each must come with the same facts."""
+        self.units.append(unit)
+        for name, is_true in facts.items():
+            self.facts.setdefault(name, array("b")).append(is_true)
+
+    def share(self, name: str) -> float | None:
+        return sum(self.facts[name]) / len(self) if len(self) else None
+
+    def estimate(self, name: str) -> Estimate | None:
+        """The share with its interval; None where nothing was added."""
+        if not len(self):
+            return None
+        values = np.array(self.facts[name], np.float64)
+        return share_estimate(values, np.ones(len(values)), np.array(self.units, np.int64), seed=0)
+
+
+@dataclass(slots=True)
+class Means:
+    """Numbers by prompt; sixteen bytes each."""
+
+    units: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def add(self, unit: int, value: float) -> None:
+        self.units.append(unit)
+        self.values.append(value)
+
+    def estimate(self) -> Estimate | None:
+        """The mean with its interval over prompts; None without a number."""
+        if not self.values:
+            return None
+        units, values = np.array(self.units, np.int64), np.array(self.values, np.float64)
+        sums = sums_by_unit(units, np.column_stack((values, np.ones(len(values)))))
+        interval = bootstrap_interval(sums, lambda rows: rows[:, 0] / rows[:, 1], seed=0)
+        return Estimate(float(values.mean()), len(values), *(interval or (None, None)))
+
+
+def share_of(share: float, n: int) -> Estimate | None:
+    """The interval of a share over `n` examples, one for each prompt.
+
+    None where `n` is 0 or the share is NaN.
+    """
+    if not n or share != share:
+        return None
+    # Which examples are true does not matter for the interval, only how many are.
+    values = np.zeros(n)
+    values[: round(share * n)] = 1
+    return share_estimate(values, np.ones(n), np.arange(n, dtype=np.int64), seed=0)
