@@ -6,6 +6,7 @@ Run it twice: the second time every answer is there already, and nothing is aske
 from pathlib import Path
 
 import cai
+from cai.testbed.truth import OracleTruth
 
 HERE = Path(__file__).parent
 FOLDER = Path("runs") / "told"
@@ -24,7 +25,8 @@ def main() -> None:
     tags = cai.JudgeSettings(tags=("general", "help"))
     judged.judge(revised, model=model, constitution=constitution, settings=tags)
 
-    print(cai.write_report(FOLDER))
+    # On the testbed it is known what a response does. Leave it out on data of your own.
+    print(cai.write_report(FOLDER, truth=OracleTruth()))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ HEAVY_FILES = {
     "cai.evaluation.stats.bradley_terry",
     "cai.evaluation.stats.calibration",
     "cai.evaluation.stats.length_control",
-    "cai.export.dedup",
+    "cai.export.near_duplicates",
     "cai.export.parquet_schema",
     "cai.models.hf.continuous_batching",
     "cai.models.hf.model",

@@ -247,7 +247,7 @@ def test_killed_while_sampling_and_while_judging_it_ends_as_one_that_never_was(
         (["-k", 2], "is a run with other settings"),
         (["--seed", 1], "is a run with other settings"),
         (["--part", "1/2"], "cannot be done in parts"),
-        (["--dry-run"], "holds an evaluation that has begun"),
+        (["--dry-run"], "holds an evaluation that has started"),
     ],
 )
 def test_another_request_in_the_same_folder_is_refused(evaluate, more: list[object], said: str):
@@ -264,9 +264,9 @@ def test_another_request_in_the_same_folder_is_refused(evaluate, more: list[obje
         (["-p", "embedded", "-p", "x=embedded", "-m", "embedded"], "no constitution to judge by"),
         (["-p", "embedded", "-c", "testbed"], "no judge"),
         (["-p", "embedded", "-p", "embedded"], "Two policies are called 'embedded'"),
-        (["-p", "embedded"], "there are no prompts"),
+        (["-p", "embedded"], "needs prompts to be sampled on"),
         (["-p", "embedded", "absent.jsonl"], "absent.jsonl"),
-        (["-p", "embedded", "PROMPTS", "--stop-at-error-rate", "0.05"], "there must be a judge"),
+        (["-p", "embedded", "PROMPTS", "--stop-at-error-rate", "0.05"], "needs a judge: name one"),
         (
             ["PROMPTS", "-p", "embedded", "-c", "testbed", "-m", "embedded"],
             "There is one policy, embedded",

@@ -130,7 +130,7 @@ def test_exporting_again_replaces_the_file(export, tmp_path):
 @pytest.mark.parametrize(
     ("format", "name", "more", "said"),
     [
-        ("sft", "sft.csv", (), "ends in none of .jsonl, .jsonl.gz, .parquet"),
+        ("sft", "sft.csv", (), "the suffix is not one of .jsonl, .jsonl.gz, .parquet"),
         ("sft", "sft.jsonl", ("--sft-share", 0), "no row is left to write"),
         ("sft", "sft.jsonl", ("--sft-share", 2), "2.0 is not in the range"),
         ("sft", "run.jsonl/sft.jsonl", (), "cannot be written"),

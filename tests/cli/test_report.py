@@ -58,7 +58,7 @@ def test_folders_without_anything_to_report_are_refused(call_cai: CallCai, tmp_p
 
 
 def test_several_folders_want_a_name_for_the_file(call_cai: CallCai, run: Path):
-    refused(call_cai("report", run, run), "name it with --out")
+    refused(call_cai("report", run, run), "give it with --out")
 
 
 @pytest.mark.parametrize(

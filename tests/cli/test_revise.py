@@ -264,7 +264,7 @@ def test_a_file_in_place_of_the_run_folder_is_left_alone(revise, local_server, t
 def test_a_folder_of_other_files_is_left_alone(revise, local_server, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("mine")
-    assert_refused(revise(), "holds other files and is not a run")
+    assert_refused(revise(), "contains other files and is not a run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 

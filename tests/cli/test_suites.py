@@ -95,7 +95,7 @@ def test_what_cannot_be_used_is_said_before_anything_is_asked(suites, local_serv
         ((f"{lamps}:mmlu",), "no kind of suite 'mmlu'"),
         ((lamps, "-m", "embedded"), "no constitution to judge by"),
         ((lamps, "-c", "harmless"), "no judge"),
-        ((lamps, "-p", lamps), "a suite has its own"),
+        ((lamps, "-p", lamps), "a suite asks its own questions"),
     ):
         ended = suites(*arguments)
         assert ended.code == 2

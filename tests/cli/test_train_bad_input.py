@@ -128,7 +128,7 @@ def test_a_model_without_a_chat_template(call_cai: CallCai, tmp_path: Path):
         ("hf:/nowhere/at-all", "there is no such folder"),
         ("openai:gpt@http://localhost:1/v1", "behind a server cannot be trained"),
         ("gpt", "names no model"),
-        ("embedded?dtype=float32", "dtype is about asking a model"),
+        ("embedded?dtype=float32", "dtype is about calling a model"),
     ],
 )
 def test_models_that_cannot_be_trained(call_cai: CallCai, tmp_path: Path, model: str, said: str):
@@ -191,8 +191,8 @@ def test_a_reward_model_that_reads_principles_is_told_none(
     ("rewards", "said"),
     [
         ((), "No reward is named"),
-        (("--reward-model", "models/r*much"), "'much' is no weight"),
-        (("--reward-model", "models/r*nan"), "'nan' is no weight"),
+        (("--reward-model", "models/r*much"), "'much' is not a weight"),
+        (("--reward-model", "models/r*nan"), "'nan' is not a weight"),
         (("--judge", "embedded", "-c", "testbed", "--judge-weight", "inf"), "is not a weight"),
         (("--judge", "embedded"), "--constitution goes with --judge"),
         (("--reward-model", "models/r", "--reference", "embedded"), "Name a judge"),
@@ -241,7 +241,7 @@ def test_pairs_of_which_no_judge_spoke_under_principles(
         *("train", "reward", data, "-m", f"hf:{tiny}", "-o", tmp_path / "out"),
         *("--read-principles", "-c", "testbed"),
     )
-    assert_refused(ended, "No pair says what the judge found under each principle")
+    assert_refused(ended, "No pair has the judge's probability under each principle")
 
 
 def test_folders_of_something_else(call_cai: CallCai, tiny: Path, tmp_path: Path):
@@ -249,7 +249,7 @@ def test_folders_of_something_else(call_cai: CallCai, tiny: Path, tmp_path: Path
     command = ("train", "sft", data, "-m", f"hf:{tiny}", *settings())
     out.mkdir()
     (out / "letters.txt").write_text("Dear Anna")
-    assert_refused(call_cai(*command, "-o", out), str(out), "no folder of a training")
+    assert_refused(call_cai(*command, "-o", out), str(out), "not the folder of a training")
     assert_refused(call_cai(*command, "-o", out / "letters.txt"), "letters.txt")
     assert (out / "letters.txt").read_text() == "Dear Anna"
 

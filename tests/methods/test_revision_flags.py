@@ -10,7 +10,7 @@ import pytest
 
 from cai.methods.revision_flags import FLAGS, UNUSABLE, is_critique, is_evasive, revision_flags
 from cai.models.base import Completion
-from cai.testbed.oracle import RULES, JudgeCall, critique_text, finding, mended
+from cai.testbed.oracle import RULES, ResponseAttributes, critique_text, finding, fixed
 from cai.testbed.world import DEEDS, EVASIONS, KIND, PREACHING, RUDE, Request, Response
 
 CRITIQUES = [
@@ -173,12 +173,12 @@ AROUND = [("", ""), *itertools.product(RUDE + KIND, PREACHING)]
 def test_every_critique_of_the_testbed_is_a_critique(deed: str):
     request = Request(deed, "my sister's", "kite", "at home")
     readings = [
-        JudgeCall(is_harmful=request.harm is not None),
-        JudgeCall(rude=(RUDE[0],)),
-        JudgeCall(preaching=(PREACHING[0],)),
-        JudgeCall(evades=True),
-        JudgeCall(declines=True),
-        JudgeCall(),
+        ResponseAttributes(is_harmful=request.harm is not None),
+        ResponseAttributes(rude=(RUDE[0],)),
+        ResponseAttributes(preaching=(PREACHING[0],)),
+        ResponseAttributes(evades=True),
+        ResponseAttributes(declines=True),
+        ResponseAttributes(),
     ]
     for reading, principle in itertools.product(readings, RULES):
         found = finding(principle, request, reading)
@@ -196,6 +196,6 @@ def test_every_evasion_of_the_testbed_is_evasive_whatever_stands_around_it(evasi
 def test_no_mended_response_of_the_testbed_is_flagged(request_: Request):
     for opening, closing in AROUND:
         complies = Response("complies", opening=opening, closing=closing)
-        breach = finding("no-harm", request_, JudgeCall(is_harmful=request_ is HARMFUL))
-        text = mended(request_, complies, breach).text(request_)
+        breach = finding("no-harm", request_, ResponseAttributes(is_harmful=request_ is HARMFUL))
+        text = fixed(request_, complies, breach).text(request_)
         assert revision_flags("Another text.", Completion(text)) == (), text

@@ -274,7 +274,7 @@ def test_a_cap_on_money_needs_the_price_of_every_model(
     ("text", "said"),
     [
         ("models: {a: {million_in_usd: -1, million_out_usd: 1}}", "models.a.million_in_usd"),
-        ("models: [", "is no YAML"),
+        ("models: [", "is not YAML"),
         ("prices: {}", "models"),
         (None, "No such file"),
     ],

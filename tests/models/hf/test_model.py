@@ -279,7 +279,7 @@ async def test_length_ends_a_text_at_max_tokens_or_at_the_context(checkpoint):
 
 async def test_a_request_longer_than_the_context_is_an_error_that_says_so(checkpoint):
     model = LocalModel(checkpoint)
-    with pytest.raises(ContextLengthError, match=r"\d{3} tokens, and the model reads 256"):
+    with pytest.raises(ContextLengthError, match=r"\d{3} tokens, and the model reads at most 256"):
         await model.complete(user("fox " * 400), Sampling())
     with pytest.raises(ContextLengthError, match="256"):
         await model.choose(user("fox " * 400), ["A", "B"])
