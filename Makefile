@@ -9,10 +9,10 @@ demo: $(READY)
 	$(BIN)/cai demo
 
 test: check
-	$(BIN)/python -m pytest -m "not slow and not network and not gpu"
+	$(BIN)/python -m pytest -n auto -m "not slow and not network and not gpu"
 
 test-all: check
-	$(BIN)/python -m pytest -m "not network and not gpu"
+	$(BIN)/python -m pytest -n auto -m "not network and not gpu"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

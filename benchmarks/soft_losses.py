@@ -13,16 +13,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cai.training.data.rows import TrainingRow
-
 from cai.export.rows import PreferencePair
 from cai.testbed.feedback import draw_labelled
-from cai.training.base_model import open_start
-from cai.training.config import config_of, default_fields, fixed_fields, quiet_libraries
+from cai.training.base_model import open_start_model
+from cai.training.config import default_fields, fixed_fields, make_config, quiet_libraries
+from cai.training.data.load import TrainingRow
 from cai.training.data.trl_tables import table_of
 from cai.training.folder import TrainFolder
 from cai.training.plan import LabelPlan
 from cai.training.soft_losses import SoftDPOTrainer, SoftRewardTrainer, WithTargets
+from cai.training.trainers import TRAINERS
 from cai.training.trl import DPOTrainer, RewardTrainer
 
 N_PAIRS = 256
@@ -73,8 +73,8 @@ def made(
         if name == "dpo"
         else default_fields()
     )
-    config = config_of(name, {"per_device_train_batch_size": BATCH}, fixed, defaults)
-    start = open_start(model, "reward" if name == "reward" else "language")
+    config = make_config(TRAINERS[name], {"per_device_train_batch_size": BATCH}, fixed, defaults)
+    start = open_start_model(model, "reward" if name == "reward" else "language")
     kinds = {
         ("reward", False): RewardTrainer,
         ("reward", True): SoftRewardTrainer,

@@ -20,8 +20,8 @@ def drawn(n: int) -> Judging:
     """Judged under `n` principles, drawn for each comparison; all of them is the usual way."""
     if n == N_ALL:
         return Judging()
-    plan = JudgeSettings(tags=JUDGED_UNDER, principles=n)
-    return Judging(f"judged-under-{n}", plan=plan)
+    settings = JudgeSettings(tags=JUDGED_UNDER, principles=n)
+    return Judging(f"judged-under-{n}", settings=settings)
 
 
 def main() -> None:

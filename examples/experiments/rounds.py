@@ -12,9 +12,7 @@ from collections.abc import Callable
 from functools import cache
 
 from experiment import POLICY, Arm, Column, Experiment, Figures, Trial, run
-from rich.console import Console
 
-from cai.engine.engine import run_async
 from cai.rounds.config import load_rounds
 from cai.rounds.controller import best_of, broken_rules, decision_of, run_rounds
 from cai.rounds.measure import metrics, rules_of
@@ -131,8 +129,7 @@ def series(trial: Trial) -> Series:
             )
         write_pairs(folder / "people.jsonl", N_PEOPLE, seed)
         recipe.write_text(json.dumps({**SERIES, "seed": seed}), "utf-8")
-    done = run_rounds(load_rounds(recipe), folder / "out", console=Console(quiet=True))
-    return run_async(done)
+    return run_rounds(load_rounds(recipe), folder / "out", is_quiet=True)
 
 
 def _figures(trial: Trial, found: Series, number: int) -> dict[str, float]:
