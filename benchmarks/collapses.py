@@ -20,7 +20,7 @@ from cai.testbed.oracle import breaches, read_request, read_response
 from cai.testbed.world import KIND, requests
 from cai.training.monitor.monitor import TrainingMonitor
 from cai.training.rewards.batch import RewardRecorder, Text, text_of
-from cai.training.rewards.penalties import with_penalties
+from cai.training.rewards.functions import with_penalties
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported

@@ -12,7 +12,6 @@ from cai.evaluation.policies.results import Evaluation as Evaluation
 from cai.export.mix_spec import Mix as Mix
 from cai.export.mix_spec import Mixing as Mixing
 from cai.export.selection import Selection as Selection
-from cai.methods.judging.judge import Judge as Judge
 from cai.methods.judging.pairwise import judge as judge
 from cai.methods.judging.pointwise import Scored as Scored
 from cai.methods.judging.pointwise import score as score
@@ -24,6 +23,7 @@ from cai.methods.revision import Round as Round
 from cai.methods.revision import revise as revise
 from cai.methods.revision import revise_chain as revise_chain
 from cai.methods.revision import revision_roles as revision_roles
+from cai.methods.roles import Judge as Judge
 from cai.methods.roles import RoleModel as RoleModel
 from cai.methods.sampling import Samples as Samples
 from cai.methods.sampling import sample as sample

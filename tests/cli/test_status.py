@@ -15,8 +15,7 @@ import pytest
 from openai_server import Json, LocalServer, Received, refusal
 from reward_server import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
 
-from cai.engine.lock import FolderLock, writer_of
-from cai.engine.run_files import JsonValue
+from cai.engine.run_files import FolderLock, JsonValue, writer_of
 from cai.engine.run_folder import RunFolder
 from cai.runs.config import REWARD
 

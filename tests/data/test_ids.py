@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cai.data.formats import open_table
 from cai.data.ids import IdPositions, Ids
+from cai.data.source import open_table
 from cai.data.tables import RowError
 
 

@@ -10,8 +10,7 @@ import pytest
 from cai.engine.calls import Call
 from cai.engine.database import Database
 from cai.engine.journal import PruneFilter, answer_stats, count_matching, prune
-from cai.engine.lock import FolderLock
-from cai.engine.run_files import Record
+from cai.engine.run_files import FolderLock, Record
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.models.base import Completion, Sampling

@@ -12,9 +12,8 @@ import pytest
 
 from cai.engine.database import JOURNAL_FILE
 from cai.engine.journal import journaled
-from cai.engine.lock import FolderLock
 from cai.engine.recovery import DAMAGED_FILE, Salvaged, salvage
-from cai.engine.run_files import Record
+from cai.engine.run_files import FolderLock, Record
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.models.base import Sampling

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.methods.judging.judge import Judge
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings, VerdictSource
 from cai.models.base import Completion, Model, Sampling
 from cai.models.registry import open_model

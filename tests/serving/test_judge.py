@@ -8,7 +8,7 @@ from arithmetic_judge import RULES, arithmetic_judge, log_probabilities
 from rich.console import Console
 
 from cai.errors import JournalError, UsageError
-from cai.methods.judging.judge import Judge
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.serving.judge import JudgeRewards, open_rewarder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError
-from cai.methods.judging.judge import Judge
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.scripted import ScriptedModel
 from cai.serving.judge import JudgeRewarder, JudgeRewards

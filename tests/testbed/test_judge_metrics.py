@@ -13,9 +13,9 @@ from made_verdicts import judged, principle_verdict
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.requests import MARKS
 from cai.methods.revision import revision_roles
+from cai.methods.roles import Judge
 from cai.methods.settings import ReviseSettings
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel

@@ -18,7 +18,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cai.cli.cost_table import show_estimate
 from cai.cli.options.model_options import check_both_named, open_judges, with_judges, with_sampling
 from cai.cli.options.run_options import echo_json, run_folder, with_run_options
 from cai.cli.tables import (
@@ -29,6 +28,7 @@ from cai.cli.tables import (
     policy_tables,
     printable,
     rating_cells,
+    show_estimate,
 )
 from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import click
 
+from cai.cli.options.data_options import mix_option, with_selection
 from cai.cli.options.run_options import echo_json
-from cai.cli.options.selection_options import mix_option, with_selection
 from cai.cli.options.settings_options import PATH
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
-from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.selection import Selection
+from cai.export.selection import COLUMNS, FORMATS, PAIRED, Columns, Format, Selection
 from cai.export.writers import SUFFIXES, export_file
 
 

@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 import click
 from rich.console import Console
 
+from cai.cli.options.data_options import over_groups, show_source
 from cai.cli.options.model_options import open_judges, with_judges
 from cai.cli.options.run_options import echo_json, with_run_options
 from cai.cli.options.settings_options import PATH
-from cai.cli.options.source_options import over_groups, show_source
 from cai.cli.tables import named, plain_table, printable
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async

@@ -17,7 +17,6 @@ from typing import cast
 import click
 from rich.console import Console
 
-from cai.cli.cost_table import show_estimate
 from cai.cli.options.run_options import (
     as_json,
     concurrency_option,
@@ -28,7 +27,7 @@ from cai.cli.options.run_options import (
     with_run_options,
 )
 from cai.cli.options.settings_options import PATH
-from cai.cli.tables import NONE, named, plain_table, printable, rating_cells
+from cai.cli.tables import NONE, named, plain_table, printable, rating_cells, show_estimate
 from cai.data.prompts import PromptSource
 from cai.engine.budget import Caps
 from cai.engine.engine import run_async

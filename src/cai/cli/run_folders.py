@@ -19,16 +19,14 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cai.cli.cost_table import accounts_table
 from cai.cli.options.run_options import echo_json, prices_option
 from cai.cli.options.settings_options import PATH
-from cai.cli.tables import named, plain_table, printable
+from cai.cli.tables import accounts_table, named, plain_table, printable
 from cai.engine.budget import Ledger, load_prices
 from cai.engine.journal import PruneFilter, answer_stats, count_matching, prune
-from cai.engine.lock import writer_of
 from cai.engine.progress import Snapshot, causes, count, last_snapshot
 from cai.engine.recovery import salvage
-from cai.engine.run_files import Counts
+from cai.engine.run_files import Counts, writer_of
 from cai.engine.run_folder import JOURNAL_FILE, RunFolder
 from cai.runs.config import REWARD
 

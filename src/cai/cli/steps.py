@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, TypeVar, get_args
 import click
 from rich.console import Console
 
-from cai.cli.cost_table import accounts_table, show_estimate
+from cai.cli.options.data_options import over_groups, over_prompts, over_responses, show_source
 from cai.cli.options.model_options import (
     RevisionModels,
     open_judges,
@@ -32,8 +32,7 @@ from cai.cli.options.model_options import (
 )
 from cai.cli.options.run_options import echo_json, run_folder, with_run_options
 from cai.cli.options.settings_options import with_settings
-from cai.cli.options.source_options import over_groups, over_prompts, over_responses, show_source
-from cai.cli.tables import printable
+from cai.cli.tables import accounts_table, printable, show_estimate
 from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async

@@ -35,8 +35,8 @@ from cai.evaluation.suites.run import (
 from cai.methods.judging.pointwise import check_scoring
 from cai.methods.settings import ScoreSettings, VerdictSource
 from cai.models.base import Sampling
+from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
-from cai.runs.shared_budget import Accounts
 
 
 @click.command(

@@ -1,5 +1,7 @@
 """One reader for prompts, pairs and responses: one pass over the files to check, one to work.
 
+The name of a file decides its format.
+
 Example:
     checked = PromptSource(("red-team.jsonl",)).check()    # reads every row, stores only counts
     print(checked.summary.describe())
@@ -16,15 +18,78 @@ chooses for a table: which columns are read, and how a row becomes items.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from cai.data.formats import open_table
 from cai.data.ids import Ids, origin_of, position_of
-from cai.data.tables import FaultKind, Row, RowError, Table
+from cai.data.json_files import JsonFile
+from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable
+from cai.data.tables import FaultKind, Row, RowError, Table, TableFile
+from cai.data.text_files import CsvFile, JsonlFile, TextFile
 from cai.errors import SourceError
 from cai.types import content_hash
+
+_FORMATS: dict[str, Callable[[Path], TableFile]] = {
+    ".jsonl": JsonlFile,
+    ".ndjson": JsonlFile,
+    ".json": JsonFile,
+    ".csv": CsvFile,
+    ".tsv": CsvFile,
+    ".txt": TextFile,
+    ".parquet": ParquetTable,
+}
+
+
+@contextmanager
+def open_table(source: str) -> Generator[Table]:
+    """A file, or a hub data set where it is written `hub:owner/name`; opened once.
+
+    Raises:
+        SourceError: There is no such file, or it cannot be read as what its name says.
+    """
+    is_hub = source.startswith(HUB_PREFIX)
+    with closing(HubDataset(source) if is_hub else _open_file(Path(source))) as file:
+        yield file.table()
+
+
+def _open_file(path: Path) -> TableFile:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"{str(path)!a}: the name is not UTF-8, and it becomes part of every record. Rename it."
+        ) from None
+    try:
+        if path.is_dir():
+            raise SourceError(
+                f"{path}: is a folder. Name the files in it, for example {path}/*.jsonl"
+            )
+        if not path.exists():
+            raise SourceError(f"{path}: no such file. Check the path.")
+        # A pipe would be empty in the second pass, after the check has passed.
+        if not path.is_file():
+            raise SourceError(
+                f"{path}: is not a regular file, and prompts are read twice: once to check them, "
+                "once to run them. Save it as a file first."
+            )
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path}: is empty. Give a file with at least one prompt.")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    suffix = plain.suffix.lower()
+    if suffix not in _FORMATS:
+        raise SourceError(
+            f"{path}: the ending {suffix!r} is not that of a known format. Name the "
+            f"file with one of {', '.join(_FORMATS)}; all but Parquet may be gzipped (.jsonl.gz)."
+        )
+    if suffix == ".parquet" and plain != path:
+        raise SourceError(f"{path}: Parquet is not read through gzip. Unpack it: gunzip {path}")
+    return _FORMATS[suffix](path)
+
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -1,7 +1,7 @@
 """A source as numbered rows: the one form that every file format and hub data set is brought to.
 
 Example:
-    with open_table("red-team.jsonl") as table:     # cai.data.formats: detects format and columns
+    with open_table("red-team.jsonl") as table:     # cai.data.source: detects format and columns
         head = table.head(["prompt"])
         for number, row in table.rows(["prompt"]):  # from the first row again, in the same file
             print(table.origin(number), row)

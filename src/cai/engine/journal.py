@@ -25,8 +25,7 @@ from typing import Any
 
 from cai.engine.calls import Answer, Call, CallNext, wrap_model
 from cai.engine.database import JOURNAL_FILE, Database, storable
-from cai.engine.lock import FolderLock
-from cai.engine.run_files import read_description
+from cai.engine.run_files import FolderLock, read_description
 from cai.engine.writer import Writer
 from cai.models.base import Choice, Completion, Model, Usage
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from cai.engine.database import JOURNAL_FILE, Database, Row
 from cai.engine.journal import checksum_of
-from cai.engine.lock import FolderLock
-from cai.engine.run_files import read_description
+from cai.engine.run_files import FolderLock, read_description
 from cai.errors import JournalError
 
 DAMAGED_FILE = f"{JOURNAL_FILE}.damaged"

@@ -20,12 +20,13 @@ from pathlib import Path
 
 from cai.engine.database import JOURNAL_FILE, Database, storable
 from cai.engine.journal import Journal
-from cai.engine.lock import LOCK_FILE, FolderLock
 from cai.engine.run_files import (
+    LOCK_FILE,
     PART_FILE,
     RUN_FILE,
     Counts,
     Failure,
+    FolderLock,
     JsonValue,
     Record,
     RunDescription,

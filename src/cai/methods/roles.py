@@ -1,22 +1,26 @@
-"""Who is asked, and about what: a model in a role, and the principles that are applied.
+"""Who is asked, and about what: a model in a role, a judge, and the principles that are applied.
+
+A judge is read by its log-probabilities, or by what it writes.
 
 Example:
     respond = RoleModel.of(open_model("embedded"), Sampling(temperature=0.7))
     completion = await respond.complete((Message("user", "How do I …?"),), seed=0)
+    probabilities, choice = await Judge.of(open_model("embedded")).choose(turns, ("A", "B"))
     principle = draw_principle(load_constitution("harmless"), ("harm",), seed=0)
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cai.constitution.schema import Constitution, Principle
-from cai.errors import UsageError
-from cai.models.base import Completion, Model, Sampling
+from cai.errors import ModelError, NoLogprobs, UsageError
+from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling
 from cai.templates import TemplateSet, load_templates
-from cai.types import Message
+from cai.types import Conversation, Message
 
 T = TypeVar("T")
 
@@ -108,3 +112,50 @@ def draw_principles(
         index = rng.choices(range(len(left)), [each.weight for each in left])[0]
         drawn.append(left.pop(index))
     return tuple(drawn)
+
+
+# Log-probabilities come as rounded decimals, whose exponentials may exceed 1 by that much.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model as judge.
+
+    `reads_logprobs` says whether its options are read from log-probabilities, which the model must
+    then give, or from what it writes. The sampling of its role is for rationales and for written
+    verdicts.
+    """
+
+    role: RoleModel
+    reads_logprobs: bool
+
+    @classmethod
+    def of(cls, model: Model, sampling: Sampling = Sampling(temperature=0.0)) -> "Judge":
+        """The model through the shipped templates of its kind, by log-probabilities if it can."""
+        return cls(RoleModel.of(model, sampling), isinstance(model, ChoiceModel))
+
+    @property
+    def name(self) -> str:
+        return self.role.model.name
+
+    async def choose(
+        self, turns: Conversation, options: Sequence[str]
+    ) -> tuple[tuple[float, ...], Choice]:
+        """The probability of each option in [0, 1], and the choice that they are read from.
+
+        Raises:
+            NoLogprobs: The model gives no log-probabilities.
+            ModelError: The call failed, or what came are no log-probabilities.
+        """
+        model = self.role.model
+        if not isinstance(model, ChoiceModel):
+            raise NoLogprobs(
+                f"{self.name} gives no log-probabilities. Read what it writes instead."
+            )
+        choice = await model.choose(self.role.templates.request(turns), options)
+        probabilities = [math.exp(value) for value in choice.logprobs]
+        # A server can send anything here. NaN fails this comparison too, as it must.
+        if not all(0 <= p <= 1 + _ROUNDING for p in probabilities):
+            raise ModelError(f"{self.name} gives {choice.logprobs} as log-probabilities.")
+        return tuple(min(p, 1.0) for p in probabilities), choice

@@ -30,9 +30,9 @@ from cai.rounds.config import START, RoundsRecipe
 from cai.rounds.splits import ANCHORS, PEOPLE, frozen_prompts
 from cai.rounds.state import SeriesFolders, name_of
 from cai.runs.inputs import GroupSource
+from cai.runs.job import Accounts
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.score import ScoreJob, run_scoring
-from cai.runs.shared_budget import Accounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ from cai.rounds.state import (
     caveats,
     name_of,
 )
+from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
-from cai.runs.shared_budget import Accounts
 
 # From the mildest to the most severe; broken rules are decided by the most severe of them.
 _DECISIONS: dict[Consequence, Decision] = {

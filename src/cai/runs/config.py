@@ -24,10 +24,9 @@ from cai.constitution.schema import Constitution
 from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import Pairing
 from cai.methods.revision import Role
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 
 

@@ -2,7 +2,8 @@
 
 A job says what is read and how one example is worked on. The runner streams the examples through
 the engine, which asks the models, and stores what comes of each. Ctrl-C and SIGTERM: the first lets
-the calls in flight finish, the second ends at once.
+the calls in flight finish, the second ends at once. `Accounts` adds up what several jobs took, and
+what they leave of the caps.
 
 Example:
     job = Job(config, constitution, summary, n_items, items, Chain, prepare, is_flagged)
@@ -24,12 +25,12 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from platform import python_version
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import yaml
 from rich.console import Console
@@ -295,3 +296,40 @@ def error_of(failures: Sequence[tuple[str, str]]) -> ModelError:
     too_long = ContextLengthError.__name__
     others = [message for kind, message in failures if kind != too_long]
     return ModelError(others[0]) if others else ContextLengthError(failures[0][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What a step of an evaluation will take in all."""
+
+    step: str
+    estimate: Estimate
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Calls and money so far; `run_options` has the caps that are left for the steps to come.
+
+    `foretold` has a step for each that was asked about a sample alone.
+    """
+
+    run_options: RunOptions
+    n_calls: int = 0
+    n_failed: int = 0
+    cost_usd: float | None = 0.0
+    foretold: list[Foretold] = field(default_factory=list[Foretold])
+
+    def add(self, outcome: Outcome[Any], step: str = "") -> None:
+        """Takes in a step; the cost is unknown once that of one is."""
+        self.n_failed += outcome.counts.failed
+        self.enter(outcome.ledger)
+        if outcome.estimate is not None:
+            self.foretold.append(Foretold(step, outcome.estimate))
+
+    def enter(self, ledger: Ledger) -> None:
+        """Takes in what a run took."""
+        self.n_calls += ledger.n_calls
+        # One unknown price makes the sum unknown: a partial sum would look like the whole cost.
+        cost = ledger.cost_usd
+        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
+        self.run_options = replace(self.run_options, caps=self.run_options.caps.after(ledger))

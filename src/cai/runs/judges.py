@@ -23,12 +23,11 @@ from rich.console import Console
 from cai.constitution.schema import Constitution
 from cai.engine.calls import retrying
 from cai.errors import NoLogprobs, UsageError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.pointwise import check_scoring, score_options, scoring_turns
 from cai.methods.judging.requests import LETTERS, judge_turns, questions_of
 from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import RoleModel, candidates
+from cai.methods.roles import Judge, RoleModel, candidates
 from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
 from cai.runs.job import Through

@@ -23,11 +23,10 @@ from cai.engine.calls import Retry
 from cai.engine.engine import Engine
 from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import check_judging, compare
 from cai.methods.judging.pointwise import Scored, ScoreOutcome, check_scoring, score_response
 from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import RoleModel, candidates
+from cai.methods.roles import Judge, RoleModel, candidates
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.runs.config import described_constitution, described_judge
 from cai.runs.job import opened

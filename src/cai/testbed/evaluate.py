@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Principle
 from cai.engine.engine import run_async
-from cai.methods.judging.judge import Judge
 from cai.methods.revision import Chain, RevisionRoles, one_round, revision_roles
+from cai.methods.roles import Judge
 from cai.methods.sampling import respond
 from cai.methods.settings import ReviseSettings
 from cai.models.registry import open_model

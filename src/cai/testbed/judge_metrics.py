@@ -20,12 +20,12 @@ import numpy as np
 
 from cai.constitution.schema import Constitution
 from cai.evaluation.stats.calibration import ece
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import compare, judge_question
 from cai.methods.judging.pointwise import score_response
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.requests import Question
 from cai.methods.judging.verdict import PrincipleVerdict, Verdict, verdict_of
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.testbed.curriculum import Pair, draw_case, draw_pair
 from cai.testbed.feedback import TruthPair, draw_labelled

@@ -1,5 +1,8 @@
 """The model that a training starts from: its name → network and tokenizer, ready to be trained.
 
+Whether a checkpoint is of that model is checked before it is loaded; for other shapes torch would
+print a page of tensor names.
+
 Example:
     start = open_start_model("hf:models/sl", "language")
     start.model, start.tokenizer  # in float32 on the CPU, with a padding token
@@ -13,8 +16,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -150,3 +157,55 @@ def memory_errors() -> Generator[None]:
             "gradient_accumulation_steps, which trains the same; or set a smaller max_length, "
             "activation_checkpointing: true, or --lora. Train so into another folder."
         ) from error
+
+
+_WHOLE, _ADAPTER = "model*.safetensors", "adapter_model.safetensors"
+
+
+def check_checkpoint(path: Path, model: PreTrainedModel | PeftModel) -> None:
+    """Compares names and shapes of the weights; a checkpoint in another format is not read.
+
+    Raises:
+        TrainingError: They are of another model, or the file is damaged.
+    """
+    is_adapter = isinstance(model, PeftModel)
+    other, pattern = (_WHOLE, _ADAPTER) if is_adapter else (_ADAPTER, _WHOLE)
+    files = sorted(path.glob(pattern))
+    if not files:
+        if any(path.glob(other)):
+            kinds = ("a whole model", "an adapter")
+            held, trained = kinds if is_adapter else kinds[::-1]
+            raise _of_another_model(path, f"it holds {held}, and {trained} is trained")
+        return
+    state = cast(
+        "Mapping[str, object]",
+        get_peft_model_state_dict(model, save_embedding_layers=False)
+        if isinstance(model, PeftModel)
+        else model.state_dict(),
+    )
+    shapes = {name: tuple(each.shape) for name, each in state.items() if isinstance(each, Tensor)}
+    saved: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118, it is not a mapping
+                    saved[name] = tuple(opened.get_slice(name).get_shape())
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(
+                f"{file}: cannot be read ({error}). Delete this checkpoint, and --resume continues "
+                "from the one before."
+            ) from error
+    common = shapes.keys() & saved.keys()
+    for name in common:
+        if shapes[name] != saved[name]:
+            was, is_now = (" × ".join(map(str, each[name])) for each in (saved, shapes))
+            raise _of_another_model(path, f"its {name} is {was}, and the model's is {is_now}")
+    if not common:  # tied weights have other names in files, but never all of them
+        raise _of_another_model(path, "no weight in it has a name of the model's")
+
+
+def _of_another_model(path: Path, reason: str) -> TrainingError:
+    return TrainingError(
+        f"{path}: is a checkpoint of another model: {reason}. Delete it, or name another folder "
+        "with --out."
+    )

@@ -23,7 +23,7 @@ from rich.console import Console
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from cai.export.rows import prompt_of
-from cai.training.base_model import StartModel
+from cai.training.base_model import StartModel, check_checkpoint
 from cai.training.card import (
     CardFacts,
     card_figures,
@@ -32,7 +32,6 @@ from cai.training.card import (
     feedback_of,
     write_card,
 )
-from cai.training.checkpoints import check_checkpoint
 from cai.training.data.load import TrainingData
 from cai.training.data.trl_tables import check_lengths, no_rows_errors, table_of
 from cai.training.environment import is_main_process

@@ -12,9 +12,9 @@ from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
 from cai.evaluation.judge.agreement import AgreementReport, Prices, agreement
 from cai.evaluation.stats.calibration import Bin
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
 from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.models.scripted import ScriptedModel

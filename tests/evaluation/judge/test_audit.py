@@ -16,9 +16,9 @@ from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError
 from cai.evaluation.judge.audit import AuditReport, audit
 from cai.evaluation.judge.label_metrics import LABELS, OUTCOMES, READABLE
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
 from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome, verdict_of
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt

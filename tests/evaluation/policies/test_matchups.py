@@ -10,8 +10,8 @@ from cai.errors import EvaluationError
 from cai.evaluation.policies.matchups import Match, Matchups, Meeting, pairs_of
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.responses import ResponseCollector
+from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
-from cai.runs.shared_budget import Accounts
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
+from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
 from cai.runs.sample import SampleJob, run_sampling
-from cai.runs.shared_budget import Accounts
 from cai.types import Message
 
 

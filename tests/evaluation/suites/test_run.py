@@ -26,9 +26,9 @@ from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
+from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
 from cai.runs.records import check_runs
-from cai.runs.shared_budget import Accounts
 from cai.types import Message
 
 BY_TEXT = SuitePlan()

@@ -16,7 +16,6 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import compare
 from cai.methods.judging.parsing import read_mark, read_vote, read_yes_no
 from cai.methods.judging.requests import (
@@ -28,7 +27,7 @@ from cai.methods.judging.requests import (
     score_turns,
 )
 from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model

@@ -7,9 +7,8 @@ import pytest
 from suite_rows import options_of
 
 from cai.errors import ContextLengthError, ModelUnavailable, NoLogprobs
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.multiple_choice import Question, answer
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.templates import load_templates

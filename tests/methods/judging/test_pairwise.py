@@ -20,7 +20,6 @@ from cai.errors import (
     NoLogprobs,
     UsageError,
 )
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import check_judging, compare, judge, judge_question
 from cai.methods.judging.requests import (
     LETTERS,
@@ -40,7 +39,7 @@ from cai.methods.judging.verdict import (
     by_order,
     verdict_of,
 )
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel

@@ -8,10 +8,9 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome, score, score_response
 from cai.methods.judging.requests import MARKS, YES_NO
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import ScoreSettings
 from cai.models.base import Choice, Completion, Sampling
 from cai.models.scripted import ScriptedModel

@@ -9,9 +9,8 @@ import pytest
 from cai.constitution.schema import Constitution, Criterion, Expectation, Principle
 from cai.errors import ModelError, ModelUnavailable
 from cai.methods.judging import principle_tests
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.principle_tests import PrincipleTest, run_test
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel

@@ -9,7 +9,6 @@ import pytest
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.ranking import (
     Judged,
     JudgedMatchup,
@@ -19,6 +18,7 @@ from cai.methods.judging.ranking import (
     strengths,
 )
 from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
 from cai.types import Message, user_prompt

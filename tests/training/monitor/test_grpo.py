@@ -14,7 +14,7 @@ from cai.methods.revision_flags import is_refusal
 from cai.models.registry import embedded_folder
 from cai.training.monitor.monitor import DEFAULT_RULES, FILE, TrainingMonitor, parse_rule
 from cai.training.rewards.batch import RewardRecorder, Text, text_of
-from cai.training.rewards.penalties import with_penalties
+from cai.training.rewards.functions import with_penalties
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported

@@ -8,8 +8,7 @@ import pytest
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable
-from cai.methods.judging.judge import Judge
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel

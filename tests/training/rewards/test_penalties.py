@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import UsageError
-from cai.training.rewards.penalties import (
+from cai.training.rewards.functions import (
     evasiveness_penalty,
     make_length_penalty,
     with_penalties,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from rich.console import Console
 
-from cai.cli.options.selection_options import mix_option, with_selection
+from cai.cli.options.data_options import mix_option, with_selection
 from cai.cli.options.settings_options import PATH, Command, with_object, with_options
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError

@@ -19,6 +19,7 @@ import numpy as np
 from cai.evaluation.stats.bootstrap import (
     Estimate,
     Floats,
+    GrowingColumns,
     Integers,
     kappa_estimate,
     share_estimate,
@@ -37,7 +38,6 @@ from cai.evaluation.stats.calibration import (
     ece_by_side,
     fit_temperature,
 )
-from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
 
 # Outcomes and labels are stored as indices into these; the unreadable outcomes come last.

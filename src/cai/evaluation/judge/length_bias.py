@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cai.evaluation.stats.bootstrap import Estimate, Integers, share_estimate
+from cai.evaluation.stats.bootstrap import Estimate, GrowingColumns, Integers, share_estimate
 from cai.evaluation.stats.calibration import pearson, spearman
-from cai.evaluation.stats.columns import GrowingColumns
 from cai.methods.judging.verdict import Comparison, Label, Verdict
 
 SIDES = {"a": 1, "b": -1}

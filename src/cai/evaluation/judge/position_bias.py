@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cai.evaluation.stats.bootstrap import Estimate, share_estimate
-from cai.evaluation.stats.columns import GrowingColumns
+from cai.evaluation.stats.bootstrap import Estimate, GrowingColumns, share_estimate
 from cai.methods.judging.verdict import PrincipleVerdict, side
 
 

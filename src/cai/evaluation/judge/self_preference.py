@@ -28,8 +28,7 @@ from typing import Literal
 import numpy as np
 
 from cai.evaluation.judge.length_bias import SIDES, WinShare, win_share
-from cai.evaluation.stats.bootstrap import Estimate, share_estimate
-from cai.evaluation.stats.columns import GrowingColumns
+from cai.evaluation.stats.bootstrap import Estimate, GrowingColumns, share_estimate
 from cai.methods.judging.ranking import JudgedMatchup
 from cai.methods.judging.verdict import Group, Label, verdict_of
 from cai.models.registry import KINDS

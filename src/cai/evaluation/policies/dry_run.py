@@ -20,9 +20,9 @@ from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
 from cai.evaluation.results_file import save_results
+from cai.runs.job import Accounts, Foretold
 from cai.runs.judge import run_judging
 from cai.runs.options import RunOptions
-from cai.runs.shared_budget import Accounts, Foretold
 
 SAMPLE = 16
 FILE = "estimate.json"

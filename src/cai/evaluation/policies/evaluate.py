@@ -55,11 +55,11 @@ from cai.runs.config import (
     described_role,
     read_run_config,
 )
+from cai.runs.job import Accounts
 from cai.runs.judge import JudgeJob
 from cai.runs.options import RunOptions
 from cai.runs.records import is_run
 from cai.runs.score import ScoreJob
-from cai.runs.shared_budget import Accounts
 
 # A model or its spec; the folder of a model or of a run; a file of responses.
 PolicyLike: TypeAlias = str | Path | Model | RoleModel

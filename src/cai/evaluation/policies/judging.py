@@ -33,18 +33,17 @@ from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate, win_rates
-from cai.evaluation.stats.bootstrap import Estimate, share_estimate, unit_of
-from cai.evaluation.stats.columns import GrowingColumns
+from cai.evaluation.stats.bootstrap import Estimate, GrowingColumns, share_estimate, unit_of
 from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.verdict import Candidate, Verdict
 from cai.methods.settings import ScoreSettings
 from cai.runs.inputs import ResponseItem
+from cai.runs.job import Accounts
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.options import WHOLE, RunOptions
 from cai.runs.records import read_done
 from cai.runs.score import ScoreJob, run_scoring
-from cai.runs.shared_budget import Accounts
 
 # Folders of an evaluation.
 MATCHUPS = "matchups"

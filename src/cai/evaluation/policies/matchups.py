@@ -24,8 +24,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
 from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
-from cai.evaluation.stats.bootstrap import Floats, Integers
-from cai.evaluation.stats.columns import GrowingColumns
+from cai.evaluation.stats.bootstrap import Floats, GrowingColumns, Integers
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Candidate, Group, Outcome, Verdict
 from cai.runs.records import load

@@ -27,9 +27,9 @@ from cai.evaluation.policies.text_metrics import ALL, Conduct, conduct
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate
 from cai.methods.sampling import Samples
+from cai.runs.job import Accounts
 from cai.runs.records import candidates_of, check_runs, is_run, read_runs
 from cai.runs.sample import SampleJob, run_sampling
-from cai.runs.shared_budget import Accounts
 from cai.types import Prompt
 
 

@@ -22,7 +22,7 @@ from cai.evaluation.policies.text_metrics import Conduct
 from cai.evaluation.policies.win_rates import WinRate, points, readable
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.stats.sample_size import describe_sample_size, observed_variance
-from cai.runs.shared_budget import Accounts
+from cai.runs.job import Accounts
 
 FILE = "evaluation.json"
 

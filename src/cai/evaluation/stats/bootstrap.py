@@ -14,9 +14,10 @@ Where all pairs are of one prompt its pairs are drawn, and the interval holds fo
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -260,3 +261,26 @@ def _acceleration(jackknife: Floats, counts: Integers) -> float:
         return 0.0
     acceleration = float((counts * influence**3).sum()) / (6 * variance**1.5)
     return min(max(acceleration, -_MAX_ACCELERATION), _MAX_ACCELERATION)
+
+
+class GrowingColumns:
+    """Named columns, each with a type code of the module `array`; None is stored as nan."""
+
+    # A judged set may have millions of verdicts. A Python float in a list takes 32 bytes, and a
+    # NumPy array cannot grow in place.
+    def __init__(self, **types: Literal["b", "l", "q", "f", "d"]) -> None:
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in types.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values())))
+
+    def add(self, *row: float | None) -> None:
+        """Adds a row, its values in the order of the columns."""
+        for column, value in zip(self._columns.values(), row, strict=True):
+            column.append(float("nan") if value is None else value)
+
+    def integers(self, name: str) -> Integers:
+        return np.array(self._columns[name], np.int64)
+
+    def floats(self, name: str) -> Floats:
+        return np.array(self._columns[name], np.float64)

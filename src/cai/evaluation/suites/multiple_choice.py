@@ -33,9 +33,8 @@ from cai.methods.judging.multiple_choice import (
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
 from cai.runs.config import ChoiceRunConfig, Source, described_judge
-from cai.runs.job import Job, Through, error_of, opened, run_job
+from cai.runs.job import Accounts, Job, Through, error_of, opened, run_job
 from cai.runs.judges import asked_through, probe_judge
-from cai.runs.shared_budget import Accounts
 from cai.types import content_hash, derive_seed, user_prompt
 
 CHOICE_MEASURES: Mapping[str, str] = {

@@ -39,11 +39,11 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.methods.settings import ScoreKind, ScoreSettings
 from cai.runs.inputs import ResponseSource
+from cai.runs.job import Accounts
 from cai.runs.options import WHOLE, RunOptions
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.score import ScoreJob, run_scoring
-from cai.runs.shared_budget import Accounts
 from cai.types import Message, Prompt, as_dicts, derive_seed
 
 SIDES = ("safe", "unsafe")

@@ -40,8 +40,8 @@ from cai.evaluation.suites.shares import PromptShares
 from cai.methods.judging.multiple_choice import Question
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
+from cai.runs.job import Accounts
 from cai.runs.judges import warn
-from cai.runs.shared_budget import Accounts
 from cai.types import content_hash
 
 # The folder of the suites, and in it the file of the `SuiteResults`.

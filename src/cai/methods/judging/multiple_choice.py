@@ -13,10 +13,9 @@ from string import ascii_uppercase
 from typing import Literal
 
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.option_parser import read_option
 from cai.methods.judging.parsing import is_refusal
-from cai.methods.roles import gather_all
+from cai.methods.roles import Judge, gather_all
 from cai.models.base import Completion, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed

@@ -18,7 +18,6 @@ from dataclasses import replace
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.parsing import VERDICT_SCHEMA, Vote, read_vote
 from cai.methods.judging.requests import (
     LETTERS,
@@ -39,7 +38,7 @@ from cai.methods.judging.verdict import (
     side,
     verdict_of,
 )
-from cai.methods.roles import candidates, draw_principles, gather_all
+from cai.methods.roles import Judge, candidates, draw_principles, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Completion, Model, Usage
 from cai.types import Prompt, derive_seed, user_prompt

@@ -15,7 +15,6 @@ from typing import Literal
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.parsing import (
     MARK_SCHEMA,
     YES_NO_SCHEMA,
@@ -24,7 +23,7 @@ from cai.methods.judging.parsing import (
     read_yes_no,
 )
 from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
-from cai.methods.roles import candidates, gather_all
+from cai.methods.roles import Judge, candidates, gather_all
 from cai.methods.settings import ScoreKind, ScoreSettings
 from cai.models.base import Completion, Model, Usage
 from cai.templates import TemplateSet

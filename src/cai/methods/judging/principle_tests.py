@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cai.constitution.schema import Constitution, Expectation, Principle
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import compare
 from cai.methods.judging.verdict import Comparison, Verdict
+from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.types import derive_seed, user_prompt
 

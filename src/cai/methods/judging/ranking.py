@@ -20,10 +20,9 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 from cai.constitution.schema import Constitution
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import compare
 from cai.methods.judging.verdict import Group, Verdict
-from cai.methods.roles import gather_all
+from cai.methods.roles import Judge, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.types import derive_seed

@@ -4,6 +4,10 @@ Completions come in, and a reward or None for each goes out. They are computed a
 of a `RewardRecorder`, which gives them the batch. Each of several principles can be a reward of its
 own, with a name in the logs and a weight; the judges are called once for all of them.
 
+Penalties on length and evasiveness are 0 or below and are added to the rewards. With weight 0 they
+change nothing and are still logged, as `rewards/length_penalty/mean` and
+`rewards/evasiveness_penalty/mean`.
+
 Example:
     spec = RewardSpec(judge=JudgeRewardSpec(roles, constitution, weight=0.5))
     with opened_rewards(spec, Path("models/rl/judging")) as opened:
@@ -19,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from cai.engine.run_files import JsonValue
-from cai.errors import ModelUnavailable
+from cai.errors import ModelUnavailable, UsageError
+from cai.methods.revision_flags import is_evasive
 from cai.methods.roles import candidates
 from cai.runs.config import REWARD
 from cai.training.reward_model.model import RewardModel
-from cai.training.rewards.batch import RewardBatch
+from cai.training.rewards.batch import RewardBatch, Text, text_of
 from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.judges import (
     DirectJudge,
@@ -35,9 +40,51 @@ from cai.training.rewards.judges import (
     groups_of,
     most_frequent_cause,
 )
-from cai.training.rewards.penalties import make_length_penalty, with_penalties
 from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
 from cai.types import Conversation, Message
+
+Penalty = Callable[..., list[float]]
+
+
+def make_length_penalty(free: int = 256, per_token: float = 0.01, most: float = 1.0) -> Penalty:
+    """A reward function: −`per_token` for each token above `free`, and never below −`most`.
+
+    Raises:
+        UsageError: A number is negative.
+    """
+    for name, value in (("free", free), ("per_token", per_token), ("most", most)):
+        if value < 0:
+            raise UsageError(f"The length penalty's {name} is {value}. Give a number from 0 up.")
+
+    def length_penalty(
+        *, completion_ids: Sequence[Sequence[int]], **_others: object
+    ) -> list[float]:
+        return [-min(most, per_token * max(0, len(ids) - free)) for ids in completion_ids]
+
+    return length_penalty
+
+
+def evasiveness_penalty(*, completions: Sequence[Text], **_others: object) -> list[float]:
+    """−1 for a stock refusal without reason or alternative, and for an empty response, else 0."""
+    texts = [text_of(completion) for completion in completions]
+    # an empty response is the cheapest evasion, and no pattern of a refusal matches it
+    return [-1.0 if is_evasive(text) or not text.strip() else 0.0 for text in texts]
+
+
+def with_penalties(
+    rewards: Sequence[object],
+    weights: Sequence[float] | None = None,
+    *,
+    length: tuple[float, Penalty] | None = None,
+    evasiveness: float = 0.0,
+) -> tuple[list[object], list[float]]:
+    """The rewards with both penalties after them, and the weights of all, for TRL's settings.
+
+    The length penalty comes as weight and function; without one it is the default's, with weight 0.
+    """
+    length_weight, length_penalty = length or (0.0, make_length_penalty())
+    functions = [*rewards, length_penalty, evasiveness_penalty]
+    return functions, [*(weights or [1.0] * len(rewards)), length_weight, evasiveness]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,7 @@ from cai.engine.budget import Caps, Ledger, PriceList
 from cai.engine.engine import Engine, Scheduling, new_event_loop
 from cai.engine.run_files import JsonValue
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.judge import Judge
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Model
 from cai.runs.job import opened

@@ -24,11 +24,10 @@ from typing import Protocol, cast
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError
-from cai.methods.judging.judge import Judge
 from cai.methods.judging.pairwise import compare
 from cai.methods.judging.pointwise import Score, Scored, score_response
 from cai.methods.judging.verdict import Comparison, JudgeCall, Verdict
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.sampling import respond
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.types import Message, Prompt, Role, content_hash, derive_seed
