@@ -19,7 +19,7 @@ from simulated_server import SimulatedServer, simulated, wait_until
 from cai.engine.run_folder import RunFolder
 from cai.engine.writer import FAULT_VARIABLE
 from cai.errors import JournalError
-from cai.export.selection import Format
+from cai.export.formats import Format
 from cai.run import Run
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from small_runs import write_rows
 
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.export.selection import Format
+from cai.export.formats import Format
 from cai.models.registry import embedded_folder
 from cai.run import Run
 from cai.types import derive_seed

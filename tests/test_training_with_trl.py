@@ -12,7 +12,7 @@ from reward_server import write_prompts
 from tiny import save_tiny_model
 
 import cai
-from cai.export.selection import Format
+from cai.export.formats import Format
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder
 from cai.types import Message

@@ -12,8 +12,9 @@ from cai.data.source import SourceSummary
 from cai.engine.engine import wait_for
 from cai.engine.run_folder import RunFolder
 from cai.export.export import ExportSummary
+from cai.export.formats import Columns, Format
 from cai.export.mix_spec import NO_MIX, Mix, Mixing
-from cai.export.selection import Columns, Format, Selection
+from cai.export.selection import Selection
 from cai.export.writers import export_dataset, export_file
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, Pairing

@@ -10,8 +10,9 @@ from made_runs import FAILED, chain, contested, made_run, revised, samples
 
 from cai.engine.run_files import Failure
 from cai.export.export import Export, ExportSummary
+from cai.export.formats import Format, Row
 from cai.export.near_duplicates import NearDuplicates
-from cai.export.selection import Format, Row, Selection
+from cai.export.selection import Selection
 from cai.methods.judging.ranking import Judged
 from cai.runs.records import Body
 

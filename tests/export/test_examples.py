@@ -17,8 +17,9 @@ from made_verdicts import principle_verdict
 from cai.engine.run_files import Failure
 from cai.export.examples import pairs_of_judged
 from cai.export.export import Export, ExportSummary
+from cai.export.formats import Format, Row
 from cai.export.rows import DroppedRow, PreferencePair
-from cai.export.selection import Format, PairChoice, Row, Selection
+from cai.export.selection import PairChoice, Selection
 from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Outcome, verdict_of
 

@@ -9,7 +9,7 @@ from made_runs import chain, contested, made_run, revised
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.export import Export, ExportSummary
-from cai.export.selection import Columns, Format
+from cai.export.formats import Columns, Format
 from cai.methods.revision import Chain
 from cai.models.base import Completion
 from cai.types import Message, Prompt

@@ -12,8 +12,9 @@ from small_runs import write_rows
 import cai
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, SourceError, UsageError
+from cai.export.formats import Columns, Format
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.selection import Columns, Format, Selection, is_sft_prompt
+from cai.export.selection import Selection, is_sft_prompt
 from cai.export.writers import SUFFIXES, export_dataset, export_file
 from cai.types import Message
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from cai.errors import ExportError
+from cai.export.formats import COLUMNS, FORMATS, Columns, Format, check_columns
 from cai.export.parquet_schema import arrow_type, as_table
 from cai.export.rows import ROW_TYPES
-from cai.export.selection import COLUMNS, FORMATS, Columns, Format, check_columns
 
 
 @dataclass(frozen=True, slots=True)

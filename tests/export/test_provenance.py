@@ -31,7 +31,8 @@ from cai.engine.run_files import Failure
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.export import Export, ExportSummary
-from cai.export.selection import Format, Row, Selection
+from cai.export.formats import Format, Row
+from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.runs.records import Body
 

@@ -11,7 +11,8 @@ from made_runs import FAILED, FOUND_NOTHING, MIXED, chain, made_run, revised
 
 from cai.engine.run_files import Failure
 from cai.export.export import Export, ExportSummary
-from cai.export.selection import Format, Row, Selection, is_sft_prompt
+from cai.export.formats import Format, Row
+from cai.export.selection import Selection, is_sft_prompt
 from cai.methods.revision import Chain
 from cai.methods.revision_flags import Flag
 from cai.models.base import Completion

@@ -25,7 +25,7 @@ from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
 from cai.export.export import Export, ExportSummary
-from cai.export.selection import COLUMNS, FORMATS, Columns, Format, Method, Row
+from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
 from cai.export.writers import SUFFIXES, export_dataset, export_file
 from cai.methods.revision import RevisionRoles
 from cai.methods.roles import RoleModel

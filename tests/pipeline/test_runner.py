@@ -13,7 +13,7 @@ from small_runs import quiet, write_requests, write_rows
 from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
-from cai.export.selection import FORMATS, Format, check_format
+from cai.export.formats import FORMATS, Format, check_format
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel

@@ -24,7 +24,7 @@ from cai.cli.tables import NONE, plain_table
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
 from cai.evaluation.results_file import save_results
-from cai.export.selection import Format
+from cai.export.formats import Format
 from cai.run import Run
 from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import JUDGED_UNDER, Sizes

@@ -17,8 +17,9 @@ from cai.cli.options.run_options import echo_json
 from cai.cli.options.settings_options import PATH
 from cai.cli.tables import printable
 from cai.engine.run_folder import RunFolder
+from cai.export.formats import COLUMNS, FORMATS, PAIRED, Columns, Format
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.selection import COLUMNS, FORMATS, PAIRED, Columns, Format, Selection
+from cai.export.selection import Selection
 from cai.export.writers import SUFFIXES, export_file
 
 

@@ -29,6 +29,7 @@ from cai.export.examples import (
     pair_of_chain,
     pairs_of_judged,
 )
+from cai.export.formats import PAIRED, Columns, Format, Method, Row, check_columns, check_format
 from cai.export.mixing import MixOutcome
 from cai.export.provenance import SourceRun, prompt_of_body, whole_row
 from cai.export.rows import (
@@ -41,16 +42,7 @@ from cai.export.rows import (
     prompt_of,
     text_of,
 )
-from cai.export.selection import (
-    PAIRED,
-    Columns,
-    Format,
-    Method,
-    Row,
-    Selection,
-    check_columns,
-    check_format,
-)
+from cai.export.selection import Selection
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain

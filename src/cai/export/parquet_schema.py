@@ -37,9 +37,9 @@ from pydantic import BaseModel
 from cai.engine.run_files import Failure
 from cai.errors import ExportError
 from cai.export.export import Export
+from cai.export.formats import Row
 from cai.export.provenance import BODY_COLUMNS, RowProvenance
 from cai.export.rows import ROW_TYPES
-from cai.export.selection import Row
 from cai.methods.settings import Settings
 
 if TYPE_CHECKING:

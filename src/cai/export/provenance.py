@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
-from cai.export.selection import Method, Row
+from cai.export.formats import Method, Row
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, Pairing
 from cai.methods.revision import Chain, Role

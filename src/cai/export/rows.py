@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
-from cai.export.selection import Columns, Format, Row
+from cai.export.formats import Columns, Format, Row
 from cai.methods.judging.verdict import Outcome
 from cai.types import Prompt
 

@@ -1,8 +1,6 @@
-"""What an export is asked for: a format that the run can give, and which rows.
+"""Which rows an export selects, and on which side of the split a prompt is.
 
 Example:
-    check_format("kto", "score", "runs/scored")            # a run of scores gives `kto`
-    check_columns("kto", "verl")                           # ExportError: verl does not read `kto`
     selection = Selection(pairs="all", min_margin=0.1, sft_share=0.5)
     selection.check("preference")                          # ExportError where it makes no sense
     selection.is_in_other_split(prompt, "preference")      # True for a prompt of the SFT half
@@ -10,66 +8,15 @@ Example:
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from cai.errors import ExportError
+from cai.export.formats import PAIRED, Format
 from cai.export.rows import Unit, prompt_of
 from cai.methods.revision_flags import Flag
 from cai.types import Message, Prompt, as_dicts
-
-Format = Literal["sft", "preference", "reward", "kto", "prompts", "everything"]
-Columns = Literal["trl", "openrlhf", "verl"]
-Method = Literal["revise", "sample", "judge", "score"]
-Row = Mapping[str, object]
-
-FORMATS: tuple[Format, ...] = get_args(Format)
-COLUMNS: tuple[Columns, ...] = get_args(Columns)
-# Formats made of pairs; of a run of scores, `kto` is made of single responses.
-PAIRED: tuple[Format, ...] = ("preference", "reward", "kto")
-
-_OF_METHOD: Mapping[Method, tuple[Format, ...]] = {
-    "revise": FORMATS,
-    "sample": ("sft", "prompts", "everything"),
-    "judge": FORMATS,
-    "score": ("sft", "kto", "everything"),
-}
-_OF_COLUMNS: Mapping[Columns, tuple[Format, ...]] = {
-    "trl": FORMATS,
-    "openrlhf": ("sft", "preference", "reward", "kto", "prompts"),
-    "verl": ("sft", "prompts"),
-}
-
-
-def check_format(format: Format, method: Method, run: object) -> None:
-    """Checks that a run of that method can give that format.
-
-    Raises:
-        ExportError: It cannot; the message names the run.
-    """
-    possible = _OF_METHOD[method]
-    if format not in possible:
-        raise ExportError(
-            f"{run}: a run of `cai {method}` has no rows of the format {format!r}. It gives "
-            f"{', '.join(possible)}."
-        )
-
-
-def check_columns(format: Format, columns: Columns) -> None:
-    """Checks that the trainer of those columns reads that format.
-
-    Raises:
-        ExportError: It does not.
-    """
-    possible = _OF_COLUMNS[columns]
-    if format not in possible:
-        readers = [name for name in COLUMNS if format in _OF_COLUMNS[name]]
-        raise ExportError(
-            f"{columns} has no columns for the format {format!r}; it reads {', '.join(possible)}. "
-            f"Use the columns of {' or '.join(readers)}."
-        )
-
 
 PairChoice = Literal["best-worst", "all", "one"]
 

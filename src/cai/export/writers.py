@@ -23,11 +23,12 @@ from cai.errors import ExportError
 from cai.export.data_files import FileRow, Kind
 from cai.export.dedup import unit_key
 from cai.export.export import Export, ExportSummary
+from cai.export.formats import Columns, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
 from cai.export.mixing import Drawn, draw, interleave
 from cai.export.provenance import RowProvenance
 from cai.export.rows import Labelled, columns_of, models_of, prompt_of
-from cai.export.selection import Columns, Format, Row, Selection
+from cai.export.selection import Selection
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -14,7 +14,7 @@ from pathlib import Path
 from cai.constitution.schema import Constitution
 from cai.errors import UsageError
 from cai.export.data_files import DataFile
-from cai.export.selection import Format
+from cai.export.formats import Format
 from cai.export.writers import check_mixing
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.roles import candidates

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from cai.errors import UsageError
-from cai.export.selection import Format
+from cai.export.formats import Format
 from cai.pipeline.schema import Recipe, RlTraining, Role, StepName, TrainStep
 
 Work: TypeAlias = StepName | TrainStep

@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from cai.export.data_files import Kind
+from cai.export.formats import Format
 from cai.export.mix_spec import Mix, Mixing
-from cai.export.selection import Format, PairChoice, Selection
+from cai.export.selection import PairChoice, Selection
 from cai.methods.judging.ranking import Pairing
 from cai.methods.settings import (
     Count,

@@ -11,9 +11,10 @@ from small_runs import write_rows
 
 from cai.errors import CaiError, ExportError, SourceError, TrainingError, UsageError
 from cai.export.data_files import Kind
+from cai.export.formats import Format
 from cai.export.provenance import ConstitutionName
 from cai.export.rows import Demonstration, Labelled, PreferencePair
-from cai.export.selection import Format, Selection
+from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.training.data.load import TrainingData, load_training_data
 
