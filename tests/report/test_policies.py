@@ -1,16 +1,15 @@
 """The report of trainings, evaluations and rounds: what it says is what is in the folder."""
 
 import json
+import math
 from pathlib import Path
 
-import pytest
 from made_findings import evaluation, series, suites, training, truth, win_rate
 from reading_pages import Page, read
 
 from cai.evaluation.format import bounds
 from cai.report.build import write_report
 from cai.report.estimates import share_of
-from cai.report.tensorboard import read_scalars
 from cai.testbed.truth import OracleTruth
 
 FIGURES = {
@@ -84,24 +83,30 @@ def test_a_reward_model_is_told_by_its_pairs_held_out(tmp_path: Path):
     assert "Only 32 pairs held out: the accuracy may be chance." in page.text
 
 
-def test_the_loss_is_read_from_event_files(tmp_path: Path):
-    """Written by TensorBoard itself."""
-    summary = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
+def write_log(folder: Path, *losses: tuple[int, float]) -> None:
+    """As transformers writes it, beside figures that are not drawn and a loss that cannot be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    history = [{"step": step, "loss": loss, "epoch": 0.5} for step, loss in losses]
+    state = {
+        "log_history": [*history, {"step": 301, "loss": math.nan}, {"step": 301, "runtime": 2}]
+    }
+    (folder / "trainer_state.json").write_text(json.dumps(state), "utf-8")
 
+
+def test_the_loss_of_a_finished_training_is_drawn_from_its_log(tmp_path: Path):
     folder = training(tmp_path / "sl", figures=FIGURES)
-    writer = summary.EventFileWriter(str(folder / "logs"))
-    for step, loss in ((10, 2.5), (20, 1.25), (300, 0.5)):
-        value = Summary.Value(tag="train/loss", simple_value=loss)
-        writer.add_event(Event(wall_time=1.5, step=step, summary=Summary(value=[value])))
-    writer.close()
-    assert read_scalars(folder / "logs")["train/loss"] == [(10, 2.5), (20, 1.25), (300, 0.5)]
+    write_log(folder / "checkpoints" / "checkpoint-20", (10, 2.5), (20, 1.25))
+    write_log(folder / "checkpoints", (10, 2.5), (20, 1.25), (300, 0.5))
     (words,) = pictures(report_of(folder))
     assert words == "Loss. loss: 2.5 at step 10, 0.5 at step 300"
-    (path,) = (folder / "logs").iterdir()
-    path.write_bytes(path.read_bytes()[:-20])  # killed while it wrote
-    assert read_scalars(folder / "logs")["train/loss"] == [(10, 2.5), (20, 1.25)]
+
+
+def test_the_loss_of_an_unfinished_training_is_drawn_up_to_its_last_checkpoint(tmp_path: Path):
+    folder = training(tmp_path / "sl")
+    write_log(folder / "checkpoints" / "checkpoint-10", (5, 3.5), (10, 2.5))
+    write_log(folder / "checkpoints" / "checkpoint-20", (5, 3.5), (10, 2.5), (20, 1.25))
+    (words,) = pictures(report_of(folder))
+    assert words == "Loss. loss: 3.5 at step 5, 1.25 at step 20"
 
 
 RATES = (

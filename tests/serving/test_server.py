@@ -1,262 +1,17 @@
-"""The server over HTTP: what it answers, to whom, and what it says when it cannot."""
+"""The server as a process: what a signal does while requests are in flight."""
 
 import asyncio
 import io
-import json
 import signal
-import urllib.error
-import urllib.request
-from typing import Any
 
 import httpx
 import pytest
-from arithmetic_judge import arithmetic_judge
 from rich.console import Console
-from service_clients import client_of, served
-from tiny import CHATML, make_tokenizer
 
-from cai.serving import schema
-from cai.serving.chat_format import chat_format_of
+from cai.serving.app import Service
 from cai.serving.schema import CompareResult, Health, ScoreResult
-from cai.serving.server import Service, bind, serve, url_of
+from cai.serving.server import bind, serve, url_of
 from cai.types import Prompt
-
-MESSAGES = [
-    {"role": "system", "content": "Be brief."},
-    {"role": "user", "content": "Hello?"},
-    {"role": "assistant", "content": "Yes?"},
-    {"role": "user", "content": "How are you?"},
-]
-ITEM = {"prompt": "Hi.", "response": "mark 10"}
-
-
-async def call(
-    client: httpx.AsyncClient, path: str, body: Any = None, **headers: str
-) -> tuple[int, Any]:
-    """Status and JSON of the answer, which is checked against the server's OpenAPI document."""
-    method = "GET" if body is None else "POST"
-    content = body if isinstance(body, str | bytes | None) else json.dumps(body)
-    headers = {"Content-Type": "application/json", **headers}
-    response = await client.request(method, path, content=content, headers=headers)
-    assert response.headers["X-Request-ID"]
-    documented = await client.get("/openapi.json", headers=headers)
-    if documented.status_code == 200:
-        responses = documented.json()["paths"][path][method.lower()]["responses"]
-        reference = responses[str(response.status_code)]["content"]["application/json"]["schema"]
-        name = reference["$ref"].rpartition("/")[2]
-        assert getattr(schema, name).model_validate(response.json())
-    return response.status_code, response.json()
-
-
-async def test_scores_are_in_the_order_of_the_items_and_one_failure_harms_no_other():
-    """Marks 10 and 1 are the rewards 1 and −1."""
-    judge, model = arithmetic_judge()
-    responses = ["mark 10", "refuse me", "mark 1"]
-    items = [{"prompt": MESSAGES, "response": each} for each in responses]
-    async with client_of(Service(judge)) as client:
-        status, body = await call(client, "/score", {"items": items})
-    assert status == 200
-    assert [each["outcome"] for each in body["scores"]] == ["scored", "failed", "scored"]
-    first, failed, last = [each["reward"] for each in body["scores"]]
-    assert (first, failed, last) == (pytest.approx(1.0), None, pytest.approx(-1.0))
-    assert all("Be brief." in each.text and "Yes?" in each.text for each in model.requests)
-
-
-async def test_comparisons_are_in_the_order_of_the_items():
-    judge, _ = arithmetic_judge()
-    pairs = [("A longer one.", "A long one."), ("A long one.", "A longer one."), ("refuse me", "")]
-    items = [{"prompt": "Hi.", "response_a": a, "response_b": b} for a, b in pairs]
-    async with client_of(Service(judge)) as client:
-        status, body = await call(client, "/compare", {"items": items})
-    assert status == 200
-    assert [each["outcome"] for each in body["comparisons"]] == ["a", "b", "failed"]
-    assert body["comparisons"][2]["p_a"] is None
-
-
-async def test_concurrent_requests_get_their_own_answers():
-    judge, _ = arithmetic_judge()
-    marks = [1 + number % 10 for number in range(40)]
-    async with client_of(Service(judge)) as client:
-        answers = await asyncio.gather(
-            *(
-                call(client, "/score", {"items": [{"prompt": "Hi.", "response": f"mark {mark}"}]})
-                for mark in marks
-            )
-        )
-    rewards = [body["scores"][0]["reward"] for _, body in answers]
-    assert rewards == pytest.approx([2 * (mark - 1) / 9 - 1 for mark in marks])
-
-
-async def test_openrlhf_gets_the_rewards_of_its_queries_without_their_template():
-    judge, model = arithmetic_judge()
-    prompt = "<|im_start|>user\nHow are you?<|im_end|>\n<|im_start|>assistant\n"
-    body = {"query": [f"{prompt}mark 10<|im_end|>"], "prompts": [prompt], "labels": ["x"]}
-    chat_format = chat_format_of(make_tokenizer(CHATML))
-    async with client_of(Service(judge, chat_format=chat_format)) as client:
-        status, answer = await call(client, "/get_reward", body)
-    assert status == 200
-    assert answer["rewards"] == answer["scores"] == [pytest.approx(1.0)]
-    assert answer["extra_logs"] == {"scored": [1.0]}
-    assert not any("<|im_" in each.text for each in model.requests)
-
-
-async def test_openrlhf_never_gets_a_number_that_nobody_chose():
-    judge, _ = arithmetic_judge()
-    body = {"query": ["Hi. refuse me", "Hi. mark 10"], "prompts": ["Hi. ", "Hi. "], "labels": None}
-    async with client_of(Service(judge)) as client:
-        status, answer = await call(client, "/get_reward", body)
-    assert status == 503
-    assert "failed. The server refused the request." in answer["error"]
-    async with client_of(Service(judge, substitute=-1.5)) as client:
-        status, answer = await call(client, "/get_reward", body)
-    assert (status, answer["rewards"]) == (200, [-1.5, pytest.approx(1.0)])
-    assert answer["extra_logs"] == {"scored": [0.0, 1.0]}
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "message"),
-    [
-        ("/score", "{", "not JSON"),
-        ("/score", "[" * 100_000, "not JSON"),
-        ("/score", b"\xff", "not JSON"),
-        ("/score", "", "The body: "),
-        ("/score", "[]", "not a JSON object"),
-        ("/score", {}, "items: "),
-        ("/score", {"items": []}, "items: "),
-        ("/score", {"items": [{"prompt": "Hi."}]}, "items.0.response: "),
-        ("/score", {"items": [{"prompt": 3, "response": "x"}]}, "items.0.prompt"),
-        ("/score", {"items": [{"prompt": MESSAGES[:3], "response": "x"}]}, "must be user's"),
-        ("/score", {"items": [{"prompt": "\ud800", "response": "x"}]}, "items.0.prompt"),
-        ("/score", {"items": [{**ITEM, "reponse": ""}]}, "items.0.reponse: "),
-        ("/compare", {"items": [ITEM]}, "items.0.response_a: "),
-        ("/get_reward", {"query": ["x"], "prompts": []}, "1 queries and 0 prompts"),
-        ("/get_reward", {"query": ["x"], "prompts": ["y"]}, "does not contain its prompt"),
-        ("/get_reward", {"query": ["<|im_start|>x"], "prompts": ["<|im_start|>"]}, "--policy"),
-    ],
-)
-async def test_a_bad_request_is_answered_with_one_sentence(path: str, body: Any, message: str):
-    judge, model = arithmetic_judge()
-    async with client_of(Service(judge)) as client:
-        status, answer = await call(client, path, body)
-    assert status == 400
-    assert message in answer["error"]
-    assert "\n" not in answer["error"]
-    assert model.requests == []
-
-
-async def test_a_body_of_another_content_type_is_refused():
-    """A page of another site can post a form or plain text to this machine, but no JSON."""
-    judge, model = arithmetic_judge()
-    async with client_of(Service(judge)) as client:
-        body = {"items": [ITEM]}
-        status, answer = await call(client, "/score", body, **{"Content-Type": "text/plain"})
-    assert (status, "Content-Type: application/json" in answer["error"]) == (400, True)
-    assert model.requests == []
-
-
-async def test_a_wrong_path_or_method_points_to_the_document():
-    judge, _ = arithmetic_judge()
-    async with client_of(Service(judge)) as client:
-        for path in ("/scores", "/score/", "/docs"):
-            response = await client.get(path)
-            assert (response.status_code, "/openapi.json" in response.json()["error"]) == (
-                404,
-                True,
-            )
-        response = await client.get("/score")
-        assert (response.status_code, "/openapi.json" in response.json()["error"]) == (405, True)
-        assert response.headers["Allow"] == "POST"
-
-
-@pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_that_is_too_large_is_refused(is_chunked: bool):
-    judge, model = arithmetic_judge()
-    body = json.dumps({"items": [{"prompt": "x" * 3_000_000, "response": "x"}]}).encode()
-    with served(Service(judge), max_body_bytes=1000) as url:
-        content = iter([body]) if is_chunked else body
-        request = urllib.request.Request(
-            f"{url}/score", content, {"Content-Type": "application/json"}
-        )
-        with pytest.raises(urllib.error.HTTPError) as raised:
-            urllib.request.urlopen(request)
-        with raised.value as response:
-            assert response.code == 413
-            assert "Send fewer items" in json.load(response)["error"]
-        with urllib.request.urlopen(f"{url}/health") as response:  # the server goes on
-            assert response.status == 200
-    assert model.requests == []
-
-
-async def test_without_the_key_nothing_is_scored_or_parsed():
-    judge, model = arithmetic_judge()
-    service = Service(judge, key="a-secret-word")
-    async with client_of(service) as client:
-        for authorization in ("", "Bearer a-secret", "Bearer é", "a-secret-word"):
-            for content in (json.dumps({"items": [ITEM]}), "{"):
-                headers = {"Authorization": authorization.encode()}
-                response = await client.post("/score", content=content, headers=headers)
-                assert response.status_code == 401
-                assert response.headers["WWW-Authenticate"] == "Bearer"
-                assert response.json()["error"] == "The key is missing or wrong."
-        assert model.requests == []
-        key = {"Authorization": "Bearer a-secret-word"}
-        status, _ = await call(client, "/score", {"items": [ITEM]}, **key)
-        assert status == 200
-        document = (await client.get("/openapi.json", headers=key)).json()
-        status, _ = await call(client, "/health")
-        assert status == 200
-    assert document["paths"]["/score"]["post"]["security"] == [{"HTTPBearer": []}]
-    assert "security" not in document["paths"]["/health"]["get"]
-    assert "a-secret-word" not in repr(service) + json.dumps(document)
-
-
-async def test_a_request_keeps_its_id_or_gets_one():
-    judge, _ = arithmetic_judge()
-    async with client_of(Service(judge)) as client:
-        response = await client.get("/health", headers={"X-Request-ID": "step-7"})
-        assert response.headers["X-Request-ID"] == "step-7"
-        response = await client.get("/health", headers={"X-Request-ID": "a b<c>"})
-        assert len(response.headers["X-Request-ID"]) == 32
-        response = await client.get("/nowhere", headers={"X-Request-ID": "s1"})
-        assert response.json()["request_id"] == "s1"
-
-
-class BrokenRewarder:
-    """A rewarder with a programming error."""
-
-    chat_format = None
-    health = Health(status="ok", kind="judge", name="broken", version="0")
-
-    async def score(self, prompt: Prompt, response: str) -> ScoreResult:
-        raise ZeroDivisionError(f"of {prompt}")
-
-    async def compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult:
-        raise ZeroDivisionError(f"of {prompt}")
-
-
-async def test_a_programming_error_is_logged_with_the_request_id_and_shown_to_nobody(
-    caplog: pytest.LogCaptureFixture,
-):
-    service = Service(BrokenRewarder())
-    async with client_of(service) as client:
-        status, answer = await call(client, "/score", {"items": [ITEM]}, **{"X-Request-ID": "s1"})
-    assert (status, answer["request_id"]) == (500, "s1")
-    assert "ZeroDivisionError" not in answer["error"]
-    (record,) = caplog.records
-    assert "s1" in record.getMessage()
-    assert record.exc_info is not None and record.exc_info[0] is ZeroDivisionError
-
-
-async def test_traffic_is_counted():
-    judge, _ = arithmetic_judge()
-    service = Service(judge)
-    async with client_of(service) as client:
-        await call(client, "/score", {"items": [ITEM, {"prompt": "Hi.", "response": "refuse me"}]})
-        await call(client, "/score", "{")
-    traffic = service.traffic
-    assert (traffic.n_scored, traffic.n_unscored, traffic.n_refused) == (1, 1, 1)
-    assert traffic.n_in_flight == 0
-    assert str(traffic) == "1 scored, 1 not scored, 0 requests in flight, 1 refused"
 
 
 class HeldRewarder:
@@ -296,7 +51,9 @@ async def test_a_signal_lets_the_requests_in_flight_finish():
     url = url_of(listening)
     serving = asyncio.create_task(serve(Service(rewarder), listening, Console(file=output)))
     async with httpx.AsyncClient(base_url=url) as client:
-        answer = asyncio.create_task(client.post("/score", json={"items": [ITEM]}))
+        answer = asyncio.create_task(
+            client.post("/score", json={"items": [{"prompt": "Hi.", "response": "Yes?"}]})
+        )
         await rewarder.is_asked.wait()
         signal.raise_signal(signal.SIGTERM)
         await output.is_stopping.wait()

@@ -11,7 +11,7 @@ from service_clients import served
 
 from cai.errors import TrainingError
 from cai.serving import verl
-from cai.serving.server import Service
+from cai.serving.app import Service
 
 EXTRA_INFO = {"prompt": "Hi."}
 

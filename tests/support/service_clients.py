@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from cai.serving.server import MAX_BODY_BYTES, HttpServer, Service, bind, create_app, url_of
+from cai.serving.app import MAX_BODY_BYTES, Service, create_app
+from cai.serving.server import HttpServer, bind, url_of
 
 
 def client_of(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> httpx.AsyncClient:

@@ -13,8 +13,7 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
     from cai.training.card import describe_settings
-    from cai.training.config import machine, make_config, parse_value
-    from cai.training.lora import lora_config, lora_settings
+    from cai.training.config import lora_config, lora_settings, machine, make_config, parse_value
     from cai.training.trl import config_class
 from cai.errors import TrainingError
 from cai.training.config_checks import RANGES, Machine, problems_of

@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from peft import get_peft_model
 
 from cai.errors import TrainingError
-from cai.training.lora import LoraSettings, lora_config, lora_settings
+from cai.training.config import LoraSettings, lora_config, lora_settings
 from cai.training.settings import read_settings
 
 # peft uses names that transformers has given new ones

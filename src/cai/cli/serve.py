@@ -66,7 +66,8 @@ def serve(
         raise UsageError(f"--unscored {unscored} is not a reward. Give a finite number.")
     console = Console(stderr=True)
     # heavy: fastapi and uvicorn
-    from cai.serving.server import Service, bind
+    from cai.serving.app import Service
+    from cai.serving.server import bind
     from cai.serving.server import serve as serve_requests
 
     key = "" if key_env is None else read_key(key_env).value

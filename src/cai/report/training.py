@@ -7,8 +7,9 @@ Example:
 """
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,7 +23,6 @@ from cai.evaluation.metrics import TRAINING, Metric
 from cai.report import charts
 from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.runs import FEW
-from cai.report.tensorboard import read_scalars
 from cai.report.text import model_name, modified_at
 from cai.training.folder import ASKED, TrainFolder
 from cai.training.monitor.monitor import FILE as WATCH_FILE
@@ -40,8 +40,8 @@ _ORDER = (
     *("cut_off", "entropy", "distinct_2", "self_similarity", "reward_length_correlation"),
 )
 _LOGGED = {
-    "train/loss": Metric("loss", "loss"),
-    "eval/loss": Metric("eval_loss", "loss on rows held out", heading="Loss on rows held out"),
+    "loss": Metric("loss", "loss"),
+    "eval_loss": Metric("eval_loss", "loss on rows held out", heading="Loss on rows held out"),
 }
 _MAX_POINTS = 300
 
@@ -107,7 +107,7 @@ def training_section(path: Path, prices: PriceList) -> Section:
         caveats=tuple(training.caveats()),
         cost=cost,
         tables=tuple(training.tables()),
-        plots=tuple(training.plots(path)),
+        plots=tuple(training.plots(folder.log_history())),
         trained_from=str(config.get("model", "")),
     )
 
@@ -226,7 +226,7 @@ class _Training:
         settings = tuple((name, _setting(value)) for name, value in chosen.items())
         yield SectionTable("Settings that were chosen", ("setting", "value"), settings)
 
-    def plots(self, folder: Path) -> Iterator[Plot]:
+    def plots(self, history: Iterable[Mapping[str, object]]) -> Iterator[Plot]:
         """The loss, and a curve for each metric that ever changed, with its limit where broken."""
         limits: dict[str, float] = {}
         for _, text, _, _ in self.broken:
@@ -237,10 +237,15 @@ class _Training:
             values = [value for _, value in self.curves.get(rule.metric, ())]
             if values:
                 limits[rule.metric] = rule.limit(values)
-        logged = read_scalars(folder / "logs")
-        for tag, metric in _LOGGED.items():
-            if len(logged.get(tag, ())) > 1:
-                yield _curve_plot(metric, logged[tag], None)
+        for name, metric in _LOGGED.items():
+            # NaN, the loss of a diverged run, cannot be drawn.
+            curve = [
+                (int(_number(entry.get("step"))), loss)
+                for entry in history
+                if isinstance(loss := entry.get(name), float) and math.isfinite(loss)
+            ]
+            if len(curve) > 1:
+                yield _curve_plot(metric, curve, None)
         for name in _ORDER:
             # A curve that never changes, such as a share that is always 0, shows nothing.
             if len({value for _, value in self.curves.get(name, ())}) > 1:

@@ -4,7 +4,7 @@ model.safetensors, config.json …   the trained model, as `hf:FOLDER` opens it 
 README.md                          its card
 training.yaml                      the request: the same one resumes, another is refused
 training.json                      the figures, once it is done
-checkpoints/                       to continue from, with --resume
+checkpoints/                       to continue from, with --resume; the log of the trainer
 logs/                              TensorBoard
 watch.jsonl                        what the policy's texts looked like, step by step
 judging/                           the journal of the judges of GRPO and RLOO
@@ -27,6 +27,7 @@ from cai.errors import TrainingError
 from cai.training.environment import rank
 
 ASKED, DONE = "training.yaml", "training.json"
+STATE = "trainer_state.json"  # of transformers, with all that was logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,19 @@ class TrainFolder:
 
     def last_checkpoint(self) -> Path | None:
         """The newest whole checkpoint; TRL writes `trainer_state.json` last."""
-        whole = [
-            path
-            for path in self.checkpoints.glob("checkpoint-*")
-            if (path / "trainer_state.json").is_file()
-        ]
+        whole = [path for path in self.checkpoints.glob("checkpoint-*") if (path / STATE).is_file()]
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+    def log_history(self) -> list[dict[str, object]]:
+        """What the trainer logged: of a finished training all, else up to the last checkpoint."""
+        last = self.last_checkpoint()
+        for folder in (self.checkpoints, *([] if last is None else [last])):
+            try:
+                state = json.loads((folder / STATE).read_text("utf-8"))
+                return cast(list[dict[str, object]], state["log_history"])
+            except (OSError, ValueError, KeyError):  # not there, or cut off
+                continue
+        return []
 
     def finish(self, figures: Mapping[str, object]) -> None:
         """Writes the figures, which say that the training is done."""

@@ -32,11 +32,11 @@ from cai.training.card import (
     feedback_of,
     write_card,
 )
+from cai.training.config import lora_config
 from cai.training.data.load import TrainingData
 from cai.training.data.trl_tables import check_lengths, no_rows_errors, table_of
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder
-from cai.training.lora import lora_config
 from cai.training.monitor.callbacks import SamplingPlan, monitor_training
 from cai.training.monitor.monitor import TrainingMonitor
 from cai.training.plan import LabelPlan, TrainPlan
@@ -197,6 +197,7 @@ def run_training(
     began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.monotonic() - began_s
+    trainer.save_state()  # the report draws its curves from the log
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
     model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
     if not is_merged or not isinstance(model, PeftModel):

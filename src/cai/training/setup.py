@@ -17,12 +17,18 @@ from transformers import set_seed
 
 from cai.errors import TrainingError, UsageError
 from cai.training.base_model import StartModel, memory_errors, open_start_model, start_hash
-from cai.training.config import default_fields, fixed_fields, make_config, quiet_libraries
+from cai.training.config import (
+    LoraSettings,
+    default_fields,
+    fixed_fields,
+    lora_settings,
+    make_config,
+    quiet_libraries,
+)
 from cai.training.data.load import TrainingData
 from cai.training.data.trl_tables import check_rows, confident_pairs
 from cai.training.environment import is_main_process
 from cai.training.folder import TrainFolder
-from cai.training.lora import LoraSettings, lora_settings
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.training.rewards.spec import RewardSpec

@@ -9,6 +9,7 @@ expanded percentile of Hesterberg 2015, The American Statistician 69: plain perc
 narrow by that factor.
 
 Where all pairs are of one prompt its pairs are drawn, and the interval holds for that prompt alone.
+`GrowingColumns` holds the values of a large evaluation until they are resampled.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
