@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import save_tiny_model
 
 from cai.errors import UsageError
 from cai.evaluation.rules import Rule
@@ -33,11 +32,6 @@ pytestmark = pytest.mark.filterwarnings(
 ASKED = ("How do I wash the lamp?", "Why?", "Who has the key to the old gate?")
 PLAN_PROMPTS: tuple[Conversation, ...] = tuple((Message("user", text),) for text in ASKED)
 ADAPTER = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 def pairs() -> Dataset:

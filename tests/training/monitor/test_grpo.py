@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import save_tiny_model
 
 from cai.evaluation.rules import Rule
 from cai.methods.revision_flags import is_refusal
@@ -40,11 +39,6 @@ Reward = Callable[..., list[float]]
 
 def length_reward(*, completion_ids: Sequence[Sequence[int]], **_: object) -> list[float]:
     return [len(ids) / 50 for ids in completion_ids]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 def watched_run(

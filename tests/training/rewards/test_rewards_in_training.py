@@ -12,7 +12,6 @@ from typing import Any, Literal
 import pytest
 from reward_server import write_prompts
 from rich.console import Console
-from tiny import save_tiny_model
 
 from cai.constitution.loader import load_constitution
 from cai.errors import ModelError, ModelUnavailable, TrainingError
@@ -25,7 +24,6 @@ from cai.training.plan import TrainPlan
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import torch
 
     from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
     from cai.training.run import Trained, train
@@ -44,19 +42,6 @@ SETTINGS: dict[str, object] = {
     "logging_steps": 1,
     "save_strategy": "no",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 def trained(
