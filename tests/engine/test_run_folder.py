@@ -386,6 +386,18 @@ def test_a_state_is_kept_under_its_name_in_place_of_the_one_before(tmp_path: Pat
             run.put_state("progress", "mine")
 
 
+@pytest.mark.parametrize("update", [False, True])
+def test_a_run_of_another_method_is_left_alone(tmp_path: Path, update: bool):
+    path = tmp_path / "run"
+    with RunFolder.open(path, {"method": "revise", "rounds": 4}, VERSIONS) as run:
+        run.add(Record(0, "a", '{"x": 1}'))
+    with pytest.raises(JournalError, match="a run of the method 'revise', and this is one of"):
+        RunFolder.open(path, {"method": "judge"}, VERSIONS, update=update)
+    with RunFolder.existing(path) as run:
+        assert run.config == {"method": "revise", "rounds": 4}
+        assert list(run.records()) == [Record(0, "a", '{"x": 1}')]
+
+
 def test_a_state_outlives_an_update(tmp_path: Path):
     with open_run(tmp_path) as run:
         run.put_state("progress", "half")

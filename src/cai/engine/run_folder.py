@@ -304,6 +304,13 @@ def _remove_unfinished(path: Path) -> None:
 def _check_existing(path: Path, requested: RunDescription, update: bool) -> RunDescription:
     """The description of the existing run, whose settings must be those requested."""
     stored = read_description(path)
+    before, now = stored.config.get("method"), requested.config.get("method")
+    # Also of an update, which would replace the records of the other method, perhaps its own input.
+    if before != now:
+        raise JournalError(
+            f"{path}: holds a run of the method {before!r}, and this is one of {now!r}. Use "
+            "another folder."
+        )
     lines = differences(stored.config, requested.config)
     if lines and not update:
         raise JournalError(
