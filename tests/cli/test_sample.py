@@ -115,5 +115,5 @@ def test_a_run_of_another_method_is_left_alone(sample, call_cai, local_server, t
     assert call_cai("revise", tmp_path / "prompts.jsonl", *shared).code == 0
     ended = sample()
     assert ended.code == 2
-    assert "is a run with other settings" in ended.err
+    assert "holds a run of the method 'revise'" in ended.err
     assert "method: 'revise' → 'sample'" in ended.err
