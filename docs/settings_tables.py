@@ -14,7 +14,7 @@ from cai.methods.settings import (
     ReviseSettings,
     SampleSettings,
     ScoreSettings,
-    Settings,
+    StepSettings,
 )
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -25,7 +25,7 @@ and range as an option of the command line, as a key in a recipe and as an argum
 folder writes down every setting in `run.yaml`; those marked † stand there with the model that they
 are for.
 """
-STEPS: dict[str, tuple[type[Settings], str]] = {
+STEPS: dict[str, tuple[type[StepSettings], str]] = {
     "Revise": (ReviseSettings, "`cai revise`, `cai try`; in a recipe under `revise:`"),
     "Sample": (SampleSettings, "`cai sample`; in a recipe under `sample:`"),
     "Judge": (

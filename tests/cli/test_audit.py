@@ -69,7 +69,7 @@ def test_json_is_one_object(call_cai: CallCai, run: Path):
     assert report["positions"]["n_flips"] == 10
     assert report["readings"]["n_low_mass"] == 80
     assert report["warnings"][0].startswith("The judge is the policy")
-    own = {each["kin"]: each["own"] for each in report["ownership"]["self_preference"]}
+    own = {each["relation"]: each["own"] for each in report["ownership"]["self_preference"]}
     assert (own["same"]["share"]["value"], own["same"]["by_people"]["value"]) == (1, 1)
 
 

@@ -142,9 +142,10 @@ def test_the_tables_of_an_evaluation_are_its_figures(tmp_path: Path):
 
 
 def test_what_an_evaluation_leaves_in_doubt_is_said(tmp_path: Path):
-    page = report_of(evaluation(tmp_path / "eval", *RATES, caveats=["The judge is kin to SL."]))
+    caveat = "The judge is of the same family as SL."
+    page = report_of(evaluation(tmp_path / "eval", *RATES, caveats=[caveat]))
     doubts = page.text.partition("What to distrust")[2]
-    assert doubts.startswith(" The judge is kin to SL.")
+    assert doubts.startswith(f" {caveat}")
     assert "9.1% of the matches of SL against start could not be read." in doubts
     assert "Length decides: RL wins 52.0% as judged, and would win 45.0% at equal length." in doubts
     assert "2 checks of SL could not be read" in doubts

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cai.errors import TrainingError, UsageError
-from cai.training.settings import Settings, place, read_settings
+from cai.training.settings import TrainerSettings, place, read_settings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -100,7 +100,7 @@ def test_a_block_that_is_none_is_said(tmp_path: Path):
 
 
 def test_settings_equal_a_mapping_of_the_same_values():
-    assert Settings({"a": 1}, {}) == {"a": 1}
+    assert TrainerSettings({"a": 1}, {}) == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -328,9 +328,9 @@ def _bias_rows(report: AuditReport) -> Iterator[Row]:
     n = f"{lengths.n:,}"
     yield "correlation of p_a with log length ratio, Pearson", decimal(lengths.pearson, 2), "", n
     yield "  by ranks, Spearman", decimal(lengths.spearman, 2), "", n
-    own = {(each.judge, each.kin): each.own for each in report.ownership.self_preference}
-    for (judge, kin), wins in own.items():
-        if kin == "same":
+    own = {(each.judge, each.relation): each.own for each in report.ownership.self_preference}
+    for (judge, relation), wins in own.items():
+        if relation == "same":
             yield from _win_rows(f"won by the judge's own model, {judge}", wins)
         # The family includes the model itself; with no other member its row would repeat that one.
         elif _n(wins) > _n(own.get((judge, "same"))):

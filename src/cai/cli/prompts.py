@@ -25,7 +25,7 @@ from cai.methods.revision import critique_turns, direct_turns, revision_turns
 from cai.methods.sampling import respond_turns
 from cai.methods.settings import ReviseSettings
 from cai.templates import STEPS, Step, TemplateSet, load_templates, shipped_sets
-from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
+from cai.training.reward_model.principles import PrincipleStatement, RewardTemplate, conditioned
 from cai.types import Conversation, Message, as_dicts, user_prompt
 
 
@@ -121,8 +121,8 @@ def _turns(
     prompt, principle = user_prompt(request), question.asked
     exchange = (*prompt.messages, Message("assistant", response))
     comparison = Comparison(prompt, response, response_b)
-    choice = multiple_choice.Question(prompt, (response, response_b), right=(0,))
-    statement = Statement(principle.id, principle.text, question.is_negated)
+    choice = multiple_choice.ChoiceQuestion(prompt, (response, response_b), right=(0,))
+    statement = PrincipleStatement(principle.id, principle.text, question.is_negated)
     # lambdas: some of these need texts or templates that a set for another step may lack
     turns = {
         "respond": lambda: respond_turns(templates, prompt),

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from cai.engine.budget import Ledger
 from cai.engine.progress import count, duration
-from cai.runs.options import Estimate
+from cai.runs.options import RunEstimate
 
 # Control characters move the cursor or change colours, marks of direction reorder what is read, and
 # lone surrogates cannot be written at all. Newline and tab stay.
@@ -103,7 +103,7 @@ def accounts_table(ledger: Ledger) -> Table:
     return _table("what the run took", rows)
 
 
-def show_estimate(estimate: Estimate) -> None:
+def show_estimate(estimate: RunEstimate) -> None:
     """Prints the same of the whole run, as its dry run estimates it, and how sure that is."""
     # the fields of a role's estimate are the columns of the table, in this order
     Console().print(_table("the whole run", [astuple(each) for each in estimate.roles]))

@@ -40,7 +40,7 @@ from cai.export.export import Export
 from cai.export.formats import Row
 from cai.export.provenance import BODY_COLUMNS, RowProvenance
 from cai.export.rows import ROW_TYPES
-from cai.methods.settings import Settings
+from cai.methods.settings import StepSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -145,7 +145,7 @@ def _annotations(kind: type) -> dict[str, Any]:
         return get_type_hints(kind, include_extras=True)
     if issubclass(kind, BaseModel):
         # Settings of a role are in the provenance's `roles` already.
-        left_out = kind.role_fields() if issubclass(kind, Settings) else ()
+        left_out = kind.role_fields() if issubclass(kind, StepSettings) else ()
         items = kind.model_fields.items()
         return {name: field.annotation for name, field in items if name not in left_out}
     hints = get_type_hints(kind, include_extras=True)

@@ -55,13 +55,13 @@ class PartOfRole:
     """Marks a setting that a run writes down with the model it is for, and not once more."""
 
 
-class Settings(BaseModel):
+class StepSettings(BaseModel):
     """Base of the settings of a step: fields only, unknown ones are refused, nothing changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
-    def from_settings(cls, other: "Settings", **update: object) -> Self:
+    def from_settings(cls, other: "StepSettings", **update: object) -> Self:
         """Settings of this type from the fields that `other` has by the same name."""
         # Through validation, and not by model_copy: another type may have narrower ranges.
         names = cls.model_fields.keys() & type(other).model_fields.keys()
@@ -99,7 +99,7 @@ FewShots = Annotated[
 ]
 
 
-class DecodingSettings(Settings):
+class DecodingSettings(StepSettings):
     """How responses are sampled from a policy."""
 
     templates: Templates = None
@@ -156,7 +156,7 @@ class SampleSettings(DecodingSettings):
     ] = (1.0,)
 
 
-class _JudgeModelSettings(Settings):
+class _JudgeModelSettings(StepSettings):
     """What judging by pairs and scoring one by one have in common."""
 
     tags: Tags = ()

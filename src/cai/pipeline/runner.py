@@ -32,7 +32,7 @@ from cai.pipeline.train_runner import RecipeTrainer, RoleModels
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, run_judging
-from cai.runs.options import Estimate, RunOptions
+from cai.runs.options import RunEstimate, RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
 from cai.runs.score import ScoreJob, run_scoring
@@ -51,7 +51,7 @@ class StepOutcome:
     path: Path
     counts: Counts | None
     summary: str
-    estimate: Estimate | None = None
+    estimate: RunEstimate | None = None
 
 
 async def run_recipe(

@@ -44,7 +44,7 @@ STEP_NAMES: tuple[StepName, ...] = get_args(StepName)
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
-class Part(BaseModel):
+class RecipePart(BaseModel):
     """A mapping of a recipe's file: unknown fields are refused, and nothing changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +53,7 @@ class Part(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
-class _Training(Part):
+class _Training(RecipePart):
     """What all trainings have.
 
     `name` is the folder, by default the trainer's name. `from` is a model, or the name of a
@@ -135,7 +135,7 @@ class ScoreReward(ScoreSettings):
     weight: Weight = 1.0
 
 
-class PenaltyWeights(Part):
+class PenaltyWeights(RecipePart):
     """Weights of the penalties, 0 for none; of tokens, `free_tokens` cost nothing."""
 
     length: Weight = 0.0
@@ -176,7 +176,7 @@ _TRAINER_FIELDS: dict[str, Any] = {
 }
 
 
-class TrainStep(create_model("TrainStep", __base__=Part, **_TRAINER_FIELDS)):
+class TrainStep(create_model("TrainStep", __base__=RecipePart, **_TRAINER_FIELDS)):
     """One item of `train`: a trainer's name over its settings, such as `- dpo: {}`."""
 
     @model_validator(mode="after")
@@ -224,7 +224,7 @@ class ScoreStep(ScoreSettings):
     of: Literal["sample", "revise"] | None = None
 
 
-class ExportStep(Part):
+class ExportStep(RecipePart):
     """As `cai export`: `of` is the step whose run is exported, by default the last that can."""
 
     of: StepName | None = None
@@ -256,7 +256,7 @@ class ExportStep(Part):
         return self.file or f"{format}.jsonl"
 
 
-class Recipe(Part):
+class Recipe(RecipePart):
     """Steps in the order revise, sample, judge, score, export, train; absent ones are not done.
 
     `models` are specs by role; a role that is absent has the model given on the command line, and

@@ -33,7 +33,7 @@ from cai.runs.options import RunOptions
 from cai.training.data.load import load_training_data
 from cai.training.folder import TrainFolder
 from cai.training.plan import TrainPlan
-from cai.training.settings import Settings
+from cai.training.settings import TrainerSettings
 from cai.training.trainers import shown_metrics
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class RecipeTrainer:
         places = dict.fromkeys(given, f"{SETTINGS_OF} {training.name}")
         # A folder that exists is of an earlier start of this recipe, which went on or is finished:
         # a name that is taken by anything else was refused by the checks.
-        settings, resumes = Settings(given, places), out.exists()
+        settings, resumes = TrainerSettings(given, places), out.exists()
         return TrainPlan(model or "", out, settings, self.recipe.seed, resumes=resumes)
 
     def _rewards(

@@ -19,7 +19,7 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import UNREADABLE
 from cai.report import runs
-from cai.report.judging_plots import VerdictTally, is_labelled
+from cai.report.judging_plots import JudgedFigures, is_labelled
 from cai.report.model import Caveat, Fact, Headline, Section, SectionTable
 from cai.report.text import model_name, model_names, share_headline
 from cai.report.truth import TrueVerdicts, Truth
@@ -38,7 +38,7 @@ def judging_section(
     run: RunFolder, config: JudgeRunConfig, *, n_examples: int, truth: Truth | None = None
 ) -> Section:
     """The section of the run; records are read again only where people labelled any pair."""
-    tally, n_failed = VerdictTally(n_examples), run.counts().failed
+    tally, n_failed = JudgedFigures(n_examples), run.counts().failed
     habits = people = None
     if run.counts().done:
         records = (judged for _, judged in read_done(run, Judged))
@@ -226,7 +226,7 @@ def _habit_rows(habits: AuditReport) -> Iterator[tuple[str, str, str]]:
     yield from _win_rows("won by the longer response, in words", lengths.by_words)
     yield "correlation with the log of the length ratio", format.number(lengths.pearson), ""
     for each in habits.ownership.self_preference:
-        own = "own model" if each.kin == "same" else "own family"
+        own = "own model" if each.relation == "same" else "own family"
         yield from _win_rows(f"won by the judge's {own}, {model_name(each.judge)}", each.own)
     calls, negations = habits.readings, habits.negations
     if calls.n_with_mass:

@@ -32,7 +32,7 @@ _MAX_RATIONALE = 500
 _One = tuple[Group, JudgedMatchup]
 
 
-class VerdictTally:
+class JudgedFigures:
     """Counts and examples of the judged groups that pass through; twenty bytes a matchup."""
 
     def __init__(self, n_examples: int) -> None:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from cai.engine.progress import duration
 from cai.evaluation import format
-from cai.evaluation.judge.self_preference import kinship
+from cai.evaluation.judge.self_preference import model_relation
 from cai.report.model import Caveat, Fact, Headline, Section, SectionCost, SectionTable
 from cai.report.text import model_name
 
@@ -121,7 +121,7 @@ def _caveats(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Num
 
     Those of inner sections come last.
     """
-    listed = [Numbered(None, each) for each in _kinship_caveats(sections)]
+    listed = [Numbered(None, each) for each in _relation_caveats(sections)]
     if any(each.judges for each in sections) and not any(each.has_truth for each in sections):
         text = "No label of a person is in any of this: “better” is only what the judge says."
         listed.append(Numbered(None, Caveat(text)))
@@ -139,7 +139,7 @@ def _caveats(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Num
                 yield each
 
 
-def _kinship_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
+def _relation_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
     """Where a judge is, or is of one family with, the model that a policy was first trained from.
 
     A policy may be the result of several trainings, each of which starts from the one before: the
@@ -156,11 +156,11 @@ def _kinship_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
                     break
                 line.add(name)
                 root = bases[name]
-            kin, names = kinship(judge, root), (model_name(judge), model_name(root))
-            if kin is None or names in seen:
+            relation, names = model_relation(judge, root), (model_name(judge), model_name(root))
+            if relation is None or names in seen:
                 continue
             seen.add(names)
-            if kin == "same":
+            if relation == "same":
                 who = f"The judge is the very model that was trained here, {names[0]}"
             else:
                 who = (

@@ -16,7 +16,7 @@ from cai.methods.settings import Count, Switch, Temperature, Text
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
 from cai.pipeline.order import is_trained
-from cai.pipeline.schema import RECIPE_VERSION, Part, Recipe
+from cai.pipeline.schema import RECIPE_VERSION, Recipe, RecipePart
 from cai.training.trainers import TRAINERS
 from cai.types import derive_seed
 
@@ -28,7 +28,7 @@ _NO_ROUND = "round: Field required"  # the message of pydantic for a recipe of `
 _OF_SERIES = ("name", "prompts", "seed", "cai")
 
 
-class Anchors(Part):
+class Anchors(RecipePart):
     """What no round changes: the measuring judge, prompts, and pairs that people labelled.
 
     `prompts` are files, or KIND=FILE such as benign=helpful.jsonl; at most `limit` of each kind and
@@ -50,7 +50,7 @@ class Anchors(Part):
     divergence_prompts: Annotated[int, Field(strict=True, ge=0, le=64)] = 32
 
 
-class RoundsRecipe(Part):
+class RoundsRecipe(RecipePart):
     """`rounds` times the steps of `round`, from the policy `start`.
 
     `round` is a recipe as for `cai run`. In it, `policy` names the policy that the round starts

@@ -51,7 +51,7 @@ from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
 from cai.runs.config import ChoiceRunConfig, RunConfig
-from cai.runs.options import Estimate, RunOptions, Spread, estimate
+from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
 from cai.runs.records import dump, read_done
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -149,7 +149,7 @@ class Outcome(Generic[S]):
     usage: Usage
     ledger: Ledger
     source: S
-    estimate: Estimate | None = None
+    estimate: RunEstimate | None = None
 
 
 @contextlib.asynccontextmanager
@@ -299,32 +299,32 @@ def error_of(failures: Sequence[tuple[str, str]]) -> ModelError:
 
 
 @dataclass(frozen=True, slots=True)
-class Foretold:
+class StepEstimate:
     """What a step of an evaluation will take in all."""
 
     step: str
-    estimate: Estimate
+    estimate: RunEstimate
 
 
 @dataclass(slots=True)
 class Accounts:
     """Calls and money so far; `run_options` has the caps that are left for the steps to come.
 
-    `foretold` has a step for each that was asked about a sample alone.
+    `step_estimates` has a step for each that was asked about a sample alone.
     """
 
     run_options: RunOptions
     n_calls: int = 0
     n_failed: int = 0
     cost_usd: float | None = 0.0
-    foretold: list[Foretold] = field(default_factory=list[Foretold])
+    step_estimates: list[StepEstimate] = field(default_factory=list[StepEstimate])
 
     def add(self, outcome: Outcome[Any], step: str = "") -> None:
         """Takes in a step; the cost is unknown once that of one is."""
         self.n_failed += outcome.counts.failed
         self.enter(outcome.ledger)
         if outcome.estimate is not None:
-            self.foretold.append(Foretold(step, outcome.estimate))
+            self.step_estimates.append(StepEstimate(step, outcome.estimate))
 
     def enter(self, ledger: Ledger) -> None:
         """Takes in what a run took."""

@@ -132,7 +132,7 @@ class RoleEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RunEstimate:
     """A whole run of `n_total` examples as estimated from the `n_sample` that are done.
 
     `uncertainty` is half of the 95 % interval of the tokens, as a share of them. `seconds` is for
@@ -156,7 +156,9 @@ class Estimate:
         return sum(known) if len(known) == len(costs) else None
 
 
-def estimate(ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot) -> Estimate | None:
+def estimate(
+    ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot
+) -> RunEstimate | None:
     """The estimate from what the run folder holds; None where no example is done."""
     if not spread.n:
         return None
@@ -170,7 +172,7 @@ def estimate(ledger: Ledger, spread: Spread, n_total: int, snapshot: Snapshot) -
     # Finite population correction: what is done already is known exactly.
     if uncertainty is not None:
         uncertainty *= math.sqrt(max(1 - spread.n / n_total, 0.0))
-    return Estimate(spread.n, n_total, roles, uncertainty, seconds)
+    return RunEstimate(spread.n, n_total, roles, uncertainty, seconds)
 
 
 def _role(ledger: Ledger, role: str, model: str, account: Account, times: float) -> RoleEstimate:

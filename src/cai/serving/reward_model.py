@@ -16,7 +16,7 @@ from cai.methods.judging.verdict import side
 from cai.serving.chat_format import ChatFormat, chat_format_of
 from cai.serving.schema import VERSION, CompareResult, Health, ScoreResult
 from cai.training.reward_model.model import RewardModel
-from cai.training.reward_model.principles import Statement, statements_of
+from cai.training.reward_model.principles import PrincipleStatement, statements_of
 from cai.types import Message, Prompt
 
 _NO_REWARD = "The conversation is longer than the model's context, or its output is not a number."
@@ -30,7 +30,7 @@ class ModelRewarder:
     """
 
     model: RewardModel
-    statements: Sequence[Statement] | None = None
+    statements: Sequence[PrincipleStatement] | None = None
 
     @property
     def health(self) -> Health:
@@ -107,7 +107,7 @@ async def open_reward_model(
 
 def _statements(
     model: RewardModel, folder: str, constitution: str | None, principles: Sequence[str]
-) -> Sequence[Statement] | None:
+) -> Sequence[PrincipleStatement] | None:
     if not model.is_conditioned:
         if principles or constitution:
             raise UsageError(

@@ -29,7 +29,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 
 from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
-from cai.evaluation.judge.self_preference import kinship
+from cai.evaluation.judge.self_preference import model_relation
 from cai.export.provenance import Provenance
 from cai.training.data.load import TrainingData
 from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
@@ -150,7 +150,9 @@ def card_text(facts: CardFacts) -> str:
     environment.filters["line"] = _line
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
     # a judge of the trained model's own family tends to prefer its responses: the card says so
-    kinships = [(judge, kinship(judge, facts.base_model)) for judge in facts.feedback.judges]
+    relations = [
+        (judge, model_relation(judge, facts.base_model)) for judge in facts.feedback.judges
+    ]
     versions: dict[str, str] = {}
     for library in _LIBRARIES:
         with suppress(PackageNotFoundError):
@@ -164,7 +166,7 @@ def card_text(facts: CardFacts) -> str:
         name=_line(Path(facts.path).name or facts.path),
         n_rows=n_rows,
         people_share=by_people / n_rows if n_rows else 0.0,
-        same_family=[(judge, kin) for judge, kin in kinships if kin is not None],
+        same_family=[(judge, relation) for judge, relation in relations if relation is not None],
         versions=versions,
         is_reward=not facts.trainer.is_policy,
     )

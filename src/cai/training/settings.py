@@ -19,7 +19,7 @@ from cai.errors import ConstitutionError, TrainingError, UsageError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Settings(Mapping[str, object]):
+class TrainerSettings(Mapping[str, object]):
     """Values by name, each with the place where it was written."""
 
     given: Mapping[str, object]
@@ -34,7 +34,7 @@ class Settings(Mapping[str, object]):
     def __len__(self) -> int:
         return len(self.given)
 
-    def block(self, name: str) -> "Settings | None":
+    def block(self, name: str) -> "TrainerSettings | None":
         """The mapping of that name, by itself; None without one.
 
         Raises:
@@ -55,15 +55,15 @@ class Settings(Mapping[str, object]):
             for inner, where in self.places.items()
             if inner.startswith(start)
         }
-        return Settings(below, {**{inner: place(self, name) for inner in below}, **places})
+        return TrainerSettings(below, {**{inner: place(self, name) for inner in below}, **places})
 
 
 def place(block: Mapping[str, object], name: str) -> str:
     """Where the value of that name was written: file and line, or option, or "settings"."""
-    return block.places.get(name, "settings") if isinstance(block, Settings) else "settings"
+    return block.places.get(name, "settings") if isinstance(block, TrainerSettings) else "settings"
 
 
-def read_settings(path: str | Path | None, overrides: Sequence[str] = ()) -> Settings:
+def read_settings(path: str | Path | None, overrides: Sequence[str] = ()) -> TrainerSettings:
     """The settings of the file, replaced by those of `NAME=VALUE`; a later one wins.
 
     A value is read as YAML. A dot leads into a block: `lora.r=8`.
@@ -133,7 +133,7 @@ def read_settings(path: str | Path | None, overrides: Sequence[str] = ()) -> Set
         for inner_name in [each for each in places if each.startswith(f"{name}.")]:
             del places[inner_name]
         places[name] = f"--set {name}"
-    return Settings(given, places)
+    return TrainerSettings(given, places)
 
 
 def _read(data: str | bytes, source: str) -> Node:

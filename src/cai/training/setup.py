@@ -32,7 +32,7 @@ from cai.training.folder import TrainFolder
 from cai.training.plan import LabelPlan, TrainPlan
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.training.rewards.spec import RewardSpec
-from cai.training.settings import Settings
+from cai.training.settings import TrainerSettings
 from cai.training.soft_losses import check_soft_labels
 from cai.training.trainers import TrainerSpec
 
@@ -153,7 +153,11 @@ def configure(spec: TrainerSpec, plan: TrainPlan, labels: LabelPlan | None = Non
     Raises:
         TrainingError: Unknown settings, or ones that exclude each other.
     """
-    settings = plan.settings if isinstance(plan.settings, Settings) else Settings(plan.settings, {})
+    settings = (
+        plan.settings
+        if isinstance(plan.settings, TrainerSettings)
+        else TrainerSettings(plan.settings, {})
+    )
     block = settings.block("lora")
     lora = None if block is None else lora_settings(block)
     has_targets = labels is not None and labels.needs_loss

@@ -185,7 +185,7 @@ LABELLED_ROWS: tuple[Kind, ...] = ("preference", "kto")
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class LoggedMetric:
     """A number that TRL logs: its label and format for people."""
 
     label: str
@@ -193,15 +193,15 @@ class Metric:
     is_result: bool = True  # whether it is shown of a finished training, and not only while it runs
 
 
-METRICS: Mapping[str, Metric] = {
-    "loss": Metric("loss", ".4f"),
-    "accuracy": Metric("pair accuracy", ".1%"),
-    "rewards/accuracies": Metric("pair accuracy", ".1%"),
-    "mean_token_accuracy": Metric("token accuracy", ".1%"),
-    "reward": Metric("reward", ".3f"),
-    "kl": Metric("KL from the reference", ".4f"),
-    "watch/length": Metric("words", ".1f", is_result=False),
-    "watch/evasive": Metric("evasive", ".1%", is_result=False),
+METRICS: Mapping[str, LoggedMetric] = {
+    "loss": LoggedMetric("loss", ".4f"),
+    "accuracy": LoggedMetric("pair accuracy", ".1%"),
+    "rewards/accuracies": LoggedMetric("pair accuracy", ".1%"),
+    "mean_token_accuracy": LoggedMetric("token accuracy", ".1%"),
+    "reward": LoggedMetric("reward", ".3f"),
+    "kl": LoggedMetric("KL from the reference", ".4f"),
+    "watch/length": LoggedMetric("words", ".1f", is_result=False),
+    "watch/evasive": LoggedMetric("evasive", ".1%", is_result=False),
 }
 """What is shown of a step or an evaluation, by its name in the logs, in the order of showing."""
 

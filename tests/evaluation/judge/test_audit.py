@@ -200,7 +200,7 @@ def test_a_judge_that_prefers_its_own_is_caught():
         label=lambda i: "ab"[i % 2],  # pyright: ignore[reportReturnType]
     )
     report = audited(taste, groups, judge=own)
-    found = {each.kin: each for each in report.ownership.self_preference}
+    found = {each.relation: each for each in report.ownership.self_preference}
     assert set(found) == {"same", "family"}
     won = found["same"].own
     assert won.share is not None
@@ -218,7 +218,7 @@ def test_a_judge_of_the_policys_family_is_said_loudly_and_counted_apart():
     groups = groups_of(6, models=(policy, "claude-3-opus"), texts=lambda i: ("mine", "theirs"))
     report = audited(lambda a, b, _: 0.9 if a == "mine" else 0.1, groups, judge=judge)
     (found,) = report.ownership.self_preference
-    assert (found.kin, found.own.share and found.own.share.value) == ("family", 1)
+    assert (found.relation, found.own.share and found.own.share.value) == ("family", 1)
     assert report.warnings == (f"The judge is of the policy's family: {judge} judges {policy}.",)
 
 
@@ -243,7 +243,7 @@ def test_each_member_of_a_jury_is_held_to_its_own_responses():
     shares = {
         each.judge: each.own.share.value
         for each in found.ownership.self_preference
-        if each.kin == "same" and each.own.share
+        if each.relation == "same" and each.own.share
     }
     assert shares == {"vain": 1, "humble": 1}
     assert found.outcomes["tie"] == 5

@@ -1,8 +1,8 @@
-"""Kinship of models by their names: the same, of one family, or nothing known."""
+"""Relations of models by their names: the same, of one family, or nothing known."""
 
 import pytest
 
-from cai.evaluation.judge.self_preference import families, kinship
+from cai.evaluation.judge.self_preference import families, model_relation
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_distillation_is_of_both_its_series():
 def test_an_adapter_is_of_the_family_of_its_base():
     adapted = "hf:Qwen/Qwen3-0.6B@0123abcd+loras/kind@4567cdef"
     assert families(adapted) == {"qwen-3", "loras/kind"}
-    assert kinship(adapted, "Qwen/Qwen3-8B") == "family"
+    assert model_relation(adapted, "Qwen/Qwen3-8B") == "family"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_adapter_is_of_the_family_of_its_base():
     ],
 )
 def test_the_same_model_under_another_name(one: str, other: str):
-    assert kinship(one, other) == kinship(other, one) == "same"
+    assert model_relation(one, other) == model_relation(other, one) == "same"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_same_model_under_another_name(one: str, other: str):
     ],
 )
 def test_models_of_one_family(one: str, other: str):
-    assert kinship(one, other) == kinship(other, one) == "family"
+    assert model_relation(one, other) == model_relation(other, one) == "family"
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,15 @@ def test_models_of_one_family(one: str, other: str):
     ],
 )
 def test_strangers(one: str, other: str):
-    assert kinship(one, other) is kinship(other, one) is None
+    assert model_relation(one, other) is model_relation(other, one) is None
 
 
-def test_nobody_is_kin_to_nobody():
+def test_an_unnamed_model_has_no_relation():
     """An unknown model is not the same as another unknown one."""
-    assert kinship("", "") is kinship("gpt-4o", "") is kinship("", "gpt-4o") is None
+    assert (
+        model_relation("", "")
+        is model_relation("gpt-4o", "")
+        is model_relation("", "gpt-4o")
+        is None
+    )
     assert families("") == frozenset()

@@ -26,7 +26,7 @@ def two(n: int = N) -> list[Policy]:
     ]
 
 
-async def foretold(
+async def estimated(
     out: Path,
     policies: Sequence[Policy],
     judge: ScriptedModel | None,
@@ -40,7 +40,7 @@ async def foretold(
 
 async def test_every_step_is_foretold_from_its_sample(tmp_path: Path):
     """40 prompts: 40 responses each; 40 matchups in two orders; 80 responses checked."""
-    found = await foretold(tmp_path / "out", two(), judge_by_worth())
+    found = await estimated(tmp_path / "out", two(), judge_by_worth())
     assert [
         (each.step, each.estimate.n_sample, each.estimate.n_total, each.estimate.n_calls)
         for each in found.steps
@@ -55,7 +55,7 @@ async def test_every_step_is_foretold_from_its_sample(tmp_path: Path):
 async def test_what_the_estimate_asked_is_not_asked_again(tmp_path: Path):
     whole = await evaluated(tmp_path / "whole", two(), N, CHECKED, judge_by_worth())
     out, policies, judge = tmp_path / "out", two(), judge_by_worth()
-    await foretold(out, policies, judge)
+    await estimated(out, policies, judge)
     assert [n_asked(each) for each in policies] == [8, 8]
     found = await evaluated(out, policies, [requests(out, range(N))], CHECKED, judge)
     assert found.win_rates == whole.win_rates
@@ -68,8 +68,8 @@ async def test_what_the_estimate_asked_is_not_asked_again(tmp_path: Path):
 
 async def test_an_estimate_may_be_made_again_of_more_prompts(tmp_path: Path):
     out, policies, judge = tmp_path / "out", two(), judge_by_worth()
-    await foretold(out, policies, judge)
-    found = await foretold(out, policies, judge, run_options=RunOptions(sample=12))
+    await estimated(out, policies, judge)
+    found = await estimated(out, policies, judge, run_options=RunOptions(sample=12))
     assert [each.estimate.n_total for each in found.steps] == [40, 40, 40, 80]
     assert found.steps[2].estimate.n_sample == 12
 
@@ -77,7 +77,7 @@ async def test_an_estimate_may_be_made_again_of_more_prompts(tmp_path: Path):
 async def test_where_all_is_sampled_already_the_judge_is_asked_about_a_part_alone(tmp_path: Path):
     out, policies, judge = tmp_path / "out", two(), judge_by_worth()
     await evaluated(out, policies, [requests(out, range(N))])
-    found = await foretold(out, policies, judge)
+    found = await estimated(out, policies, judge)
     assert [each.estimate.n_total for each in found.steps] == [40, 40, 40, 80]
     assert len(judge.requests) == 8 * 2 + 8 * 2 + 2
 
@@ -90,21 +90,21 @@ async def test_of_files_as_many_prompts_are_judged_and_nothing_is_sampled(tmp_pa
         return Policy(name, str(write_rows(tmp_path / f"{name}.jsonl", rows)))
 
     judge = judge_by_worth()
-    found = await foretold(tmp_path / "out", [file("a", 1), file("b", 2)], judge, EvaluationPlan())
+    found = await estimated(tmp_path / "out", [file("a", 1), file("b", 2)], judge, EvaluationPlan())
     (step,) = found.steps
     assert (step.step, step.estimate.n_sample, step.estimate.n_total) == ("matchups", 8, 20)
     assert len(judge.requests) == 8 * 2 + 1
 
 
 async def test_without_a_judge_only_the_models_are_foretold(tmp_path: Path):
-    found = await foretold(tmp_path / "out", two(), None, EvaluationPlan())
+    found = await estimated(tmp_path / "out", two(), None, EvaluationPlan())
     assert [each.step for each in found.steps] == ["responses of a", "responses of b"]
 
 
 async def test_what_stops_early_goes_on_from_an_estimate_too(tmp_path: Path):
     plan = EvaluationPlan(error_rate=0.05)
     out, policies, judge = tmp_path / "out", two(), judge_by_worth()
-    await foretold(out, policies, judge, plan)
+    await estimated(out, policies, judge, plan)
     found = await evaluated(out, policies, [requests(out, range(N))], plan, judge)
     whole = await evaluated(tmp_path / "whole", two(), N, plan, judge_by_worth())
     assert (found.win_rates, found.caveats) == (whole.win_rates, whole.caveats)
@@ -115,12 +115,12 @@ async def test_an_evaluation_that_has_begun_is_not_estimated(tmp_path: Path):
     out = tmp_path / "out"
     await evaluated(out, two(), N, CHECKED, judge_by_worth())
     with pytest.raises(UsageError, match="holds an evaluation that has started"):
-        await foretold(out, two(), judge_by_worth())
+        await estimated(out, two(), judge_by_worth())
 
 
 async def test_responses_of_another_request_are_refused_after_an_estimate_too(tmp_path: Path):
     out = tmp_path / "out"
-    await foretold(out, two(), judge_by_worth())
+    await estimated(out, two(), judge_by_worth())
     plan = EvaluationPlan(k=2, checks=(ONE,))
     with pytest.raises(JournalError, match="is a run with other settings"):
         await evaluated(out, two(), [requests(out, range(N))], plan, judge_by_worth())

@@ -7,14 +7,14 @@ import pytest
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.files import Kind
 from cai.evaluation.suites.multiple_choice import choice_figures
-from cai.methods.judging.multiple_choice import Answers, Question, Reply, ReplyOutcome
+from cai.methods.judging.multiple_choice import Answers, ChoiceQuestion, Reply, ReplyOutcome
 from cai.types import user_prompt
 
 ORDERS = ((0, 1), (1, 0))
 
 
 def answers(name: str, right: int, *replies: Reply, group: str = "") -> Answers:
-    question = Question(user_prompt(name, name), ("Wipe", "Drop"), (right,), group=group)
+    question = ChoiceQuestion(user_prompt(name, name), ("Wipe", "Drop"), (right,), group=group)
     return Answers(question, replies)
 
 

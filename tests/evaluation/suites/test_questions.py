@@ -9,10 +9,10 @@ from suite_rows import lettered, write_lamps, write_words
 from cai.errors import SourceError
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.multiple_choice import read_questions, shown_options
-from cai.methods.judging.multiple_choice import Question
+from cai.methods.judging.multiple_choice import ChoiceQuestion
 
 
-def read(path: Path) -> tuple[Question, ...]:
+def read(path: Path) -> tuple[ChoiceQuestion, ...]:
     [suite] = open_suites([str(path)])
     return read_questions(suite)
 

@@ -7,15 +7,15 @@ import pytest
 from suite_rows import options_of
 
 from cai.errors import ContextLengthError, ModelUnavailable, NoLogprobs
-from cai.methods.judging.multiple_choice import Question, answer
+from cai.methods.judging.multiple_choice import ChoiceQuestion, answer
 from cai.methods.roles import Judge, RoleModel
 from cai.models.base import Choice, Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.templates import load_templates
 from cai.types import Message, user_prompt
 
-LAMP = Question(user_prompt("What of the lamp?"), ("Wipe it", "Drop it", "Sell it"), (0,))
-SAYS = Question(user_prompt("Would you say this?"), ("Yes", "No"), (1,), is_lettered=False)
+LAMP = ChoiceQuestion(user_prompt("What of the lamp?"), ("Wipe it", "Drop it", "Sell it"), (0,))
+SAYS = ChoiceQuestion(user_prompt("Would you say this?"), ("Yes", "No"), (1,), is_lettered=False)
 
 
 def likes(option: str) -> ScriptedModel:

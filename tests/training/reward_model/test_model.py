@@ -17,14 +17,14 @@ from cai.templates import load_templates
 from cai.training.reward_model.checkpoint import RewardFacts, write_facts
 from cai.training.reward_model.model import RewardModel
 from cai.training.reward_model.principles import (
+    PrincipleStatement,
     RewardTemplate,
-    Statement,
     conditioned,
     statements_of,
 )
 from cai.types import Conversation, Message, as_dicts
 
-POLITE = Statement("stay-polite", "The response is polite.")
+POLITE = PrincipleStatement("stay-polite", "The response is polite.")
 
 
 def dialogue(response: str, request: str = "How do I open the gate?") -> Conversation:

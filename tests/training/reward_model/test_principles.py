@@ -15,8 +15,8 @@ from cai.training.reward_model.checkpoint import (
     write_facts,
 )
 from cai.training.reward_model.principles import (
+    PrincipleStatement,
     RewardTemplate,
-    Statement,
     conditioned,
     draw_statements,
     preference_under,
@@ -26,8 +26,8 @@ from cai.types import Message
 
 TEMPLATE = RewardTemplate.of(load_templates("chat"))
 TESTBED = load_constitution("testbed")
-POLITE = Statement("stay-polite", "The response is polite.")
-HARMFUL = Statement("no-harm", "The response does no harm.", is_negated=True)
+POLITE = PrincipleStatement("stay-polite", "The response is polite.")
+HARMFUL = PrincipleStatement("no-harm", "The response does no harm.", is_negated=True)
 TALK = (
     Message("system", "Be brief."),
     Message("user", "Hello? {{ kept }}"),
@@ -50,7 +50,7 @@ def test_principles_stand_in_front_of_the_first_request_and_nothing_else_changes
 
 
 def test_a_negated_principle_reads_otherwise_than_one_to_be_kept():
-    kept = Statement(HARMFUL.principle_id, HARMFUL.text)
+    kept = PrincipleStatement(HARMFUL.principle_id, HARMFUL.text)
     as_broken, as_kept = (conditioned(TALK, [each], TEMPLATE)[1] for each in (HARMFUL, kept))
     assert as_broken != as_kept
     assert "break" in as_broken.content and "break" not in as_kept.content
@@ -91,8 +91,8 @@ def test_draws_that_cannot_be_made_are_refused():
 def test_principles_are_named_by_id_with_not_for_the_negated():
     first, second = TESTBED.principles[0], TESTBED.principles[1]
     assert statements_of(TESTBED, [first.id, f"not:{second.id}"]) == (
-        Statement(first.id, first.text, False, first.weight),
-        Statement(second.id, second.text, True, second.weight),
+        PrincipleStatement(first.id, first.text, False, first.weight),
+        PrincipleStatement(second.id, second.text, True, second.weight),
     )
     assert [each.principle_id for each in statements_of(TESTBED, [])] == [
         each.id for each in TESTBED.select(())
@@ -105,15 +105,22 @@ def test_principles_are_named_by_id_with_not_for_the_negated():
 
 def test_a_negated_principle_turns_the_probability_round():
     """0.9 for the kept one by weight 3, and 1 − 0.8 for the negated one by weight 1: 2.9 / 4."""
-    statements = [Statement("x", "X.", weight=3.0), Statement("y", "Y.", is_negated=True)]
+    statements = [
+        PrincipleStatement("x", "X.", weight=3.0),
+        PrincipleStatement("y", "Y.", is_negated=True),
+    ]
     judged = {"x": 0.9, "y": 0.8, "z": 0.1}
     assert preference_under(statements, judged) == pytest.approx(0.725)
-    flipped = [Statement("x", "X.", True, 3.0), Statement("y", "Y.", False)]
+    flipped = [PrincipleStatement("x", "X.", True, 3.0), PrincipleStatement("y", "Y.", False)]
     assert preference_under(flipped, judged) == pytest.approx(1 - 0.725)
 
 
 def test_what_was_not_judged_is_left_out_up_to_half_of_the_weight():
-    statements = [Statement("x", "X."), Statement("y", "Y."), Statement("z", "Z.")]
+    statements = [
+        PrincipleStatement("x", "X."),
+        PrincipleStatement("y", "Y."),
+        PrincipleStatement("z", "Z."),
+    ]
     assert preference_under(statements, {"x": 0.9, "y": 0.5}) == pytest.approx(0.7)
     assert preference_under(statements, {"x": 0.9}) is None
     assert preference_under(statements, {}) is None

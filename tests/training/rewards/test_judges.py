@@ -13,8 +13,8 @@ from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.training.rewards.judges import (
+    CompletionGroup,
     DirectJudge,
-    Group,
     GroupJudge,
     groups_of,
     most_frequent_cause,
@@ -39,8 +39,8 @@ def prefer_greater(messages: Sequence[Message], options: Sequence[str]) -> tuple
     return (better, worse) if first > second else (worse, better)
 
 
-def group(*texts: str) -> Group:
-    return Group(PROMPT, texts, tuple(range(len(texts))))
+def group(*texts: str) -> CompletionGroup:
+    return CompletionGroup(PROMPT, texts, tuple(range(len(texts))))
 
 
 def judge_of(model: ScriptedModel, **changes: object) -> GroupJudge:

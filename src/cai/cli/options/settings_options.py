@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from cai.errors import UsageError
-from cai.methods.settings import Option, Settings
+from cai.methods.settings import Option, StepSettings
 
 PATH = click.Path(path_type=Path)
 
@@ -62,7 +62,7 @@ def with_object(
     return decorate
 
 
-def with_settings(kind: type[Settings], *, leave_out: Collection[str] = ()) -> Decorator:
+def with_settings(kind: type[StepSettings], *, leave_out: Collection[str] = ()) -> Decorator:
     """Adds the options of these settings to a command, which gets the object as `settings`.
 
     Fields to `leave_out` have no option and stay at their defaults.
@@ -74,7 +74,7 @@ def with_settings(kind: type[Settings], *, leave_out: Collection[str] = ()) -> D
     # `cai serve`, so the parameters of settings get a prefix that no command uses.
     variables = {f"setting_{key}": key for key in kind.model_fields if key not in leave_out}
 
-    def validated(**values: Any) -> Settings:
+    def validated(**values: Any) -> StepSettings:
         try:
             return kind.model_validate({variables[name]: value for name, value in values.items()})
         except ValidationError as error:
@@ -87,7 +87,7 @@ def with_settings(kind: type[Settings], *, leave_out: Collection[str] = ()) -> D
     return with_object("settings", validated, variables, options)
 
 
-def setting_option(kind: type[Settings], name: str, variable: str = "") -> Decorator:
+def setting_option(kind: type[StepSettings], name: str, variable: str = "") -> Decorator:
     """The option of one field, passed to the command as `variable`, by default the field's name."""
     field = kind.model_fields[name]
     extra, default = _extra(field), field.default
@@ -123,7 +123,7 @@ def _extra(field: FieldInfo) -> Option:
     return next((each for each in field.metadata if isinstance(each, Option)), Option())
 
 
-def _flag(kind: type[Settings], name: str) -> str:
+def _flag(kind: type[StepSettings], name: str) -> str:
     field = kind.model_fields.get(name)
     flag = _extra(field).flag if field is not None else None
     return flag or f"--{name.replace('_', '-')}"

@@ -26,7 +26,7 @@ from cai.training.data.load import TrainingData, load_training_data
 from cai.training.environment import is_launched, is_main_process, require
 from cai.training.monitor.monitor import DEFAULT_RULES, parse_rule
 from cai.training.plan import LABEL_KINDS, LabelPlan, TrainPlan
-from cai.training.settings import Settings, read_settings
+from cai.training.settings import TrainerSettings, read_settings
 
 if TYPE_CHECKING:
     from cai.training.reward_model.conditioning import ConditionPlan
@@ -178,7 +178,7 @@ def training(command: Command) -> Command:
         # --lora turns adapters on at their defaults; a settings file with lora: has turned them on
         # already.
         if is_lora and "lora" not in chosen:
-            chosen = Settings({**chosen.given, "lora": {}}, chosen.places)
+            chosen = TrainerSettings({**chosen.given, "lora": {}}, chosen.places)
         # Rules replace the shipped ones. With both, a shipped one could not be switched off.
         parsed = tuple(parse_rule(each) for each in rules) or DEFAULT_RULES
         plan = TrainPlan(

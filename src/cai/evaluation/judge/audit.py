@@ -68,7 +68,7 @@ class AuditReport:
         """A sentence for each judge of its own responses or family; show these first."""
         return tuple(
             f"The judge is the policy: {each.judge} judges its own responses."
-            if each.kin == "same"
+            if each.relation == "same"
             else f"The judge is of the policy's family: {each.judge} judges {each.model}."
             for each in self.ownership.relations
         )

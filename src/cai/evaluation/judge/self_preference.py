@@ -15,8 +15,8 @@ Nothing is guessed beyond that: an uninformative name is related to itself alone
 model to none.
 
 Example:
-    >>> kinship("hf:Qwen/Qwen2.5-7B", "openai:qwen2.5-max"), kinship("gpt-4o", "gpt-5")
-    ('family', None)
+    >>> model_relation("hf:Qwen/Qwen2.5-7B", "openai:qwen2.5-max")
+    'family'
 """
 
 import re
@@ -33,7 +33,7 @@ from cai.methods.judging.ranking import JudgedMatchup
 from cai.methods.judging.verdict import Group, Label, verdict_of
 from cai.models.registry import KINDS
 
-Kin = Literal["same", "family"]
+RelationKind = Literal["same", "family"]
 
 # Names of releases are the only evidence there is: a served model does not state its ancestors. A
 # series that is missing here makes a model related to its own size variants alone.
@@ -58,7 +58,7 @@ _FORM = re.compile(rf"\b(?:{'|'.join(KINDS)}|anthropic|vllm):")
 _POINTS = {"a": 1.0, "b": 0.0, "tie": 0.5, "inconsistent": 0.5}
 
 
-def kinship(one: str, other: str) -> Kin | None:
+def model_relation(one: str, other: str) -> RelationKind | None:
     """Whether two names are of one model or of one family; None for neither or an empty name."""
     if not one or not other:
         return None
@@ -111,18 +111,18 @@ class Relation:
 
     judge: str
     model: str
-    kin: Kin
+    relation: RelationKind
 
 
 @dataclass(frozen=True, slots=True)
 class SelfPreference:
     """The matchups of a judge's own response against another's, by this judge's verdicts alone.
 
-    A response is its own if from the same model, or from one of its family, as `kin` says.
+    A response is its own if from the same model, or from one of its family, as `relation` says.
     """
 
     judge: str
-    kin: Kin
+    relation: RelationKind
     own: WinShare
 
 
@@ -151,10 +151,10 @@ class OwnershipTally:
 
     judges: Sequence[str]
     tie_margin: float
-    kin: dict[tuple[str, str], Kin | None] = field(
-        default_factory=dict[tuple[str, str], Kin | None]
+    relations: dict[tuple[str, str], RelationKind | None] = field(
+        default_factory=dict[tuple[str, str], RelationKind | None]
     )
-    own: dict[tuple[str, Kin], GrowingColumns] = field(
+    own: dict[tuple[str, RelationKind], GrowingColumns] = field(
         default_factory=lambda: defaultdict(
             lambda: GrowingColumns(units="q", winners="b", labels="b", own="b")
         )
@@ -169,8 +169,8 @@ class OwnershipTally:
         a, b = (group.candidates[i].model for i in (matchup.first, matchup.second))
         for judge in self.judges:
             for model in (a, b):
-                if model and (judge, model) not in self.kin:
-                    self.kin[judge, model] = kinship(judge, model)
+                if model and (judge, model) not in self.relations:
+                    self.relations[judge, model] = model_relation(judge, model)
         if not a or not b:
             self.n_unknown += 1
             return
@@ -188,15 +188,15 @@ class OwnershipTally:
             if not parts:
                 continue
             winner = SIDES.get(verdict_of(parts, self.tie_margin).outcome, 0)
-            kin_a, kin_b = self.kin[judge, a], self.kin[judge, b]
+            relation_a, relation_b = self.relations[judge, a], self.relations[judge, b]
             # 1 where only A is the judge's own, −1 where only B is, 0 where both or neither are
-            own_sides: dict[Kin, int] = {
-                "same": (kin_a == "same") - (kin_b == "same"),
-                "family": (kin_a is not None) - (kin_b is not None),
+            own_sides: dict[RelationKind, int] = {
+                "same": (relation_a == "same") - (relation_b == "same"),
+                "family": (relation_a is not None) - (relation_b is not None),
             }
-            for kin, own_side in own_sides.items():
+            for relation, own_side in own_sides.items():
                 if own_side:
-                    self.own[judge, kin].add(unit, winner, SIDES.get(label or "", 0), own_side)
+                    self.own[judge, relation].add(unit, winner, SIDES.get(label or "", 0), own_side)
 
     def report(self, seed: int) -> Ownership:
         records: list[ModelRecord] = []
@@ -206,13 +206,13 @@ class OwnershipTally:
             records.append(ModelRecord(name, wins))
         return Ownership(
             tuple(
-                Relation(judge, model, kin)
-                for (judge, model), kin in self.kin.items()
-                if kin is not None
+                Relation(judge, model, relation)
+                for (judge, model), relation in self.relations.items()
+                if relation is not None
             ),
             tuple(
-                SelfPreference(judge, kin, win_share(columns, "own", seed))
-                for (judge, kin), columns in self.own.items()
+                SelfPreference(judge, relation, win_share(columns, "own", seed))
+                for (judge, relation), columns in self.own.items()
             ),
             tuple(records),
             self.n_unknown,

@@ -20,7 +20,7 @@ from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
 from cai.evaluation.results_file import save_results
-from cai.runs.job import Accounts, Foretold
+from cai.runs.job import Accounts, StepEstimate
 from cai.runs.judge import run_judging
 from cai.runs.options import RunOptions
 
@@ -32,7 +32,7 @@ FILE = "estimate.json"
 class Estimates:
     """The estimate of each step; no steps where no model has to be called."""
 
-    steps: tuple[Foretold, ...] = ()
+    steps: tuple[StepEstimate, ...] = ()
 
 
 async def estimate(
@@ -70,7 +70,7 @@ async def estimate(
         # the first of them, so that a run killed in between is not taken for an evaluation.
         save_results(out / FILE, Estimates())
         await _estimate_judging(JudgingSteps(sample, judging, plan, out, console), factor, accounts)
-    estimates = Estimates(tuple(accounts.foretold))
+    estimates = Estimates(tuple(accounts.step_estimates))
     save_results(out / FILE, estimates)
     return estimates
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cai.evaluation.judge.self_preference import kinship
+from cai.evaluation.judge.self_preference import model_relation
 from cai.evaluation.policies.judging import Adherence, MatchupResults
 from cai.evaluation.policies.matchups import READABLE
 from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
@@ -180,7 +180,7 @@ def self_judging_caveats(responses: PolicyResponses, judging: EvaluationJudge) -
     for judge in judging.judges:
         name = judge.model.name
         for policy, models in responses.models.items():
-            relations = {kinship(name, model) for model in models}
+            relations = {model_relation(name, model) for model in models}
             if "same" in relations:
                 yield (
                     f"The judge {name} is the policy {policy}: it may prefer its own words, so do "

@@ -26,7 +26,7 @@ from cai.evaluation.suites.shares import FAILED, PromptShares
 from cai.methods.judging.multiple_choice import (
     MOST_OPTIONS,
     Answers,
-    Question,
+    ChoiceQuestion,
     answer,
     choice_turns,
 )
@@ -61,12 +61,12 @@ class ChoiceJob:
     """A policy and all settings that determine its answers."""
 
     suite: SuiteFile
-    questions: tuple[Question, ...]
+    questions: tuple[ChoiceQuestion, ...]
     policy: RoleModel
     verdicts: VerdictSource = "auto"
     seed: int = 0
 
-    def items(self) -> Iterator[tuple[str, Question]]:
+    def items(self) -> Iterator[tuple[str, ChoiceQuestion]]:
         return ((each.prompt.id, each) for each in self.questions)
 
 
@@ -101,10 +101,10 @@ async def run_choices(
             console,
         )
 
-        def prepare(through: Through) -> Callable[[Question], Awaitable[Answers]]:
+        def prepare(through: Through) -> Callable[[ChoiceQuestion], Awaitable[Answers]]:
             [speaker] = asked_through([policy], through, "choice")
 
-            async def work(question: Question) -> Answers:
+            async def work(question: ChoiceQuestion) -> Answers:
                 answers = await answer(speaker, question, derive_seed(job.seed, question.prompt.id))
                 replies = answers.replies
                 failed = [(each.error, each.reason) for each in replies if each.outcome == "failed"]
@@ -187,7 +187,7 @@ def _best(probabilities: tuple[float, ...]) -> set[int]:
     return {option for option, each in enumerate(probabilities) if each >= top}
 
 
-def read_questions(suite: SuiteFile) -> tuple[Question, ...]:
+def read_questions(suite: SuiteFile) -> tuple[ChoiceQuestion, ...]:
     """The questions in their order, each with a unique id.
 
     The file is read to the end, so that a bad row is reported before any call.
@@ -195,7 +195,7 @@ def read_questions(suite: SuiteFile) -> tuple[Question, ...]:
     Raises:
         SourceError: The file cannot be read, has no rows, or a row is not a question.
     """
-    questions: dict[str, Question] = {}
+    questions: dict[str, ChoiceQuestion] = {}
     for origin, row in suite.rows():
         try:
             question = _question(suite.kind, row, origin)
@@ -212,7 +212,7 @@ def read_questions(suite: SuiteFile) -> tuple[Question, ...]:
     return tuple(questions.values())
 
 
-def _question(kind: Kind, row: Row, origin: str) -> Question:
+def _question(kind: Kind, row: Row, origin: str) -> ChoiceQuestion:
     """The question of a row, with an id made from its content."""
     prompt_column, right_column, wrong_column = LAYOUTS[kind].required
     text = read_text(cell(row, prompt_column), prompt_column).strip()
@@ -246,7 +246,7 @@ def _question(kind: Kind, row: Row, origin: str) -> Question:
     value = row.get(LAYOUTS[kind].group)
     group = value.strip() if isinstance(value, str) else ""
     id = content_hash(text, *options)
-    return Question(user_prompt(text, id, origin), options, right_options, is_lettered, group)
+    return ChoiceQuestion(user_prompt(text, id, origin), options, right_options, is_lettered, group)
 
 
 def _read_answers(row: Row, column: str) -> list[str]:

@@ -37,7 +37,7 @@ from cai.evaluation.suites.open_ended import (
     run_open,
 )
 from cai.evaluation.suites.shares import PromptShares
-from cai.methods.judging.multiple_choice import Question
+from cai.methods.judging.multiple_choice import ChoiceQuestion
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
 from cai.runs.job import Accounts
@@ -148,7 +148,7 @@ class _SuiteRows:
     """A suite and the content of its file: questions, or open prompts by id."""
 
     suite: SuiteFile
-    questions: tuple[Question, ...]
+    questions: tuple[ChoiceQuestion, ...]
     prompts: Mapping[str, OpenPrompt]
 
     @classmethod

@@ -26,7 +26,7 @@ MOST_OPTIONS = len(ascii_uppercase)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ChoiceQuestion:
     """What is asked, the answers there are, and the places of the right ones among them.
 
     Where `is_lettered` the options are shown, each under a letter; else each is itself the one word
@@ -76,7 +76,7 @@ class Reply:
 class Answers:
     """A question and the replies to it, one for each order."""
 
-    question: Question
+    question: ChoiceQuestion
     replies: tuple[Reply, ...]
 
     @property
@@ -89,7 +89,9 @@ class Answers:
         return tuple(each for each in self.replies if each.outcome == "answered")
 
 
-def choice_turns(templates: TemplateSet, question: Question, order: Sequence[int]) -> Conversation:
+def choice_turns(
+    templates: TemplateSet, question: ChoiceQuestion, order: Sequence[int]
+) -> Conversation:
     """The conversation that ends with the request for one of the answers."""
     shown = tuple(question.options[place] for place in order) if question.is_lettered else ()
     values = {
@@ -101,7 +103,7 @@ def choice_turns(templates: TemplateSet, question: Question, order: Sequence[int
     return (*question.prompt.messages[:-1], request)
 
 
-async def answer(policy: Judge, question: Question, seed: int) -> Answers:
+async def answer(policy: Judge, question: ChoiceQuestion, seed: int) -> Answers:
     """The replies of a model in every order of the options, all asked for at once.
 
     Raises:
@@ -114,7 +116,9 @@ async def answer(policy: Judge, question: Question, seed: int) -> Answers:
     return Answers(question, tuple(replies))
 
 
-async def _reply(policy: Judge, question: Question, order: tuple[int, ...], seed: int) -> Reply:
+async def _reply(
+    policy: Judge, question: ChoiceQuestion, order: tuple[int, ...], seed: int
+) -> Reply:
     turns = choice_turns(policy.role.templates, question, order)
     answers = question.answers(order)
     try:

@@ -19,8 +19,8 @@ from cai.templates import load_templates
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts
 from cai.training.reward_model.principles import (
+    PrincipleStatement,
     RewardTemplate,
-    Statement,
     conditioned,
     draw_statements,
     preference_under,
@@ -109,7 +109,7 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[T
         return
     judged = {each.principle: each.probability for each in pair.judging.by_principle}
     # with few principles, two draws are often the same ones, and would count a pair twice
-    seen: set[frozenset[Statement]] = set()
+    seen: set[frozenset[PrincipleStatement]] = set()
     for draw in range(plan.draws):
         statements = draw_statements(
             plan.constitution,

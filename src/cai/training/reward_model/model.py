@@ -24,7 +24,7 @@ from cai.models.hf.tokenizer import Tokenizer, encode_dialogue
 from cai.models.registry import has_scheme, parse_spec
 from cai.training.reward_model.checkpoint import RewardCheckpoint, open_reward_checkpoint
 from cai.training.reward_model.network import model_failure
-from cai.training.reward_model.principles import RewardTemplate, Statement, conditioned
+from cai.training.reward_model.principles import PrincipleStatement, RewardTemplate, conditioned
 from cai.types import Conversation
 
 BATCH_TOKENS = 16_384
@@ -36,7 +36,7 @@ class _Job:
     """Conversations whose rewards a caller of `score` awaits."""
 
     conversations: Sequence[Conversation]
-    statements: Sequence[Statement] | None
+    statements: Sequence[PrincipleStatement] | None
     future: Future[list[float | None]] = field(default_factory=Future[list[float | None]])
 
 
@@ -109,7 +109,7 @@ class RewardModel:
     def rewards(
         self,
         conversations: Sequence[Conversation],
-        statements: Sequence[Statement] | None = None,
+        statements: Sequence[PrincipleStatement] | None = None,
     ) -> list[float | None]:
         """The reward of each conversation; None where it is too long or the model gives no number.
 
@@ -129,7 +129,7 @@ class RewardModel:
     async def score(
         self,
         conversations: Sequence[Conversation],
-        statements: Sequence[Statement] | None = None,
+        statements: Sequence[PrincipleStatement] | None = None,
     ) -> list[float | None]:
         """As `rewards`, without blocking; what all callers wait for goes into the same passes."""
         job = _Job(tuple(conversations), statements)
@@ -150,7 +150,7 @@ class RewardModel:
         await asyncio.to_thread(self._stop)
 
     def _encode(
-        self, conversations: Sequence[Conversation], statements: Sequence[Statement] | None
+        self, conversations: Sequence[Conversation], statements: Sequence[PrincipleStatement] | None
     ) -> list[list[int]]:
         template = self._template(statements)
         rows: list[list[int]] = []
@@ -173,11 +173,11 @@ class RewardModel:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise ModelError(f"A conversation cannot be encoded: {reason}.") from error
 
-    def check_statements(self, statements: Sequence[Statement] | None) -> None:
+    def check_statements(self, statements: Sequence[PrincipleStatement] | None) -> None:
         """Checks that principles are given where the model reads some. Raises TrainingError."""
         self._template(statements)
 
-    def _template(self, statements: Sequence[Statement] | None) -> RewardTemplate | None:
+    def _template(self, statements: Sequence[PrincipleStatement] | None) -> RewardTemplate | None:
         if not self.is_conditioned:
             if statements is not None:
                 raise TrainingError(

@@ -28,7 +28,7 @@ class TextSettings(Protocol):
     use_cache: bool
 
 
-class Settings(Protocol):
+class ModelConfig(Protocol):
     def get_text_config(self) -> TextSettings: ...
 
 
@@ -36,7 +36,7 @@ class Classifier(Protocol):
     """What is used here of a transformers model for sequence classification, with one output."""
 
     @property
-    def config(self) -> Settings: ...
+    def config(self) -> ModelConfig: ...
 
     def __call__(self, *, input_ids: Tensor, attention_mask: Tensor) -> Output: ...
 

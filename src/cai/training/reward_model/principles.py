@@ -22,7 +22,7 @@ from cai.types import Conversation, Message, content_hash, derive_seed
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class PrincipleStatement:
     """A principle that a response should follow, or break where negated."""
 
     principle_id: str
@@ -48,7 +48,7 @@ class RewardTemplate:
     def hash(self) -> str:
         return content_hash(self.text)
 
-    def render(self, request: str, statements: Sequence[Statement]) -> str:
+    def render(self, request: str, statements: Sequence[PrincipleStatement]) -> str:
         """The turn that states the principles, those to follow first, and then the request.
 
         Raises:
@@ -61,7 +61,7 @@ class RewardTemplate:
 
 
 def conditioned(
-    conversation: Conversation, statements: Sequence[Statement], template: RewardTemplate
+    conversation: Conversation, statements: Sequence[PrincipleStatement], template: RewardTemplate
 ) -> Conversation:
     """The conversation with the statements in its first user turn, in front of the request.
 
@@ -94,7 +94,7 @@ def draw_statements(
     tags: Sequence[str] = (),
     *,
     negate_share: float = 0.0,
-) -> tuple[Statement, ...]:
+) -> tuple[PrincipleStatement, ...]:
     """`n` different principles drawn by weight, or all there are; each negated by that chance.
 
     Drawn by weight, they weigh the same afterwards.
@@ -111,12 +111,14 @@ def draw_statements(
     drawn = draw_principles(constitution, tags, n, derive_seed(seed, "statements"))
     # a generator of its own: another share negates others of the same drawn principles
     rng = random.Random(derive_seed(seed, "negated"))
-    return tuple(Statement(each.id, each.text, rng.random() < negate_share) for each in drawn)
+    return tuple(
+        PrincipleStatement(each.id, each.text, rng.random() < negate_share) for each in drawn
+    )
 
 
 def statements_of(
     constitution: Constitution, ids: Sequence[str], tags: Sequence[str] = ()
-) -> tuple[Statement, ...]:
+) -> tuple[PrincipleStatement, ...]:
     """The named principles, those with `not:` before their id negated; all by weight without names.
 
     Raises:
@@ -128,9 +130,11 @@ def statements_of(
             raise UsageError(
                 f"No principle of {constitution.name!r} has a tag of {', '.join(tags)}."
             )
-        return tuple(Statement(each.id, each.text, weight=each.weight) for each in selected)
+        return tuple(
+            PrincipleStatement(each.id, each.text, weight=each.weight) for each in selected
+        )
     known = {each.id: each for each in constitution.principles}
-    statements: list[Statement] = []
+    statements: list[PrincipleStatement] = []
     for name in ids:
         id = name.removeprefix("not:")
         if id not in known:
@@ -138,12 +142,12 @@ def statements_of(
                 f"{constitution.name!r} has no principle {id!r}. It has: {', '.join(known)}."
             )
         is_negated = name.startswith("not:")
-        statements.append(Statement(id, known[id].text, is_negated, known[id].weight))
+        statements.append(PrincipleStatement(id, known[id].text, is_negated, known[id].weight))
     return tuple(statements)
 
 
 def preference_under(
-    statements: Sequence[Statement], by_principle: Mapping[str, float]
+    statements: Sequence[PrincipleStatement], by_principle: Mapping[str, float]
 ) -> float | None:
     """The probability that a response is preferred under exactly these statements, in [0, 1].
 

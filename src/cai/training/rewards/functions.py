@@ -31,8 +31,8 @@ from cai.training.reward_model.model import RewardModel
 from cai.training.rewards.batch import RewardBatch, Text, text_of
 from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.judges import (
+    CompletionGroup,
     DirectJudge,
-    Group,
     GroupJudge,
     JudgedGroup,
     Turns,
@@ -131,13 +131,13 @@ def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
             assert judge_thread is not None
             judge = _opened_judge(part, judge_thread, spec.seed)
             if not part.apart:
-                functions.append(JudgeReward(judge_thread, judge, name))
+                functions.append(JudgeRewardFunction(judge_thread, judge, name))
                 weights.append(part.weight)
                 continue
             principles = candidates(part.constitution, part.settings.tags)
             total = sum(each.weight for each in principles)
             for each in principles:
-                functions.append(JudgeReward(judge_thread, judge, name, each.id))
+                functions.append(JudgeRewardFunction(judge_thread, judge, name, each.id))
                 weights.append(part.weight * each.weight / total)
         penalties = spec.penalties
         length = make_length_penalty(penalties.free_tokens, penalties.per_token)
@@ -170,7 +170,7 @@ def _opened_judge(
     )
 
 
-class JudgeReward:
+class JudgeRewardFunction:
     """A reward read from what judges say of the groups of a batch, under all principles or one."""
 
     def __init__(
@@ -198,7 +198,7 @@ class JudgeReward:
             ModelUnavailable: Nothing in the whole batch could be judged; the message has the cause.
         """
 
-        async def judge_groups(groups: Sequence[Group]) -> list[JudgedGroup]:
+        async def judge_groups(groups: Sequence[CompletionGroup]) -> list[JudgedGroup]:
             return list(await asyncio.gather(*map(self._judge.judge, groups)))
 
         # submitted by `shared` at once, and not in a coroutine that waits for its turn: the

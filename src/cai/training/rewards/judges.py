@@ -36,7 +36,7 @@ Turns = Sequence[Mapping[str, str]]  # a conversation as TRL has it: `[{"role": 
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CompletionGroup:
     """A prompt and its completions; `places` are their indices in the batch."""
 
     prompt: Prompt
@@ -48,7 +48,7 @@ class JudgedGroup(Protocol):
     """A group with what judges say of it."""
 
     @property
-    def group(self) -> Group: ...
+    def group(self) -> CompletionGroup: ...
 
     def rewards(self, principle: str | None = None) -> list[float | None]:
         """One for each completion, under all principles or one; None where it was not judged."""
@@ -61,13 +61,13 @@ class JudgedGroup(Protocol):
 
 def groups_of(
     prompts: Sequence[Turns], completions: Sequence[Turns], ids: Sequence[str]
-) -> list[Group]:
+) -> list[CompletionGroup]:
     """The batch by prompt, in the order in which the prompts appear."""
     places: dict[str, list[int]] = {}
     for place, id in enumerate(ids):
         places.setdefault(id, []).append(place)
     return [
-        Group(
+        CompletionGroup(
             Prompt(id, conversation(prompts[at[0]])),
             tuple(completions[place][-1]["content"].strip() for place in at),
             tuple(at),
@@ -97,7 +97,7 @@ class GroupMatchup:
 class ComparedGroup:
     """A group whose completions were compared."""
 
-    group: Group
+    group: CompletionGroup
     matchups: tuple[GroupMatchup, ...]
 
     def rewards(self, principle: str | None = None) -> list[float | None]:
@@ -142,7 +142,7 @@ class GroupJudge:
     reference: RoleModel | None = None
     seed: int = 0
 
-    async def judge(self, group: Group) -> ComparedGroup:
+    async def judge(self, group: CompletionGroup) -> ComparedGroup:
         """Every matchup of the group; equal texts tie without a call."""
         texts = group.completions
         if self.reference is None:
@@ -172,7 +172,7 @@ class GroupJudge:
         )
         return ComparedGroup(group, tuple(matchups))
 
-    async def _verdict(self, group: Group, one: str, other: str) -> Verdict | ModelError:
+    async def _verdict(self, group: CompletionGroup, one: str, other: str) -> Verdict | ModelError:
         if one.split() == other.split():
             return Verdict("tie", 0.5)
         seed = derive_seed(self.seed, group.prompt.id, content_hash(one, other))
@@ -205,7 +205,7 @@ def pairs_of(n: int, opponents: int | None) -> Iterator[tuple[int, int]]:
 class ScoredGroup:
     """A group whose completions were scored: the scores of each, or the error of its calls."""
 
-    group: Group
+    group: CompletionGroup
     scores: tuple[tuple[Score, ...] | ModelError, ...]
 
     def rewards(self, principle: str | None = None) -> list[float | None]:
@@ -238,7 +238,7 @@ class DirectJudge:
     settings: ScoreSettings = ScoreSettings()
     seed: int = 0
 
-    async def judge(self, group: Group) -> ScoredGroup:
+    async def judge(self, group: CompletionGroup) -> ScoredGroup:
         """The scores of each completion."""
 
         async def scores(response: str) -> tuple[Score, ...] | ModelError:

@@ -24,7 +24,7 @@ from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.hf.loading import fingerprint
 from cai.runs.config import described_role
 from cai.training.card import Feedback
-from cai.training.reward_model.principles import Statement
+from cai.training.reward_model.principles import PrincipleStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ModelRewardSpec:
 
     spec: str
     weight: float = 1.0
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[PrincipleStatement, ...] = ()
 
     @property
     def hash(self) -> str:
