@@ -116,4 +116,3 @@ def test_a_run_of_another_method_is_left_alone(sample, call_cai, local_server, t
     ended = sample()
     assert ended.code == 2
     assert "holds a run of the method 'revise'" in ended.err
-    assert "method: 'revise' → 'sample'" in ended.err

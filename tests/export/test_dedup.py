@@ -14,7 +14,7 @@ from cai.export.formats import Format, Row
 from cai.export.near_duplicates import NearDuplicates
 from cai.export.selection import Selection
 from cai.methods.judging.ranking import Judged
-from cai.runs.records import Body
+from cai.runs.config import Body
 
 LONG, SHORT = "a longer text", "short"
 

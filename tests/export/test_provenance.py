@@ -34,7 +34,7 @@ from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
 from cai.export.selection import Selection
 from cai.export.writers import export_file
-from cai.runs.records import Body
+from cai.runs.config import Body
 
 
 def rows_of(
@@ -117,7 +117,7 @@ def test_scored_responses_are_labelled_by_the_least_score(tmp_path: Path):
 
 
 def test_scores_have_no_pairs_to_balance(tmp_path: Path):
-    said = "run: a run of `cai score` has no pairs"
+    said = "run: `cai score` gives no pairs"
     with made_run(tmp_path / "run", MIXED_SCORED) as run, pytest.raises(ExportError, match=said):
         rows_of([run], "kto", Selection(balances_length=True))
 

@@ -14,13 +14,14 @@ from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
+from cai.methods.settings import ModelRole
 from cai.models.base import Sampling
 from cai.models.registry import embedded_folder, open_model
 from cai.models.scripted import ScriptedModel
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
 from cai.pipeline.runner import StepOutcome, run_recipe
-from cai.pipeline.schema import ROLES, Recipe, Role, StepName
+from cai.pipeline.schema import ROLES, Recipe, StepName
 from cai.pipeline.train_runner import RoleModels
 from cai.run import Run
 from cai.runs.options import RunOptions
@@ -92,7 +93,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"revise": {}, "export": {"sft": {"balance_length": True}}}, "Lengths are balanced between"),
     (
         {"sample": {}, "score": {}, "export": {"kto": {"balance_length": True}}},
-        "of scores, which have no pairs",
+        "gives no pairs whose lengths",
     ),
     (
         {"revise": {}, "export": {"sft": {"file": "x"}, "kto": {"file": "x"}}},
@@ -217,7 +218,7 @@ async def test_without_samples_revisions_are_judged_against_originals(
 async def test_every_role_is_played_by_its_own_model(tmp_path: Path, source: PromptSource):
     """Of 3 prompts: a response, 2 critiques and 2 revisions each; 2 samples; 2 orders and a trial;
     the scores are given by the judge as well, under both principles: 2 · 6 and a trial."""
-    cast: dict[Role, ScriptedModel] = {role: actor(role) for role in ROLES}
+    cast: dict[ModelRole, ScriptedModel] = {role: actor(role) for role in ROLES}
     default = actor("default")
     await run(recipe(tmp_path, **WHOLE), tmp_path, RoleModels(default, cast), source)
     n = {role: len(model.requests) for role, model in cast.items()}
@@ -247,10 +248,10 @@ async def test_temperatures_and_tokens_are_those_of_the_step(tmp_path: Path, sou
         "sample": {"k": 1, "temperatures": [0.5, 1.5], "top_p": 0.8, "top_k": 3, "max_tokens": 8},
         "judge": {"rationale": True, "temperature": 0.0, "max_tokens": 9},
     }
-    cast: dict[Role, ScriptedModel] = {role: actor(role) for role in ROLES}
+    cast: dict[ModelRole, ScriptedModel] = {role: actor(role) for role in ROLES}
     await run(recipe(tmp_path, **parts), tmp_path, RoleModels(actor(), cast), source)
 
-    def drawn(role: Role) -> set[tuple[float, float, int, int]]:
+    def drawn(role: ModelRole) -> set[tuple[float, float, int, int]]:
         asked = [each.sampling for each in cast[role].requests if each.sampling]
         return {(each.temperature, each.top_p, each.top_k, each.max_tokens) for each in asked}
 

@@ -12,8 +12,7 @@ from made_verdicts import judge_recipe, judged, principle_verdict
 
 from cai.engine.run_folder import RunFolder
 from cai.report.build import write_report
-from cai.runs.config import RunConfig
-from cai.runs.records import Body
+from cai.runs.config import Body, RunConfig
 
 N = 10_000
 MOST_BYTES = 5_000_000

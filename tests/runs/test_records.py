@@ -18,6 +18,7 @@ from cai.methods.sampling import Sample, Samples
 from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Completion, Usage
 from cai.runs.config import (
+    Body,
     JudgeConfig,
     JudgeRunConfig,
     Named,
@@ -30,7 +31,7 @@ from cai.runs.config import (
     read_run_config,
     run_config_as,
 )
-from cai.runs.records import Body, dump, load, read_done
+from cai.runs.records import dump, load, read_done
 from cai.types import Message, Prompt, user_prompt
 
 DRAW = RoleConfig(

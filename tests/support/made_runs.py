@@ -16,6 +16,7 @@ from cai.methods.sampling import Sample, Samples
 from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Completion, StopReason
 from cai.runs.config import (
+    Body,
     Named,
     ReviseRunConfig,
     RoleConfig,
@@ -24,7 +25,7 @@ from cai.runs.config import (
     ScoreRunConfig,
     Source,
 )
-from cai.runs.records import Body, dump
+from cai.runs.records import dump
 from cai.types import Prompt, user_prompt
 
 DRAW = RoleConfig(

@@ -33,11 +33,12 @@ from cai.engine.budget import Caps
 from cai.engine.engine import run_async
 from cai.errors import UsageError
 from cai.evaluation.metrics import ROUNDS, metric_of
+from cai.methods.settings import ModelRole
 from cai.models.registry import SCHEMES
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
 from cai.pipeline.runner import run_recipe
-from cai.pipeline.schema import ROLES, Role
+from cai.pipeline.schema import ROLES
 from cai.pipeline.train_runner import open_role_models
 from cai.rounds.config import load_rounds
 from cai.rounds.splits import check_enough
@@ -45,7 +46,7 @@ from cai.rounds.state import Decision, Series
 from cai.runs.options import RunOptions
 from cai.training.environment import require
 
-_ROLES: dict[str, Role] = {role: role for role in ROLES}
+_ROLES: dict[str, ModelRole] = {role: role for role in ROLES}
 
 
 @click.command(
@@ -86,7 +87,7 @@ def run(
     if constitution is not None:
         loaded = loaded.model_copy(update={"constitution": constitution})
     # --role goes before the recipe, and -m after it: -m is for roles that nothing names.
-    models: dict[Role, str] = dict(loaded.models)
+    models: dict[ModelRole, str] = dict(loaded.models)
     for given in roles:
         name, _, spec = given.partition("=")
         role = _ROLES.get(name)

@@ -29,9 +29,18 @@ from cai.export.examples import (
     pair_of_chain,
     pairs_of_judged,
 )
-from cai.export.formats import PAIRED, Columns, Format, Method, Row, check_columns, check_format
+from cai.export.formats import (
+    PAIRED,
+    Columns,
+    Format,
+    Method,
+    Row,
+    check_balance,
+    check_columns,
+    check_format,
+)
 from cai.export.mixing import MixOutcome
-from cai.export.provenance import SourceRun, prompt_of_body, whole_row
+from cai.export.provenance import SourceRun, whole_row
 from cai.export.rows import (
     DroppedRow,
     Labelled,
@@ -47,8 +56,7 @@ from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import JudgeRunConfig, ReviseRunConfig
-from cai.runs.records import Body
+from cai.runs.config import Body, JudgeRunConfig, ReviseRunConfig
 from cai.types import Prompt
 
 T = TypeVar("T")
@@ -117,7 +125,7 @@ def interleave_runs(
 def _units(
     run: SourceRun, body: Body, format: Format, selection: Selection
 ) -> Sequence[Unit | DroppedRow]:
-    prompt = prompt_of_body(body)
+    prompt = body.prompt
     if selection.is_in_other_split(prompt, format):
         return [DroppedRow("in the other split")]
     if format == "prompts":
@@ -244,11 +252,8 @@ class Export:
         sources = tuple(SourceRun.of(number, run) for number, run in enumerate(runs))
         for source in sources:
             check_format(format, source.config.method, source.folder.path)
-            if selection.balances_length and source.config.method == "score":
-                raise ExportError(
-                    f"{source.folder.path}: a run of `cai score` has no pairs whose lengths could "
-                    "be balanced. Leave the balance out."
-                )
+            if selection.balances_length:
+                check_balance(source.config.method, source.folder.path)
         return cls(sources, format, selection, columns)
 
     @property

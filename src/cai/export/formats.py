@@ -20,12 +20,19 @@ COLUMNS: tuple[Columns, ...] = get_args(Columns)
 # Formats made of pairs; of a run of scores, `kto` is made of single responses.
 PAIRED: tuple[Format, ...] = ("preference", "reward", "kto")
 
-_OF_METHOD: Mapping[Method, tuple[Format, ...]] = {
-    "revise": FORMATS,
-    "sample": ("sft", "prompts", "everything"),
-    "judge": FORMATS,
-    "score": ("sft", "kto", "everything"),
+_HAVE_PAIRS: tuple[Method, ...] = ("judge", "revise")
+# The order is a preference, for a recipe that names no step: a judged run says more than a revised
+# one, whose revision is only taken to be the better response.
+METHODS_OF: Mapping[Format, tuple[Method, ...]] = {
+    "sft": ("revise", "judge", "sample", "score"),
+    "preference": _HAVE_PAIRS,
+    "reward": _HAVE_PAIRS,
+    "kto": ("judge", "revise", "score"),
+    "prompts": ("revise", "sample", "judge"),
+    "everything": ("judge", "score", "revise", "sample"),
 }
+"""The methods whose runs give each format, the preferred first."""
+
 _OF_COLUMNS: Mapping[Columns, tuple[Format, ...]] = {
     "trl": FORMATS,
     "openrlhf": ("sft", "preference", "reward", "kto", "prompts"),
@@ -39,11 +46,24 @@ def check_format(format: Format, method: Method, run: object) -> None:
     Raises:
         ExportError: It cannot; the message names the run.
     """
-    possible = _OF_METHOD[method]
+    possible = [each for each in FORMATS if method in METHODS_OF[each]]
     if format not in possible:
         raise ExportError(
             f"{run}: a run of `cai {method}` has no rows of the format {format!r}. It gives "
             f"{', '.join(possible)}."
+        )
+
+
+def check_balance(method: Method, run: object) -> None:
+    """Checks that a run of that method has pairs, whose lengths can be balanced.
+
+    Raises:
+        ExportError: It has not; the message names the run.
+    """
+    if method not in _HAVE_PAIRS:
+        raise ExportError(
+            f"{run}: `cai {method}` gives no pairs whose lengths could be balanced. Leave the "
+            "balance out."
         )
 
 

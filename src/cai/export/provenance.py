@@ -9,39 +9,31 @@ Example:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 from pydantic import TypeAdapter
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Method, Row
-from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, Pairing
 from cai.methods.revision import Chain, Role
 from cai.methods.revision_flags import Flag
-from cai.methods.sampling import Samples
 from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 from cai.runs.config import (
+    Body,
     JudgeConfig,
-    JudgeRunConfig,
     Named,
-    ReviseRunConfig,
     RoleConfig,
     RunConfig,
-    SampleRunConfig,
-    ScoreRunConfig,
     read_run_config,
 )
-from cai.runs.records import Body, load
-from cai.types import Prompt
+from cai.runs.records import load
 
 # The column of a whole record, and the type that its struct is derived from.
 BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
-    "revise": ("chain", Chain),
-    "sample": ("samples", Samples),
-    "judge": ("judged", Judged),
-    "score": ("scored", Scored),
+    kind.model_fields["method"].default: (kind.body.__name__.lower(), kind.body)
+    for kind in get_args(RunConfig)
 }
 
 
@@ -87,68 +79,30 @@ class SourceRun:
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
         """Raises JournalError as `read_run_config`."""
         config, name = read_run_config(folder), folder.path.resolve().name
-        revision = config if isinstance(config, ReviseRunConfig) else None
-        judging = config if isinstance(config, JudgeRunConfig) else None
-        scoring = config if isinstance(config, ScoreRunConfig) else None
-        by_judges = judging or scoring
-        provenance = RowProvenance(
-            config.method,
-            name,
-            source_files=config.source.files,
-            source_hash=config.source.hash,
-            constitution=None if isinstance(config, SampleRunConfig) else config.constitution,
-            roles=revision.roles if revision else None,
-            policies=config.policies if isinstance(config, SampleRunConfig) else None,
-            judges=by_judges.judges if by_judges else None,
-            revise_settings=revision.settings if revision else None,
-            judge_settings=judging.settings if judging else None,
-            score_settings=scoring.settings if scoring else None,
-            pairing=judging.pairing if judging else None,
-            seed=config.seed,
-        )
+        # What a method has is the fields of its configuration; the others stay None.
+        names = {"settings": f"{config.method}_settings"}
+        own = {names.get(key, key): value for key, value in config if key not in ("source", "k")}
+        files, content = config.source.files, config.source.hash
+        provenance = RowProvenance(run=name, source_files=files, source_hash=content, **own)
         # As JSON values, converted once for the run and not for each row.
         common = _PROVENANCE.dump_python(provenance, mode="json")
         return cls(number, folder, name, config, common)
 
     def body(self, record: Record) -> Body:
         """The result of the run's method for the example."""
-        match self.config:
-            case ReviseRunConfig():
-                return load(Chain, record.body)
-            case SampleRunConfig():
-                return load(Samples, record.body)
-            case JudgeRunConfig():
-                return load(Judged, record.body)
-            case ScoreRunConfig():
-                return load(Scored, record.body)
+        return load(self.config.body, record.body)
 
     def provenance(self, body: Body | None, models: Sequence[str]) -> dict[str, object]:
         """The `RowProvenance` of a row as plain values; `body` is None for a failed example."""
-        principle_ids: list[str] | None = None
-        flags: list[list[Flag]] | None = None
-        match body:
-            case Chain():
-                # One a round, with repeats, to go with the rounds; below each principle once.
-                principle_ids = [each.principle_id for each in body.rounds]
-                flags = [list(each.flags) for each in body.rounds]
-            case Judged():
-                verdicts = [v for m in body.matchups for v in m.verdict.principle_verdicts]
-                principle_ids = list(dict.fromkeys(each.principle_id for each in verdicts))
-            case Scored():
-                principle_ids = list(dict.fromkeys(each.principle_id for each in body.scores))
-            case Samples() | None:
-                pass
+        ids = body.principle_ids if body else None
+        flags = [list(each.flags) for each in body.rounds] if isinstance(body, Chain) else None
         return {
             **self.common,
-            "origin": prompt_of_body(body).origin if body else None,
+            "origin": body.prompt.origin if body else None,
             "models": list(models),
-            "principle_ids": principle_ids,
+            "principle_ids": None if ids is None else list(ids),
             "flags": flags,
         }
-
-
-def prompt_of_body(body: Body) -> Prompt:
-    return body.group.prompt if isinstance(body, Judged) else body.prompt
 
 
 def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Row:

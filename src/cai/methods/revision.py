@@ -78,6 +78,11 @@ class Chain:
         return cls(prompt, Completion(response))
 
     @property
+    def principle_ids(self) -> tuple[str, ...]:
+        """One a round, with repeats."""
+        return tuple(each.principle_id for each in self.rounds)
+
+    @property
     def revisions(self) -> tuple[str, ...]:
         """The text after each round; one without a usable revision leaves it as it was."""
         texts = [self.response.text]

@@ -25,6 +25,10 @@ class Samples:
     samples: tuple[Sample, ...]
 
     @property
+    def principle_ids(self) -> None:
+        """None: responses are sampled under no principle."""
+
+    @property
     def usage(self) -> Usage:
         return sum((each.completion.usage for each in self.samples), Usage())
 

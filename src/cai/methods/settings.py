@@ -15,7 +15,7 @@ Example:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
@@ -34,6 +34,7 @@ VerdictSource = Literal["auto", "logprobs", "parsed"]
 """Log-probabilities where there are any, log-probabilities or an error, or written verdicts."""
 
 ScoreKind = Literal["mark", "check"]
+ModelRole = Literal["respond", "critique", "revise", "sample", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,13 @@ class PartOfRole:
 
 
 class StepSettings(BaseModel):
-    """Base of the settings of a step: fields only, unknown ones are refused, nothing changes."""
+    """Base of the settings of a step: fields only, unknown ones are refused, nothing changes.
+
+    `roles` are those of the models that the step asks.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    roles: ClassVar[tuple[ModelRole, ...]]
 
     @classmethod
     def from_settings(cls, other: "StepSettings", **update: object) -> Self:
@@ -126,6 +131,8 @@ class ReviseSettings(DecodingSettings):
     revisions are colder here, so that what is right is kept. `direct` is §3.5.
     """
 
+    roles = ("respond", "critique", "revise")
+
     rounds: Annotated[
         int, Field(strict=True, ge=0, le=64, description="Critique-revision pairs.")
     ] = 1
@@ -147,6 +154,8 @@ class ReviseSettings(DecodingSettings):
 class SampleSettings(DecodingSettings):
     """How many responses each policy gives to a prompt, and how they are sampled."""
 
+    roles = ("sample",)
+
     k: Annotated[Count, Option("-k"), Field(description="Responses of each policy.")] = 4
     temperatures: Annotated[
         tuple[Temperature, ...],
@@ -158,6 +167,8 @@ class SampleSettings(DecodingSettings):
 
 class _JudgeModelSettings(StepSettings):
     """What judging by pairs and scoring one by one have in common."""
+
+    roles = ("judge",)
 
     tags: Tags = ()
     templates: Templates = None

@@ -10,17 +10,18 @@ Example:
 """
 
 from pathlib import Path
+from typing import get_args
 
 from cai.constitution.schema import Constitution
 from cai.errors import UsageError
 from cai.export.data_files import DataFile
-from cai.export.formats import Format
+from cai.export.formats import METHODS_OF, Format, check_balance
 from cai.export.writers import check_mixing
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.roles import candidates
+from cai.methods.settings import JudgeSettings
 from cai.models.registry import parse_spec
 from cai.pipeline.order import (
-    SOURCES_OF,
     TRAINED,
     data_of,
     is_trained,
@@ -29,7 +30,16 @@ from cai.pipeline.order import (
     start_of,
     trained_before,
 )
-from cai.pipeline.schema import STEP_NAMES, ExportStep, Recipe, RlTraining, StepName, TrainStep
+from cai.pipeline.schema import (
+    STEP_NAMES,
+    ExportStep,
+    Recipe,
+    ResponseStep,
+    RlTraining,
+    StepName,
+    StepOfResponses,
+    TrainStep,
+)
 from cai.runs.records import is_run
 from cai.training.rewards.spec import weighted
 
@@ -45,16 +55,18 @@ def check_steps(recipe: Recipe) -> None:
     steps = recipe.steps
     if not steps and not recipe.train:
         raise UsageError(
-            f"The recipe {recipe.name!r} has no step. Give it one of revise, sample, judge, score, "
+            f"The recipe {recipe.name!r} has no step. Give it one of {', '.join(STEP_NAMES)}, "
             "train."
         )
-    for name, step in (("judge", recipe.judge), ("score", recipe.score)):
-        if step is not None and step.of is not None and step.of not in steps:
+    for name, step in recipe.blocks.items():
+        if not isinstance(step, StepOfResponses):
+            continue
+        if step.of is not None and step.of not in steps:
             raise UsageError(
                 f"The step {name} of the recipe {recipe.name!r} is of {step.of!r}, which the "
                 "recipe does not have. Add that step."
             )
-        if step is not None and not {"sample", "revise"} & set(steps):
+        if not set(get_args(ResponseStep)) & set(steps):
             raise UsageError(
                 f"The step {name} of the recipe {recipe.name!r} has nothing to work on. Add the "
                 "step sample or revise before it."
@@ -73,11 +85,8 @@ def check_steps(recipe: Recipe) -> None:
                 f"The export {format} of the recipe {recipe.name!r} goes to {file!r}, where "
                 "another output of it goes. Name another file."
             )
-        if step.balance_length and exported == "score":
-            raise UsageError(
-                f"The export {format} of the recipe {recipe.name!r} is of scores, which have no "
-                "pairs whose lengths could be balanced. Leave balance_length out."
-            )
+        if step.balance_length:
+            check_balance(exported, f"The export {format} of the recipe {recipe.name!r}")
         taken.add(file)
     ordered(recipe)
     # names of steps are reserved even where the recipe has no such step: `data: judge` means a step
@@ -111,7 +120,7 @@ def _check_training(recipe: Recipe, training: TrainStep) -> None:
     # policy that judges itself would move with its own rewards.
     judge = recipe.models.get("judge", "")
     earlier = [f"{TRAINED}{each.name}" for each in trained_before(recipe, training)]
-    if (part.judge or part.score) and is_trained(judge) and judge not in earlier:
+    if part.judged_rewards and is_trained(judge) and judge not in earlier:
         raise UsageError(
             f"{label} is rewarded by the judge, which is {judge!r} and not trained before it. "
             "Train it before, or name another judge under models:."
@@ -159,17 +168,14 @@ def check_plans(recipe: Recipe, constitution: Constitution) -> None:
     Raises:
         UsageError: It has not; the message says what is missing.
     """
-    if recipe.judge is not None:
-        check_judging(recipe.judge, constitution)
     rewards = [each.part for each in recipe.train if isinstance(each.part, RlTraining)]
-    plans = [
-        recipe.revise,
-        recipe.score,
-        *(x for each in rewards for x in (each.judge, each.score)),
-    ]
+    plans = [*recipe.blocks.values(), *(x for each in rewards for x in each.judged_rewards)]
     for plan in plans:
-        if plan is not None:
-            candidates(constitution, plan.tags)
+        tags: tuple[str, ...] | None = getattr(plan, "tags", None)
+        if isinstance(plan, JudgeSettings):
+            check_judging(plan, constitution)
+        elif tags is not None:  # None: a step under no principle, such as sampling
+            candidates(constitution, tags)
 
 
 def exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName:
@@ -178,7 +184,7 @@ def exported_step(recipe: Recipe, format: Format, step: ExportStep) -> StepName:
     Raises:
         UsageError: The recipe has none with rows of this format.
     """
-    able = SOURCES_OF[format]
+    able = METHODS_OF[format]
     if step.of is not None and step.of not in recipe.steps:
         raise UsageError(
             f"The export {format} of the recipe {recipe.name!r} is of {step.of!r}, which the "
@@ -220,7 +226,7 @@ def reward_models(recipe: Recipe, training: TrainStep) -> list[tuple[TrainStep |
                 "Name one that is, or a folder."
             )
         models.append((model or name, weight))
-    if models or part.judge is not None or part.score is not None:
+    if models or part.judged_rewards:
         return models
     if not trained:
         raise UsageError(

@@ -11,36 +11,16 @@ Example:
     ['revise', 'sft', 'sample']
 """
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
 from cai.errors import UsageError
-from cai.export.formats import Format
-from cai.pipeline.schema import Recipe, RlTraining, Role, StepName, TrainStep
+from cai.export.formats import METHODS_OF
+from cai.pipeline.schema import STEP_NAMES, Recipe, RlTraining, StepName, TrainStep
 
 Work: TypeAlias = StepName | TrainStep
 
 TRAINED = "train/"
 """Before the name of a training, where a model is named."""
-
-ROLES_OF: Mapping[StepName, tuple[Role, ...]] = {
-    "revise": ("respond", "critique", "revise"),
-    "sample": ("sample",),
-    "judge": ("judge",),
-    "score": ("judge",),
-}
-_PREFERENCES: tuple[StepName, ...] = ("judge", "revise")
-# The first of these that the recipe has is used, so the order is a preference: a judged run says
-# more than a revised one, whose revision is only taken to be the better response.
-SOURCES_OF: Mapping[Format, tuple[StepName, ...]] = {
-    "sft": ("revise", "judge", "sample", "score"),
-    "preference": _PREFERENCES,
-    "reward": _PREFERENCES,
-    "kto": ("judge", "revise", "score"),
-    "prompts": ("revise", "sample", "judge"),
-    "everything": ("judge", "score", "revise", "sample"),
-}
-"""The steps whose runs have rows of each format, the preferred first."""
 
 
 def is_trained(spec: str) -> bool:
@@ -68,8 +48,8 @@ def ordered(recipe: Recipe) -> tuple[Work, ...]:
     # of them therefore waits for all up to that one.
     n_trained = 0
     order: list[Work] = []
-    for step in recipe.steps:
-        specs = [recipe.models[role] for role in ROLES_OF[step] if role in recipe.models]
+    for step, block in recipe.blocks.items():
+        specs = [recipe.models[role] for role in block.roles if role in recipe.models]
         n_needed = max([n_trained, *(named[spec] for spec in specs if is_trained(spec))])
         order.extend(recipe.train[n_trained:n_needed])
         order.append(step)
@@ -94,14 +74,14 @@ def data_of(recipe: Recipe, training: TrainStep) -> tuple[str, ...]:
     label, order = label_of(recipe, training), ordered(recipe)
     n_before = next(n for n, each in enumerate(order) if each is training)
     steps = [each for each in order[:n_before] if isinstance(each, str)]
-    able = SOURCES_OF[training.spec.rows]
+    able = METHODS_OF[training.spec.rows]
     for name in training.part.data:
-        if name in ROLES_OF and name not in able:
+        if name in STEP_NAMES and name not in able:
             raise UsageError(
                 f"{label} is on {name!r}, which has no rows for {training.spec.name}. It is on "
                 f"{', '.join(able)}, or on files."
             )
-        if name in ROLES_OF and name not in steps:
+        if name in STEP_NAMES and name not in steps:
             raise UsageError(
                 f"{label} is on {name!r}, which is not done before it. Before it there is "
                 f"{', '.join(steps) or 'no step'}; name files of your own otherwise."

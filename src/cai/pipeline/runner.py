@@ -23,11 +23,11 @@ from cai.engine.run_files import Counts
 from cai.engine.run_folder import RunFolder
 from cai.export.writers import export_file
 from cai.methods.revision import RevisionRoles
-from cai.methods.settings import JudgeSettings, ScoreSettings
+from cai.methods.settings import JudgeSettings, ModelRole, ScoreSettings
 from cai.models.registry import open_model
 from cai.pipeline.checks import check_plans, check_start, check_steps, exported_step
 from cai.pipeline.order import TRAINED, Work, ordered
-from cai.pipeline.schema import Recipe, Role, StepName, TrainStep
+from cai.pipeline.schema import Recipe, StepName, TrainStep
 from cai.pipeline.train_runner import RecipeTrainer, RoleModels
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
@@ -155,7 +155,7 @@ class _Steps:
         )
         named = f"{TRAINED}{training.name}"
         models = self.recipe.models.items()
-        roles: tuple[Role, ...] = tuple(role for role, spec in models if spec == named)
+        roles: tuple[ModelRole, ...] = tuple(role for role, spec in models if spec == named)
         # opened only now: the folder of its weights did not exist before
         if roles:
             self.models = self.models.with_model(open_model(f"hf:{folder}"), roles)
@@ -189,14 +189,14 @@ class _Steps:
         # The settings are stored with the run, so they are the command's own type: with the fields
         # that only recipes have, the command could not go on with the folder.
         if name == "judge" and (step := recipe.judge):
-            source = GroupSource((str(self.out / recipe.judged_step(step)),))
+            source = GroupSource((str(self.out / recipe.responses_of(step)),))
             settings = JudgeSettings.from_settings(step)
             judges = models.judges(step)
             judging = JudgeJob(source, constitution, judges, settings, step.pairing, seed)
             return (await run_judging(folder, judging, run_options, console=console)).run
         step = recipe.score
         assert step is not None  # steps are in the order only where the recipe has them
-        responses = ResponseSource((str(self.out / recipe.judged_step(step)),))
+        responses = ResponseSource((str(self.out / recipe.responses_of(step)),))
         settings = ScoreSettings.from_settings(step)
         scoring = ScoreJob(responses, constitution, models.judges(step), settings, seed)
         return (await run_scoring(folder, scoring, run_options, console=console)).run

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from cai.export.data_files import Kind
-from cai.export.formats import Format
+from cai.export.formats import Format, Method
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import PairChoice, Selection
 from cai.methods.judging.ranking import Pairing
@@ -24,10 +24,12 @@ from cai.methods.settings import (
     Count,
     JudgeSettings,
     Margin,
+    ModelRole,
     ReviseSettings,
     SampleSettings,
     ScoreSettings,
     Share,
+    StepSettings,
     Switch,
     Text,
 )
@@ -37,11 +39,11 @@ from cai.training.trainers import TRAINERS, TrainerSpec
 RECIPE_VERSION = 1
 
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-StepName = Literal["revise", "sample", "judge", "score"]
-Role = Literal["respond", "critique", "revise", "sample", "judge"]
+StepName: TypeAlias = Method
+ResponseStep = Literal["sample", "revise"]
 
-STEP_NAMES: tuple[StepName, ...] = get_args(StepName)
-ROLES: tuple[Role, ...] = get_args(Role)
+STEP_NAMES: tuple[StepName, ...] = get_args(Method)
+ROLES: tuple[ModelRole, ...] = get_args(ModelRole)
 
 
 class RecipePart(BaseModel):
@@ -157,6 +159,11 @@ class RlTraining(_Training):
     score: ScoreReward | None = None
     penalties: PenaltyWeights = PenaltyWeights()
 
+    @property
+    def judged_rewards(self) -> tuple[JudgeSettings | ScoreSettings, ...]:
+        """The rewards for which the recipe's judge is asked."""
+        return tuple(each for each in (self.judge, self.score) if each is not None)
+
 
 AnyTraining: TypeAlias = SftTraining | PairTraining | UnpairedTraining | RlTraining
 
@@ -211,17 +218,20 @@ class TrainStep(create_model("TrainStep", __base__=RecipePart, **_TRAINER_FIELDS
         return self.model_copy(update={self.spec.name: self.part.model_copy(update=changes)})
 
 
-class JudgeStep(JudgeSettings):
-    """As `cai judge`, on the samples if there are any, else on revisions against originals."""
+class StepOfResponses(BaseModel):
+    """A step on the responses of another, by default on the samples if there are any."""
 
-    of: Literal["sample", "revise"] | None = None
+    of: ResponseStep | None = None
+
+
+class JudgeStep(JudgeSettings, StepOfResponses):
+    """As `cai judge`; revisions are judged against the first responses."""
+
     pairing: Pairing = "all"
 
 
-class ScoreStep(ScoreSettings):
-    """As `cai score`, on the samples if there are any, else on the revisions."""
-
-    of: Literal["sample", "revise"] | None = None
+class ScoreStep(ScoreSettings, StepOfResponses):
+    """As `cai score`; of revisions the last text is scored."""
 
 
 class ExportStep(RecipePart):
@@ -272,7 +282,7 @@ class Recipe(RecipePart):
     constitution: Text | None = None
     prompts: tuple[Text, ...] = ()
     templates: Text | None = None
-    models: Mapping[Role, Text] = {}
+    models: Mapping[ModelRole, Text] = {}
     jury: tuple[Text, ...] = ()
     seed: Annotated[int, Field(strict=True)] = 0
     revise: ReviseSettings | None = None
@@ -283,10 +293,17 @@ class Recipe(RecipePart):
     train: tuple[TrainStep, ...] = ()
 
     @property
-    def steps(self) -> tuple[StepName, ...]:
-        """The steps that are done, in their order; exports and trainings apart."""
-        return tuple(name for name in STEP_NAMES if getattr(self, name) is not None)
+    def blocks(self) -> Mapping[StepName, StepSettings]:
+        """The settings of the steps that are done, in their order; exports and trainings apart."""
+        blocks: dict[StepName, StepSettings | None]
+        blocks = {name: getattr(self, name) for name in STEP_NAMES}
+        return {name: block for name, block in blocks.items() if block is not None}
 
-    def judged_step(self, step: JudgeStep | ScoreStep) -> StepName:
-        """The step whose responses are judged or scored."""
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """The steps that are done, in their order."""
+        return tuple(self.blocks)
+
+    def responses_of(self, step: StepOfResponses) -> ResponseStep:
+        """The step whose responses that step is on."""
         return step.of or ("sample" if self.sample is not None else "revise")

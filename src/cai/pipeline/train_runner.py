@@ -22,12 +22,12 @@ from cai.engine.budget import Caps, Ledger, load_prices
 from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
 from cai.methods.roles import RoleModel
-from cai.methods.settings import DecodingSettings, JudgeSettings, ScoreSettings
+from cai.methods.settings import DecodingSettings, JudgeSettings, ModelRole, ScoreSettings
 from cai.models.base import Model
 from cai.models.registry import open_model
 from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
-from cai.pipeline.schema import STEP_NAMES, Recipe, RlTraining, Role, TrainStep
+from cai.pipeline.schema import STEP_NAMES, Recipe, RlTraining, TrainStep
 from cai.runs.job import SIGNALS
 from cai.runs.options import RunOptions
 from cai.training.data.load import load_training_data
@@ -51,12 +51,12 @@ class RoleModels:
     """
 
     default: Model
-    roles: Mapping[Role, Model]
+    roles: Mapping[ModelRole, Model]
     templates: str | None = None
     start: str | None = None
     jury: tuple[Model, ...] = ()
 
-    def sampled(self, role: Role, settings: DecodingSettings, temperature: float) -> RoleModel:
+    def sampled(self, role: ModelRole, settings: DecodingSettings, temperature: float) -> RoleModel:
         """The model of the role, sampled as the step says."""
         model = self.roles.get(role, self.default)
         return self._with_templates(settings).role_model(model, temperature)
@@ -67,7 +67,7 @@ class RoleModels:
         models = (self.roles.get("judge", self.default), *self.jury)
         return tuple(with_templates.role_model(model) for model in models)
 
-    def with_model(self, model: Model, roles: tuple[Role, ...]) -> "RoleModels":
+    def with_model(self, model: Model, roles: tuple[ModelRole, ...]) -> "RoleModels":
         """The same, with that model in these roles."""
         return replace(self, roles={**self.roles, **dict.fromkeys(roles, model)})
 
@@ -83,7 +83,7 @@ def open_role_models(recipe: Recipe, model: str | None) -> RoleModels:
         UsageError: No model is named, or the jury has a policy of a training.
         ModelError: A model does not exist or cannot be loaded.
     """
-    specs: dict[Role, str] = {
+    specs: dict[ModelRole, str] = {
         role: spec for role, spec in recipe.models.items() if not is_trained(spec)
     }
     for spec in recipe.jury:
@@ -98,7 +98,7 @@ def open_role_models(recipe: Recipe, model: str | None) -> RoleModels:
     # one that is named twice is opened once: its weights are in memory once
     named = {default, *specs.values(), *recipe.jury}
     opened: dict[str, Model] = {spec: open_model(spec) for spec in sorted(named)}
-    by_role: dict[Role, Model] = {role: opened[spec] for role, spec in specs.items()}
+    by_role: dict[ModelRole, Model] = {role: opened[spec] for role, spec in specs.items()}
     jury = tuple(opened[spec] for spec in recipe.jury)
     start = recipe.models.get("respond", model)
     return RoleModels(opened[default], by_role, recipe.templates, start, jury)

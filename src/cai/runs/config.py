@@ -10,7 +10,7 @@ Example:
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -24,9 +24,12 @@ from cai.constitution.schema import Constitution
 from cai.data.source import SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
-from cai.methods.judging.ranking import Pairing
-from cai.methods.revision import Role
+from cai.methods.judging.multiple_choice import Answers
+from cai.methods.judging.pointwise import Scored
+from cai.methods.judging.ranking import Judged, Pairing
+from cai.methods.revision import Chain, Role
 from cai.methods.roles import Judge, RoleModel
+from cai.methods.sampling import Samples
 from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 
 
@@ -72,6 +75,7 @@ class ReviseRunConfig(_Part):
     """Respond, critique, revise."""
 
     method: Literal["revise"] = "revise"
+    body: ClassVar = Chain
     source: Source
     constitution: Named
     settings: Annotated[ReviseSettings, AsDecided]
@@ -83,6 +87,7 @@ class SampleRunConfig(_Part):
     """`k` responses of each policy to each prompt."""
 
     method: Literal["sample"] = "sample"
+    body: ClassVar = Samples
     source: Source
     policies: tuple[RoleConfig, ...]
     k: int
@@ -93,6 +98,7 @@ class JudgeRunConfig(_Part):
     """Which of several responses keeps the constitution better."""
 
     method: Literal["judge"] = "judge"
+    body: ClassVar = Judged
     source: Source
     constitution: Named
     judges: tuple[JudgeConfig, ...]
@@ -105,6 +111,7 @@ class ScoreRunConfig(_Part):
     """How well each response keeps the constitution."""
 
     method: Literal["score"] = "score"
+    body: ClassVar = Scored
     source: Source
     constitution: Named
     judges: tuple[JudgeConfig, ...]
@@ -116,6 +123,7 @@ class ChoiceRunConfig(_Part):
     """Which option a policy chooses in each question of a suite."""
 
     method: Literal["choice"] = "choice"
+    body: ClassVar = Answers
     source: Source
     policy: JudgeConfig
     seed: int
@@ -128,6 +136,9 @@ REWARD = "reward"
 """The method of the folder in which a training keeps what it asked of judges."""
 
 RunConfig: TypeAlias = ReviseRunConfig | SampleRunConfig | JudgeRunConfig | ScoreRunConfig
+Body: TypeAlias = Chain | Samples | Judged | Scored
+"""The result for one example, as a run folder holds it: what rows can be made of."""
+
 R = TypeVar("R", ReviseRunConfig, SampleRunConfig, JudgeRunConfig, ScoreRunConfig)
 
 _RUN_CONFIGS: TypeAdapter[RunConfig] = TypeAdapter(

@@ -9,6 +9,7 @@ Example:
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -18,27 +19,21 @@ from cai.engine.run_files import RUN_FILE
 from cai.engine.run_folder import RunFolder
 from cai.errors import SourceError, UsageError
 from cai.methods.judging.multiple_choice import Answers
-from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Candidate
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import ReviseRunConfig, read_run_config
+from cai.runs.config import Body, ReviseRunConfig, read_run_config
 from cai.types import Prompt
 
-Body = Chain | Samples | Judged | Scored
-"""What rows can be made of; answers to the questions of a suite are figures and no rows."""
+# Answers to the questions of a suite are figures and no rows, but are kept like the others.
+B = TypeVar("B", bound=Body | Answers)
 
-B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
-
-_ADAPTERS: dict[type[Body | Answers], TypeAdapter[Body | Answers]] = {
-    kind: TypeAdapter(kind) for kind in (Chain, Samples, Judged, Scored, Answers)
-}
+_adapter = cache(TypeAdapter)  # one of each type: to build one is slow
 
 
 def dump(body: Body | Answers) -> str:
     """JSON without fields at their defaults; half a surrogate pair becomes U+FFFD."""
-    content = _ADAPTERS[type(body)].dump_python(body, exclude_defaults=True)
+    content = _adapter(type(body)).dump_python(body, exclude_defaults=True)
     # Models can emit half of a surrogate pair, which no UTF-8 file can hold.
     text = json.dumps(content, ensure_ascii=False)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -46,7 +41,7 @@ def dump(body: Body | Answers) -> str:
 
 def load(kind: type[B], text: str) -> B:
     """The body that `dump` wrote."""
-    body = _ADAPTERS[kind].validate_json(text)
+    body = _adapter(kind).validate_json(text)
     assert isinstance(body, kind)
     return body
 

@@ -74,6 +74,11 @@ class Scored:
         return sum(value * weight for value, weight in found) / scored
 
     @property
+    def principle_ids(self) -> tuple[str, ...]:
+        """Each principle once."""
+        return tuple(dict.fromkeys(each.principle_id for each in self.scores))
+
+    @property
     def usage(self) -> Usage:
         return sum((each.usage for each in self.scores), Usage())
 

@@ -25,7 +25,7 @@ from cai.methods.judging.verdict import Group, Verdict
 from cai.methods.roles import Judge, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
-from cai.types import derive_seed
+from cai.types import Prompt, derive_seed
 
 Pairing = Literal["all", "swiss", "best-worst"]
 
@@ -54,6 +54,16 @@ class Judged:
     group: Group
     matchups: tuple[JudgedMatchup, ...]
     strengths: tuple[float, ...] | None
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.group.prompt
+
+    @property
+    def principle_ids(self) -> tuple[str, ...]:
+        """Each principle once."""
+        verdicts = [v for each in self.matchups for v in each.verdict.principle_verdicts]
+        return tuple(dict.fromkeys(each.principle_id for each in verdicts))
 
     @property
     def ranking(self) -> tuple[int, ...] | None:
