@@ -4,11 +4,6 @@
 - an object that has one list beside its other entries: `{"instructions": ["…", "…"]}`;
 - an object of lists of one length, which are the columns of a table;
 - categories: objects inside objects, down to lists of texts.
-
-Example:
-    file = JsonFile(Path("questions.json"))     # {"instructions": ["How do I …?", "Why …?"]}
-    file.table().only_column                    # "instructions"
-    list(file.rows(()))                         # [(0, {"instructions": "How do I …?"}), …]
 """
 
 from collections.abc import Iterator, Mapping, Sequence

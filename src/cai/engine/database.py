@@ -2,12 +2,6 @@
 
 Write-ahead logging with `synchronous=FULL`: committed data survives SIGKILL and, on disks that
 honour a flush, a power cut; readers in other threads and processes never wait for the writer.
-
-Example:
-    database = Database(folder / JOURNAL_FILE)
-    with database.transaction():
-        n_changed = database.write("DELETE FROM records WHERE id = ?", "7")
-    rows = database.rows("SELECT id FROM records")
 """
 
 import sqlite3

@@ -2,12 +2,6 @@
 
 While one group is being flushed to the disk, the next one forms. A caller waits only for the group
 of its own change, and the event loop never waits. Changes are committed in the order of arrival.
-
-Example:
-    writer = Writer(Database(folder / JOURNAL_FILE))
-    n_changed = await writer.write("DELETE FROM calls WHERE key = ?", key)  # durable on return
-    writer.put("INSERT OR REPLACE INTO state VALUES (?, ?)", "progress", "{}")  # not yet
-    writer.close()
 """
 
 import asyncio

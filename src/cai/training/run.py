@@ -105,17 +105,13 @@ def train(
     )
     with prepared.open_model(data) as start, rewards_open as opened:
         made = _make_trainer(prepared, data, start, opened)
-
         return run_training(
             made, prepared, data, console, rewards=opened, is_merged=start.is_merged
         )
 
 
 def _make_trainer(
-    prepared: PreparedTraining,
-    data: TrainingData,
-    start: StartModel,
-    rewards: OpenRewards | None,
+    prepared: PreparedTraining, data: TrainingData, start: StartModel, rewards: OpenRewards | None
 ) -> Trainer:
     """TRL's trainer with its data, adapters, labels or rewards, and its monitor."""
     spec, config = prepared.spec, prepared.configuration.config
@@ -201,9 +197,8 @@ def run_training(
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
     model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
     if not is_merged or not isinstance(model, PeftModel):
-        trainer.save_model(
-            str(folder.path)
-        )  # in all processes: each may hold a part of the weights
+        # in all processes: each may hold a part of the weights
+        trainer.save_model(str(folder.path))
         # pickled settings, with paths of this machine; training.yaml has those that matter
         (folder.path / "training_args.bin").unlink(missing_ok=True)
     elif is_main_process():

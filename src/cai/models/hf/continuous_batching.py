@@ -6,13 +6,6 @@ pass of the row alone. In bfloat16 and float16 the noise of batching is too larg
 response may depend on its neighbours. Transformers has a continuous batching of its own, which
 draws for all requests from one generator, so that another order of submission gives other tokens;
 `benchmarks/local_model.py` compares the two.
-
-Example:
-    batch = DecodeBatch(network, slots=64, capacity=100_000)
-    batch.join(waiting[: batch.fitting(waiting)])
-    while batch.rows:
-        batch.step()
-        responses = [criteria.completion(row) for row in batch.leave(criteria.is_over)]
 """
 
 from collections.abc import Callable, Sequence

@@ -3,11 +3,6 @@
 "A" may come as the tokens "A", " A" or "(A", whose probabilities are added. "10" may come as "1",
 "0": then the token "1" counts as the option "1" only with the probability that nothing follows
 which makes it a longer option.
-
-Example:
-    tree = Speller(tokenizer, network.n_tokens).spell(("A", "B"))
-    tree.rows  # token sequences to read after the request; here one, empty
-    tree.logprobs(values)  # of each option, from those of the tokens of `tree.steps`
 """
 
 import math

@@ -2,12 +2,6 @@
 
 One thread, because the rows of all calls share a batch and a cache. Callers may wait in any asyncio
 loop, also in one that was closed before the next was started.
-
-Example:
-    worker = Worker(network, tokenizer, criteria, slots=64, capacity=100_000)
-    job = CompletionJob(messages, Sampling(max_tokens=64))
-    worker.submit(job)
-    job.future.result()  # a Completion, or an error that is raised
 """
 
 import atexit

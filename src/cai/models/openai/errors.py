@@ -1,10 +1,6 @@
 """HTTP statuses and error bodies of servers as typed errors, and the key to a server.
 
 The key is read from the environment, sent in one header, and shown nowhere.
-
-Example:
-    reply = HttpReply("http://localhost:8000/v1", read_key("OPENAI_API_KEY"), 429, b"slow down")
-    raise failure(reply)  # ModelUnavailable, with the cause "rate limit"
 """
 
 import os

@@ -8,10 +8,6 @@ does not work rows with control tokens are refused. GRPO and RLOO have a setting
 
 Rows longer than `max_length` are left out by TRL without a message. They are counted here, and it
 is an error if none is left: some trainers would end after 0 steps, others fail somewhere inside.
-
-Example:
-    arguments = template_arguments(tokenizer)  # {"sanitize_control_tokens": True}
-    table_of(data.train, arguments, LabelPlan("soft"))  # prompt, chosen, rejected, and the target
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -102,14 +98,11 @@ def check_lengths(trainer: Trainer, data: TrainingData, console: Console) -> Non
         return
     packs = bool(getattr(args, "packing", False))  # only SFT has packing
     packs_evaluation = getattr(args, "eval_packing", None)
+    if packs_evaluation is None:  # as TRL has it: then as in training
+        packs_evaluation = packs
     parts = (
         ("to train on", trainer.train_dataset, len(data.train), packs),
-        (
-            "held out",
-            trainer.eval_dataset,
-            len(data.evaluation),
-            packs if packs_evaluation is None else packs_evaluation,
-        ),
+        ("held out", trainer.eval_dataset, len(data.evaluation), packs_evaluation),
     )
     for name, dataset, n_before, is_packed in parts:
         if dataset is None:
@@ -164,9 +157,9 @@ def keeps_text(tokenizer: Any) -> bool:
     def n_control(content: str) -> int:
         turns = [{"role": role, "content": content} for role in ("user", "assistant")]
         encoded = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, **SANITIZED)
-        return sum(
-            token in names for token in tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-        )
+        # counted among the tokens of all turns: the template's own are the same for every content
+        tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+        return sum(token in names for token in tokens)
 
     try:
         plain, spelled = n_control("word"), n_control(f"word {' '.join(names)} word")

@@ -2,11 +2,6 @@
 
 Everything random happens in a fork of the random state, from one seed: the training continues as if
 nothing had been drawn, and two steps differ by their policies, not by their random numbers.
-
-Example:
-    with eval_mode(policy, seed=0):
-        samples = sample(policy, prompt_ids, pad_id, max_new_tokens=128)
-        log_probabilities(policy, samples[0])  # in nats, one for each response
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false

@@ -1,10 +1,6 @@
 """Pairs for a reward model that reads principles: each with some, and the label under those.
 
 Sun et al. 2023, arXiv:2310.05910 (SALMON), §3.
-
-Example:
-    pairs = load_training_data("runs/judged", "preference")
-    condition(pairs, ConditionPlan(constitution, n_principles=2), seed=0).train
 """
 
 from collections import Counter

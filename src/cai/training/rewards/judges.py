@@ -9,7 +9,7 @@ What could not be judged has no reward, None, which TRL leaves out of the advant
 
 Example:
     judge = GroupJudge(judges, constitution, JudgeSettings())
-    judged = await judge.judge(Group(prompt, ("Yes.", "No, because …"), (0, 1)))
+    judged = await judge.judge(CompletionGroup(prompt, ("Yes.", "No, because …"), (0, 1)))
     judged.rewards()  # [0.2, 0.8]; None where nothing could be judged
     most_frequent_cause([judged])  # "the answer was cut off"; "" if all could be judged
 """
