@@ -24,11 +24,7 @@ class JsonFile:
     """A file that is read as a whole when it is opened; its rows are in memory until it closes."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the file.
-
-        Raises:
-            SourceError: It is not JSON, or in none of the shapes.
-        """
+        """Reads the file; a `SourceError` where it is not JSON, or in none of the shapes."""
         try:
             document = parse_json(decode(read_bytes(path, MAX_JSON_BYTES)))
         except RowError as error:

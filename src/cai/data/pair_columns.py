@@ -244,12 +244,7 @@ def _find_prompt(
     column: str | None,
     text: str | None,
 ) -> tuple[PromptColumn | str | None, Form]:
-    """The prompt's column, or its text, or None where the sides hold it; and the sides' form.
-
-    Raises:
-        UsageError: The user gives a prompt, and the sides are dialogues with one.
-        SourceError: Nothing holds the prompts, or several columns could.
-    """
+    """The prompt's column, or its text, or None where the sides hold it; and the sides' form."""
     values = [row[side] for row in head for side in sides if row.get(side) is not None]
     non_blank = [value for value in values if not isinstance(value, str) or value.strip()]
     form: Form = "text"

@@ -58,11 +58,7 @@ class ParquetTable:
     """A Parquet file; a few hundred of its rows are in memory at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file.
-
-        Raises:
-            SourceError: It is not a Parquet file, or cannot be read.
-        """
+        """Opens the file; a `SourceError` where it is not Parquet, or cannot be read."""
         import pyarrow.parquet as parquet
 
         self._path = path

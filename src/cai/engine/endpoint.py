@@ -55,6 +55,8 @@ class Timeout:
         if self._n_seen % _EVERY == 0:
             ordered = sorted(self._latencies)
             self.slow_call_s = ordered[min(len(ordered) - 1, int(_QUANTILE * len(ordered)))]
+            # It follows the latencies up at once, and down only by a fifth or more: each change
+            # moves the deadline of every call in flight.
             learnt_s = max(LEAST_S, _FACTOR * self.slow_call_s)
             if not _TOLERANCE * self._learnt_s <= learnt_s <= self._learnt_s:
                 self._learnt_s = learnt_s
@@ -281,7 +283,7 @@ class Endpoint:
             if self._adaptive and error.cause in _REFUSALS:
                 self._adaptive.note(now_s - began_s, 0, _REFUSALS[error.cause], now_s)
             raise
-        except BaseException:
+        except BaseException:  # mostly a cancellation; the next call may probe in its place
             self._health.note_abandoned(began_s)
             raise
         now_s, usage = self._clock(), answer.usage

@@ -95,6 +95,7 @@ class Writer:
             with self._wake:
                 while self._is_open and not self._waiting:
                     self._wake.wait()
+            # Outside the lock, so that callers can add to the group that is forming.
             if self.is_busy and self._is_open:
                 time.sleep(GROUP_DELAY_S)
             with self._wake:

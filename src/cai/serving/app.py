@@ -144,7 +144,7 @@ def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAP
     """The app of a service, to be run by `serve` or under another ASGI server.
 
     Example:
-        async with open_judges(settings, None, console) as rewarder:
+        async with open_rewarder(settings, None, console) as rewarder:
             app = create_app(Service(rewarder))
     """
     app = FastAPI(
