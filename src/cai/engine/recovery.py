@@ -2,10 +2,6 @@
 
 Rows are read in the order of their numbers; where a page cannot be read, its rows are skipped. An
 answer counts only if its checksum is right, a record only if its body is JSON.
-
-Example:
-    salvaged = salvage(Path("runs/first"))
-    print(salvaged.n_calls, salvaged.n_records, salvaged.damaged)
 """
 
 import json

@@ -143,6 +143,7 @@ def write_card(folder: str | Path, facts: CardFacts) -> Path:
 
 def card_text(facts: CardFacts) -> str:
     """The whole card, front matter first."""
+    # sandboxed and strict as all templates; names from data are made inert by the filter `line`
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
@@ -174,6 +175,7 @@ def card_text(facts: CardFacts) -> str:
 
 def front_matter(facts: CardFacts) -> dict[str, object]:
     """What the hub reads. Only names of the hub: it refuses a card with others."""
+    # a folder may be called OWNER/NAME too, and the hub would link the card to a stranger's model
     base = facts.base_model.removeprefix("hf:")
     is_local = os.path.exists(base)
     front: dict[str, object] = {}

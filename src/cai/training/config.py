@@ -184,6 +184,7 @@ def parse_value(value: object, annotation: object, name: str) -> object:
     """
     if value is False and any("no" in [each.value for each in enum] for enum in _enums(annotation)):
         return "no"  # YAML 1.1 reads `save_strategy: no` as a boolean
+    # as on transformers' command line: one name for a list of one
     if isinstance(value, str) and annotation == list[str]:
         value = [value]
     is_text_of_mapping = isinstance(value, str) and dict in _members(annotation)
@@ -306,6 +307,7 @@ def lora_settings(block: Mapping[str, object]) -> LoraSettings:
                 why = f"is not a setting of LoRA. {hint}"
             else:
                 why = f"is {block[name]!r}. {details['msg']}."
+            # of a union pydantic reports each member, and one line is enough
             problems.setdefault(name, f"{place(block, name)}: {f'lora.{name}'!r} {why}")
         raise TrainingError("\n".join(problems.values())) from None
 

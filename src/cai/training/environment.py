@@ -52,11 +52,7 @@ TRAINING = ("trl", "peft", "accelerate")
 
 
 def require(libraries: Sequence[str] = TRAINING) -> None:
-    """Checks that they can be imported.
-
-    Raises:
-        TrainingError: One is not installed; the message says how to install it.
-    """
+    """Checks that they can be imported. Raises TrainingError where one is not installed."""
     missing = [library for library in libraries if find_spec(library) is None]
     if not missing:
         return

@@ -42,7 +42,7 @@ class TrainFolder:
 
     @property
     def judging(self) -> Path:
-        """Of several processes each has a journal of its own: one process writes a run."""
+        """The journal's folder; of several processes each has its own, as one writes a run."""
         number = rank()
         return self.path / (f"judging-{number}" if number else "judging")
 
@@ -107,6 +107,7 @@ class TrainFolder:
     def last_checkpoint(self) -> Path | None:
         """The newest whole checkpoint; TRL writes `trainer_state.json` last."""
         whole = [path for path in self.checkpoints.glob("checkpoint-*") if (path / STATE).is_file()]
+        # by number: as text, checkpoint-1000 sorts before checkpoint-200
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     def log_history(self) -> list[dict[str, object]]:

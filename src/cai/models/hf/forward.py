@@ -87,6 +87,7 @@ class Network:
 
         `lengths` are the numbers of tokens that the cache holds of each row.
         """
+        # longer rows may have left: less attention to compute, and room at the left again
         width = max(lengths)
         cache.fit(width)
         positions = torch.tensor(lengths, device=self.device)[:, None]
@@ -129,6 +130,7 @@ class Network:
             input_ids=torch.tensor(
                 [([0] * (width - len(row)) + row)[n_cached:] for row in rows], device=self.device
             ),
+            # padding gets position 0, where any would do: the mask hides it
             position_ids=(columns - padding).clamp(min=0)[:, n_cached:],
             attention_mask=columns >= padding,
             past_key_values=cache,

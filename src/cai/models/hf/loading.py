@@ -111,6 +111,7 @@ def device_of(wanted: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.partition(":")[0] not in ("cpu", "cuda"):
         raise ModelError(f"The device {wanted!r} is not known. Use auto, cpu, cuda or cuda:NUMBER.")
+    # checked here, since torch finds a missing device only when the weights are moved to it
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
@@ -181,6 +182,7 @@ def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.dev
         ModelError: The type is unknown.
     """
     if source.dtype == "auto":
+        # a CPU computes bfloat16 slowly, and only float32 is exact whatever the batch
         own = str(facts.get("dtype")).removeprefix("torch.")
         return torch.float32 if device.type == "cpu" else _DTYPES.get(own, torch.float32)
     if source.dtype not in _DTYPES:
@@ -204,7 +206,7 @@ def name_of(source: ModelSource, commit: str | None, dtype: torch.dtype) -> str:
 def fingerprint(folder: Path) -> str:
     """Twelve hex digits over configuration, tokenizer, chat template and weights."""
     digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()):  # the order of a folder differs between file systems
         if path.suffix in _WEIGHTS:
             # Its size and its first and last MB: training changes every part of the weights, and
             # reading all of them would take minutes for a large model.

@@ -123,7 +123,7 @@ class Worker:
                     self._work()
                 except Exception as error:  # noqa: BLE001 (else callers wait forever)
                     self._recover(error)
-        self._receive()
+        self._receive()  # what was submitted before the end would otherwise wait forever
         _fail(self._jobs(), ModelError("The model was closed before it answered."))
 
     def _receive(self) -> None:
@@ -205,6 +205,7 @@ class Worker:
             self._drop_finished()
             return
         choices = answer(self._network, self.batch.prefix_cache, groups, self._choice_tokens)
+        # only after they are answered: `_recover` finds the batch at fault at the front
         self._choice_batches.popleft()
         for question, choice in choices.items():
             job = self._choices.pop(question)

@@ -147,6 +147,7 @@ def complaint(answer: HttpReply) -> str:
         body = cast(_Json, orjson.loads(answer.body))
     except orjson.JSONDecodeError:
         return answer.text
+    # {"error": {"message": …}}, {"detail": …}, {"message": {…}}: whichever nesting a server has
     while isinstance(body, dict):
         body = next((body[name] for name in _MESSAGE_FIELDS if body.get(name)), None)
     return answer.key.scrubbed(body) if isinstance(body, str) else answer.text

@@ -79,6 +79,7 @@ class Connections:
             connector = aiohttp.TCPConnector(
                 limit=0, ttl_dns_cache=_DNS_S, keepalive_timeout=_IDLE_S
             )
+            # No cookies: one answer must not depend on the answers before it.
             session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),

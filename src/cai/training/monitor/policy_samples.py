@@ -94,6 +94,7 @@ def sample(
     ends = cast(int | list[int] | None, model.generation_config.eos_token_id)
     if ends is None:
         ends = cast(int | list[int] | None, model.config.eos_token_id)
+    # generation settings win, as in `generate` itself; some name several tokens that end a turn
     end_ids = () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)
     settings = GenerationConfig(
         do_sample=True,
@@ -142,6 +143,7 @@ def sample(
 
 def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
     """The log-probability of each response given its prompt, in nats: the sum over its tokens."""
+    # the logits at one token predict the next: those of the response start one column before it
     n_response = sampled.tokens.shape[1] - sampled.n_prompt
     logits = model(
         input_ids=sampled.tokens,
@@ -158,4 +160,5 @@ def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
 
 
 def _positions(is_real: torch.Tensor) -> torch.Tensor:
+    # counted from a row's first real token: padding on the left must not shift its positions
     return (is_real.cumsum(dim=1) - 1).clamp(min=0)

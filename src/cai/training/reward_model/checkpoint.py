@@ -89,6 +89,7 @@ def write_facts(folder: str | Path, facts: RewardFacts) -> None:
         TrainingError: The facts say conditioned and have no template, or the file is damaged.
     """
     _check(Path(folder), facts)
+    # over what is there: other tools keep their own facts in the same file
     content = _content(Path(folder)) | {"reward": facts.model_dump(mode="json")}
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
     (Path(folder) / FILE).write_text(text, "utf-8")
@@ -183,6 +184,7 @@ def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
         config = CONFIGS.from_pretrained(source.path, **where)
         facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
         whole = cast(Mapping[str, object], config.to_dict())
+        # an adapter's base has no reward head: the head is in the adapter
         if adapter is None:
             _check_head(source.path, whole, config.num_labels)
         dtype = dtype_of(source, facts, device)

@@ -108,6 +108,7 @@ class RewardRecorder:
         Raises:
             UsageError: There are not as many weights as rewards, or none of them is a function.
         """
+        # TRL's own default, needed here for the sums that the monitor gets
         self._weights = tuple(weights or [1.0] * len(functions))
         if len(self._weights) != len(functions):
             raise UsageError(
@@ -135,6 +136,7 @@ class RewardRecorder:
         batches, self._new = self._new, []
         return [
             ResponseBatch(
+                # only compared with one another, so any text does that differs where prompts differ
                 prompts=[
                     prompt if isinstance(prompt, str) else json.dumps(prompt, default=str)
                     for prompt in batch.prompts
@@ -211,6 +213,7 @@ class RewardRecorder:
 
 
 def _is_async(function: RewardFunction) -> bool:
+    # `inspect` does not look for the `__call__` of an instance inside a `partial`
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(function.__call__)

@@ -58,7 +58,7 @@ class JudgeThread:
         self._thread.start()
         try:
             self.submit(self._open()).result()
-        except BaseException as error:
+        except BaseException as error:  # Python calls `__exit__` only after a whole `__enter__`
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
@@ -102,10 +102,7 @@ class JudgeThread:
         """The judges, probed and checked as for any other command, and called through the journal.
 
         The probe itself, one call to each judge, is not in the journal: a server may have changed
-        by the time that a training resumes.
-
-        Raises:
-            CaiError: As `cai.runs.judges.prepare_judges`.
+        by the time that a training resumes. Raises as `cai.runs.judges.prepare_judges`.
         """
         console = Console(stderr=True, quiet=not is_main_process())
         judges = self.submit(prepare_judges(roles, constitution, settings, console)).result()
