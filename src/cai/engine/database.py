@@ -184,5 +184,6 @@ def _as_journal_error(path: Path) -> Generator[None]:
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
         raise  # our own mistake, or a conflict that the caller explains
     except sqlite3.Error as error:
+        # The last byte of an extended code, such as SQLITE_IOERR_WRITE, is the basic one.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         raise JournalError(f"{path}: {error}. {_ADVICE.get(code, DAMAGED)}") from error

@@ -59,7 +59,7 @@ def parse_spec(spec: str) -> Spec:
     """
     named, _, query = spec.partition("?")
     scheme, _, rest = named.partition(":")
-    if scheme == "embedded":
+    if scheme == "embedded":  # the one name without a target: "embedded:x" names no model
         rest = "" if rest else scheme
     kind = KINDS.get(scheme)
     if kind is None or not rest:

@@ -36,6 +36,7 @@ from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
 
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _LIBRARIES = ("cai-toolkit", "trl", "transformers", "torch", "accelerate", "peft")
+# of models and data sets: addresses of servers, paths from the root or the home, names of the hub
 _ADDRESS = re.compile(r"@https?://[^\s+]+")
 _ABSOLUTE = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")

@@ -31,7 +31,9 @@ def launched(arguments: Sequence[str]) -> int:
         _launch.launch_command(_launch.launch_command_parser().parse_args(list(arguments)))
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
-        return code if code >= 0 else 128 - code
+        return (
+            code if code >= 0 else 128 - code
+        )  # a negative code is a signal, as 128 + n in shells
     except SignalException as error:
         return 128 + int(error.sigval)
     except KeyboardInterrupt:

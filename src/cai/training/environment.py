@@ -37,6 +37,7 @@ def hand_over(message: str) -> bool:
     folder = os.environ.get(LAUNCH)
     if not folder:
         return False
+    # padded, so that names sort as numbers: the error of the lowest rank is the one that is shown
     atomic_write(Path(folder, f"{rank():06d}"), message, TrainingError, "Free space.")
     return True
 

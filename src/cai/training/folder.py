@@ -113,6 +113,7 @@ class TrainFolder:
     def log_history(self) -> list[dict[str, object]]:
         """What the trainer logged: of a finished training all, else up to the last checkpoint."""
         last = self.last_checkpoint()
+        # a finished training has its state beside its checkpoints, of which none may be left
         for folder in (self.checkpoints, *([] if last is None else [last])):
             try:
                 state = json.loads((folder / STATE).read_text("utf-8"))

@@ -55,6 +55,7 @@ N_PROMPTS = 32  # prompts that the monitor samples responses to
 
 MIN_STEPS = 50  # between samples of the monitor
 
+# how fast and how far it ran, which is no figure of the result
 _NOT_SAVED = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
 
 

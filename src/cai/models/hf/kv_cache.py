@@ -194,7 +194,7 @@ class BatchCache:
         """Makes space for more rows, `columns` up to the common end, and one column after it."""
         used = self._used
         has_rows, _, has_columns, _ = self._layers[0].buffers[0].shape
-        if not used.rows:
+        if not used.rows:  # nothing has to stay in its place: the new rows begin at the left
             used.start = used.stop = min(columns, has_columns)
         if used.rows + n_rows <= has_rows and columns <= used.stop < has_columns:
             return

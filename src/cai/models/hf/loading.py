@@ -15,7 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypedDict, TypeVar, cast
+from typing import Any, Protocol, TypedDict, TypeVar, cast
 
 import torch
 from huggingface_hub import constants
@@ -27,7 +27,6 @@ from cai.errors import ModelError
 from cai.models.hf.tokenizer import Tokenizer
 
 _Net = TypeVar("_Net")
-_Merged = TypeVar("_Merged", covariant=True)
 Opened = TypeVar("Opened", covariant=True)
 
 _ADAPTER_FILE = "adapter_config.json"
@@ -220,14 +219,6 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-class _Adapted(Protocol[_Merged]):
-    def merge_and_unload(self) -> _Merged: ...
-
-
-class _PeftOpener(Protocol):
-    def from_pretrained(self, model: _Net, path: str, /) -> _Adapted[_Net]: ...
-
-
 def merged(model: _Net, adapter: str) -> _Net:
     """The model with the adapter's weights added to its own.
 
@@ -241,8 +232,7 @@ def merged(model: _Net, adapter: str) -> _Net:
             f"The adapter {adapter} needs the package peft. Install it: pip install peft."
         ) from error
     _check(adapter)
-    opener = cast(_PeftOpener, PeftModel)
-    return opener.from_pretrained(model, adapter).merge_and_unload()
+    return cast(Any, PeftModel).from_pretrained(model, adapter).merge_and_unload()
 
 
 def is_adapter(path: str) -> bool:

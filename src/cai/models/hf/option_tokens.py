@@ -126,6 +126,7 @@ class Speller:
                         f"For this model the option {option!r} is the same as {same}. "
                         "Name the options in texts that its tokenizer tells apart."
                     )
+        # a run has few sets of options; one with ever new ones must not fill the memory
         if len(self._cached) >= _MAX_CACHED:
             self._cached.clear()
         tree = OptionTree.of([sorted(spellings) for spellings in paths])

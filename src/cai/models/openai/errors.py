@@ -177,6 +177,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
+    # at most nine digits: an absurd header must not become an absurd pause
     if text is None or not re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", text):
         return None
     return float(text)

@@ -6,8 +6,8 @@ control tokens in its contents stay text, so that no row can end its own turn an
 transformers does that for most tokenizers, not for all: it is tried once for a model, and where it
 does not work rows with control tokens are refused. GRPO and RLOO have a setting for it.
 
-Rows longer than `max_length` are left out by TRL without a message. They are counted here, and it
-is an error if none is left: some trainers would end after 0 steps, others fail somewhere inside.
+TRL leaves out rows longer than `max_length` without a message. They are counted here, and it is an
+error if none is left.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -108,7 +108,7 @@ def check_lengths(trainer: Trainer, data: TrainingData, console: Console) -> Non
         if dataset is None:
             continue
         n = len(cast(Any, dataset))
-        if n == 0:
+        if n == 0:  # some trainers would end after 0 steps, others fail somewhere inside
             raise _too_long(name, limit)
         if n < n_before and not is_packed:
             console.print(

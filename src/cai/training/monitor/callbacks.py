@@ -1,13 +1,12 @@
 """The monitor as callbacks of a trainer of TRL or transformers.
 
 `MonitorCallback` observes the responses that a `RewardRecorder` has recorded, for GRPO and RLOO.
-`SamplingCallback` samples the policy itself, for trainers that generate nothing (DPO, SFT): at
-intervals it draws one response at temperature 1 to each of a fixed set of prompts. The KL
-divergence from the reference is estimated on them, as the mean of log π(y|x) − log π_ref(y|x) over
-whole responses. The reference is the policy without its adapter (or with the adapter that TRL saves
-as `ref`) for LoRA, else the frozen model that is given. Without one, `kl_start` is measured in its
-place, which needs no second model: the first responses are saved with their log-probabilities, and
-the policy's are taken on the same ones.
+`SamplingCallback` samples the policy itself, for trainers that generate nothing: at intervals it
+draws one response at temperature 1 to each of a fixed set of prompts, and estimates on them the KL
+divergence from the reference, as the mean of log π(y|x) − log π_ref(y|x) over whole responses. The
+reference is the policy without its adapter (or with the one that TRL saves as `ref`) for LoRA, else
+the frozen model that is given. Without one, `kl_start` is measured in its place: the policy's
+log-probabilities of the first responses against those that the start gave them.
 
 Example:
     monitor_training(trainer, TrainingMonitor(folder), plan=SamplingPlan(prompts, every=50))

@@ -10,7 +10,7 @@ nothing had been drawn, and two steps differ by their policies, not by their ran
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, cast
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
@@ -51,16 +51,6 @@ class Sampled:
         """The responses as text."""
         rows = zip(self.tokens[:, self.n_prompt :].tolist(), self.n_tokens, strict=True)
         return [decode(tokenizer, cast(list[int], row)[:n]) for row, n in rows]
-
-
-class _Generating(Protocol):
-    def generate(
-        self,
-        *,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        generation_config: GenerationConfig,
-    ) -> torch.Tensor: ...
 
 
 @contextmanager
@@ -128,7 +118,7 @@ def sample(
                 "The policy gives values that are not numbers: the training has diverged. "
                 "Go back to an earlier checkpoint and use a lower learning rate."
             )
-        tokens = cast(_Generating, model).generate(
+        tokens = cast(Any, model).generate(
             input_ids=tokens, attention_mask=is_real, generation_config=settings
         )
         # true up to the first end token, and on it; what was generated after it is padding

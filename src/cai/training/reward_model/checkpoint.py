@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypedDict, cast
+from typing import TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from transformers import AutoModelForSequenceClassification
@@ -28,6 +28,7 @@ from cai.models.hf.loading import (
     TOKENIZERS,
     AdapterFacts,
     ModelSource,
+    Opener,
     device_of,
     dtype_of,
     is_adapter,
@@ -152,11 +153,7 @@ class _Report(TypedDict):
     mismatched_keys: Sequence[object]
 
 
-class _Opener(Protocol):
-    def from_pretrained(self, path: str, /, **arguments: object) -> tuple[Classifier, _Report]: ...
-
-
-_MODELS = cast(_Opener, AutoModelForSequenceClassification)
+_MODELS = cast(Opener[tuple[Classifier, _Report]], AutoModelForSequenceClassification)
 
 
 def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:

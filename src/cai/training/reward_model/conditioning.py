@@ -119,6 +119,7 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[T
             continue
         seen.add(frozenset(statements))
         messages = conditioned(pair.prompt.messages, statements, plan.template)
+        # without the judging, which is of the pair as it was and would contradict a swapped one
         shown = replace(pair, prompt=replace(pair.prompt, messages=messages), judging=None)
         if probability >= 0.5:
             yield replace(row, unit=shown, confidence=probability)

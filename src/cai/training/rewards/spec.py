@@ -191,7 +191,7 @@ def weighted(named: str) -> tuple[str, float]:
     try:
         number = float(weight) if star else 1.0
     except ValueError:
-        number = float("nan")
+        number = float("nan")  # one message for it, and for "inf" and "nan", which are floats
     if not isfinite(number) or not spec:
         raise UsageError(
             f"The reward model {named!r}: {weight!r} is not a weight. Write {spec or 'FOLDER'}*0.5."
