@@ -31,9 +31,8 @@ def launched(arguments: Sequence[str]) -> int:
         _launch.launch_command(_launch.launch_command_parser().parse_args(list(arguments)))
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
-        return (
-            code if code >= 0 else 128 - code
-        )  # a negative code is a signal, as 128 + n in shells
+        # negative for a signal n, which shells call 128 + n
+        return code if code >= 0 else 128 - code
     except SignalException as error:
         return 128 + int(error.sigval)
     except KeyboardInterrupt:
