@@ -1,12 +1,4 @@
-"""The errors of pydantic about a constitution file as messages: line, principle and what to do.
-
-Example:
-    try:
-        Constitution.model_validate(root.plain())
-    except ValidationError as error:
-        raise failure("mine.yaml", schema_problems(error, root, n_inherited=0))
-    # mine.yaml:7: principle 'no-lies' has no 'text'. Add it.
-"""
+"""The errors of pydantic about a constitution file as messages: line, principle and what to do."""
 
 import re
 import unicodedata

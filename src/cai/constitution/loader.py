@@ -129,6 +129,8 @@ def _parse(data: str | bytes, source: _Source, loading: _Loading) -> _Loaded:
             f"{source.name}:{root.line}: the file is a {root.kind} and not a constitution. "
             "It needs fields such as 'name: …' and 'principles: …' at the top level."
         )
+    # Before the schema, which is checked on the merged principles: "at least one" is about all that
+    # is judged under, and not about one file.
     inherited, origins = _load_extended(root, source, loading)
     problems = list(document.problems)
     # Ids that occur twice in the file, or in it and in a file that it extends. The schema checks
@@ -208,11 +210,9 @@ def _load_extended(
 
 
 def _extended_path(entry: str, where: str, source: _Source) -> Path:
-    """The real path of what `extends` names.
-
-    Only a YAML file inside the folder is accepted, also behind a symlink: a constitution from
-    elsewhere must not be able to read other files of the machine, or to show them in a message.
-    """
+    """The real path of what `extends` names: a YAML file inside the folder, also through links."""
+    # A constitution from elsewhere must not be able to read other files of the machine, or to show
+    # them in a message.
     if "://" in entry:
         raise ConstitutionError(
             f"{where}'extends' names the address {shortened(entry)}. "

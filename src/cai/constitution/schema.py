@@ -164,15 +164,8 @@ class Constitution(_Part):
         return content_hash(self.name, *texts)
 
     def principle(self, id: str) -> Principle:
-        """The principle of that id.
-
-        Raises:
-            KeyError: There is none.
-        """
-        for principle in self.principles:
-            if principle.id == id:
-                return principle
-        raise KeyError(id)
+        """The principle of that id. Raises KeyError where there is none."""
+        return {each.id: each for each in self.principles}[id]
 
     def select(self, tags: Sequence[str]) -> tuple[Principle, ...]:
         """The principles that can be drawn (weight above 0) and carry any of the tags, if given."""

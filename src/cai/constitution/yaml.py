@@ -233,14 +233,14 @@ class _Builder:
                 # The depth with the alias written out: recursion over the values comes later.
                 if len(self._stack) + node.height > MAX_DEPTH:
                     raise self._too_deep()
-                self._add(node, None)
+                self._attach(node, None)
+                self._grow(node)
             case yaml.SequenceStartEvent():
                 self._open(event, "list")
             case yaml.MappingStartEvent():
                 self._open(event, "mapping")
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                closed = self._stack.pop().node
-                self._grow(closed)
+                self._grow(self._stack.pop().node)
             case _:
                 pass
 
@@ -279,7 +279,9 @@ class _Builder:
                     f"{shortened(written)} looks like a number or date to YAML, but is not one",
                     "Put it in quotes.",
                 ) from None
-        self._add(Node(self.last_line, kind, value, written=written, size=1 + len(written)), anchor)
+        node = Node(self.last_line, kind, value, written=written, size=1 + len(written))
+        self._attach(node, anchor)
+        self._grow(node)
 
     def _open(self, event: yaml.CollectionStartEvent, kind: Kind) -> None:
         tag = cast("str | None", event.tag)
@@ -293,10 +295,6 @@ class _Builder:
         self._attach(node, cast("str | None", event.anchor))
         self._stack.append(_Open(node))
 
-    def _add(self, node: Node, anchor: str | None) -> None:
-        self._attach(node, anchor)
-        self._grow(node)
-
     def _attach(self, node: Node, anchor: str | None) -> None:
         """Adds a node to its parent when it opens, so that errors inside it have their place."""
         if anchor is not None:
@@ -307,6 +305,7 @@ class _Builder:
         top = self._stack[-1]
         if top.node.kind == "list":
             top.node.items.append(node)
+        # Of a repeated key the first value stays, as the problem that is reported says.
         elif top.key is not None and not top.is_repeated:
             top.node.fields[top.key] = node
             node.line = min(node.line, top.key_line)

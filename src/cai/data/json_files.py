@@ -4,11 +4,6 @@
 - an object that has one list beside its other entries: `{"instructions": ["…", "…"]}`;
 - an object of lists of one length, which are the columns of a table;
 - categories: objects inside objects, down to lists of texts.
-
-Example:
-    file = JsonFile(Path("questions.json"))     # {"instructions": ["How do I …?", "Why …?"]}
-    file.table().only_column                    # "instructions"
-    list(file.rows(()))                         # [(0, {"instructions": "How do I …?"}), …]
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,11 +24,7 @@ class JsonFile:
     """A file that is read as a whole when it is opened; its rows are in memory until it closes."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the file.
-
-        Raises:
-            SourceError: It is not JSON, or in none of the shapes.
-        """
+        """Reads the file; a `SourceError` where it is not JSON, or in none of the shapes."""
         try:
             document = parse_json(decode(read_bytes(path, MAX_JSON_BYTES)))
         except RowError as error:

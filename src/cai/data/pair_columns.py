@@ -7,10 +7,6 @@ responses is better than every one of the wrong ones (`corrects`, `incorrects`).
 
 What two columns hold is decided once, from the first rows, as it is for prompts: texts, message
 lists, or hh-rlhf transcripts. Dialogues hold their prompt themselves.
-
-Example:
-    selection = select_pair_columns(table, PairOptions(label_column="winner"))
-    selection.sides.layout, selection.columns   # "sides", ("response_a", "response_b", "winner")
 """
 
 from collections.abc import Sequence
@@ -244,12 +240,7 @@ def _find_prompt(
     column: str | None,
     text: str | None,
 ) -> tuple[PromptColumn | str | None, Form]:
-    """The prompt's column, or its text, or None where the sides hold it; and the sides' form.
-
-    Raises:
-        UsageError: The user gives a prompt, and the sides are dialogues with one.
-        SourceError: Nothing holds the prompts, or several columns could.
-    """
+    """The prompt's column, or its text, or None where the sides hold it; and the sides' form."""
     values = [row[side] for row in head for side in sides if row.get(side) is not None]
     non_blank = [value for value in values if not isinstance(value, str) or value.strip()]
     form: Form = "text"

@@ -4,12 +4,6 @@ Words are A, B, a tie, and the names of the two columns. As numbers, 1 is the fi
 response and 0 a tie; a number between 1 and 2 is one more than the probability that the second is
 better, as in AlpacaEval (Dubois et al. 2023, arXiv:2305.14387). Where the columns count from 0, so
 do the labels. A file whose labels are 0 and 1 but never 2 is ambiguous, and the user has to decide.
-
-Example:
-    labels = label_column("preference", ("output_1", "output_2"), values=None)
-    labels.read({"preference": 2})      # ("b", 1.0)
-    labels.read({"preference": 1.3})    # ("a", 0.7)
-    labels.read({"preference": None})   # (None, 1.0)
 """
 
 import math

@@ -1,10 +1,4 @@
-"""Parquet files and hub data sets, streamed, with only the columns that are needed.
-
-Example:
-    file = HubDataset("hub:PKU-Alignment/BeaverTails@330k_test")
-    for index, row in file.rows(("prompt", "response")):
-        print(index, row["prompt"])
-"""
+"""Parquet files and hub data sets, streamed, with only the columns that are needed."""
 
 # The libraries are imported where they are used: no other source pays for them. Neither ships
 # types, so what each gives is cast once, where it is called, to the protocols below.
@@ -58,11 +52,7 @@ class ParquetTable:
     """A Parquet file; a few hundred of its rows are in memory at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file.
-
-        Raises:
-            SourceError: It is not a Parquet file, or cannot be read.
-        """
+        """Opens the file; a `SourceError` where it is not Parquet, or cannot be read."""
         import pyarrow.parquet as parquet
 
         self._path = path

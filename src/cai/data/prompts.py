@@ -21,7 +21,7 @@ from cai.data.columns import (
 )
 from cai.data.conversations import Form, texts_of
 from cai.data.source import CheckedSource, FileSource, ItemKind, RowReader
-from cai.data.tables import Row, Table
+from cai.data.tables import Table
 from cai.types import Prompt
 
 _ID_COLUMNS = (
@@ -60,12 +60,7 @@ class PromptSource:
         return cls(tuple(files), id_column=None if len(files) == 1 else "")
 
     def check(self) -> CheckedSource[Prompt]:
-        """What the files hold, after reading them to the end.
-
-        Raises:
-            SourceError: A file cannot be read, none of its rows is a prompt, or a row is bad and
-                bad rows are not skipped.
-        """
+        """What the files hold, after reading them to the end. Raises as `FileSource.check`."""
         return self._source.check()
 
     def read(self) -> Iterator[Prompt]:
@@ -93,16 +88,12 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
         )
     prompts = prompt_column(table, name, table.head([name]))
     ids = find_id_column(table, id_column, _ID_COLUMNS, exclude=[name])
-
-    def parse(row: Row, origin: str) -> list[Prompt]:
-        return [Prompt("", prompts.up_to_user(row), origin)]
-
     joined = f", joined with {prompts.companion!r}" if prompts.companion else ""
     return RowReader(
         kind=_PROMPTS,
         columns=tuple(dict.fromkeys([*prompts.columns, *([ids] if ids else [])])),
         id_column=ids,
-        parse=parse,
+        parse=lambda row, origin: [Prompt("", prompts.up_to_user(row), origin)],
         column=name,
         description=f" from column {name!r} ({_FORM_NOTES[prompts.form]}{joined})",
     )

@@ -83,6 +83,7 @@ class JsonlFile:
             SourceError: None of the first rows can be read.
         """
         path, columns, problem = self._file.path, dict[str, None](), ""
+        # of all first rows, since rows may leave out keys that they have no value for
         for number, row in islice(self.rows(()), HEAD_ROWS):
             if isinstance(row, RowError):
                 problem = problem or f"{path}:{number}: {row}"

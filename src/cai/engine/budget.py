@@ -281,6 +281,7 @@ class Budget:
                 continue
             self._one_ended = self._one_ended or asyncio.Event()
             await self._one_ended.wait()
+        # No await between the check and here, or two calls could pass on the same money.
         self._n_in_flight += 1
         self._reserved += most
         self._reserved_usd += most_usd

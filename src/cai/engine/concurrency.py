@@ -14,12 +14,6 @@ Additive increase and multiplicative decrease (AIMD), one step for each window o
 
 Work is counted in tokens written, or in calls if there are none, so that a long answer does not
 count as a slow one.
-
-Example:
-    limit = AdaptiveLimit(start=64, most=256, now_s=0.0)
-    limit.note_full()
-    limit.note(seconds=1.2, tokens=200, refusal=0.0, now_s=1.2)
-    if n_in_flight < limit.value: ...
 """
 
 import math

@@ -2,12 +2,6 @@
 
 Write-ahead logging with `synchronous=FULL`: committed data survives SIGKILL and, on disks that
 honour a flush, a power cut; readers in other threads and processes never wait for the writer.
-
-Example:
-    database = Database(folder / JOURNAL_FILE)
-    with database.transaction():
-        n_changed = database.write("DELETE FROM records WHERE id = ?", "7")
-    rows = database.rows("SELECT id FROM records")
 """
 
 import sqlite3
@@ -190,5 +184,6 @@ def _as_journal_error(path: Path) -> Generator[None]:
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
         raise  # our own mistake, or a conflict that the caller explains
     except sqlite3.Error as error:
+        # The last byte of an extended code, such as SQLITE_IOERR_WRITE, is the basic one.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         raise JournalError(f"{path}: {error}. {_ADVICE.get(code, DAMAGED)}") from error

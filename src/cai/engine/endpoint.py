@@ -1,15 +1,6 @@
 """One endpoint as the scheduler sees it: its slots, rates, timeout and health.
 
 Slots adapt where a server may be overloaded (`concurrency.py`); a local model queues its own calls.
-
-Example:
-    endpoint = Endpoint(model, cap=8)
-    if endpoint.is_open():
-        endpoint.take(n_tokens=500)
-        try:
-            answer = await endpoint.send(call, n_tokens=500)
-        finally:
-            endpoint.leave()
 """
 
 import asyncio
@@ -64,6 +55,8 @@ class Timeout:
         if self._n_seen % _EVERY == 0:
             ordered = sorted(self._latencies)
             self.slow_call_s = ordered[min(len(ordered) - 1, int(_QUANTILE * len(ordered)))]
+            # It follows the latencies up at once, and down only by a fifth or more: each change
+            # moves the deadline of every call in flight.
             learnt_s = max(LEAST_S, _FACTOR * self.slow_call_s)
             if not _TOLERANCE * self._learnt_s <= learnt_s <= self._learnt_s:
                 self._learnt_s = learnt_s
@@ -290,7 +283,7 @@ class Endpoint:
             if self._adaptive and error.cause in _REFUSALS:
                 self._adaptive.note(now_s - began_s, 0, _REFUSALS[error.cause], now_s)
             raise
-        except BaseException:
+        except BaseException:  # mostly a cancellation; the next call may probe in its place
             self._health.note_abandoned(began_s)
             raise
         now_s, usage = self._clock(), answer.usage

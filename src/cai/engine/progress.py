@@ -315,6 +315,7 @@ class LastSnapshot:
         self._saved_s = -_SAVE_EVERY_S
 
     def save(self, snapshot: Snapshot) -> None:
+        # A commit costs a flush of the disk, and a snapshot that is lost costs nothing.
         if snapshot.state != "running" or snapshot.elapsed_s - self._saved_s >= _SAVE_EVERY_S:
             self._saved_s = snapshot.elapsed_s
             self._run.put_state(_STATE, json.dumps(snapshot.as_json()))

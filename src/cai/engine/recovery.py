@@ -2,10 +2,6 @@
 
 Rows are read in the order of their numbers; where a page cannot be read, its rows are skipped. An
 answer counts only if its checksum is right, a record only if its body is JSON.
-
-Example:
-    salvaged = salvage(Path("runs/first"))
-    print(salvaged.n_calls, salvaged.n_records, salvaged.damaged)
 """
 
 import json
@@ -117,11 +113,7 @@ def _copy(old: sqlite3.Connection, new: Database, table: str) -> int:
 
 
 def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """The rows of the table that can be read, in the order of their numbers.
-
-    Raises:
-        sqlite3.Error: Not even the list of tables can be read, or the table is not in it.
-    """
+    """The rows that can be read, by number; a `sqlite3.Error` where not even the tables can be."""
     old.execute("PRAGMA writable_schema = ON")  # otherwise a truncated file cannot be opened
     ((n_pages,),) = old.execute("PRAGMA page_count").fetchall()
     if (table,) not in old.execute("SELECT name FROM sqlite_master").fetchall():

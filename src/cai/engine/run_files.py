@@ -112,6 +112,7 @@ def describe(config: Mapping[str, JsonValue], versions: Mapping[str, str]) -> Ru
                     f"variable {name}, and the config is written to {RUN_FILE}. Leave the value to "
                     "the variable, which is read when the run starts."
                 )
+    # As it reads from the file, where a tuple is a list: it will be compared with such a one.
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return _parse(RunDescription(config, versions, now).text, Path(RUN_FILE))
 

@@ -133,6 +133,7 @@ class RunFolder:
         with ExitStack() as undo:
             undo.callback(lock.release)
             is_run = (path / RUN_FILE).exists()
+            # A folder with the remains of a killed creation keeps them: the next command uses them.
             if was_empty:
                 undo.callback(_remove_unfinished, path)
             stored = _check_existing(path, requested, update) if is_run else requested
@@ -156,6 +157,7 @@ class RunFolder:
                     database.write("UPDATE state SET value = value + 1 WHERE name = 'generation'")
                 write_description(path, requested)
                 stored = requested
+            # Last, as it needs the tables, which the first connection has created by now.
             reader = Database(path / JOURNAL_FILE, is_read_only=True)
             undo.pop_all()
         changes = tuple(differences(stored.versions, requested.versions))

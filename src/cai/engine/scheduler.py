@@ -163,6 +163,7 @@ class Scheduler:
     async def _take_slot(self, n_tokens: int) -> Endpoint:
         if self._refusal is not None:
             raise self._refusal
+        # Not past calls that wait: those of older examples come first.
         if not self.n_waiting and (endpoint := self._least_loaded()) is not None:
             endpoint.take(n_tokens)
             return endpoint
@@ -233,6 +234,7 @@ class Scheduler:
             self._fail_waiting(gone)
             return
         times = [at for endpoint in self.endpoints if (at := endpoint.opens_at_s()) is not None]
+        # Only the latest timer counts, since the earliest time may have changed either way.
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None

@@ -200,7 +200,7 @@ async def _attempt(work: Callable[[T], Awaitable[R]], item: T, number: int) -> R
     EXAMPLE.set(ExampleInFlight(number))  # in the context of this task, which its own tasks inherit
     try:
         return await work(item)
-    except JournalError:
+    except JournalError:  # no failure of this item: no result could be stored any more
         raise
     except CaiError as error:
         return error

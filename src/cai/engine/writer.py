@@ -2,12 +2,6 @@
 
 While one group is being flushed to the disk, the next one forms. A caller waits only for the group
 of its own change, and the event loop never waits. Changes are committed in the order of arrival.
-
-Example:
-    writer = Writer(Database(folder / JOURNAL_FILE))
-    n_changed = await writer.write("DELETE FROM calls WHERE key = ?", key)  # durable on return
-    writer.put("INSERT OR REPLACE INTO state VALUES (?, ?)", "progress", "{}")  # not yet
-    writer.close()
 """
 
 import asyncio
@@ -101,6 +95,7 @@ class Writer:
             with self._wake:
                 while self._is_open and not self._waiting:
                     self._wake.wait()
+            # Outside the lock, so that callers can add to the group that is forming.
             if self.is_busy and self._is_open:
                 time.sleep(GROUP_DELAY_S)
             with self._wake:

@@ -107,6 +107,7 @@ class Choice:
 
 def log_sum_exp(values: Sequence[float]) -> float:
     """The logarithm of the sum of the exponentials, in nats; minus infinity for no values."""
+    # the largest is taken out first, since exp of a plain value under- or overflows
     top = max(values, default=-math.inf)
     if math.isinf(top):
         return top

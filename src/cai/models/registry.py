@@ -10,7 +10,7 @@ Example:
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -59,7 +59,7 @@ def parse_spec(spec: str) -> Spec:
     """
     named, _, query = spec.partition("?")
     scheme, _, rest = named.partition(":")
-    if scheme == "embedded":
+    if scheme == "embedded":  # the one name without a target: "embedded:x" names no model
         rest = "" if rest else scheme
     kind = KINDS.get(scheme)
     if kind is None or not rest:
@@ -100,23 +100,15 @@ def _open_embedded(spec: Spec) -> Model:
             f"{weights}: the embedded model is not in this installation. Install cai again, or "
             "build the model: python -m cai.testbed.train"
         )
-    from cai.models.hf.model import LocalModel  # heavy: torch
-
     # Named by its weights, and not by its folder, whose path differs from machine to machine.
     name = f"embedded#{hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest()}"
     dtype = spec.options.get("dtype", "auto")
     if dtype not in ("auto", "float32"):  # other types answer differently
         name += f":{dtype}"
-    return LocalModel.load(
-        str(embedded_folder()),
-        device=spec.options.get("device", "auto"),
-        dtype=dtype,
-        slots=_whole(spec, "slots", 64),
-        name=name,
-    )
+    return _open_local(replace(spec, target=str(embedded_folder())), name)
 
 
-def _open_local(spec: Spec) -> Model:
+def _open_local(spec: Spec, name: str | None = None) -> Model:
     from cai.models.hf.model import LocalModel  # heavy: torch
 
     return LocalModel.load(
@@ -126,6 +118,7 @@ def _open_local(spec: Spec) -> Model:
         adapter=spec.options.get("adapter"),
         revision=spec.options.get("revision"),
         slots=_whole(spec, "slots", 64),
+        name=name,
     )
 
 
@@ -173,9 +166,7 @@ class ModelKind:
 KINDS: Mapping[str, ModelKind] = {
     "embedded": ModelKind(_open_embedded, ("embedded",), ("device", "dtype", "slots")),
     "hf": ModelKind(
-        _open_local,
-        ("hf:NAME_OR_PATH",),
-        ("device", "dtype", "adapter", "revision", "slots"),
+        _open_local, ("hf:NAME_OR_PATH",), ("device", "dtype", "adapter", "revision", "slots")
     ),
     "openai": ModelKind(
         _open_openai,

@@ -89,7 +89,7 @@ class ScriptedModel:
     def _next(self, script: Iterator[_T | Exception], kind: str) -> _T:
         try:
             given = next(script)
-        except StopIteration:
+        except StopIteration:  # the request at hand is recorded already
             raise ModelError(
                 f"{self.name}: the script has no more {kind} after "
                 f"{len(self.requests) - 1} requests. Give it more."

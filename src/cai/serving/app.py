@@ -9,6 +9,7 @@ import hmac
 import logging
 import re
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -35,7 +36,6 @@ from cai.serving.schema import (
     RewardResponse,
     ScoreRequest,
     ScoreResponse,
-    ScoreResult,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,10 @@ class Traffic:
     n_in_flight: int = 0
     n_refused: int = 0
 
-    def count(self, is_scored: bool) -> None:
-        self.n_scored += is_scored
-        self.n_unscored += not is_scored
+    def count(self, are_scored: Iterable[bool]) -> None:
+        for is_scored in are_scored:
+            self.n_scored += is_scored
+            self.n_unscored += not is_scored
 
     def __str__(self) -> str:
         return (
@@ -96,7 +97,7 @@ class Service:
         scores = await asyncio.gather(
             *(self.rewarder.score(each.to_prompt(), each.response) for each in request.items)
         )
-        self._count(scores)
+        self.traffic.count(each.reward is not None for each in scores)
         return ScoreResponse(scores=tuple(scores))
 
     async def compare(self, request: CompareRequest) -> CompareResponse:
@@ -107,8 +108,7 @@ class Service:
                 for each in request.items
             )
         )
-        for each in comparisons:
-            self.traffic.count(each.p_a is not None)
+        self.traffic.count(each.p_a is not None for each in comparisons)
         return CompareResponse(comparisons=tuple(comparisons))
 
     async def get_reward(self, request: RewardRequest) -> RewardResponse:
@@ -120,7 +120,8 @@ class Service:
             for query, prompt in zip(request.query, request.prompts, strict=True)
         ]
         scores = await asyncio.gather(*(self.rewarder.score(*pair) for pair in pairs))
-        self._count(scores)
+        is_scored = tuple(each.reward is not None for each in scores)
+        self.traffic.count(is_scored)
         rewards: list[float] = []
         for each in scores:
             # OpenRLHF reads numbers alone. A number that nobody chose would be trained on as if it
@@ -130,21 +131,15 @@ class Service:
                 sentence = f"A response was not scored: {each.outcome}. {each.reason}".strip()
                 raise HTTPException(503 if each.outcome == "failed" else 422, sentence)
             rewards.append(reward)
-        is_scored = tuple(float(each.reward is not None) for each in scores)
-        return RewardResponse(
-            rewards=tuple(rewards), scores=tuple(rewards), extra_logs={"scored": is_scored}
-        )
-
-    def _count(self, scores: list[ScoreResult]) -> None:
-        for each in scores:
-            self.traffic.count(each.reward is not None)
+        logs = {"scored": tuple(map(float, is_scored))}
+        return RewardResponse(rewards=tuple(rewards), scores=tuple(rewards), extra_logs=logs)
 
 
 def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
     """The app of a service, to be run by `serve` or under another ASGI server.
 
     Example:
-        async with open_judges(settings, None, console) as rewarder:
+        async with open_rewarder(settings, None, console) as rewarder:
             app = create_app(Service(rewarder))
     """
     app = FastAPI(

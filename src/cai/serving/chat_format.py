@@ -91,9 +91,8 @@ class ChatFormat:
         return None
 
     def _without_system(self, body: str) -> tuple[Message, ...] | None:
-        if not body.startswith(self.before_user):
-            return None
-        return self._alternating(body.removeprefix(self.before_user))
+        is_ours = body.startswith(self.before_user)
+        return self._alternating(body.removeprefix(self.before_user)) if is_ours else None
 
     def _with_system(self, body: str) -> tuple[Message, ...] | None:
         if self.before_system is None or not body.startswith(self.before_system):
@@ -126,12 +125,7 @@ def _around_system(render: Render, user: Message) -> tuple[str | None, str]:
 
 
 def chat_format_of(tokenizer: Tokenizer) -> ChatFormat | None:
-    """The format of the tokenizer's chat template; None if it has none, or none that can be parsed.
-
-    Example:
-        chat_format = chat_format_of(AutoTokenizer.from_pretrained("models/policy"))
-        prompt, response = split_query(query, prompt_text, chat_format)
-    """
+    """The format of the tokenizer's chat template; None if it has none that can be parsed."""
     if tokenizer.chat_template is None:
         return None
 
@@ -153,8 +147,6 @@ def load_chat_format(folder: str) -> ChatFormat:
         ModelError: There is no tokenizer in it.
         UsageError: It has no chat template, or one whose messages cannot be told apart.
     """
-    # heavy: torch and transformers, which a judge behind a URL needs for nothing
-
     if not (Path(folder) / "tokenizer_config.json").is_file():
         raise ModelError(f"{folder}: there is no tokenizer in this folder. Check the path.")
     with plain_errors(ModelSource(folder), "policy"):

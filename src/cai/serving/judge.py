@@ -7,7 +7,7 @@ retries and its journal, so a question that was answered before is never sent ag
 """
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,8 +166,17 @@ async def open_rewarder(
         check_scoring(settings.scoring, settings.constitution, judges)
         with TemporaryDirectory(prefix="cai-serve-") as temporary:
             path = folder or Path(temporary) / "journal"
-            recipe = _recipe(settings, judges)
-            with RunFolder.open(path, recipe, {"cai-toolkit": VERSION}) as run:
+            # What the journal belongs to: it is refused for any other constitution, judge or plan.
+            constitution = described_constitution(settings.constitution)
+            config: dict[str, JsonValue] = {
+                "method": "serve",
+                "constitution": constitution.model_dump(mode="json"),
+                "judges": [described_judge(judge).model_dump(mode="json") for judge in judges],
+                "scoring": settings.scoring.decisive(),
+                "comparing": settings.comparing.decisive(),
+                "seed": settings.seed,
+            }
+            with RunFolder.open(path, config, {"cai-toolkit": VERSION}) as run:
                 ledger = Ledger.of(run.database, load_prices(None))
                 engine = Engine(run.journal, ledger, retry=Retry(_MAX_ATTEMPTS))
                 yield JudgeRewarder(asked_through(judges, engine.through, "judge"), settings)
@@ -185,15 +194,3 @@ def _by_principle(scored: Scored) -> dict[str, float | None]:
 def _content_id(prompt: Prompt, *responses: str) -> str:
     texts = [text for message in as_dicts(prompt.messages) for text in message.values()]
     return content_hash(*texts, *responses)
-
-
-def _recipe(settings: JudgeRewards, judges: Sequence[Judge]) -> dict[str, JsonValue]:
-    """What a journal folder belongs to: it is refused for any other constitution, judge or plan."""
-    return {
-        "method": "serve",
-        "constitution": described_constitution(settings.constitution).model_dump(mode="json"),
-        "judges": [described_judge(judge).model_dump(mode="json") for judge in judges],
-        "scoring": settings.scoring.decisive(),
-        "comparing": settings.comparing.decisive(),
-        "seed": settings.seed,
-    }

@@ -26,7 +26,7 @@ _NO_REWARD = "The conversation is longer than the model's context, or its output
 class ModelRewarder:
     """A `Rewarder` of a reward model; `statements` are the principles that it is conditioned on.
 
-    They are None for a model that is not conditioned on principles.
+    None for a model that reads none.
     """
 
     model: RewardModel

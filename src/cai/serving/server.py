@@ -2,7 +2,7 @@
 
 Example:
     listening = bind("127.0.0.1", 8100)  # before the model is loaded
-    async with open_judges(settings, None, console) as rewarder:
+    async with open_rewarder(settings, None, console) as rewarder:
         await serve(Service(rewarder), listening, console)
 """
 

@@ -2,10 +2,6 @@
 
 Whether a checkpoint is of that model is checked before it is loaded; for other shapes torch would
 print a page of tensor names.
-
-Example:
-    start = open_start_model("hf:models/sl", "language")
-    start.model, start.tokenizer  # in float32 on the CPU, with a padding token
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -104,13 +100,9 @@ def open_start_model(spec: str, head: Head) -> StartModel:
 
 
 def start_hash(spec: str) -> str:
-    """A hash of the weights in its folders; "" for a name on the hub.
-
-    Raises:
-        CaiError: As `open_start_model`, as far as that is known without loading it.
-    """
+    """A hash of the weights in its folders, "" for a hub name; raises as `open_start_model`."""
     source = resolve_adapter(_source(spec))
-    where_of(source)
+    where_of(source)  # for its errors alone: they come before the folder of the training is made
     folders = [Path(each) for each in (source.path, source.adapter) if each]
     return "+".join(fingerprint(folder) for folder in folders if folder.is_dir())
 
@@ -196,6 +188,7 @@ def check_checkpoint(path: Path, model: PreTrainedModel | PeftModel) -> None:
                 "from the one before."
             ) from error
     common = shapes.keys() & saved.keys()
+    # one shape that differs is enough: models of one family have the same names in other sizes
     for name in common:
         if shapes[name] != saved[name]:
             was, is_now = (" × ".join(map(str, each[name])) for each in (saved, shapes))

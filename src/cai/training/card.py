@@ -36,6 +36,7 @@ from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
 
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _LIBRARIES = ("cai-toolkit", "trl", "transformers", "torch", "accelerate", "peft")
+# of models and data sets: addresses of servers, paths from the root or the home, names of the hub
 _ADDRESS = re.compile(r"@https?://[^\s+]+")
 _ABSOLUTE = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -143,6 +144,7 @@ def write_card(folder: str | Path, facts: CardFacts) -> Path:
 
 def card_text(facts: CardFacts) -> str:
     """The whole card, front matter first."""
+    # sandboxed and strict as all templates; names from data are made inert by the filter `line`
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
@@ -174,6 +176,7 @@ def card_text(facts: CardFacts) -> str:
 
 def front_matter(facts: CardFacts) -> dict[str, object]:
     """What the hub reads. Only names of the hub: it refuses a card with others."""
+    # a folder may be called OWNER/NAME too, and the hub would link the card to a stranger's model
     base = facts.base_model.removeprefix("hf:")
     is_local = os.path.exists(base)
     front: dict[str, object] = {}

@@ -96,6 +96,7 @@ def make_config(
                 merged.setdefault(new, merged.pop(old))
         if merged.get("activation_checkpointing") is None:
             merged["activation_checkpointing"] = True  # TRL's own default, by the new name
+        # before TRL's own checks, which stop at the first problem: here all are reported together
         by_name = dict(problems_of(spec, merged, machine()))
         problems = [f"{place(settings, name)}: {name!r} {why}" for name, why in by_name.items()]
         if not problems:
@@ -115,12 +116,9 @@ def machine() -> Machine:
 
 
 def _parsed(spec: TrainerSpec, name: str, value: object, fixed: Mapping[str, object]) -> object:
-    """The value as the field's annotation has it.
-
-    Raises:
-        ValueError: There is no such field, users cannot set it, or the value does not fit.
-    """
+    """The value as the field's annotation has it; a ValueError where users cannot set it so."""
     fields = {field.name: field for field in dataclasses.fields(config_class(spec))}
+    # first, so that no later message shows the value of a secret
     secret = secret_in(name, value)
     if secret is not None:
         raise ValueError(
@@ -186,6 +184,7 @@ def parse_value(value: object, annotation: object, name: str) -> object:
     """
     if value is False and any("no" in [each.value for each in enum] for enum in _enums(annotation)):
         return "no"  # YAML 1.1 reads `save_strategy: no` as a boolean
+    # as on transformers' command line: one name for a list of one
     if isinstance(value, str) and annotation == list[str]:
         value = [value]
     is_text_of_mapping = isinstance(value, str) and dict in _members(annotation)
@@ -308,6 +307,7 @@ def lora_settings(block: Mapping[str, object]) -> LoraSettings:
                 why = f"is not a setting of LoRA. {hint}"
             else:
                 why = f"is {block[name]!r}. {details['msg']}."
+            # of a union pydantic reports each member, and one line is enough
             problems.setdefault(name, f"{place(block, name)}: {f'lora.{name}'!r} {why}")
         raise TrainingError("\n".join(problems.values())) from None
 

@@ -31,6 +31,7 @@ def launched(arguments: Sequence[str]) -> int:
         _launch.launch_command(_launch.launch_command_parser().parse_args(list(arguments)))
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
+        # negative for a signal n, which shells call 128 + n
         return code if code >= 0 else 128 - code
     except SignalException as error:
         return 128 + int(error.sigval)

@@ -37,6 +37,7 @@ def hand_over(message: str) -> bool:
     folder = os.environ.get(LAUNCH)
     if not folder:
         return False
+    # padded, so that names sort as numbers: the error of the lowest rank is the one that is shown
     atomic_write(Path(folder, f"{rank():06d}"), message, TrainingError, "Free space.")
     return True
 
@@ -52,11 +53,7 @@ TRAINING = ("trl", "peft", "accelerate")
 
 
 def require(libraries: Sequence[str] = TRAINING) -> None:
-    """Checks that they can be imported.
-
-    Raises:
-        TrainingError: One is not installed; the message says how to install it.
-    """
+    """Checks that they can be imported. Raises TrainingError where one is not installed."""
     missing = [library for library in libraries if find_spec(library) is None]
     if not missing:
         return

@@ -8,10 +8,6 @@ checkpoints/                       to continue from, with --resume; the log of t
 logs/                              TensorBoard
 watch.jsonl                        what the policy's texts looked like, step by step
 judging/                           the journal of the judges of GRPO and RLOO
-
-Example:
-    folder = TrainFolder.begin(Path("models/dpo"), {"trainer": "dpo", "seed": 0}, resumes=False)
-    folder.figures()  # None until `finish`
 """
 
 import json
@@ -46,7 +42,7 @@ class TrainFolder:
 
     @property
     def judging(self) -> Path:
-        """Of several processes each has a journal of its own: one process writes a run."""
+        """The journal's folder; of several processes each has its own, as one writes a run."""
         number = rank()
         return self.path / (f"judging-{number}" if number else "judging")
 
@@ -111,11 +107,13 @@ class TrainFolder:
     def last_checkpoint(self) -> Path | None:
         """The newest whole checkpoint; TRL writes `trainer_state.json` last."""
         whole = [path for path in self.checkpoints.glob("checkpoint-*") if (path / STATE).is_file()]
+        # by number: as text, checkpoint-1000 sorts before checkpoint-200
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     def log_history(self) -> list[dict[str, object]]:
         """What the trainer logged: of a finished training all, else up to the last checkpoint."""
         last = self.last_checkpoint()
+        # a finished training has its state beside its checkpoints, of which none may be left
         for folder in (self.checkpoints, *([] if last is None else [last])):
             try:
                 state = json.loads((folder / STATE).read_text("utf-8"))

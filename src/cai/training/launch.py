@@ -2,9 +2,6 @@
 
 A configuration is the name of one that ships, or a file in accelerate's own format. The processes
 run the command as it was given; an environment variable stops them from launching again.
-
-Example:
-    launch(["train", "dpo", "runs/judged", "-m", "hf:models/sl", "-o", "out"], "ddp", 4)  # 0
 """
 
 import os
@@ -66,6 +63,7 @@ def launch(
             env={**os.environ, LAUNCH: folder, **(off_gpus if checked.is_cpu else {})},
             start_new_session=True,
         )
+        # not left to the terminal: SIGTERM comes from a scheduler, and to this process alone
         before = {
             number: signal.signal(number, lambda sent, _: process.send_signal(sent))
             for number in _FORWARDED
@@ -76,7 +74,7 @@ def launch(
             for number, handler in before.items():
                 signal.signal(number, handler)
         code = code if code >= 0 else 128 - code
-        error = handed_over(Path(folder))
+        error = handed_over(Path(folder))  # before the folder is deleted
     if error is not None:
         raise TrainingError(error)
     if code == 128 + signal.SIGKILL:

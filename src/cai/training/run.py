@@ -55,6 +55,7 @@ N_PROMPTS = 32  # prompts that the monitor samples responses to
 
 MIN_STEPS = 50  # between samples of the monitor
 
+# how fast and how far it ran, which is no figure of the result
 _NOT_SAVED = ("runtime", "per_second", "epoch", "num_tokens", "learning_rate")
 
 
@@ -105,17 +106,13 @@ def train(
     )
     with prepared.open_model(data) as start, rewards_open as opened:
         made = _make_trainer(prepared, data, start, opened)
-
         return run_training(
             made, prepared, data, console, rewards=opened, is_merged=start.is_merged
         )
 
 
 def _make_trainer(
-    prepared: PreparedTraining,
-    data: TrainingData,
-    start: StartModel,
-    rewards: OpenRewards | None,
+    prepared: PreparedTraining, data: TrainingData, start: StartModel, rewards: OpenRewards | None
 ) -> Trainer:
     """TRL's trainer with its data, adapters, labels or rewards, and its monitor."""
     spec, config = prepared.spec, prepared.configuration.config
@@ -201,9 +198,8 @@ def run_training(
     evaluation = trainer.evaluate() if trainer.eval_dataset is not None else {}
     model = cast(Any, trainer).accelerator.unwrap_model(trainer.model)
     if not is_merged or not isinstance(model, PeftModel):
-        trainer.save_model(
-            str(folder.path)
-        )  # in all processes: each may hold a part of the weights
+        # in all processes: each may hold a part of the weights
+        trainer.save_model(str(folder.path))
         # pickled settings, with paths of this machine; training.yaml has those that matter
         (folder.path / "training_args.bin").unlink(missing_ok=True)
     elif is_main_process():

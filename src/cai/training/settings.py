@@ -77,7 +77,7 @@ def read_settings(path: str | Path | None, overrides: Sequence[str] = ()) -> Tra
     if path is not None:
         try:
             with Path(path).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
+                data = file.read(MAX_BYTES + 1)  # it may be a device, or weights by mistake
         except OSError as error:
             raise TrainingError(
                 f"{path}: cannot be read as settings ({error.strerror}). Give a YAML file, such as "

@@ -48,6 +48,7 @@ class WithTargets:
         if self.plan.kind == "drawn":
             # here and not in the data set, so that a pair gets a new label in each epoch
             targets = torch.bernoulli(targets)
+        # (1 − ε) t + ε (1 − t), after drawing: smoothing bounds the target, not the odds of a draw
         batch[TARGET] = self.plan.smoothing + (1 - 2 * self.plan.smoothing) * targets
         return batch
 
@@ -63,7 +64,7 @@ class SoftRewardTrainer(RewardTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The mean loss of the pairs; with the outputs, if asked for."""
-        targets = inputs.pop(TARGET)
+        targets = inputs.pop(TARGET)  # TRL passes what is left on to the model
         loss, outputs = cast(Any, super().compute_loss(model, inputs, True, num_items_in_batch))
         chosen, rejected = outputs.logits.squeeze(-1).chunk(2)
         loss = loss + extra_loss(targets, chosen - rejected)

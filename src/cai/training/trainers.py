@@ -208,6 +208,7 @@ METRICS: Mapping[str, LoggedMetric] = {
 
 def shown_metrics(values: Mapping[str, object], *, is_result: bool = True) -> list[str]:
     """The metrics among these values, each as label and value: `loss 0.6931`."""
+    # `>=` of booleans: with `is_result` only results, without it every metric
     return [
         f"{metric.label} {value:{metric.format}}"
         for name, metric in METRICS.items()

@@ -11,7 +11,6 @@ from cai.models.hf.tokenizer import (
     encode_content,
     encode_dialogue,
     encode_request,
-    encode_text,
 )
 from cai.types import Message, as_dicts
 
@@ -138,7 +137,8 @@ def test_a_raw_text_begins_with_the_token_that_the_tokenizer_puts_there():
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", start), ("</s>", start + 1)]
     )
-    assert encode_text(tokenizer, "fox") == [start, *encode_content(tokenizer, "fox")]
+    ids = encode_request(tokenizer, [Message("text", "fox")])
+    assert ids == [start, *encode_content(tokenizer, "fox")]
 
 
 @pytest.mark.parametrize("roles", [(), ("text", "user"), ("text", "text")])

@@ -83,7 +83,7 @@ def losses(trainer: Any) -> list[float]:
 
 def test_samples_are_in_the_log_history_and_in_the_file(tiny: Path, tmp_path: Path):
     trainer = trainer_of(AutoModelForCausalLM.from_pretrained(tiny), tmp_path, tiny)
-    monitor = watched(trainer, tmp_path, has_reference=True)
+    watched(trainer, tmp_path, has_reference=True)
     told = {entry["step"]: entry for entry in trainer.state.log_history if "watch/kl" in entry}
     assert list(told) == [2, 4]
     written = [json.loads(line) for line in (tmp_path / FILE).read_text("utf-8").splitlines()]
@@ -95,7 +95,6 @@ def test_samples_are_in_the_log_history_and_in_the_file(tiny: Path, tmp_path: Pa
         assert entry["watch/tokens"] == observed[step]["tokens"]
         assert entry["watch/entropy"] == entry["entropy"]
     assert told[4]["watch/kl"] > 1
-    assert monitor.first_value("kl") == 0
 
 
 @pytest.mark.parametrize("has_adapter", [False, True])

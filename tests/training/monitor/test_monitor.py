@@ -68,7 +68,6 @@ def test_a_resumed_run_has_the_start_of_the_first(tmp_path: Path):
     again = TrainingMonitor(tmp_path, [WARN])
     again.begin(2)
     assert again.history == [(1, {"length": 10.0}), (2, {"length": 11.0})]
-    assert again.first_value("length") == 10.0
     assert [entry["step"] for entry in lines(tmp_path)] == [1, 2]
     assert len(again.record(3, {"length": 21.0})) == 1
 

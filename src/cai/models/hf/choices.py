@@ -2,11 +2,6 @@
 
 All options of a request are read in passes that share its tokens: an option of one token costs
 nothing beyond the request, a longer one a row of its own after the cached request.
-
-Example:
-    request = ChoiceRequest(tuple(ids), speller.spell(("A", "B")))
-    batches = split_into_batches([request], PREFILL_TOKENS)
-    answer(network, PrefixCache(0), batches[0], PREFILL_TOKENS)[request].logprobs
 """
 
 import math
@@ -98,6 +93,7 @@ def _passes(
         if not group.n_shared
         for row in _rows(group, cache.longest(group.questions[0].ids))
     ]
+    # apart: one row without a prefix would keep a whole pass from starting after the cached tokens
     uncached = [row for row in single if not row.prefix]
     for rows in grouped(uncached, lambda row: row.n_new, n_tokens):
         yield rows, network.score([row.ids for row in rows], max(row.n_read for row in rows))
@@ -108,7 +104,7 @@ def _passes(
         rows: list[_Row] = []
         for at, group in enumerate(sharing[number] for number in numbers):
             prefix = prefix_of(layers, at, group.n_shared)
-            cache.store(group.shared, prefix.copied)
+            cache.store(group.shared, prefix.copied)  # a view would keep the whole pass in memory
             rows += _rows(group, prefix)
         yield from _after_prefixes(network, rows, n_tokens)
 
@@ -137,6 +133,7 @@ def _choice(question: ChoiceRequest, values: Sequence[float]) -> Choice | ModelE
             "The model's logits after this request are not numbers. Its weights may be damaged, or "
             "its dtype too narrow: load it with dtype float32."
         )
+    # unlike nan, -inf is a value: an option that cannot come next
     logprobs = question.options.logprobs(values)
     try:
         return Choice.normalised(logprobs, Usage(len(question.ids)), mass_of(logprobs))

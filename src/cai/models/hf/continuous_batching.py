@@ -6,13 +6,6 @@ pass of the row alone. In bfloat16 and float16 the noise of batching is too larg
 response may depend on its neighbours. Transformers has a continuous batching of its own, which
 draws for all requests from one generator, so that another order of submission gives other tokens;
 `benchmarks/local_model.py` compares the two.
-
-Example:
-    batch = DecodeBatch(network, slots=64, capacity=100_000)
-    batch.join(waiting[: batch.fitting(waiting)])
-    while batch.rows:
-        batch.step()
-        responses = [criteria.completion(row) for row in batch.leave(criteria.is_over)]
 """
 
 from collections.abc import Callable, Sequence
@@ -93,6 +86,7 @@ class DecodeBatch:
         """Adds rows and draws the first token of each."""
         prompts = [row.prompt for row in rows]
         cache_shared_prefixes(self._network, self.prefix_cache, prompts)
+        # for all passes at once: each would enlarge the buffers again, and copy them
         self._cache.reserve(len(rows), max(map(len, prompts)))
         for numbers, (logits, layers) in read(self._network, self.prefix_cache, prompts):
             group = [rows[number] for number in numbers]
@@ -110,6 +104,7 @@ class DecodeBatch:
     def leave(self, is_over: Callable[[DecodeRow], bool]) -> list[DecodeRow]:
         """Removes the rows that are over, and stores their keys and values as prefixes."""
         over: list[DecodeRow] = []
+        # From the end: the last row, which takes the place of one that leaves, was seen by then.
         for index in reversed(range(len(self.rows))):
             row = self.rows[index]
             if is_over(row):
@@ -166,6 +161,7 @@ class StopCriteria:
         # A token is a byte or more, so a stop string lies within as many tokens as it has bytes.
         # Those are decoded first: decoding everything at each token would be quadratic.
         longest = max(len(stop.encode()) for stop in stops) + _SPARE_TOKENS
+        # Then everything: decoded from the middle, the same tokens may give another text.
         for written in (row.written[-longest:], row.written):
             text = decode(self._tokenizer, written)
             if len(until_stop(text, stops)) == len(text):

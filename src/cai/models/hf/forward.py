@@ -1,10 +1,4 @@
-"""The forward passes of a causal language model: prefill, scoring, and decoding of one more token.
-
-Example:
-    network = Network(model, torch.device("cpu"), context=2048)
-    logits, layers = network.prefill([[5, 6, 7], [8, 9]])  # 2 × vocabulary; keys and values
-    network.score([[5, 6, 7]], last=2)  # logits after each of the last 2 tokens: 1 × 2 × vocabulary
-"""
+"""The forward passes of a causal language model: prefill, scoring, decoding of one more token."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -93,6 +87,7 @@ class Network:
 
         `lengths` are the numbers of tokens that the cache holds of each row.
         """
+        # longer rows may have left: less attention to compute, and room at the left again
         width = max(lengths)
         cache.fit(width)
         positions = torch.tensor(lengths, device=self.device)[:, None]
@@ -135,6 +130,7 @@ class Network:
             input_ids=torch.tensor(
                 [([0] * (width - len(row)) + row)[n_cached:] for row in rows], device=self.device
             ),
+            # padding gets position 0, where any would do: the mask hides it
             position_ids=(columns - padding).clamp(min=0)[:, n_cached:],
             attention_mask=columns >= padding,
             past_key_values=cache,

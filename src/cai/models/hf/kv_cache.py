@@ -4,15 +4,11 @@
 begin where their length says, so a step writes one column and copies nothing; the cache of
 transformers copies all of it at every step. `cache_after` makes the cache of a pass whose rows
 begin with prefixes that were computed before.
-
-Example:
-    cache = network.new_cache()
-    cache.append(layers)  # of `network.prefill(rows)`
-    logits = network.decode(tokens, [len(row) for row in rows], cache)
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -120,18 +116,21 @@ class _BufferLayer(DynamicLayer):
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.used = used
         self.lazy_initialization(like, values_like)
-        self.key_buffer = like.new_empty(0, like.shape[1], 0, like.shape[3])
-        self.value_buffer = values_like.new_empty(0, values_like.shape[1], 0, values_like.shape[3])
+        # of keys and of values, whose heads may differ in size
+        self.buffers = [
+            each.new_empty(0, each.shape[1], 0, each.shape[3]) for each in (like, values_like)
+        ]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Writes the next column and gives all used columns with it."""
         used = self.used
-        self.key_buffer[: used.rows, :, used.stop : used.stop + 1] = key_states
-        self.value_buffer[: used.rows, :, used.stop : used.stop + 1] = value_states
+        for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer[: used.rows, :, used.stop : used.stop + 1] = new
         columns = slice(used.start, used.stop + 1)
-        return self.key_buffer[: used.rows, :, columns], self.value_buffer[: used.rows, :, columns]
+        keys, values = (buffer[: used.rows, :, columns] for buffer in self.buffers)
+        return keys, values
 
     def get_seq_length(self) -> int:
         return self.used.stop - self.used.start
@@ -141,33 +140,27 @@ class _BufferLayer(DynamicLayer):
 
     def resize(self, rows: int, columns: int, stop: int) -> None:
         """New buffers of that size, whose used columns end at `stop`."""
-        keys, values = self.key_buffer, self.value_buffer
-        new_k = keys.new_empty(rows, keys.shape[1], columns, keys.shape[3])
-        self.key_buffer = self._moved(keys, new_k, stop)
-        new_v = values.new_empty(rows, values.shape[1], columns, values.shape[3])
-        self.value_buffer = self._moved(values, new_v, stop)
+        # One after the other: the old keys are freed before the new values are made.
+        for at, old in enumerate(self.buffers):
+            self._move(at, old.new_empty(rows, old.shape[1], columns, old.shape[3]), stop)
 
-    def shift(self, spare: tuple[Tensor, Tensor], stop: int) -> tuple[Tensor, Tensor]:
+    def shift(self, spare: list[Tensor], stop: int) -> list[Tensor]:
         """Moves the used range into the spare buffers if their shape fits; gives up its own."""
-        own = self.key_buffer, self.value_buffer
-        new_k, new_v = (
-            other if other.shape == buffer.shape else torch.empty_like(buffer)
-            for other, buffer in zip(spare, own, strict=True)
-        )
-        self.key_buffer = self._moved(self.key_buffer, new_k, stop)
-        self.value_buffer = self._moved(self.value_buffer, new_v, stop)
+        own = list(self.buffers)
+        for at, (other, old) in enumerate(zip(spare, own, strict=True)):
+            self._move(at, other if other.shape == old.shape else torch.empty_like(old), stop)
         return own
 
     def zero(self, rows: slice, columns: slice) -> None:
         """Zeros that range: uninitialised memory may hold nan, and no mask hides that."""
-        self.key_buffer[rows, :, columns] = 0
-        self.value_buffer[rows, :, columns] = 0
+        for buffer in self.buffers:
+            buffer[rows, :, columns] = 0
 
-    def _moved(self, source: Tensor, to: Tensor, stop: int) -> Tensor:
+    def _move(self, at: int, to: Tensor, stop: int) -> None:
         used = self.used
         start = stop - (used.stop - used.start)
-        to[: used.rows, :, start:stop] = source[: used.rows, :, used.start : used.stop]
-        return to
+        to[: used.rows, :, start:stop] = self.buffers[at][: used.rows, :, used.start : used.stop]
+        self.buffers[at] = to
 
 
 class BatchCache:
@@ -189,19 +182,19 @@ class BatchCache:
         used = self._used
         begin, start = used.stop - columns, min(used.start, used.stop - columns)
         rows, seen = slice(used.rows, used.rows + n_rows), slice(begin, used.stop)
-        for layer, (keys, values) in zip(self._layers, layers, strict=True):
+        for layer, pair in zip(self._layers, layers, strict=True):
             layer.zero(slice(used.rows), slice(start, used.start))
             layer.zero(rows, slice(start, begin))
-            layer.key_buffer[rows, :, seen] = keys
-            layer.value_buffer[rows, :, seen] = values
+            for buffer, new in zip(layer.buffers, pair, strict=True):
+                buffer[rows, :, seen] = new
         used.rows += n_rows
         used.start = start
 
     def reserve(self, n_rows: int, columns: int) -> None:
         """Makes space for more rows, `columns` up to the common end, and one column after it."""
         used = self._used
-        has_rows, _, has_columns, _ = self._layers[0].key_buffer.shape
-        if not used.rows:
+        has_rows, _, has_columns, _ = self._layers[0].buffers[0].shape
+        if not used.rows:  # nothing has to stay in its place: the new rows begin at the left
             used.start = used.stop = min(columns, has_columns)
         if used.rows + n_rows <= has_rows and columns <= used.stop < has_columns:
             return
@@ -209,8 +202,7 @@ class BatchCache:
         if used.rows + n_rows <= has_rows and width + _SPARE_COLUMNS <= has_columns:
             # Large enough, but used up to its end: moved to the left. Every layer moves into the
             # buffers of the last, since a page that was never touched costs more than the copy.
-            first = self._layers[0]
-            spare = torch.empty_like(first.key_buffer), torch.empty_like(first.value_buffer)
+            spare = [torch.empty_like(each) for each in self._layers[0].buffers]
             for layer in self._layers:
                 spare = layer.shift(spare, width)
         else:
@@ -221,17 +213,9 @@ class BatchCache:
 
     def prefix(self, row: int, n_tokens: int) -> Prefix:
         """A copy of a row's keys and values."""
-        stop = self._used.stop
-        columns = slice(stop - n_tokens, stop)
-        return Prefix(
-            [
-                (
-                    each.key_buffer[row, :, columns].clone(),
-                    each.value_buffer[row, :, columns].clone(),
-                )
-                for each in self._layers
-            ]
-        )
+        columns = slice(self._used.stop - n_tokens, self._used.stop)
+        pairs = [[each[row, :, columns].clone() for each in one.buffers] for one in self._layers]
+        return Prefix([(keys, values) for keys, values in pairs])
 
     def drop(self, row: int) -> None:
         """Removes a row; the last one takes its place."""
@@ -240,9 +224,8 @@ class BatchCache:
         if row == used.rows:
             return
         columns = slice(used.start, used.stop)
-        for layer in self._layers:
-            layer.key_buffer[row, :, columns] = layer.key_buffer[used.rows, :, columns]
-            layer.value_buffer[row, :, columns] = layer.value_buffer[used.rows, :, columns]
+        for buffer in chain.from_iterable(layer.buffers for layer in self._layers):
+            buffer[row, :, columns] = buffer[used.rows, :, columns]
 
     def fit(self, width: int) -> None:
         """Shows the model only the last `width` columns, and makes space for one more."""

@@ -15,7 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypedDict, TypeVar, cast
+from typing import Any, Protocol, TypedDict, TypeVar, cast
 
 import torch
 from huggingface_hub import constants
@@ -27,7 +27,6 @@ from cai.errors import ModelError
 from cai.models.hf.tokenizer import Tokenizer
 
 _Net = TypeVar("_Net")
-_Merged = TypeVar("_Merged", covariant=True)
 Opened = TypeVar("Opened", covariant=True)
 
 _ADAPTER_FILE = "adapter_config.json"
@@ -111,6 +110,7 @@ def device_of(wanted: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.partition(":")[0] not in ("cpu", "cuda"):
         raise ModelError(f"The device {wanted!r} is not known. Use auto, cpu, cuda or cuda:NUMBER.")
+    # checked here, since torch finds a missing device only when the weights are moved to it
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
@@ -181,6 +181,7 @@ def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.dev
         ModelError: The type is unknown.
     """
     if source.dtype == "auto":
+        # a CPU computes bfloat16 slowly, and only float32 is exact whatever the batch
         own = str(facts.get("dtype")).removeprefix("torch.")
         return torch.float32 if device.type == "cpu" else _DTYPES.get(own, torch.float32)
     if source.dtype not in _DTYPES:
@@ -204,7 +205,7 @@ def name_of(source: ModelSource, commit: str | None, dtype: torch.dtype) -> str:
 def fingerprint(folder: Path) -> str:
     """Twelve hex digits over configuration, tokenizer, chat template and weights."""
     digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()):  # the order of a folder differs between file systems
         if path.suffix in _WEIGHTS:
             # Its size and its first and last MB: training changes every part of the weights, and
             # reading all of them would take minutes for a large model.
@@ -216,14 +217,6 @@ def fingerprint(folder: Path) -> str:
         elif path.suffix in _SETTINGS:
             digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-class _Adapted(Protocol[_Merged]):
-    def merge_and_unload(self) -> _Merged: ...
-
-
-class _PeftOpener(Protocol):
-    def from_pretrained(self, model: _Net, path: str, /) -> _Adapted[_Net]: ...
 
 
 def merged(model: _Net, adapter: str) -> _Net:
@@ -239,8 +232,7 @@ def merged(model: _Net, adapter: str) -> _Net:
             f"The adapter {adapter} needs the package peft. Install it: pip install peft."
         ) from error
     _check(adapter)
-    opener = cast(_PeftOpener, PeftModel)
-    return opener.from_pretrained(model, adapter).merge_and_unload()
+    return cast(Any, PeftModel).from_pretrained(model, adapter).merge_and_unload()
 
 
 def is_adapter(path: str) -> bool:

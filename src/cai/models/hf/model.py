@@ -151,10 +151,8 @@ class LocalModel:
 
         `device` is auto, cpu, cuda or cuda:NUMBER; `dtype` is auto, float32, bfloat16 or float16,
         where auto is float32 on a CPU and the checkpoint's own on a GPU. `adapter` is a folder of
-        peft. `name` replaces the default one, made of all these and a hash of the folder.
-
-        Raises:
-            ModelError: It cannot be opened; the message says why.
+        peft. `name` replaces the default one, made of all these and a hash of the folder. Raises
+        ModelError where it cannot be opened.
         """
         source = ModelSource(path, device=device, dtype=dtype, adapter=adapter, revision=revision)
         return cls(open_checkpoint(source), slots=slots, name=name)
@@ -184,11 +182,12 @@ class LocalModel:
         """
         with self._lock:
             worker, self._worker = self._worker, None
+        # outside the lock and the loop: the thread first ends its step, which may take seconds
         if worker is not None:
             await asyncio.to_thread(worker.stop)
 
     def _submit(self, job: Job) -> None:
-        with self._lock:
+        with self._lock:  # two threads that call first would start two workers
             if self._worker is None:
                 self._worker = start_worker(self._checkpoint, self._slots)
             self._worker.submit(job)

@@ -3,11 +3,6 @@
 "A" may come as the tokens "A", " A" or "(A", whose probabilities are added. "10" may come as "1",
 "0": then the token "1" counts as the option "1" only with the probability that nothing follows
 which makes it a longer option.
-
-Example:
-    tree = Speller(tokenizer, network.n_tokens).spell(("A", "B"))
-    tree.rows  # token sequences to read after the request; here one, empty
-    tree.logprobs(values)  # of each option, from those of the tokens of `tree.steps`
 """
 
 import math
@@ -131,6 +126,7 @@ class Speller:
                         f"For this model the option {option!r} is the same as {same}. "
                         "Name the options in texts that its tokenizer tells apart."
                     )
+        # a run has few sets of options; one with ever new ones must not fill the memory
         if len(self._cached) >= _MAX_CACHED:
             self._cached.clear()
         tree = OptionTree.of([sorted(spellings) for spellings in paths])

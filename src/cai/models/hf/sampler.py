@@ -5,10 +5,6 @@ trick"). The noise is a hash of (seed, position, token), so a draw depends on no
 the batch, the order, or earlier draws. The last bits of logits do depend on the batch. A draw is
 therefore unsure when logits that move by up to `margin` could change it; the caller decides unsure
 rows again from logits that are a function of the request only.
-
-Example:
-    states = [SamplerState(Sampling(temperature=0.7), seed=1, position=0)]
-    (token,), (is_unsure,) = draw(logits, states, margin=3e-4)  # logits: 1 × vocabulary
 """
 
 import hashlib

@@ -65,34 +65,17 @@ def encode_request(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[in
             template, or the template refuses the conversation.
     """
     if [message.role for message in messages] == ["text"]:
-        return encode_text(tokenizer, messages[0].content)
+        # Added here and not by `encode`: the pieces are encoded without special tokens, and not
+        # every tokenizer that has the beginning-of-text token also puts it in front.
+        start = tokenizer.encode("", add_special_tokens=True, verbose=False)[:1]
+        opening = start if start == [tokenizer.bos_token_id] else []
+        return opening + encode_content(tokenizer, messages[0].content)
     if not messages or any(message.role == "text" for message in messages):
         roles = ", ".join(message.role for message in messages) or "nothing"
         raise ModelError(
             f"The request holds {roles}. Send turns of system, user and assistant, or one 'text'."
         )
     return encode_chat(tokenizer, messages)
-
-
-def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation through the tokenizer's own chat template, up to the answer.
-
-    Raises:
-        ModelError: There is no chat template, or it refuses the conversation.
-    """
-    return _encode_turns(tokenizer, messages, is_open=True)
-
-
-def encode_dialogue(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """As `encode_chat`, of a complete conversation: no turn of the assistant is opened."""
-    return _encode_turns(tokenizer, messages, is_open=False)
-
-
-def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of a raw text, after the beginning-of-text token where the tokenizer adds one."""
-    start = tokenizer.encode("", add_special_tokens=True, verbose=False)[:1]
-    opening = start if start == [tokenizer.bos_token_id] else []
-    return opening + encode_content(tokenizer, text)
 
 
 def encode_content(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -108,15 +91,12 @@ def control_tokens(tokenizer: Tokenizer) -> tuple[str, ...]:
     `<tool_call>`). Other added tokens are vocabulary: runs of spaces, words of a domain.
     """
     template = str(tokenizer.chat_template or "")
-    return tuple(
-        sorted(
-            {
-                token.content
-                for token in tokenizer.added_tokens_decoder.values()
-                if token.special or (token.content in template and not token.content.isspace())
-            }
-        )
-    )
+    names = {
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special or (token.content in template and not token.content.isspace())
+    }
+    return tuple(sorted(names))
 
 
 def decode(tokenizer: Tokenizer, ids: list[int]) -> str:
@@ -124,7 +104,19 @@ def decode(tokenizer: Tokenizer, ids: list[int]) -> str:
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
-def _encode_turns(tokenizer: Tokenizer, messages: Sequence[Message], *, is_open: bool) -> list[int]:
+def encode_dialogue(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+    """As `encode_chat`, of a complete conversation: no turn of the assistant is opened."""
+    return encode_chat(tokenizer, messages, is_open=False)
+
+
+def encode_chat(
+    tokenizer: Tokenizer, messages: Sequence[Message], *, is_open: bool = True
+) -> list[int]:
+    """Token ids of a conversation through the tokenizer's own chat template, up to the answer.
+
+    Raises:
+        ModelError: There is no chat template, or it refuses the conversation.
+    """
     if tokenizer.chat_template is None:
         raise ModelError(
             "The request is a conversation, and this model has no chat template. Use the "

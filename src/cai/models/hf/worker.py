@@ -2,12 +2,6 @@
 
 One thread, because the rows of all calls share a batch and a cache. Callers may wait in any asyncio
 loop, also in one that was closed before the next was started.
-
-Example:
-    worker = Worker(network, tokenizer, criteria, slots=64, capacity=100_000)
-    job = CompletionJob(messages, Sampling(max_tokens=64))
-    worker.submit(job)
-    job.future.result()  # a Completion, or an error that is raised
 """
 
 import atexit
@@ -129,7 +123,7 @@ class Worker:
                     self._work()
                 except Exception as error:  # noqa: BLE001 (else callers wait forever)
                     self._recover(error)
-        self._receive()
+        self._receive()  # what was submitted before the end would otherwise wait forever
         _fail(self._jobs(), ModelError("The model was closed before it answered."))
 
     def _receive(self) -> None:
@@ -211,6 +205,7 @@ class Worker:
             self._drop_finished()
             return
         choices = answer(self._network, self.batch.prefix_cache, groups, self._choice_tokens)
+        # only after they are answered: `_recover` finds the batch at fault at the front
         self._choice_batches.popleft()
         for question, choice in choices.items():
             job = self._choices.pop(question)

@@ -8,11 +8,6 @@ Sampling that is off is sent as off (`top_p` 1, `top_k` -1), because vLLM and ot
 field from the model's own generation settings, and an unfiltered draw would silently become a
 filtered one. What no request can set, such as a repetition penalty among those settings, has to be
 switched off on the server (`--generation-config vllm`).
-
-Example:
-    dialect = Dialect().after("Unsupported parameter: 'top_k'", Sampling())
-    dialect.fields(Sampling(), is_text=False)  # without top_k
-    read_choice([("A", -0.1), (" B", -2.4)], ("A", "B"), "my server").logprobs
 """
 
 import math

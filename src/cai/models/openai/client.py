@@ -97,6 +97,7 @@ class HttpModel:
 
     @property
     def name(self) -> str:
+        # sorted: the same servers in another order answer the same, so the journal has to match
         return f"openai:{self._model}@{','.join(sorted(each.name for each in self.endpoints))}"
 
     def __repr__(self) -> str:
@@ -110,11 +111,7 @@ class HttpModel:
         return await self._least_busy.choose(messages, options)
 
     async def check(self) -> None:
-        """Checks before a run that every server can be reached and has the model.
-
-        Raises:
-            ModelError: One cannot be used; the message says which and why.
-        """
+        """As `HttpEndpoint.check`, of every server."""
         for endpoint in self.endpoints:
             await endpoint.check()
 
@@ -167,18 +164,16 @@ class HttpEndpoint:
         return read_choice(tokens, options, f"{self._model} at {answer.url}", usage)
 
     async def check(self) -> None:
-        """Checks before a run that the server can be reached and has the model.
-
-        Raises:
-            ModelError: It cannot be used; the message says why.
-        """
+        """Checks as `Model.check` that the server can be reached and has the model."""
         try:
             answer = await self._connections.send(self.server, "/models", CHECK_S)
         except ModelUnavailable as error:
+            # final: before a run, a server that is missing is more often a wrong URL than an outage
             raise ModelError(str(error), error.cause) from None
         if answer.status in (401, 403):
             raise failure(answer)
         listed = read_model_names(answer) if answer.status == 200 else []
+        # an empty list says nothing: some servers list no models, or not under this path
         if listed and self._model not in listed and await self._refuses():
             raise ModelError(
                 f"{self.server.url} has no model {self._model!r}. It has {models_shown(listed)}; "
@@ -203,6 +198,8 @@ class HttpEndpoint:
             simpler = _simpler(dialect, answer, request)
             if simpler is None:
                 break
+            # for later calls too, so that each refusal is paid for once; of calls side by side the
+            # last one wins, and what it forgets is learnt again
             self._dialect = dialect = simpler
         if request.wants_logprobs and answer.status in _MALFORMED and "logprobs" in answer.text:
             raise NoLogprobs(

@@ -1,10 +1,6 @@
 """HTTP statuses and error bodies of servers as typed errors, and the key to a server.
 
 The key is read from the environment, sent in one header, and shown nowhere.
-
-Example:
-    reply = HttpReply("http://localhost:8000/v1", read_key("OPENAI_API_KEY"), 429, b"slow down")
-    raise failure(reply)  # ModelUnavailable, with the cause "rate limit"
 """
 
 import os
@@ -151,6 +147,7 @@ def complaint(answer: HttpReply) -> str:
         body = cast(_Json, orjson.loads(answer.body))
     except orjson.JSONDecodeError:
         return answer.text
+    # {"error": {"message": …}}, {"detail": …}, {"message": {…}}: whichever nesting a server has
     while isinstance(body, dict):
         body = next((body[name] for name in _MESSAGE_FIELDS if body.get(name)), None)
     return answer.key.scrubbed(body) if isinstance(body, str) else answer.text
@@ -180,6 +177,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
+    # at most nine digits: an absurd header must not become an absurd pause
     if text is None or not re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", text):
         return None
     return float(text)

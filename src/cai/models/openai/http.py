@@ -1,10 +1,4 @@
-"""Requests and responses of OpenAI-compatible servers: chat completions, and completions for text.
-
-Example:
-    request = CompletionRequest("my-model", (Message("user", "Hi"),), Sampling())
-    reply = await connections.send(server, request.path, 60.0, request.body(Dialect()))
-    read_completion(reply, request).text
-"""
+"""Requests and responses of OpenAI-compatible servers: chat completions, completions of text."""
 
 import math
 from dataclasses import dataclass

@@ -2,11 +2,6 @@
 
 A call either returns the response, whatever its status, or raises one typed error. A server that
 cannot be reached comes last for some seconds, while there are others.
-
-Example:
-    key = read_key("OPENAI_API_KEY")
-    server = ServerUrl(checked_url("http://localhost:8000/v1", key))
-    reply = await Connections(key, max_per_server=64).send(server, "/models", timeout_s=10.0)
 """
 
 import asyncio
@@ -84,6 +79,7 @@ class Connections:
             connector = aiohttp.TCPConnector(
                 limit=0, ttl_dns_cache=_DNS_S, keepalive_timeout=_IDLE_S
             )
+            # No cookies: one answer must not depend on the answers before it.
             session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),

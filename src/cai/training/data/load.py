@@ -57,21 +57,11 @@ class _SourceRows:
 
 
 def _read_units(
-    source: str | Path,
-    kind: Kind,
-    selection: Selection = Selection(),
-    *,
-    skip_bad_rows: bool = False,
+    source: str | Path, kind: Kind, selection: Selection, skip_bad_rows: bool
 ) -> _SourceRows:
     """The rows of that kind in the order of the source.
 
     Of the selection, files obey the split and the least margin; its other settings are about runs.
-
-    Raises:
-        SourceError: A file cannot be read, has not the columns that are needed, or has a bad row
-            and bad rows are not skipped.
-        JournalError: A run folder is of another version of cai.
-        ExportError: The run's method has no rows of that kind, or the selection none of them.
     """
     if is_run(str(source)):
         summary, tally, rows = ExportSummary(kind), ProvenanceTally(), list[TrainingRow]()
@@ -186,15 +176,16 @@ def load_training_data(
     mixing = Mixing(mixes, seed, skip_bad_rows)
     mixing.check(kind)
     names = [sources] if isinstance(sources, str | Path) else sources
-    read = [_read_units(name, kind, selection, skip_bad_rows=skip_bad_rows) for name in names]
+    read = [_read_units(name, kind, selection, skip_bad_rows) for name in names]
     every = [row for each in read for row in each.rows]
     dropped = sum((each.left_out for each in read), Counter[str]())
+    # the dedup of exports works on units; which row a unit came with is looked up by its key
     unique = set(distinct((row.unit for row in every), (), dropped))  # counts the others as dropped
     own: dict[int, TrainingRow] = {}
     for row in every:
         if (key := unit_key(row.unit)) in unique:
             own.setdefault(key, row)
-    dropped = +dropped
+    dropped = +dropped  # without the reasons that are counted 0 times
     if not own:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()))
         raise TrainingError(
@@ -209,6 +200,7 @@ def load_training_data(
         lambda row: selection.refusal(row.unit, row.confidence, kind),
     )
     mixed_in = [(each.outcome.n, _training_rows(each)) for each in drawn]
+    # the limit comes after the mix, so that a short trial has the proportions of the whole
     rows = list(interleave(own.values(), len(own), mixed_in))[:limit]
     train, evaluation = split_rows(rows, eval_share)
     provenance = Provenance()

@@ -6,12 +6,8 @@ control tokens in its contents stay text, so that no row can end its own turn an
 transformers does that for most tokenizers, not for all: it is tried once for a model, and where it
 does not work rows with control tokens are refused. GRPO and RLOO have a setting for it.
 
-Rows longer than `max_length` are left out by TRL without a message. They are counted here, and it
-is an error if none is left: some trainers would end after 0 steps, others fail somewhere inside.
-
-Example:
-    arguments = template_arguments(tokenizer)  # {"sanitize_control_tokens": True}
-    table_of(data.train, arguments, LabelPlan("soft"))  # prompt, chosen, rejected, and the target
+TRL leaves out rows longer than `max_length` without a message. They are counted here, and it is an
+error if none is left.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -102,20 +98,17 @@ def check_lengths(trainer: Trainer, data: TrainingData, console: Console) -> Non
         return
     packs = bool(getattr(args, "packing", False))  # only SFT has packing
     packs_evaluation = getattr(args, "eval_packing", None)
+    if packs_evaluation is None:  # as TRL has it: then as in training
+        packs_evaluation = packs
     parts = (
         ("to train on", trainer.train_dataset, len(data.train), packs),
-        (
-            "held out",
-            trainer.eval_dataset,
-            len(data.evaluation),
-            packs if packs_evaluation is None else packs_evaluation,
-        ),
+        ("held out", trainer.eval_dataset, len(data.evaluation), packs_evaluation),
     )
     for name, dataset, n_before, is_packed in parts:
         if dataset is None:
             continue
         n = len(cast(Any, dataset))
-        if n == 0:
+        if n == 0:  # some trainers would end after 0 steps, others fail somewhere inside
             raise _too_long(name, limit)
         if n < n_before and not is_packed:
             console.print(
@@ -164,9 +157,9 @@ def keeps_text(tokenizer: Any) -> bool:
     def n_control(content: str) -> int:
         turns = [{"role": role, "content": content} for role in ("user", "assistant")]
         encoded = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, **SANITIZED)
-        return sum(
-            token in names for token in tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-        )
+        # counted among the tokens of all turns: the template's own are the same for every content
+        tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+        return sum(token in names for token in tokens)
 
     try:
         plain, spelled = n_control("word"), n_control(f"word {' '.join(names)} word")

@@ -1,13 +1,12 @@
 """The monitor as callbacks of a trainer of TRL or transformers.
 
 `MonitorCallback` observes the responses that a `RewardRecorder` has recorded, for GRPO and RLOO.
-`SamplingCallback` samples the policy itself, for trainers that generate nothing (DPO, SFT): at
-intervals it draws one response at temperature 1 to each of a fixed set of prompts. The KL
-divergence from the reference is estimated on them, as the mean of log π(y|x) − log π_ref(y|x) over
-whole responses. The reference is the policy without its adapter (or with the adapter that TRL saves
-as `ref`) for LoRA, else the frozen model that is given. Without one, `kl_start` is measured in its
-place, which needs no second model: the first responses are saved with their log-probabilities, and
-the policy's are taken on the same ones.
+`SamplingCallback` samples the policy itself, for trainers that generate nothing: at intervals it
+draws one response at temperature 1 to each of a fixed set of prompts, and estimates on them the KL
+divergence from the reference, as the mean of log π(y|x) − log π_ref(y|x) over whole responses. The
+reference is the policy without its adapter (or with the one that TRL saves as `ref`) for LoRA, else
+the frozen model that is given. Without one, `kl_start` is measured in its place: the policy's
+log-probabilities of the first responses against those that the start gave them.
 
 Example:
     monitor_training(trainer, TrainingMonitor(folder), plan=SamplingPlan(prompts, every=50))
@@ -150,6 +149,8 @@ class MonitorCallback(TrainerCallback):
         if self._recorder is not None and (fresh := self._recorder.take()):
             # every process has recorded as many batches, so that all take part in the exchange
             self._waiting += gather_object(fresh)
+        # observed only where there are enough: figures of few responses differ mostly by chance,
+        # and the rules would compare noise with noise
         n_waiting = sum(len(batch.responses) for batch in self._waiting)
         is_last = state.global_step >= state.max_steps and not self._has_observed
         if n_waiting >= self._n_texts or (n_waiting and is_last):
@@ -209,6 +210,7 @@ class SamplingCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
+        # a sharded policy generates only where every process takes part in each forward pass
         kind = AcceleratorState().distributed_type
         is_zero3 = cast(bool, is_deepspeed_zero3_enabled())
         self._is_on = not is_zero3 and kind not in (
@@ -262,6 +264,8 @@ class SamplingCallback(TrainerCallback):
             cut_off=[is_cut for part in samples for is_cut in part.cut_off],
         )
         figures = text_figures(batch)
+        # the responses of the start, not fresh ones: without a reference, no model is left that
+        # could say how probable the start would have found fresh ones
         if self._start and self._reference is None and not isinstance(policy, PeftModel):
             return figures | {"kl_start": _mean_excess(self._start, policy)}
         own = [(part, log_probabilities(policy, part)) for part in samples]
@@ -308,13 +312,11 @@ def end_by_rule(monitor: TrainingMonitor, control: TrainerControl) -> None:
 
 def joined(batches: list[ResponseBatch]) -> ResponseBatch:
     """One batch of all; what one of them does not know is not known of the whole."""
-    rewards = [batch.rewards for batch in batches]
-    n_tokens = [batch.n_tokens for batch in batches]
     return ResponseBatch(
         prompts=[prompt for batch in batches for prompt in batch.prompts],
         responses=[response for batch in batches for response in batch.responses],
-        rewards=_chained(rewards),
-        n_tokens=_chained(n_tokens),
+        rewards=_chained([batch.rewards for batch in batches]),
+        n_tokens=_chained([batch.n_tokens for batch in batches]),
     )
 
 

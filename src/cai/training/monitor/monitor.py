@@ -57,7 +57,7 @@ VOCABULARY = Vocabulary(descriptions(TRAINING.values()))
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule of a training that a text says. Raises UsageError, as `cai.evaluation.rules`."""
+    """The rule of a training that a text says. Raises UsageError, as `rules.parse_rule`."""
     return rules.parse_rule(text, VOCABULARY)
 
 
@@ -127,11 +127,6 @@ class TrainingMonitor:
         """The first broken rule that ends the run, if any is."""
         return next((broken for broken in self.broken if broken.rule.then == "stop"), None)
 
-    def first_value(self, metric: str) -> float | None:
-        """The metric's first value in the run."""
-        values = self._values.get(metric)
-        return values[0] if values else None
-
     def begin(self, step: int, *, is_writing: bool = True) -> None:
         """Prepares for a run that begins after `step`: 0 for a new one, more for a resumed one.
 
@@ -177,6 +172,7 @@ class TrainingMonitor:
             return []
         self._add(step, figures)
         self._append({"step": step, **figures})
+        # a rule that also holds without the newest value was reported before
         newly_broken = [
             BrokenRule(step, rule, figures[rule.metric], rule.limit(values))
             for rule in self.rules

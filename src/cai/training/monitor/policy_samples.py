@@ -2,11 +2,6 @@
 
 Everything random happens in a fork of the random state, from one seed: the training continues as if
 nothing had been drawn, and two steps differ by their policies, not by their random numbers.
-
-Example:
-    with eval_mode(policy, seed=0):
-        samples = sample(policy, prompt_ids, pad_id, max_new_tokens=128)
-        log_probabilities(policy, samples[0])  # in nats, one for each response
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -15,7 +10,7 @@ Example:
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, cast
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
@@ -58,16 +53,6 @@ class Sampled:
         return [decode(tokenizer, cast(list[int], row)[:n]) for row, n in rows]
 
 
-class _Generating(Protocol):
-    def generate(
-        self,
-        *,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        generation_config: GenerationConfig,
-    ) -> torch.Tensor: ...
-
-
 @contextmanager
 def eval_mode(model: torch.nn.Module, seed: int) -> Generator[None]:
     """The model in evaluation mode, without gradients, with random numbers of its own.
@@ -99,6 +84,7 @@ def sample(
     ends = cast(int | list[int] | None, model.generation_config.eos_token_id)
     if ends is None:
         ends = cast(int | list[int] | None, model.config.eos_token_id)
+    # generation settings win, as in `generate` itself; some name several tokens that end a turn
     end_ids = () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)
     settings = GenerationConfig(
         do_sample=True,
@@ -132,7 +118,7 @@ def sample(
                 "The policy gives values that are not numbers: the training has diverged. "
                 "Go back to an earlier checkpoint and use a lower learning rate."
             )
-        tokens = cast(_Generating, model).generate(
+        tokens = cast(Any, model).generate(
             input_ids=tokens, attention_mask=is_real, generation_config=settings
         )
         # true up to the first end token, and on it; what was generated after it is padding
@@ -147,6 +133,7 @@ def sample(
 
 def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
     """The log-probability of each response given its prompt, in nats: the sum over its tokens."""
+    # the logits at one token predict the next: those of the response start one column before it
     n_response = sampled.tokens.shape[1] - sampled.n_prompt
     logits = model(
         input_ids=sampled.tokens,
@@ -163,4 +150,5 @@ def log_probabilities(model: PreTrainedModel, sampled: Sampled) -> list[float]:
 
 
 def _positions(is_real: torch.Tensor) -> torch.Tensor:
+    # counted from a row's first real token: padding on the left must not shift its positions
     return (is_real.cumsum(dim=1) - 1).clamp(min=0)

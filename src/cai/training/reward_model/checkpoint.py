@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypedDict, cast
+from typing import TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from transformers import AutoModelForSequenceClassification
@@ -28,6 +28,7 @@ from cai.models.hf.loading import (
     TOKENIZERS,
     AdapterFacts,
     ModelSource,
+    Opener,
     device_of,
     dtype_of,
     is_adapter,
@@ -89,6 +90,7 @@ def write_facts(folder: str | Path, facts: RewardFacts) -> None:
         TrainingError: The facts say conditioned and have no template, or the file is damaged.
     """
     _check(Path(folder), facts)
+    # over what is there: other tools keep their own facts in the same file
     content = _content(Path(folder)) | {"reward": facts.model_dump(mode="json")}
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
     (Path(folder) / FILE).write_text(text, "utf-8")
@@ -151,11 +153,7 @@ class _Report(TypedDict):
     mismatched_keys: Sequence[object]
 
 
-class _Opener(Protocol):
-    def from_pretrained(self, path: str, /, **arguments: object) -> tuple[Classifier, _Report]: ...
-
-
-_MODELS = cast(_Opener, AutoModelForSequenceClassification)
+_MODELS = cast(Opener[tuple[Classifier, _Report]], AutoModelForSequenceClassification)
 
 
 def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
@@ -183,6 +181,7 @@ def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
         config = CONFIGS.from_pretrained(source.path, **where)
         facts = config.get_text_config().to_dict()  # pyright: ignore[reportUnknownMemberType]
         whole = cast(Mapping[str, object], config.to_dict())
+        # an adapter's base has no reward head: the head is in the adapter
         if adapter is None:
             _check_head(source.path, whole, config.num_labels)
         dtype = dtype_of(source, facts, device)

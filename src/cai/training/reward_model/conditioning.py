@@ -1,10 +1,6 @@
 """Pairs for a reward model that reads principles: each with some, and the label under those.
 
 Sun et al. 2023, arXiv:2310.05910 (SALMON), §3.
-
-Example:
-    pairs = load_training_data("runs/judged", "preference")
-    condition(pairs, ConditionPlan(constitution, n_principles=2), seed=0).train
 """
 
 from collections import Counter
@@ -123,6 +119,7 @@ def _conditioned(row: TrainingRow, plan: ConditionPlan, seed: int) -> Iterator[T
             continue
         seen.add(frozenset(statements))
         messages = conditioned(pair.prompt.messages, statements, plan.template)
+        # without the judging, which is of the pair as it was and would contradict a swapped one
         shown = replace(pair, prompt=replace(pair.prompt, messages=messages), judging=None)
         if probability >= 0.5:
             yield replace(row, unit=shown, confidence=probability)

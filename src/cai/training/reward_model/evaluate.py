@@ -1,9 +1,4 @@
-"""Accuracy and calibration of a reward model on the held-out pairs, as figures and as a plot.
-
-Example:
-    figures = figures_of([0.9, 0.4, 0.3], [0.8, 0.8, 0.4])  # σ(r_chosen − r_rejected), and labels
-    figures.accuracy  # 0.667: the second pair is preferred the wrong way round
-"""
+"""Accuracy and calibration of a reward model on the held-out pairs, as figures and as a plot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -84,6 +79,7 @@ def reward_figures(
 def figures_of(predicted: Sequence[float], labels: Sequence[float]) -> RewardFigures:
     """The figures of probabilities that the chosen response is better, against the labels."""
     p, y = np.array(predicted), np.array(labels)
+    # half a pair right for an even label would pull every accuracy towards one half
     decided = np.abs(y - 0.5) > 1e-9
     right = (p > 0.5) == (y > 0.5)
     accuracy = float(right[decided].mean()) if decided.any() else None

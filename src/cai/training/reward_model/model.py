@@ -132,7 +132,7 @@ class RewardModel:
         statements: Sequence[PrincipleStatement] | None = None,
     ) -> list[float | None]:
         """As `rewards`, without blocking; what all callers wait for goes into the same passes."""
-        job = _Job(tuple(conversations), statements)
+        job = _Job(tuple(conversations), statements)  # a copy: the caller may change its list
         with self._thread_lock:
             if self._queue is None:
                 self._queue = queue.SimpleQueue()
@@ -197,6 +197,7 @@ class RewardModel:
         network = self._checkpoint.network
         fitting = [index for index, row in enumerate(rows) if len(row) <= network.context]
         rewards: list[float | None] = [None] * len(rows)
+        # encoded before, outside the lock, so that one caller's passes hide another's encoding
         with self._network_lock:
             values = network.rewards([rows[index] for index in fitting], self._batch_tokens)
             for index, value in zip(fitting, values, strict=True):
@@ -218,7 +219,7 @@ class RewardModel:
             # all tasks that one tick of an event loop started are to go into the same passes
             time.sleep(_BATCHING_S)
             jobs = [job]
-            is_over = False
+            is_over = False  # the end may be asked for while callers still wait: they come first
             while not queued.empty():
                 other = queued.get()
                 if other is None:

@@ -1,7 +1,7 @@
 """The forward passes of a reward model: rows of token ids → one number each."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Protocol, cast
 
@@ -52,6 +52,7 @@ class RewardNetwork:
         self._model = model.to(device).eval()
         self._device = device
         self._settings = model.config.get_text_config()
+        # every row is read once, so that keys and values would be stored for nothing
         self._settings.use_cache = False
         self._pad = self._settings.pad_token_id
         self.context = context or _NO_LIMIT
@@ -69,8 +70,8 @@ class RewardNetwork:
         # the longest come first, so that memory runs out at once or not at all
         waiting = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         while waiting:
-            n = next(portions([len(rows[index]) for index in reversed(waiting)], batch_tokens))
-            batch = waiting[-n:]
+            longest = max(len(rows[waiting[-1]]), 1)
+            batch = waiting[-max(1, batch_tokens // longest) :]
             try:
                 values = self._forward([rows[index] for index in batch])
             except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -78,7 +79,7 @@ class RewardNetwork:
                 is_memory = isinstance(error, torch.OutOfMemoryError)
                 if not is_memory and "can't allocate memory" not in str(error):
                     raise model_failure(error) from error
-                if n == 1 or batch_tokens <= _LEAST_TOKENS:
+                if len(batch) == 1 or batch_tokens <= _LEAST_TOKENS:
                     raise ModelError(
                         "There is not enough memory to reward one conversation. Use dtype "
                         "bfloat16, a smaller reward model, or another device."
@@ -86,9 +87,10 @@ class RewardNetwork:
                 batch_tokens //= 2
                 logger.warning("Out of memory: %d tokens at a time from now on.", batch_tokens)
                 continue
+            # only now are they done: after an error the same rows are tried again in smaller passes
             for index, value in zip(batch, values, strict=True):
                 rewards[index] = value
-            del waiting[-n:]
+            del waiting[-len(batch) :]
         return rewards
 
     def _forward(self, rows: Sequence[list[int]]) -> list[float]:
@@ -107,15 +109,6 @@ class RewardNetwork:
                 attention_mask=torch.tensor(mask, device=self._device),
             ).logits
         return cast(list[float], logits[:, 0].float().tolist())  # pyright: ignore[reportUnknownMemberType]
-
-
-def portions(lengths: Sequence[int], batch_tokens: int) -> Iterator[int]:
-    """How many of the rows go into each pass, when the lengths only fall."""
-    start = 0
-    while start < len(lengths):
-        n = max(1, batch_tokens // max(lengths[start], 1))
-        yield min(n, len(lengths) - start)
-        start += n
 
 
 def model_failure(error: Exception) -> ModelError:

@@ -154,6 +154,7 @@ def preference_under(
     `by_principle` are the judge's probabilities of the same response; that of a negated principle
     counts as 1 − p. Means are by weight. None where less than half of the weight was judged.
     """
+    # "breaks it" is the opposite question, so what the judge prefers under it is the other response
     judged = [
         (1 - p if each.is_negated else p, each.weight)
         for each in statements

@@ -1,11 +1,10 @@
 """One batch of completions and its rewards, computed once and read by TRL and by the monitor.
 
 TRL (`GRPOTrainer._calculate_rewards`, the same in RLOO) calls every reward function of a batch by
-itself, with the same arguments. Judges, though, have to be queried once for all the columns that
-are read from their verdicts, and what one reward could not score must be missing from all of them.
-So every column goes through a `RewardRecorder`, which recognizes the batch and makes one
-`RewardBatch` of it; the monitor takes the batches from there, because TRL shows completions to
-reward functions only.
+itself. Judges, though, are queried once for all the columns read from their verdicts, and what one
+reward could not score must be missing from all. So every column goes through a `RewardRecorder`,
+which makes one `RewardBatch` of the batch; the monitor takes them from there, because TRL shows
+completions to reward functions only.
 
 Example:
     recorder = RewardRecorder()
@@ -101,13 +100,13 @@ class RewardRecorder:
         Joint ones are computed together, with the batch as the argument `batch`, and have holes in
         the same places: TRL takes a missing reward as zero unless all of a completion are missing,
         so one that a judge could not read would be worth as much as one that lost every comparison.
-        A reward of weight 0 is only logged, and makes no holes. Others are called by TRL as they
-        are. A reward model that TRL runs itself (a module, or the name of one) is passed through;
-        the sum of rewards is then known from the trainer's own logs only.
+        A reward of weight 0 makes no holes. A reward model that TRL runs itself (a module, or the
+        name of one) is passed through; the sum is then known from the trainer's own logs only.
 
         Raises:
             UsageError: There are not as many weights as rewards, or none of them is a function.
         """
+        # TRL's own default, needed here for the sums that the monitor gets
         self._weights = tuple(weights or [1.0] * len(functions))
         if len(self._weights) != len(functions):
             raise UsageError(
@@ -135,6 +134,7 @@ class RewardRecorder:
         batches, self._new = self._new, []
         return [
             ResponseBatch(
+                # only compared with one another, so any text does that differs where prompts differ
                 prompts=[
                     prompt if isinstance(prompt, str) else json.dumps(prompt, default=str)
                     for prompt in batch.prompts
@@ -149,12 +149,12 @@ class RewardRecorder:
     def _batch(self, given: Mapping[str, Any]) -> RewardBatch:
         """The batch that these arguments of a reward function belong to: a new one, or the latest.
 
-        It is recognized by the identity of its list of completions, here and nowhere else. TRL
-        gives no key: `trainer_state.global_step` is the same for several generations and in an
-        evaluation, and equal completions of two batches are not one batch, as their rewards are
-        logged and paid for apart. Identity is safe: TRL makes one list for a batch and hands that
-        object to every function, and `_latest` holds it, so that no later list can get its id.
+        It is recognized by the identity of its list of completions, here and nowhere else.
         """
+        # TRL gives no key: `trainer_state.global_step` is the same for several generations and in
+        # an evaluation, and equal completions of two batches are not one batch, as their rewards
+        # are logged and paid for apart. Identity is safe: TRL hands one list to every function, and
+        # `_latest` holds it, so that no later list can get its id.
         if self._latest is None or self._latest.completions is not given["completions"]:
             self._latest = RewardBatch(given)
             self._new.append(self._latest)
@@ -211,6 +211,7 @@ class RewardRecorder:
 
 
 def _is_async(function: RewardFunction) -> bool:
+    # `inspect` does not look for the `__call__` of an instance inside a `partial`
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(function.__call__)

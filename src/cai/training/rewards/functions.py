@@ -108,7 +108,7 @@ def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
     for each in spec.trained:
         model, statements = RewardModel.load(each.spec), each.statements or None
         model.check_statements(statements)
-        functions.append(ModelReward("reward_model", partial(model.rewards, statements=statements)))
+        functions.append(_model_reward(partial(model.rewards, statements=statements)))
     parts = [("judge", spec.judge), ("score", spec.score)]
     roles = [role for _, part in parts if part is not None for role in part.judges]
     if spec.judge is not None and spec.judge.reference is not None:
@@ -116,11 +116,7 @@ def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
     with ExitStack() as stack:
         judge_thread = None
         if roles:
-            recipe: dict[str, JsonValue] = {
-                "method": REWARD,
-                **spec.describe(),
-                "seed": spec.seed,
-            }
+            recipe: dict[str, JsonValue] = {"method": REWARD, **spec.describe(), "seed": spec.seed}
             models = [each.model for each in roles]
             judge_thread = stack.enter_context(
                 JudgeThread(folder, recipe, models, spec.caps, spec.prices, spec.concurrency)
@@ -138,9 +134,11 @@ def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
             total = sum(each.weight for each in principles)
             for each in principles:
                 functions.append(JudgeRewardFunction(judge_thread, judge, name, each.id))
+                # so that the apart rewards of a part weigh as much together as its one would
                 weights.append(part.weight * each.weight / total)
         penalties = spec.penalties
         length = make_length_penalty(penalties.free_tokens, penalties.per_token)
+        # last, and at weight 0 too: TRL then logs them, so that a drift towards either shows
         functions, weights = with_penalties(
             functions,
             weights,
@@ -195,7 +193,7 @@ class JudgeRewardFunction:
         """A reward for each completion, None where it could not be judged.
 
         Raises:
-            ModelUnavailable: Nothing in the whole batch could be judged; the message has the cause.
+            ModelUnavailable: Nothing in the whole batch could be judged.
         """
 
         async def judge_groups(groups: Sequence[CompletionGroup]) -> list[JudgedGroup]:
@@ -217,6 +215,7 @@ class JudgeRewardFunction:
                 rewards[place] = reward
         n_scored = sum(reward is not None for reward in rewards)
         log_metric(f"{self.__name__}/not_scored", 1 - n_scored / len(rewards))
+        # an optimizer step on a batch without rewards would be one on the KL penalty alone
         if not n_scored:
             cause = most_frequent_cause(judged) or "no judge call was made"
             raise ModelUnavailable(
@@ -227,22 +226,19 @@ class JudgeRewardFunction:
         return rewards
 
 
-class ModelReward:
-    """The reward of a trained reward model."""
+def _model_reward(
+    rewards_of: Callable[[Sequence[Conversation]], list[float | None]],
+) -> Callable[..., list[float | None]]:
+    """The reward of a trained reward model, None where a completion is too long for it."""
 
-    def __init__(
-        self, name: str, rewards_of: Callable[[Sequence[Conversation]], list[float | None]]
-    ) -> None:
-        self.__name__ = name
-        self._rewards_of = rewards_of
-
-    def __call__(
-        self, prompts: Sequence[Turns], completions: Sequence[Turns], **columns: Any
+    def reward_model(
+        prompts: Sequence[Turns], completions: Sequence[Turns], **columns: Any
     ) -> list[float | None]:
-        """A reward for each completion, None where it is too long for the reward model."""
-        return self._rewards_of(
+        return rewards_of(
             [
                 (*conversation(prompt), Message("assistant", completion[-1]["content"]))
                 for prompt, completion in zip(prompts, completions, strict=True)
             ]
         )
+
+    return reward_model

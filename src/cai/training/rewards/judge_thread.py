@@ -3,11 +3,6 @@
 A judge call made for a reward is a call like any other: saved before it is used, retried when it
 fails for a cause that may pass, within the caps, and never repeated. So a training that resumes
 from a checkpoint pays for no call twice.
-
-Example:
-    with JudgeThread(folder, recipe, [role.model for role in roles]) as thread:
-        judges = thread.prepare(roles, constitution, JudgeSettings())
-        verdict = thread.submit(compare(judges, constitution, comparison, settings, seed)).result()
 """
 
 import asyncio
@@ -63,7 +58,7 @@ class JudgeThread:
         self._thread.start()
         try:
             self.submit(self._open()).result()
-        except BaseException as error:
+        except BaseException as error:  # Python calls `__exit__` only after a whole `__enter__`
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
@@ -107,10 +102,7 @@ class JudgeThread:
         """The judges, probed and checked as for any other command, and called through the journal.
 
         The probe itself, one call to each judge, is not in the journal: a server may have changed
-        by the time that a training resumes.
-
-        Raises:
-            CaiError: As `cai.runs.judges.prepare_judges`.
+        by the time that a training resumes. Raises as `cai.runs.judges.prepare_judges`.
         """
         console = Console(stderr=True, quiet=not is_main_process())
         judges = self.submit(prepare_judges(roles, constitution, settings, console)).result()

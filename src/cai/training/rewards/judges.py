@@ -9,7 +9,7 @@ What could not be judged has no reward, None, which TRL leaves out of the advant
 
 Example:
     judge = GroupJudge(judges, constitution, JudgeSettings())
-    judged = await judge.judge(Group(prompt, ("Yes.", "No, because …"), (0, 1)))
+    judged = await judge.judge(CompletionGroup(prompt, ("Yes.", "No, because …"), (0, 1)))
     judged.rewards()  # [0.2, 0.8]; None where nothing could be judged
     most_frequent_cause([judged])  # "the answer was cut off"; "" if all could be judged
 """
@@ -158,6 +158,7 @@ class GroupJudge:
         else:
             pairs = [(number, None) for number in range(len(texts))]
             seed = derive_seed(self.seed, group.prompt.id, "reference")
+            # seeded by the prompt alone: every group of it, in any epoch, meets the same response
             try:
                 answer = await respond(self.reference, group.prompt, seed)
             except ModelError as error:
@@ -173,6 +174,7 @@ class GroupJudge:
         return ComparedGroup(group, tuple(matchups))
 
     async def _verdict(self, group: CompletionGroup, one: str, other: str) -> Verdict | ModelError:
+        # equal but for spaces: a judge could only guess, by position, and would be paid for it
         if one.split() == other.split():
             return Verdict("tie", 0.5)
         seed = derive_seed(self.seed, group.prompt.id, content_hash(one, other))

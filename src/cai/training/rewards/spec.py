@@ -2,11 +2,6 @@
 
 Trained reward models; judges that compare inside the group; judges that score: each of the last two
 as one reward, or as one for each principle. Penalties are added to them.
-
-Example:
-    judge = JudgeRewardSpec((RoleModel.of(model),), constitution, weight=0.5)
-    spec = RewardSpec(trained=(ModelRewardSpec("models/reward"),), judge=judge)
-    spec.in_words()  # "reward model models/reward, 0.5 × judge in the group"
 """
 
 from dataclasses import dataclass, field
@@ -196,7 +191,7 @@ def weighted(named: str) -> tuple[str, float]:
     try:
         number = float(weight) if star else 1.0
     except ValueError:
-        number = float("nan")
+        number = float("nan")  # one message for it, and for "inf" and "nan", which are floats
     if not isfinite(number) or not spec:
         raise UsageError(
             f"The reward model {named!r}: {weight!r} is not a weight. Write {spec or 'FOLDER'}*0.5."
