@@ -52,6 +52,7 @@ class TopN(Generic[T]):
 
 def hash_fraction(id: str) -> float:
     """A number in [0, 1) that depends on the id alone: the top by it are a random sample."""
+    # With a prefix of its own, so that the sample has nothing to do with what else hashes choose.
     return int(content_hash("lot", id), 16) / 2**48
 
 

@@ -1,9 +1,4 @@
-"""The first screen of a report: what was done, whether it worked, its cost, and what to distrust.
-
-Example:
-    page = build_page("demo", [evaluation_section(path, "demo/evaluation"), ...])
-    page.headlines[0].item.figure  # "81.0%"
-"""
+"""The first screen of a report: what was done, whether it worked, its cost, what to distrust."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,6 +63,7 @@ def build_page(title: str, sections: Sequence[Section]) -> Page:
     caveats = list(_caveats(sections, inner))
     # What is inside of an evaluation or of rounds is summed up by the outer section's own caveats.
     shown = [each for each in caveats if each.number not in inner][:_MAX_CAVEATS]
+    # Times are in ISO 8601: their first ten characters are the day, and sort as text.
     days = sorted(section.started[:10] for section in sections if section.started)
     return Page(
         title=title,
@@ -131,6 +127,7 @@ def _caveats(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Num
         for each in section.caveats
     ]
     seen: set[str] = set()
+    # Four passes, and not a sort, for the sake of equal sentences: the most prominent is shown.
     for is_inner, is_serious in product((False, True), (True, False)):
         for each in listed:
             is_next = each.item.is_serious == is_serious and (each.number in inner) == is_inner
@@ -145,6 +142,8 @@ def _relation_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
     A policy may be the result of several trainings, each of which starts from the one before: the
     line is followed to its first model.
     """
+    # By the folder's last name: the spec that another training started from may be relative to any
+    # folder, or absolute.
     bases = {each.path.rpartition("/")[2]: each.trained_from for each in sections}
     bases = {name: base for name, base in bases.items() if base}
     seen: set[tuple[str, str]] = set()
@@ -160,9 +159,8 @@ def _relation_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
             if relation is None or names in seen:
                 continue
             seen.add(names)
-            if relation == "same":
-                who = f"The judge is the very model that was trained here, {names[0]}"
-            else:
+            who = f"The judge is the very model that was trained here, {names[0]}"
+            if relation == "family":
                 who = (
                     f"The judge {names[0]} is of one family with {names[1]}, which was trained here"
                 )

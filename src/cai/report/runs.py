@@ -27,6 +27,8 @@ def with_run_facts(section: Section, run: RunFolder, prices: PriceList) -> Secti
     # The time between first and last call would count the night in which a run was stopped.
     ledger = Ledger.of(run.database, prices)
     ((seconds,),) = run.database.rows(_SECONDS, PAUSE_S)
+    # Counts are by cause; a few whole messages show what to do about them. A page with all would
+    # grow with the run.
     messages = run.database.rows(
         "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
     )

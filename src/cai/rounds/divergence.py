@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cai.errors import CaiError
-from cai.evaluation.stats.bootstrap import Estimate, Floats, bootstrap_interval
+from cai.evaluation.stats.bootstrap import Estimate, Floats, ratio_estimate
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.models.registry import parse_spec
 from cai.training.base_model import StartModel, open_start_model
@@ -41,8 +41,13 @@ def divergences(
     samples = _samples(own, prompts, max_tokens, seed)
     logs = _logs(own, samples, seed)
     n_tokens = np.array([n for part in samples for n in part.n_tokens], np.float64)
-    found = {"entropy": _mean(-logs, n_tokens, seed)}
+    # One response to each prompt, so each is a unit of its own.
+    units = np.arange(len(logs))
+    # A token's mean, hence over tokens: the mean of each response's own mean would weigh the tokens
+    # of a short response more.
+    found = {"entropy": ratio_estimate(-logs, n_tokens, units, seed)}
     lost: dict[str, str] = {}
+    # In round 1 the round before is round 0, and may be the policy itself: each is opened once.
     opened: dict[str, Floats] = {policy: logs}
     for name, spec in earlier.items():
         if spec not in opened:
@@ -51,7 +56,7 @@ def divergences(
                 lost[name] = others
                 continue
             opened[spec] = others
-        found[name] = _mean(logs - opened[spec], np.ones(len(logs)), seed)
+        found[name] = ratio_estimate(logs - opened[spec], np.ones(len(logs)), units, seed)
     return found, lost
 
 
@@ -79,14 +84,7 @@ def _others(spec: str, own: StartModel, samples: Sequence[Sampled], seed: int) -
         other = open_start_model(spec, "language")
     except CaiError as error:
         return str(error)
+    # Other tokens cut the response at other places, and a sum over them is of another sequence.
     if other.tokenizer.get_vocab() != own.tokenizer.get_vocab():
         return f"{spec} has other tokens than {own.spec}"
     return _logs(other, samples, seed)
-
-
-def _mean(sums: Floats, weights: Floats, seed: int) -> Estimate:
-    """The sum over the sum of the weights, with an interval over responses."""
-    rows = np.column_stack((sums, weights))
-    interval = bootstrap_interval(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
-    low, high = interval or (None, None)
-    return Estimate(float(sums.sum() / weights.sum()), len(sums), low, high)
