@@ -2,11 +2,6 @@
 
 Examples of one prompt are not independent: intervals are bootstrapped over prompts, whose number
 (`unit_of`) is stored beside each value.
-
-Example:
-    shares = FactShares()
-    shares.add(unit_of(prompt), {"empty": not text.strip()})
-    shares.share("empty"), shares.estimate("empty")
 """
 
 from array import array

@@ -2,12 +2,6 @@
 
 The choice depends on the examples alone: the highest by a number, the first of two equal ones; or
 a sample by the hash of the prompt's id, which neither the order nor the size of the run changes.
-
-Example:
-    sample: TopN[Chain] = TopN(3)
-    for chain in chains:
-        sample.offer(hash_fraction(chain.prompt.id), chain)
-    groups = example_groups([("A sample", BY_HASH, sample)], chain_example)
 """
 
 import heapq

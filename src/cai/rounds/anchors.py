@@ -1,11 +1,6 @@
 """The model calls that measure a round: responses to the anchors, and verdicts about them.
 
 Every call is stored in a run folder of the round, so that none is repeated after a restart.
-
-Example:
-    anchors = AnchorMeasurements(recipe, SeriesFolders(out), Accounts(run_options), console)
-    responses = await anchors.responses(1, "hf:runs/rounds/round-1/steps/policy", [0])
-    verdicts = await anchors.judge(anchors.matchups(responses, 1, 0), judges, folder)
 """
 
 from collections.abc import Sequence

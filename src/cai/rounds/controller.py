@@ -100,8 +100,8 @@ def broken_rules(
 
 def decision_of(rules: Sequence[Rule]) -> Decision:
     """The most severe consequence of broken rules."""
-    severity = list(_DECISIONS).index
-    return _DECISIONS[max((rule.then for rule in rules), key=severity, default="warn")]
+    consequences: list[Consequence] = ["warn", *(rule.then for rule in rules)]
+    return _DECISIONS[max(consequences, key=list(_DECISIONS).index)]
 
 
 def best_of(rounds: Sequence[RoundResult], ratings: Sequence[Rating]) -> int:

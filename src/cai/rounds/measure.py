@@ -1,10 +1,4 @@
-"""Every figure of a round: its policy measured on the anchors, and the metrics that rules know.
-
-Example:
-    known = metrics(["benign"], has_people=True, has_checks=True, has_tokens=False)
-    rules = rules_of(["length > 2*start then stop"], known)
-    figures = await measure(measurements, 1, {0: "embedded", 1: "hf:rounds/policy"}, parent=0)
-"""
+"""Every figure of a round: its policy measured on the anchors, and the metrics that rules know."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,8 +74,8 @@ def rules_of(texts: Iterable[str] | None, known: Mapping[str, str]) -> tuple[Rul
     vocabulary = Vocabulary(known, ("warn", "stop", "roll back", "ask"), has_intervals=True)
     if texts is not None:
         return tuple(parse_rule(text, vocabulary) for text in texts)
-    # A rule of the recipe about an unknown metric is an error; a default one is only left out, since
-    # which of them apply depends on what the anchors have.
+    # A rule of the recipe about an unknown metric is an error; a default one is only left out, as
+    # it depends on the anchors which of them apply.
     measured = [text for text in DEFAULT_RULES if text.partition(" ")[0] in known]
     return tuple(parse_rule(text, vocabulary) for text in measured)
 

@@ -1,10 +1,6 @@
 """The prompts of each round, and the frozen anchors, each written to a file of the series' folder.
 
 A file is written once and used from then on, even if the files that it came from change.
-
-Example:
-    freeze(recipe, out, is_started=False)
-    source = assign_prompts(recipe, 1, out)  # out/round-1/prompts.jsonl
 """
 
 import json

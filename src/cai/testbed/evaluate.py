@@ -13,6 +13,7 @@ import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Principle
@@ -100,6 +101,7 @@ class _Marks:
 async def _revision_figures(
     roles: RevisionRoles, constitution: Constitution, n: int, seed: int
 ) -> list[MeasuredShare]:
+    # A generator for each group of figures: one that draws more does not change the others.
     rng = random.Random(f"revisions {seed}")
     cases: list[_Case] = []
     for number in range(2 * n):
@@ -107,10 +109,7 @@ async def _revision_figures(
         request, response = draw_case(rng, principle, is_held_out=True, is_broken=is_broken)
         cases.append(_Case(number, request, principle, response.text(request), is_broken))
 
-    async def mark(case: _Case) -> _Marks:
-        return await _mark(roles, case, seed)
-
-    marks = await map_concurrently(cases, mark)
+    marks = await map_concurrently(cases, partial(_mark, roles, seed))
     broken = [each for each in marks if each.is_broken]
     same = [each.is_content_same for each in marks if each.is_content_same is not None]
     right = "critique right where the principle is broken"
@@ -123,7 +122,7 @@ async def _revision_figures(
     ]
 
 
-async def _mark(roles: RevisionRoles, case: _Case, seed: int) -> _Marks:
+async def _mark(roles: RevisionRoles, seed: int, case: _Case) -> _Marks:
     chain = Chain.of(user_prompt(case.request.text, str(case.number)), case.response)
     done = await one_round(
         roles, case.principle, chain, ReviseSettings(), derive_seed(seed, case.number)

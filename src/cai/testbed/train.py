@@ -149,7 +149,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
         num_attention_heads=6,
         num_key_value_heads=6,
         max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
+        tie_word_embeddings=True,  # of so few parameters a second table would be a seventh more
         bos_token_id=None,
         eos_token_id=_id(END, tokenizer),
         pad_token_id=_id(PAD, tokenizer),
@@ -219,6 +219,7 @@ def loss_of(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     """Mean cross-entropy in nats over the weighted tokens."""
     chosen = batch.weights[:, 1:] > 0
     hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
+    # Only weighted positions go through the output layer: logits of all would take most memory.
     logits = model.lm_head(hidden[:, :-1][chosen]).float()
     losses = functional.cross_entropy(logits, batch.ids[:, 1:][chosen], reduction="none")
     weights = batch.weights[:, 1:][chosen]

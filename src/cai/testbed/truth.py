@@ -222,6 +222,7 @@ def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Caveat]:
         ("helped", False, "Harmless requests are helped with less than before"),
     ):
         ends = [_estimate(each.rates, name) for each in (*policies[:1], *policies[-1:])]
+        # One policy is both the first and the last; without any there is no pair of ends.
         first, last = ends if len(ends) == 2 else (None, None)
         if not first or not last:
             continue
