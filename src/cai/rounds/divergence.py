@@ -31,14 +31,12 @@ def divergences(
 
     The second mapping says of what could not be measured why.
     """
-    missing = ["entropy", *earlier]
-    if parse_spec(policy).is_remote:
-        return {}, dict.fromkeys(missing, f"{policy} is behind a server, which shows no tokens")
-    try:
-        own = open_start_model(policy, "language")
-    except CaiError as error:
-        return {}, dict.fromkeys(missing, str(error))
-    samples = _samples(own, prompts, max_tokens, seed)
+    own = _opened(policy)
+    if isinstance(own, str):
+        return {}, dict.fromkeys(["entropy", *earlier], own)
+    encoded = [encode_request(cast(Tokenizer, own.tokenizer), each.messages) for each in prompts]
+    with eval_mode(own.model, seed):
+        samples = sample(own.model, encoded, cast(int, own.tokenizer.pad_token_id), max_tokens)
     logs = _logs(own, samples, seed)
     n_tokens = np.array([n for part in samples for n in part.n_tokens], np.float64)
     # One response to each prompt, so each is a unit of its own.
@@ -60,16 +58,6 @@ def divergences(
     return found, lost
 
 
-def _samples(
-    policy: StartModel, prompts: Sequence[Prompt], max_tokens: int, seed: int
-) -> list[Sampled]:
-    tokenizer = cast(Tokenizer, policy.tokenizer)
-    encoded = [encode_request(tokenizer, prompt.messages) for prompt in prompts]
-    pad = policy.tokenizer.pad_token_id
-    with eval_mode(policy.model, seed):
-        return sample(policy.model, encoded, cast(int, pad), max_tokens)
-
-
 def _logs(policy: StartModel, samples: Sequence[Sampled], seed: int) -> Floats:
     with eval_mode(policy.model, seed), torch.inference_mode():
         found = [each for part in samples for each in log_probabilities(policy.model, part)]
@@ -78,13 +66,21 @@ def _logs(policy: StartModel, samples: Sequence[Sampled], seed: int) -> Floats:
 
 def _others(spec: str, own: StartModel, samples: Sequence[Sampled], seed: int) -> Floats | str:
     """The log-probabilities under another policy, or why there are none."""
-    if parse_spec(spec).is_remote:
-        return f"{spec} is behind a server, which shows no tokens"
-    try:
-        other = open_start_model(spec, "language")
-    except CaiError as error:
-        return str(error)
+    # In a function of its own: the model is dropped before the next one is loaded.
+    other = _opened(spec)
+    if isinstance(other, str):
+        return other
     # Other tokens cut the response at other places, and a sum over them is of another sequence.
     if other.tokenizer.get_vocab() != own.tokenizer.get_vocab():
         return f"{spec} has other tokens than {own.spec}"
     return _logs(other, samples, seed)
+
+
+def _opened(spec: str) -> StartModel | str:
+    """The model, or why it gives no log-probabilities of tokens."""
+    if parse_spec(spec).is_remote:
+        return f"{spec} is behind a server, which shows no tokens"
+    try:
+        return open_start_model(spec, "language")
+    except CaiError as error:
+        return str(error)
