@@ -171,7 +171,7 @@ def lines(
                 [point.value for point in line.points],
                 yerr=_reaches(line.points),
                 fmt="o-",
-                markersize=3.5 if len(line.points) < 40 else 0,
+                markersize=3.5 if len(line.points) < 40 else 0,  # more would cover the line
                 linewidth=1.6,
                 elinewidth=1,
                 color=COLOURS[i % len(COLOURS)],
@@ -274,6 +274,8 @@ def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: fl
     and goes before each id, as two pictures of a page may not share one.
     """
     salt = content_hash("plot", title, words)
+    # A context, since the settings of matplotlib are global: a notebook's own plots stay as they
+    # are.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
         # The default font lacks some letters; the reader's browser has another font.
         warnings.simplefilter("ignore")
@@ -346,6 +348,7 @@ def _legend(axes: Axes) -> None:
     """Above the picture, where there is more than one name; long names below each other."""
     _, names = axes.get_legend_handles_labels()
     if len(names) > 1:
+        # A picture is about 44 letters of this size wide; the key of each name takes some five.
         n_columns = len(names) if sum(map(len, names)) + 5 * len(names) < 44 else 2
         axes.legend(
             loc="lower center",

@@ -27,7 +27,7 @@ _FILES: tuple[tuple[str, Kind], ...] = (
     (RUN_FILE, "run"),
     (ASKED, "training"),
 )
-_MAX_DEPTH = 4
+_MAX_DEPTH = 4  # demo/rounds/round-1/steps/policy; deeper, a wrong path would search a whole disk
 _CLOSED: frozenset[Kind] = frozenset({"run", "training"})  # folders inside are not steps
 
 

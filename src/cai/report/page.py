@@ -57,6 +57,7 @@ def build_page(title: str, sections: Sequence[Section]) -> Page:
     """The page over these sections, in their order."""
     holders: list[int | None] = []  # by section the index of the innermost one that holds it
     for section in sections:
+        # With the slash, or `runs/a` would hold `runs/ab`.
         outer = [i for i, each in enumerate(sections) if section.path.startswith(f"{each.path}/")]
         holders.append(max(outer, key=lambda i: len(sections[i].path), default=None))
     inner = frozenset(number for number, holder in enumerate(holders, 1) if holder is not None)
@@ -102,6 +103,8 @@ def _headlines(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[N
     """
     outer = {number: each for number, each in enumerate(sections, 1) if number not in inner}
     n_left = _MAX_HEADLINES
+    # Sections that compare go before the rest, the weightiest first; all others have one rank, in
+    # which their numbers decide.
     taken: list[tuple[int, int, tuple[Headline, ...]]] = []
     for number, section in sorted(outer.items(), key=lambda item: (-item[1].weight, item[0])):
         is_main = section.weight >= COMPARING or len(outer) == 1
@@ -193,6 +196,8 @@ def _total_cost(sections: Sequence[Section], holders: Sequence[int | None]) -> S
     def count(of: Callable[[SectionCost], float | None]) -> int | None:
         return None if (n := total(of)) is None else round(n)
 
+    # Dollars of a part of the steps would be read as those of the whole; calls and tokens are
+    # known wherever there are any.
     is_priced = all(section.cost.cost_usd is not None for section in sections)
     return SectionCost(
         n_calls=count(lambda cost: cost.n_calls),

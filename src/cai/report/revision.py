@@ -263,6 +263,7 @@ class _Tally:
             ("A sample", BY_HASH, self._sample),
         )
         yield from example_groups(kinds, _example)
+        # One group for all flags, a few of each: a group for every flag would hide the others.
         flagged = tuple(
             _example(chain, f"{flag}: ") for flag in FLAGS for chain in self._flagged[flag].items
         )

@@ -73,6 +73,7 @@ def _run_caveats(run: RunFolder, ledger: Ledger) -> Iterator[Caveat]:
     """An unfinished source, failures, too few examples, and calls without token counts."""
     done, failed = run.counts().done, run.counts().failed
     n_tried, snapshot = done + failed, last_snapshot(run)
+    # The folder has the examples that were tried; how many there were to be, only the snapshot.
     n_total = snapshot.total if snapshot else None
     if n_total is not None and n_tried < n_total:
         yield Caveat(f"Not finished: {n_tried:,} of {n_total:,} examples were tried.", True)

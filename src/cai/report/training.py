@@ -68,6 +68,7 @@ def training_section(path: Path, prices: PriceList) -> Section:
     for run_file in sorted(path.glob(f"judging*/{RUN_FILE}")):
         with RunFolder.existing(run_file.parent) as run:
             ledgers.append(Ledger.of(run.database, prices))
+    # Without judges the calls of a training cost nothing, which is known: 0, and not None.
     costs = [ledger.cost_usd for ledger in ledgers if ledger.cost_usd is not None]
     cost = SectionCost(
         n_calls=sum(ledger.n_calls for ledger in ledgers),

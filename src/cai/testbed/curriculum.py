@@ -137,7 +137,6 @@ def draw_for(
     After 60 draws the last response is given whatever it is: most requests cannot break a principle
     about one kind of deed.
     """
-    # Bounded, unlike `draw_case`: the request is given, and there may be no such response to it.
     for _ in range(60):
         response = draw_any(rng, request)
         if (_finding(principle, request, response) is not None) == is_broken:
