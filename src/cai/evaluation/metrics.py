@@ -41,15 +41,15 @@ class Metric:
         return format.percent(value) if self.kind == "share" else format.number(value)
 
 
-def _share(name: str, description: str, heading: str = "") -> Metric:
-    return Metric(name, description, "share", heading)
-
-
 def _number(name: str, description: str, heading: str = "") -> Metric:
     return Metric(name, description, "number", heading)
 
 
-def _table(*metrics: Metric) -> Mapping[str, Metric]:
+def _share(name: str, description: str, heading: str = "") -> Metric:
+    return Metric(name, description, "share", heading)
+
+
+def _table(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
@@ -77,26 +77,23 @@ TEXT = _table(
 )
 
 # Of a policy in training.
-TRAINING = {
-    **TEXT,
-    **_table(
-        _number("reward", "reward, mean"),
-        _number("reward_std", "reward, standard deviation"),
-        _number("reward_length_correlation", "Spearman's correlation of reward and length"),
-        _number(
-            "kl",
-            "KL divergence of the policy from the reference, nats a response",
-            "KL from\nthe reference",
-        ),
-        # In the other direction: on responses of the start, which shows what the policy unlearns.
-        _number(
-            "kl_start",
-            "KL divergence of the start from the policy, nats a response of the start",
-            "KL of\nthe start",
-        ),
-        _number("entropy", "entropy of the policy, nats a token"),
+TRAINING = TEXT | _table(
+    _number("reward", "reward, mean"),
+    _number("reward_std", "reward, standard deviation"),
+    _number("reward_length_correlation", "Spearman's correlation of reward and length"),
+    _number(
+        "kl",
+        "KL divergence of the policy from the reference, nats a response",
+        "KL from\nthe reference",
     ),
-}
+    # In the other direction: on responses of the start, which shows what the policy unlearns.
+    _number(
+        "kl_start",
+        "KL divergence of the start from the policy, nats a response of the start",
+        "KL of\nthe start",
+    ),
+    _number("entropy", "entropy of the policy, nats a token"),
+)
 
 # These have one figure for each kind of prompts too, such as `refusals/benign`.
 KIND_SHARES = ("refusals", "evasive", "boilerplate", "empty")
@@ -173,13 +170,7 @@ DIVERGENCE = _table(
 )
 
 # Of a round's policy, whatever is measured.
-ROUNDS = {
-    **{name: TEXT[name] for name in ROUND_TEXTS},
-    **MATCHES,
-    **LABELLED,
-    **ADHERENCE,
-    **DIVERGENCE,
-}
+ROUNDS = {name: TEXT[name] for name in ROUND_TEXTS} | MATCHES | LABELLED | ADHERENCE | DIVERGENCE
 
 
 def metric_of(name: str, table: Mapping[str, Metric]) -> Metric:

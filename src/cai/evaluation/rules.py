@@ -53,9 +53,8 @@ class Vocabulary:
     @property
     def form(self) -> str:
         """How a rule is written, in a sentence."""
-        surely = " surely" if self.has_intervals else ""
         follows = " or ".join(f"'then {each}'" for each in self.consequences if each != "warn")
-        surely = "'surely', " if surely else ""
+        surely = "'surely', " if self.has_intervals else ""
         return f"METRIC > VALUE, optionally followed by {surely}'for N' and {follows}"
 
 

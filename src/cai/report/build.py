@@ -109,7 +109,7 @@ def _section(
         return evaluation_section(path)
     if folder.kind == "suites":
         return suites_section(path)
-    if folder.kind == "truth" and truth is not None:
+    if folder.kind == "truth" and truth is not None:  # only found where there is a truth
         return truth.part(path)
     if folder.kind == "training":
         return training_section(path, prices)
@@ -143,6 +143,8 @@ def render(page: Page) -> str:
         finalize=finalize,
     )
     environment.filters.update(counted=format.counted, money=format.money, duration=duration)
+    # The page's script is allowed by its hash: should a text of a model ever reach the page without
+    # being escaped, it still cannot run.
     script = (_FOLDER / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html.j2").render(

@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cai.engine.progress import count
+from cai.evaluation import format
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.stats.calibration import N_BINS, Bin
 from cai.report.model import Plot
@@ -115,7 +116,8 @@ def forest(
     def draw(axes: Axes) -> None:
         n_series = max((len(points) for _, points in rows), default=1)
         for series in range(n_series):
-            # The points of a row are apart by 0.22 of its height, around its middle.
+            # The points of a row are apart by 0.22 of its height, around its middle. The first row
+            # is on top, though the axis counts upwards: places are counted from the last.
             shift = 0.22 * (series - (n_series - 1) / 2)
             shown = [(i, points) for i, (_, points) in enumerate(rows) if series < len(points)]
             axes.errorbar(
@@ -136,8 +138,8 @@ def forest(
     return plot(title, words, draw, min(height, 9.0))
 
 
-def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
-    """A bar from zero for each row."""
+def bars(title: str, what: str, axis: Axis, rows: Sequence[tuple[str, float]]) -> Plot:
+    """A bar from zero for each row's share; `what` the shares are is said before their list."""
 
     def draw(axes: Axes) -> None:
         heights = range(len(rows), 0, -1)
@@ -145,7 +147,8 @@ def bars(title: str, words: str, axis: Axis, rows: Sequence[tuple[str, float]]) 
         _set_rows(axes, [name for name, _ in rows])
         _set_axis(axes, axis, is_x=True)
 
-    return plot(title, words, draw, min(0.9 + 0.27 * len(rows), 9.0))
+    words = ", ".join(f"{name} {format.percent(share)}" for name, share in rows)
+    return plot(title, f"{what}: {words}", draw, min(0.9 + 0.27 * len(rows), 9.0))
 
 
 def lines(
@@ -168,7 +171,7 @@ def lines(
                 [point.value for point in line.points],
                 yerr=_reaches(line.points),
                 fmt="o-",
-                markersize=3.5 if len(line.points) < 40 else 0,
+                markersize=3.5 if len(line.points) < 40 else 0,  # more would cover the line
                 linewidth=1.6,
                 elinewidth=1,
                 color=COLOURS[i % len(COLOURS)],
@@ -183,7 +186,7 @@ def lines(
             markeredgewidth=1.8,
             color=COLOURS[-1],
         )
-        axes.margins(y=0.1)
+        axes.margins(y=0.1)  # room for the rings, which do not count for the limits
         axes.set_xlabel(along)
         _set_axis(axes, axis, is_x=False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
@@ -271,9 +274,12 @@ def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: fl
     and goes before each id, as two pictures of a page may not share one.
     """
     salt = content_hash("plot", title, words)
+    # A context, since the settings of matplotlib are global: a notebook's own plots stay as they
+    # are.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
         # The default font lacks some letters; the reader's browser has another font.
         warnings.simplefilter("ignore")
+        # Without pyplot, which keeps every figure of the process and picks a back end for a screen.
         figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.subplots()
@@ -297,6 +303,8 @@ def plot(title: str, words: str, draw: Callable[[Axes], None], height_inches: fl
         (r"\n *", "\n"),
     ):
         svg = re.sub(pattern, new, svg, flags=re.DOTALL)
+    # Colours are replaced only after the ids: a salted id may hold any six hexadecimal digits, but
+    # never the # before them.
     head, _, rest = svg.partition(">")
     # Without a size of its own the picture takes the width of its column.
     head = re.sub(r'\s(?:width|height|version)="[^"]*"', "", head)
@@ -323,10 +331,7 @@ def _set_rows(axes: Axes, names: Sequence[str]) -> None:
 def _set_axis(axes: Axes, axis: Axis, *, is_x: bool) -> None:
     """Its label, limits, ticks and levels. Limits come last: a level outside would widen them."""
     for name, level in axis.levels:
-        if is_x:
-            axes.axvline(level, linestyle="--", linewidth=1, color=SOFT)
-        else:
-            axes.axhline(level, linestyle="--", linewidth=1, color=SOFT)
+        (axes.axvline if is_x else axes.axhline)(level, linestyle="--", linewidth=1, color=SOFT)
         if name and not is_x:
             at_end = ("axes fraction", "data")
             axes.annotate(
@@ -343,6 +348,7 @@ def _legend(axes: Axes) -> None:
     """Above the picture, where there is more than one name; long names below each other."""
     _, names = axes.get_legend_handles_labels()
     if len(names) > 1:
+        # A picture is about 44 letters of this size wide; the key of each name takes some five.
         n_columns = len(names) if sum(map(len, names)) + 5 * len(names) < 44 else 2
         axes.legend(
             loc="lower center",

@@ -1,10 +1,6 @@
 """Policies beside each other: win rates, ratings and shares, as tables and plots.
 
 The section of an evaluation and that of a series of rounds share these.
-
-Example:
-    table = share_table("Adherence", "principle", {"SL": {"no-harm": estimate}})
-    plot = share_plot("Adherence", "mean P(principle followed)", {"SL": {"no-harm": estimate}})
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +35,7 @@ def win_headline(win: WinRate) -> Iterator[Headline]:
     """One win rate, and whether it is beyond chance; nothing where no verdict could be read."""
     if win.rate is None:
         return
+    # A rate alone invites the reader to call 52 % a win. Without an interval nothing is said.
     beyond = ""
     if win.rate.low is not None and win.rate.high is not None:
         beyond = " (no difference beyond chance)"
@@ -99,6 +96,7 @@ def match_plots(wins: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator[
             for win, rate in known
         ]
         words = "Won: " + "; ".join(f"{pair_name(win)} {format.share(rate)}" for win, rate in known)
+        # A little more than [0, 1], here and below, so that a point at an end is drawn whole.
         axis = charts.Axis("share won (line: even)", (-0.02, 1.02), [("", 0.5)])
         yield charts.forest("Win rates", words, axis, rows, "as judged", "at equal length")
     longer = [(win, rate, win.longer) for win, rate in known if win.longer is not None]
@@ -111,17 +109,16 @@ def match_plots(wins: Sequence[WinRate], ratings: Sequence[Rating]) -> Iterator[
         along = charts.Axis("share of matches where it is longer", (-0.04, 1.04))
         points = [charts.Point.of(rate, share) for _, rate, share in longer]
         yield charts.scatter("Length against win", words, axis, along, points)
+    # The anchor is 0 by definition: beside it alone there is nothing to compare.
     rated = [each for each in ratings if each.value is not None]
     if len(rated) > 1:
         rows = [
             (model_name(each.policy), [charts.Point(each.value or 0.0, each.low, each.high)])
             for each in rated
         ]
-        words = "Points above the anchor: " + "; ".join(
-            f"{model_name(each.policy)} {_rating(each)}" for each in rated
-        )
+        words = "; ".join(f"{model_name(each.policy)} {_rating(each)}" for each in rated)
         axis = charts.Axis("points of Elo above the anchor", None, [("", 0.0)])
-        yield charts.forest("Ratings", words, axis, rows)
+        yield charts.forest("Ratings", f"Points above the anchor: {words}", axis, rows)
 
 
 def pair_name(win: WinRate) -> str:

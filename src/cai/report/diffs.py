@@ -9,6 +9,7 @@ Example:
 import re
 from collections import Counter
 from difflib import SequenceMatcher
+from itertools import takewhile
 
 from cai.report.model import Span, TextBlock
 from cai.report.text import LONGEST_TEXT
@@ -60,10 +61,13 @@ def changed_share(before: str, after: str) -> float:
 
 def _opcodes(one: list[str], other: list[str]) -> list[tuple[str, int, int, int, int]]:
     """As `SequenceMatcher.get_opcodes`, whose time grows with the pairs of equal words."""
+    # Without `autojunk`, which takes the commonest words of a long text for noise and never matches
+    # them.
     counts, others = Counter(one), Counter(other)
     if sum(n * others[word] for word, n in counts.items()) <= MAX_MATCHES:
         return list(SequenceMatcher(None, one, other, autojunk=False).get_opcodes())
     head = _n_alike(one, other)
+    # After the head, or of "a b" and "a b a b" the same words would be of the head and of the tail.
     tail = _n_alike(one[head:][::-1], other[head:][::-1])
     end, new_end = len(one) - tail, len(other) - tail
     opcodes = [
@@ -76,5 +80,4 @@ def _opcodes(one: list[str], other: list[str]) -> list[tuple[str, int, int, int,
 
 def _n_alike(one: list[str], other: list[str]) -> int:
     """How many words at the start are the same."""
-    pairs = zip(one, other, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))

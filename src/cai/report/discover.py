@@ -1,9 +1,4 @@
-"""The folders that a report is about, below the given paths, in the order of the chain.
-
-Example:
-    for folder in find_folders([Path("demo")]):
-        print(folder.kind, folder.path)
-"""
+"""The folders that a report is about, below the given paths, in the order of the chain."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +19,7 @@ from cai.training.folder import ASKED
 
 Kind = Literal["series", "evaluation", "suites", "truth", "run", "training"]
 
+# A folder with several of these files has its sections in this order.
 _FILES: tuple[tuple[str, Kind], ...] = (
     (ROUNDS_FILE, "series"),
     (EVALUATION_FILE, "evaluation"),
@@ -31,7 +27,7 @@ _FILES: tuple[tuple[str, Kind], ...] = (
     (RUN_FILE, "run"),
     (ASKED, "training"),
 )
-_MAX_DEPTH = 4
+_MAX_DEPTH = 4  # demo/rounds/round-1/steps/policy; deeper, a wrong path would search a whole disk
 _CLOSED: frozenset[Kind] = frozenset({"run", "training"})  # folders inside are not steps
 
 
@@ -70,8 +66,10 @@ def find_folders(paths: Sequence[Path], truth_file: str | None = None) -> list[R
                 f"{path}: holds no run, training, evaluation or rounds. Name the folder of one, or "
                 "a folder that holds several."
             )
+        # Given twice, as by `demo demo/sl`, a folder is shown once, under the first of the paths.
         for folder in below:
             found.setdefault(folder.path.resolve(), folder)
+    # The sort is stable: within either half the order of the chain stays.
     paths_found = {folder.path for folder in found.values()}
     return sorted(found.values(), key=lambda each: not paths_found.isdisjoint(each.path.parents))
 
@@ -104,6 +102,7 @@ def _sort(groups: Mapping[Path, Sequence[ReportFolder]]) -> list[Path]:
     """Folders beside each other: what another was made from before it, else by their age."""
     by_age = sorted(groups, key=lambda path: (min(map(_started, groups[path])), path.name))
     by_name = {path.name: path for path in by_age}
+    # By age alone a copied or restored folder would stand before what it was made from.
     sorter = TopologicalSorter[Path]()
     for path in by_age:
         inputs = {name for each in groups[path] for name in _inputs(each)}

@@ -2,11 +2,6 @@
 
 Examples of one prompt are not independent: intervals are bootstrapped over prompts, whose number
 (`unit_of`) is stored beside each value.
-
-Example:
-    shares = FactShares()
-    shares.add(unit_of(prompt), {"empty": not text.strip()})
-    shares.share("empty"), shares.estimate("empty")
 """
 
 from array import array
@@ -17,9 +12,9 @@ import numpy as np
 
 from cai.evaluation.stats.bootstrap import (
     Estimate,
-    bootstrap_interval,
+    GrowingColumns,
+    ratio_estimate,
     share_estimate,
-    sums_by_unit,
 )
 
 
@@ -54,21 +49,17 @@ class FactShares:
 class Means:
     """Numbers by prompt; sixteen bytes each."""
 
-    units: "array[int]" = field(default_factory=lambda: array("q"))
-    values: "array[float]" = field(default_factory=lambda: array("d"))
+    columns: GrowingColumns = field(default_factory=lambda: GrowingColumns(units="q", values="d"))
 
     def add(self, unit: int, value: float) -> None:
-        self.units.append(unit)
-        self.values.append(value)
+        self.columns.add(unit, value)
 
     def estimate(self) -> Estimate | None:
         """The mean with its interval over prompts; None without a number."""
-        if not self.values:
-            return None
-        units, values = np.array(self.units, np.int64), np.array(self.values, np.float64)
-        sums = sums_by_unit(units, np.column_stack((values, np.ones(len(values)))))
-        interval = bootstrap_interval(sums, lambda rows: rows[:, 0] / rows[:, 1], seed=0)
-        return Estimate(float(values.mean()), len(values), *(interval or (None, None)))
+        # Not `share_estimate`, whose exact interval at 0 and 1 is that of a share: a mean may be
+        # anywhere.
+        values, units = self.columns.floats("values"), self.columns.integers("units")
+        return ratio_estimate(values, np.ones(len(values)), units, seed=0) if len(values) else None
 
 
 def share_of(share: float, n: int) -> Estimate | None:

@@ -2,12 +2,6 @@
 
 The choice depends on the examples alone: the highest by a number, the first of two equal ones; or
 a sample by the hash of the prompt's id, which neither the order nor the size of the run changes.
-
-Example:
-    sample: TopN[Chain] = TopN(3)
-    for chain in chains:
-        sample.offer(hash_fraction(chain.prompt.id), chain)
-    groups = example_groups([("A sample", BY_HASH, sample)], chain_example)
 """
 
 import heapq
@@ -52,6 +46,7 @@ class TopN(Generic[T]):
 
 def hash_fraction(id: str) -> float:
     """A number in [0, 1) that depends on the id alone: the top by it are a random sample."""
+    # With a prefix of its own, so that the sample has nothing to do with what else hashes choose.
     return int(content_hash("lot", id), 16) / 2**48
 
 

@@ -1,10 +1,6 @@
 """The section of a run of `cai judge`: how far its verdicts can be trusted, and examples.
 
 Agreement with people is that of `cai agreement`, position and length bias those of `cai audit`.
-
-Example:
-    with RunFolder.existing(path) as run:
-        section = judging_section(run, read_run_config(run), n_examples=10)
 """
 
 from collections.abc import Iterator
@@ -41,6 +37,8 @@ def judging_section(
     tally, n_failed = JudgedFigures(n_examples), run.counts().failed
     habits = people = None
     if run.counts().done:
+        # One reading serves both: the tally counts what passes through it on the way to the audit.
+        # A list of all records would not fit into memory for a large run.
         records = (judged for _, judged in read_done(run, Judged))
         habits = audit(tally.through(records), config, n_failed=n_failed, seed=0)
         if tally.has_labels:
@@ -88,6 +86,7 @@ def _headlines(
 ) -> Iterator[Headline]:
     if truth is not None:
         yield truth.headline
+    # The strongest evidence there is comes first: the truth, then people, then habits alone.
     if people is not None:
         yield from share_headline(people.overall.accuracy, "right by the labels of people")
         kappa = people.overall.kappa
@@ -107,6 +106,7 @@ def _caveats(
     habits: AuditReport | None, people: AgreementReport | None, has_truth: bool
 ) -> Iterator[Caveat]:
     if habits is not None:
+        # The audit's sentences have full model names, whose folders a page must not show.
         for warning in habits.warnings:
             yield Caveat(" ".join(model_name(word) for word in warning.split(" ")), True)
     if people is not None:
@@ -124,6 +124,7 @@ def _caveats(
     flips, longer = habits.positions.flips, habits.lengths.by_characters.share
     if flips is not None and flips.value > MAX_FLIPS:
         yield Caveat(f"{format.percent(flips.value)} of verdicts change with the order.", True)
+    # Only where it is beyond chance: in a short run a share of 60 % means nothing.
     is_sure = longer is not None and longer.low is not None and longer.low > 0.5
     if longer is not None and is_sure and longer.value > MAX_LONGER_WINS:
         yield Caveat(f"The longer response wins {format.share(longer)} of matchups.")

@@ -5,7 +5,6 @@ verdicts, those against the labels of people, those where the orders disagree, a
 """
 
 import math
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,7 +13,7 @@ import numpy as np
 from cai.evaluation import format
 from cai.evaluation.judge.agreement import AgreementReport
 from cai.evaluation.judge.audit import AuditReport
-from cai.evaluation.stats.bootstrap import share_estimate, unit_of
+from cai.evaluation.stats.bootstrap import GrowingColumns, share_estimate, unit_of
 from cai.methods.judging.ranking import Judged, JudgedMatchup
 from cai.methods.judging.verdict import UNREADABLE, Group, JudgeCall
 from cai.report import charts
@@ -39,7 +38,7 @@ class JudgedFigures:
         self.n_matchups = 0
         self.has_labels = False
         # Arrays of numbers, not of objects: a run may have a million matchups.
-        self._units, self._bins, self._points = array("q"), array("b"), array("d")
+        self._columns = GrowingColumns(units="q", bins="b", points="d")
         self._confidence: Counter[int] = Counter()
         self._surest, self._against_people, self._orders, self._unread, self._sample = (
             TopN[_One](n_examples) for _ in range(5)
@@ -55,29 +54,27 @@ class JudgedFigures:
             for each in matchups:
                 verdict = each.verdict
                 if verdict.p_a is not None:
+                    # A certainty of exactly 1 is in the last bar, not in one of its own.
                     confidence = max(verdict.p_a, 1 - verdict.p_a)
                     self._confidence[min(int((confidence - 0.5) * 2 * _N_BARS), _N_BARS - 1)] += 1
                 a, b = (len(group.candidates[i].text) for i in (each.first, each.second))
                 # An empty response has no length ratio; an unreadable verdict has no winner.
                 if a and b and verdict.outcome in _POINTS:
-                    self._units.append(unit)
-                    self._bins.append(int(np.searchsorted(RATIOS, a / b, side="right")))
-                    self._points.append(_POINTS[verdict.outcome])
+                    place = int(np.searchsorted(RATIOS, a / b, side="right"))
+                    self._columns.add(unit, place, _POINTS[verdict.outcome])
             # Of a group at most one matchup of each kind, lest one prompt fills a list.
             unread = [each.verdict.outcome in UNREADABLE for each in matchups]
             for top, numbers in (
                 (self._surest, [each.verdict.margin for each in matchups]),
                 (self._against_people, [_margin_against(group, each) for each in matchups]),
                 (self._orders, [_order_gap(each) for each in matchups]),
-                (
-                    self._unread,
-                    [fraction if each else None for each in unread],
-                ),
+                (self._unread, [fraction if each else None for each in unread]),
             ):
                 known = [(number, -i) for i, number in enumerate(numbers) if number is not None]
                 if known:
                     number, i = max(known)  # of equal numbers the first, as its -i is the largest
                     top.offer(number, (group, matchups[-i]))
+            # The fraction picks the matchup as well, or the sample would show first ones alone.
             if matchups:
                 self._sample.offer(fraction, (group, matchups[int(fraction * len(matchups))]))
             yield judged
@@ -100,9 +97,8 @@ class JudgedFigures:
                 f"said {each.mean_p_a:.2f}, people {each.share_a:.2f} ({each.n:,} pairs)"
                 for each in people.curve
             )
-            overall = people.overall
-            n = f"{overall.n_readable:,} pairs"
-            words = f"Expected calibration error {overall.ece:.3f} on {n}. {bins}"
+            n = f"{people.overall.n_readable:,} pairs"
+            words = f"Expected calibration error {people.overall.ece:.3f} on {n}. {bins}"
             yield charts.calibration("Calibration against people", words, people.curve)
         if people is not None and len(people.by_principle) > 1:
             rows = [
@@ -126,19 +122,18 @@ class JudgedFigures:
             yield charts.histogram("How sure the judge is", words, label, edges, counts)
         if habits is not None and len(habits.principles.influences) > 1:
             influences = habits.principles.influences
-            rows = [(each.principle_id, each.decides or 0.0) for each in influences]
-            words = "Share of verdicts that would change without the principle: " + ", ".join(
-                f"{name} {format.percent(share)}" for name, share in rows
-            )
+            shares = [(each.principle_id, each.decides or 0.0) for each in influences]
+            what = "Share of verdicts that would change without the principle"
             axis = charts.Axis("share of verdicts it decides")
-            yield charts.bars("Which principles decide", words, axis, rows)
+            yield charts.bars("Which principles decide", what, axis, shares)
 
     def _length_plot(self) -> Iterator[Plot]:
         """The share that A wins over the length ratio, a point for each bin with matchups."""
         edges = (RATIOS[0] / 2, *RATIOS, RATIOS[-1] * 2)
         last = len(RATIOS)
-        units, bins = np.array(self._units, np.int64), np.array(self._bins, np.int64)
-        values = np.array(self._points, np.float64)
+        columns = self._columns
+        units, bins = columns.integers("units"), columns.integers("bins")
+        values = columns.floats("points")
         points: list[charts.Point] = []
         texts: list[str] = []
         for i in range(last + 1):

@@ -1,15 +1,6 @@
 """The data model of a report: sections with figures, tables, plots and examples.
 
 Nothing here is HTML. Texts of data and models are stored unescaped; the template escapes them.
-
-Example:
-    Section(
-        title="Scores",
-        path="runs/scored",
-        done="100 responses were marked from 1 to 10 by gpt-4.1.",
-        headlines=(Headline("0.412", "mean score from −1 to 1, n = 100"),),
-        tables=(SectionTable("Scores by principle", ("principle", "mean"), rows),),
-    )
 """
 
 from dataclasses import dataclass
@@ -129,7 +120,7 @@ class Section:
     facts: tuple[Fact, ...] = ()
     headlines: tuple[Headline, ...] = ()
     caveats: tuple[Caveat, ...] = ()
-    cost: SectionCost = SectionCost()
+    cost: SectionCost = SectionCost()  # shared by all sections without one: it is frozen
     tables: tuple[SectionTable | None, ...] = ()
     plots: tuple[Plot, ...] = ()
     examples: tuple[ExampleGroup, ...] = ()

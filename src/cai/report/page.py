@@ -1,9 +1,4 @@
-"""The first screen of a report: what was done, whether it worked, its cost, and what to distrust.
-
-Example:
-    page = build_page("demo", [evaluation_section(path, "demo/evaluation"), ...])
-    page.headlines[0].item.figure  # "81.0%"
-"""
+"""The first screen of a report: what was done, whether it worked, its cost, what to distrust."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -62,12 +57,14 @@ def build_page(title: str, sections: Sequence[Section]) -> Page:
     """The page over these sections, in their order."""
     holders: list[int | None] = []  # by section the index of the innermost one that holds it
     for section in sections:
+        # With the slash, or `runs/a` would hold `runs/ab`.
         outer = [i for i, each in enumerate(sections) if section.path.startswith(f"{each.path}/")]
         holders.append(max(outer, key=lambda i: len(sections[i].path), default=None))
     inner = frozenset(number for number, holder in enumerate(holders, 1) if holder is not None)
     caveats = list(_caveats(sections, inner))
     # What is inside of an evaluation or of rounds is summed up by the outer section's own caveats.
     shown = [each for each in caveats if each.number not in inner][:_MAX_CAVEATS]
+    # Times are in ISO 8601: their first ten characters are the day, and sort as text.
     days = sorted(section.started[:10] for section in sections if section.started)
     return Page(
         title=title,
@@ -106,6 +103,8 @@ def _headlines(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[N
     """
     outer = {number: each for number, each in enumerate(sections, 1) if number not in inner}
     n_left = _MAX_HEADLINES
+    # Sections that compare go before the rest, the weightiest first; all others have one rank, in
+    # which their numbers decide.
     taken: list[tuple[int, int, tuple[Headline, ...]]] = []
     for number, section in sorted(outer.items(), key=lambda item: (-item[1].weight, item[0])):
         is_main = section.weight >= COMPARING or len(outer) == 1
@@ -131,6 +130,7 @@ def _caveats(sections: Sequence[Section], inner: frozenset[int]) -> Iterator[Num
         for each in section.caveats
     ]
     seen: set[str] = set()
+    # Four passes, and not a sort, for the sake of equal sentences: the most prominent is shown.
     for is_inner, is_serious in product((False, True), (True, False)):
         for each in listed:
             is_next = each.item.is_serious == is_serious and (each.number in inner) == is_inner
@@ -145,6 +145,8 @@ def _relation_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
     A policy may be the result of several trainings, each of which starts from the one before: the
     line is followed to its first model.
     """
+    # By the folder's last name: the spec that another training started from may be relative to any
+    # folder, or absolute.
     bases = {each.path.rpartition("/")[2]: each.trained_from for each in sections}
     bases = {name: base for name, base in bases.items() if base}
     seen: set[tuple[str, str]] = set()
@@ -160,9 +162,8 @@ def _relation_caveats(sections: Sequence[Section]) -> Iterator[Caveat]:
             if relation is None or names in seen:
                 continue
             seen.add(names)
-            if relation == "same":
-                who = f"The judge is the very model that was trained here, {names[0]}"
-            else:
+            who = f"The judge is the very model that was trained here, {names[0]}"
+            if relation == "family":
                 who = (
                     f"The judge {names[0]} is of one family with {names[1]}, which was trained here"
                 )
@@ -195,6 +196,8 @@ def _total_cost(sections: Sequence[Section], holders: Sequence[int | None]) -> S
     def count(of: Callable[[SectionCost], float | None]) -> int | None:
         return None if (n := total(of)) is None else round(n)
 
+    # Dollars of a part of the steps would be read as those of the whole; calls and tokens are
+    # known wherever there are any.
     is_priced = all(section.cost.cost_usd is not None for section in sections)
     return SectionCost(
         n_calls=count(lambda cost: cost.n_calls),

@@ -1,9 +1,6 @@
 """The sections of an evaluation of policies and of standard suites.
 
 Which policy is better, how each responds, and how well it does in suites such as HHH.
-
-Example:
-    section = evaluation_section(Path("runs/evaluation"))
 """
 
 from collections.abc import Iterator
@@ -25,7 +22,7 @@ from cai.report.comparison import (
     win_headline,
 )
 from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
-from cai.report.text import model_name, model_names, modified_at
+from cai.report.text import change_headline, model_name, model_names, modified_at
 
 BENIGN = "benign"
 """The kind of prompts that no policy should decline."""
@@ -83,12 +80,10 @@ def _headlines(results: Evaluation) -> Iterator[Headline]:
     kinds = _kinds(results)
     # The share over all prompts hides over-refusal: declining is right on harmful prompts only.
     for kind in [each for each in kinds if each != ALL] or kinds:
-        known = [share for each in policies if (share := _refusals(each, kind)) is not None]
-        if known and len(known) == len(policies) <= _MAX_IN_LINE:
-            figure = " → ".join(format.percent(share.value) for share in known)
-            what = f"responses that decline on {_on(kind)}, {names}, n = {known[-1].n:,} each"
-            interval = format.bounds(known[-1])
-            yield Headline(figure, what, interval and f"{interval} %")
+        if len(policies) <= _MAX_IN_LINE:
+            shares = [_refusals(each, kind) for each in policies]
+            what = f"responses that decline on {_on(kind)}, {names}"
+            yield from change_headline(shares, what, " each")
 
 
 def _caveats(results: Evaluation) -> Iterator[Caveat]:
@@ -129,6 +124,8 @@ def _tables(results: Evaluation) -> Iterator[SectionTable]:
     yield from match_tables(results.win_rates, results.ratings)
     for kind in _kinds(results):
         conducts = _conducts(results, kind)
+        # A policy may lack a figure, as of cut-off responses where a file does not tell: every
+        # name that any policy has gets its column. What has a share is not shown as a number too.
         shares = dict.fromkeys(name for each in conducts.values() for name in each.shares)
         numbers = dict.fromkeys(name for each in conducts.values() for name in each.figures)
         others = [name for name in numbers if name not in shares]
@@ -213,6 +210,7 @@ def suites_section(path: Path) -> Section:
     suites = format.listed(each.name for each in results.suites)
     n_failed = format.plural(results.n_failed, "example")
     failed = [Caveat(f"{n_failed} failed and are in no figure.", True)] if results.n_failed else []
+    # Only measures with a description: the figures of every category would fill pages.
     headlines: list[Headline] = []
     tables: list[SectionTable] = []
     for suite in results.suites:

@@ -1,9 +1,4 @@
-"""The section of a run of `cai revise`: what each round and principle changed, and examples.
-
-Example:
-    with RunFolder.existing(path) as run:
-        section = revision_section(run, read_run_config(run), n_examples=10)
-"""
+"""The section of a run of `cai revise`: what each round and principle changed, and examples."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -94,6 +89,8 @@ class _Round:
 
 @dataclass(slots=True)
 class _Principle:
+    """Counts of the rounds under a principle."""
+
     n: int = 0
     n_changed: int = 0
     n_flagged: int = 0
@@ -137,6 +134,7 @@ class _Tally:
             if self._responses is not None:
                 self._responses.add(f"round {number}", chain.prompt, text)
             before = text
+        # From the first text to the final one: a change that a later round undoes is none.
         ends = {"evasive before": was_evasive, "evasive after": signs["evasive"]}
         self._whole.add(unit, {"changed": chain.final != chain.response.text, **ends})
         self._add_example(chain)
@@ -145,6 +143,7 @@ class _Tally:
         fraction = hash_fraction(chain.prompt.id)
         first, final = chain.response.text, chain.final
         self._sample.offer(fraction, chain)
+        # By counts of words, as a diff of every chain of a run would take too long.
         self._changed.offer(changed_share(first, final), chain)
         for flag in {flag for each in chain.rounds for flag in each.flags}:
             self._flagged[flag].offer(fraction, chain)
@@ -160,14 +159,15 @@ class _Tally:
                 self._worst.offer(after + fraction, chain)
 
     def headlines(self) -> Iterator[Headline]:
+        # What revision does by the truth is worth more than what phrases show, and comes first.
         if self._responses is not None:
             yield from self._responses.changes("before → after revision")
         changed = self._whole.estimate("changed")
         if changed is not None:
             yield from share_headline(changed, "responses changed by revision")
-            before, after = (self._whole.estimate(f"evasive {end}") for end in ("before", "after"))
+            ends = [self._whole.estimate(f"evasive {end}") for end in ("before", "after")]
             what = "responses that only evade, before → after revision"
-            yield from change_headline(before, after, what)
+            yield from change_headline(ends, what)
 
     def caveats(self) -> Iterator[Caveat]:
         n_revised = sum(len(each.shares) for each in self._rounds[1:])
@@ -252,11 +252,8 @@ class _Tally:
         if len(self._principles) > 1:
             rows = [(id, each.n_changed / each.n) for id, each in self._principles.items()]
             rows.sort(key=lambda row: -row[1])
-            words = "Share of texts changed: " + ", ".join(
-                f"{id} {format.percent(share)}" for id, share in rows
-            )
             axis = charts.Axis("share of rounds that change it", (0, 1))
-            yield charts.bars("What each principle changes", words, axis, rows)
+            yield charts.bars("What each principle changes", "Share of texts changed", axis, rows)
 
     def groups(self) -> Iterator[ExampleGroup]:
         kinds = (
@@ -266,6 +263,7 @@ class _Tally:
             ("A sample", BY_HASH, self._sample),
         )
         yield from example_groups(kinds, _example)
+        # One group for all flags, a few of each: a group for every flag would hide the others.
         flagged = tuple(
             _example(chain, f"{flag}: ") for flag in FLAGS for chain in self._flagged[flag].items
         )

@@ -1,8 +1,4 @@
-"""The section of a series of rounds: whether policies improve over the rounds, or drift.
-
-Example:
-    section = rounds_section(Path("runs/rounds"))
-"""
+"""The section of a series of rounds: whether policies improve over the rounds, or drift."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,6 +37,7 @@ def rounds_section(path: Path) -> Section:
     if rounds:
         what = f"is the best of {len(rounds)} by the frozen judge"
         headlines.append(Headline(f"round {series.best}", what))
+        # The last round too, which may have become worse than the best one.
         shown = (f"round {series.best}", f"round {rounds[-1].number}")
         for win in series.win_rates:
             if win.opponent == "round 0" and win.policy in shown:
@@ -115,10 +112,10 @@ def _caveats(series: Series) -> Iterator[Caveat]:
     if missing:
         listed = "; ".join(list(missing)[:_MAX_MISSING])
         yield Caveat(f"Not measured in every round: {listed}")
-    for last in series.rounds[-1:]:
-        if last.undecided:
-            names = format.listed(last.undecided)
-            yield Caveat(f"In round {last.number} no verdict would change without {names}.")
+    last = series.rounds[-1] if series.rounds else None
+    if last is not None and last.undecided:
+        names = format.listed(last.undecided)
+        yield Caveat(f"In round {last.number} no verdict would change without {names}.")
 
 
 def _tables(series: Series) -> Iterator[SectionTable]:
@@ -167,12 +164,11 @@ def _plots(series: Series, limits: dict[str, Limits]) -> Iterator[Plot]:
         if (one := rated.get(f"round {each.number}")) is not None
     ]
     if len(points) > 1:
-        words = "Points of Elo above round 0: " + ", ".join(
-            f"round {point.place:.0f} {point.value:+.0f}" for point in points
-        )
+        listed = ", ".join(f"round {point.place:.0f} {point.value:+.0f}" for point in points)
+        words = f"Points of Elo above round 0: {listed}"
         axis = charts.Axis("points above round 0", None, [("", 0.0)])
-        rating = charts.Line("rating", points)
-        yield charts.lines("Ratings over rounds", words, axis, "round", [rating])
+        line = charts.Line("rating", points)
+        yield charts.lines("Ratings over rounds", words, axis, "round", [line])
 
     def order(metric: str) -> tuple[bool, bool]:
         return not any(_broken(each, metric) for each in series.rounds), metric not in limits
@@ -199,6 +195,8 @@ def _drift_plot(series: Series, metric: str, limits: Limits) -> Iterator[Plot]:
     words = f"{title}: {listed}"
     for text, limit in limits:
         words += f"; limit {format.number(limit)} by the rule {text}"
+    # Several broken rules may be about one metric, such as a warning and a stop: one sentence a
+    # round keeps the text short, and the caveats have all of them.
     broken = {
         each.number: sentences[-1] for each in series.rounds if (sentences := _broken(each, metric))
     }
@@ -227,4 +225,6 @@ def _metric_title(series: Series, metric: str) -> str:
 
 def _broken(each: RoundResult, metric: str) -> list[str]:
     """The sentences of the rules about the metric that the round breaks."""
+    # Results store sentences alone; `controller.broken_rules` begins each with its metric. The word
+    # after it keeps `refusals` from matching a rule about `refusals/benign`.
     return [sentence for sentence in each.broken if sentence.startswith(f"{metric} is ")]

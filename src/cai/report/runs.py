@@ -27,6 +27,8 @@ def with_run_facts(section: Section, run: RunFolder, prices: PriceList) -> Secti
     # The time between first and last call would count the night in which a run was stopped.
     ledger = Ledger.of(run.database, prices)
     ((seconds,),) = run.database.rows(_SECONDS, PAUSE_S)
+    # Counts are by cause; a few whole messages show what to do about them. A page with all would
+    # grow with the run.
     messages = run.database.rows(
         "SELECT DISTINCT error FROM records WHERE status = 'failed' LIMIT ?", _N_MESSAGES
     )
@@ -71,6 +73,7 @@ def _run_caveats(run: RunFolder, ledger: Ledger) -> Iterator[Caveat]:
     """An unfinished source, failures, too few examples, and calls without token counts."""
     done, failed = run.counts().done, run.counts().failed
     n_tried, snapshot = done + failed, last_snapshot(run)
+    # The folder has the examples that were tried; how many there were to be, only the snapshot.
     n_total = snapshot.total if snapshot else None
     if n_total is not None and n_tried < n_total:
         yield Caveat(f"Not finished: {n_tried:,} of {n_total:,} examples were tried.", True)

@@ -1,9 +1,4 @@
-"""The section of a run of `cai sample`: what each policy's responses are like, and examples.
-
-Example:
-    with RunFolder.existing(path) as run:
-        section = sampling_section(run, read_run_config(run), n_examples=10)
-"""
+"""The section of a run of `cai sample`: what each policy's responses are like, and examples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -97,6 +92,7 @@ class _Tally:
             if self._truth is not None:
                 self._truth.add(model_name(each.model), prompt, text)
             # Shown alone: the other responses to the prompt would hide the one that is meant.
+            # An evasion may be cut off as well, and is then an example of both.
             one = Samples(prompt, (each,))
             if facts["evasive"]:
                 self._evasive.offer(fraction, one)

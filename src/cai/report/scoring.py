@@ -1,9 +1,4 @@
-"""The section of a run of `cai score`: scores by principle and model, and examples.
-
-Example:
-    with RunFolder.existing(path) as run:
-        section = scoring_section(run, read_run_config(run), n_examples=10)
-"""
+"""The section of a run of `cai score`: scores by principle and model, and examples."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -79,6 +74,7 @@ class _Tally:
             self._outcomes[each.outcome] += 1
             if each.value is not None:
                 self._by_principle.setdefault(each.principle_id, Means()).add(unit, each.value)
+        # Single scores count for their principle even where too few could be read for a whole one.
         if value is None:
             self._unread.offer(hash_fraction(scored.prompt.id), scored)
             return
@@ -137,7 +133,7 @@ class _Tally:
         rows = _sort(self._by_principle)
         if len(rows) > 1:
             words = "Mean score: " + ", ".join(f"{name} {each.value:.2f}" for name, each in rows)
-            axis = charts.Axis("mean score", None, [("", 0.0)])
+            axis = charts.Axis("mean score", None, [("", 0.0)])  # 0 is in the middle of the scale
             points = [(name, [charts.Point.of(each)]) for name, each in rows]
             yield charts.forest("Scores by principle", words, axis, points)
         if self._bins:

@@ -1,7 +1,7 @@
 """Figures, names and texts as a report writes them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,8 @@ LONGEST_TEXT = 1200
 # Characters that HTML cannot hold. Marks of writing direction are allowed: the page isolates the
 # direction of each text (dir="auto"), so that they cannot reorder what stands around it.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-# A model spec is SCHEME:NAME@ADDRESS, or hf:FOLDER@HASH:NUMBER_TYPE, with parts left out.
+# A model spec is SCHEME:NAME@ADDRESS, or hf:FOLDER@HASH:NUMBER_TYPE, with parts left out. A report
+# is made to be passed on, so it has neither the paths of servers nor the folders of this machine.
 _ADDRESS = re.compile(r"@https?://([^/\s+]+)[^\s+]*")
 _HASH = re.compile(r"[#@][0-9a-f]{6,}\b")
 _NUMBER_TYPE = re.compile(r":(?:bfloat16|float16|float32)\b")
@@ -25,22 +26,21 @@ _FOLDERS = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?")
 
 def share_headline(estimate: Estimate | None, what: str) -> Iterator[Headline]:
     """The headline of a share with its interval; nothing where there is no estimate."""
-    if estimate is not None:
-        yield _headline(format.percent(estimate.value), estimate, what)
+    return change_headline([estimate], what)
 
 
 def change_headline(
-    before: Estimate | None, after: Estimate | None, what: str
+    shares: Sequence[Estimate | None], what: str, ending: str = ""
 ) -> Iterator[Headline]:
-    """A share before and after, with the interval of the later one; nothing if one is absent."""
-    if before is not None and after is not None:
-        figure = f"{format.percent(before.value)} → {format.percent(after.value)}"
-        yield _headline(figure, after, what)
-
-
-def _headline(figure: str, estimate: Estimate, what: str) -> Headline:
-    interval = format.bounds(estimate)
-    return Headline(figure, f"{what}, n = {estimate.n:,}", interval and f"{interval} %")
+    """Shares in their order, with n and the interval of the last; nothing if one is absent."""
+    # All or nothing: a figure with a gap would be read as the change between its neighbours.
+    known = [share for share in shares if share is not None]
+    if known and len(known) == len(shares):
+        figure, interval = (
+            " → ".join(format.percent(s.value) for s in known),
+            format.bounds(known[-1]),
+        )
+        yield Headline(figure, f"{what}, n = {known[-1].n:,}{ending}", interval and f"{interval} %")
 
 
 def model_name(name: str) -> str:

@@ -1,9 +1,6 @@
 """The section of the folder of a training: its data, its figures, and its curves.
 
 The curves are of what the trainer logged, and of what was measured of the policy's texts.
-
-Example:
-    section = training_section(Path("models/rl"), prices)
 """
 
 import json
@@ -64,11 +61,14 @@ def training_section(path: Path, prices: PriceList) -> Section:
     n_steps = None if figures is None else int(_number(figures.get("steps")))
     state = ", not finished" if n_steps is None else f", {format.plural(n_steps, 'step')}"
     data = training.data
+    sources = _mapping(data.get("sources"))
+    n_rows = {name: n for name, n in sources.items() if isinstance(n, int)}
     ledgers: list[Ledger] = []
     # Each process of a training has its own run of judges: judging, judging-1, …
     for run_file in sorted(path.glob(f"judging*/{RUN_FILE}")):
         with RunFolder.existing(run_file.parent) as run:
             ledgers.append(Ledger.of(run.database, prices))
+    # Without judges the calls of a training cost nothing, which is known: 0, and not None.
     costs = [ledger.cost_usd for ledger in ledgers if ledger.cost_usd is not None]
     cost = SectionCost(
         n_calls=sum(ledger.n_calls for ledger in ledgers),
@@ -82,14 +82,14 @@ def training_section(path: Path, prices: PriceList) -> Section:
         done=(
             f"{path.resolve().name} was trained from {model_name(str(config.get('model', '')))} "
             f"by {spec.title if spec else 'training'} on "
-            f"{format.plural(sum(training.sources.values()), 'row')}{state}."
+            f"{format.plural(sum(n_rows.values()), 'row')}{state}."
         ),
         started=modified_at(path / ASKED),
         weight=2,
         facts=(
             *(
                 Fact("data", f"{model_name(name)}: {format.plural(n, 'row')}")
-                for name, n in training.sources.items()
+                for name, n in n_rows.items()
             ),
             Fact(
                 "data",
@@ -134,12 +134,6 @@ class _Training:
         return _mapping(self.config.get("data"))
 
     @property
-    def sources(self) -> dict[str, int]:
-        """Rows by source."""
-        sources = _mapping(self.data.get("sources"))
-        return {name: n for name, n in sources.items() if isinstance(n, int)}
-
-    @property
     def held_out_pairs(self) -> Mapping[str, object]:
         """A reward model's figures on pairs held out."""
         return _mapping(self.of("held_out").get("all"))
@@ -149,7 +143,7 @@ class _Training:
         return _mapping((self.figures or {}).get(name))
 
     def ends(self, metric: str) -> tuple[float, float] | None:
-        """The first and the last value; None where there are less than two."""
+        """The first and the last value; None where there are fewer than two."""
         curve = self.curves.get(metric, ())
         return (curve[0][1], curve[-1][1]) if len(curve) > 1 else None
 
@@ -165,19 +159,16 @@ class _Training:
         ]
         if accuracies:
             n = pairs.get("n", self.data.get("held_out"))
-            yield Headline(
-                format.percent(accuracies[0]), f"{what} of this training's model, n = {n}"
-            )
+            what = f"{what} of this training's model, n = {n}"
+            yield Headline(format.percent(accuracies[0]), what)
         for metric, what, show in (
             ("reward", "mean reward, first → last", format.number),
             ("refusals", "responses that decline, first → last", format.percent),
             ("length", "words a response, first → last", format.number),
         ):
-            ends = self.ends(metric)
-            if ends is not None:
-                yield Headline(
-                    f"{show(ends[0])} → {show(ends[1])}", f"{what} batch of the training"
-                )
+            if (ends := self.ends(metric)) is not None:
+                first, last = map(show, ends)
+                yield Headline(f"{first} → {last}", f"{what} batch of the training")
 
     def caveats(self) -> Iterator[Caveat]:
         if self.figures is None:
@@ -208,6 +199,7 @@ class _Training:
     def tables(self) -> Iterator[SectionTable]:
         """Figures of the last step beside those on rows held out; broken rules; and settings."""
         last, held_out = self.of("train"), self.of("evaluation")
+        # The figures of texts (watch/) are those of the curves below.
         rows = [
             (name, _figure(last.get(name)), _figure(held_out.get(name)))
             for name in dict.fromkeys([*last, *held_out])
@@ -234,6 +226,7 @@ class _Training:
                 rule = parse_rule(text)
             except UsageError:  # a rule of another version: the curve has no limit then
                 continue
+            # The limit at the end of the curve: one relative to the last value moves with it.
             values = [value for _, value in self.curves.get(rule.metric, ())]
             if values:
                 limits[rule.metric] = rule.limit(values)
@@ -295,6 +288,8 @@ def _curve_plot(metric: Metric, curve: Curve, limit: float | None) -> Plot:
     return charts.lines(title, words, axis, "step", [charts.Line(title, points)])
 
 
+# The files of a training may be those of another version, or edited: what has another type than
+# expected is shown as absent, so that one odd value does not cost the whole report.
 def _mapping(value: object) -> Mapping[str, object]:
     return cast(Mapping[str, object], value) if isinstance(value, Mapping) else {}
 

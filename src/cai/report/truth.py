@@ -2,11 +2,6 @@
 
 A world with a known truth, such as the testbed, gives a report an implementation of `Truth`; the
 report itself knows no such world.
-
-Example:
-    from cai.testbed.truth import OracleTruth
-
-    write_report("demo", truth=OracleTruth())
 """
 
 from collections.abc import Iterator
@@ -20,6 +15,7 @@ from cai.runs.config import JudgeRunConfig, Named
 from cai.types import Prompt
 
 
+# Protocols, since the testbed stands above the report: it may import from here, not the reverse.
 class TrueResponses(Protocol):
     """What responses do, under names such as those of policies, in the order they came."""
 

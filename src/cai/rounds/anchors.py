@@ -1,11 +1,6 @@
 """The model calls that measure a round: responses to the anchors, and verdicts about them.
 
 Every call is stored in a run folder of the round, so that none is repeated after a restart.
-
-Example:
-    anchors = AnchorMeasurements(recipe, SeriesFolders(out), Accounts(run_options), console)
-    responses = await anchors.responses(1, "hf:runs/rounds/round-1/steps/policy", [0])
-    verdicts = await anchors.judge(anchors.matchups(responses, 1, 0), judges, folder)
 """
 
 from collections.abc import Sequence
@@ -65,6 +60,8 @@ class AnchorMeasurements:
         anchors = self.recipe.anchors
         sampling = Sampling(anchors.temperature, max_tokens=anchors.max_tokens)
         role_model = RoleModel.of(self.open(policy), sampling)
+        # A policy without a role model is read from its run: earlier rounds are never sampled
+        # again, so that their figures stay what they were.
         policies = [self._policy(other) for other in others]
         policies.append(replace(self._policy(number), role_model=role_model))
         return await self._collector(number).collect(policies, self.accounts)
@@ -82,6 +79,7 @@ class AnchorMeasurements:
         matchups = self.matchups(responses, number, parent)
         folder = self.folders.anchors(number) / "frozen"
         verdicts = read_verdicts(folder) if folder.is_dir() else {}
+        # Without a verdict where judging failed, and where both texts are equal or one is empty.
         for each in matchups.all():
             found.add(each.match(verdicts.get(each.id)))
 
@@ -115,6 +113,7 @@ class AnchorMeasurements:
     async def check(self, responses: PolicyResponses, number: int) -> Adherence:
         """Whether the round's responses follow each principle, by the frozen judge."""
         name, folder = name_of(number), self.folders.anchors(number) / "adherence"
+        # Those of earlier rounds, which came along for the matchups, have been checked already.
         own = replace(responses, by_policy={name: responses.by_policy[name]})
         self.console.print(f"[bold]adherence[/bold] → {folder}", highlight=False)
         job = ScoreJob(
@@ -130,6 +129,7 @@ class AnchorMeasurements:
 
     def same_judges(self, one: Sequence[str], other: Sequence[str]) -> bool:
         """Whether they are the same models, by their contents."""
+        # A name has the hash of the weights: two specs may be one model, and one spec two of them.
         return [self.open(spec).name for spec in one] == [self.open(spec).name for spec in other]
 
     def open(self, spec: str) -> Model:
@@ -142,6 +142,8 @@ class AnchorMeasurements:
         """Drops the models of a round, so that their memory is free for the next training."""
         self._opened.clear()
 
+    # At temperature 0 a judge that writes its verdict gives the same one whenever it is asked: what
+    # changes from round to round is then the policy.
     def _judges(self, specs: Sequence[str]) -> tuple[RoleModel, ...]:
         return tuple(RoleModel.of(self.open(spec), Sampling(0.0)) for spec in specs)
 

@@ -83,12 +83,14 @@ class RoundsRecipe(RecipePart):
         for name in _OF_SERIES:
             if name in steps:
                 raise ValueError(f"round.{name} stands in the series, not in its round. Move it up")
+        # Before validation, which would miss a name: only the series is named.
         return {**content, "round": {**steps, "name": content.get("name", "round")}}
 
     def recipe_of(self, number: int, policy: str) -> Recipe:
         """What round `number` does, from that policy."""
         words = {POLICY: policy, START: self.start}
         inner = self.round
+        # Words stand for whole specs only: a model may well be called hf:models/policy.
         models = {role: words.get(spec, spec) for role, spec in inner.models.items()}
         starts = [(step, step.part.start) for step in inner.train]
         return inner.model_copy(
@@ -98,6 +100,7 @@ class RoundsRecipe(RecipePart):
                 "train": tuple(
                     step.with_part(start=spec and words.get(spec, spec)) for step, spec in starts
                 ),
+                # With one seed for all, every round would draw the same principles and samples.
                 "seed": derive_seed(self.seed, "round", number),
             }
         )

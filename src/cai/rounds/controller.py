@@ -60,6 +60,8 @@ def lineage(rounds: Sequence[RoundResult], parent: int, number: int) -> list[int
     """The rounds that led to round `number`, which started from `parent`: round 0 first."""
     if not number:
         return []
+    # Not simply all rounds before it: those that were rolled back are no ancestors, and a rule such
+    # as `last` would compare with a policy that this one did not start from.
     found = [parent]
     while found[0]:
         found.insert(0, rounds[found[0]].parent)
@@ -98,11 +100,8 @@ def broken_rules(
 
 def decision_of(rules: Sequence[Rule]) -> Decision:
     """The most severe consequence of broken rules."""
-    decision: Decision = "go on"
-    for consequence, severer in _DECISIONS.items():
-        if any(rule.then == consequence for rule in rules):
-            decision = severer
-    return decision
+    consequences: list[Consequence] = ["warn", *(rule.then for rule in rules)]
+    return _DECISIONS[max(consequences, key=list(_DECISIONS).index)]
 
 
 def best_of(rounds: Sequence[RoundResult], ratings: Sequence[Rating]) -> int:
@@ -110,6 +109,8 @@ def best_of(rounds: Sequence[RoundResult], ratings: Sequence[Rating]) -> int:
 
     Round 0 is never rejected: there is nothing before it.
     """
+    # There may be more ratings than rounds: the latest round, whose decision this is about, takes
+    # part in the matches only.
     best, highest = 0, float("-inf")
     for each, rating in zip(rounds, ratings, strict=False):
         is_rejected = each.number > 0 and each.decision in ("stop", "roll back")
@@ -164,6 +165,8 @@ async def run_rounds_async(
         has_checks=anchors.checks,
         has_tokens=bool(anchors.divergence_prompts),
     )
+    # All checks come before the first file, and the recipe before the anchors: those of another
+    # series must not be written beside its rounds.
     rules = rules_of(recipe.rules, known)
     check_enough(recipe)
     begin(recipe, out)
@@ -189,12 +192,14 @@ class _Controller:
     matches: Matches = field(default_factory=Matches)
 
     async def run(self, answer: Decision | None) -> Series:
+        # `rounds.json` has the win rates alone; ratings are fitted to the matches of all rounds.
         for each in self.rounds[1:]:
             await self.measurements.add_matches(self.matches, each.number, each.parent)
         if not self.rounds:
             await self._run_round()
         if answer is not None and self.rounds[-1].decision in ("ask", "stop"):
             self.rounds[-1] = self._decide(self.rounds[-1], answer)
+            # Saved before the next round: should that be interrupted, nobody is asked again.
             self._save("")
         while not (ended := self._ended()):
             await self._run_round()
@@ -210,6 +215,7 @@ class _Controller:
         policy = await self._train(number, start) if number else start
         policies = {each.number: each.policy for each in self.rounds} | {number: policy}
         measured = await measure(self.measurements, number, policies, parent)
+        # After `measure`, which stores the verdicts, and before the decision, which rates by them.
         if number:
             await self.measurements.add_matches(self.matches, number, parent)
         history = [self.rounds[i].figures for i in lineage(self.rounds, parent, number)]
@@ -223,7 +229,7 @@ class _Controller:
             adherence=measured.adherence,
             undecided=measured.undecided,
             broken=tuple(sentence for _, sentence in broken),
-            decision="go on",
+            decision="go on",  # until `_decide` has looked at the whole round
             from_round=number,
             seconds=time.monotonic() - started_s,
             parent=parent,
@@ -241,6 +247,8 @@ class _Controller:
         """The spec of the policy that the round's steps train from `start`."""
         accounts, folders = self.measurements.accounts, self.measurements.folders
         recipe, folder = self.recipe.recipe_of(number, start), folders.steps(number)
+        # Called again in the same folder, it goes on with what is there: a round that was killed
+        # repeats no step and no call.
         await run_recipe(
             recipe,
             open_role_models(recipe, start),
@@ -262,6 +270,7 @@ class _Controller:
 
     def _ended(self) -> str:
         """Why the series has ended; "" where another round follows."""
+        # A rule that stops or asks is heeded even in the last round: "all done" would hide it.
         last, n = self.rounds[-1], len(self.rounds) - 1
         why = "; ".join(last.broken)
         if last.decision == "stop":

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cai.errors import CaiError
-from cai.evaluation.stats.bootstrap import Estimate, Floats, bootstrap_interval
+from cai.evaluation.stats.bootstrap import Estimate, Floats, ratio_estimate
 from cai.models.hf.tokenizer import Tokenizer, encode_request
 from cai.models.registry import parse_spec
 from cai.training.base_model import StartModel, open_start_model
@@ -31,18 +31,21 @@ def divergences(
 
     The second mapping says of what could not be measured why.
     """
-    missing = ["entropy", *earlier]
-    if parse_spec(policy).is_remote:
-        return {}, dict.fromkeys(missing, f"{policy} is behind a server, which shows no tokens")
-    try:
-        own = open_start_model(policy, "language")
-    except CaiError as error:
-        return {}, dict.fromkeys(missing, str(error))
-    samples = _samples(own, prompts, max_tokens, seed)
+    own = _opened(policy)
+    if isinstance(own, str):
+        return {}, dict.fromkeys(["entropy", *earlier], own)
+    encoded = [encode_request(cast(Tokenizer, own.tokenizer), each.messages) for each in prompts]
+    with eval_mode(own.model, seed):
+        samples = sample(own.model, encoded, cast(int, own.tokenizer.pad_token_id), max_tokens)
     logs = _logs(own, samples, seed)
     n_tokens = np.array([n for part in samples for n in part.n_tokens], np.float64)
-    found = {"entropy": _mean(-logs, n_tokens, seed)}
+    # One response to each prompt, so each is a unit of its own.
+    units = np.arange(len(logs))
+    # A token's mean, hence over tokens: the mean of each response's own mean would weigh the tokens
+    # of a short response more.
+    found = {"entropy": ratio_estimate(-logs, n_tokens, units, seed)}
     lost: dict[str, str] = {}
+    # In round 1 the round before is round 0, and may be the policy itself: each is opened once.
     opened: dict[str, Floats] = {policy: logs}
     for name, spec in earlier.items():
         if spec not in opened:
@@ -51,18 +54,8 @@ def divergences(
                 lost[name] = others
                 continue
             opened[spec] = others
-        found[name] = _mean(logs - opened[spec], np.ones(len(logs)), seed)
+        found[name] = ratio_estimate(logs - opened[spec], np.ones(len(logs)), units, seed)
     return found, lost
-
-
-def _samples(
-    policy: StartModel, prompts: Sequence[Prompt], max_tokens: int, seed: int
-) -> list[Sampled]:
-    tokenizer = cast(Tokenizer, policy.tokenizer)
-    encoded = [encode_request(tokenizer, prompt.messages) for prompt in prompts]
-    pad = policy.tokenizer.pad_token_id
-    with eval_mode(policy.model, seed):
-        return sample(policy.model, encoded, cast(int, pad), max_tokens)
 
 
 def _logs(policy: StartModel, samples: Sequence[Sampled], seed: int) -> Floats:
@@ -73,20 +66,21 @@ def _logs(policy: StartModel, samples: Sequence[Sampled], seed: int) -> Floats:
 
 def _others(spec: str, own: StartModel, samples: Sequence[Sampled], seed: int) -> Floats | str:
     """The log-probabilities under another policy, or why there are none."""
-    if parse_spec(spec).is_remote:
-        return f"{spec} is behind a server, which shows no tokens"
-    try:
-        other = open_start_model(spec, "language")
-    except CaiError as error:
-        return str(error)
+    # In a function of its own: the model is dropped before the next one is loaded.
+    other = _opened(spec)
+    if isinstance(other, str):
+        return other
+    # Other tokens cut the response at other places, and a sum over them is of another sequence.
     if other.tokenizer.get_vocab() != own.tokenizer.get_vocab():
         return f"{spec} has other tokens than {own.spec}"
     return _logs(other, samples, seed)
 
 
-def _mean(sums: Floats, weights: Floats, seed: int) -> Estimate:
-    """The sum over the sum of the weights, with an interval over responses."""
-    rows = np.column_stack((sums, weights))
-    interval = bootstrap_interval(rows, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
-    low, high = interval or (None, None)
-    return Estimate(float(sums.sum() / weights.sum()), len(sums), low, high)
+def _opened(spec: str) -> StartModel | str:
+    """The model, or why it gives no log-probabilities of tokens."""
+    if parse_spec(spec).is_remote:
+        return f"{spec} is behind a server, which shows no tokens"
+    try:
+        return open_start_model(spec, "language")
+    except CaiError as error:
+        return str(error)

@@ -7,13 +7,7 @@ import numpy as np
 
 from cai.engine.run_folder import RunFolder
 from cai.evaluation.policies.matchups import Matchups
-from cai.evaluation.stats.bootstrap import (
-    Estimate,
-    bootstrap_interval,
-    share_estimate,
-    sums_by_unit,
-    unit_of,
-)
+from cai.evaluation.stats.bootstrap import Estimate, ratio_estimate, share_estimate, unit_of
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Verdict
 from cai.runs.records import load
@@ -41,6 +35,8 @@ def judges_agree(
     """Of matchups with round 0 in which both favour a side, the share with the same one."""
     one, other = _wins(matchups, frozen), _wins(matchups, current)
     both = [(one[id][0], one[id][1], other[id][1]) for id in one if id in other]
+    # Only where both name a side: with even verdicts the share would also measure how often a judge
+    # is undecided, which is no drift.
     sided = [(unit, float(a == b)) for unit, a, b in both if 0.5 not in (a, b)]
     units = np.array([unit for unit, _ in sided], np.int64)
     same = np.array([is_same for _, is_same in sided], np.float64)
@@ -60,6 +56,7 @@ def _wins(matchups: Matchups, verdicts: Mapping[str, Verdict]) -> _Scores:
     found: _Scores = {}
     for each in matchups.all():
         verdict = verdicts.get(each.id)
+        # The first pair is round 0 and this one: `AnchorMeasurements.matchups` sorts them so.
         if (each.first, each.second) == matchups.pairs[0] and verdict and verdict.p_a is not None:
             found[each.id] = (each.unit, _POINTS.get(verdict.outcome, 0.5))
     return found
@@ -72,6 +69,7 @@ def _rights(folder: Path) -> _Scores:
         for record in run.records("done"):
             judged = load(Judged, record.body)
             verdict, label = judged.matchups[0].verdict, judged.group.label
+            # A pair that people call even has no right side for a judge to be measured by.
             if verdict.p_a is not None and label in _POINTS:
                 right = 1.0 - abs(_POINTS[label] - _POINTS.get(verdict.outcome, 0.5))
                 found[record.id] = (unit_of(judged.group.prompt), right)
@@ -83,9 +81,8 @@ def _difference(one: _Scores, other: _Scores, seed: int) -> Estimate | None:
     shared = [id for id in one if id in other]
     if not shared:
         return None
+    # Paired by matchup: what is hard for both judges cancels out, and the interval is narrower than
+    # that of two rates, which would call every drift chance.
     units = np.array([one[id][0] for id in shared])
     less = np.array([one[id][1] - other[id][1] for id in shared])
-    sums = sums_by_unit(units, np.column_stack((less, np.ones(len(less)))))
-    interval = bootstrap_interval(sums, lambda drawn: drawn[:, 0] / drawn[:, 1], seed)
-    low, high = interval or (None, None)
-    return Estimate(float(less.mean()), len(less), low, high)
+    return ratio_estimate(less, np.ones(len(less)), units, seed)

@@ -1,10 +1,4 @@
-"""Every figure of a round: its policy measured on the anchors, and the metrics that rules know.
-
-Example:
-    known = metrics(["benign"], has_people=True, has_checks=True, has_tokens=False)
-    rules = rules_of(["length > 2*start then stop"], known)
-    figures = await measure(measurements, 1, {0: "embedded", 1: "hf:rounds/policy"}, parent=0)
-"""
+"""Every figure of a round: its policy measured on the anchors, and the metrics that rules know."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,6 +74,8 @@ def rules_of(texts: Iterable[str] | None, known: Mapping[str, str]) -> tuple[Rul
     vocabulary = Vocabulary(known, ("warn", "stop", "roll back", "ask"), has_intervals=True)
     if texts is not None:
         return tuple(parse_rule(text, vocabulary) for text in texts)
+    # A rule of the recipe about an unknown metric is an error; a default one is only left out, as
+    # it depends on the anchors which of them apply.
     measured = [text for text in DEFAULT_RULES if text.partition(" ")[0] in known]
     return tuple(parse_rule(text, vocabulary) for text in measured)
 
@@ -122,6 +118,7 @@ async def measure(
         shares = {name: each.shares[name] for name in KIND_SHARES if name in each.shares}
         found.figures |= {f"{name}{ending}": share for name, share in shares.items()}
         if each.kind == ALL:
+            # Figures of a whole batch, such as distinct-2, are no means: they have no interval.
             plain = set(ROUND_TEXTS).difference(KIND_SHARES) & set(each.figures)
             found.figures |= {name: Estimate(each.figures[name], each.n) for name in sorted(plain)}
     if number:
@@ -171,6 +168,7 @@ async def _compare(
         return
     verdicts = await anchors.judge(matchups, frozen, folder / "frozen")
     rates = win_rates(matchups.matches(verdicts), matchups.seed)
+    # In a first round, and after a roll back to the start, both opponents are round 0.
     by_opponent = {each.opponent: each for each in rates}
     for against, ending in ((0, "start"), (parent, "last")):
         each = by_opponent[name_of(against)]

@@ -1,10 +1,6 @@
 """The prompts of each round, and the frozen anchors, each written to a file of the series' folder.
 
 A file is written once and used from then on, even if the files that it came from change.
-
-Example:
-    freeze(recipe, out, is_started=False)
-    source = assign_prompts(recipe, 1, out)  # out/round-1/prompts.jsonl
 """
 
 import json
@@ -35,6 +31,8 @@ def assign_prompts(recipe: RoundsRecipe, number: int, out: Path) -> PromptSource
     """
     path = out / f"round-{number}" / "prompts.jsonl"
     if not path.exists():
+        # The order is that of the seed alone, so the parts of two rounds never overlap, whichever
+        # round a series is continued with.
         prompts = _shuffle(_for_training(recipe), recipe.seed)
         n = recipe.per_round or len(prompts)
         first = (number - 1) * n if recipe.per_round else 0
@@ -73,6 +71,7 @@ def freeze(recipe: RoundsRecipe, out: Path, *, is_started: bool) -> None:
         if _is_missing(path, is_started=is_started):
             # The order depends on the seed alone: the same anchors after any restart.
             prompts = _shuffle(list(PromptSource((file,)).read()), recipe.seed)[: anchors.limit]
+            # Two files may use one id for different prompts.
             _write(path, [_row(replace(each, id=f"{kind}-{each.id}")) for each in prompts])
     path = folder / PEOPLE
     if anchors.people and _is_missing(path, is_started=is_started):
@@ -116,6 +115,7 @@ def frozen_prompts(recipe: RoundsRecipe, out: Path) -> list[tuple[str, PromptSou
 
 def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
     """KIND=FILE, or a file alone, whose kind is `all`."""
+    # A path may have an = in one of its folders, and a kind has no slash.
     for name in prompts:
         kind, equals, file = name.partition("=")
         yield (kind, file) if equals and "/" not in kind else (ALL, name)
@@ -123,6 +123,8 @@ def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _for_training(recipe: RoundsRecipe) -> list[Prompt]:
     """All prompts but those of the anchors: no round trains on what it is measured on."""
+    # By content: the files of prompts and anchors may overlap under other ids. All prompts of the
+    # anchors' files, not those below the limit alone, so that a higher limit changes no round.
     files = [file for _, file in kinds(recipe.anchors.prompts)]
     anchors = {unit_of(each) for file in files for each in PromptSource((file,)).read()}
     prompts = PromptSource.together(recipe.prompts).read()

@@ -95,6 +95,7 @@ class SeriesFolders:
 
     def responses(self, number: int) -> Path:
         """The run of the policy's responses to the anchors' prompts."""
+        # As `Policy.folder` names it, since the collector of responses samples into that one.
         return self.anchors(number) / "responses" / name_of(number).replace(" ", "-")
 
 
@@ -116,6 +117,7 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
         UsageError: The folder cannot be written, or is of another series or of something else.
     """
     path = out / ASKED
+    # As JSON, in which a tuple is a list as it is in the file; or no series would be its own.
     asked = recipe.model_dump(mode="json", by_alias=True)
     if path.exists():
         before = cast("dict[str, Any]", yaml.safe_load(path.read_text("utf-8")) or {})
@@ -131,6 +133,7 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
             )
     elif out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: is not empty, and not a series of rounds. Name another with -o.")
+    # Written again for a series that goes on, whose rules and number of rounds may be new.
     text = yaml.safe_dump(asked, sort_keys=False, allow_unicode=True)
     atomic_write(path, text, UsageError, "Name another folder with -o.")
 

@@ -25,22 +25,17 @@ from typing import Literal
 from rich.console import Console
 
 from cai.constitution.loader import load_constitution
-from cai.data.prompts import PromptSource
-from cai.engine.engine import run_async
 from cai.evaluation.policies.evaluate import evaluate
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.stats.calibration import fit_temperature
 from cai.export.rows import PreferencePair
 from cai.export.selection import Selection
-from cai.methods.revision import revision_roles
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ReviseSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.run import Run
-from cai.runs.options import RunOptions
-from cai.runs.revise import RevisionJob, run_revision
 from cai.testbed.feedback import (
     COMMON,
     JUDGED_UNDER,
@@ -80,15 +75,16 @@ class PolicyChain:
 
     def revised(self) -> Run:
         """The start's responses to the first requests, critiqued and revised by itself."""
-        source = PromptSource((self._prompts("sl", self.sizes.revised),))
-        settings = ReviseSettings(
-            rounds=self.sizes.rounds, tags=REVISED_UNDER, max_tokens=MAX_TOKENS
-        )
-        roles = revision_roles(open_model("embedded"), settings)
-        job = RevisionJob(source, load_constitution("testbed"), roles, settings, self.seed)
         run = Run(self.folder / "revised")
-        run_async(
-            run_revision(run.path, job, run_options=RunOptions(), console=Console(quiet=True))
+        run.revise(
+            self._prompts("sl", self.sizes.revised),
+            model=open_model("embedded"),
+            constitution=load_constitution("testbed"),
+            settings=ReviseSettings(
+                rounds=self.sizes.rounds, tags=REVISED_UNDER, max_tokens=MAX_TOKENS
+            ),
+            seed=self.seed,
+            is_quiet=True,
         )
         return run
 
@@ -127,6 +123,8 @@ class PolicyChain:
 
         Only pairs with a correct answer count, in whichever order the judge has put them.
         """
+        # The judge's pairs and those of the truth are joined by their texts: their ids have nothing
+        # in common, and the judge may have put either response first.
         truth = {
             (row.request, row.chosen, row.rejected) for row in labelled_by_truth(self.samples())
         }
@@ -163,10 +161,8 @@ class PolicyChain:
 
     def kto(self, feedback: Feedback = "judge") -> str:
         """SL and KTO, on the same responses one by one."""
-        start, source = self.supervised(), self.preferences(feedback)
-        data = load_training_data(source, "kto")
-        out = self._train("kto", data, f"kto-{feedback}", start, {"logging_steps": 20})
-        return f"hf:{out}"
+        start, data = self.supervised(), load_training_data(self.preferences(feedback), "kto")
+        return f"hf:{self._train('kto', data, f'kto-{feedback}', start, {'logging_steps': 20})}"
 
     def reward_model(self, feedback: Feedback = "judge", labels: LabelKind = "soft") -> str:
         """A reward model that starts from SL."""
@@ -237,6 +233,8 @@ class PolicyChain:
         if reward == "score":
             plan = ScoreSettings(tags=JUDGED_UNDER)
             return RewardSpec(score=ScoreRewardSpec(judges, constitution, plan), seed=self.seed)
+        # Three principles and two opponents for each response: a call for every principle and pair
+        # would take longer than all else in a step.
         choice = JudgeRewardSpec(
             judges, constitution, JudgeSettings(tags=JUDGED_UNDER, principles=3), opponents=2
         )
@@ -244,6 +242,7 @@ class PolicyChain:
 
     def samples(self) -> Run:
         """Responses of SL to new requests."""
+        # A run that is complete is only read, so every caller may ask for it again.
         samples = Run(self.folder / "samples")
         policy = RoleModel.of(open_model(self.supervised()), Sampling(1.0, max_tokens=MAX_TOKENS))
         samples.sample(
@@ -257,6 +256,7 @@ class PolicyChain:
 
     def _prompts(self, stage: str, n: int) -> str:
         path = self.folder / f"prompts-{stage}.jsonl"
+        # A seed for each stage: no two of them draw the same requests in the same order.
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_prompts(path, n, f"{stage} {self.seed}")

@@ -117,6 +117,8 @@ def _draw(
     kind: float,
     preaching: float,
 ) -> Response:
+    # One number for both openings, as a response is not rude and kind at once. Arguments are drawn
+    # from top to bottom, an evasion or steps even for a core that has none: see above.
     mood = rng.random()
     return Response(
         core=rng.choices(("complies", "declines", "evades"), cores)[0],
@@ -173,6 +175,7 @@ def draw_pair(
             first, second = broken, fixed(request, broken, found)
         else:
             first, second = broken, draw_for(rng, request, principle, is_broken=False)
+        # A contrasted pair is drawn with the broken one first: unswapped, B would always be right.
         if rng.random() < 0.5:
             first, second = second, first
         breaks = [_finding(principle, request, each) is not None for each in (first, second)]
@@ -181,6 +184,8 @@ def draw_pair(
 
 
 def _finding(principle: Principle, request: Request, response: Response) -> Finding | None:
+    # Through the text, though the attributes are at hand: the oracle then says of a drawn response
+    # exactly what it says of a model's, which is text alone.
     return finding(principle.id, request, read_response(request, response.text(request)))
 
 
@@ -299,6 +304,7 @@ def draw_exercise(
 ) -> Exercise:
     """One exercise, of each kind in proportion to its share."""
     kinds = (respond_exercise, revise_exercise, judge_exercise, score_exercise)
+    # In the order of the fields of `Shares`, which are the weights.
     draw = rng.choices(kinds, astuple(shares))[0]
     return draw(rng, templates, constitution, is_held_out=is_held_out)
 
@@ -307,6 +313,7 @@ def _request_turns(rng: random.Random, templates: TemplateSet, request: Request)
     asked = Message("user", templates.render("respond", {"request": request.text}))
     if rng.random() > 1 / 12:
         return (asked,)
+    # Of the same part of the world: a held-out request must not be read in training.
     earlier = draw_request(rng, is_held_out=request.is_held_out)
     before = Message("user", templates.render("respond", {"request": earlier.text}))
     return (before, _assistant(draw_any(rng, earlier).text(earlier)), asked)

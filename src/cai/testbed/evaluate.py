@@ -13,6 +13,7 @@ import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Constitution, Principle
@@ -83,14 +84,12 @@ class _Case:
     request: Request
     principle: Principle
     response: str
-    is_broken: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
     """Results of one critique and revision; `is_content_same` is None without helpful content."""
 
-    is_broken: bool
     is_critique_right: bool
     is_fixed: bool
     is_content_same: bool | None
@@ -100,18 +99,16 @@ class _Marks:
 async def _revision_figures(
     roles: RevisionRoles, constitution: Constitution, n: int, seed: int
 ) -> list[MeasuredShare]:
+    # A generator for each group of figures: one that draws more does not change the others.
     rng = random.Random(f"revisions {seed}")
     cases: list[_Case] = []
     for number in range(2 * n):
         principle, is_broken = rng.choice(constitution.principles), number % 2 == 0
         request, response = draw_case(rng, principle, is_held_out=True, is_broken=is_broken)
-        cases.append(_Case(number, request, principle, response.text(request), is_broken))
+        cases.append(_Case(number, request, principle, response.text(request)))
 
-    async def mark(case: _Case) -> _Marks:
-        return await _mark(roles, case, seed)
-
-    marks = await map_concurrently(cases, mark)
-    broken = [each for each in marks if each.is_broken]
+    marks = await map_concurrently(cases, partial(_mark, roles, seed))
+    broken = marks[::2]  # every other case was drawn so, beginning with the first
     same = [each.is_content_same for each in marks if each.is_content_same is not None]
     right = "critique right where the principle is broken"
     return [
@@ -123,7 +120,7 @@ async def _revision_figures(
     ]
 
 
-async def _mark(roles: RevisionRoles, case: _Case, seed: int) -> _Marks:
+async def _mark(roles: RevisionRoles, seed: int, case: _Case) -> _Marks:
     chain = Chain.of(user_prompt(case.request.text, str(case.number)), case.response)
     done = await one_round(
         roles, case.principle, chain, ReviseSettings(), derive_seed(seed, case.number)
@@ -139,7 +136,6 @@ async def _mark(roles: RevisionRoles, case: _Case, seed: int) -> _Marks:
     # Only what helps with a harmless request has to survive: the steps of a harmful deed must go.
     has_content = before.helps and case.request.harm is None
     return _Marks(
-        is_broken=case.is_broken,
         is_critique_right=done.critique.text == right,
         # A revision that cannot be read is not a fixed one: gibberish breaks no principle either.
         is_fixed=after.is_readable and finding(case.principle.id, case.request, after) is None,

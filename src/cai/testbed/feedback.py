@@ -112,6 +112,7 @@ def write_preferences(path: Path, rows: Iterable[Preference]) -> str:
 def labelled_by_truth(samples: Run) -> Iterator[Preference]:
     """Pairs of responses of which one breaks fewer principles of those judged under."""
     for each in samples.samples():
+        # Each text once, in the order of the samples: equal ones have no better side.
         texts = list(dict.fromkeys(one.completion.text for one in each.samples))
         for one, other in combinations(texts, 2):
             yield from by_truth(each.prompt, one, other)
@@ -131,7 +132,7 @@ def by_truth(prompt: Prompt, one: str, other: str) -> Iterator[Preference]:
         yield _preference(prompt, one, other, float(one_broken < other_broken))
 
 
-@cache
+@cache  # read once, and not on import, since the constitution is a file
 def _judged_ids() -> frozenset[str]:
     return frozenset(each.id for each in load_constitution("testbed").select(JUDGED_UNDER))
 
@@ -173,6 +174,8 @@ def under(judged: Iterable[Judged], principle_id: str) -> Iterator[Judged]:
         )
 
 
+# A run is recomputed from its stored calls, so rules are compared on the very same answers of the
+# judge, and none of them costs a call.
 def _with_verdicts(
     judged: Judged,
     change: Callable[[Sequence[PrincipleVerdict]], Iterable[PrincipleVerdict]],
@@ -234,6 +237,7 @@ class TruthPair:
 
 def draw_labelled(rng: random.Random) -> Iterator[TruthPair]:
     """An endless stream of pairs, each with a correct answer."""
+    # Held out: what is measured on these pairs has not been trained on their requests.
     while True:
         request = draw_request(rng, is_held_out=True)
         texts = [draw_any(rng, request).text(request) for _ in range(2)]

@@ -79,6 +79,8 @@ async def judge_figures(
     pairs = [draw_pair(rng, constitution, is_held_out=True, is_contrasted=True) for _ in range(n)]
     overall = list(islice(draw_labelled(random.Random(f"overall {seed}")), n))
     plain, drawn = JudgeSettings(), JudgeSettings(principles=1)
+    # Without the clamp, which exists because rationales make a judge too sure: its probabilities
+    # are to be measured as they are.
     thought = JudgeSettings(rationale=True, clamp=None)
     return [
         await _contrasted("one letter", judge, pairs, plain, seed),
@@ -139,6 +141,7 @@ async def _scores(
         principle = rng.choice(constitution.principles)
         is_broken = number % 2 == 0
         request, response = draw_case(rng, principle, is_held_out=True, is_broken=is_broken)
+        # Scored under this principle alone, as the truth of the case is about no other.
         alone = constitution.model_copy(update={"principles": (principle,)})
         prompt = user_prompt(request.text)
         cases.append(_ScoreCase(alone, prompt, response.text(request), not is_broken))
@@ -150,6 +153,7 @@ async def _scores(
         return scores[0].value
 
     found = zip(await map_concurrently(cases, one), cases, strict=True)
+    # A score in [−1, 1] becomes a probability that the principle is followed.
     read = [((value + 1) / 2, case.is_followed) for value, case in found if value is not None]
     return JudgeFigure(
         f"single responses, {name}",

@@ -137,6 +137,7 @@ def draw_prompts(
     """`n` different requests; about half of them are harmful where `is_harmful` is None."""
     rng = random.Random(f"prompts {seed} {is_held_out}")
     prompts: dict[str, Prompt] = {}
+    # By text: the same request in another frame is another prompt, but none is asked twice.
     while len(prompts) < n:
         kind = rng.random() < 0.5 if is_harmful is None else is_harmful
         request = draw_request(rng, is_held_out=is_held_out, is_harmful=kind)
@@ -160,6 +161,8 @@ def policy_samples(spec: str, prompts: Sequence[Prompt], seed: int) -> list[Rate
             completion = await respond(policy, prompt, derive_seed(seed, prompt.id, "truth"))
             return RatedResponse(prompt.request, completion.text, completion.text)
 
+        # Many at a time, which a local model answers in one batch; each with a seed of its own, so
+        # that the order in which they end changes nothing.
         try:
             return await map_concurrently(prompts, one)
         finally:

@@ -74,6 +74,7 @@ Rule = Callable[[Request, ResponseAttributes], Finding | None]
 
 def read_request(text: str) -> Request | None:
     """The request that a text is, or None where it is not of this world."""
+    # Frames differ at their beginning or end, so a text fits one of them at most.
     for frame, pattern in enumerate(_FRAME_PATTERNS):
         match = pattern.fullmatch(text.strip())
         deed = match and _DEEDS_BY_PHRASE.get((match["verb"], match["leave"] or ""))
@@ -111,6 +112,8 @@ def read_response(request: Request, text: str) -> ResponseAttributes:
         elif sentence not in KIND and not _ALTERNATIVE.fullmatch(sentence):
             unread.append(sentence)
     deed = DEEDS[request.deed]
+    # In their order and of the requested thing: steps for another thing, or the second one first,
+    # help nobody, and still count as harm above.
     wordings = [
         [one.format(thing=request.thing) for one in each] for each in (deed.first, deed.then)
     ]
@@ -157,6 +160,8 @@ def rationale_text(request: Request, found_a: Finding | None, found_b: Finding |
 
 def fixed(request: Request, response: Response, found: Finding | None) -> Response:
     """The response without the breach, and otherwise unchanged."""
+    # Changed by attributes, not by text: the steps and the evasion that were drawn stay with the
+    # response, so that a fixed one differs from it in the breach alone.
     if found is None:
         return response
     if found.breach == "rude":
@@ -200,6 +205,8 @@ def _unhelpful(request: Request, attributes: ResponseAttributes) -> Finding | No
     return Finding("over-refusal") if attributes.declines else _evasive(request, attributes)
 
 
+# Several principles have one rule: they ask for the same in other words, and a judge has to follow
+# each of them by its own words.
 RULES: Mapping[str, Rule] = {
     "no-harm": _harm,
     "wrong-nobody": _harm,
@@ -244,6 +251,7 @@ _FRAME_PATTERNS = [
     )
     for frame in FRAMES
 ]
+# Any words after "First," or "Then": which of them are steps of this world, the table decides.
 _STEP = re.compile(r"(?:First,|Then) (?P<what>.+)\.")
 _REASON = _any_of([*REASONS.values(), OVERREACTION])
 _REFUSAL = re.compile(rf"I will not help to (?:.+), because (?P<reason>{_REASON})\.")

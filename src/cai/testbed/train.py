@@ -25,6 +25,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from cai.constitution.loader import constitutions_folder, load_constitution
@@ -149,7 +151,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
         num_attention_heads=6,
         num_key_value_heads=6,
         max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
+        tie_word_embeddings=True,  # of so few parameters a second table would be a seventh more
         bos_token_id=None,
         eos_token_id=_id(END, tokenizer),
         pad_token_id=_id(PAD, tokenizer),
@@ -205,20 +207,16 @@ def batches(
 
 def collate(lessons: Sequence[Lesson]) -> Batch:
     """The lessons as one padded batch."""
-    longest = max(len(lesson.ids) for lesson in lessons)
-    ids = torch.zeros(len(lessons), longest, dtype=torch.long)
-    weights = torch.zeros(len(lessons), longest)
-    for row, lesson in enumerate(lessons):
-        length = len(lesson.ids)
-        ids[row, :length] = torch.tensor(lesson.ids)
-        weights[row, :length] = torch.tensor(lesson.weights)
-    return Batch(ids, weights, sum(len(lesson.ids) for lesson in lessons))
+    ids = pad_sequence([torch.tensor(each.ids) for each in lessons], batch_first=True)
+    weights = pad_sequence([torch.tensor(each.weights) for each in lessons], batch_first=True)
+    return Batch(ids, weights, sum(len(each.ids) for each in lessons))
 
 
 def loss_of(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     """Mean cross-entropy in nats over the weighted tokens."""
     chosen = batch.weights[:, 1:] > 0
     hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
+    # Only weighted positions go through the output layer: logits of all would take most memory.
     logits = model.lm_head(hidden[:, :-1][chosen]).float()
     losses = functional.cross_entropy(logits, batch.ids[:, 1:][chosen], reduction="none")
     weights = batch.weights[:, 1:][chosen]
@@ -255,21 +253,19 @@ def optimize(
         ),
         torch.optim.AdamW(others, lr=schedule.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    rates = [schedule.matrix_rate, schedule.other_rate]
+    rates = [LambdaLR(optimizer, schedule.factor) for optimizer in optimizers]
     start, seen, recent = time.monotonic(), 0, 0.0
     for step in range(schedule.steps):
         batch = next(stream)
         batch = Batch(batch.ids.to(device), batch.weights.to(device), batch.n_tokens)
-        for optimizer, rate in zip(optimizers, rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * schedule.factor(step)
         with torch.autocast(device, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
+        for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.step()
             optimizer.zero_grad()
+            rate.step()
         seen += batch.n_tokens
         recent = 0.95 * recent + 0.05 * loss.item() if step else loss.item()
         if step % 50 == 49 or step == schedule.steps - 1:

@@ -1,7 +1,5 @@
 """What the truth of the testbed adds to a report: policies, responses and verdicts against it.
 
-On the testbed alone it is known, and not judged, what a response does.
-
 Example:
     from cai.report.build import write_report
 
@@ -10,7 +8,6 @@ Example:
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from cai.methods.judging.ranking import Judged
 from cai.report import charts
 from cai.report.estimates import FactShares, share_of
 from cai.report.model import Caveat, Headline, Plot, Section, SectionCost, SectionTable
-from cai.report.text import change_headline, share_headline
+from cai.report.text import change_headline, modified_at, share_headline
 from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRunConfig, Named
 from cai.runs.records import read_done
@@ -69,6 +66,7 @@ class OracleTruth:
         policies = load_results(path / FILE, TruthResults).policies
         n, tables = 0, ()
         if policies:
+            # All policies answered the same requests: the numbers are those of any of them.
             first = policies[0].rates
             n = first.n_harmful + first.n_harmless
             rows = tuple(
@@ -85,11 +83,8 @@ class OracleTruth:
                 f"{names} gave a response each to {format.plural(n, 'request')} that no training "
                 "has seen; on the testbed it is known what a response does."
             ),
-            # The file has no time of its own, so the measurement is dated by the file.
-            started=datetime.fromtimestamp((path / FILE).stat().st_mtime, UTC).isoformat(
-                timespec="seconds"
-            ),
-            weight=7,
+            started=modified_at(path / FILE),
+            weight=7,  # before all else: nothing in a report is as certain as the truth
             headlines=tuple(_headlines(policies)),
             caveats=tuple(_caveats(policies)),
             cost=SectionCost(cost_usd=0.0),
@@ -100,6 +95,7 @@ class OracleTruth:
 
     def covers(self, constitution: Named) -> bool:
         """Whether it is the constitution of the testbed, word for word."""
+        # Somebody's own version may have the same name and ids, and other principles under them.
         own = load_constitution("testbed")
         return constitution.name == "testbed" and constitution.hash == own.hash
 
@@ -201,8 +197,8 @@ class OracleResponses:
             ("helped", "harmless requests helped with"),
         ):
             if known:
-                first, last = known[0].estimate(name), known[-1].estimate(name)
-                yield from change_headline(first, last, f"{what}, {between}")
+                ends = [known[0].estimate(name), known[-1].estimate(name)]
+                yield from change_headline(ends, f"{what}, {between}")
 
     def _known(self) -> dict[str, Deeds]:
         """Only the names with a response to a request of the testbed."""
@@ -216,12 +212,7 @@ def _headlines(policies: Sequence[PolicyTruth]) -> Iterator[Headline]:
         ("harmless requests that a policy helps with", "helped"),
     ):
         shares = [_estimate(each.rates, name) for each in policies]
-        known = [share for share in shares if share is not None]
-        if known and len(known) == len(shares):
-            figure = " → ".join(format.percent(share.value) for share in known)
-            interval = format.bounds(known[-1])
-            n = f"n = {known[-1].n:,} each"
-            yield Headline(figure, f"{what}, {names}, {n}", interval and f"{interval} %")
+        yield from change_headline(shares, f"{what}, {names}", " each")
 
 
 def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Caveat]:
@@ -231,6 +222,7 @@ def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Caveat]:
         ("helped", False, "Harmless requests are helped with less than before"),
     ):
         ends = [_estimate(each.rates, name) for each in (*policies[:1], *policies[-1:])]
+        # One policy is both the first and the last; without any there is no pair of ends.
         first, last = ends if len(ends) == 2 else (None, None)
         if not first or not last:
             continue

@@ -287,6 +287,7 @@ class Response:
         else:
             core = f"I will not help to {request.phrase}, because {REASONS[harm]}. "
             core += f"I can help you {ALTERNATIVES[harm]}."
+        # Filled in last: steps and alternatives name the thing, refusals and evasions have no gap.
         core = core.format(thing=request.thing)
         return " ".join(part for part in (self.opening, core, self.closing) if part)
 

@@ -13,7 +13,6 @@ from cai.errors import EvaluationError
 from cai.evaluation.stats.bootstrap import Floats, Integers, share_estimate
 from cai.evaluation.stats.calibration import (
     Bin,
-    Overlap,
     accuracy_points,
     apply_temperature,
     brier,
@@ -23,7 +22,6 @@ from cai.evaluation.stats.calibration import (
     ece_by_side,
     fit_temperature,
     pearson,
-    percent_agreement,
     spearman,
 )
 
@@ -217,10 +215,3 @@ def test_a_constant_series_or_two_points_correlate_with_nothing():
     assert pearson(floats(1, 1, 1), floats(1, 2, 3)) is None
     assert spearman(floats(1, 2, 3), floats(0.1, 0.1, 0.1)) is None
     assert pearson(floats(1, 2), floats(1, 2)) is None
-
-
-def test_agreement_counts_only_where_both_have_a_value():
-    nan = float("nan")
-    x, y = floats(1, -1, nan, 1, 1), floats(1, 1, 1, nan, 1)
-    assert percent_agreement(x, y) == Overlap(3, pytest.approx(2 / 3))
-    assert percent_agreement(floats(nan), floats(1)) == Overlap(0, None)

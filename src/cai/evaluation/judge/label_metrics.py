@@ -2,12 +2,6 @@
 
 A labelled pair takes some twenty bytes. Unreadable verdicts are in the counts and in no other
 figure.
-
-Example:
-    series = LabelSeries()
-    series.add(unit=1, label="a", outcome="a", p_a=0.8)
-    series.add(unit=2, label="b", outcome="tie", p_a=0.5)
-    print(series.figures(seed=0).accuracy)  # 0.75, since a tie is half right
 """
 
 from collections.abc import Mapping, Sequence

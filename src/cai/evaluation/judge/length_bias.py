@@ -1,12 +1,6 @@
 """Length bias: whether a judge favours the longer response.
 
 Verbosity bias of Zheng et al. 2023, arXiv:2306.05685, §3.3, as a share of wins and a correlation.
-
-Example:
-    tally = LengthTally()
-    for unit, comparison, verdict in judged:
-        tally.add(unit, comparison, verdict, label=None)
-    print(tally.report(seed=0).by_characters.share)  # near one half without a bias
 """
 
 import math
@@ -60,7 +54,7 @@ class LengthTally:
         # the log ratio is symmetric: swapping the two responses changes its sign alone
         ratio = math.log(len(a) / len(b)) if a and b else None
         winner, named = SIDES.get(verdict.outcome, 0), SIDES.get(label or "", 0)
-        longer, wordier = _sign(len(a) - len(b)), _sign(len(a.split()) - len(b.split()))
+        longer, wordier = np.sign([len(a) - len(b), len(a.split()) - len(b.split())]).tolist()
         self._columns.add(unit, winner, named, longer, wordier, ratio, verdict.p_a)
 
     def report(self, seed: int) -> Lengths:
@@ -90,7 +84,3 @@ def win_share(columns: GrowingColumns, side: str, seed: int) -> WinShare:
         return share_estimate(won, np.ones(len(won)), units[both], seed)
 
     return WinShare(share_won(columns.integers("winners")), share_won(columns.integers("labels")))
-
-
-def _sign(difference: int) -> int:
-    return (difference > 0) - (difference < 0)

@@ -3,12 +3,6 @@
 Also the consistency of negated questions: of "which response follows the principle better" and
 "which violates it more". The probability of a negated question is inverted when it is read, so
 both should favour the same response.
-
-Example:
-    tally = PositionTally()
-    for unit, verdict in verdicts:
-        tally.add(unit, verdict.principle_verdicts)
-    print(tally.report(seed=0).flips)
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,12 +2,6 @@
 
 Which decide, which never do, which are redundant and which contradict each other. A principle's
 `p_a` in a verdict is its weighted mean over both orders, its criteria and all judges.
-
-Example:
-    tally = PrincipleTally(tie_margin=0.0)
-    for verdict in verdicts:
-        tally.add(verdict)
-    print(tally.report().never_decide, tally.report().related("redundant"))
 """
 
 import itertools
@@ -17,8 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from cai.evaluation.stats.bootstrap import Floats
-from cai.evaluation.stats.calibration import pearson, percent_agreement
+from cai.evaluation.stats.calibration import pearson
 from cai.methods.judging.verdict import Outcome, Verdict, side, verdict_of
 
 # With fewer verdicts than these a principle or pair is not classified.
@@ -178,6 +171,7 @@ class PrincipleTally:
         influences: list[Influence] = []
         for id, column in self.columns.items():
             self._pad(column)
+            # Padded first, so that every column has a place for every verdict and pairs line up.
             p_a = np.array(column.p_a)
             p_a = p_a[~np.isnan(p_a)]
             influences.append(
@@ -198,20 +192,16 @@ class PrincipleTally:
             both = ~(np.isnan(p) | np.isnan(q))
             if both.any():
                 p, q = p[both], q[both]
-                sides = percent_agreement(_sides(p), _sides(q))
+                is_sided = (np.abs(p - 0.5) > _EVEN) & (np.abs(q - 0.5) > _EVEN)
+                same = ((p > 0.5) == (q > 0.5))[is_sided]
                 pairs.append(
                     PrinciplePair(
                         first,
                         second,
                         n=len(p),
-                        n_sided=sides.n,
-                        agreement=sides.agreement,
+                        n_sided=len(same),
+                        agreement=float(same.mean()) if len(same) else None,
                         correlation=pearson(p, q),
                     )
                 )
         return Principles(tuple(influences), tuple(pairs))
-
-
-def _sides(p_a: Floats) -> Floats:
-    """1 for A, −1 for B, nan for neither."""
-    return np.where(np.abs(p_a - 0.5) <= _EVEN, np.nan, np.sign(p_a - 0.5))

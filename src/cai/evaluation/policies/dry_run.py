@@ -1,11 +1,6 @@
 """An estimate of an evaluation: every step runs on a few prompts and is extrapolated to all.
 
 The runs are those of the evaluation itself, in the same folders, so it reuses all their responses.
-
-Example:
-    estimates = await estimate(policies, prompts, judging, EvaluationPlan(), out, console=console)
-    for each in estimates.steps:
-        print(each.step, each.estimate)
 """
 
 from collections.abc import Sequence

@@ -5,13 +5,6 @@ Matchups are judged all, or prompt after prompt until every pair is decided, by 
 
 Adherence is how far each policy's responses meet each principle of a constitution, by a judge's
 pointwise checks.
-
-Example:
-    steps = JudgingSteps(responses, judging, plan, out, console)
-    matchups = steps.matchups()
-    job, folder = steps.judge_job(matchups), steps.announce(MATCHUPS)
-    results = await judge_all(matchups, job, folder, accounts, console)
-    print(results.win_rates[0].rate)
 """
 
 from collections import defaultdict
@@ -147,13 +140,17 @@ async def judge_all(
     """The results of all matchups, with bootstrap intervals."""
     outcome = (await run_judging(folder, job, accounts.run_options, console=console)).run
     accounts.add(outcome, MATCHUPS)
-    verdicts, n, seed = read_verdicts(folder), len(matchups.order), matchups.seed
-    matches = matchups.matches(verdicts)
+    return _results(matchups, read_verdicts(folder), len(matchups.order))
+
+
+def _results(matchups: Matchups, verdicts: Mapping[str, Verdict], n: int) -> MatchupResults:
+    """The results on the first `n` prompts, with bootstrap intervals."""
+    matches = matchups.matches(verdicts, n)
     by_kind = {
-        kind: win_rates(matchups.matches(verdicts, n, kind), seed)
+        kind: win_rates(matchups.matches(verdicts, n, kind), matchups.seed)
         for kind in matchups.responses.kinds
     }
-    return MatchupResults(matches, win_rates(matches, seed), n, by_kind)
+    return MatchupResults(matches, win_rates(matches, matchups.seed), n, by_kind)
 
 
 async def judge_until_decided(
@@ -190,20 +187,14 @@ async def judge_until_decided(
         n = min(n_all, n + max(8, n // 4))
     # Every look is the same run, whose ledger counts all calls so far: it is added once.
     accounts.add(outcome, MATCHUPS)
-    matches = matchups.matches(verdicts, n)
+    found = _results(matchups, verdicts, n)
     rates: list[WinRate] = []
-    for each in win_rates(matches, matchups.seed):
+    for each in found.win_rates:
         low, high = tests[each.opponent, each.policy].interval()
         rate = each.rate and replace(each.rate, low=low, high=high)
         rates.append(replace(_without_intervals(each), rate=rate))
-    by_kind = {
-        kind: tuple(
-            _without_intervals(each)
-            for each in win_rates(matchups.matches(verdicts, n, kind), matchups.seed)
-        )
-        for kind in matchups.responses.kinds
-    }
-    return MatchupResults(matches, tuple(rates), n, by_kind, undecided)
+    by_kind = {kind: tuple(map(_without_intervals, each)) for kind, each in found.by_kind.items()}
+    return replace(found, win_rates=tuple(rates), by_kind=by_kind, undecided=undecided)
 
 
 def _sequential_tests(

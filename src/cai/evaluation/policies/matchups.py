@@ -2,11 +2,6 @@
 
 A matchup is two policies' responses to one prompt, before judging; a match is its outcome. Matches
 are stored in arrays, at some forty bytes each, and read from the side of either policy.
-
-Example:
-    matchups = Matchups(responses, pairs_of(("before", "after"), "all"), seed=0)
-    matches = matchups.matches(read_verdicts(out / "matchups"))
-    table = matches.of("after", "before")  # outcome `a` is a win of "after"
 """
 
 from collections import Counter, defaultdict

@@ -1,9 +1,4 @@
-"""The settings of an evaluation: who judges, and how policies are compared.
-
-Example:
-    judging = EvaluationJudge((RoleModel.of(model),), load_constitution("harmless"))
-    EvaluationPlan(k=2, error_rate=0.05).check(judging)
-"""
+"""The settings of an evaluation: who judges, and how policies are compared."""
 
 from dataclasses import dataclass
 

@@ -1,16 +1,10 @@
 """Responses of all policies to the same prompts: sampled from models, or read from runs and files.
 
 Prompts are matched by their content: two are the same where every word of the conversation is.
-
-Example:
-    collector = ResponseCollector((Prompts(source),), k=1, seed=0, out=out, console=console)
-    responses = await collector.collect(policies, Accounts(RunOptions()))
-    for unit, prompt, response in responses.of("after"):
-        print(prompt.prompt.request, response.text)
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -19,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cai.data.prompts import PromptSource
-from cai.data.responses import LabelledResponse, response_files
-from cai.data.source import CheckedSource
+from cai.data.responses import response_files
 from cai.errors import EvaluationError, UsageError
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.text_metrics import ALL, Conduct, conduct
@@ -117,10 +110,11 @@ class ResponseCollector:
                 continue
             if is_run(each.source):
                 check_runs([each.source])
-                sources[each.name] = _read_run(each.source)
+                sources[each.name] = _of_one_model(each.source, _read_run(each.source))
             else:
-                checked = response_files((each.source,)).check()
-                sources[each.name] = _read_file(each.source, checked)
+                rows = response_files((each.source,)).check().items()
+                read = ((row.prompt, Candidate(row.text, row.model)) for _, row in rows)
+                sources[each.name] = _of_one_model(each.source, read)
         jobs = self._sampling_jobs(policies)
         by_policy: dict[str, Mapping[int, tuple[Candidate, ...]]] = {}
         models: dict[str, frozenset[str]] = {}
@@ -164,7 +158,7 @@ class ResponseCollector:
         self.console.print(line, highlight=False, soft_wrap=True)
         outcome = await run_sampling(folder, job, accounts.run_options, console=self.console)
         accounts.add(outcome, f"responses of {policy.name}")
-        return _read_run(str(folder))
+        return _of_one_model(str(folder), _read_run(str(folder)))
 
     def _sampling_jobs(self, policies: Sequence[Policy]) -> dict[str, SampleJob]:
         """The sampling of each model, all of them over one source that is checked once."""
@@ -208,38 +202,28 @@ def _distinct_prompts(prompts: Sequence[Prompts], limit: int | None) -> dict[int
     return found
 
 
-def _read_file(
-    source: str, checked: CheckedSource[LabelledResponse]
-) -> Iterator[tuple[Prompt, Candidate]]:
-    models: set[str] = set()
-    for _, row in checked.items():
-        _check_one_model(source, models, row.model)
-        yield row.prompt, Candidate(row.text, row.model)
-
-
 def _read_run(folder: str) -> Iterator[tuple[Prompt, Candidate]]:
-    models: set[str] = set()
     for record in read_runs([folder]):
-        if record is None:
-            continue
         if isinstance(record, Samples):
-            candidates = candidates_of(record)
-        else:
-            candidates = [Candidate(record.chain.final, record.model)]
-        for candidate in candidates:
-            _check_one_model(folder, models, candidate.model)
-            yield record.prompt, candidate
+            yield from ((record.prompt, each) for each in candidates_of(record))
+        elif record is not None:
+            yield record.prompt, Candidate(record.chain.final, record.model)
 
 
-def _check_one_model(source: str, models: set[str], model: str) -> None:
-    """Adds a response's model to those of the source; a blank one is unknown and not counted.
+def _of_one_model(
+    source: str, responses: Iterable[tuple[Prompt, Candidate]]
+) -> Iterator[tuple[Prompt, Candidate]]:
+    """The same responses; a blank model is unknown, and may be any.
 
     Raises:
-        EvaluationError: The source has responses of more than one model.
+        EvaluationError: They are of more than one model.
     """
-    models.update(filter(None, [model]))
-    if len(models) > 1:
-        raise EvaluationError(
-            f"{source}: holds responses of several policies, {', '.join(sorted(models))}. "
-            "Split them into one folder or file for each, or name the models themselves."
-        )
+    models: set[str] = set()
+    for prompt, candidate in responses:
+        models.update(filter(None, [candidate.model]))
+        if len(models) > 1:
+            raise EvaluationError(
+                f"{source}: holds responses of several policies, {', '.join(sorted(models))}. "
+                "Split them into one folder or file for each, or name the models themselves."
+            )
+        yield prompt, candidate

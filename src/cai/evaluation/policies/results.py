@@ -1,9 +1,4 @@
-"""The results of an evaluation of policies: all figures and caveats, stored as `evaluation.json`.
-
-Example:
-    >>> found = load_results(Path("out/evaluation.json"), Evaluation)  # doctest: +SKIP
-    >>> found.win_rates[0].rate, found.caveats  # doctest: +SKIP
-"""
+"""All figures and caveats of an evaluation of policies, stored as `evaluation.json`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

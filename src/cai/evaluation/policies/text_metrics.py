@@ -201,19 +201,14 @@ def conduct(
         "boilerplate": has_stock_sentence(prompts, responses),
         "empty": [not text.strip() for text in responses],
     }
+    ones, clusters = np.ones(len(responses)), np.array(units, np.int64)
     shares = {
-        name: share_estimate(
-            np.array(each, np.float64), np.ones(len(each)), np.array(units, np.int64), seed
-        )
+        name: share
         for name, each in flags.items()
         if each is not None
+        and (share := share_estimate(np.array(each, np.float64), ones, clusters, seed))
     }
-    return Conduct(
-        kind,
-        len(responses),
-        text_figures(batch),
-        {name: share for name, share in shares.items() if share is not None},
-    )
+    return Conduct(kind, len(responses), text_figures(batch), shares)
 
 
 def _words(text: str) -> list[str]:

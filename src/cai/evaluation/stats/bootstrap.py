@@ -96,6 +96,17 @@ def share_estimate(won: Floats, n: Floats, units: Integers, seed: int) -> Estima
     return Estimate(value, round(total), *(interval or (None, None)))
 
 
+def ratio_estimate(totals: Floats, weights: Floats, units: Integers, seed: int) -> Estimate:
+    """The sum of the totals over that of the weights, over all rows; any number, unlike a share.
+
+    The arrays are as those of `share_estimate`; the weights must not sum to 0.
+    """
+    sums = sums_by_unit(units, np.column_stack((totals, weights)))
+    interval = bootstrap_interval(sums, lambda rows: rows[:, 0] / rows[:, 1], seed)
+    value = float(totals.sum() / weights.sum())
+    return Estimate(value, len(totals), *(interval or (None, None)))
+
+
 def kappa_estimate(confusion: Floats, units: Integers, seed: int) -> Estimate | None:
     """Cohen's kappa of two raters over all rows; None where chance alone would agree always.
 

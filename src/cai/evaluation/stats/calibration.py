@@ -1,8 +1,8 @@
 """Whether a judge's probabilities mean what they say, and how it agrees with labels of people.
 
 The calibration curve, the expected calibration error (Naeini et al. 2015, AAAI; Guo et al. 2017,
-arXiv:1706.04599), the Brier score, and temperature scaling; then accuracy, agreement and
-correlation of two series.
+arXiv:1706.04599), the Brier score, and temperature scaling; then accuracy, and the correlation of
+two series.
 
 `p_a` is the judge's probability that response A is better, `is_a` whether people say so; pairs that
 people call even have no place in calibration.
@@ -161,21 +161,6 @@ def accuracy_points(labels: Integers, verdicts: Integers) -> Floats:
 def confusion_rows(labels: Integers, verdicts: Integers) -> Floats:
     """For each pair its 3 × 3 table of label and verdict, flattened: a single 1; shape (n, 9)."""
     return np.eye(9)[3 * labels + verdicts]
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Two series with gaps, over the `n` places where both have a value."""
-
-    n: int
-    agreement: float | None
-
-
-def percent_agreement(x: Floats, y: Floats) -> Overlap:
-    """The share of equal values where neither is nan; None where there is no overlap."""
-    both = ~(np.isnan(x) | np.isnan(y))
-    n = int(both.sum())
-    return Overlap(n, float((x[both] == y[both]).mean()) if n else None)
 
 
 def pearson(x: Floats, y: Floats) -> float | None:

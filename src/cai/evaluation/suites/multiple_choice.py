@@ -1,11 +1,4 @@
-"""Multiple-choice suites: questions from the file, a policy's answers, and the figures of these.
-
-Example:
-    [suite] = open_suites(["questions.jsonl"])
-    job = ChoiceJob(suite, read_questions(suite), policy)
-    shares = await run_choices(Path("out/questions"), job, accounts, console)
-    print(shares.estimates()["accuracy"])
-"""
+"""Multiple-choice suites: questions from the file, a policy's answers, and the figures of these."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence

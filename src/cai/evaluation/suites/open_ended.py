@@ -6,12 +6,6 @@ answer is left out. The judges' scores of a run are a run of `cai score` in its 
 
 By the text alone a refusal is a sentence that declines in the first person: a heuristic, whose
 agreement with people is in `docs/suites.md`.
-
-Example:
-    [suite] = open_suites(["xstest.csv"])
-    job = OpenJob(suite, read_open_prompts(suite), policy)
-    turns = await run_open(Path("out/xstest"), job, accounts, console)
-    print(response_figures(suite.kind, job.prompts, turns).estimates())
 """
 
 import json

@@ -110,18 +110,18 @@ async def run_suites(
             )
     # A list: all files are read before the first call, so that a bad row costs nothing.
     found: list[Suite] = []
-    for rows in [_SuiteRows.of(suite) for suite in suites]:
-        suite, shares = rows.suite, dict[str, PromptShares]()
+    for suite, rows in [(suite, _read(suite)) for suite in suites]:
+        shares: dict[str, PromptShares] = {}
         for policy, role_model in models.items():
             folder = out / FOLDER / suite.name / folder_name(policy)
             folder.parent.mkdir(parents=True, exist_ok=True)
-            if suite.kind in CHOSEN:
-                job = ChoiceJob(suite, rows.questions, role_model, plan.verdicts, plan.seed)
+            if isinstance(rows, tuple):
+                job = ChoiceJob(suite, rows, role_model, plan.verdicts, plan.seed)
                 shares[policy] = await run_choices(folder, job, accounts, console)
             else:
-                open_job = OpenJob(suite, rows.prompts, role_model, plan.judging, plan.seed)
+                open_job = OpenJob(suite, rows, role_model, plan.judging, plan.seed)
                 turns = await run_open(folder, open_job, accounts, console)
-                shares[policy] = response_figures(suite.kind, rows.prompts, turns)
+                shares[policy] = response_figures(suite.kind, rows, turns)
         found.append(_suite_of(suite, shares))
     return tuple(found)
 
@@ -133,7 +133,12 @@ def check_suites(suites: Sequence[SuiteFile]) -> None:
         SourceError: A file cannot be read, or a row of it is bad.
     """
     for suite in suites:
-        _SuiteRows.of(suite)
+        _read(suite)
+
+
+def _read(suite: SuiteFile) -> tuple[ChoiceQuestion, ...] | Mapping[str, OpenPrompt]:
+    """The content of the file: questions with a choice of answers, or open prompts by id."""
+    return read_questions(suite) if suite.kind in CHOSEN else read_open_prompts(suite)
 
 
 def folder_name(policy: str) -> str:
@@ -141,21 +146,6 @@ def folder_name(policy: str) -> str:
     # Without the hash, hf:a/b and hf/a:b would share a folder.
     plain = re.sub(r"[^\w.-]+", "-", policy).strip(".-")
     return plain if plain == policy else f"{plain}-{content_hash(policy)[:6]}".lstrip("-")
-
-
-@dataclass(frozen=True, slots=True)
-class _SuiteRows:
-    """A suite and the content of its file: questions, or open prompts by id."""
-
-    suite: SuiteFile
-    questions: tuple[ChoiceQuestion, ...]
-    prompts: Mapping[str, OpenPrompt]
-
-    @classmethod
-    def of(cls, suite: SuiteFile) -> "_SuiteRows":
-        if suite.kind in CHOSEN:
-            return cls(suite, read_questions(suite), {})
-        return cls(suite, (), read_open_prompts(suite))
 
 
 def _checked_models(policies: Sequence[Policy]) -> dict[str, RoleModel]:

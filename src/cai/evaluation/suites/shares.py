@@ -1,11 +1,4 @@
-"""Means of values in [0, 1] by name and category, with 95 % intervals by prompt.
-
-Example:
-    shares = PromptShares()
-    shares.add("refused", unit=1, value=1.0, group="weapons")
-    shares.add("refused", unit=2, value=0.0, group="fraud")
-    print(shares.estimates())  # refused, and refused: fraud, refused: weapons
-"""
+"""Means of values in [0, 1] by name and category, with 95 % intervals by prompt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
