@@ -23,8 +23,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from cai.methods.judging.requests import LETTERS
 from cai.models.base import Choice, Sampling
 from cai.models.hf.model import Checkpoint, LocalModel
-from cai.models.hf.option_tokens import Speller
-from cai.models.hf.tokenizer import decode, encode_chat
+from cai.models.hf.tokenizer import Speller, decode, encode_chat
 
 STATIC_ROWS = 16
 N_STEPS = 3

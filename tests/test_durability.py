@@ -16,8 +16,8 @@ import pytest
 from reward_server import start_cai, write_prompts
 from simulated_server import SimulatedServer, simulated, wait_until
 
+from cai.engine.database import FAULT_VARIABLE
 from cai.engine.run_folder import RunFolder
-from cai.engine.writer import FAULT_VARIABLE
 from cai.errors import JournalError
 from cai.export.formats import Format
 from cai.run import Run

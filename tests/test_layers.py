@@ -51,7 +51,6 @@ HEAVY_FILES = {
     "cai.models.hf.continuous_batching",
     "cai.models.hf.model",
     "cai.models.hf.choices",
-    "cai.models.hf.sampler",
     "cai.models.hf.forward",
     "cai.models.hf.kv_cache",
     "cai.models.hf.loading",

@@ -10,10 +10,9 @@ from slow_servers import SlowServer, Spread
 
 from cai.engine.budget import Account, Caps, Ledger
 from cai.engine.calls import EXAMPLE, ExampleInFlight, Retry
-from cai.engine.database import Database
+from cai.engine.database import Database, Writer
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.journal import Journal
-from cai.engine.writer import Writer
 from cai.errors import ModelUnavailable, RunStopped, UsageError
 from cai.models.base import ChoiceModel, Completion, Limits, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel

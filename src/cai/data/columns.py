@@ -3,6 +3,12 @@
 Names are compared whatever their case. The second column of Alpaca (`input`) and of HarmBench
 (`ContextString`) belongs to the prompt and is joined to it. Tags are short texts in columns such as
 `subset` or `category`, to count results by.
+
+Example:
+    name = find_prompt_column(table, exclude=(), option="--column")     # "instruction"
+    prompts = prompt_column(table, name, table.head([name]))
+    for number, row in table.rows(prompts.columns):
+        messages = prompts.up_to_user(row)      # instruction and input as one user turn
 """
 
 from collections.abc import Mapping, Sequence

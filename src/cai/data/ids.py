@@ -2,6 +2,10 @@
 
 An id of the content is twelve hex digits, which stay the same when rows are moved or others are
 added or removed. The second and third item of one content get `-2`, `-3`.
+
+Example:
+    ids = Ids(tables)
+    ids.name(row, None, [("user", "How do I mend a lamp?")], position_of(0, 17))   # ["3f0c…"]
 """
 
 from array import array

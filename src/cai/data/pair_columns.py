@@ -7,6 +7,10 @@ responses is better than every one of the wrong ones (`corrects`, `incorrects`).
 
 What two columns hold is decided once, from the first rows, as it is for prompts: texts, message
 lists, or hh-rlhf transcripts. Dialogues hold their prompt themselves.
+
+Example:
+    selection = select_pair_columns(table, PairOptions(label_column="winner"))
+    selection.sides.layout, selection.columns   # "sides", ("response_a", "response_b", "winner")
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,15 @@
 """One endpoint as the scheduler sees it: its slots, rates, timeout and health.
 
 Slots adapt where a server may be overloaded (`concurrency.py`); a local model queues its own calls.
+
+Example:
+    endpoint = Endpoint(model, cap=8)
+    if endpoint.is_open():
+        endpoint.take(n_tokens=500)
+        try:
+            answer = await endpoint.send(call, n_tokens=500)
+        finally:
+            endpoint.leave()
 """
 
 import asyncio

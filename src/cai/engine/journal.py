@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from cai.engine.calls import Answer, Call, CallNext, wrap_model
-from cai.engine.database import JOURNAL_FILE, Database, storable
+from cai.engine.database import JOURNAL_FILE, Database, Writer, storable
 from cai.engine.run_files import FolderLock, read_description
-from cai.engine.writer import Writer
 from cai.models.base import Choice, Completion, Model, Usage
 
 _MANY = 32  # calls in flight, from which on answers are committed in larger groups

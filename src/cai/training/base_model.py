@@ -2,6 +2,10 @@
 
 Whether a checkpoint is of that model is checked before it is loaded; for other shapes torch would
 print a page of tensor names.
+
+Example:
+    start = open_start_model("hf:models/sl", "language")
+    start.model, start.tokenizer  # in float32 on the CPU, with a padding token
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false

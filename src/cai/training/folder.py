@@ -8,6 +8,10 @@ checkpoints/                       to continue from, with --resume; the log of t
 logs/                              TensorBoard
 watch.jsonl                        what the policy's texts looked like, step by step
 judging/                           the journal of the judges of GRPO and RLOO
+
+Example:
+    folder = TrainFolder.begin(Path("models/dpo"), {"trainer": "dpo", "seed": 0}, resumes=False)
+    folder.figures()  # None until `finish`
 """
 
 import json

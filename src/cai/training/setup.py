@@ -1,6 +1,11 @@
 """What every training starts with: TRL's config, adapters, the folder, and the model to start from.
 
 Settings are checked before the folder is made, and the folder before the model is loaded.
+
+Example:
+    prepared = prepare_training(trainer_spec("dpo"), data, plan, Objective(LabelPlan()))
+    with prepared.open_model(data) as start:
+        start.model
 """
 
 from collections.abc import Generator, Mapping

@@ -21,8 +21,8 @@ from cai.models.base import Choice, Sampling, log_sum_exp
 from cai.models.hf.choices import answer
 from cai.models.hf.forward import Network
 from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
-from cai.models.hf.option_tokens import Ids, OptionTree
 from cai.models.hf.prefix_cache import ChoiceRequest, PrefixCache, PrefixGroup, split_into_batches
+from cai.models.hf.tokenizer import Ids, OptionTree
 from cai.models.hf.worker import OptionJob
 from cai.types import Message
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from cai.models.hf.option_tokens import OptionTree
 from cai.models.hf.prefix_cache import (
     ChoiceRequest,
     PrefixGroup,
     group_by_prefix,
     split_into_batches,
 )
+from cai.models.hf.tokenizer import OptionTree
 
 LETTER = OptionTree.of([[(1,)], [(2,)]])
 THREE_ROWS = OptionTree.of([[(1, 1)], [(2, 2)], [(3, 3)]])

@@ -2,6 +2,11 @@
 
 All options of a request are read in passes that share its tokens: an option of one token costs
 nothing beyond the request, a longer one a row of its own after the cached request.
+
+Example:
+    request = ChoiceRequest(tuple(ids), speller.spell(("A", "B")))
+    batches = split_into_batches([request], PREFILL_TOKENS)
+    answer(network, PrefixCache(0), batches[0], PREFILL_TOKENS)[request].logprobs
 """
 
 import math

@@ -1,4 +1,10 @@
-"""The forward passes of a causal language model: prefill, scoring, decoding of one more token."""
+"""The forward passes of a causal language model: prefill, scoring, decoding of one more token.
+
+Example:
+    network = Network(model, torch.device("cpu"), context=2048)
+    logits, layers = network.prefill([[5, 6, 7], [8, 9]])  # 2 × vocabulary; keys and values
+    network.score([[5, 6, 7]], last=2)  # logits after each of the last 2 tokens: 1 × 2 × vocabulary
+"""
 
 from collections.abc import Sequence
 from typing import Protocol

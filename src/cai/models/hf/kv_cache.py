@@ -4,6 +4,11 @@
 begin where their length says, so a step writes one column and copies nothing; the cache of
 transformers copies all of it at every step. `cache_after` makes the cache of a pass whose rows
 begin with prefixes that were computed before.
+
+Example:
+    cache = network.new_cache()
+    cache.append(layers)  # of `network.prefill(rows)`
+    logits = network.decode(tokens, [len(row) for row in rows], cache)
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,12 @@ What a request shares with a stored row, or with its neighbours in a batch, is c
 are compared, not texts: a response that is encoded otherwise than it was generated is shared up to
 there. vLLM caches prefixes in blocks of 16 tokens (automatic prefix caching); rows here are
 compared token by token.
+
+Example:
+    cache = PrefixCache(capacity=100_000)
+    cache_shared_prefixes(network, cache, rows)  # reads what several of the rows begin with
+    for numbers, (logits, layers) in read(network, cache, rows):
+        ...  # logits of rows[number] for each of the numbers
 """
 
 from bisect import bisect_left
@@ -17,7 +23,7 @@ from typing import TypeVar
 
 from cai.models.hf.forward import Filled, Network
 from cai.models.hf.kv_cache import Prefix, prefix_of
-from cai.models.hf.option_tokens import Ids, OptionTree
+from cai.models.hf.tokenizer import Ids, OptionTree
 
 LEAST_SHARED = 16  # tokens; copying fewer costs more than computing them anew
 PREFILL_TOKENS = 16_384

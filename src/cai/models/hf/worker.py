@@ -2,6 +2,12 @@
 
 One thread, because the rows of all calls share a batch and a cache. Callers may wait in any asyncio
 loop, also in one that was closed before the next was started.
+
+Example:
+    worker = Worker(network, tokenizer, criteria, slots=64, capacity=100_000)
+    job = CompletionJob(messages, Sampling(max_tokens=64))
+    worker.submit(job)
+    job.future.result()  # a Completion, or an error that is raised
 """
 
 import atexit
@@ -25,14 +31,13 @@ from cai.models.base import Choice, Completion, Sampling, check_options
 from cai.models.hf.choices import answer
 from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, StopCriteria
 from cai.models.hf.forward import Network
-from cai.models.hf.option_tokens import Speller
 from cai.models.hf.prefix_cache import (
     PREFILL_TOKENS,
     ChoiceRequest,
     PrefixGroup,
     split_into_batches,
 )
-from cai.models.hf.tokenizer import Tokenizer, encode_request
+from cai.models.hf.tokenizer import Speller, Tokenizer, encode_request
 from cai.types import Message
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,10 @@ does not work rows with control tokens are refused. GRPO and RLOO have a setting
 
 TRL leaves out rows longer than `max_length` without a message. They are counted here, and it is an
 error if none is left.
+
+Example:
+    arguments = template_arguments(tokenizer)  # {"sanitize_control_tokens": True}
+    table_of(data.train, arguments, LabelPlan("soft"))  # prompt, chosen, rejected, and the target
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false

@@ -3,6 +3,11 @@
 A judge call made for a reward is a call like any other: saved before it is used, retried when it
 fails for a cause that may pass, within the caps, and never repeated. So a training that resumes
 from a checkpoint pays for no call twice.
+
+Example:
+    with JudgeThread(folder, recipe, [role.model for role in roles]) as thread:
+        judges = thread.prepare(roles, constitution, JudgeSettings())
+        verdict = thread.submit(compare(judges, constitution, comparison, settings, seed)).result()
 """
 
 import asyncio

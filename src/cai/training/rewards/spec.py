@@ -2,6 +2,11 @@
 
 Trained reward models; judges that compare inside the group; judges that score: each of the last two
 as one reward, or as one for each principle. Penalties are added to them.
+
+Example:
+    judge = JudgeRewardSpec((RoleModel.of(model),), constitution, weight=0.5)
+    spec = RewardSpec(trained=(ModelRewardSpec("models/reward"),), judge=judge)
+    spec.in_words()  # "reward model models/reward, 0.5 × judge in the group"
 """
 
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ from tiny import CORPUS, make_tokenizer
 from tokenizers import normalizers
 
 from cai.errors import ModelError
-from cai.models.hf.option_tokens import OptionTree, Speller
+from cai.models.hf.tokenizer import OptionTree, Speller
 
 DIGITS = ["1 2 (1 [1 1. 1: 0 A B", "A B (A (B 1 2 3"]
 LN = math.log

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.database import Database
-from cai.engine.writer import Writer
+from cai.engine.database import Database, Writer
 from cai.errors import JournalError
 
 ADD = "INSERT INTO state VALUES (?, ?)"

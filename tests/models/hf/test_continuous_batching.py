@@ -7,7 +7,7 @@ import torch
 
 from cai.errors import ModelError
 from cai.models.base import Sampling
-from cai.models.hf.sampler import SamplerState, draw, gumbel_noise
+from cai.models.hf.continuous_batching import SamplerState, draw, gumbel_noise
 
 
 def draws(sampling: Sampling, n: int) -> list[SamplerState]:
