@@ -84,13 +84,20 @@ def test_the_number_of_processes_is_as_given_or_as_in_the_file():
     assert check_launch("cpu", None).is_cpu
 
 
+def test_a_configuration_of_cpus_without_a_number_starts_one(tmp_path: Path):
+    (tmp_path / "one.yaml").write_text("distributed_type: MULTI_CPU\nuse_cpu: true\n")
+    assert check_launch(str(tmp_path / "one.yaml"), None).processes == 1
+
+
 @pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])
-def test_without_gpus_what_needs_them_is_refused(name: str):
+@pytest.mark.parametrize("processes", [None, 4])
+def test_without_gpus_what_needs_them_is_refused(name: str, processes: int | None):
     with pytest.raises(UsageError, match=r"there is none here\. Leave it out; or try `--launch cp"):
-        check_launch(name, None)
+        check_launch(name, processes)
 
 
+@pytest.mark.skipif(not HAS_GPU, reason="there is no GPU here")
 def test_more_gpus_than_there_are_is_refused():
     with pytest.raises(UsageError, match=r"--launch ddp: 999 GPUs are wanted, and there are"):
         check_launch("ddp", 999)

@@ -74,7 +74,9 @@ class _Tally:
         prompt = samples.prompt
         unit, fraction = unit_of(prompt), hash_fraction(prompt.id)
         self._n_prompts += 1
-        self._n_alike += len({each.completion.text for each in samples.samples}) == 1
+        # one response alone says nothing of how alike they are
+        texts = [each.completion.text for each in samples.samples]
+        self._n_alike += len(texts) > 1 and len(set(texts)) == 1
         self._sample.offer(fraction, samples)
         for number, each in enumerate(samples.samples):
             policy, text = self._policies.setdefault(each.model, _Policy()), each.completion.text

@@ -6,12 +6,14 @@ Example:
     recipe.recipe_of(1, recipe.start).train  # the trainings of round 1
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import Field, model_validator
 
 from cai.errors import UsageError
+from cai.evaluation.policies.text_metrics import ALL
 from cai.methods.settings import Count, Switch, Temperature, Text
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import located, located_file, located_model, located_path, read_part
@@ -166,8 +168,6 @@ def load_rounds(path: Path) -> RoundsRecipe:
             "`cai run`; for rounds put them under round:, and name start:, prompts: and anchors:."
         ) from None
     folder, anchors = path.parent, recipe.anchors
-    # KIND=FILE: only the file is a path.
-    kinds = [each.partition("=") if "=" in each else ("", "", each) for each in anchors.prompts]
     return recipe.model_copy(
         update={
             "start": located_model(recipe.start, folder),
@@ -180,11 +180,21 @@ def load_rounds(path: Path) -> RoundsRecipe:
                     "constitution": anchors.constitution
                     and located_path(anchors.constitution, folder),
                     "prompts": tuple(
-                        f"{kind}{equals}{located_file(file, folder)}"
-                        for kind, equals, file in kinds
+                        f"{name.removesuffix(file)}{located_file(file, folder)}"
+                        for name, (_, file) in zip(
+                            anchors.prompts, kinds(anchors.prompts), strict=True
+                        )
                     ),
                     "people": tuple(located_file(each, folder) for each in anchors.people),
                 }
             ),
         }
     )
+
+
+def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """KIND=FILE, or a file alone, whose kind is `all`."""
+    # A path may have an = in one of its folders, and a kind has no slash.
+    for name in prompts:
+        kind, equals, file = name.partition("=")
+        yield (kind, file) if equals and "/" not in kind else (ALL, name)

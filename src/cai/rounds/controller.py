@@ -31,9 +31,9 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.pipeline.runner import run_recipe
 from cai.pipeline.train_runner import open_role_models
 from cai.rounds.anchors import AnchorMeasurements
-from cai.rounds.config import RoundsRecipe, load_rounds
+from cai.rounds.config import RoundsRecipe, kinds, load_rounds
 from cai.rounds.measure import measure, metrics, rules_of
-from cai.rounds.splits import assign_prompts, check_enough, freeze, kinds
+from cai.rounds.splits import assign_prompts, check_enough, freeze
 from cai.rounds.state import (
     FILE,
     Decision,

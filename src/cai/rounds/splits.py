@@ -5,7 +5,7 @@ A file is written once and used from then on, even if the files that it came fro
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from cai.atomic_write import atomic_write
 from cai.data.pairs import pair_files
 from cai.data.prompts import PromptSource
 from cai.errors import UsageError
-from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import unit_of
-from cai.rounds.config import RoundsRecipe
+from cai.rounds.config import RoundsRecipe, kinds
 from cai.types import Prompt, as_dicts, derive_seed
 
 ANCHORS = "anchors"
@@ -111,14 +110,6 @@ def frozen_prompts(recipe: RoundsRecipe, out: Path) -> list[tuple[str, PromptSou
         (kind, PromptSource((str(out / ANCHORS / f"{kind}-{number}.jsonl"),), "prompt", "id"))
         for number, (kind, _) in enumerate(kinds(recipe.anchors.prompts))
     ]
-
-
-def kinds(prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """KIND=FILE, or a file alone, whose kind is `all`."""
-    # A path may have an = in one of its folders, and a kind has no slash.
-    for name in prompts:
-        kind, equals, file = name.partition("=")
-        yield (kind, file) if equals and "/" not in kind else (ALL, name)
 
 
 def _for_training(recipe: RoundsRecipe) -> list[Prompt]:

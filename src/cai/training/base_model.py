@@ -34,6 +34,7 @@ from cai.errors import TrainingError
 from cai.models.hf.loading import (
     ModelSource,
     fingerprint,
+    is_out_of_memory,
     merged,
     plain_errors,
     quiet,
@@ -142,11 +143,7 @@ def memory_errors() -> Generator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # `torch.OutOfMemoryError` is of GPUs; of a CPU torch raises a plain RuntimeError, with
-        # other words on Linux than elsewhere
-        words = ("out of memory", "can't allocate memory", "not enough memory")
-        is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not is_memory and not any(each in str(error) for each in words):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             "Memory ran out. Halve per_device_train_batch_size and double "

@@ -115,16 +115,17 @@ def check_launch(config: str, processes: int | None) -> Launch:
         raise UsageError(f"--processes {processes}: at least 1 is wanted.")
     in_file = fields.get("num_processes")
     n_gpus = 0 if is_cpu else torch.accelerator.device_count()
-    wanted = processes or (in_file if isinstance(in_file, int) else n_gpus)
+    if not is_cpu and n_gpus == 0:
+        raise UsageError(
+            f"--launch {config}: GPUs are wanted, and there is none here. Leave it out; or try "
+            "`--launch cpu`, several processes of one CPU."
+        )
+    # a file for CPUs may leave the number out: one process is what accelerate starts then
+    wanted = processes or (in_file if isinstance(in_file, int) else n_gpus or 1)
     is_one_machine = fields.get("num_machines", 1) == 1
     if not is_cpu and is_one_machine and wanted > n_gpus:
         raise UsageError(
             f"--launch {config}: {wanted} GPUs are wanted, and there are {n_gpus} here. Set "
             "--processes to as many."
-        )
-    if not is_cpu and n_gpus == 0:
-        raise UsageError(
-            f"--launch {config}: GPUs are wanted, and there is none here. Leave it out; or try "
-            "`--launch cpu`, several processes of one CPU."
         )
     return Launch(path, wanted, is_cpu)

@@ -283,7 +283,7 @@ class Adherence:
         values = {f"{constitution}/{each.principle_id}": each.value for each in scored.scores}
         values[constitution] = scored.value
         self.n_unscored[scored.model] += sum(each.value is None for each in scored.scores)
-        for kind in {ALL, prompt.kind}:
+        for kind in dict.fromkeys((ALL, prompt.kind)):
             for name, value in values.items():
                 if value is not None:
                     # a score lies in [−1, 1]

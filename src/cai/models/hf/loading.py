@@ -26,6 +26,8 @@ from transformers.utils import logging as transformers_logging
 from cai.errors import ModelError
 from cai.models.hf.tokenizer import Tokenizer
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
 _Net = TypeVar("_Net")
 Opened = TypeVar("Opened", covariant=True)
 
@@ -267,3 +269,12 @@ def _check(adapter: str) -> None:
             f"{adapter}: there is no adapter_config.json in such a folder. "
             "Give the folder in which peft saved the adapter."
         )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out."""
+    # `torch.OutOfMemoryError` is of GPUs; of a CPU torch raises a plain RuntimeError, with other
+    # words on Linux than elsewhere.
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in _OUT_OF_MEMORY)

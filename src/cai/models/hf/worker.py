@@ -31,6 +31,7 @@ from cai.models.base import Choice, Completion, Sampling, check_options
 from cai.models.hf.choices import answer
 from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, StopCriteria
 from cai.models.hf.forward import Network
+from cai.models.hf.loading import is_out_of_memory
 from cai.models.hf.prefix_cache import (
     PREFILL_TOKENS,
     ChoiceRequest,
@@ -240,9 +241,7 @@ class Worker:
             failed = []  # the error came from elsewhere
         retried: list[list[PrefixGroup]] = []
         self.batch.clear()
-        message = str(error)
-        is_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in message
-        if not (is_memory and self._reduce_load(failed)):
+        if not (is_out_of_memory(error) and self._reduce_load(failed)):
             if len(failed) > 1:
                 retried = [[PrefixGroup((question,), 0)] for question in failed]
             else:

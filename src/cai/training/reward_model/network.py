@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cai.errors import ModelError
+from cai.models.hf.loading import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,8 @@ class RewardNetwork:
             batch = waiting[-max(1, batch_tokens // longest) :]
             try:
                 values = self._forward([rows[index] for index in batch])
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                # of a CPU, torch raises a plain RuntimeError when memory runs out
-                is_memory = isinstance(error, torch.OutOfMemoryError)
-                if not is_memory and "can't allocate memory" not in str(error):
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
                     raise model_failure(error) from error
                 if len(batch) == 1 or batch_tokens <= _LEAST_TOKENS:
                     raise ModelError(
