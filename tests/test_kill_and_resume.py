@@ -20,7 +20,6 @@ from small_runs import write_rows
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.export.formats import Format
-from cai.models.registry import embedded_folder
 from cai.run import Run
 from cai.types import derive_seed
 
@@ -166,10 +165,6 @@ def test_killed_verdicts_are_those_of_a_run_that_never_was(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").exists(),
-    reason="the weights of the embedded model are not here",
-)
 def test_the_embedded_model_killed_ends_as_one_that_never_was(tmp_path: Path):
     prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
     command: list[object] = ["revise", prompts, "-c", "testbed", "-m", "embedded"]

@@ -12,7 +12,6 @@ from reward_server import CallCai, spec
 
 from cai.engine.run_files import Failure
 from cai.methods.settings import JudgeSettings
-from cai.models.registry import embedded_folder
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
@@ -254,10 +253,6 @@ def test_wrong_options_are_said_before_a_call(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").exists(),
-    reason="the weights of the embedded model are not here",
-)
 @pytest.mark.parametrize(
     "name",
     [

@@ -49,8 +49,8 @@ def n_kept(cache: Callable[..., Ended]) -> dict[str, tuple[int, int]]:
     return {each["role"]: (each["n_calls"], each["n_unused"]) for each in shown["stocks"]}
 
 
-def test_what_is_kept_is_shown_by_role_with_what_nobody_uses(cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+@pytest.mark.usefixtures("wide_console")
+def test_what_is_kept_is_shown_by_role_with_what_nobody_uses(cache, tmp_path):
     assert n_kept(cache) == {"respond": (40, 0), "critique": (80, 40), "revise": (80, 40)}
     lines = cache("show").out.splitlines()
     rows = {line.split()[0]: line.split() for line in lines if "openai:tiny" in line}

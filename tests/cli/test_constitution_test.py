@@ -9,8 +9,6 @@ from judging_servers import by_letters, in_words, letter
 from openai_server import Json, LocalServer, Received, chat, refusal
 from reward_server import CallCai, Ended, spec
 
-from cai.models.registry import embedded_folder
-
 CONSTITUTION = """
 name: three
 principles:
@@ -37,11 +35,6 @@ principles:
   tests:
   - {prompt: 'Which hat?', better: 'Mine.', worse: 'The one that hangs on the door.'}
 """
-
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 
 
 @pytest.fixture
@@ -175,7 +168,6 @@ def test_a_constitution_without_tests_is_said_before_a_call(check, local_server:
     assert local_server.received == []
 
 
-@needs_embedded
 @pytest.mark.slow
 def test_the_embedded_model_passes_the_tests_of_its_own_constitution(call_cai: CallCai):
     ended = call_cai("constitution", "test", "testbed", "-m", "embedded", "--json")

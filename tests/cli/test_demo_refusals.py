@@ -10,7 +10,6 @@ from cai.models.registry import embedded_folder
 HAS_WEIGHTS = (embedded_folder() / "model.safetensors").exists()
 
 
-@pytest.mark.skipif(not HAS_WEIGHTS, reason="the weights of the embedded model are not here")
 def test_a_file_in_place_of_the_folder_is_left_alone(call_cai: CallCai, tmp_path: Path):
     (tmp_path / "out").write_text("mine")
     ended = call_cai("demo", "--out", tmp_path / "out")

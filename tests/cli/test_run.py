@@ -132,13 +132,10 @@ def test_failed_examples_are_told_by_the_exit_code(run, local_server: LocalServe
     assert "sample: 2 done, 1 failed" in ended.out
 
 
-def test_a_preset_is_shown_and_nothing_is_done(
-    call_cai: CallCai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_preset_is_shown_and_nothing_is_done(call_cai: CallCai, in_tmp_path: Path):
     ended = call_cai("run", "bai2022", "--show")
     assert (ended.code, ended.out, ended.err) == (0, preset_text("bai2022"), "")
-    assert list(tmp_path.iterdir()) == []
+    assert list(in_tmp_path.iterdir()) == []
     ended = call_cai("run", "bai2000", "--show")
     assert ended.code == 2
     assert "no preset 'bai2000'. The presets are bai2022, bai2022-cot, bai2022-rl" in ended.err

@@ -63,9 +63,9 @@ def running(folder: Path, n_prompts: int) -> Generator["subprocess.Popen[str]"]:
             process.communicate()
 
 
-def test_a_finished_run_is_told_with_its_accounts(revise, call_cai, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("wide_console")
+def test_a_finished_run_is_told_with_its_accounts(revise, call_cai, tmp_path):
     """Six responses, critiques and revisions, each of 7 tokens read and 3 written."""
-    monkeypatch.setenv("COLUMNS", "300")
     assert revise().code == 0
     ended = call_cai("status", tmp_path / "run")
     assert (ended.code, ended.err) == (0, "")

@@ -3,22 +3,16 @@
 import json
 import signal
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from reward_server import CallCai, start_cai
+from safetensors.torch import load_file
 from tiny import save_tiny_model
 from tiny_rewards import save_reward_model
 from train_files import N_ROWS, rl_settings, settings, write_data
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import torch
-    from safetensors.torch import load_file
-
-    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
 
 from cai.engine.engine import run_async
 from cai.models.base import Sampling
@@ -27,11 +21,7 @@ from cai.training.reward_model.model import RewardModel
 from cai.training.trainers import TRAINERS
 from cai.types import Message, user_prompt
 
-# TRL uses names that transformers has given new ones
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

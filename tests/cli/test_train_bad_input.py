@@ -1,21 +1,15 @@
 """What `cai train` says of data, models, settings and folders that cannot be: one sentence."""
 
 import shutil
-import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from reward_server import CallCai, Ended
+from safetensors.torch import load_file, save_file
 from tiny import save_tiny_model
 from tiny_rewards import save_reward_model
 from train_files import rl_settings, settings, write_data, write_rows
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
 
 from cai.errors import TrainingError
 from cai.export.data_files import Kind
@@ -24,11 +18,7 @@ from cai.training.base_model import memory_errors
 from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
 from cai.training.reward_model.principles import RewardTemplate
 
-# TRL uses names that transformers has given new ones
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-    pytest.mark.usefixtures("one_thread"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def assert_refused(ended: Ended, *said: str) -> None:

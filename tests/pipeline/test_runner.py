@@ -15,7 +15,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
 from cai.models.base import Sampling
-from cai.models.registry import embedded_folder, open_model
+from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
@@ -26,10 +26,6 @@ from cai.run import Run
 from cai.runs.options import RunOptions
 from cai.types import Message
 
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 CONSTITUTION = """
 name: two
 principles:
@@ -273,7 +269,6 @@ async def test_templates_of_the_recipe_are_those_of_every_role(
     ]
 
 
-@needs_embedded
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bai2022", "bai2022-cot", "lee2023", "lee2023-direct"])
 async def test_a_preset_runs_on_the_embedded_model(tmp_path: Path, name: str):

@@ -19,9 +19,6 @@ from cai.training.config import LoraSettings, lora_config, lora_settings
 from cai.training.settings import read_settings
 
 # peft uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 
 
 def test_an_empty_block_is_the_defaults():

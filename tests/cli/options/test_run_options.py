@@ -80,9 +80,9 @@ def test_a_second_dry_run_asks_nothing(revise: Revise, local_server: LocalServer
     assert second["estimate"] == first["estimate"]
 
 
-def test_an_estimate_is_of_the_whole_run(revise: Revise, tmp_path: Path, monkeypatch):
+@pytest.mark.usefixtures("wide_console")
+def test_an_estimate_is_of_the_whole_run(revise: Revise, tmp_path: Path):
     """Each call reads 7 tokens and writes 3; forty of each role, at $1 and $2 a token."""
-    monkeypatch.setenv("COLUMNS", "300")
     options = ("--dry-run", "--prices", write_prices(tmp_path, "openai:tiny@*"))
     estimate = outcome(revise(*options, "--json"))["estimate"]
     assert (estimate["n_sample"], estimate["n_total"], estimate["uncertainty"]) == (16, 40, 0)
