@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
 from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
-from reward_server import CallCai, spec
+from reward_server import CallCai, assert_refused, spec
 
 from cai.engine.run_files import Failure
 from cai.methods.settings import JudgeSettings
@@ -205,30 +205,25 @@ def test_pairs_without_labels_are_refused_before_a_call(
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"prompt": "Why?", "response_a": "So.", "response_b": "Because."}\n')
     ended = call_cai("agreement", path, "-c", constitution, "-m", spec(local_server))
-    assert (ended.code, ended.out) == (2, "")
-    assert "none of 1 pairs has a label of people" in ended.err
+    assert_refused(ended, "none of 1 pairs has a label of people")
     assert local_server.received == []
 
 
 def test_judging_needs_a_judge_and_a_constitution(call_cai: CallCai, pairs: Path):
     for arguments in ([], ["-c", "harmless"], ["-m", "embedded"]):
         ended = call_cai("agreement", pairs, *arguments)
-        assert (ended.code, ended.out) == (2, "")
-        assert "Judging needs a judge, -m, and a constitution, -c." in ended.err
+        assert_refused(ended, "Judging needs a judge, -m, and a constitution, -c.")
 
 
 def test_a_judged_run_takes_no_judge(call_cai: CallCai, tmp_path: Path):
     run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9), "a")])
     ended = call_cai("agreement", run, "-c", "harmless", "-m", "embedded")
-    assert (ended.code, ended.out) == (2, "")
-    assert "is judged already" in ended.err
+    assert_refused(ended, "is judged already")
 
 
 def test_a_judged_run_without_labels_is_refused(call_cai: CallCai, tmp_path: Path):
     run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9))])
-    ended = call_cai("agreement", run)
-    assert (ended.code, ended.out) == (2, "")
-    assert "None of 1 judged pairs has a label" in ended.err
+    assert_refused(call_cai("agreement", run), "None of 1 judged pairs has a label")
 
 
 @pytest.mark.parametrize(
@@ -244,8 +239,7 @@ def test_wrong_options_are_said_before_a_call(
     call_cai: CallCai, local_server: LocalServer, pairs: Path, options: list[str], said: str
 ):
     ended = call_cai("agreement", pairs, "-c", "harmless", "-m", spec(local_server), *options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert_refused(ended, said)
     assert local_server.received == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from judging_servers import by_letters, in_words, letter
 from openai_server import Json, LocalServer, Received, chat, refusal
-from reward_server import CallCai, Ended, spec
+from reward_server import CallCai, Ended, assert_refused, spec
 
 CONSTITUTION = """
 name: three
@@ -96,9 +96,7 @@ def test_log_probabilities_that_are_asked_for_and_absent_are_an_error(
     check, local_server: LocalServer
 ):
     local_server.reply = in_words
-    ended = check("--verdicts", "logprobs")
-    assert (ended.code, ended.out) == (2, "")
-    assert "Log-probabilities were asked for" in " ".join(ended.err.split())
+    assert_refused(check("--verdicts", "logprobs"), "Log-probabilities were asked for")
 
 
 def test_what_cannot_be_read_has_its_own_sign_and_is_no_pass(check, local_server: LocalServer):
@@ -156,9 +154,7 @@ def test_the_reversed_question_is_shown_as_such(check):
     ],
 )
 def test_a_wrong_option_is_said(check, options: list[str], said: str):
-    ended = check(*options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in " ".join(ended.err.split())
+    assert_refused(check(*options), said)
 
 
 def test_a_constitution_without_tests_is_said_before_a_call(check, local_server: LocalServer):

@@ -13,10 +13,7 @@ from cai.run import Run
 from cai.testbed.feedback import JUDGED_UNDER
 from cai.testbed.oracle import read_request
 
-pytestmark = [
-    pytest.mark.slow,
-    # TRL and peft use names that transformers has given new ones
-]
+pytestmark = pytest.mark.slow
 SIZE = ("--prompts", 120, "--rl-steps", 8)
 _ENDED: dict[Path, Ended] = {}
 

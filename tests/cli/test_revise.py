@@ -12,24 +12,19 @@ from pathlib import Path
 
 import pytest
 from openai_server import Json, LocalServer, Received, refusal
-from reward_server import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
+from reward_server import (
+    TOO_LONG,
+    CallCai,
+    assert_refused,
+    serving,
+    spec,
+    start_cai,
+    told_by_request,
+    write_prompts,
+)
 
 from cai.engine.run_folder import RunFolder
 from cai.run import Run
-
-TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
-
-
-@pytest.fixture
-def revise(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Callable[..., Ended]:
-    """`cai revise` of six prompts under the constitution `testbed`, with more options."""
-    prompts = write_prompts(tmp_path / "prompts.jsonl", 6)
-
-    def call(*more: object) -> Ended:
-        shared = ("-c", "testbed", "-m", spec(local_server), "-o", tmp_path / "run")
-        return call_cai("revise", prompts, *shared, *more)
-
-    return call
 
 
 def refusing(row: str, answer: object) -> Callable[[Received], object]:
@@ -40,13 +35,6 @@ def refusing(row: str, answer: object) -> Callable[[Received], object]:
         return answer if is_row else told_by_request(received)
 
     return reply
-
-
-def assert_refused(ended: Ended, *said: str) -> None:
-    assert (ended.code, ended.out) == (2, "")
-    assert "Traceback" not in ended.err
-    for part in said:
-        assert part in " ".join(ended.err.split())
 
 
 def test_every_prompt_becomes_a_chain(revise, local_server, tmp_path):

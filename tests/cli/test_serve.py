@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from openai_server import Json, Received, chat
-from reward_server import MAIN, CallCai, serving, spec, told_by_request
+from reward_server import MAIN, CallCai, assert_refused, serving, spec, told_by_request
 from tiny_rewards import save_reward_model
 
 from cai.templates import load_templates
@@ -215,18 +215,14 @@ def test_a_second_signal_ends_at_once_and_tells_the_client(held_judge: HeldJudge
 def test_a_wrong_option_is_one_sentence_and_exit_code_2(
     call_cai: CallCai, options: tuple[str, ...], message: str
 ):
-    ended = call_cai("serve", "--port", "0", *options)
-    assert ended.code == 2
-    assert message in ended.err
-    assert "Traceback" not in ended.err
+    assert_refused(call_cai("serve", "--port", "0", *options), message)
 
 
 def test_a_port_in_use_is_said_before_a_model_is_loaded(call_cai: CallCai):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = call_cai("serve", "--reward-model", "/nowhere", "--port", port)
-    assert ended.code == 2
-    assert f"127.0.0.1:{port}: Address already in use" in ended.err
+    assert_refused(ended, f"127.0.0.1:{port}: Address already in use")
 
 
 def test_principles_for_a_model_that_reads_none_or_others_are_refused(

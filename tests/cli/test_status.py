@@ -7,30 +7,26 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from openai_server import Json, LocalServer, Received, refusal
-from reward_server import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
+from openai_server import Json, Received, refusal
+from reward_server import (
+    TOO_LONG,
+    CallCai,
+    assert_refused,
+    serving,
+    spec,
+    start_cai,
+    told_by_request,
+    write_prompts,
+)
 
 from cai.engine.run_files import FolderLock, JsonValue, writer_of
 from cai.engine.run_folder import RunFolder
 from cai.runs.config import REWARD
-
-TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
-
-
-@pytest.fixture
-def revise(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Callable[..., Ended]:
-    prompts = write_prompts(tmp_path / "prompts.jsonl", 6)
-
-    def call(*more: object) -> Ended:
-        shared = ("-c", "testbed", "-m", spec(local_server), "-o", tmp_path / "run")
-        return call_cai("revise", prompts, *shared, *more)
-
-    return call
 
 
 def failing(received: Received) -> object:
@@ -196,9 +192,7 @@ def look_often(folder: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_said(call_cai, tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
-        ended = call_cai("status", path)
-        assert (ended.code, ended.out) == (2, "")
-        assert "is not a run (it has no run.yaml)" in ended.err
+        assert_refused(call_cai("status", path), "is not a run (it has no run.yaml)")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,5 +206,4 @@ def test_the_judging_of_a_training_says_what_it_is(call_cai: CallCai, tmp_path: 
     assert second.startswith("journal: 0 calls")
     file = tmp_path / "rows.jsonl"
     exported = call_cai("export", tmp_path / "judging", "--format", "sft", "-o", file)
-    assert exported.code == 2
-    assert "holds the answers of judges that a training asked for rewards" in exported.err
+    assert_refused(exported, "holds the answers of judges that a training asked for rewards")

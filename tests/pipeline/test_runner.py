@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from small_runs import quiet, write_requests, write_rows
+from small_runs import TWO_YAML, quiet, write_requests, write_rows
 
 from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
@@ -26,12 +26,6 @@ from cai.run import Run
 from cai.runs.options import RunOptions
 from cai.types import Message
 
-CONSTITUTION = """
-name: two
-principles:
-- {id: long, text: 'Be long.', tags: [size]}
-- {id: late, text: 'Be late.'}
-"""
 SLOTS = ("response_a", "response_b")
 WHOLE = {
     "revise": {"rounds": 2},
@@ -44,7 +38,7 @@ WHOLE = {
 
 def recipe(folder: Path, **parts: object) -> Recipe:
     path = folder / "two.yaml"
-    path.write_text(CONSTITUTION)
+    path.write_text(TWO_YAML)
     return Recipe.model_validate({"name": "mine", "constitution": str(path), **parts})
 
 

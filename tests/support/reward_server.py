@@ -28,6 +28,17 @@ class Ended:
 
 CallCai = Callable[..., Ended]
 
+TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
+
+
+def assert_refused(ended: Ended, *said: str) -> None:
+    """Nothing but a message was printed, with these words in it, and the exit code is 2."""
+    assert (ended.code, ended.out) == (2, "")
+    assert "error: " in ended.err.lower()
+    assert "Traceback" not in ended.err
+    for words in said:
+        assert words in " ".join(ended.err.split()), ended.err
+
 
 def told_by_request(received: Received) -> Json:
     """An answer that is a function of messages and seed, as that of a real model may be."""
