@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from reward_server import Ended, assert_refused, start_cai
-from simulated_server import RED_TEAM, SimulatedServer, needs_dialogues, simulated, wait_until
+from shared_data import HARMLESS, needs_dialogues
+from simulated_server import SimulatedServer, simulated, wait_until
 
 from cai.run import Run
 
@@ -24,7 +25,7 @@ FAULTLESS = {"slots": 32, "mean_ms": 20}
 
 
 def start(folder: Path, spec: str) -> "subprocess.Popen[str]":
-    command = ["revise", RED_TEAM, "-c", "harmless", "-m", spec, "--rounds", ROUNDS, "--json"]
+    command = ["revise", HARMLESS, "-c", "harmless", "-m", spec, "--rounds", ROUNDS, "--json"]
     return start_cai(*command, "-o", "run", folder=folder)
 
 

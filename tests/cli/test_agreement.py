@@ -9,11 +9,11 @@ import pytest
 from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
 from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
 from reward_server import CallCai, assert_refused, spec
+from shared_data import data_file
 
 from cai.engine.run_files import Failure
 from cai.methods.settings import JudgeSettings
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
 
 
@@ -258,9 +258,7 @@ def test_wrong_options_are_said_before_a_call(
     ],
 )
 def test_published_labels_are_judged_by_the_embedded_model(call_cai: CallCai, name: str):
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"shared/data/{name} is not here")
+    path = data_file(name)
     ended = call_cai(
         "agreement", path, "-c", "testbed", "--tag", "general", "--principles", 1, "-m", "embedded",
         "--skip-bad-rows", "--limit", 20, "--json",
