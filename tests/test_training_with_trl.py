@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from datasets import Dataset, load_dataset
 from reward_server import write_prompts
+from tiny import QUIETLY
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -92,12 +93,7 @@ def settings(folder: Path) -> dict[str, Any]:
         "per_device_train_batch_size": 2,
         "max_length": 256,
         "learning_rate": 1e-3,
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from tiny import QUIETLY
 from tiny_rewards import save_reward_model
 from transformers import (
     AutoModelForCausalLM,
@@ -67,12 +68,7 @@ def trainer_of(
         "max_steps": 1,
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
         "activation_checkpointing": False,
         **({} if labels is None else {"remove_unused_columns": False}),
         **({"precompute_ref_log_probs": True, "beta": 0.5} if kind == "dpo" else {}),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from tiny import QUIETLY
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
@@ -38,12 +39,7 @@ def trainer_of(model: Any, folder: Path, tokenizer: Path, **changes: Any) -> DPO
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
         "lr_scheduler_type": "constant",
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
     }
     adapter = changes.pop("peft_config", None)
     return DPOTrainer(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from tiny import QUIETLY
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -57,12 +58,7 @@ def watched_run(
         "learning_rate": 1e-3,
         "lr_scheduler_type": "constant",
         "beta": 0.04,
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
         **changes,
     }
     trainer_class, config = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}[
