@@ -14,11 +14,9 @@ from pathlib import Path
 import pytest
 from judging_servers import both
 from openai_server import Json, Received
-from reward_server import serving, spec, start_cai, told_by_request, write_prompts
+from reward_server import n_stored, serving, spec, start_cai, told_by_request, write_prompts
 from small_runs import write_rows
 
-from cai.engine.run_folder import RunFolder
-from cai.errors import JournalError
 from cai.export.formats import Format
 from cai.run import Run
 from cai.types import derive_seed
@@ -74,15 +72,6 @@ def exports(run: Path, folder: Path, formats: Formats = REVISED) -> list[bytes]:
     for (format, _), file in zip(formats, files, strict=True):
         assert Run(run).export_file(format, file).n_rows > 0
     return [file.read_bytes() for file in files]
-
-
-def n_stored(run: Path) -> int:
-    """How many calls the run's journal holds; 0 before there is a run."""
-    try:
-        with RunFolder.existing(run) as folder:
-            return folder.journal.n_stored
-    except JournalError:
-        return 0
 
 
 def kill_again_and_again(command: list[object], run: Path, n_calls: int, seed: int) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
-from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
-from reward_server import CallCai, assert_refused, spec
+from openai_server import LocalServer, Received, Reply, chat, chat_logprobs
+from reward_server import CallCai, assert_refused, refusing, spec
 from shared_data import data_file
 
 from cai.engine.run_files import Failure
@@ -182,12 +182,7 @@ def test_a_judge_without_log_probabilities_is_read_from_its_words(
 def test_a_request_that_is_refused_is_a_failed_group(
     call_cai: CallCai, local_server: LocalServer, pairs: Path, constitution: Path
 ):
-    def reply(received: Received) -> Reply:
-        if "Question 3?" in received.body["messages"][-1]["content"]:
-            return refusal(400, "This model's maximum context length is 2048 tokens.")
-        return likes_warmth(received)
-
-    local_server.reply = reply
+    local_server.reply = refusing("Question 3?", otherwise=likes_warmth)
     ended = call_cai("agreement", pairs, "-c", constitution, "-m", spec(local_server), "--json")
     report = json.loads(ended.out)
     assert (ended.code, report["n_groups"], report["n_failed"]) == (1, 12, 1)

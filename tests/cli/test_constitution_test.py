@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from judging_servers import by_letters, in_words, letter
-from openai_server import Json, LocalServer, Received, chat, refusal
-from reward_server import CallCai, Ended, assert_refused, spec
+from openai_server import Json, LocalServer, Received, chat
+from reward_server import CallCai, Ended, assert_refused, refusing, spec
 
 CONSTITUTION = """
 name: three
@@ -117,15 +117,11 @@ def test_what_cannot_be_read_has_its_own_sign_and_is_no_pass(check, local_server
 
 
 def test_a_call_that_fails_is_said_with_its_reason(check, local_server: LocalServer):
-    local_server.reply = lambda received: (
-        refusal(400, "This model's maximum context length is 4 tokens.")
-        if "Which cup?" in str(received.body)
-        else by_letters(received)
-    )
+    local_server.reply = refusing("Which cup?", otherwise=by_letters)
     ended = check("--principle", "be-long")
     assert ended.code == 1
     assert "UNREADABLE be-long[2]: failed\n" in ended.out
-    assert "maximum context length is 4 tokens" in ended.out
+    assert "maximum context length is 2048 tokens" in ended.out
 
 
 def test_of_a_rubric_every_criterion_is_shown(check):

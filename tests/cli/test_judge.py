@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from judging_servers import both, by_letters, in_words, letter, shown
 from openai_server import Json, LocalServer, Received, chat, chat_logprobs, refusal
-from reward_server import CallCai, Ended, assert_refused, spec, told_by_request, write_prompts
+from reward_server import (
+    CallCai,
+    Ended,
+    assert_refused,
+    refusing,
+    spec,
+    told_by_request,
+    write_prompts,
+)
 from small_runs import write_rows
 
 from cai.engine.run_folder import RunFolder
@@ -255,14 +263,7 @@ def test_bad_answers_are_counted_as_what_they_are(
 
 def test_letters_that_are_missing_after_the_first_question_are_unparsed(judge, local_server):
     """The probe sees letters; then one pair gets none, and one that are no numbers."""
-
-    def reply(received: Received) -> Json:
-        text = str(received.body)
-        if "Lamp 1?" in text:
-            return chat_logprobs(Well=-0.1, So=-2.5)
-        return by_letters(received)
-
-    local_server.reply = reply
+    local_server.reply = refusing("Lamp 1?", chat_logprobs(Well=-0.1, So=-2.5), by_letters)
     found = json.loads(judge("--json").out)
     assert (found["outcomes"]["b"], found["outcomes"]["unparsed"]) == (3, 1)
     assert sum(found["outcomes"].values()) == found["comparisons"] == 4
@@ -277,12 +278,8 @@ def test_where_nothing_can_be_read_there_is_no_margin(judge, local_server):
 
 
 def test_a_pair_of_which_every_call_fails_is_a_failed_record(judge, local_server, tmp_path):
-    def reply(received: Received) -> object:
-        if "Lamp 2?" in str(received.body):
-            return refusal(400, "The prompt is not to my taste.")
-        return by_letters(received)
-
-    local_server.reply = reply
+    taste = refusal(400, "The prompt is not to my taste.")
+    local_server.reply = refusing("Lamp 2?", taste, by_letters)
     ended = judge()
     assert ended.code == 1
     assert "3 done, 1 failed" in ended.out

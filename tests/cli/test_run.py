@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from judging_servers import by_letters
-from openai_server import Json, LocalServer, Received, chat, refusal
-from reward_server import CallCai, Ended, assert_refused, spec, write_prompts
+from openai_server import Json, LocalServer, Received, chat
+from reward_server import CallCai, Ended, assert_refused, refusing, spec, write_prompts
 
 from cai.pipeline.loader import preset_text
 from cai.run import Run
@@ -114,11 +114,7 @@ def test_models_and_prompts_may_stand_in_the_recipe(
 
 
 def test_failed_examples_are_told_by_the_exit_code(run, local_server: LocalServer):
-    local_server.reply = lambda received: (
-        refusal(400, "This model's maximum context length is 4 tokens.")
-        if "lamp number 1" in str(received.body)
-        else acting(received)
-    )
+    local_server.reply = refusing("lamp number 1", otherwise=acting)
     ended = run()
     assert ended.code == 1
     assert "sample: 2 done, 1 failed" in ended.out

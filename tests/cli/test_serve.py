@@ -21,14 +21,7 @@ from typing import Any
 import pytest
 from openai_server import Json, Received, chat
 from reward_server import MAIN, CallCai, assert_refused, serving, spec, told_by_request
-from tiny_rewards import save_reward_model
-
-from cai.templates import load_templates
-from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
-from cai.training.reward_model.principles import RewardTemplate
-
-TEMPLATE = RewardTemplate.of(load_templates("chat"))
-KIND = NamedConstitution(name="kind", hash="0" * 12, principles={"kind": "The response is kind."})
+from tiny_rewards import save_conditioned, save_reward_model
 
 
 @contextmanager
@@ -81,11 +74,7 @@ def test_the_embedded_judge_tells_help_with_harm_from_a_kind_refusal():
 
 
 def test_a_conditioned_model_is_served_under_the_principles_that_are_named(tmp_path: Path):
-    folder = save_reward_model(tmp_path / "reward")
-    facts = RewardFacts(
-        is_conditioned=True, constitution=KIND, template=TEMPLATE.text, template_hash=TEMPLATE.hash
-    )
-    write_facts(folder, facts)
+    folder = save_conditioned(tmp_path / "reward")
     body = {"items": [{"prompt": "Hi.", "response": "Hello."}]}
     rewards: list[float] = []
     for principle in ("kind", "not:kind"):
@@ -230,14 +219,9 @@ def test_principles_for_a_model_that_reads_none_or_others_are_refused(
 ):
     folder = save_reward_model(tmp_path / "reward")
     options = ("serve", "--port", "0", "--reward-model", folder)
-    ended = call_cai(*options, "--principle", "kind")
-    assert (ended.code, "does not read principles" in ended.err) == (2, True)
-    facts = RewardFacts(
-        is_conditioned=True, constitution=KIND, template=TEMPLATE.text, template_hash=TEMPLATE.hash
-    )
-    write_facts(folder, facts)
-    ended = call_cai(*options, "--principle", "cruel")
-    assert (ended.code, "no principle 'cruel'. It has: kind" in ended.err) == (2, True)
-    write_facts(folder, facts.model_copy(update={"constitution": None}))
-    ended = call_cai(*options)
-    assert (ended.code, "Name a constitution with -c" in ended.err) == (2, True)
+    assert_refused(call_cai(*options, "--principle", "kind"), "does not read principles")
+    save_conditioned(folder)
+    said = "no principle 'cruel'. It has: kind"
+    assert_refused(call_cai(*options, "--principle", "cruel"), said)
+    save_conditioned(folder, None)
+    assert_refused(call_cai(*options), "Name a constitution with -c")

@@ -1,6 +1,5 @@
 """`cai status`: finished runs, failures by cause, runs that another process writes, no runs."""
 
-import asyncio
 import json
 import os
 import signal
@@ -12,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from openai_server import Json, Received, refusal
+from openai_server import Received, refusal
 from reward_server import (
     TOO_LONG,
     CallCai,
     assert_refused,
     serving,
+    slowly,
     spec,
     start_cai,
     told_by_request,
@@ -39,16 +39,11 @@ def failing(received: Received) -> object:
     return told_by_request(received)
 
 
-async def slowly(received: Received) -> Json:
-    await asyncio.sleep(0.05)
-    return told_by_request(received)
-
-
 @contextmanager
 def running(folder: Path, n_prompts: int) -> Generator["subprocess.Popen[str]"]:
     """A process that writes the run `run` in the folder, and has told how it gets on."""
     prompts = write_prompts(folder / "prompts.jsonl", n_prompts)
-    with serving(slowly) as server:
+    with serving(slowly(0.05)) as server:
         shared = ("-c", "testbed", "-m", spec(server), "-o", "run", "--concurrency", 4)
         with start_cai("revise", prompts, *shared, folder=folder) as process:
             while len(server.received) < 12:

@@ -3,7 +3,6 @@
 None of them changes a result; each is to ask no more than it must.
 """
 
-import asyncio
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ from reward_server import (
     Ended,
     assert_refused,
     serving,
+    slowly,
     spec,
     told_by_request,
     write_prompts,
@@ -279,17 +279,12 @@ def test_prices_that_cannot_be_read_are_said(
     assert local_server.received == []
 
 
-async def slowly(received: Received) -> Json:
-    await asyncio.sleep(0.01)
-    return told_by_request(received)
-
-
 @pytest.mark.parametrize("most", [1, 3, 24])
 def test_so_many_calls_are_open_at_a_time_and_never_more(
     call_cai: CallCai, tmp_path: Path, most: int
 ):
     prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
-    with serving(slowly) as server:
+    with serving(slowly(0.01)) as server:
         shared = ("-c", "testbed", "-m", spec(server), "-o", tmp_path / "run")
         assert call_cai("revise", prompts, *shared, "--concurrency", most).code == 0
         assert server.most_open == most
