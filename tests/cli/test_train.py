@@ -204,10 +204,10 @@ def test_a_reward_model_that_was_trained_anew_is_another_reward(
 
 
 def test_an_adapter_opens_by_its_folder_and_can_be_trained_on(
-    call_cai: CallCai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call_cai: CallCai, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """An adapter on an adapter is saved whole: no folder holds what the second one stands on."""
-    monkeypatch.chdir(tmp_path)
+    tmp_path = in_tmp_path
     save_tiny_model(tmp_path / "start")
     data, pairs = write_data(tmp_path, "sft"), write_data(tmp_path, "preference")
     fast = settings(3, learning_rate=5e-2)

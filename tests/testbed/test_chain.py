@@ -14,11 +14,7 @@ from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import Sizes, labelled_by_truth
 from cai.testbed.metrics import Rates, draw_prompts, policy_rates
 
-pytestmark = [
-    pytest.mark.slow,
-    # TRL and peft use names that transformers has given new ones
-]
-
+pytestmark = pytest.mark.slow
 N = 200
 SMALL = Sizes(revised=240, rounds=2, judged=60, k=4, rl_prompts=200, rl_steps=8)
 
