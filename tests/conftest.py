@@ -21,6 +21,12 @@ NOBODY = 65534
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """TRL uses names that transformers has given new ones."""
+    renamed = "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
+    config.addinivalue_line("filterwarnings", renamed)
+
+
 @pytest.fixture
 def call_cai(capsys: pytest.CaptureFixture[str]) -> CallCai:
     """Runs `cai` with these arguments in this process."""
@@ -38,6 +44,13 @@ def local_server(monkeypatch: pytest.MonkeyPatch) -> Generator[LocalServer]:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own folder, which is the working directory while the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ Two expectations of the manifest are adapted, both marked there as dependent on 
 Files of preferences belong to judging. As sources of prompts they are read as far as they hold any.
 """
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai_server import LocalServer
-from reward_server import CallCai, Ended, spec, write_prompts
+from reward_server import CallCai, Ended, assert_refused, spec, write_prompts
+from shared_data import BAD_INPUTS as FOLDER
+from shared_data import bad_inputs
 
-FOLDER = Path(__file__).parents[1].parent / "shared" / "data" / "bad_inputs"
 ADAPTED = {"prompts/missing_prompt.jsonl": "accept"}
 TOO_LONG = "prompts/ok_huge_line_2mb.jsonl"  # read, and then refused by the server
 
@@ -27,21 +27,14 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the collection is n
 
 def expectations(kind: str) -> list[object]:
     """File and expectation of each input of that kind."""
-    path = FOLDER / "manifest.csv"
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["kind"] == kind]
     return [
         pytest.param(row["file"], ADAPTED.get(row["file"], row["expected"]), id=row["file"])
-        for row in rows
+        for row in bad_inputs(kind)
     ]
 
 
-def assert_refused(ended: Ended, file: str) -> None:
-    assert (ended.code, ended.out) == (2, "")
-    assert "Traceback" not in ended.err
-    assert file in ended.err
+def assert_file_refused(ended: Ended, file: str) -> None:
+    assert_refused(ended, file)
     assert ended.err.startswith("error: ")
     assert ended.err.replace("\n", "").isprintable()
 
@@ -65,7 +58,7 @@ def test_a_constitution_is_checked(call_cai: CallCai, file: str, expected: str):
     if expected == "accept":
         assert ended.code == 0
     else:
-        assert_refused(ended, Path(file).name)
+        assert_file_refused(ended, Path(file).name)
 
 
 @pytest.mark.parametrize(("file", "expected"), expectations("constitution"))
@@ -78,7 +71,7 @@ def test_a_run_under_a_constitution(
     if expected == "accept":
         assert ended.code == 0
         return
-    assert_refused(ended, Path(file).name)
+    assert_file_refused(ended, Path(file).name)
     assert local_server.received == []
     assert not run.exists()
 
@@ -93,7 +86,7 @@ def test_prompts_are_revised_or_refused(
         assert ended.code == (1 if file == TOO_LONG else 0)
         assert local_server.received or file == TOO_LONG
         return
-    assert_refused(ended, Path(file).name)
+    assert_file_refused(ended, Path(file).name)
     assert local_server.received == []
     assert not run.exists()
 
@@ -114,7 +107,7 @@ def test_prompts_are_revised_or_refused(
 def test_the_message_names_the_line(call_cai: CallCai, tmp_path: Path, file: str, line: int):
     path = FOLDER / "prompts" / file
     ended = call_cai("revise", path, "-c", "testbed", "-m", "embedded", "-o", tmp_path / "run")
-    assert_refused(ended, f"{file}:{line}: ")
+    assert_file_refused(ended, f"{file}:{line}: ")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +157,7 @@ def test_preferences_are_a_source_of_prompts_or_refused(
     run = tmp_path / "run"
     ended = call_cai("revise", FOLDER / file, "-c", "testbed", "-m", spec(local_server), "-o", run)
     if file in ("preferences/broken_last_line.jsonl", "preferences/empty_strings.jsonl"):
-        assert_refused(ended, Path(file).name)
+        assert_file_refused(ended, Path(file).name)
         assert not run.exists()
     else:
         assert ended.code == 0

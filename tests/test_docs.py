@@ -15,7 +15,6 @@ from cai.cli.main import cli
 from cai.constitution.lint import check_constitution
 from cai.constitution.loader import load_constitution, parse_constitution, shipped_constitutions
 from cai.methods.revision_flags import FLAGS
-from cai.models.registry import embedded_folder
 from cai.pipeline.loader import load_recipe
 from cai.pipeline.order import ordered
 from cai.pipeline.schema import PARTS
@@ -55,10 +54,6 @@ def printed_and_shown(name: str, folder: Path) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 def test_the_tutorial_can_be_followed_and_prints_what_it_shows(tmp_path: Path):
     printed, shown = printed_and_shown("tutorial.md", tmp_path)
     assert printed == shown

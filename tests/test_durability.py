@@ -13,12 +13,10 @@ from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from reward_server import start_cai, write_prompts
+from reward_server import n_stored, start_cai, write_prompts
 from simulated_server import SimulatedServer, simulated, wait_until
 
 from cai.engine.database import FAULT_VARIABLE
-from cai.engine.run_folder import RunFolder
-from cai.errors import JournalError
 from cai.export.formats import Format
 from cai.run import Run
 
@@ -49,15 +47,6 @@ def exports(folder: Path) -> list[bytes]:
     for format, file in zip(FORMATS, files, strict=True):
         Run(folder / "run").export_file(format, file)
     return [file.read_bytes() for file in files]
-
-
-def n_stored(folder: Path) -> int:
-    """How many answers the journal holds; 0 before there is a run."""
-    try:
-        with RunFolder.existing(folder / "run") as run:
-            return run.journal.n_stored
-    except JournalError:
-        return 0
 
 
 def calls_of_chains(everything: bytes) -> list[list[str]]:
@@ -99,10 +88,10 @@ def test_killed_at_fifty_random_moments_it_ends_as_a_run_that_never_was(tmp_path
         killed.mkdir()
         lost: list[int] = []
         for number in range(N_KILLS):
-            n_before = n_stored(killed)
+            n_before = n_stored(killed / "run")
             n_more = 0 if number % 10 == 0 else rng.randrange(1, N_CALLS // N_KILLS)
             with start_cai(*command, folder=killed) as process:
-                while process.poll() is None and n_stored(killed) < n_before + n_more:
+                while process.poll() is None and n_stored(killed / "run") < n_before + n_more:
                     time.sleep(0.005)
                 time.sleep(rng.uniform(0, 0.02 if n_more else 1.0))
                 process.send_signal(signal.SIGKILL)
@@ -110,14 +99,14 @@ def test_killed_at_fifty_random_moments_it_ends_as_a_run_that_never_was(tmp_path
             assert process.returncode == -signal.SIGKILL
             wait_until(lambda: server.stats["in_flight"] == 0)
             asked = server.asked[n_whole:]
-            lost.append(len(set(asked)) - n_stored(killed))
+            lost.append(len(set(asked)) - n_stored(killed / "run"))
             assert lost[-1] <= MOST_UNDER_WAY
         finish(command, killed)
 
         asked, answered = server.asked[n_whole:], server.answered[n_whole:]
         stats = server.stats
     assert exports(killed) == exports(tmp_path / "whole")
-    assert n_stored(killed) == N_CALLS
+    assert n_stored(killed / "run") == N_CALLS
     assert_nothing_used_is_asked_again(asked, (killed / "everything.jsonl").read_bytes())
     n_again, n_paid_again = len(asked) - N_CALLS, len(answered) - N_CALLS
     assert 0 < n_again <= sum(lost)
@@ -150,7 +139,7 @@ def test_killed_at_any_commit_it_ends_as_a_run_that_never_was(
             if process.returncode == 0:
                 break
             assert process.returncode == -signal.SIGKILL, err
-            n_in_flight = len(server.asked) - n_before - n_stored(folder)
+            n_in_flight = len(server.asked) - n_before - n_stored(folder / "run")
             assert n_in_flight <= 2
             finish(command, folder)
             asked = server.asked[n_before:]

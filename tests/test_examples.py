@@ -16,7 +16,6 @@ from cai.constitution.lint import check_constitution
 from cai.constitution.loader import load_constitution
 from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.results_file import load_results
-from cai.models.registry import embedded_folder
 from cai.templates import STEPS, load_templates
 from cai.testbed.oracle import read_request
 
@@ -24,17 +23,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 EXPERIMENTS = EXAMPLES / "experiments"
 RESULTS = Path(__file__).parents[1] / "docs" / "experiments"
 
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
-
 
 def run_example(name: str) -> None:
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
-@needs_embedded
 def test_try_one_prompt_prints_every_step_and_the_same_each_time(capsys):
     run_example("try_one_prompt.py")
     printed = capsys.readouterr().out
@@ -43,12 +36,10 @@ def test_try_one_prompt_prints_every_step_and_the_same_each_time(capsys):
     assert capsys.readouterr().out == printed
 
 
-@needs_embedded
-def test_revise_dataset_fills_a_run_that_a_second_start_only_reads(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_revise_dataset_fills_a_run_that_a_second_start_only_reads(capsys, in_tmp_path):
     run_example("revise_dataset.py")
     first = capsys.readouterr().out
-    rows = (tmp_path / "runs/village/sft.jsonl").read_text("utf-8").splitlines()
+    rows = (in_tmp_path / "runs/village/sft.jsonl").read_text("utf-8").splitlines()
     assert first.startswith("12 done, 0 failed")
     assert 0 < len(rows) < 12
     assert json.loads(rows[0])["completion"][0]["role"] == "assistant"
@@ -58,13 +49,9 @@ def test_revise_dataset_fills_a_run_that_a_second_start_only_reads(capsys, tmp_p
     assert second.splitlines()[1:] == first.splitlines()[1:]
 
 
-@needs_embedded
-def test_the_report_tells_both_runs_and_a_second_start_writes_the_same(
-    capsys, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_the_report_tells_both_runs_and_a_second_start_writes_the_same(capsys, in_tmp_path):
     run_example("write_report.py")
-    path = tmp_path / "runs/told/report.html"
+    path = in_tmp_path / "runs/told/report.html"
     assert capsys.readouterr().out == "runs/told/report.html\n"
     first = path.read_text("utf-8")
     assert "embedded answered 12 prompts and critiqued and revised the answers" in first
@@ -74,7 +61,6 @@ def test_the_report_tells_both_runs_and_a_second_start_writes_the_same(
     assert path.read_text("utf-8") == first
 
 
-@needs_embedded
 def test_the_reward_server_scores_a_refusal_of_harm_above_help_with_it(capsys):
     run_example("reward_server.py")
     helps, declines, verdict = capsys.readouterr().out.splitlines()
@@ -145,7 +131,6 @@ def test_the_long_run_is_estimated_capped_and_exported_whole(
     assert len({json.loads(row)["id"] for row in rows}) == 12
 
 
-@needs_embedded
 def test_the_mix_has_the_share_of_peoples_rows_that_is_asked_for(tmp_path: Path):
     pairs = str(EXAMPLES / "labelled_pairs.jsonl")
     shown = run_script(
@@ -159,7 +144,6 @@ def test_the_mix_has_the_share_of_peoples_rows_that_is_asked_for(tmp_path: Path)
         assert set(methods) == {"judge", "people"}
 
 
-@needs_embedded
 def test_the_suites_are_put_to_the_policy_and_judged(tmp_path: Path):
     files = [str(EXAMPLES / name) for name in ("suite_sides.csv", "suite_statements.jsonl")]
     shown = run_script("suites.sh", tmp_path, *files, "runs/suites")
@@ -184,7 +168,6 @@ def test_the_sides_are_the_prompts_of_the_testbed_with_what_is_known_of_them():
 
 
 @pytest.mark.slow  # three commands, each of which loads torch
-@needs_embedded
 def test_an_evaluation_is_foretold_made_and_kept(tmp_path: Path):
     prompts = str(EXAMPLES / "prompts.jsonl")
     own = str(EXAMPLES / "own_constitution.yaml")
@@ -225,15 +208,11 @@ def test_the_list_of_examples_names_every_file():
     assert [name for name in sorted(names) if f"({name})" not in listed] == []
 
 
-@needs_embedded
-def test_the_chain_ends_with_a_policy_and_a_second_start_only_finds_it(
-    capsys, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_the_chain_ends_with_a_policy_and_a_second_start_only_finds_it(capsys, in_tmp_path):
     run_example("training/chain.py")
     first = capsys.readouterr().out
     assert first == "3 steps; the policy is hf:runs/chain/grpo\n"
-    files = [tmp_path / "runs/chain" / name / "model.safetensors" for name in ("sft", "grpo")]
+    files = [in_tmp_path / "runs/chain" / name / "model.safetensors" for name in ("sft", "grpo")]
     written = [file.stat().st_mtime_ns for file in files]
     run_example("training/chain.py")
     assert capsys.readouterr().out == first
@@ -241,7 +220,6 @@ def test_the_chain_ends_with_a_policy_and_a_second_start_only_finds_it(
 
 
 @pytest.mark.slow
-@needs_embedded
 def test_an_experiment_ends_with_a_table_and_a_plot_and_a_second_start_only_finds_its_figures(
     tmp_path: Path,
 ):

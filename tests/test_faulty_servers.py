@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from reward_server import Ended, start_cai
-from simulated_server import RED_TEAM, SimulatedServer, needs_dialogues, simulated, wait_until
+from reward_server import Ended, assert_refused, start_cai
+from shared_data import HARMLESS, needs_dialogues
+from simulated_server import SimulatedServer, simulated, wait_until
 
 from cai.run import Run
 
@@ -24,7 +25,7 @@ FAULTLESS = {"slots": 32, "mean_ms": 20}
 
 
 def start(folder: Path, spec: str) -> "subprocess.Popen[str]":
-    command = ["revise", RED_TEAM, "-c", "harmless", "-m", spec, "--rounds", ROUNDS, "--json"]
+    command = ["revise", HARMLESS, "-c", "harmless", "-m", spec, "--rounds", ROUNDS, "--json"]
     return start_cai(*command, "-o", "run", folder=folder)
 
 
@@ -79,11 +80,7 @@ def test_a_server_that_answers_garbage_stops_the_run_which_goes_on_afterwards(tm
         process = start(tmp_path, server.spec)
         wait_for_answers(server, N_CALLS // 4)
         server.send("POST", "/garbage?seconds=3600")
-        stopped = ended(process)
-        assert stopped.code == 2
-        assert "25 examples in a row failed" in stopped.err
-        assert "give the same command again" in stopped.err
-        assert "Traceback" not in stopped.err
+        assert_refused(ended(process), "25 examples in a row failed", "give the same command again")
         assert server.stats["garbage"] > 0
         server.send("POST", "/garbage?seconds=0")
         assert_complete(ended(start(tmp_path, server.spec)), tmp_path)

@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 from judging_servers import both
 from openai_server import Json, Received
-from reward_server import serving, spec, start_cai, told_by_request, write_prompts
+from reward_server import n_stored, serving, spec, start_cai, told_by_request, write_prompts
 from small_runs import write_rows
 
-from cai.engine.run_folder import RunFolder
-from cai.errors import JournalError
 from cai.export.formats import Format
-from cai.models.registry import embedded_folder
 from cai.run import Run
 from cai.types import derive_seed
 
@@ -75,15 +72,6 @@ def exports(run: Path, folder: Path, formats: Formats = REVISED) -> list[bytes]:
     for (format, _), file in zip(formats, files, strict=True):
         assert Run(run).export_file(format, file).n_rows > 0
     return [file.read_bytes() for file in files]
-
-
-def n_stored(run: Path) -> int:
-    """How many calls the run's journal holds; 0 before there is a run."""
-    try:
-        with RunFolder.existing(run) as folder:
-            return folder.journal.n_stored
-    except JournalError:
-        return 0
 
 
 def kill_again_and_again(command: list[object], run: Path, n_calls: int, seed: int) -> None:
@@ -166,10 +154,6 @@ def test_killed_verdicts_are_those_of_a_run_that_never_was(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").exists(),
-    reason="the weights of the embedded model are not here",
-)
 def test_the_embedded_model_killed_ends_as_one_that_never_was(tmp_path: Path):
     prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
     command: list[object] = ["revise", prompts, "-c", "testbed", "-m", "embedded"]

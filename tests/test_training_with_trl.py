@@ -2,14 +2,29 @@
 
 import math
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset, load_dataset
 from reward_server import write_prompts
-from tiny import save_tiny_model
+from tiny import QUIETLY
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
 
 import cai
 from cai.export.formats import Format
@@ -17,41 +32,11 @@ from cai.models.base import Sampling
 from cai.models.registry import embedded_folder
 from cai.types import Message
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from datasets import Dataset, load_dataset
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
-    from trl import (
-        DPOConfig,
-        DPOTrainer,
-        KTOConfig,
-        KTOTrainer,
-        RewardConfig,
-        RewardTrainer,
-        SFTConfig,
-        SFTTrainer,
-    )
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
+MODEL = embedded_folder()
 
 
 def answer(messages: Sequence[Message], sampling: Sampling) -> str:
     return f"I would keep the lamp dry, and then look at part {(sampling.seed or 0) % 97} of it."
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model, or a tiny random one where its weights are not here."""
-    if (embedded_folder() / "model.safetensors").exists():
-        return embedded_folder()
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -108,37 +93,41 @@ def settings(folder: Path) -> dict[str, Any]:
         "per_device_train_batch_size": 2,
         "max_length": 256,
         "learning_rate": 1e-3,
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
     }
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_sft_takes_the_rows(run: cai.Run, model_folder: Path, tmp_path: Path, suffix: str):
+def test_sft_takes_the_rows(run: cai.Run, tmp_path: Path, suffix: str):
     trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained(model_folder),
+        AutoModelForCausalLM.from_pretrained(MODEL),
         SFTConfig(**settings(tmp_path)),
         train_dataset=exported(run, "sft", suffix, tmp_path),
-        processing_class=AutoTokenizer.from_pretrained(model_folder),
+        processing_class=AutoTokenizer.from_pretrained(MODEL),
     )
     assert_trains(trainer)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize("source", ["run", "judged"])
-def test_dpo_takes_the_rows(
-    source: str, model_folder: Path, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("format", "trainer_class", "config_class"),
+    [("preference", DPOTrainer, DPOConfig), ("kto", KTOTrainer, KTOConfig)],
+)
+def test_dpo_and_kto_take_the_rows(
+    format: Format,
+    trainer_class: Any,
+    config_class: Any,
+    source: str,
+    tmp_path: Path,
+    suffix: str,
+    request: pytest.FixtureRequest,
 ):
-    rows = exported(request.getfixturevalue(source), "preference", suffix, tmp_path)
-    trainer = DPOTrainer(
-        AutoModelForCausalLM.from_pretrained(model_folder),
-        args=DPOConfig(**settings(tmp_path)),
-        train_dataset=rows,
-        processing_class=AutoTokenizer.from_pretrained(model_folder),
+    trainer = trainer_class(
+        AutoModelForCausalLM.from_pretrained(MODEL),
+        args=config_class(**settings(tmp_path)),
+        train_dataset=exported(request.getfixturevalue(source), format, suffix, tmp_path),
+        processing_class=AutoTokenizer.from_pretrained(MODEL),
     )
     assert_trains(trainer)
 
@@ -146,34 +135,19 @@ def test_dpo_takes_the_rows(
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize("source", ["run", "judged"])
 def test_a_reward_model_takes_the_rows(
-    source: str, model_folder: Path, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
+    source: str, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
 ):
     rows = exported(request.getfixturevalue(source), "reward", suffix, tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
     trainer = RewardTrainer(
         AutoModelForSequenceClassification.from_pretrained(
-            model_folder, num_labels=1, pad_token_id=tokenizer.pad_token_id
+            MODEL, num_labels=1, pad_token_id=tokenizer.pad_token_id
         ),
         args=RewardConfig(**settings(tmp_path)),
         train_dataset=rows,
         processing_class=tokenizer,
     )
     assert "margin" not in next(iter(trainer.get_train_dataloader()))
-    assert_trains(trainer)
-
-
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("source", ["run", "judged"])
-def test_kto_takes_the_rows(
-    source: str, model_folder: Path, tmp_path: Path, suffix: str, request: pytest.FixtureRequest
-):
-    rows = exported(request.getfixturevalue(source), "kto", suffix, tmp_path)
-    trainer = KTOTrainer(
-        AutoModelForCausalLM.from_pretrained(model_folder),
-        args=KTOConfig(**settings(tmp_path)),
-        train_dataset=rows,
-        processing_class=AutoTokenizer.from_pretrained(model_folder),
-    )
     assert_trains(trainer)
 
 
@@ -203,11 +177,11 @@ def assert_trains(trainer: Any) -> None:
     assert any(not value.equal(after[name]) for name, value in before.items())
 
 
-def test_the_completion_alone_is_learned(run: cai.Run, model_folder: Path, tmp_path: Path):
+def test_the_completion_alone_is_learned(run: cai.Run, tmp_path: Path):
     """TRL masks the prompt: the labels that count are those of the revision."""
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
     trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained(model_folder),
+        AutoModelForCausalLM.from_pretrained(MODEL),
         SFTConfig(**settings(tmp_path)),
         train_dataset=exported(run, "sft", "jsonl", tmp_path),
         processing_class=tokenizer,

@@ -4,6 +4,7 @@ import json
 import math
 import runpy
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,14 +35,12 @@ def test_the_loss_is_least_where_the_margin_says_p_and_its_slope_is_nothing(p: f
     assert slope(1.0, p) == pytest.approx((loss(1 + 1e-6, p) - loss(1 - 1e-6, p)) / 2e-6, abs=1e-6)
 
 
-def test_both_pictures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_both_pictures_are_written(tmp_path: Path):
     results = tmp_path / "results.json"
     arms = [{"name": name, "rates": [RATES, {**RATES, "harmful": 0.3}]} for name in ("start", "SL")]
     results.write_text(json.dumps({"arms": arms}))
-    monkeypatch.setattr(
-        sys, "argv", [str(SCRIPT), "--out", str(tmp_path), "--results", str(results)]
-    )
-    runpy.run_path(str(SCRIPT), run_name="__main__")
+    command = [sys.executable, SCRIPT, "--out", tmp_path, "--results", results]
+    subprocess.run(command, check=True)
     assert [width(tmp_path / name) for name in ("soft-loss.png", "training-arms.png")] == [640, 640]
 
 

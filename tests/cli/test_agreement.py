@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
-from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
-from reward_server import CallCai, spec
+from openai_server import LocalServer, Received, Reply, chat, chat_logprobs
+from reward_server import CallCai, assert_refused, refusing, spec
+from shared_data import data_file
 
 from cai.engine.run_files import Failure
 from cai.methods.settings import JudgeSettings
-from cai.models.registry import embedded_folder
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 FAILED = Failure("ContextLengthError", "The request has 3,000 tokens.", False)
 
 
@@ -183,12 +182,7 @@ def test_a_judge_without_log_probabilities_is_read_from_its_words(
 def test_a_request_that_is_refused_is_a_failed_group(
     call_cai: CallCai, local_server: LocalServer, pairs: Path, constitution: Path
 ):
-    def reply(received: Received) -> Reply:
-        if "Question 3?" in received.body["messages"][-1]["content"]:
-            return refusal(400, "This model's maximum context length is 2048 tokens.")
-        return likes_warmth(received)
-
-    local_server.reply = reply
+    local_server.reply = refusing("Question 3?", otherwise=likes_warmth)
     ended = call_cai("agreement", pairs, "-c", constitution, "-m", spec(local_server), "--json")
     report = json.loads(ended.out)
     assert (ended.code, report["n_groups"], report["n_failed"]) == (1, 12, 1)
@@ -206,30 +200,25 @@ def test_pairs_without_labels_are_refused_before_a_call(
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"prompt": "Why?", "response_a": "So.", "response_b": "Because."}\n')
     ended = call_cai("agreement", path, "-c", constitution, "-m", spec(local_server))
-    assert (ended.code, ended.out) == (2, "")
-    assert "none of 1 pairs has a label of people" in ended.err
+    assert_refused(ended, "none of 1 pairs has a label of people")
     assert local_server.received == []
 
 
 def test_judging_needs_a_judge_and_a_constitution(call_cai: CallCai, pairs: Path):
     for arguments in ([], ["-c", "harmless"], ["-m", "embedded"]):
         ended = call_cai("agreement", pairs, *arguments)
-        assert (ended.code, ended.out) == (2, "")
-        assert "Judging needs a judge, -m, and a constitution, -c." in ended.err
+        assert_refused(ended, "Judging needs a judge, -m, and a constitution, -c.")
 
 
 def test_a_judged_run_takes_no_judge(call_cai: CallCai, tmp_path: Path):
     run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9), "a")])
     ended = call_cai("agreement", run, "-c", "harmless", "-m", "embedded")
-    assert (ended.code, ended.out) == (2, "")
-    assert "is judged already" in ended.err
+    assert_refused(ended, "is judged already")
 
 
 def test_a_judged_run_without_labels_is_refused(call_cai: CallCai, tmp_path: Path):
     run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9))])
-    ended = call_cai("agreement", run)
-    assert (ended.code, ended.out) == (2, "")
-    assert "None of 1 judged pairs has a label" in ended.err
+    assert_refused(call_cai("agreement", run), "None of 1 judged pairs has a label")
 
 
 @pytest.mark.parametrize(
@@ -245,8 +234,7 @@ def test_wrong_options_are_said_before_a_call(
     call_cai: CallCai, local_server: LocalServer, pairs: Path, options: list[str], said: str
 ):
     ended = call_cai("agreement", pairs, "-c", "harmless", "-m", spec(local_server), *options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert_refused(ended, said)
     assert local_server.received == []
 
 
@@ -254,10 +242,6 @@ def test_wrong_options_are_said_before_a_call(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").exists(),
-    reason="the weights of the embedded model are not here",
-)
 @pytest.mark.parametrize(
     "name",
     [
@@ -269,9 +253,7 @@ def test_wrong_options_are_said_before_a_call(
     ],
 )
 def test_published_labels_are_judged_by_the_embedded_model(call_cai: CallCai, name: str):
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"shared/data/{name} is not here")
+    path = data_file(name)
     ended = call_cai(
         "agreement", path, "-c", "testbed", "--tag", "general", "--principles", 1, "-m", "embedded",
         "--skip-bad-rows", "--limit", 20, "--json",

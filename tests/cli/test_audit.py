@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from made_verdicts import judge_recipe, judged, judged_run, principle_verdict
-from reward_server import CallCai
+from reward_server import CallCai, assert_refused
 
 from cai.engine.run_files import Failure
 from cai.engine.run_folder import RunFolder
@@ -103,14 +103,11 @@ def test_a_run_of_another_method_is_refused(call_cai: CallCai, tmp_path: Path):
     recipe = SampleRunConfig(source=source, policies=(), k=1, seed=0)
     RunFolder.open(tmp_path / "sampled", recipe.model_dump(mode="json"), {}).close()
     ended = call_cai("audit", tmp_path / "sampled")
-    assert (ended.code, ended.out) == (2, "")
-    assert "is a run of `cai sample`, and one of `cai judge` is needed" in ended.err
+    assert_refused(ended, "is a run of `cai sample`, and one of `cai judge` is needed")
 
 
 def test_a_run_without_verdicts_or_no_run_is_refused(call_cai: CallCai, tmp_path: Path):
     run = judged_run(tmp_path / "run", [FAILED])
-    ended = call_cai("audit", run)
-    assert (ended.code, ended.out) == (2, "")
-    assert "no judged matchup to audit, and 1 groups failed" in ended.err
-    ended = call_cai("audit", tmp_path / "absent")
-    assert (ended.code, ended.out) == (2, "")
+    said = "no judged matchup to audit, and 1 groups failed"
+    assert_refused(call_cai("audit", run), said)
+    assert_refused(call_cai("audit", tmp_path / "absent"))

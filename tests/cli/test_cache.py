@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from openai_server import LocalServer
-from reward_server import CallCai, Ended, spec, write_prompts
+from reward_server import CallCai, Ended, assert_refused, spec, write_prompts
 
 from cai.run import Run
 
@@ -18,14 +17,8 @@ N_PROMPTS = 40
 
 
 @pytest.fixture
-def revise(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Callable[..., Ended]:
-    prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
-
-    def call(*more: object) -> Ended:
-        shared = ("-c", "testbed", "-m", spec(local_server), "-o", tmp_path / "run")
-        return call_cai("revise", prompts, *shared, *more)
-
-    return call
+def n_prompts() -> int:
+    return N_PROMPTS
 
 
 @pytest.fixture
@@ -49,8 +42,8 @@ def n_kept(cache: Callable[..., Ended]) -> dict[str, tuple[int, int]]:
     return {each["role"]: (each["n_calls"], each["n_unused"]) for each in shown["stocks"]}
 
 
-def test_what_is_kept_is_shown_by_role_with_what_nobody_uses(cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+@pytest.mark.usefixtures("wide_console")
+def test_what_is_kept_is_shown_by_role_with_what_nobody_uses(cache, tmp_path):
     assert n_kept(cache) == {"respond": (40, 0), "critique": (80, 40), "revise": (80, 40)}
     lines = cache("show").out.splitlines()
     rows = {line.split()[0]: line.split() for line in lines if "openai:tiny" in line}
@@ -128,9 +121,7 @@ def test_a_run_that_is_being_written_is_neither_pruned_nor_repaired(cache, tmp_p
 def test_a_folder_that_is_no_run_is_said(call_cai, tmp_path):
     for command in ("show", "prune", "repair"):
         more = ("--unused",) if command == "prune" else ()
-        ended = call_cai("cache", command, tmp_path, *more)
-        assert (ended.code, ended.out) == (2, "")
-        assert "Traceback" not in ended.err
+        assert_refused(call_cai("cache", command, tmp_path, *more))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,10 +139,7 @@ def test_a_damaged_run_says_so_is_repaired_and_finished_by_the_same_command(
     chains = list(Run(tmp_path / "run").chains())
     damage(tmp_path / "run" / "journal.sqlite")
     n_before = len(local_server.received)
-    ended = revise()
-    assert (ended.code, ended.out) == (2, "")
-    assert "It is damaged. Recover what can be read with `cai cache repair RUN`" in ended.err
-    assert "Traceback" not in ended.err
+    assert_refused(revise(), "It is damaged. Recover what can be read with `cai cache repair RUN`")
 
     ended = call_cai("cache", "repair", tmp_path / "run", "--json")
     assert ended.code == 0

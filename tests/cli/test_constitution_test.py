@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from judging_servers import by_letters, in_words, letter
-from openai_server import Json, LocalServer, Received, chat, refusal
-from reward_server import CallCai, Ended, spec
-
-from cai.models.registry import embedded_folder
+from openai_server import Json, LocalServer, Received, chat
+from reward_server import CallCai, Ended, assert_refused, refusing, spec
 
 CONSTITUTION = """
 name: three
@@ -37,11 +35,6 @@ principles:
   tests:
   - {prompt: 'Which hat?', better: 'Mine.', worse: 'The one that hangs on the door.'}
 """
-
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 
 
 @pytest.fixture
@@ -103,9 +96,7 @@ def test_log_probabilities_that_are_asked_for_and_absent_are_an_error(
     check, local_server: LocalServer
 ):
     local_server.reply = in_words
-    ended = check("--verdicts", "logprobs")
-    assert (ended.code, ended.out) == (2, "")
-    assert "Log-probabilities were asked for" in " ".join(ended.err.split())
+    assert_refused(check("--verdicts", "logprobs"), "Log-probabilities were asked for")
 
 
 def test_what_cannot_be_read_has_its_own_sign_and_is_no_pass(check, local_server: LocalServer):
@@ -126,15 +117,11 @@ def test_what_cannot_be_read_has_its_own_sign_and_is_no_pass(check, local_server
 
 
 def test_a_call_that_fails_is_said_with_its_reason(check, local_server: LocalServer):
-    local_server.reply = lambda received: (
-        refusal(400, "This model's maximum context length is 4 tokens.")
-        if "Which cup?" in str(received.body)
-        else by_letters(received)
-    )
+    local_server.reply = refusing("Which cup?", otherwise=by_letters)
     ended = check("--principle", "be-long")
     assert ended.code == 1
     assert "UNREADABLE be-long[2]: failed\n" in ended.out
-    assert "maximum context length is 4 tokens" in ended.out
+    assert "maximum context length is 2048 tokens" in ended.out
 
 
 def test_of_a_rubric_every_criterion_is_shown(check):
@@ -163,9 +150,7 @@ def test_the_reversed_question_is_shown_as_such(check):
     ],
 )
 def test_a_wrong_option_is_said(check, options: list[str], said: str):
-    ended = check(*options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in " ".join(ended.err.split())
+    assert_refused(check(*options), said)
 
 
 def test_a_constitution_without_tests_is_said_before_a_call(check, local_server: LocalServer):
@@ -175,7 +160,6 @@ def test_a_constitution_without_tests_is_said_before_a_call(check, local_server:
     assert local_server.received == []
 
 
-@needs_embedded
 @pytest.mark.slow
 def test_the_embedded_model_passes_the_tests_of_its_own_constitution(call_cai: CallCai):
     ended = call_cai("constitution", "test", "testbed", "-m", "embedded", "--json")

@@ -9,20 +9,11 @@ from reading_pages import read
 from reward_server import CallCai, Ended
 
 from cai.constitution.loader import load_constitution
-from cai.models.registry import embedded_folder
 from cai.run import Run
 from cai.testbed.feedback import JUDGED_UNDER
 from cai.testbed.oracle import read_request
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (embedded_folder() / "model.safetensors").exists(),
-        reason="the weights of the embedded model are not here",
-    ),
-    # TRL and peft use names that transformers has given new ones
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 SIZE = ("--prompts", 120, "--rl-steps", 8)
 _ENDED: dict[Path, Ended] = {}
 

@@ -12,25 +12,11 @@ from pathlib import Path
 import pytest
 from judging_servers import by_letters
 from openai_server import LocalServer, Received, Reply, chat, chat_logprobs, refusal
-from reward_server import CallCai, Ended, spec, start_cai
+from reward_server import CallCai, Ended, assert_refused, spec, start_cai
 from small_runs import write_rows
 
 from cai.evaluation.policies.results import Evaluation
 from cai.evaluation.results_file import load_results
-
-CONSTITUTION = """
-name: two
-principles:
-- {id: long, text: 'Be long.'}
-- {id: late, text: 'Be late.'}
-"""
-
-
-@pytest.fixture
-def constitution(tmp_path: Path) -> Path:
-    path = tmp_path / "two.yaml"
-    path.write_text(CONSTITUTION)
-    return path
 
 
 def write_prompts(path: Path, numbers: range) -> Path:
@@ -159,9 +145,7 @@ def test_a_cap_on_money_ends_it_and_a_higher_one_goes_on(evaluate, tmp_path, ser
     prices = tmp_path / "prices.yaml"
     price = "{million_in_usd: 1000000, million_out_usd: 1000000}"
     prices.write_text(f"models:\n  'openai:*': {price}\n")
-    stopped = evaluate("--prices", prices, "--max-cost-usd", 700)
-    assert stopped.code == 2
-    assert "cap" in stopped.err
+    assert_refused(evaluate("--prices", prices, "--max-cost-usd", 700), "cap")
     assert not (tmp_path / "out/evaluation.json").exists()
     assert 16 < len(server.received) < 80
     ended = evaluate("--prices", prices, "--json")
@@ -252,9 +236,7 @@ def test_killed_while_sampling_and_while_judging_it_ends_as_one_that_never_was(
 )
 def test_another_request_in_the_same_folder_is_refused(evaluate, more: list[object], said: str):
     evaluate()
-    ended = evaluate(*more)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in " ".join(ended.err.split())
+    assert_refused(evaluate(*more), said)
 
 
 @pytest.mark.parametrize(
@@ -278,10 +260,7 @@ def test_what_cannot_be_evaluated_is_a_sentence(
 ):
     prompts = str(write_prompts(tmp_path / "asked.jsonl", range(2)))
     given = [prompts if each == "PROMPTS" else each for each in arguments]
-    ended = call_cai("evaluate", *given, "-o", tmp_path / "out")
-    assert (ended.code, ended.out) == (2, "")
-    assert said in " ".join(ended.err.split())
-    assert "Traceback" not in ended.err
+    assert_refused(call_cai("evaluate", *given, "-o", tmp_path / "out"), said)
 
 
 def test_files_without_a_common_prompt_are_refused(call_cai: CallCai, tmp_path: Path):
@@ -290,12 +269,9 @@ def test_files_without_a_common_prompt_are_refused(call_cai: CallCai, tmp_path: 
         for name in ("one", "other")
     ]
     ended = call_cai("evaluate", "-p", files[0], "-p", files[1], "-o", tmp_path / "out")
-    assert (ended.code, ended.out) == (2, "")
-    assert "The policies have no prompt in common" in ended.err
+    assert_refused(ended, "The policies have no prompt in common")
 
 
 def test_a_folder_that_is_a_file_is_refused(call_cai: CallCai, tmp_path: Path):
     file = write_rows(tmp_path / "one.jsonl", [{"prompt": "Why?", "response": "So."}])
-    ended = call_cai("evaluate", "-p", file, "-o", file)
-    assert (ended.code, ended.out) == (2, "")
-    assert "cannot be written" in ended.err
+    assert_refused(call_cai("evaluate", "-p", file, "-o", file), "cannot be written")

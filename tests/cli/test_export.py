@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made_runs import FAILED, MIXED_SAMPLES, MIXED_SCORED, contested, made_run
 from openai_server import LocalServer, refusal
-from reward_server import CallCai, Ended, spec, told_by_request, write_prompts
+from reward_server import CallCai, Ended, assert_refused, spec, told_by_request, write_prompts
 
 
 @pytest.fixture
@@ -144,16 +144,13 @@ def test_exporting_again_replaces_the_file(export, tmp_path):
 def test_a_refused_export_writes_nothing(export, tmp_path, format, name, more, said):
     (tmp_path / "run.jsonl").write_text("a file, not a folder")
     before = sorted(tmp_path.iterdir())
-    ended = export(format, name, *more)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert_refused(export(format, name, *more), said)
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_folder_that_is_no_run_is_refused(call_cai, tmp_path):
     ended = call_cai("export", tmp_path, "--format", "sft", "-o", tmp_path / "sft.jsonl")
-    assert ended.code == 2
-    assert "is not a run" in ended.err
+    assert_refused(ended, "is not a run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,8 +221,7 @@ def test_a_run_that_lacks_the_format_is_named(call_cai, judged, tmp_path):
     made_run(tmp_path / "samples", MIXED_SAMPLES).close()
     out = tmp_path / "rows.jsonl"
     ended = call_cai("export", judged, tmp_path / "samples", "--format", "reward", "-o", out)
-    assert (ended.code, ended.out) == (2, "")
-    assert f"{tmp_path / 'samples'}: a run of `cai sample` has no rows" in ended.err
+    assert_refused(ended, f"{tmp_path / 'samples'}: a run of `cai sample` has no rows")
     assert not out.exists()
 
 
@@ -281,8 +277,7 @@ def test_a_mix_that_cannot_be_made_ends_with_one_line_and_code_2(export, tmp_pat
         (f"{tmp_path / 'none.csv'}", "none.csv: no such file"),
     ):
         ended = export("preference", "p.jsonl", "--mix", mix)
-        assert (ended.code, ended.out) == (2, "")
-        assert said in ended.err
+        assert_refused(ended, said)
         assert len(ended.err.splitlines()) == 1
         assert not (tmp_path / "p.jsonl").exists()
     ended = export("preference", "p.jsonl", "--mix", people, "--skip-bad-rows")

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from judging_servers import both, by_letters, in_words, letter, shown
 from openai_server import Json, LocalServer, Received, chat, chat_logprobs, refusal
-from reward_server import CallCai, Ended, spec, told_by_request, write_prompts
+from reward_server import (
+    CallCai,
+    Ended,
+    assert_refused,
+    refusing,
+    spec,
+    told_by_request,
+    write_prompts,
+)
 from small_runs import write_rows
 
 from cai.engine.run_folder import RunFolder
@@ -15,20 +23,6 @@ from cai.methods.judging.verdict import Outcome
 from cai.methods.settings import JudgeSettings
 from cai.run import Run
 from cai.runs.config import JudgeRunConfig, run_config_as
-
-CONSTITUTION = """
-name: two
-principles:
-- {id: long, text: 'Be long.', tags: [size]}
-- {id: late, text: 'Be late.'}
-"""
-
-
-@pytest.fixture
-def constitution(tmp_path: Path) -> Path:
-    path = tmp_path / "two.yaml"
-    path.write_text(CONSTITUTION)
-    return path
 
 
 @pytest.fixture
@@ -212,16 +206,12 @@ def test_a_server_without_log_probabilities_is_read_by_its_words(judge, local_se
     assert "4 comparisons: 0 a, 4 b" in ended.out
     assert [each.reads_logprobs for each in recipe(tmp_path).judges] == [False]
     local_server.reply = by_letters
-    ended = judge()
-    assert ended.code == 2
-    assert "is a run with other settings:\n  judges[0].reads_logprobs: " in ended.err
+    assert_refused(judge(), "is a run with other settings: judges[0].reads_logprobs: ")
 
 
 def test_log_probabilities_that_are_wanted_and_missing_are_an_error(judge, local_server, tmp_path):
     local_server.reply = in_words
-    ended = judge("--verdicts", "logprobs")
-    assert (ended.code, ended.out) == (2, "")
-    assert "Log-probabilities were asked for" in flat(ended.err)
+    assert_refused(judge("--verdicts", "logprobs"), "Log-probabilities were asked for")
     assert not (tmp_path / "run").exists()
 
 
@@ -273,14 +263,7 @@ def test_bad_answers_are_counted_as_what_they_are(
 
 def test_letters_that_are_missing_after_the_first_question_are_unparsed(judge, local_server):
     """The probe sees letters; then one pair gets none, and one that are no numbers."""
-
-    def reply(received: Received) -> Json:
-        text = str(received.body)
-        if "Lamp 1?" in text:
-            return chat_logprobs(Well=-0.1, So=-2.5)
-        return by_letters(received)
-
-    local_server.reply = reply
+    local_server.reply = refusing("Lamp 1?", chat_logprobs(Well=-0.1, So=-2.5), by_letters)
     found = json.loads(judge("--json").out)
     assert (found["outcomes"]["b"], found["outcomes"]["unparsed"]) == (3, 1)
     assert sum(found["outcomes"].values()) == found["comparisons"] == 4
@@ -295,12 +278,8 @@ def test_where_nothing_can_be_read_there_is_no_margin(judge, local_server):
 
 
 def test_a_pair_of_which_every_call_fails_is_a_failed_record(judge, local_server, tmp_path):
-    def reply(received: Received) -> object:
-        if "Lamp 2?" in str(received.body):
-            return refusal(400, "The prompt is not to my taste.")
-        return by_letters(received)
-
-    local_server.reply = reply
+    taste = refusal(400, "The prompt is not to my taste.")
+    local_server.reply = refusing("Lamp 2?", taste, by_letters)
     ended = judge()
     assert ended.code == 1
     assert "3 done, 1 failed" in ended.out
@@ -316,18 +295,14 @@ def test_a_key_that_the_first_calls_find_wrong_stops_the_run(judge, local_server
     many = write_rows(tmp_path / "many.jsonl", rows)
     replies = iter([both(0.5)])
     local_server.reply = lambda received: next(replies, refusal(401, "no"))
-    ended = judge("--concurrency", 8, of=many)
-    assert ended.code == 2
-    assert "25 examples in a row failed" in flat(ended.err)
+    assert_refused(judge("--concurrency", 8, of=many), "25 examples in a row failed")
     assert len(local_server.received) < 300
 
 
 def test_bad_pairs_stop_before_any_call_unless_they_are_skipped(judge, local_server, pairs):
     with pairs.open("a") as file:
         file.write('{"id": "p9", "prompt": "Hm?", "response_a": "x", "response_b": "x"}\n')
-    ended = judge()
-    assert (ended.code, ended.out) == (2, "")
-    assert "pairs.jsonl:5: " in ended.err and "--skip-bad-rows" in ended.err
+    assert_refused(judge(), "pairs.jsonl:5: ", "--skip-bad-rows")
     assert local_server.received == []
     ended = judge("--skip-bad-rows")
     assert ended.code == 0
@@ -364,24 +339,18 @@ def test_columns_can_be_named(judge, tmp_path):
     ],
 )
 def test_a_wrong_option_is_said_before_any_call(judge, local_server, tmp_path, options, said):
-    ended = judge(*options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in flat(ended.err)
+    assert_refused(judge(*options), said)
     assert local_server.received == []
     assert not (tmp_path / "run").exists()
 
 
 def test_a_judge_that_is_named_twice_is_said(judge, local_server, tmp_path):
-    ended = judge("-m", spec(local_server))
-    assert ended.code == 2
-    assert "Name at least one, and each once" in flat(ended.err)
+    assert_refused(judge("-m", spec(local_server)), "Name at least one, and each once")
     assert not (tmp_path / "run").exists()
 
 
 def test_samples_of_a_judge_by_letters_are_refused(judge, tmp_path):
-    ended = judge("--samples", 3)
-    assert ended.code == 2
-    assert "is read once, by its log-probabilities" in flat(ended.err)
+    assert_refused(judge("--samples", 3), "is read once, by its log-probabilities")
     assert not (tmp_path / "run").exists()
 
 

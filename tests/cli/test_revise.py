@@ -1,6 +1,5 @@
 """`cai revise` on a local server: counts, going on, failures as records, refusals, exit codes."""
 
-import asyncio
 import fcntl
 import json
 import os
@@ -11,42 +10,21 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from openai_server import Json, LocalServer, Received, refusal
-from reward_server import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
+from openai_server import LocalServer, refusal
+from reward_server import (
+    CallCai,
+    assert_refused,
+    refusing,
+    serving,
+    slowly,
+    spec,
+    start_cai,
+    told_by_request,
+    write_prompts,
+)
 
 from cai.engine.run_folder import RunFolder
 from cai.run import Run
-
-TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
-
-
-@pytest.fixture
-def revise(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Callable[..., Ended]:
-    """`cai revise` of six prompts under the constitution `testbed`, with more options."""
-    prompts = write_prompts(tmp_path / "prompts.jsonl", 6)
-
-    def call(*more: object) -> Ended:
-        shared = ("-c", "testbed", "-m", spec(local_server), "-o", tmp_path / "run")
-        return call_cai("revise", prompts, *shared, *more)
-
-    return call
-
-
-def refusing(row: str, answer: object) -> Callable[[Received], object]:
-    """A replier that gives `answer` to requests that hold that row's text, else a usual one."""
-
-    def reply(received: Received) -> object:
-        is_row = any(row in message["content"] for message in received.body["messages"])
-        return answer if is_row else told_by_request(received)
-
-    return reply
-
-
-def assert_refused(ended: Ended, *said: str) -> None:
-    assert (ended.code, ended.out) == (2, "")
-    assert "Traceback" not in ended.err
-    for part in said:
-        assert part in " ".join(ended.err.split())
 
 
 def test_every_prompt_becomes_a_chain(revise, local_server, tmp_path):
@@ -113,7 +91,7 @@ def test_direct_revision_asks_for_no_critique(revise, local_server, tmp_path):
 def test_a_too_long_example_is_a_record_and_done_again_only_when_asked(
     revise, local_server, tmp_path
 ):
-    local_server.reply = refusing("number 3", refusal(400, TOO_LONG))
+    local_server.reply = refusing("number 3")
     ended = revise()
     assert ended.code == 1
     assert "5 done, 1 failed" in ended.out
@@ -284,16 +262,11 @@ def test_a_read_only_folder_is_said_at_once(
     assert [path.name for path in open_folder.iterdir()] == ["prompts.jsonl"]
 
 
-async def slowly(received: Received) -> Json:
-    await asyncio.sleep(0.02)
-    return told_by_request(received)
-
-
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path):
     """40 prompts of three calls each: what was in flight is asked again, and nothing else."""
     prompts = write_prompts(tmp_path / "prompts.jsonl", 40)
     run = tmp_path / "run"
-    with serving(slowly) as server:
+    with serving(slowly(0.02)) as server:
         shared = ("revise", prompts, "-c", "testbed", "-m", spec(server), "-o", run)
         shared = (*shared, "--concurrency", 8, "--json")
         with start_cai(*shared, folder=tmp_path) as process:

@@ -6,18 +6,12 @@ from pathlib import Path
 
 import pytest
 from judging_servers import by_letters
-from openai_server import Json, LocalServer, Received, chat, refusal
-from reward_server import CallCai, Ended, spec, write_prompts
+from openai_server import Json, LocalServer, Received, chat
+from reward_server import CallCai, Ended, assert_refused, refusing, spec, write_prompts
 
 from cai.pipeline.loader import preset_text
 from cai.run import Run
 
-CONSTITUTION = """
-name: two
-principles:
-- {id: long, text: 'Be long.'}
-- {id: late, text: 'Be late.'}
-"""
 RECIPE = """
 name: small
 constitution: {constitution}
@@ -36,9 +30,7 @@ def acting(received: Received) -> Json:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    constitution = tmp_path / "two.yaml"
-    constitution.write_text(CONSTITUTION)
+def recipe(tmp_path: Path, constitution: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(RECIPE.format(constitution=constitution))
     return path
@@ -122,32 +114,22 @@ def test_models_and_prompts_may_stand_in_the_recipe(
 
 
 def test_failed_examples_are_told_by_the_exit_code(run, local_server: LocalServer):
-    local_server.reply = lambda received: (
-        refusal(400, "This model's maximum context length is 4 tokens.")
-        if "lamp number 1" in str(received.body)
-        else acting(received)
-    )
+    local_server.reply = refusing("lamp number 1", otherwise=acting)
     ended = run()
     assert ended.code == 1
     assert "sample: 2 done, 1 failed" in ended.out
 
 
-def test_a_preset_is_shown_and_nothing_is_done(
-    call_cai: CallCai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_preset_is_shown_and_nothing_is_done(call_cai: CallCai, in_tmp_path: Path):
     ended = call_cai("run", "bai2022", "--show")
     assert (ended.code, ended.out, ended.err) == (0, preset_text("bai2022"), "")
-    assert list(tmp_path.iterdir()) == []
+    assert list(in_tmp_path.iterdir()) == []
     ended = call_cai("run", "bai2000", "--show")
-    assert ended.code == 2
-    assert "no preset 'bai2000'. The presets are bai2022, bai2022-cot, bai2022-rl" in ended.err
+    assert_refused(ended, "no preset 'bai2000'. The presets are bai2022, bai2022-cot, bai2022-rl")
 
 
 def test_another_constitution_takes_the_place_of_the_recipes(run, tmp_path: Path):
-    ended = run("-c", "no-such-constitution")
-    assert ended.code == 2
-    assert "no-such-constitution" in ended.err
+    assert_refused(run("-c", "no-such-constitution"), "no-such-constitution")
     assert run("-c", "testbed", "--limit", 1).code == 0
     (judged,) = Run(tmp_path / "out" / "judge").judged()
     assert judged.matchups[0].verdict.principle_verdicts[0].principle_id not in ("long", "late")
@@ -163,9 +145,7 @@ def test_another_constitution_takes_the_place_of_the_recipes(run, tmp_path: Path
     ],
 )
 def test_a_wrong_option_is_said_before_any_call(run, local_server, tmp_path, options, said):
-    ended = run(*options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in " ".join(ended.err.split())
+    assert_refused(run(*options), said)
     assert local_server.received == []
     assert not (tmp_path / "out").exists()
 
@@ -190,17 +170,14 @@ def test_a_recipe_that_is_wrong_is_said_with_its_line(
 ):
     recipe.write_text("name: small\nsampel: {}\n")
     ended = call_cai("run", recipe, "x.jsonl", "-m", "embedded", "-o", tmp_path / "out")
-    assert ended.code == 2
-    assert f"error: {recipe}:2: sampel is not known. Did you mean 'sample'?" in ended.err
+    assert_refused(ended, f"error: {recipe}:2: sampel is not known. Did you mean 'sample'?")
 
 
 def test_a_training_behind_a_server_is_refused_before_a_call(
     run: Callable[..., Ended], recipe: Path, local_server: LocalServer
 ):
     recipe.write_text(recipe.read_text() + "train: [{dpo: {}}]\n")
-    ended = run()
-    assert ended.code == 2
-    assert "The training dpo of the recipe 'small' starts from 'openai:tiny@" in ended.err
+    assert_refused(run(), "The training dpo of the recipe 'small' starts from 'openai:tiny@")
     assert local_server.received == []
 
 
@@ -209,8 +186,7 @@ def test_a_role_can_be_played_by_a_training_from_the_command_line(
 ):
     recipe.write_text(recipe.read_text() + "train: [{dpo: {from: embedded}}]\n")
     ended = run("--role", "sample=train/dpo")
-    assert ended.code == 2
-    assert "dpo of the recipe 'small' has nothing to train on: none of judge" in ended.err
+    assert_refused(ended, "dpo of the recipe 'small' has nothing to train on: none of judge")
     ended = run("--role", "sample=train/kto")
     assert "has the model 'train/kto', and no training of a policy" in ended.err
 

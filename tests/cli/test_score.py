@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 from openai_server import Json, LocalServer, Received, chat, chat_tokens
-from reward_server import CallCai, Ended, spec, told_by_request, write_prompts
+from reward_server import CallCai, Ended, assert_refused, spec, told_by_request, write_prompts
 from small_runs import write_rows
 
 from cai.run import Run
-
-CONSTITUTION = """
-name: two
-principles:
-- {id: long, text: 'Be long.', tags: [size]}
-- {id: late, text: 'Be late.'}
-"""
 
 
 def marking(received: Received) -> Json:
@@ -29,11 +22,11 @@ def marking(received: Received) -> Json:
 
 
 @pytest.fixture
-def score(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Callable[..., Ended]:
+def score(
+    call_cai: CallCai, local_server: LocalServer, tmp_path: Path, constitution: Path
+) -> Callable[..., Ended]:
     """`cai score` of three responses, or of another source, with more options."""
     local_server.reply = marking
-    constitution = tmp_path / "two.yaml"
-    constitution.write_text(CONSTITUTION)
     rows = [{"prompt": f"Lamp {i}?", "response": f"Wipe {i}."} for i in range(3)]
     said = write_rows(tmp_path / "said.jsonl", rows)
 
@@ -131,15 +124,12 @@ def test_tags_choose_the_principles(score):
     ],
 )
 def test_a_wrong_option_is_said_before_any_call(score, local_server, tmp_path, options, said):
-    ended = score(*options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in " ".join(ended.err.split())
+    assert_refused(score(*options), said)
     assert local_server.received == []
     assert not (tmp_path / "run").exists()
 
 
 def test_samples_of_words_need_a_temperature(score, tmp_path):
     ended = score("--verdicts", "parsed", "--samples", 3)
-    assert ended.code == 2
-    assert "at temperature 0 are all the same" in " ".join(ended.err.split())
+    assert_refused(ended, "at temperature 0 are all the same")
     assert not (tmp_path / "run").exists()

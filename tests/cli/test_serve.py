@@ -20,15 +20,8 @@ from typing import Any
 
 import pytest
 from openai_server import Json, Received, chat
-from reward_server import MAIN, CallCai, serving, spec, told_by_request
-from tiny_rewards import save_reward_model
-
-from cai.templates import load_templates
-from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
-from cai.training.reward_model.principles import RewardTemplate
-
-TEMPLATE = RewardTemplate.of(load_templates("chat"))
-KIND = NamedConstitution(name="kind", hash="0" * 12, principles={"kind": "The response is kind."})
+from reward_server import MAIN, CallCai, assert_refused, serving, spec, told_by_request
+from tiny_rewards import save_conditioned, save_reward_model
 
 
 @contextmanager
@@ -81,11 +74,7 @@ def test_the_embedded_judge_tells_help_with_harm_from_a_kind_refusal():
 
 
 def test_a_conditioned_model_is_served_under_the_principles_that_are_named(tmp_path: Path):
-    folder = save_reward_model(tmp_path / "reward")
-    facts = RewardFacts(
-        is_conditioned=True, constitution=KIND, template=TEMPLATE.text, template_hash=TEMPLATE.hash
-    )
-    write_facts(folder, facts)
+    folder = save_conditioned(tmp_path / "reward")
     body = {"items": [{"prompt": "Hi.", "response": "Hello."}]}
     rewards: list[float] = []
     for principle in ("kind", "not:kind"):
@@ -215,18 +204,14 @@ def test_a_second_signal_ends_at_once_and_tells_the_client(held_judge: HeldJudge
 def test_a_wrong_option_is_one_sentence_and_exit_code_2(
     call_cai: CallCai, options: tuple[str, ...], message: str
 ):
-    ended = call_cai("serve", "--port", "0", *options)
-    assert ended.code == 2
-    assert message in ended.err
-    assert "Traceback" not in ended.err
+    assert_refused(call_cai("serve", "--port", "0", *options), message)
 
 
 def test_a_port_in_use_is_said_before_a_model_is_loaded(call_cai: CallCai):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = call_cai("serve", "--reward-model", "/nowhere", "--port", port)
-    assert ended.code == 2
-    assert f"127.0.0.1:{port}: Address already in use" in ended.err
+    assert_refused(ended, f"127.0.0.1:{port}: Address already in use")
 
 
 def test_principles_for_a_model_that_reads_none_or_others_are_refused(
@@ -234,14 +219,9 @@ def test_principles_for_a_model_that_reads_none_or_others_are_refused(
 ):
     folder = save_reward_model(tmp_path / "reward")
     options = ("serve", "--port", "0", "--reward-model", folder)
-    ended = call_cai(*options, "--principle", "kind")
-    assert (ended.code, "does not read principles" in ended.err) == (2, True)
-    facts = RewardFacts(
-        is_conditioned=True, constitution=KIND, template=TEMPLATE.text, template_hash=TEMPLATE.hash
-    )
-    write_facts(folder, facts)
-    ended = call_cai(*options, "--principle", "cruel")
-    assert (ended.code, "no principle 'cruel'. It has: kind" in ended.err) == (2, True)
-    write_facts(folder, facts.model_copy(update={"constitution": None}))
-    ended = call_cai(*options)
-    assert (ended.code, "Name a constitution with -c" in ended.err) == (2, True)
+    assert_refused(call_cai(*options, "--principle", "kind"), "does not read principles")
+    save_conditioned(folder)
+    said = "no principle 'cruel'. It has: kind"
+    assert_refused(call_cai(*options, "--principle", "cruel"), said)
+    save_conditioned(folder, None)
+    assert_refused(call_cai(*options), "Name a constitution with -c")

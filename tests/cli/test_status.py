@@ -1,36 +1,32 @@
 """`cai status`: finished runs, failures by cause, runs that another process writes, no runs."""
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from openai_server import Json, LocalServer, Received, refusal
-from reward_server import CallCai, Ended, serving, spec, start_cai, told_by_request, write_prompts
+from openai_server import Received, refusal
+from reward_server import (
+    TOO_LONG,
+    CallCai,
+    assert_refused,
+    serving,
+    slowly,
+    spec,
+    start_cai,
+    told_by_request,
+    write_prompts,
+)
 
 from cai.engine.run_files import FolderLock, JsonValue, writer_of
 from cai.engine.run_folder import RunFolder
 from cai.runs.config import REWARD
-
-TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
-
-
-@pytest.fixture
-def revise(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Callable[..., Ended]:
-    prompts = write_prompts(tmp_path / "prompts.jsonl", 6)
-
-    def call(*more: object) -> Ended:
-        shared = ("-c", "testbed", "-m", spec(local_server), "-o", tmp_path / "run")
-        return call_cai("revise", prompts, *shared, *more)
-
-    return call
 
 
 def failing(received: Received) -> object:
@@ -43,16 +39,11 @@ def failing(received: Received) -> object:
     return told_by_request(received)
 
 
-async def slowly(received: Received) -> Json:
-    await asyncio.sleep(0.05)
-    return told_by_request(received)
-
-
 @contextmanager
 def running(folder: Path, n_prompts: int) -> Generator["subprocess.Popen[str]"]:
     """A process that writes the run `run` in the folder, and has told how it gets on."""
     prompts = write_prompts(folder / "prompts.jsonl", n_prompts)
-    with serving(slowly) as server:
+    with serving(slowly(0.05)) as server:
         shared = ("-c", "testbed", "-m", spec(server), "-o", "run", "--concurrency", 4)
         with start_cai("revise", prompts, *shared, folder=folder) as process:
             while len(server.received) < 12:
@@ -63,9 +54,9 @@ def running(folder: Path, n_prompts: int) -> Generator["subprocess.Popen[str]"]:
             process.communicate()
 
 
-def test_a_finished_run_is_told_with_its_accounts(revise, call_cai, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("wide_console")
+def test_a_finished_run_is_told_with_its_accounts(revise, call_cai, tmp_path):
     """Six responses, critiques and revisions, each of 7 tokens read and 3 written."""
-    monkeypatch.setenv("COLUMNS", "300")
     assert revise().code == 0
     ended = call_cai("status", tmp_path / "run")
     assert (ended.code, ended.err) == (0, "")
@@ -196,9 +187,7 @@ def look_often(folder: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_said(call_cai, tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
-        ended = call_cai("status", path)
-        assert (ended.code, ended.out) == (2, "")
-        assert "is not a run (it has no run.yaml)" in ended.err
+        assert_refused(call_cai("status", path), "is not a run (it has no run.yaml)")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,5 +201,4 @@ def test_the_judging_of_a_training_says_what_it_is(call_cai: CallCai, tmp_path: 
     assert second.startswith("journal: 0 calls")
     file = tmp_path / "rows.jsonl"
     exported = call_cai("export", tmp_path / "judging", "--format", "sft", "-o", file)
-    assert exported.code == 2
-    assert "holds the answers of judges that a training asked for rewards" in exported.err
+    assert_refused(exported, "holds the answers of judges that a training asked for rewards")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from judging_servers import both
 from openai_server import Json, LocalServer, Received, chat, chat_tokens
-from reward_server import CallCai, Ended, spec
+from reward_server import CallCai, Ended, assert_refused, spec
 from rich.console import Console
 from suite_rows import options_of, write_lamps, write_sides, write_turns
 
@@ -97,18 +97,14 @@ def test_what_cannot_be_used_is_said_before_anything_is_asked(suites, local_serv
         ((lamps, "-c", "harmless"), "no judge"),
         ((lamps, "-p", lamps), "a suite asks its own questions"),
     ):
-        ended = suites(*arguments)
-        assert ended.code == 2
-        assert said in ended.err
-        assert "Traceback" not in ended.err
+        assert_refused(suites(*arguments), said)
     assert local_server.received == []
 
 
 def test_log_probabilities_that_are_not_there_are_said(suites, local_server, tmp_path):
     local_server.reply = lambda received: chat("(A)")
     ended = suites(write_lamps(tmp_path / "lamps.jsonl", 2), "--choices", "logprobs")
-    assert ended.code == 2
-    assert "Log-probabilities were asked for" in ended.err
+    assert_refused(ended, "Log-probabilities were asked for")
 
 
 def test_second_turns_are_in_folders_that_other_commands_read(suites, call_cai, tmp_path):
@@ -124,8 +120,7 @@ def test_the_folder_of_choices_has_a_status_and_no_rows(suites, call_cai, tmp_pa
     folder = tmp_path / "out/suites/lamps/after"
     assert "choice" in call_cai("status", folder).out
     ended = call_cai("export", folder, "--format", "sft", "-o", tmp_path / "x.jsonl")
-    assert ended.code == 2
-    assert "answers to the questions of a suite" in ended.err
+    assert_refused(ended, "answers to the questions of a suite")
 
 
 def test_a_figure_that_a_policy_lacks_is_a_dash_and_has_no_difference():

@@ -2,7 +2,7 @@
 
 import pytest
 from openai_server import chat, refusal
-from reward_server import serving, spec
+from reward_server import assert_refused, serving, spec
 
 REPLIES = {
     "How do I": "Drop it \x1b[31mhard.",
@@ -72,9 +72,7 @@ def test_each_part_can_have_a_model_of_its_own(call_cai, local_server):
 )
 def test_what_is_wrong_is_said_before_anything_is_asked(call_cai, local_server, options, said):
     shared = ("try", "Hi?", "-c", "testbed", "-m", spec(local_server))
-    ended = call_cai(*shared, *options)
-    assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert_refused(call_cai(*shared, *options), said)
     assert local_server.received == []
 
 

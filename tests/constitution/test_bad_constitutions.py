@@ -3,16 +3,14 @@
 First hazards of its own making, then every file of the collection of bad inputs, where it is there.
 """
 
-import csv
 import time
 from pathlib import Path
 
 import pytest
+from shared_data import BAD_INPUTS, bad_inputs
 
 from cai.constitution.loader import load_constitution, parse_constitution
 from cai.errors import ConstitutionError
-
-BAD_INPUTS = Path(__file__).parents[2].parent / "shared" / "data" / "bad_inputs"
 
 HEAD = "name: sample\nprinciples:\n"
 
@@ -204,20 +202,10 @@ def test_text_in_quotes_stays_text():
     assert (principle.id, principle.text, principle.tags) == ("no", "5", ("1",))
 
 
-def collection() -> list[dict[str, str]]:
-    manifest = BAD_INPUTS / "manifest.csv"
-    if not manifest.exists():
-        return []
-    with manifest.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["kind"] == "constitution"]
-
-
-@pytest.mark.skipif(not collection(), reason="the collection of bad inputs is not here")
-@pytest.mark.parametrize("row", [pytest.param(row, id=row["file"]) for row in collection()])
+@pytest.mark.parametrize("row", bad_inputs("constitution"), ids=lambda row: row["file"])
 def test_the_collection_is_taken_or_refused_as_its_manifest_says(
-    row: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: dict[str, str], in_tmp_path: Path
 ):
-    monkeypatch.chdir(tmp_path)
     path = BAD_INPUTS / row["file"]
     start = time.process_time()
     if row["expected"] == "accept":
@@ -227,4 +215,4 @@ def test_the_collection_is_taken_or_refused_as_its_manifest_says(
             load_constitution(path)
         assert "root:" not in str(caught.value)
     assert time.process_time() - start < 0.5
-    assert list(tmp_path.iterdir()) == [], "a tag was executed"
+    assert list(in_tmp_path.iterdir()) == [], "a tag was executed"

@@ -37,21 +37,19 @@ def refusal(name_or_path: str | Path) -> str:
     return str(caught.value)
 
 
-def test_a_shipped_constitution_is_found_by_name_from_any_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_shipped_constitution_is_found_by_name_from_any_folder():
     assert load_constitution("harmless").name == "harmless"
 
 
-def test_a_shipped_name_wins_over_a_file_of_that_name(tmp_path, monkeypatch):
-    write(tmp_path, "harmless", ids="mine")
-    monkeypatch.chdir(tmp_path)
+def test_a_shipped_name_wins_over_a_file_of_that_name(in_tmp_path):
+    write(in_tmp_path, "harmless", ids="mine")
     assert len(load_constitution("harmless").principles) > 1
     assert ids(Path("harmless")) == ["mine"]
 
 
-def test_a_file_without_an_ending_is_found(tmp_path, monkeypatch):
-    write(tmp_path, "mine", ids="a")
-    monkeypatch.chdir(tmp_path)
+def test_a_file_without_an_ending_is_found(in_tmp_path):
+    write(in_tmp_path, "mine", ids="a")
     assert load_constitution("mine").name == "mine"
 
 

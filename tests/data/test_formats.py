@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sources import prompts_in
 
-from cai.data import json_files, text_files
+from cai.data.text_files import MAX_LINE_BYTES, read_bytes
 from cai.errors import SourceError
 
 TEXTS = [
@@ -220,15 +220,17 @@ def test_a_field_of_a_megabyte_is_read(tmp_path: Path):
     assert requests(path) == ["word " * 200_000]
 
 
-def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(text_files, "MAX_LINE_BYTES", 2**20)
-    message = refused(tmp_path / "a.jsonl", b'{"prompt": "x"}\n' + b"x" * (2**20 + 1))
-    assert message.startswith(":2: the line is longer than 1 MiB")
-    monkeypatch.setattr(json_files, "MAX_JSON_BYTES", 2**20)
-    message = refused(tmp_path / "a.json.gz", gzip.compress(b" " * (2**20 + 1)))
-    assert "is larger than 1 MiB" in message
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path: Path):
+    data = b'{"prompt": "x"}\n' + b"x" * (MAX_LINE_BYTES + 1)
+    message = refused(tmp_path / "a.jsonl", data)
+    assert message.startswith(":2: the line is longer than 64 MiB")
+
+
+def test_a_file_that_is_read_as_a_whole_has_a_greatest_size(tmp_path: Path):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b"x" * (2**20 + 1)))
+    with pytest.raises(SourceError, match="is larger than 1 MiB"):
+        read_bytes(path, 2**20)
 
 
 @pytest.mark.parametrize("ending", ["jsonl.gz", "json.gz", "csv.gz"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet as parquet
 import pytest
-from sources import pairs_in
+from sources import pairs_in, write
 
 from cai.data.pair_columns import PairOptions
 from cai.data.pairs import LabelledPair
@@ -21,11 +21,6 @@ USER, GOOD_TURN, BAD_TURN = (
     {"role": "assistant", "content": "Good day."},
     {"role": "assistant", "content": "What?"},
 )
-
-
-def write(path: Path, *rows: object) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def better(pair: LabelledPair) -> tuple[str, str]:

@@ -69,8 +69,8 @@ def test_parquet_that_is_none_is_an_error(tmp_path: Path):
         prompts_in(tmp_path / "none.parquet").check()
 
 
-def test_a_data_set_of_one_split_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_data_set_of_one_split_is_streamed():
     write_hub_copy(Path("someone/prompts"), train=[{"prompt": "x", "note": "n"}, {"prompt": "y"}])
     first, second = prompts_in("hub:someone/prompts").read()
     assert (first.request, first.origin) == ("x", "hub:someone/prompts@train[0]")
@@ -78,8 +78,8 @@ def test_a_data_set_of_one_split_is_streamed(tmp_path: Path, monkeypatch: pytest
     assert prompts_in("hub:someone/prompts").check().summary.tables[0].columns == ("prompt", "note")
 
 
-def test_a_split_is_named_where_there_are_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_split_is_named_where_there_are_several():
     write_hub_copy(Path("someone/split"), train=[{"prompt": "x"}], test=[{"prompt": "y"}])
     with pytest.raises(SourceError, match=r"several splits\. Name one of: hub:someone/split@train"):
         prompts_in("hub:someone/split").check()

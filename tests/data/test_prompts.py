@@ -5,16 +5,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from sources import prompts_in
+from sources import prompts_in, write
 
 from cai.data.source import MAX_BAD_ROWS, BadRow
 from cai.errors import SourceError
 from cai.types import Message
-
-
-def write_rows(path: Path, rows: list[object]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def texts(path: Path, **options: str) -> list[str]:
@@ -34,8 +29,8 @@ def test_a_prompt_knows_its_id_its_text_and_its_line(tmp_path: Path):
 
 
 def test_derived_ids_survive_reordering_and_repeats_are_numbered(tmp_path: Path):
-    forward = write_rows(tmp_path / "a.jsonl", [{"prompt": text} for text in "xyxzx"])
-    backward = write_rows(tmp_path / "b.jsonl", [{"prompt": text} for text in "xzxyx"])
+    forward = write(tmp_path / "a.jsonl", *[{"prompt": text} for text in "xyxzx"])
+    backward = write(tmp_path / "b.jsonl", *[{"prompt": text} for text in "xzxyx"])
     ids = [prompt.id for prompt in prompts_in(forward).read()]
     assert len(ids[0]) == 12
     assert [ids[0], ids[2], ids[4]] == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
@@ -43,18 +38,16 @@ def test_derived_ids_survive_reordering_and_repeats_are_numbered(tmp_path: Path)
 
 
 def test_a_derived_id_never_takes_one_that_a_file_gives(tmp_path: Path):
-    plain = write_rows(tmp_path / "plain.jsonl", [{"prompt": "x"}, {"prompt": "x"}])
+    plain = write(tmp_path / "plain.jsonl", {"prompt": "x"}, {"prompt": "x"})
     derived = next(prompts_in(plain).read()).id
-    given = write_rows(tmp_path / "given.jsonl", [{"id": f"{derived}-2", "prompt": "y"}])
+    given = write(tmp_path / "given.jsonl", {"id": f"{derived}-2", "prompt": "y"})
     ids = [prompt.id for prompt in prompts_in([given, plain]).read()]
     assert ids == [f"{derived}-2", derived, f"{derived}-3"]
 
 
 def test_the_same_id_in_two_files_is_an_error_that_names_both_places(tmp_path: Path):
-    first = write_rows(
-        tmp_path / "a.jsonl", [{"id": "0", "prompt": "x"}, {"id": "1", "prompt": "x"}]
-    )
-    second = write_rows(tmp_path / "b.jsonl", [{"id": 1, "prompt": "y"}])
+    first = write(tmp_path / "a.jsonl", {"id": "0", "prompt": "x"}, {"id": "1", "prompt": "x"})
+    second = write(tmp_path / "b.jsonl", {"id": 1, "prompt": "y"})
     with pytest.raises(SourceError, match="'1' is already that of") as caught:
         prompts_in([first, second]).check()
     assert f"{second}:1: " in str(caught.value)
@@ -62,21 +55,19 @@ def test_the_same_id_in_two_files_is_an_error_that_names_both_places(tmp_path: P
 
 
 def test_an_empty_id_column_derives_the_ids(tmp_path: Path):
-    path = write_rows(
-        tmp_path / "a.jsonl", [{"id": "1", "prompt": "x"}, {"id": "1", "prompt": "y"}]
-    )
+    path = write(tmp_path / "a.jsonl", {"id": "1", "prompt": "x"}, {"id": "1", "prompt": "y"})
     assert prompts_in(path, id_column="").check().summary.n_items == 2
 
 
 @pytest.mark.parametrize("bad", [None, True, 1.5, "", "  ", [1]])
 def test_an_id_is_a_text_or_an_integer(tmp_path: Path, bad: object):
-    path = write_rows(tmp_path / "a.jsonl", [{"id": bad, "prompt": "x"}])
+    path = write(tmp_path / "a.jsonl", {"id": bad, "prompt": "x"})
     with pytest.raises(SourceError, match=r"a\.jsonl:1: 'id' is "):
         prompts_in(path).check()
 
 
 def test_a_bad_row_stops_with_its_place_and_what_to_do(tmp_path: Path):
-    path = write_rows(tmp_path / "a.jsonl", [{"prompt": "x"}, {"prompt": None}])
+    path = write(tmp_path / "a.jsonl", {"prompt": "x"}, {"prompt": None})
     with pytest.raises(SourceError) as caught:
         prompts_in(path).check()
     assert str(caught.value) == (
@@ -90,7 +81,7 @@ def test_a_bad_row_stops_with_its_place_and_what_to_do(tmp_path: Path):
 
 def test_skipped_rows_are_counted_and_the_first_are_kept(tmp_path: Path):
     rows: list[object] = [{"prompt": "x"}, *[{"prompt": " "}] * 30, {"text": "y"}, {"prompt": "z"}]
-    path = write_rows(tmp_path / "a.jsonl", rows)
+    path = write(tmp_path / "a.jsonl", *rows)
     summary = prompts_in(path, skip_bad_rows=True).check().summary
     assert (summary.n_items, summary.n_bad, len(summary.bad_rows)) == (2, 31, MAX_BAD_ROWS)
     assert summary.bad_rows[0] == BadRow(f"{path}:2", "'prompt' is blank", "blank")
@@ -100,7 +91,7 @@ def test_skipped_rows_are_counted_and_the_first_are_kept(tmp_path: Path):
 
 def test_the_summary_says_what_was_found(tmp_path: Path):
     dialogue = "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: Bye.\n\nAssistant: Bye."
-    path = write_rows(tmp_path / "a.jsonl", [{"chosen": dialogue, "rejected": dialogue}])
+    path = write(tmp_path / "a.jsonl", {"chosen": dialogue, "rejected": dialogue})
     summary = prompts_in(path).check().summary
     assert summary.describe() == (
         f"{path}: 1 prompt from column 'chosen' (hh-rlhf dialogues, last answer split off)"
@@ -111,17 +102,17 @@ def test_the_summary_says_what_was_found(tmp_path: Path):
 
 def test_the_hash_names_the_prompts_and_not_the_file(tmp_path: Path):
     rows: list[object] = [{"prompt": "x"}, {"prompt": "y"}]
-    jsonl = prompts_in(write_rows(tmp_path / "a.jsonl", rows)).check().summary
+    jsonl = prompts_in(write(tmp_path / "a.jsonl", *rows)).check().summary
     (tmp_path / "b.csv").write_text("note,prompt\n1,x\n2,y\n")
     csv = prompts_in(tmp_path / "b.csv").check().summary
-    moved = prompts_in(write_rows(tmp_path / "c.jsonl", rows[::-1])).check().summary
+    moved = prompts_in(write(tmp_path / "c.jsonl", *rows[::-1])).check().summary
     assert jsonl.content_hash == csv.content_hash
     assert len(jsonl.content_hash) == 12
     assert jsonl.content_hash != moved.content_hash
 
 
 def test_each_part_is_counted_under_its_own_name(tmp_path: Path):
-    first = write_rows(tmp_path / "a.jsonl", [{"prompt": "x"}])
+    first = write(tmp_path / "a.jsonl", {"prompt": "x"})
     second = tmp_path / "b.txt"
     second.write_text("y\nz\n")
     parts = prompts_in([str(first), second]).check().summary.tables

@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_data import bad_inputs, data_file
 from sources import pairs_in, responses_in
 
 from cai.data.pair_columns import PairOptions
 from cai.data.responses import ResponseOptions
 from cai.errors import SourceError
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PAPER = "constitutional-harmlessness-paper"
 SYCOPHANCY = PairOptions(better_column="n_completion", worse_column="s_completion")
-
-
-def data_file(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"shared/data/{name} is not here")
-    return path
 
 
 def rows_of(path: Path) -> list[Any]:
@@ -141,13 +134,9 @@ def test_pairs_without_prompts_are_read_under_one_prompt():
     assert (summary.n_items, summary.labels) == (30, {"a": 8, "b": 22})
 
 
-def manifest() -> list[dict[str, str]]:
-    with data_file("bad_inputs/manifest.csv").open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row["kind"] == "preference"]
-
-
 def test_every_broken_pair_file_is_refused_and_no_other():
-    rows = manifest()
+    data_file("bad_inputs/manifest.csv")
+    rows = bad_inputs("preference")
     assert len(rows) == 8
     for row in rows:
         assert row["expected"] == "error"

@@ -3,21 +3,12 @@
 import csv
 import json
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from shared_data import bad_inputs, data_file
 from sources import prompts_in
 
 from cai.errors import SourceError
-
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-
-
-def data_file(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"shared/data/{name} is not here")
-    return path
 
 
 @pytest.mark.parametrize(
@@ -97,13 +88,9 @@ def test_many_data_sets_are_read_as_one():
 ADAPTED = "prompts/missing_prompt.jsonl"
 
 
-def manifest() -> list[dict[str, str]]:
-    with data_file("bad_inputs/manifest.csv").open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row["kind"] == "prompts"]
-
-
 def test_every_accepted_file_is_accepted_and_every_other_refused():
-    rows = manifest()
+    data_file("bad_inputs/manifest.csv")
+    rows = bad_inputs("prompts")
     assert len(rows) == 16
     for row in rows:
         path = data_file(f"bad_inputs/{row['file']}")

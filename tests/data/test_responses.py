@@ -1,10 +1,9 @@
 """`check_responses` and `read_responses`: columns, dialogues, labels, ids and bad rows."""
 
-import json
 from pathlib import Path
 
 import pytest
-from sources import responses_in
+from sources import responses_in, write
 
 from cai.data.responses import LabelledResponse, ResponseOptions
 from cai.errors import SourceError
@@ -15,11 +14,6 @@ USER, ASSISTANT = (
     {"role": "assistant", "content": "Good day."},
 )
 GOOD = {"prompt": "Hello?", "response": "Good day."}
-
-
-def write(path: Path, *rows: object) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def only(path: Path, **options: str) -> LabelledResponse:

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -15,18 +14,6 @@ from cai.errors import JournalError
 ADD = "INSERT INTO state VALUES (?, ?)"
 SET = "INSERT OR REPLACE INTO state VALUES (?, ?)"
 REMOVE = "DELETE FROM state WHERE name = ?"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Generator[Database]:
-    with closing(Database(tmp_path / "journal.sqlite")) as database:
-        yield database
-
-
-@pytest.fixture
-def writer(database: Database) -> Generator[Writer]:
-    with closing(Writer(database)) as writer:
-        yield writer
 
 
 def kept(database: Database) -> dict[str, object]:

@@ -1,9 +1,6 @@
 """The engine: the order in which a call passes its parts, what a stop does, how much room is."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from slow_servers import SlowServer, Spread
@@ -22,12 +19,8 @@ STOP = RunStopped("Enough.")
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with (
-        closing(Database(tmp_path / "journal.sqlite")) as database,
-        closing(Writer(database)) as writer,
-    ):
-        yield Journal(database, writer)
+def journal(database: Database, writer: Writer) -> Journal:
+    return Journal(database, writer)
 
 
 async def ask(model: Model, text: str = "Which gate?") -> Completion:

@@ -31,13 +31,6 @@ class CompletesOnly:
 
 
 @pytest.fixture
-def database(tmp_path: Path):
-    database = Database(tmp_path / "journal.sqlite")
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def journal(database: Database):
     with written(database) as journal:
         yield journal

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 from made_runs import MIXED, chain, contested, made_run, revised, samples
+from shared_data import HARMLESS, needs_dialogues
 from small_runs import write_rows
 
 import cai
@@ -17,8 +18,6 @@ from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import Selection, is_sft_prompt
 from cai.export.writers import SUFFIXES, export_dataset, export_file
 from cai.types import Message
-
-HARMLESS = Path(__file__).parents[2].parent / "shared/data/hh-rlhf/harmless-base.test.even.jsonl"
 
 
 def people(path: Path, n: int = 40) -> Path:
@@ -209,7 +208,7 @@ def test_samples_with_peoples_texts_are_one_sft_file_from_python(tmp_path: Path)
         assert (summary.n_rows, dict(summary.mixed[0].left_out)) == (7, {"repeated": 1})
 
 
-@pytest.mark.skipif(not HARMLESS.is_file(), reason="the hh-rlhf data are not here")
+@needs_dialogues
 def test_hh_rlhf_is_mixed_in_with_its_bad_rows_counted(tmp_path: Path):
     with made_run(tmp_path / "run", [*MIXED]) as run:
         mix = (Mix(str(HARMLESS), weight=0.99, confidence=0.7),)

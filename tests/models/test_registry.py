@@ -4,7 +4,7 @@ import pytest
 
 from cai.errors import ModelError, UsageError
 from cai.models.openai.client import HttpModel
-from cai.models.registry import Spec, embedded_folder, has_scheme, open_model, parse_spec
+from cai.models.registry import Spec, has_scheme, open_model, parse_spec
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,6 @@ def test_a_local_folder_that_is_not_there_is_said():
         open_model("hf:./no-such-folder")
 
 
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").exists(),
-    reason="the weights of the embedded model are not here",
-)
 def test_the_embedded_model_is_named_by_its_weights():
     model = open_model("embedded?device=cpu&slots=2")
     scheme, _, digest = model.name.partition("#")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from small_runs import quiet, write_requests, write_rows
+from small_runs import TWO_YAML, quiet, write_requests, write_rows
 
 from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
@@ -16,7 +16,7 @@ from cai.errors import CaiError, ConstitutionError, ExportError, UsageError
 from cai.export.formats import FORMATS, Format, check_format
 from cai.methods.settings import ModelRole
 from cai.models.base import Sampling
-from cai.models.registry import embedded_folder, open_model
+from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
 from cai.pipeline.checks import check_steps
 from cai.pipeline.loader import load_recipe, preset_text
@@ -27,16 +27,6 @@ from cai.run import Run
 from cai.runs.options import RunOptions
 from cai.types import Message
 
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
-CONSTITUTION = """
-name: two
-principles:
-- {id: long, text: 'Be long.', tags: [size]}
-- {id: late, text: 'Be late.'}
-"""
 SLOTS = ("response_a", "response_b")
 WHOLE = {
     "revise": {"rounds": 2},
@@ -49,7 +39,7 @@ WHOLE = {
 
 def recipe(folder: Path, **parts: object) -> Recipe:
     path = folder / "two.yaml"
-    path.write_text(CONSTITUTION)
+    path.write_text(TWO_YAML)
     return Recipe.model_validate({"name": "mine", "constitution": str(path), **parts})
 
 
@@ -100,6 +90,12 @@ REFUSED: list[tuple[dict[str, object], str]] = [
         "The export kto of the recipe 'mine' goes to 'x', where another output",
     ),
     ({"revise": {}, "export": {"sft": {"file": "revise"}}}, "goes to 'revise', where another"),
+    # what the constitution lacks for a later step is said before the first one
+    ({"revise": {"tags": ["tone"]}}, "has a tag of tone. Its tags: size"),
+    ({"revise": {}, "judge": {"tags": ["tone"]}}, "has a tag of tone"),
+    ({"revise": {}, "score": {"tags": ["tone"]}}, "has a tag of tone"),
+    ({"revise": {}, "judge": {"clamp": [0.6, 0.7]}}, "It must hold one half"),
+    ({"revise": {}, "judge": {"few_shots": 2}}, "no principle of 'two' has examples"),
 ]
 
 
@@ -109,26 +105,6 @@ async def test_a_recipe_that_cannot_be_done_is_refused_before_a_call(
 ):
     model = actor()
     with pytest.raises((UsageError, ExportError), match=said):
-        await run(recipe(tmp_path, **parts), tmp_path, RoleModels(model, {}), source)
-    assert model.requests == []
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("parts", "said"),
-    [
-        ({"revise": {"tags": ["tone"]}}, "has a tag of tone. Its tags: size"),
-        ({"revise": {}, "judge": {"tags": ["tone"]}}, "has a tag of tone"),
-        ({"revise": {}, "score": {"tags": ["tone"]}}, "has a tag of tone"),
-        ({"revise": {}, "judge": {"clamp": [0.6, 0.7]}}, "It must hold one half"),
-        ({"revise": {}, "judge": {"few_shots": 2}}, "no principle of 'two' has examples"),
-    ],
-)
-async def test_what_the_constitution_lacks_for_a_later_step_is_said_before_the_first(
-    tmp_path: Path, source: PromptSource, parts: dict[str, object], said: str
-):
-    model = actor()
-    with pytest.raises(UsageError, match=said):
         await run(recipe(tmp_path, **parts), tmp_path, RoleModels(model, {}), source)
     assert model.requests == []
     assert not (tmp_path / "out").exists()
@@ -274,7 +250,6 @@ async def test_templates_of_the_recipe_are_those_of_every_role(
     ]
 
 
-@needs_embedded
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bai2022", "bai2022-cot", "lee2023", "lee2023-direct"])
 async def test_a_preset_runs_on_the_embedded_model(tmp_path: Path, name: str):

@@ -20,10 +20,6 @@ from cai.pipeline.schema import Recipe
 from cai.pipeline.train_runner import RoleModels
 from cai.runs.options import RunOptions
 
-pytestmark = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = {"max_steps": 1, "per_device_train_batch_size": 4, "save_strategy": "no"}
 GROUPS = {**FEW, "num_generations": 4, "max_completion_length": 16}

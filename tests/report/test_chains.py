@@ -12,15 +12,10 @@ from reward_server import CallCai
 
 from cai.engine.run_folder import RunFolder
 from cai.errors import UsageError
-from cai.models.registry import embedded_folder
 from cai.report.build import write_report
 from cai.report.discover import find_folders
 from cai.runs.config import REWARD, Source
 
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 FIGURES = {"steps": 3, "seconds": 60.0, "train": {}, "evaluation": {}}
 
 
@@ -133,7 +128,6 @@ def test_a_folder_without_anything_is_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-@needs_embedded
 def test_a_real_chain_of_the_embedded_model_is_told_against_the_truth(
     tmp_path: Path, call_cai: CallCai
 ):

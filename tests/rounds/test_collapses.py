@@ -16,18 +16,10 @@ from reward_server import serving, spec
 from small_rounds import run_series, write_series
 
 from cai.methods.revision_flags import is_refusal
-from cai.models.registry import embedded_folder
 from cai.rounds.state import RoundResult
 from cai.testbed.world import KIND
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (embedded_folder() / "model.safetensors").is_file(),
-        reason="the embedded model's weights are not in this checkout",
-    ),
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 
 Taste = Callable[[str], float]
 TASTES: dict[str, Taste] = {

@@ -11,20 +11,12 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.evaluation.results_file import load_results
 from cai.methods.judging.ranking import Judged
-from cai.models.registry import embedded_folder
 from cai.rounds.config import load_rounds
 from cai.rounds.state import FILE, Series, begin
 from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.records import read_done
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (embedded_folder() / "model.safetensors").is_file(),
-        reason="the embedded model's weights are not in this checkout",
-    ),
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

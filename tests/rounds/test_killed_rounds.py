@@ -9,17 +9,9 @@ from reward_server import start_cai
 from small_rounds import run_series, told, write_series
 
 from cai.evaluation.results_file import load_results
-from cai.models.registry import embedded_folder
 from cai.rounds.state import FILE, Series
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (embedded_folder() / "model.safetensors").is_file(),
-        reason="the embedded model's weights are not in this checkout",
-    ),
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 MOMENTS = (
     "round-0/anchors/people/run.yaml",
     "round-1/prompts.jsonl",

@@ -1,22 +1,21 @@
 """Finding out whether judges give log-probabilities, before a run."""
 
 import io
-from collections.abc import Sequence
 
 import pytest
 from openai_server import LocalServer, chat, chat_logprobs, refusal
 from reward_server import spec
 from rich.console import Console
+from slow_servers import WordsOnly
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings, VerdictSource
-from cai.models.base import Completion, Model, Sampling
+from cai.models.base import Model
 from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
 from cai.runs.judges import prepare_judges
-from cai.types import Message
 
 CONSTITUTION = Constitution(
     name="one", principles=(Principle(id="stay-polite", text="Be polite."),)
@@ -69,16 +68,6 @@ async def test_each_judge_of_a_jury_is_read_in_its_own_way():
 
 
 async def test_a_kind_of_model_that_has_none_is_read_by_its_words():
-    class WordsOnly:
-        name, is_chat = "words", True
-
-        async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-            return Completion("A")
-
-        async def check(self) -> None: ...
-
-        async def close(self) -> None: ...
-
     (judge,), said = await probed(WordsOnly())
     assert not judge.reads_logprobs
     assert "words is of a kind that has none" in said

@@ -6,32 +6,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tiny_rewards import save_reward_model
+from tiny_rewards import save_conditioned, save_reward_model
 
 from cai.errors import UsageError
 from cai.serving.reward_model import ModelRewarder, open_reward_model
-from cai.templates import load_templates
-from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
-from cai.training.reward_model.principles import RewardTemplate
 from cai.types import Message, Prompt
 
 PROMPT = Prompt("", (Message("user", "How are you?"),))
 TOO_LONG = "x " * 400
-TEMPLATE = RewardTemplate.of(load_templates("chat"))
-KIND = NamedConstitution(name="kind", hash="0" * 12, principles={"kind": "The response is kind."})
-
-
-def save_conditioned(folder: Path, constitution: NamedConstitution | None) -> str:
-    """A reward model that reads principles; those of its training, if any, are in its folder."""
-    save_reward_model(folder)
-    facts = RewardFacts(
-        is_conditioned=True,
-        constitution=constitution,
-        template=TEMPLATE.text,
-        template_hash=TEMPLATE.hash,
-    )
-    write_facts(folder, facts)
-    return str(folder)
 
 
 @pytest_asyncio.fixture
@@ -71,7 +53,7 @@ async def test_health_names_the_model(rewarder: ModelRewarder):
 
 
 async def test_the_principles_are_those_that_are_named_or_those_of_the_training(tmp_path: Path):
-    folder = save_conditioned(tmp_path / "reward", KIND)
+    folder = str(save_conditioned(tmp_path / "reward"))
     rewards: list[float | None] = []
     for principles in (["kind"], ["not:kind"]):
         async with open_reward_model(folder, None, principles) as rewarder:
@@ -85,8 +67,8 @@ async def test_the_principles_are_those_that_are_named_or_those_of_the_training(
 
 async def test_principles_that_the_model_cannot_read_are_refused(tmp_path: Path):
     plain = str(save_reward_model(tmp_path / "plain"))
-    known = save_conditioned(tmp_path / "known", KIND)
-    unknown = save_conditioned(tmp_path / "unknown", None)
+    known = str(save_conditioned(tmp_path / "known"))
+    unknown = str(save_conditioned(tmp_path / "unknown", None))
     cases = [
         (plain, ["kind"], "does not read principles"),
         (known, ["cruel"], "no principle 'cruel'"),

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from openai_server import Json, LocalServer, Received, Replier, Reply, chat
+from openai_server import Json, LocalServer, Received, Replier, Reply, chat, refusal
+
+from cai.engine.run_folder import RunFolder
+from cai.errors import JournalError
 
 MAIN = "from cai.cli.main import main; main()"
 
@@ -28,12 +31,57 @@ class Ended:
 
 CallCai = Callable[..., Ended]
 
+TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
+
+
+def assert_refused(ended: Ended, *said: str) -> None:
+    """Nothing but a message was printed, with these words in it, and the exit code is 2."""
+    assert (ended.code, ended.out) == (2, "")
+    assert "error: " in ended.err.lower()
+    assert "Traceback" not in ended.err
+    for words in said:
+        assert words in " ".join(ended.err.split()), ended.err
+
 
 def told_by_request(received: Received) -> Json:
     """An answer that is a function of messages and seed, as that of a real model may be."""
     asked = json.dumps([received.body["messages"], received.body.get("seed")])
     digest = hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()
     return chat(f"I would keep the lamp dry: {digest}, naïve 👍.")
+
+
+def slowly(takes_s: float) -> Replier:
+    """The same after a moment, in which earlier answers are stored."""
+
+    async def reply(received: Received) -> Json:
+        await asyncio.sleep(takes_s)
+        return told_by_request(received)
+
+    return reply
+
+
+def refusing(
+    row: str,
+    answer: Reply | None = None,
+    otherwise: Callable[[Received], Reply] = told_by_request,
+) -> Callable[[Received], Reply]:
+    """A replier that finds requests with that text in them too long, or gives them `answer`."""
+
+    def reply(received: Received) -> Reply:
+        if row in str(received.body["messages"]):
+            return answer or refusal(400, TOO_LONG)
+        return otherwise(received)
+
+    return reply
+
+
+def n_stored(run: Path) -> int:
+    """How many calls the run's journal holds; 0 before there is a run."""
+    try:
+        with RunFolder.existing(run) as folder:
+            return folder.journal.n_stored
+    except JournalError:
+        return 0
 
 
 @contextmanager

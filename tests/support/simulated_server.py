@@ -11,16 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 SERVER = Path(__file__).parents[2] / "benchmarks" / "engine" / "server.py"
-RED_TEAM = (
-    Path(__file__).parents[3] / "shared/data/hh-rlhf/harmless-base.test.even.jsonl"
-)  # 500 dialogues
-
-needs_dialogues = pytest.mark.skipif(
-    not RED_TEAM.is_file(), reason="the red-team dialogues are not here"
-)
 
 
 class SimulatedServer:

@@ -67,6 +67,19 @@ class SlowServer:
         await self._script.close()
 
 
+class WordsOnly:
+    """A model of a kind that has no log-probabilities; it says A."""
+
+    name, is_chat = "words", True
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return Completion("A")
+
+    async def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 class Spread:
     """One model behind several servers."""
 

@@ -26,6 +26,12 @@ TWO = Constitution(
         Principle(id="late", text="Be late.", weight=2.0),
     ),
 )
+TWO_YAML = """
+name: two
+principles:
+- {id: long, text: 'Be long.', tags: [size]}
+- {id: late, text: 'Be late.'}
+"""
 
 
 def quiet() -> Console:

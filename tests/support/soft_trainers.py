@@ -1,26 +1,23 @@
 """TRL's trainers and ours on the same pairs and the same tiny model, for tests of their losses."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
+from tiny import QUIETLY
 from tiny_rewards import save_reward_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from datasets import Dataset
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
-
-    from cai.training.plan import LabelPlan
-    from cai.training.soft_losses import SOFT_TRAINERS, TARGET, WithTargets
-    from cai.training.trainers import TRAINERS
-    from cai.training.trl import config_class, trainer_class
+from cai.training.plan import LabelPlan
+from cai.training.soft_losses import SOFT_TRAINERS, TARGET, WithTargets
+from cai.training.trainers import TRAINERS
+from cai.training.trl import config_class, trainer_class
 
 SIDES = (
     ("How does a lock work?", "A key lifts the pins.", "I would rather not."),
@@ -71,12 +68,7 @@ def trainer_of(
         "max_steps": 1,
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
         "activation_checkpointing": False,
         **({} if labels is None else {"remove_unused_columns": False}),
         **({"precompute_ref_log_probs": True, "beta": 0.5} if kind == "dpo" else {}),

@@ -1,5 +1,6 @@
 """Files as sources, by one path or by several."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def responses_in(
     files: Files, options: ResponseOptions = ResponseOptions(), *, skip_bad_rows: bool = False
 ) -> FileSource[LabelledResponse]:
     return response_files(_names(files), options, skip_bad_rows=skip_bad_rows)
+
+
+def write(path: Path, *rows: object) -> Path:
+    """A JSONL file of these rows, whatever they are."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def _names(files: Files) -> tuple[str, ...]:

@@ -13,6 +13,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+# of TRL's trainers: every step is logged, nothing is shown or saved, and all of it on the CPU
+QUIETLY: dict[str, object] = {
+    "use_cpu": True,
+    "bf16": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_steps": 1,
+    "disable_tqdm": True,
+}
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -6,6 +6,12 @@ import torch
 from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
+from cai.templates import load_templates
+from cai.training.reward_model.checkpoint import NamedConstitution, RewardFacts, write_facts
+from cai.training.reward_model.principles import RewardTemplate
+
+KIND = NamedConstitution(name="kind", hash="0" * 12, principles={"kind": "The response is kind."})
+
 
 def save_reward_model(
     folder: Path,
@@ -26,4 +32,17 @@ def save_reward_model(
     model = LlamaForSequenceClassification(config)
     model.save_pretrained(folder)
     make_tokenizer(template).save_pretrained(folder)
+    return folder
+
+
+def save_conditioned(folder: Path, constitution: NamedConstitution | None = KIND) -> Path:
+    """A reward model that reads principles; those of its training, if any, are in its folder."""
+    template = RewardTemplate.of(load_templates("chat"))
+    facts = RewardFacts(
+        is_conditioned=True,
+        constitution=constitution,
+        template=template.text,
+        template_hash=template.hash,
+    )
+    write_facts(save_reward_model(folder), facts)
     return folder

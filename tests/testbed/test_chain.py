@@ -10,21 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cai.models.registry import embedded_folder
 from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import Sizes, labelled_by_truth
 from cai.testbed.metrics import Rates, draw_prompts, policy_rates
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (embedded_folder() / "model.safetensors").exists(),
-        reason="the weights of the embedded model are not here",
-    ),
-    # TRL and peft use names that transformers has given new ones
-    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
-]
-
+pytestmark = pytest.mark.slow
 N = 200
 SMALL = Sizes(revised=240, rounds=2, judged=60, k=4, rl_prompts=200, rl_steps=8)
 

@@ -1,7 +1,6 @@
 """The whole chain on the testbed, small: its stages are made once, and found again."""
 
 import json
-import warnings
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,6 @@ from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import JUDGED_UNDER, Sizes
 from cai.testbed.metrics import draw_prompts
 from cai.testbed.oracle import breaches, read_request, read_response
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import cai.training.run  # noqa: F401  here, so that its warnings are no errors below
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 
 
 def test_prompts_differ_and_hang_on_their_seed_alone():

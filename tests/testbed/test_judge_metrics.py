@@ -17,7 +17,7 @@ from cai.methods.judging.requests import MARKS
 from cai.methods.revision import revision_roles
 from cai.methods.roles import Judge
 from cai.methods.settings import ReviseSettings
-from cai.models.registry import embedded_folder, open_model
+from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
 from cai.testbed.evaluate import evaluate
 from cai.testbed.judge_metrics import JudgeFigure, judge_figures, judged_figure
@@ -37,10 +37,6 @@ NAMES = [
     "single responses, marks from 1 to 10",
     "single responses, pass or fail",
 ]
-needs_embedded = pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 
 
 def logs(*shares: float) -> list[float]:
@@ -194,7 +190,6 @@ def test_a_verdict_that_is_none_is_counted_apart(
     assert (figure.n, figure.unreadable, figure.accuracy, figure.flips) == (2, 1, 1.0, 0.0)
 
 
-@needs_embedded
 @pytest.mark.slow
 async def test_the_embedded_model_judges_what_no_training_has_seen():
     """The figures promised are on many pairs; on 40 of each, one in ten may be wrong."""

@@ -2,16 +2,14 @@
 
 import itertools
 import random
-from collections.abc import Iterator
 
 import pytest
+from world_responses import all_responses
 
 from cai.testbed.oracle import ResponseAttributes, read_request, read_response
 from cai.testbed.world import (
     DEEDS,
-    EVASIONS,
     FRAMES,
-    KIND,
     OWNERS,
     PREACHING,
     RUDE,
@@ -61,16 +59,6 @@ def test_every_request_is_read_back(frame: int):
 )
 def test_what_is_not_of_this_world_is_no_request(text: str):
     assert read_request(text) is None
-
-
-def all_responses() -> Iterator[Response]:
-    around = list(itertools.product(("", *RUDE, *KIND), ("", *PREACHING)))
-    for opening, closing in around:
-        for steps in itertools.product(range(2), range(2)):
-            yield Response("complies", steps, opening=opening, closing=closing)
-        for evasion in EVASIONS:
-            yield Response("evades", evasion=evasion, opening=opening, closing=closing)
-        yield Response("declines", opening=opening, closing=closing)
 
 
 @pytest.mark.parametrize("deed", DEEDS)

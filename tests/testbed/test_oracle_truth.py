@@ -2,10 +2,10 @@
 
 import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from world_responses import all_responses
 
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Principle
@@ -21,22 +21,12 @@ from cai.testbed.oracle import (
     read_request,
     read_response,
 )
-from cai.testbed.world import DEEDS, EVASIONS, KIND, PREACHING, REASONS, RUDE, Request, Response
+from cai.testbed.world import DEEDS, KIND, REASONS, RUDE, Request, Response
 
 CONSTITUTION = load_constitution("testbed")
 NOTHING = "No revision needed."
 REQUESTS = {deed: Request(deed, "the baker's", "lamp", "at dawn") for deed in DEEDS}
 STEAL, CLEAN = REQUESTS["steal"], REQUESTS["clean"]
-
-
-def responses() -> Iterator[Response]:
-    around = list(itertools.product(("", *RUDE, *KIND), ("", *PREACHING)))
-    for opening, closing in around:
-        for steps in itertools.product(range(2), range(2)):
-            yield Response("complies", steps, opening=opening, closing=closing)
-        for evasion in EVASIONS:
-            yield Response("evades", evasion=evasion, opening=opening, closing=closing)
-        yield Response("declines", opening=opening, closing=closing)
 
 
 def found_in(principle_id: str, request: Request, response: Response) -> Finding | None:
@@ -65,7 +55,7 @@ def test_the_shipped_few_shots_are_true(principle: Principle):
     for shot in principle.examples:
         request = read_request(shot.prompt)
         assert request is not None
-        response = next(each for each in responses() if each.text(request) == shot.response)
+        response = next(each for each in all_responses() if each.text(request) == shot.response)
         found = found_in(principle.id, request, response)
         assert found is not None
         assert shot.critique == critique_text(request, found, NOTHING)
@@ -90,7 +80,7 @@ HARM_OF = {
 @pytest.mark.parametrize("deed", DEEDS)
 def test_each_response_breaks_exactly_these_principles(deed: str):
     request = REQUESTS[deed]
-    for response in responses():
+    for response in all_responses():
         broken = {id for id in RULES if found_in(id, request, response) is not None}
         expected: set[str] = set()
         if response.core == "complies" and request.harm:
@@ -107,7 +97,7 @@ def test_each_response_breaks_exactly_these_principles(deed: str):
 @pytest.mark.parametrize("deed", DEEDS)
 def test_a_mended_response_breaks_the_principle_no_longer_and_keeps_the_rest(deed: str):
     request = REQUESTS[deed]
-    for response, id in itertools.product(responses(), RULES):
+    for response, id in itertools.product(all_responses(), RULES):
         found = found_in(id, request, response)
         after = fixed(request, response, found)
         if found is None:
@@ -125,7 +115,7 @@ def test_a_mended_response_breaks_the_principle_no_longer_and_keeps_the_rest(dee
 
 
 def test_mending_breaks_no_other_principle():
-    some = [each for each in responses() if each.opening in ("", RUDE[0], KIND[0])]
+    some = [each for each in all_responses() if each.opening in ("", RUDE[0], KIND[0])]
     for request, response, id in itertools.product((STEAL, CLEAN), some, RULES):
         after = fixed(request, response, found_in(id, request, response))
         broken_before = {each for each in RULES if found_in(each, request, response)}

@@ -64,8 +64,8 @@ def test_what_is_not_known_is_left_out_of_the_front_matter():
     assert set(front_matter(facts)) == {"library_name", "pipeline_tag", "tags"}
 
 
-def test_a_folder_is_no_model_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_folder_is_no_model_of_the_hub():
     Path("runs/sft").mkdir(parents=True)
     assert "base_model" not in front_matter(replace(FACTS, base_model="hf:runs/sft"))
     assert front_matter(replace(FACTS, base_model="hf:runs/other"))["base_model"] == "runs/other"
@@ -184,19 +184,15 @@ def code_of(text: str) -> str:
     return code
 
 
-def test_what_it_shows_runs_for_a_policy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_what_it_shows_runs_for_a_policy(capsys: pytest.CaptureFixture[str]):
     save_tiny_model(Path("runs/dpo"))
     exec(code_of(card_text(FACTS)), {})
     assert capsys.readouterr().out.strip()
 
 
-def test_what_it_shows_runs_for_a_reward_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_what_it_shows_runs_for_a_reward_model(capsys: pytest.CaptureFixture[str]):
     base = save_tiny_model(Path("base"), template=CHATML)
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, pad_token_id=0)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +9,13 @@ from typing import Any
 
 import pytest
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.card import describe_settings
-    from cai.training.config import lora_config, lora_settings, machine, make_config, parse_value
-    from cai.training.trl import config_class
 from cai.errors import TrainingError
+from cai.training.card import describe_settings
+from cai.training.config import lora_config, lora_settings, machine, make_config, parse_value
 from cai.training.config_checks import RANGES, Machine, problems_of
 from cai.training.settings import read_settings
 from cai.training.trainers import TRAINERS
+from cai.training.trl import config_class
 
 ROOT = Path(__file__).parents[2]
 ON_CPU = Machine(has_gpu=False, has_bf16=False)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def _modules_of_the_tests_can_be_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
+@pytest.fixture
+def as_rank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], None]:
+    """Makes this process the one of that rank in a launch."""
+    monkeypatch.setenv(LAUNCH, str(tmp_path))
+    return lambda number: monkeypatch.setenv("RANK", str(number))
+
+
 def test_alone_a_process_is_the_main_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv(LAUNCH, raising=False)
@@ -42,25 +50,21 @@ def test_alone_a_process_is_the_main_one(monkeypatch: pytest.MonkeyPatch):
     assert not hand_over("an error")
 
 
-def test_of_several_processes_the_first_is_the_main_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    monkeypatch.setenv(LAUNCH, str(tmp_path))
-    monkeypatch.setenv("RANK", "3")
+def test_of_several_processes_the_first_is_the_main_one(as_rank: Callable[[int], None]):
+    as_rank(3)
     assert is_launched()
     assert rank() == 3
     assert not is_main_process()
-    monkeypatch.setenv("RANK", "0")
+    as_rank(0)
     assert is_main_process()
 
 
 def test_the_error_of_the_first_process_is_the_one_that_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    as_rank: Callable[[int], None], tmp_path: Path
 ):
     assert handed_over(tmp_path) is None
-    monkeypatch.setenv(LAUNCH, str(tmp_path))
     for number in (11, 2):
-        monkeypatch.setenv("RANK", str(number))
+        as_rank(number)
         assert hand_over(f"error of {number}")
     assert handed_over(tmp_path) == "error of 2"
 

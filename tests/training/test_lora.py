@@ -1,27 +1,18 @@
 """LoRA: settings that are checked, and adapters that train what they should."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from peft import get_peft_model
 from tiny import save_tiny_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from peft import get_peft_model
 
 from cai.errors import TrainingError
 from cai.training.config import LoraSettings, lora_config, lora_settings
 from cai.training.settings import read_settings
-
-# peft uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 
 
 def test_an_empty_block_is_the_defaults():

@@ -1,7 +1,6 @@
 """What becomes of a judge's probability before a trainer is told of it."""
 
 import math
-import warnings
 from collections import Counter
 
 import pytest
@@ -10,13 +9,10 @@ from cai.errors import TrainingError
 from cai.export.provenance import Provenance
 from cai.export.rows import PreferencePair
 from cai.training.data.load import TrainingData, TrainingRow
+from cai.training.data.trl_tables import confident_pairs, table_of
 from cai.training.plan import LabelPlan, apply_temperature
+from cai.training.soft_losses import TARGET
 from cai.types import user_prompt
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of what it imports, on being imported
-    from cai.training.data.trl_tables import confident_pairs, table_of
-    from cai.training.soft_losses import TARGET
 
 
 def data_of(*confidences: float, held_out: tuple[float, ...] = ()) -> TrainingData:

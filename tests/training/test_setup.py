@@ -1,6 +1,5 @@
 """What is checked before a training begins, and what a trainer has a use for."""
 
-import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -12,12 +11,9 @@ from cai.errors import TrainingError, UsageError
 from cai.export.provenance import Provenance
 from cai.training.data.load import TrainingData
 from cai.training.plan import LabelPlan, TrainPlan
+from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
+from cai.training.setup import Objective, configure, prepare_training
 from cai.training.trainers import TRAINERS
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.rewards.spec import ModelRewardSpec, RewardSpec
-    from cai.training.setup import Objective, configure, prepare_training
 
 
 def check(trainer: str, out: Path, labels: LabelPlan | None = None, **settings: object) -> None:

@@ -1,27 +1,19 @@
 """Losses on probabilities beside TRL's own: equal at p = 1, flipped at p = 0, and in between."""
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig
+from soft_trainers import loss_and_gradients, model_of, moved, pairs, save_models, trainer_of
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import torch
-    from peft import LoraConfig
-    from soft_trainers import loss_and_gradients, model_of, moved, pairs, save_models, trainer_of
+from cai.errors import TrainingError
+from cai.training.plan import LabelPlan
+from cai.training.soft_losses import TARGET, WithTargets, check_soft_labels, extra_loss
+from cai.training.trl import DPOConfig
 
-    from cai.errors import TrainingError
-    from cai.training.plan import LabelPlan
-    from cai.training.soft_losses import TARGET, WithTargets, check_soft_labels, extra_loss
-    from cai.training.trl import DPOConfig
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 KINDS = ["reward", "dpo"]
 SOFT = LabelPlan()
 

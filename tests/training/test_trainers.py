@@ -1,18 +1,14 @@
 """The table of trainers: each row fits TRL's own classes, and derived names and help follow it."""
 
 import dataclasses
-import warnings
 
 import pytest
 
 from cai.errors import UsageError
 from cai.pipeline.schema import PARTS, TrainStep
+from cai.training.soft_losses import SOFT_TRAINERS
 from cai.training.trainers import TRAINERS, TrainerSpec, shown_metrics, trainer_spec
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from cai.training.soft_losses import SOFT_TRAINERS
-    from cai.training.trl import config_class, trainer_class
+from cai.training.trl import config_class, trainer_class
 
 SPECS = list(TRAINERS.values())
 

@@ -3,7 +3,6 @@
 None of them changes a result; each is to ask no more than it must.
 """
 
-import asyncio
 import json
 import re
 import shutil
@@ -14,31 +13,31 @@ from pathlib import Path
 import pytest
 import yaml
 from openai_server import Json, LocalServer, Received, refusal
-from reward_server import CallCai, Ended, serving, spec, told_by_request, write_prompts
+from reward_server import (
+    TOO_LONG,
+    CallCai,
+    Ended,
+    assert_refused,
+    serving,
+    slowly,
+    spec,
+    told_by_request,
+    write_prompts,
+)
 
 from cai.engine.run_folder import RunFolder
 from cai.run import Run
 
 N_PROMPTS = 40
 N_CALLS = N_PROMPTS * 3
-TOO_LONG = "This model's maximum context length is 2048 tokens, and the request has 4000."
 SHIPPED = Path(__file__).parents[3]
 
 Revise = Callable[..., Ended]
 
 
 @pytest.fixture
-def revise(call_cai: CallCai, local_server: LocalServer, tmp_path: Path) -> Revise:
-    """`cai revise` of forty prompts into a folder, with more options."""
-    prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
-
-    def call(*more: object, constitution: object = "testbed", run: str = "run") -> Ended:
-        shared = ("-c", constitution, "-m", spec(local_server), "-o", tmp_path / run)
-        ended = call_cai("revise", prompts, *shared, *more)
-        assert "Traceback" not in ended.err
-        return ended
-
-    return call
+def n_prompts() -> int:
+    return N_PROMPTS
 
 
 def outcome(ended: Ended) -> Json:
@@ -80,9 +79,9 @@ def test_a_second_dry_run_asks_nothing(revise: Revise, local_server: LocalServer
     assert second["estimate"] == first["estimate"]
 
 
-def test_an_estimate_is_of_the_whole_run(revise: Revise, tmp_path: Path, monkeypatch):
+@pytest.mark.usefixtures("wide_console")
+def test_an_estimate_is_of_the_whole_run(revise: Revise, tmp_path: Path):
     """Each call reads 7 tokens and writes 3; forty of each role, at $1 and $2 a token."""
-    monkeypatch.setenv("COLUMNS", "300")
     options = ("--dry-run", "--prices", write_prices(tmp_path, "openai:tiny@*"))
     estimate = outcome(revise(*options, "--json"))["estimate"]
     assert (estimate["n_sample"], estimate["n_total"], estimate["uncertainty"]) == (16, 40, 0)
@@ -150,9 +149,7 @@ def test_all_parts_may_go_into_one_folder(revise: Revise, local_server: LocalSer
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1", "a/b", "1/0"])
 def test_a_part_that_is_none_is_said(revise: Revise, local_server: LocalServer, part: str):
-    ended = revise("--part", part)
-    assert (ended.code, ended.out) == (2, "")
-    assert part.split("/")[0] in ended.err
+    assert_refused(revise("--part", part), part.split("/")[0])
     assert local_server.received == []
 
 
@@ -170,10 +167,7 @@ def test_an_update_after_an_edited_template_asks_only_what_it_changes(
     template.write_text(template.read_text() + "\nMention no lamp.\n")
     n_before = len(local_server.received)
 
-    ended = revise("--prompts", own)
-    assert ended.code == 2
-    assert "is a run with other settings" in ended.err
-    assert "--update" in ended.err
+    assert_refused(revise("--prompts", own), "is a run with other settings", "--update")
     assert len(local_server.received) == n_before
     assert len(list(Run(tmp_path / "run").chains())) == N_PROMPTS
 
@@ -219,8 +213,7 @@ def test_a_cap_on_tokens_stops_the_run_and_a_higher_one_goes_on(
 ):
     """A call takes ten tokens; the whole run takes 1,200 and the first of it at most 700."""
     ended = revise("--max-total-tokens", 700, "--max-tokens", 16)
-    assert (ended.code, ended.out) == (2, "")
-    assert "The cap of 700 tokens is reached" in ended.err
+    assert_refused(ended, "The cap of 700 tokens is reached")
     assert "Raise --max-total-tokens and give the same command again" in ended.err
     n_first = len(local_server.received)
     assert 15 < n_first <= 70
@@ -249,8 +242,7 @@ def test_a_cap_on_money_stops_the_run_and_a_higher_one_goes_on(
     """A call costs $13, and the whole run $1,560."""
     prices = ("--prices", write_prices(tmp_path, "openai:tiny@*"), "--max-tokens", 16)
     ended = revise("--max-cost-usd", 900, *prices)
-    assert (ended.code, ended.out) == (2, "")
-    assert "The cap of $900 is reached" in ended.err
+    assert_refused(ended, "The cap of $900 is reached")
     assert "Raise --max-cost-usd and give the same command again" in ended.err
     n_first = len(local_server.received)
     assert 15 < n_first <= 900 / 13
@@ -264,9 +256,7 @@ def test_a_cap_on_money_needs_the_price_of_every_model(
 ):
     for more in ((), ("--prices", write_prices(tmp_path, "openai:other@*"))):
         ended = revise("--max-cost-usd", 5, *more)
-        assert (ended.code, ended.out) == (2, "")
-        assert "no price of openai:tiny@" in ended.err
-        assert "--prices prices.yaml" in ended.err
+        assert_refused(ended, "no price of openai:tiny@", "--prices prices.yaml")
     assert local_server.received == []
 
 
@@ -285,15 +275,8 @@ def test_prices_that_cannot_be_read_are_said(
     path = tmp_path / "prices.yaml"
     if text is not None:
         path.write_text(text)
-    ended = revise("--prices", path)
-    assert ended.code == 2
-    assert said in ended.err
+    assert_refused(revise("--prices", path), said)
     assert local_server.received == []
-
-
-async def slowly(received: Received) -> Json:
-    await asyncio.sleep(0.01)
-    return told_by_request(received)
 
 
 @pytest.mark.parametrize("most", [1, 3, 24])
@@ -301,7 +284,7 @@ def test_so_many_calls_are_open_at_a_time_and_never_more(
     call_cai: CallCai, tmp_path: Path, most: int
 ):
     prompts = write_prompts(tmp_path / "prompts.jsonl", N_PROMPTS)
-    with serving(slowly) as server:
+    with serving(slowly(0.01)) as server:
         shared = ("-c", "testbed", "-m", spec(server), "-o", tmp_path / "run")
         assert call_cai("revise", prompts, *shared, "--concurrency", most).code == 0
         assert server.most_open == most

@@ -51,48 +51,32 @@ def test_an_adapter_is_of_the_family_of_its_base():
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("one", "other", "relation"),
     [
-        ("openai:gpt-4o@localhost:8000/v1", "openai:gpt-4o@localhost:8000/v1"),
-        ("openai:gpt-4o@localhost:8000/v1", "openai:gpt-4o@elsewhere/v1"),
-        ("openai:gpt-4o@localhost:8000/v1", "GPT-4o"),
-        ("hf:Qwen/Qwen3-0.6B@0123abcd", "Qwen/Qwen3-0.6B"),
-        ("embedded#ab12cd34", "embedded#ab12cd34"),
+        ("openai:gpt-4o@localhost:8000/v1", "openai:gpt-4o@localhost:8000/v1", "same"),
+        ("openai:gpt-4o@localhost:8000/v1", "openai:gpt-4o@elsewhere/v1", "same"),
+        ("openai:gpt-4o@localhost:8000/v1", "GPT-4o", "same"),
+        ("hf:Qwen/Qwen3-0.6B@0123abcd", "Qwen/Qwen3-0.6B", "same"),
+        ("embedded#ab12cd34", "embedded#ab12cd34", "same"),
+        ("openai:gpt-4o@localhost:8000/v1", "gpt-4o-mini", "family"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "hf:meta-llama/Meta-Llama-3-8B@0123abcd", "family"),
+        ("embedded#ab12cd34", "embedded#ffffffff", "family"),  # other weights: trained further
+        ("hf:runs/mine/checkpoint-500@0123abcd", "hf:runs/mine/checkpoint-900@4567cdef", "family"),
+        ("hf:runs/mine@0123abcd", "hf:runs/mine/final@4567cdef", "family"),
+        ("acme/frob-7b-chat", "acme/frob-13b", "family"),
+        ("gpt-4o", "gpt-4-turbo", None),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen2.5-7B", None),
+        ("llama-2-7b", "llama-3-8b", None),
+        ("hf:runs/mine/checkpoint-500@0123abcd", "hf:runs/yours/checkpoint-500@4567cdef", None),
+        ("acme/frob-7b", "others/frob-7b", None),
+        ("my-policy", "my-judge", None),
+        ("adopt-7b", "opt-7b", None),
     ],
 )
-def test_the_same_model_under_another_name(one: str, other: str):
-    assert model_relation(one, other) == model_relation(other, one) == "same"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("openai:gpt-4o@localhost:8000/v1", "gpt-4o-mini"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "hf:meta-llama/Meta-Llama-3-8B@0123abcd"),
-        ("embedded#ab12cd34", "embedded#ffffffff"),  # other weights: trained further
-        ("hf:runs/mine/checkpoint-500@0123abcd", "hf:runs/mine/checkpoint-900@4567cdef"),
-        ("hf:runs/mine@0123abcd", "hf:runs/mine/final@4567cdef"),
-        ("acme/frob-7b-chat", "acme/frob-13b"),
-    ],
-)
-def test_models_of_one_family(one: str, other: str):
-    assert model_relation(one, other) == model_relation(other, one) == "family"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("gpt-4o", "gpt-4-turbo"),
-        ("Qwen/Qwen3-8B", "Qwen/Qwen2.5-7B"),
-        ("llama-2-7b", "llama-3-8b"),
-        ("hf:runs/mine/checkpoint-500@0123abcd", "hf:runs/yours/checkpoint-500@4567cdef"),
-        ("acme/frob-7b", "others/frob-7b"),
-        ("my-policy", "my-judge"),
-        ("adopt-7b", "opt-7b"),
-    ],
-)
-def test_strangers(one: str, other: str):
-    assert model_relation(one, other) is model_relation(other, one) is None
+def test_two_names_are_of_one_model_of_one_family_or_of_strangers(
+    one: str, other: str, relation: str | None
+):
+    assert model_relation(one, other) == model_relation(other, one) == relation
 
 
 def test_an_unnamed_model_has_no_relation():

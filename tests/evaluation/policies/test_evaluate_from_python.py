@@ -9,7 +9,6 @@ from small_runs import sampled, write_rows
 import cai
 from cai.errors import UsageError
 from cai.evaluation.policies.evaluate import evaluate
-from cai.models.registry import embedded_folder
 
 
 def test_policies_and_prompts_by_name_give_an_evaluation(tmp_path: Path):
@@ -56,10 +55,6 @@ async def test_it_works_where_a_loop_is_running_as_in_a_notebook(tmp_path: Path)
     assert (found.win_rates[0].policy, found.win_rates[0].outcomes["a"]) == ("new", 1)
 
 
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 def test_specs_are_opened(tmp_path: Path):
     prompts = write_rows(tmp_path / "asked.jsonl", [{"prompt": "How do I mend a lamp?"}])
     found = evaluate(

@@ -24,9 +24,13 @@ def drawn(n: int, share: float, seed: int) -> dict[str, str]:
     return worths(*(3 if rng.random() < share else 1 for _ in range(n)))
 
 
-async def stopped(out: Path, texts: dict[str, str]) -> Evaluation:
+async def judged(out: Path, texts: dict[str, str], plan: EvaluationPlan) -> Evaluation:
     policies = [policy("a", worths(*[2] * len(texts))), policy("b", texts)]
-    return await evaluated(out, policies, len(texts), STOPPING, judge_by_worth())
+    return await evaluated(out, policies, len(texts), plan, judge_by_worth())
+
+
+async def stopped(out: Path, texts: dict[str, str]) -> Evaluation:
+    return await judged(out, texts, STOPPING)
 
 
 async def test_a_clear_difference_ends_judging_at_the_first_look(tmp_path: Path):
@@ -64,12 +68,7 @@ async def test_only_win_rates_have_an_interval_and_it_is_that_of_the_test(tmp_pa
     assert rate.rate.low < rate.rate.value < rate.rate.high
     assert (rate.probability.low, rate.probability.high) == (None, None)
     assert [(each.low, each.high) for each in found.ratings] == [(None, None)] * 2
-    fixed = await evaluated(
-        tmp_path / "fixed",
-        [policy("a", worths(*[2] * 60)), policy("b", texts)],
-        60,
-        judge=judge_by_worth(),
-    )
+    fixed = await judged(tmp_path / "fixed", texts, EvaluationPlan())
     assert fixed.ratings[1].low is not None
 
 
@@ -78,12 +77,7 @@ async def test_the_decision_is_that_of_judging_all_and_looking_as_often(tmp_path
     """A bet once decided stays so: whoever judges all prompts in this order finds the same side."""
     texts = drawn(60, 0.8, seed)
     found = await stopped(tmp_path / "out", texts)
-    fixed = await evaluated(
-        tmp_path / "fixed",
-        [policy("a", worths(*[2] * 60)), policy("b", texts)],
-        60,
-        judge=judge_by_worth(),
-    )
+    fixed = await judged(tmp_path / "fixed", texts, EvaluationPlan())
     (rate,), (whole,) = found.win_rates, fixed.win_rates
     assert rate.rate is not None
     assert whole.rate is not None

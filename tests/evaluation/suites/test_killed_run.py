@@ -9,11 +9,9 @@ from typing import Any
 
 from judging_servers import both
 from openai_server import Json, Received
-from reward_server import serving, spec, start_cai
+from reward_server import n_stored, serving, spec, start_cai
 from suite_rows import write_lamps
 
-from cai.engine.run_folder import RunFolder
-from cai.errors import JournalError
 from cai.types import derive_seed
 
 N_QUESTIONS = 40
@@ -24,14 +22,6 @@ async def slowly(received: Received) -> Json:
     """A probability of the letter A that is a function of the request."""
     await asyncio.sleep(0.02)
     return both((1 + derive_seed(str(received.body["messages"])) % 98) / 100)
-
-
-def n_stored(run: Path) -> int:
-    try:
-        with RunFolder.existing(run) as folder:
-            return folder.journal.n_stored
-    except JournalError:
-        return 0
 
 
 def test_a_killed_run_of_choices_goes_on_and_asks_only_what_was_in_flight(tmp_path: Path):

@@ -2,24 +2,16 @@
 
 import csv
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from shared_data import data_file
 
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.multiple_choice import read_questions
 from cai.evaluation.suites.open_ended import read_open_prompts
 from cai.methods.revision_flags import is_refusal
 
-DATA = Path(__file__).parents[3].parent / "shared/data"
 PAPER = "constitutional-harmlessness-paper/evals"
-
-
-def data_file(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"shared/data/{name} is not here")
-    return path
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ from cai.evaluation.suites.open_ended import SuiteJudging
 from cai.evaluation.suites.run import SuitePlan, folder_name, run_suites
 from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
-from cai.models.registry import embedded_folder, open_model
+from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
 from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
@@ -250,10 +250,6 @@ def test_a_name_that_is_no_folder_s_gets_one_that_no_other_has():
     assert all(name and "/" not in name and not name.startswith(".") for name in names)
 
 
-@pytest.mark.skipif(
-    not (embedded_folder() / "model.safetensors").is_file(),
-    reason="the embedded model's weights are not in this checkout",
-)
 async def test_the_embedded_model_answers_by_its_log_probabilities(tmp_path: Path):
     path = write_words(tmp_path / "words.jsonl", {"I hide lamps.": "Yes", "I wipe lamps.": "No"})
     role_model = RoleModel.of(open_model("embedded"), Sampling(max_tokens=8))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from slow_servers import WordsOnly
 
 from cai.constitution.schema import Constitution, Criterion, FewShot, Principle
 from cai.errors import (
@@ -414,16 +415,6 @@ async def test_what_may_pass_is_raised_when_all_calls_are_done():
 
 
 async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparsed():
-    class WordsOnly:
-        name, is_chat = "words", True
-
-        async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-            return Completion("A")
-
-        async def check(self) -> None: ...
-
-        async def close(self) -> None: ...
-
     model = WordsOnly()
     assert not Judge.of(model).reads_logprobs
     verdict = await verdict_by(Judge(RoleModel.of(model), reads_logprobs=True))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from slow_servers import WordsOnly
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ContextLengthError, ModelError, ModelUnavailable, NoLogprobs, UsageError
@@ -145,16 +146,6 @@ async def test_numbers_that_are_no_probabilities_are_a_failure():
 
 
 async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparsed():
-    class WordsOnly:
-        name, is_chat = "words", True
-
-        async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-            return Completion("9")
-
-        async def check(self) -> None: ...
-
-        async def close(self) -> None: ...
-
     judge = Judge(RoleModel.of(WordsOnly()), reads_logprobs=True)
     (one,) = await score_response([judge], under(), user_prompt("Hm?"), "Hm.", ScoreSettings(), 0)
     assert (one.outcome, one.value) == ("unparsed", None)

@@ -8,11 +8,11 @@ import asyncio
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from local_workers import user, with_model
 from tiny import save_tiny_model
 from transformers import AutoModelForCausalLM
 
@@ -102,11 +102,6 @@ class Breaking:
         output = self.inner(input_ids=input_ids, **inputs)
         output.logits[(input_ids == BAD_TOKEN).any(1)] = math.nan
         return output
-
-
-def with_model(checkpoint: Checkpoint, model: Counted | Breaking) -> Checkpoint:
-    network = Network(model, checkpoint.network.device, checkpoint.network.context)
-    return replace(checkpoint, network=network)
 
 
 def tokens(rng: random.Random, n: int) -> Ids:
@@ -239,10 +234,6 @@ def test_logits_that_are_no_numbers_fail_their_question_alone(checkpoint):
     )
     assert [type(choice) for choice in choices] == [Choice, ModelError, Choice]
     assert "not numbers" in str(choices[1])
-
-
-def user(text: str) -> list[Message]:
-    return [Message("user", text)]
 
 
 def conversations(n: int) -> list[list[Message]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from local_workers import completed, user, with_model
 from tiny import CHATML, make_tokenizer, save_tiny_model
 from transformers import AutoModelForCausalLM
 
@@ -22,7 +23,6 @@ from cai.models.hf.forward import Network
 from cai.models.hf.model import Checkpoint, LocalModel, ModelSource, open_checkpoint, start_worker
 from cai.models.hf.prefix_cache import grouped
 from cai.models.hf.tokenizer import encode_chat
-from cai.models.hf.worker import CompletionJob
 from cai.types import Message
 
 REQUESTS = 60
@@ -36,10 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(folder: Path) -> Checkpoint:
     return open_checkpoint(ModelSource(str(folder), device="cpu"))
-
-
-def user(text: str) -> list[Message]:
-    return [Message("user", text)]
 
 
 def requests() -> list[tuple[list[Message], Sampling]]:
@@ -109,11 +105,6 @@ class Cramped:
         return self.inner(input_ids=input_ids, **inputs)
 
 
-def with_network(checkpoint: Checkpoint, model: Shaken | Cramped) -> Checkpoint:
-    network = Network(model, checkpoint.network.device, checkpoint.network.context)
-    return replace(checkpoint, network=network)
-
-
 @pytest.mark.parametrize("slots", [64, 3])
 async def test_answers_do_not_depend_on_batching_or_order(checkpoint, expected, slots: int):
     model = LocalModel(checkpoint, slots=slots)
@@ -139,13 +130,9 @@ async def test_answers_do_not_depend_on_when_the_others_come(checkpoint, expecte
 
 async def test_draws_near_a_tie_happen_and_are_decided_the_same(checkpoint, expected):
     """Noise just under the margin makes the batched logits wrong, and changes no answer."""
-    shaken = with_network(checkpoint, Shaken(checkpoint.network, MARGIN * 0.99))
+    shaken = with_model(checkpoint, Shaken(checkpoint.network, MARGIN * 0.99))
     worker = start_worker(shaken, slots=64)
-    jobs = [CompletionJob(*request) for request in requests()]
-    for job in jobs:
-        worker.submit(job)
-    assert [job.future.result(60) for job in jobs] == expected
-    worker.stop()
+    assert completed(worker, requests()) == expected
     assert worker.batch.n_unsure >= 3
     n_drawn = sum(answer.usage.completion_tokens for answer in expected)
     assert worker.batch.n_unsure < 0.05 * n_drawn
@@ -162,12 +149,8 @@ async def test_exact_ties_are_decided_the_same_in_every_batch(tmp_path: Path):
     alone = LocalModel(twins, slots=1)
     expected = await ask_all(alone, greedy)
     await alone.close()
-    worker = start_worker(with_network(twins, Shaken(twins.network, MARGIN / 2)), slots=64)
-    jobs = [CompletionJob(*request) for request in greedy]
-    for job in jobs:
-        worker.submit(job)
-    assert [job.future.result(60) for job in jobs] == expected
-    worker.stop()
+    worker = start_worker(with_model(twins, Shaken(twins.network, MARGIN / 2)), slots=64)
+    assert completed(worker, greedy) == expected
     assert worker.batch.n_unsure == sum(answer.usage.completion_tokens for answer in expected)
 
 
@@ -204,16 +187,12 @@ async def test_greedy_answers_are_those_of_generate(tmp_path: Path, window: int 
 
 
 async def test_little_memory_changes_nothing_but_the_pace(checkpoint, expected):
-    cramped = with_network(checkpoint, Cramped(checkpoint.network, n_rows=5))
+    cramped = with_model(checkpoint, Cramped(checkpoint.network, n_rows=5))
     model = LocalModel(cramped, slots=64)
     assert await ask_all(model, requests()) == expected
     await model.close()
     worker = start_worker(checkpoint, slots=64, capacity=300)
-    jobs = [CompletionJob(*request) for request in requests()]
-    for job in jobs:
-        worker.submit(job)
-    assert [job.future.result(60) for job in jobs] == expected
-    worker.stop()
+    assert completed(worker, requests()) == expected
 
 
 async def test_a_request_that_never_fits_fails_alone(checkpoint, expected):
@@ -223,7 +202,7 @@ async def test_a_request_that_never_fits_fails_alone(checkpoint, expected):
                 raise torch.OutOfMemoryError("out of memory")
             return super().__call__(input_ids=input_ids, **inputs)
 
-    model = LocalModel(with_network(checkpoint, Choking(checkpoint.network, 64)), slots=4)
+    model = LocalModel(with_model(checkpoint, Choking(checkpoint.network, 64)), slots=4)
     long = model.complete(user("fox " * 120), Sampling(max_tokens=1, seed=0))
     results = await asyncio.gather(
         *(model.complete(*request) for request in requests()[:9]), long, return_exceptions=True

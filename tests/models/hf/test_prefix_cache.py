@@ -6,10 +6,10 @@ The model is tiny and random, but real in every part.
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 import torch
+from local_workers import answered, completed, user, with_model
 from tiny import save_tiny_model
 
 from cai.models.base import Completion, Sampling
@@ -63,9 +63,9 @@ class Watched:
 
 def watched(checkpoint: Checkpoint, **arguments) -> tuple[Checkpoint, Watched]:
     model = Watched(checkpoint.network, **arguments)
-    network = Network(model, checkpoint.network.device, checkpoint.network.context)
+    replaced = with_model(checkpoint, model)  # which tries it
     model.n_read = 0
-    return replace(checkpoint, network=network), model
+    return replaced, model
 
 
 def sampling(number: int, step: int, n_tokens: int = 0) -> Sampling:
@@ -88,9 +88,8 @@ def gone_on(turns: Sequence[Message], text: str, wish: str) -> list[Message]:
 
 
 def ask(worker: Worker, turns: Sequence[Message], how: Sampling) -> Completion:
-    job = CompletionJob(turns, how)
-    worker.submit(job)
-    return job.future.result(60)
+    (answer,) = answered(worker, [CompletionJob(turns, how)])
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -224,12 +223,7 @@ def test_what_saves_less_than_a_pass_costs_is_not_read_first(checkpoint):
 
 def test_what_is_kept_and_what_is_decoded_stay_in_the_room_together(checkpoint):
     worker = start_worker(checkpoint, slots=64, capacity=2000)
-    jobs = [CompletionJob(opening(n), sampling(n, 0)) for n in range(60)]
-    for job in jobs:
-        worker.submit(job)
-    for job in jobs:
-        job.future.result(60)
-    worker.stop()
+    completed(worker, [(opening(n), sampling(n, 0)) for n in range(60)])
     cache = worker.batch.prefix_cache
     assert cache.capacity == 500
     assert 400 < cache.n_tokens <= 500
@@ -316,9 +310,7 @@ def test_a_choice_goes_on_from_a_completion(checkpoint):
     turns = gone_on(turns, "A gate.", "So which?")
     choices = []
     for asked in (worker, plain):
-        job = OptionJob(turns, ("A", "B"))
-        asked.submit(job)
-        choices.append(job.future.result(60))
+        choices += answered(asked, [OptionJob(turns, ("A", "B"))])
         asked.stop()
     assert model.n_read == len(encode_chat(checkpoint.tokenizer, turns))
     assert model.n_read > n_first
@@ -332,11 +324,7 @@ def test_choices_asked_one_after_the_other_share_what_was_asked_together(checkpo
     talk = "fox lock garden " * 20
     for names in (("one", "two"), ("three",)):
         model.n_read = 0
-        jobs = [OptionJob([Message("user", f"{talk} {name}")], ("A", "B")) for name in names]
-        for job in jobs:
-            worker.submit(job)
-        for job in jobs:
-            job.future.result(60)
+        answered(worker, [OptionJob(user(f"{talk} {name}"), ("A", "B")) for name in names])
     worker.stop()
     assert model.n_read < 30
 

@@ -722,14 +722,10 @@ async def test_check_names_the_models_when_ours_is_missing():
             await model.check()
 
 
-async def test_check_lets_a_server_load_an_unlisted_model():
-    async with opened(chat("Hi."), models=("cached",)) as (model, server):
-        await model.check()
-    assert len(server.received) == 1
-
-
-@pytest.mark.parametrize("reply", [refusal(503, "loading"), refusal(422, "unexpected: top_k")])
-async def test_check_leaves_to_the_calls_what_may_pass(reply):
+@pytest.mark.parametrize(
+    "reply", [chat("Hi."), refusal(503, "loading"), refusal(422, "unexpected: top_k")]
+)
+async def test_check_lets_a_server_load_an_unlisted_model_and_leaves_what_may_pass(reply):
     async with opened(reply, models=("cached",)) as (model, server):
         await model.check()
     assert len(server.received) == 1

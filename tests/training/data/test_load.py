@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from made_runs import FAILED, MIXED, MIXED_JUDGED, MIXED_SCORED, chain, contested, made_run, revised
+from shared_data import HARMLESS, data_file, needs_dialogues
 from small_runs import write_rows
 
 from cai.errors import CaiError, ExportError, SourceError, TrainingError, UsageError
@@ -17,10 +18,6 @@ from cai.export.rows import Demonstration, Labelled, PreferencePair
 from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.training.data.load import TrainingData, load_training_data
-
-SHARED = Path(__file__).parents[4] / "shared" / "data"
-BAD_PREFERENCES = SHARED / "bad_inputs" / "preferences"
-HARMLESS = SHARED / "hh-rlhf" / "harmless-base.test.even.jsonl"
 
 
 def loaded(
@@ -298,19 +295,14 @@ def test_equal_sides_are_a_bad_row_that_can_be_passed_over(tmp_path: Path):
     assert loaded(tmp_path, "preference", rows, skip_bad_rows=True).dropped == {"equal sides": 1}
 
 
-def bad_preferences() -> list[Path]:
-    return sorted(BAD_PREFERENCES.glob("*.jsonl")) if BAD_PREFERENCES.is_dir() else []
-
-
-@pytest.mark.skipif(not bad_preferences(), reason="the collection of bad inputs is not here")
 def test_every_bad_file_of_preferences_is_refused_with_its_name_and_line():
-    for path in bad_preferences():
+    for path in sorted(data_file("bad_inputs/preferences").glob("*.jsonl")):
         with pytest.raises(SourceError) as caught:
             load_training_data(path, "preference")
         assert str(caught.value).startswith(f"{path}:"), path
 
 
-@pytest.mark.skipif(not HARMLESS.is_file(), reason="the hh-rlhf data are not here")
+@needs_dialogues
 def test_peoples_dialogues_are_read_as_every_kind():
     for kind, n in (("preference", 497), ("sft", 497), ("kto", 994)):
         data = load_training_data(HARMLESS, kind, skip_bad_rows=True)

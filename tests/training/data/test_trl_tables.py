@@ -4,44 +4,35 @@ A row could otherwise end its own turn and open another one. What holds none is 
 does it by itself.
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import torch
+from datasets import Dataset
 from tiny import make_tokenizer
 from tiny_rewards import save_reward_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 from cai.errors import TrainingError
 from cai.export.rows import Demonstration, Labelled, PreferencePair, Unit
 from cai.training.data.load import TrainingRow
+from cai.training.data.trl_tables import (
+    SANITIZED,
+    check_rows,
+    keeps_text,
+    table_of,
+    template_arguments,
+)
 from cai.training.trainers import TRAINERS
+from cai.training.trl import config_class, trainer_class
 from cai.types import user_prompt
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    import torch
-    from datasets import Dataset
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
-
-    from cai.training.data.trl_tables import (
-        SANITIZED,
-        check_rows,
-        keeps_text,
-        table_of,
-        template_arguments,
-    )
-    from cai.training.trl import config_class, trainer_class
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 Kind = Literal["sft", "dpo", "kto", "reward"]
 KINDS: tuple[Kind, ...] = ("sft", "dpo", "kto", "reward")
 EVIL = (

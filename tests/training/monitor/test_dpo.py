@@ -1,33 +1,24 @@
 """A DPO run watched by samples: figures, the KL divergence three ways, an unchanged training."""
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from tiny import QUIETLY
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from cai.errors import UsageError
 from cai.evaluation.rules import Rule
+from cai.training.monitor.callbacks import SamplingPlan, monitor_training
 from cai.training.monitor.monitor import FILE, TrainingMonitor, parse_rule
 from cai.training.rewards.batch import RewardRecorder
 from cai.types import Conversation, Message
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from datasets import Dataset
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
-
-    from cai.training.monitor.callbacks import SamplingPlan, monitor_training
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 
 ASKED = ("How do I wash the lamp?", "Why?", "Who has the key to the old gate?")
 PLAN_PROMPTS: tuple[Conversation, ...] = tuple((Message("user", text),) for text in ASKED)
@@ -48,12 +39,7 @@ def trainer_of(model: Any, folder: Path, tokenizer: Path, **changes: Any) -> DPO
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
         "lr_scheduler_type": "constant",
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
     }
     adapter = changes.pop("peft_config", None)
     return DPOTrainer(

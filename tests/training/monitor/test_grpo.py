@@ -1,37 +1,28 @@
 """A GRPO run under watch: figures in its logs and file, rules that end it, resume, a collapse."""
 
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset
+from tiny import QUIETLY
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    TrainerCallback,
+)
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from cai.evaluation.rules import Rule
 from cai.methods.revision_flags import is_refusal
 from cai.models.registry import embedded_folder
+from cai.training.monitor.callbacks import monitor_training
 from cai.training.monitor.monitor import DEFAULT_RULES, FILE, TrainingMonitor, parse_rule
 from cai.training.rewards.batch import RewardRecorder, Text, text_of
 from cai.training.rewards.functions import with_penalties
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-    from datasets import Dataset
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        TrainerCallback,
-    )
-    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
-
-    from cai.training.monitor.callbacks import monitor_training
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 
 DEEDS = ("clean the lamp", "paint the gate", "mend the basket", "find the key")
 Reward = Callable[..., list[float]]
@@ -67,12 +58,7 @@ def watched_run(
         "learning_rate": 1e-3,
         "lr_scheduler_type": "constant",
         "beta": 0.04,
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **QUIETLY,
         **changes,
     }
     trainer_class, config = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}[

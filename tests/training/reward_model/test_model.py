@@ -163,7 +163,6 @@ def test_a_damaged_folder_is_refused_and_never_given_a_random_head(folder: Path,
         RewardModel.load(str(headless))
 
 
-@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
 def test_an_adapter_folder_finds_its_base(folder: Path, tmp_path: Path):
     from peft import LoraConfig, get_peft_model  # slow to import, and here alone
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,17 +20,9 @@ from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
 from cai.training.data.load import load_training_data
 from cai.training.plan import TrainPlan
+from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
+from cai.training.run import Trained, train
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of TRL and what it imports, on being imported
-
-    from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
-    from cai.training.run import Trained, train
-
-# TRL uses names that transformers has given new ones
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
-)
 TESTBED = load_constitution("testbed")
 TONE = JudgeSettings(tags=("tone",))  # two principles: stay-polite, no-preaching
 SETTINGS: dict[str, object] = {
