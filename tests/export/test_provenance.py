@@ -32,6 +32,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
+from cai.export.provenance import without_places
 from cai.export.selection import Selection
 from cai.export.writers import export_file
 from cai.runs.config import Body
@@ -340,3 +341,22 @@ def test_a_run_of_revisions_names_who_wrote_what(tmp_path: Path):
         learned, _ = rows_of([run], "sft")
     assert [row["provenance"]["models"] for row in pairs] == [["reviser", "scripted"]]
     assert [row["provenance"]["models"] for row in learned] == [["reviser"], ["scripted"]]
+
+
+def test_names_of_models_lose_the_places_of_this_machine_and_texts_keep_theirs():
+    row = {
+        "prompt": [{"role": "user", "content": "Read /home/ada/notes.txt"}],
+        "group": {
+            "candidates": [{"text": "See ~/bin/x", "model": "hf:/home/ada/sl?dtype=float32"}]
+        },
+        "judges": [
+            {"model": "openai:judge@http://10.0.0.7:8000/v1", "templates": {"name": "chat"}}
+        ],
+        "models": ["hf:~/models/a", "hf:Qwen/Qwen3-8B", "embedded"],
+    }
+    assert without_places(row) == {
+        "prompt": [{"role": "user", "content": "Read /home/ada/notes.txt"}],
+        "group": {"candidates": [{"text": "See ~/bin/x", "model": "hf:sl?dtype=float32"}]},
+        "judges": [{"model": "openai:judge", "templates": {"name": "chat"}}],
+        "models": ["hf:a", "hf:Qwen/Qwen3-8B", "embedded"],
+    }

@@ -7,9 +7,10 @@ Example:
         print(row["error"], row["judged"], row["provenance"]["constitution"])
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, cast, get_args
+from typing import Annotated, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter
 
@@ -29,6 +30,11 @@ from cai.runs.config import (
     read_run_config,
 )
 from cai.runs.records import load
+
+# Addresses of servers, and paths from the root or the home.
+_ADDRESS = re.compile(r"@https?://[^\s+]+")
+_ABSOLUTE = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?")
+_NAMES_MODELS = frozenset({"model", "models", "judge"})  # keys of rows
 
 # The column of a whole record, and the type that its struct is derived from.
 BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
@@ -62,6 +68,8 @@ class RowProvenance:
     seed: int | None = None
 
 
+T = TypeVar("T")
+
 _PROVENANCE = TypeAdapter(RowProvenance)
 
 
@@ -85,7 +93,7 @@ class SourceRun:
         files, content = config.source.files, config.source.hash
         provenance = RowProvenance(run=name, source_files=files, source_hash=content, **own)
         # As JSON values, converted once for the run and not for each row.
-        common = _PROVENANCE.dump_python(provenance, mode="json")
+        common = without_places(_PROVENANCE.dump_python(provenance, mode="json"))
         return cls(number, folder, name, config, common)
 
     def body(self, record: Record) -> Body:
@@ -99,10 +107,35 @@ class SourceRun:
         return {
             **self.common,
             "origin": body.prompt.origin if body else None,
-            "models": list(models),
+            "models": [public_name(each) for each in models],
             "principle_ids": None if ids is None else list(ids),
             "flags": flags,
         }
+
+
+def public_name(name: str) -> str:
+    """A path or model without what is of this machine: addresses, folders of absolute paths.
+
+    >>> public_name("hf:/home/ada/models/sl?dtype=bfloat16")
+    'hf:sl?dtype=bfloat16'
+    """
+    return _ABSOLUTE.sub(r"\1", _ADDRESS.sub("", name))
+
+
+def without_places(value: T) -> T:
+    """The same with `public_name` of each model that it names; texts of people stay as they are."""
+
+    def public(value: object, is_name: bool = False) -> object:
+        if isinstance(value, str):
+            return public_name(value) if is_name else value
+        if isinstance(value, Mapping):
+            items = cast("Mapping[str, object]", value).items()
+            return {key: public(each, key in _NAMES_MODELS) for key, each in items}
+        if isinstance(value, list | tuple):
+            return [public(each, is_name) for each in cast("Sequence[object]", value)]
+        return value
+
+    return cast("T", public(value))
 
 
 def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Row:
@@ -115,7 +148,7 @@ def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Ro
             # A list of pairs, as columns have fixed names and tags have any.
             tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
             content["group"]["tags"] = tags
-        columns[BODY_COLUMNS[run.config.method][0]] = content
+        columns[BODY_COLUMNS[run.config.method][0]] = without_places(content)
     return {
         "id": record.id,
         "error": asdict(record.error) if record.error else None,

@@ -30,15 +30,13 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from cai.atomic_write import atomic_write
 from cai.errors import TrainingError
 from cai.evaluation.judge.self_preference import model_relation
-from cai.export.provenance import Provenance
+from cai.export.provenance import Provenance, public_name
 from cai.training.data.load import TrainingData
 from cai.training.trainers import LABELLED_ROWS, METRICS, TrainerSpec
 
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _LIBRARIES = ("cai-toolkit", "trl", "transformers", "torch", "accelerate", "peft")
-# of models and data sets: addresses of servers, paths from the root or the home, names of the hub
-_ADDRESS = re.compile(r"@https?://[^\s+]+")
-_ABSOLUTE = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?")
+# names of models and data sets on the hub
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_DATA = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)")
 
@@ -198,7 +196,7 @@ def front_matter(facts: CardFacts) -> dict[str, object]:
 
 def shown(text: object) -> str:
     """A path or model without parts of this machine: addresses, and folders of absolute paths."""
-    return _ABSOLUTE.sub(r"\1", _ADDRESS.sub("", _line(text)))
+    return public_name(_line(text))
 
 
 def _line(text: object) -> str:
