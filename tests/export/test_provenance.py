@@ -349,14 +349,12 @@ def test_names_of_models_lose_the_places_of_this_machine_and_texts_keep_theirs()
         "group": {
             "candidates": [{"text": "See ~/bin/x", "model": "hf:/home/ada/sl?dtype=float32"}]
         },
-        "judges": [
-            {"model": "openai:judge@http://10.0.0.7:8000/v1", "templates": {"name": "chat"}}
-        ],
+        "judges": [{"model": "openai:judge@http://10.0.0.7:8000/v1", "samples": 1}],
         "models": ["hf:~/models/a", "hf:Qwen/Qwen3-8B", "embedded"],
     }
     assert without_places(row) == {
         "prompt": [{"role": "user", "content": "Read /home/ada/notes.txt"}],
-        "group": {"candidates": [{"text": "See ~/bin/x", "model": "hf:sl?dtype=float32"}]},
-        "judges": [{"model": "openai:judge", "templates": {"name": "chat"}}],
+        "group": {"candidates": [{"text": "See ~/bin/x", "model": "hf:sl?dtype=x"}]},
+        "judges": [{"model": "openai:judge", "samples": 1}],
         "models": ["hf:a", "hf:Qwen/Qwen3-8B", "embedded"],
     }
