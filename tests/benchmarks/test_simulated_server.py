@@ -127,14 +127,12 @@ def test_what_is_no_request_is_refused(client: Client):
 
 
 def test_one_slot_answers_in_the_order_of_arrival_and_more_work_side_by_side():
-    """Six requests of the same work: one slot needs six times the service of six slots."""
-    seconds: dict[int, float] = {}
+    """By the server's own counts: how long it takes here also depends on what else is running."""
     for n_slots in (1, 6):
         with (
             simulated("--slots", n_slots, "--mean-ms", 60) as client,
             ThreadPoolExecutor(6) as threads,
         ):
-            began = time.monotonic()
             order: list[int] = []
 
             def ask(i: int, client: Client = client, order: list[int] = order) -> None:
@@ -148,7 +146,6 @@ def test_one_slot_answers_in_the_order_of_arrival_and_more_work_side_by_side():
                     time.sleep(0.001)
             for asked in asking:
                 asked.result()
-            seconds[n_slots] = time.monotonic() - began
             stats = client.stats
             assert stats["answered"] == 6
             assert stats["busy_slot_s"] <= n_slots * stats["window_s"] + 0.01
@@ -158,7 +155,6 @@ def test_one_slot_answers_in_the_order_of_arrival_and_more_work_side_by_side():
                 assert stats["busy_slot_s"] >= 0.9 * stats["window_s"]
             else:
                 assert stats["longest_queue"] == 0
-    assert seconds[1] > 2 * seconds[6]
 
 
 def test_equal_bodies_answered_whole_again_are_duplicates_and_reset_forgets(tmp_path: Path):
