@@ -21,6 +21,7 @@ import signal
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -32,10 +33,12 @@ from cai.errors import JournalError
 
 JOURNAL_FILE = "journal.sqlite"
 APPLICATION_ID = 0x63616A31  # "caj1" in the file's header: no other program's SQLite file has it
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 30.0
 
-# The answer is the last column, so that counting calls and tokens does not read the texts.
+# The answer is the last column, so that counting calls and tokens does not read the texts. SQLite
+# notices a damaged page, but not a changed value, so every row has a checksum (`checksum_of`) of
+# the others; that of a call leaves out its generation, which changes.
 SCHEMA = (
     """CREATE TABLE calls (
         key BLOB PRIMARY KEY, kind TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL,
@@ -44,7 +47,7 @@ SCHEMA = (
     """CREATE TABLE records (
         position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
         body TEXT NOT NULL, error TEXT, error_kind TEXT, error_cause TEXT,
-        is_retryable INTEGER NOT NULL)""",
+        is_retryable INTEGER NOT NULL, checksum INTEGER NOT NULL)""",
     "CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL)",
     "INSERT INTO state VALUES ('generation', 1)",
 )
@@ -122,15 +125,16 @@ class Database:
                 self.write("ROLLBACK")
             raise
 
-    def check(self) -> None:
-        """Checks the structure of the whole file.
+    def check(self, table: str | None = None) -> None:
+        """Checks the structure of the whole file; or of one table, and that its index agrees.
 
         Raises:
             JournalError: It is damaged, for instance cut short.
         """
-        lines = [line for (line,) in self.rows("PRAGMA quick_check(3)")]
+        check = "quick_check(3)" if table is None else f"integrity_check({table})"
+        lines = [str(line) for (line,) in self.rows(f"PRAGMA {check}")]
         if lines != ["ok"]:
-            shown = " ".join("; ".join(lines).split())
+            shown = " ".join("; ".join(lines[:3]).split())
             raise JournalError(f"{self.path}: {shown}. {DAMAGED}")
 
     def close(self) -> None:
@@ -154,6 +158,9 @@ class Database:
                 f"{self.path} was written by {age} cai (format {version}; this one reads "
                 f"{SCHEMA_VERSION}). {advice}, or use another folder."
             )
+        tables = [sql for (sql,) in self.rows("SELECT sql FROM sqlite_master WHERE type = 'table'")]
+        if tables != list(SCHEMA[:3]):  # a changed name or type would change what is read
+            raise JournalError(f"{self.path}: its tables have other columns. {DAMAGED}")
 
 
 def storable(text: str) -> str:
@@ -162,6 +169,15 @@ def storable(text: str) -> str:
     JSON has the same escape for them, so the meaning of a JSON text does not change.
     """
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def checksum_of(text: object, *values: object) -> int:
+    """CRC-32 of a row: its longest text, and its other values."""
+    # A damaged row may hold any type in any column, and must differ, not fail.
+    content = (
+        text.encode("utf-8", "surrogatepass") if isinstance(text, str) else repr(text).encode()
+    )
+    return zlib.crc32(repr((type(text).__name__, values)).encode(), zlib.crc32(content))
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
@@ -204,7 +220,10 @@ def _as_journal_error(path: Path) -> Generator[None]:
     except sqlite3.Error as error:
         # The last byte of an extended code, such as SQLITE_IOERR_WRITE, is the basic one.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        raise JournalError(f"{path}: {error}. {_ADVICE.get(code, DAMAGED)}") from error
+        reason = " ".join(str(error).split())
+        raise JournalError(f"{path}: {reason}. {_ADVICE.get(code, DAMAGED)}") from error
+    except UnicodeDecodeError as error:  # in a name of the file's own schema
+        raise JournalError(f"{path}: {error}. {DAMAGED}") from error
 
 
 # "before:N" or "after:N": the process kills itself with SIGKILL just before or after commit N. A
