@@ -247,10 +247,17 @@ class PendingWrite:
 
 
 _Result = int | Exception
+# Errors of one change alone, a conflict or what SQLite cannot hold: the rest of its group is fine.
+_OF_ONE_CHANGE = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    UnicodeEncodeError,
+    OverflowError,
+)
 
 
 class Writer:
-    """Commits changes until `close`. After a failed commit every later change fails likewise.
+    """Commits changes until `close`. After any failure of its thread every later change fails.
 
     `is_busy` is set while many calls are in flight: a group then waits some milliseconds for more
     changes, since a commit costs the same for one as for fifty.
@@ -259,6 +266,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[PendingWrite] = []
+        self._group: list[PendingWrite] = []  # being committed
         self._wake = threading.Condition()
         self._is_open = True
         self._failure: JournalError | None = None
@@ -266,7 +274,13 @@ class Writer:
         self.n_commits = 0
         self.is_busy = False
         self._thread = threading.Thread(target=self._run, name="cai-journal", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise JournalError(
+                f"{database.path}: no thread can be started to write it ({error}). Close other "
+                "programs, or raise the limit on processes."
+            ) from error
 
     async def write(self, sql: str, *values: object) -> int:
         """The number of rows that changed, once they are committed.
@@ -296,48 +310,70 @@ class Writer:
     def _put(self, change: PendingWrite) -> None:
         with self._wake:
             assert self._is_open, "a change after the writer was closed"
-            self._waiting.append(change)
-            self._wake.notify()
+            if self._failure is None:
+                self._waiting.append(change)
+                self._wake.notify()
+                return
+        change.future.set_exception(self._failure)
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while self._is_open and not self._waiting:
-                    self._wake.wait()
-            # Outside the lock, so that callers can add to the group that is forming.
-            if self.is_busy and self._is_open:
-                time.sleep(GROUP_DELAY_S)
-            with self._wake:
-                group = self._waiting[:_LARGEST_GROUP]
-                del self._waiting[:_LARGEST_GROUP]
-            if not group:  # closed, and everything is committed
-                return
-            # The results of each loop go to it in one callback: waking a loop costs a system call,
-            # so one per change would undo what grouping saves.
-            by_loop: dict[asyncio.AbstractEventLoop | None, list[tuple[PendingWrite, _Result]]] = {}
-            for change, result in zip(group, self._commit(group), strict=True):
-                by_loop.setdefault(change.loop, []).append((change, result))
-            for loop, results in by_loop.items():
-                if loop is None:
-                    _set_results(results)
-                elif not loop.is_closed():
-                    loop.call_soon_threadsafe(_set_results, results)
+        try:
+            while self._commit_next():
+                pass
+        # Whatever it is: if the thread ended without a word, its callers would wait for ever.
+        except BaseException as error:  # noqa: BLE001
+            self._poison(error)
+
+    def _commit_next(self) -> bool:
+        """Commits the next group and tells its callers; False once the writer is closed."""
+        with self._wake:
+            while self._is_open and not self._waiting:
+                self._wake.wait()
+        # Outside the lock, so that callers can add to the group that is forming.
+        if self.is_busy and self._is_open:
+            time.sleep(GROUP_DELAY_S)
+        with self._wake:
+            self._group = self._waiting[:_LARGEST_GROUP]
+            del self._waiting[:_LARGEST_GROUP]
+        if not self._group:  # closed, and everything is committed
+            return False
+        # The results of each loop go to it in one callback: waking a loop costs a system call,
+        # so one per change would undo what grouping saves.
+        by_loop: dict[asyncio.AbstractEventLoop | None, list[tuple[PendingWrite, _Result]]] = {}
+        for change, result in zip(self._group, self._commit(self._group), strict=True):
+            by_loop.setdefault(change.loop, []).append((change, result))
+        for loop, results in by_loop.items():
+            _deliver(loop, results)
+        self._group = []
+        return True
+
+    def _poison(self, error: BaseException) -> None:
+        """Lets every change fail that is not known to be committed, and all that come later."""
+        if isinstance(error, JournalError):
+            failure = error
+        else:
+            found = "memory ran out" if isinstance(error, MemoryError) else repr(error)
+            failure = JournalError(
+                f"{self._database.path}: cannot be written any more ({found}). What was committed "
+                "is stored: give the same command again, and report it if it happens again."
+            )
+            failure.__cause__ = error
+        with self._wake:
+            self._failure = failure
+            lost = [*self._group, *self._waiting]  # of the group some may have their result already
+            self._group, self._waiting = [], []
+        for change in lost:
+            _deliver(change.loop, [(change, failure)])
 
     def _commit(self, group: Sequence[PendingWrite]) -> Sequence[_Result]:
-        if self._failure is not None:
-            return [self._failure] * len(group)
         results: list[_Result] = []
-        try:
-            with self._database.transaction():
-                for change in group:
-                    try:
-                        results.append(self._database.write(change.sql, *change.values))
-                    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, ValueError) as error:
-                        results.append(error)  # of this change alone: the rest of its group is fine
-                self._kill_if_requested("before")
-        except JournalError as error:
-            self._failure = error
-            return [error] * len(group)
+        with self._database.transaction():
+            for change in group:
+                try:
+                    results.append(self._database.write(change.sql, *change.values))
+                except _OF_ONE_CHANGE as error:
+                    results.append(error)
+            self._kill_if_requested("before")
         self._kill_if_requested("after")
         self.n_commits += 1
         return results
@@ -346,6 +382,19 @@ class Writer:
         if self._kill_at == f"{side}:{self.n_commits}":
             time.sleep(_BEFORE_A_KILL_S)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _deliver(
+    loop: asyncio.AbstractEventLoop | None, results: Sequence[tuple[PendingWrite, _Result]]
+) -> None:
+    if loop is None:
+        _set_results(results)
+        return
+    try:
+        loop.call_soon_threadsafe(_set_results, results)
+    except RuntimeError:
+        if not loop.is_closed():  # else nobody waits there any more
+            raise
 
 
 def _set_results(results: Sequence[tuple[PendingWrite, _Result]]) -> None:

@@ -159,11 +159,13 @@ class RunFolder:
                 stored = requested
             # Last, as it needs the tables, which the first connection has created by now.
             reader = Database(path / JOURNAL_FILE, is_read_only=True)
+            undo.callback(reader.close)
+            access = _WriteAccess(database, Writer(database), lock)
             undo.pop_all()
         changes = tuple(differences(stored.versions, requested.versions))
         if changes:
             _logger.warning("%s: other versions than at its creation: %s", path, "; ".join(changes))
-        return cls(path, stored, reader, _WriteAccess(database, Writer(database), lock), changes)
+        return cls(path, stored, reader, access, changes)
 
     @classmethod
     def existing(cls, path: Path) -> "RunFolder":
