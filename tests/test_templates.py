@@ -401,7 +401,7 @@ def test_the_trailing_newline_of_a_file_is_no_part_of_the_turn(tmp_path: Path):
         ("base: [chat]", r"base is \['chat'\]"),
         ("", "must be a mapping of settings"),
         ("- base", "must be a mapping of settings"),
-        ("base: {", "not valid YAML"),
+        ("base: {", "not YAML"),
         ("delimeters: [x]", "delimeters: Extra inputs are not permitted"),
         ("kind: essay", "kind: Input should be 'chat' or 'transcript'"),
         ("stop: ['']", "stop.0: String should have at least 1 character"),
@@ -413,7 +413,7 @@ def test_the_trailing_newline_of_a_file_is_no_part_of_the_turn(tmp_path: Path):
     ],
 )
 def test_a_wrong_setting_is_named_with_its_file(settings: str, message: str, tmp_path: Path):
-    with pytest.raises(PromptError, match=r"own/set\.yaml: .*" + message):
+    with pytest.raises(PromptError, match=r"own/set\.yaml:.*" + message):
         own_set(tmp_path / "own", settings)
 
 

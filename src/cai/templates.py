@@ -24,7 +24,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-import yaml
 from jinja2 import (
     BaseLoader,
     StrictUndefined,
@@ -38,7 +37,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from cai.constitution.schema import Principle
-from cai.errors import PromptError
+from cai.constitution.yaml import read_plain
+from cai.errors import ConstitutionError, PromptError
 from cai.types import Conversation, Message, content_hash
 
 Step = Literal[
@@ -263,12 +263,12 @@ def load_templates(name_or_folder: str | Path = "chat") -> TemplateSet:
 
 def _read_settings(path: Path) -> dict[str, object]:
     try:
-        settings = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        raise PromptError(f"{path}: not valid YAML: {error}") from error
+        settings = read_plain(_read_text(path), str(path))
+    except ConstitutionError as error:  # the reader is that of constitutions
+        raise PromptError(str(error)) from error
     if not isinstance(settings, dict):
         raise PromptError(f"{path}: must be a mapping of settings, such as `base: chat`.")
-    return {str(key): value for key, value in settings.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return dict(settings)
 
 
 def _read_text(path: Path) -> str:
