@@ -15,10 +15,8 @@ Example:
     request = templates.request([*conversation, Message("user", text)])
 """
 
-import itertools
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -38,6 +36,7 @@ from pydantic_core import PydanticCustomError
 
 from cai.constitution.schema import Principle
 from cai.constitution.yaml import read_plain
+from cai.delimiters import delimiter_pattern, escape_delimiters
 from cai.errors import ConstitutionError, PromptError
 from cai.types import Conversation, Message, content_hash
 
@@ -312,56 +311,3 @@ def _escape(value: Value, delimiters: re.Pattern[str]) -> object:
 def _escape_principle(principle: Principle, delimiters: re.Pattern[str]) -> Mapping[str, str]:
     texts = principle.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
     return {name: escape_delimiters(delimiters, text or "") for name, text in texts.items()}
-
-
-_INVISIBLE = "\u200b"  # replaces each character of no width in a normalized text
-_LINE_ENDS = str.maketrans(dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"))
-
-
-def delimiter_pattern(delimiters: Iterable[str]) -> re.Pattern[str]:
-    """Matches, in a normalized text, the first character of each delimiter.
-
-    Invisible characters may be anywhere inside, and spaces between a word and a punctuation mark or
-    between two marks that differ: `< / turn >`, `( A )`.
-    """
-    patterns: list[str] = []
-    for delimiter in delimiters:
-        text = re.sub(" +", " ", _normalized(delimiter))
-        pattern = re.escape(text[0])
-        for before, char in itertools.pairwise(text):
-            if char == " ":
-                gap, char = rf"[\s{_INVISIBLE}]+", ""
-            elif before == " ":
-                gap = ""  # the gap precedes already: two in a row would backtrack without end
-            elif before == "\n":
-                gap = rf"(?:[^\S\n]|{_INVISIBLE})*"
-            elif before == char or (before.isalnum() and char.isalnum()):
-                gap = f"{_INVISIBLE}*"
-            else:
-                gap = rf"[\s{_INVISIBLE}]*"
-            pattern += gap + re.escape(char)
-        patterns.append(pattern)
-    # A lookahead, so that overlapping delimiters match too.
-    return re.compile(f"(?=(?:{'|'.join(patterns)}))." if patterns else "(?!)", re.DOTALL)
-
-
-def escape_delimiters(pattern: re.Pattern[str], text: str) -> str:
-    """The text with a backslash after the first character of each delimiter, else unchanged."""
-    # The positions of the normalized text are those of the text, which is why `_normalized` never
-    # changes the number of characters.
-    starts = [match.start() for match in pattern.finditer(_normalized(text))]
-    cuts = [0, *(start + 1 for start in starts), len(text)]
-    return "\\".join(text[start:end] for start, end in itertools.pairwise(cuts))
-
-
-def _normalized(text: str) -> str:
-    """The text in plain lower case, character by character: `＜/ReſPONSE` as `</response`."""
-    if text.isascii():
-        return text.lower().translate(_LINE_ENDS)
-    table: dict[int, str] = {}
-    for char in set(text):
-        plain = unicodedata.normalize("NFKC", char).casefold()
-        if unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f":
-            plain = _INVISIBLE  # joiners, direction marks and variation selectors
-        table[ord(char)] = plain if len(plain) == 1 else char
-    return text.translate(table).translate(_LINE_ENDS)
