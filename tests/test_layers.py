@@ -21,6 +21,7 @@ FLOORS = {
     "cai.data": 2,
     "cai.models": 2,
     "cai.delimiters": 1,
+    "cai.sandbox": 1,
     "cai.templates": 3,
     "cai.engine": 3,
     "cai.methods": 4,

@@ -22,15 +22,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from jinja2 import (
-    BaseLoader,
-    StrictUndefined,
-    Template,
-    TemplateError,
-    TemplateNotFound,
-    TemplateSyntaxError,
-)
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -38,6 +30,7 @@ from cai.constitution.schema import Principle
 from cai.constitution.yaml import read_plain
 from cai.delimiters import delimiter_pattern, escape_delimiters
 from cai.errors import ConstitutionError, PromptError
+from cai.sandbox import compile_template, limits, time_limit
 from cai.types import Conversation, Message, content_hash
 
 Step = Literal[
@@ -125,15 +118,16 @@ class TemplateSet:
         escaped = {name: _escape(value, delimiters) for name, value in values.items()}
         escaped["no_revision_needed"] = self.settings.no_revision_needed
         try:
-            return self._templates[step].render(escaped)
+            with limits():
+                return self._templates[step].render(escaped)
         except TemplateNotFound as error:
             raise PromptError(
                 f"{self.files[step]}: loads the template {error.message!r}, but a step is one "
                 "file and cannot load others. Write the text into it."
             ) from error
-        except _FAILURES as error:
+        except (*_FAILURES, MemoryError) as error:
             raise PromptError(
-                f"{self.files[step]}: {error}. "
+                f"{self.files[step]}: {_reason(error)}. "
                 f"This step has the variables {', '.join(sorted(escaped))}."
             ) from error
 
@@ -157,7 +151,8 @@ class TemplateSet:
                     "conversation": (Message("user", text),),
                 }
                 for step, names in VARIABLES.items():
-                    self.render(step, {name: values[name] for name in names})
+                    with time_limit():
+                        self.render(step, {name: values[name] for name in names})
 
     def request(self, messages: Sequence[Message]) -> Conversation:
         """What the model receives: the turns for a chat model, one text for a base model.
@@ -186,20 +181,16 @@ class TemplateSet:
 
     @cached_property
     def _templates(self) -> dict[Step, Template]:
-        environment = ImmutableSandboxedEnvironment(
-            loader=BaseLoader(),
-            undefined=StrictUndefined,
-            autoescape=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=False,
-        )
         compiled: dict[Step, Template] = {}
         for step, source in self.sources.items():
             try:
-                compiled[step] = environment.from_string(source)
+                compiled[step] = compile_template(source)
             except TemplateSyntaxError as error:
                 raise PromptError(f"{self.files[step]}:{error.lineno}: {error.message}.") from error
+            except (*_FAILURES, SyntaxError, MemoryError) as error:  # of Python's own parser
+                raise PromptError(
+                    f"{self.files[step]}: cannot be compiled ({_reason(error)}). Write it simpler."
+                ) from error
         return compiled
 
     @cached_property
@@ -286,6 +277,11 @@ def prompts_folder() -> Path:
 
 def shipped_sets() -> list[str]:
     return sorted(path.parent.name for path in prompts_folder().glob("*/set.yaml"))
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (text[:200] or type(error).__name__).removesuffix(".")
 
 
 def _letters(text: str) -> str:
