@@ -32,8 +32,8 @@ MAX_NUMBER = 10**18
 TIME_LIMIT_S = 2.0
 
 _TEXT_FILTERS = (
-    "abs", "capitalize", "d", "default", "e", "escape", "float", "indent", "int", "lower", "replace",
-    "round", "string", "title", "trim", "truncate", "upper", "wordcount",
+    "abs", "capitalize", "d", "default", "e", "escape", "float", "indent", "int", "lower",
+    "replace", "round", "string", "title", "trim", "truncate", "upper", "wordcount",
 )  # fmt: skip
 _LIST_FILTERS = (
     "count", "dictsort", "first", "items", "join", "last", "length", "list", "map", "max", "min",
