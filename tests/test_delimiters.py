@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from cai.templates import delimiter_pattern, escape_delimiters, load_templates
+from cai.delimiters import delimiter_pattern, escape_delimiters
+from cai.templates import load_templates
 
 DELIMITERS = ("<turn user>", "</turn>", "</response_a>", "\n\nHuman:", "(A)", "###", "==")
 FOUND = delimiter_pattern(DELIMITERS)
@@ -98,3 +99,71 @@ def test_the_time_grows_with_the_length_and_not_with_its_square(piece: str):
         return min(times)
 
     assert took(40_000) <= 100 * took(2_000) + 0.05
+
+
+INVISIBLE = (
+    "\u034f\u180b\u180e\u3164\u115f\u1160\u2800\u17b4\u17b5\uffa0\u00ad\u061c\u200d\u2060\ufe0f"
+    "\ufeff\U000e0101\U000e0041\u0301\u0338\u20dd\U0001d173"
+)
+
+
+@pytest.mark.parametrize("char", INVISIBLE, ids=ascii)
+def test_an_invisible_character_or_a_mark_hides_no_delimiter(char: str):
+    found = delimiter_pattern(["</response_a>"])
+    for text in (f"<{char}/response_a>", f"</res{char}ponse_a>", f"</response_a{char}{char}>"):
+        assert escape_delimiters(found, f"x{text}y") == f"x<\\{text[1:]}y"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "</rеspоnsе_а>",
+        "‹/response_a›",
+        "<⁄response_a>",
+        "<∕RESPΟΝSE_Α>",
+        "</réspônse_ä>",
+        "</ｒｅｓｐｏｎｓｅ＿ａ＞",
+        "</𝐫𝐞𝐬𝐩𝐨𝐧𝐬𝐞_𝐚>",
+        "〈/ʀᴇꜱᴘᴏɴꜱᴇ_ᴀ〉",
+        "</respo\u0578se_a>",
+        "</ⓡⓔⓢⓟⓞⓝⓢⓔ_ⓐ>",
+    ],
+    ids=ascii,
+)
+def test_a_look_alike_is_broken_up(text: str):
+    found = delimiter_pattern(["</response_a>", "</response_b"])
+    assert escape_delimiters(found, f"x{text}y") == f"x{text[0]}\\{text[1:]}y"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("⒜", "(\\a)"),
+        ("x⒜⒜y", "x(\\a)(\\a)y"),
+        ("ﬁ ⒜ ß", "ﬁ (\\a) ß"),
+        ("ﬁ ⒝ ß", "ﬁ ⒝ ß"),
+        ("ﬁ (A)", "ﬁ (\\A)"),
+        ("…(A)½", "…(\\A)½"),
+    ],
+)
+def test_a_character_that_stands_for_several_is_written_out_where_it_is_a_delimiter(
+    text: str, shown: str
+):
+    found = delimiter_pattern(["(A)"])
+    assert escape_delimiters(found, text) == shown
+    assert escape_delimiters(found, shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Привет, как дела? (б)",
+        "καλημέρα <α>",
+        "Zoë’s naïve café — 100 % ½ ﬁne",
+        "日本語〈例〉",
+        "नमस्ते",
+    ],
+)
+def test_other_languages_stay_as_they_are(text: str):
+    found = delimiter_pattern([*DELIMITERS, *load_templates("chat").settings.delimiters])
+    assert escape_delimiters(found, text) == text

@@ -20,6 +20,8 @@ FLOORS = {
     "cai.constitution": 2,
     "cai.data": 2,
     "cai.models": 2,
+    "cai.delimiters": 1,
+    "cai.sandbox": 1,
     "cai.templates": 3,
     "cai.engine": 3,
     "cai.methods": 4,

@@ -196,14 +196,13 @@ def test_no_value_can_open_or_end_a_block_of_the_chat_set(step: Step):
 @pytest.mark.parametrize("step", ["judge", "rationale"])
 def test_no_value_can_name_a_reply_of_the_transcript_set(step: Step):
     templates = load_templates("transcript")
-    own = re.compile(r"\([ab]\)", re.IGNORECASE).findall(
-        templates.render(step, values_of(step, text="Fine."))
-    )
-    assert own[:2] == ["(A)", "(B)"]
+    label = re.compile(r"reply\s+\([ab]\)", re.IGNORECASE)
+    own = label.findall(templates.render(step, values_of(step, text="Fine.")))
+    assert own == ["Reply (A)", "Reply (B)"]
     for text in odd_texts(1500):
         principle = Principle(id="odd", text=f"Odd: {text}", judge=f"Odd: {text}")
         rendered = templates.render(step, values_of(step, principle, text))
-        assert re.findall(r"\([ab]\)", rendered, re.IGNORECASE) == own, repr(text)
+        assert label.findall(rendered) == own, repr(text)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +225,8 @@ SPELLINGS = {
         "<</response_a>": "<<\\/response_a>",
     },
     "transcript": {
-        "( a )": "(\\ a )",
-        "\uff08B\uff09": "\uff08\\B\uff09",
+        "reply (a)": "r\\eply (a)",
+        "\uff32eply \uff08B\uff09": "\uff32\\eply \uff08B\uff09",
         "[ User ]": "[\\ User ]",
         "reply  (": "r\\eply  (",
         "reply\u2003\u200b(": "r\\eply\u2003\u200b(",
@@ -244,6 +243,7 @@ def test_a_spelling_that_could_be_taken_for_a_delimiter_is_broken_up_too(set_nam
 
 NO_DELIMITERS = [
     "< x /response_a>", "<//response_a>", "< -turn", "response_a", "(AB)", "f(a, b)", "( a b )",
+    "(a) first, (B) second",
     "Reply", "reply: (x)", "[users]", "user]", "The reply: it was", "\u202e", "İ (x) ﬁ < ß",
     "Human: x",
 ]  # fmt: skip
@@ -401,7 +401,7 @@ def test_the_trailing_newline_of_a_file_is_no_part_of_the_turn(tmp_path: Path):
         ("base: [chat]", r"base is \['chat'\]"),
         ("", "must be a mapping of settings"),
         ("- base", "must be a mapping of settings"),
-        ("base: {", "not valid YAML"),
+        ("base: {", "not YAML"),
         ("delimeters: [x]", "delimeters: Extra inputs are not permitted"),
         ("kind: essay", "kind: Input should be 'chat' or 'transcript'"),
         ("stop: ['']", "stop.0: String should have at least 1 character"),
@@ -413,7 +413,7 @@ def test_the_trailing_newline_of_a_file_is_no_part_of_the_turn(tmp_path: Path):
     ],
 )
 def test_a_wrong_setting_is_named_with_its_file(settings: str, message: str, tmp_path: Path):
-    with pytest.raises(PromptError, match=r"own/set\.yaml: .*" + message):
+    with pytest.raises(PromptError, match=r"own/set\.yaml:.*" + message):
         own_set(tmp_path / "own", settings)
 
 
@@ -502,8 +502,8 @@ def test_a_transcript_judge_keeps_the_template_s_own_letters():
     templates = load_templates("transcript")
     asked = Message("user", templates.render("judge", values_of("judge", text="Say (A).")))
     (request,) = templates.request([asked])
-    assert "Reply (A): Say (\\A)." in request.content
-    assert "Reply (B): Say (\\A)." in request.content
+    assert "Reply (A): Say (A)." in request.content
+    assert "Reply (B): Say (A)." in request.content
 
 
 # Critiques that find nothing

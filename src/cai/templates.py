@@ -15,30 +15,22 @@ Example:
     request = templates.request([*conversation, Message("user", text)])
 """
 
-import itertools
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-import yaml
-from jinja2 import (
-    BaseLoader,
-    StrictUndefined,
-    Template,
-    TemplateError,
-    TemplateNotFound,
-    TemplateSyntaxError,
-)
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from cai.constitution.schema import Principle
-from cai.errors import PromptError
+from cai.constitution.yaml import read_plain
+from cai.delimiters import delimiter_pattern, escape_delimiters
+from cai.errors import ConstitutionError, PromptError
+from cai.sandbox import compile_template, limits, time_limit
 from cai.types import Conversation, Message, content_hash
 
 Step = Literal[
@@ -126,15 +118,16 @@ class TemplateSet:
         escaped = {name: _escape(value, delimiters) for name, value in values.items()}
         escaped["no_revision_needed"] = self.settings.no_revision_needed
         try:
-            return self._templates[step].render(escaped)
+            with limits():
+                return self._templates[step].render(escaped)
         except TemplateNotFound as error:
             raise PromptError(
                 f"{self.files[step]}: loads the template {error.message!r}, but a step is one "
                 "file and cannot load others. Write the text into it."
             ) from error
-        except _FAILURES as error:
+        except (*_FAILURES, MemoryError) as error:
             raise PromptError(
-                f"{self.files[step]}: {error}. "
+                f"{self.files[step]}: {_reason(error)}. "
                 f"This step has the variables {', '.join(sorted(escaped))}."
             ) from error
 
@@ -158,7 +151,8 @@ class TemplateSet:
                     "conversation": (Message("user", text),),
                 }
                 for step, names in VARIABLES.items():
-                    self.render(step, {name: values[name] for name in names})
+                    with time_limit():
+                        self.render(step, {name: values[name] for name in names})
 
     def request(self, messages: Sequence[Message]) -> Conversation:
         """What the model receives: the turns for a chat model, one text for a base model.
@@ -187,20 +181,16 @@ class TemplateSet:
 
     @cached_property
     def _templates(self) -> dict[Step, Template]:
-        environment = ImmutableSandboxedEnvironment(
-            loader=BaseLoader(),
-            undefined=StrictUndefined,
-            autoescape=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=False,
-        )
         compiled: dict[Step, Template] = {}
         for step, source in self.sources.items():
             try:
-                compiled[step] = environment.from_string(source)
+                compiled[step] = compile_template(source)
             except TemplateSyntaxError as error:
                 raise PromptError(f"{self.files[step]}:{error.lineno}: {error.message}.") from error
+            except (*_FAILURES, SyntaxError, MemoryError) as error:  # of Python's own parser
+                raise PromptError(
+                    f"{self.files[step]}: cannot be compiled ({_reason(error)}). Write it simpler."
+                ) from error
         return compiled
 
     @cached_property
@@ -263,12 +253,12 @@ def load_templates(name_or_folder: str | Path = "chat") -> TemplateSet:
 
 def _read_settings(path: Path) -> dict[str, object]:
     try:
-        settings = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        raise PromptError(f"{path}: not valid YAML: {error}") from error
+        settings = read_plain(_read_text(path), str(path))
+    except ConstitutionError as error:  # the reader is that of constitutions
+        raise PromptError(str(error)) from error
     if not isinstance(settings, dict):
         raise PromptError(f"{path}: must be a mapping of settings, such as `base: chat`.")
-    return {str(key): value for key, value in settings.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return dict(settings)
 
 
 def _read_text(path: Path) -> str:
@@ -287,6 +277,11 @@ def prompts_folder() -> Path:
 
 def shipped_sets() -> list[str]:
     return sorted(path.parent.name for path in prompts_folder().glob("*/set.yaml"))
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (text[:200] or type(error).__name__).removesuffix(".")
 
 
 def _letters(text: str) -> str:
@@ -312,56 +307,3 @@ def _escape(value: Value, delimiters: re.Pattern[str]) -> object:
 def _escape_principle(principle: Principle, delimiters: re.Pattern[str]) -> Mapping[str, str]:
     texts = principle.model_dump(include={"id", "text", "critique", "revision", "judge", "negated"})
     return {name: escape_delimiters(delimiters, text or "") for name, text in texts.items()}
-
-
-_INVISIBLE = "\u200b"  # replaces each character of no width in a normalized text
-_LINE_ENDS = str.maketrans(dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"))
-
-
-def delimiter_pattern(delimiters: Iterable[str]) -> re.Pattern[str]:
-    """Matches, in a normalized text, the first character of each delimiter.
-
-    Invisible characters may be anywhere inside, and spaces between a word and a punctuation mark or
-    between two marks that differ: `< / turn >`, `( A )`.
-    """
-    patterns: list[str] = []
-    for delimiter in delimiters:
-        text = re.sub(" +", " ", _normalized(delimiter))
-        pattern = re.escape(text[0])
-        for before, char in itertools.pairwise(text):
-            if char == " ":
-                gap, char = rf"[\s{_INVISIBLE}]+", ""
-            elif before == " ":
-                gap = ""  # the gap precedes already: two in a row would backtrack without end
-            elif before == "\n":
-                gap = rf"(?:[^\S\n]|{_INVISIBLE})*"
-            elif before == char or (before.isalnum() and char.isalnum()):
-                gap = f"{_INVISIBLE}*"
-            else:
-                gap = rf"[\s{_INVISIBLE}]*"
-            pattern += gap + re.escape(char)
-        patterns.append(pattern)
-    # A lookahead, so that overlapping delimiters match too.
-    return re.compile(f"(?=(?:{'|'.join(patterns)}))." if patterns else "(?!)", re.DOTALL)
-
-
-def escape_delimiters(pattern: re.Pattern[str], text: str) -> str:
-    """The text with a backslash after the first character of each delimiter, else unchanged."""
-    # The positions of the normalized text are those of the text, which is why `_normalized` never
-    # changes the number of characters.
-    starts = [match.start() for match in pattern.finditer(_normalized(text))]
-    cuts = [0, *(start + 1 for start in starts), len(text)]
-    return "\\".join(text[start:end] for start, end in itertools.pairwise(cuts))
-
-
-def _normalized(text: str) -> str:
-    """The text in plain lower case, character by character: `＜/ReſPONSE` as `</response`."""
-    if text.isascii():
-        return text.lower().translate(_LINE_ENDS)
-    table: dict[int, str] = {}
-    for char in set(text):
-        plain = unicodedata.normalize("NFKC", char).casefold()
-        if unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f":
-            plain = _INVISIBLE  # joiners, direction marks and variation selectors
-        table[ord(char)] = plain if len(plain) == 1 else char
-    return text.translate(table).translate(_LINE_ENDS)

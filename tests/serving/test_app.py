@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -12,8 +14,8 @@ from arithmetic_judge import arithmetic_judge
 from service_clients import client_of, served
 from tiny import CHATML, make_tokenizer
 
-from cai.serving import schema
-from cai.serving.app import Service
+from cai.serving import schema, server
+from cai.serving.app import MAX_BYTES_IN_FLIGHT, Service
 from cai.serving.chat_format import chat_format_of
 from cai.serving.schema import CompareResult, Health, ScoreResult
 from cai.types import Prompt
@@ -147,7 +149,7 @@ async def test_a_body_of_another_content_type_is_refused():
     async with client_of(Service(judge)) as client:
         body = {"items": [ITEM]}
         status, answer = await call(client, "/score", body, **{"Content-Type": "text/plain"})
-    assert (status, "Content-Type: application/json" in answer["error"]) == (400, True)
+    assert (status, "Content-Type: application/json" in answer["error"]) == (415, True)
     assert model.requests == []
 
 
@@ -254,3 +256,154 @@ async def test_traffic_is_counted():
     assert (traffic.n_scored, traffic.n_unscored, traffic.n_refused) == (1, 1, 1)
     assert traffic.n_in_flight == 0
     assert str(traffic) == "1 scored, 1 not scored, 0 requests in flight, 1 refused"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8080"}, 200),
+        ({"Host": "[::1]:8080"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Host": "evil.example:8080"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "localhost:8080", "Origin": "http://localhost:8080"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "application/jsonp"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"X-Odd": "\xff\x80"}, 200),
+    ],
+    ids=str,
+)
+async def test_only_requests_meant_for_this_server_are_answered(
+    headers: dict[str, str], status: int
+):
+    judge, model = arithmetic_judge()
+    hosts = frozenset({"localhost", "::1", "server"})
+    async with client_of(Service(judge, hosts=hosts)) as client:
+        sent = {"Content-Type": "application/json", **headers}
+        odd = {name: value.encode("latin-1") for name, value in sent.items()}
+        response = await client.post("/score", content=json.dumps({"items": [ITEM]}), headers=odd)
+    assert response.status_code == status
+    assert bool(model.requests) == (status == 200)
+
+
+class EvenRewarder:
+    """A rewarder that finds everything equally good."""
+
+    chat_format = None
+    health = Health(status="ok", kind="judge", name="even", version="0")
+
+    async def score(self, prompt: Prompt, response: str) -> ScoreResult:
+        return ScoreResult(reward=0.5, outcome="scored")
+
+    async def compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult:
+        return CompareResult(p_a=0.5, outcome="tie")
+
+
+@pytest.mark.parametrize("scores_partial", [False, True])
+async def test_empty_and_cut_off_responses_are_unscored_unless_asked_for(scores_partial: bool):
+    judge = EvenRewarder()
+    cut = {**ITEM, "is_truncated": True}
+    items = [cut, {**ITEM, "response": ""}, {**ITEM, "response": " \n\u3000"}, ITEM]
+    async with client_of(Service(judge, scores_partial=scores_partial)) as client:
+        _, body = await call(client, "/score", {"items": items})
+        _, rewards = await call(client, "/get_reward", {"query": ["Hi."], "prompts": ["Hi."]})
+    outcomes = [each["outcome"] for each in body["scores"]]
+    if not scores_partial:
+        assert outcomes == ["unscored", "unscored", "unscored", "scored"]
+        assert "cut off" in body["scores"][0]["reason"] and "empty" in body["scores"][1]["reason"]
+        assert "empty" in rewards["error"]
+    else:
+        assert outcomes == ["scored"] * 4
+        assert rewards["rewards"] == [0.5]
+
+
+async def test_what_is_longer_than_any_context_is_not_even_read():
+    judge, model = arithmetic_judge()
+    long = {**ITEM, "response": "x" * 1_000_001}
+    pair = {"prompt": "x" * 1_000_000, "response_a": "a", "response_b": "b"}
+    async with client_of(Service(judge)) as client:
+        _, scored = await call(client, "/score", {"items": [long]})
+        _, compared = await call(client, "/compare", {"items": [pair]})
+    assert scored["scores"][0]["outcome"] == "unscored"
+    assert compared["comparisons"][0]["outcome"] == "unparsed"
+    assert "1,000,004 characters" in scored["scores"][0]["reason"]
+    assert model.requests == []
+
+
+async def test_bodies_in_flight_share_one_limit_and_give_it_back():
+    judge, _ = arithmetic_judge()
+    service = Service(judge)
+    service.traffic.n_bytes = MAX_BYTES_IN_FLIGHT - 10
+    async with client_of(service) as client:
+        status, answer = await call(client, "/score", {"items": [ITEM]})
+        assert (status, "in flight" in answer["error"]) == (503, True)
+        service.traffic.n_bytes = 0
+        status, _ = await call(client, "/score", {"items": [ITEM]})
+    assert (status, service.traffic.n_bytes) == (200, 0)
+
+
+ODD = [
+    b"\xff\xfe\x00\x01\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 100\r\n\r\n{",
+    b"POST /\xff%ff%00 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 2\r\n\r\n{}",
+    b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-ID: \xff\r\n\r\n",
+    b"GET /health HTTP/1.1\r\n" + b"X: " + b"y" * 200_000 + b"\r\n\r\n",
+    b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 6000\r\n\r\n" + b"9" * 6000,
+]
+
+
+def test_odd_bytes_and_clients_that_go_leave_no_traceback(caplog: pytest.LogCaptureFixture):
+    judge, _ = arithmetic_judge()
+    with served(Service(judge)) as url:
+        port = int(url.rpartition(":")[2])
+        for content in ODD:
+            for is_reading in (False, True):
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    client.sendall(content)
+                    client.shutdown(socket.SHUT_WR)
+                    with suppress(ConnectionResetError):
+                        while is_reading and client.recv(65536):
+                            pass
+        with urllib.request.urlopen(f"{url}/health") as response:
+            assert response.status == 200
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_a_body_that_takes_too_long_is_given_up():
+    judge, _ = arithmetic_judge()
+    with served(Service(judge), body_s=0.05) as url:
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(
+                b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            answer = b"".join(iter(lambda: client.recv(65536), b""))  # until the server closes it
+    assert b" 408 " in answer and b"took too long" in answer
+
+
+def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch):
+    judge, _ = arithmetic_judge()
+    monkeypatch.setattr(server, "HEADERS_S", 0.05)
+    with served(Service(judge)) as url:
+        port = int(url.rpartition(":")[2])
+        for beginning in (b"", b"GET /hea", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /h"):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(beginning)
+                with suppress(ConnectionResetError):
+                    while client.recv(65536):
+                        pass

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from cai.serving.app import MAX_BODY_BYTES, Service, create_app
+from cai.serving.app import BODY_S, MAX_BODY_BYTES, Service, create_app
 from cai.serving.server import HttpServer, bind, url_of
 
 
@@ -17,9 +17,11 @@ def client_of(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> httpx.A
 
 
 @contextmanager
-def served(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> Generator[str]:
+def served(
+    service: Service, max_body_bytes: int = MAX_BODY_BYTES, body_s: float = BODY_S
+) -> Generator[str]:
     """The URL of the service, run by uvicorn in a thread."""
-    server = HttpServer(create_app(service, max_body_bytes))
+    server = HttpServer(create_app(service, max_body_bytes, body_s))
     listening = bind("127.0.0.1", 0)  # connections queue here until uvicorn accepts them
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()

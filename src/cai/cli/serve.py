@@ -8,6 +8,7 @@ Example:
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_urlsafe
 
 import click
 from rich.console import Console
@@ -19,6 +20,8 @@ from cai.engine.engine import run_async
 from cai.errors import UsageError
 from cai.methods.settings import JudgeSettings, ScoreKind, ScoreSettings
 from cai.models.openai.errors import read_key
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @click.command(epilog="Example: cai serve -m embedded -c testbed --port 8080")
@@ -32,11 +35,16 @@ from cai.models.openai.errors import read_key
     metavar="[not:]ID",
     help="Of a conditioned reward model: what responses should follow, or break.",
 )
-@click.option("--key-env", help="The environment variable with the key that clients must show.")
+@click.option(
+    "--key-env",
+    help="The environment variable with the key that clients must show.  [default: none on this "
+    "machine alone, else a key that is drawn and printed]",
+)
 @click.option("--policy", help="Folder of the policy's tokenizer, whose chat template is removed.")
 @click.option(
     "--unscored", type=float, help="Reward of /get_reward where none is known; else an error."
 )
+@click.option("--score-partial", is_flag=True, help="Score empty and cut-off responses too.")
 @setting_option(ScoreSettings, "kind")
 @click.option("-o", "--out", type=PATH, help="Folder that stores the judges' calls.")
 @with_judges(is_required=False)
@@ -48,6 +56,7 @@ def serve(
     key_env: str | None,
     policy: str | None,
     unscored: float | None,
+    score_partial: bool,
     kind: ScoreKind,
     out: Path | None,
     judges: tuple[str, ...],
@@ -76,6 +85,12 @@ def serve(
             f"The environment variable {key_env} is not set or empty. Set it to the key that "
             "clients must show."
         )
+    hosts: frozenset[str] = frozenset()
+    if host in _LOOPBACK:
+        hosts = _LOOPBACK
+    elif key_env is None:
+        key = token_urlsafe()
+        console.out(f"clients must send Authorization: Bearer {key}", highlight=False)
     chat_format = None
     if policy is not None:
         from cai.serving.chat_format import load_chat_format  # heavy: transformers
@@ -99,7 +114,8 @@ def serve(
 
         async def work() -> None:
             async with opening as rewarder:
-                service = Service(rewarder, key, chat_format or rewarder.chat_format, unscored)
+                format = chat_format or rewarder.chat_format
+                service = Service(rewarder, key, format, unscored, score_partial, hosts)
                 await serve_requests(service, listening, console)
 
         run_async(work())

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from operator import itemgetter
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -21,6 +22,7 @@ from cai.errors import ConstitutionError
 from cai.suggest import did_you_mean
 
 MAX_REPORTED = 10
+_MOST_MESSAGES = 100  # some of them may be equal
 
 _MODELS: dict[str, type[BaseModel]] = {
     "principles": Principle,
@@ -71,7 +73,8 @@ def failure(source: str, problems: Sequence[Problem]) -> ConstitutionError:
 def schema_problems(error: ValidationError, root: Node, n_inherited: int) -> list[Problem]:
     """The problems of a file whose own principles come after `n_inherited` of other files."""
     problems: list[Problem] = []
-    for details in error.errors(include_url=False):
+    wrong: list[tuple[int, ErrorDetails, Path]] = []
+    for details in error.errors(include_url=False, include_input=False):
         kind, path = details["type"], details["loc"]
         # Equal ids are reported by the loader, which knows their lines. Items that are broken are
         # missing from their list for pydantic, so the list may look too short to it.
@@ -80,7 +83,13 @@ def schema_problems(error: ValidationError, root: Node, n_inherited: int) -> lis
         # pydantic saw the inherited principles first, so its positions are not the file's.
         if len(path) > 1 and path[0] == "principles" and isinstance(path[1], int):
             path = ("principles", path[1] - n_inherited, *path[2:])
-        problems.append(Problem(nearest(root, path).line, _message(details, root, path)))
+        wrong.append((nearest(root, path).line, details, path))
+    wrong.sort(key=itemgetter(0))
+    # A file may be wrong in as many places as it has lines: the messages of a few are enough.
+    for position, (line, details, path) in enumerate(wrong):
+        is_shown = position < _MOST_MESSAGES
+        message = _message(details, root, path) if is_shown else f"{path} is wrong."
+        problems.append(Problem(line, message))
     return problems
 
 

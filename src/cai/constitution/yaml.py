@@ -3,7 +3,10 @@
 Built on PyYAML's events, not on its loaders: an event stream neither makes objects nor recurses, so
 tags are never executed, and limits on depth and on what aliases expand to apply before any memory
 is spent. Scalars have the types of YAML 1.1, so that a message can say that the id `no` is a
-boolean.
+boolean; but `12:30` is a text, and not the number 750, and `010`, which is 8, is refused.
+
+Every YAML file that cai reads comes through here: constitutions, sets of templates, prices,
+recipes, settings, and what it wrote itself.
 
 Example:
     document = read_yaml(Path("mine.yaml").read_bytes(), "mine.yaml")
@@ -11,6 +14,7 @@ Example:
     print(node.line, place(document.root, ("principles", 0, "id")))  # 3 principle 'no-lies': 'id'
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, cast
@@ -27,7 +31,10 @@ Path = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
-MAX_EXPANDED = 4 * MAX_BYTES
+MAX_EXPANDED = 4  # times the limit on bytes
+MAX_SCALAR = 40  # characters of a number or date
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_OCTAL = re.compile(r"[-+]?0[0-9_]+")
 
 _yaml: Any = yaml  # its stubs leave these functions untyped
 _TAG = "tag:yaml.org,2002:"
@@ -132,16 +139,38 @@ class Document:
     problems: tuple[Problem, ...]
 
 
-def read_yaml(data: str | bytes, source: str) -> Document:
+def read_plain(
+    data: str | bytes, source: str, max_bytes: int = MAX_BYTES, *, has_surrogates: bool = False
+) -> Plain:
+    """The values of the one document of a file, in Python's own types; None for an empty one.
+
+    `has_surrogates` allows escaped halves of surrogate pairs, which cai writes where it read them.
+
+    Raises:
+        ConstitutionError: It is not YAML of one document, a field is there twice, or it exceeds a
+            limit.
+    """
+    lines = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if not any(line.split(b"#")[0].strip() for line in lines.splitlines()):
+        return None
+    document = read_yaml(data, source, max_bytes, has_surrogates=has_surrogates)
+    for problem in document.problems:
+        raise ConstitutionError(f"{source}:{problem.line}: {problem.message}")
+    return document.root.plain()
+
+
+def read_yaml(
+    data: str | bytes, source: str, max_bytes: int = MAX_BYTES, *, has_surrogates: bool = False
+) -> Document:
     """The one document of a file.
 
     Raises:
         ConstitutionError: It is not YAML of one document, or it exceeds a limit.
     """
-    if len(data) > MAX_BYTES:
+    if len(data) > max_bytes:
         raise ConstitutionError(
-            f"{source}: the file is over the limit of {MAX_BYTES:,} bytes. "
-            "Split the constitution into files that extend one another."
+            f"{source}: the file is over the limit of {max_bytes:,} bytes. Is it the file you "
+            "meant? A constitution can be split into files that extend one another."
         )
     # Back to bytes, so that a text with lone surrogates is refused like a file that has them.
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
@@ -161,15 +190,16 @@ def read_yaml(data: str | bytes, source: str) -> Document:
             f"{source}:{line}: YAML does not allow the character U+{ord(forbidden.group()):04X}. "
             "Remove it, or write it as an escape in double quotes."
         )
-    builder = _Builder(source)
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    builder = _Builder(source, MAX_EXPANDED * max_bytes)
+    is_c = yaml.__with_libyaml__ and not (has_surrogates and _SURROGATE.search(text))
+    loader = yaml.CSafeLoader if is_c else yaml.SafeLoader  # the former refuses the escapes
     try:
         for event in _yaml.parse(text, Loader=loader):
             builder.feed(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else builder.last_line
-        problem = error.problem or "it cannot be parsed"
+        problem = " ".join((error.problem or "it cannot be parsed").split())[:200]
         if "cannot start any token" in problem:
             advice = "Indent with spaces, not tabs, and put text that starts with a sign in quotes."
         elif "mapping values are not allowed" in problem:
@@ -193,8 +223,9 @@ class _Open:
 class _Builder:
     """Turns events into nodes; its stack is the path of open lists and mappings."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, max_expanded: int) -> None:
         self.last_line = 1
+        self._max_expanded = max_expanded
         self._source = source
         self._root: Node | None = None
         self._n_documents = 0
@@ -222,8 +253,8 @@ class _Builder:
             case yaml.ScalarEvent():
                 self._add_scalar(event)
             case yaml.AliasEvent():
-                name = str(event.anchor)
-                node = self._anchors.get(name)
+                node = self._anchors.get(str(event.anchor))
+                name = str(event.anchor)[:60]
                 if node is None:
                     raise self._error(f"the alias *{name} has no anchor &{name}", "Remove it.")
                 if self._expects_key():
@@ -254,11 +285,13 @@ class _Builder:
         anchor = cast("str | None", event.anchor)
         if tag is None:
             tag = str(self._scalars.resolve(yaml.ScalarNode, written, event.implicit))
+            if ":" in written and tag in (_TAG + "int", _TAG + "float"):
+                tag = _TAG + "str"  # YAML 1.1 reads times and ratios as numbers of base 60
         elif tag not in ("!", _TAG + "str"):
             raise self._tag_error(tag)
         if self._expects_key():
             if anchor is not None:
-                raise self._error(f"a field name has the anchor &{anchor}", "Remove it.")
+                raise self._error(f"a field name has the anchor &{anchor[:60]}", "Remove it.")
             top = self._stack[-1]
             top.key, top.key_line = written, self.last_line
             first = top.node.fields.get(written)
@@ -272,9 +305,23 @@ class _Builder:
         kind = _KINDS.get(tag.removeprefix(_TAG), "text")
         value: Scalar = written
         if kind != "text":
+            if len(written) > MAX_SCALAR:  # to read digits takes a time that grows faster than they
+                raise self._error(
+                    f"{shortened(written)} is a {kind} of {len(written):,} characters",
+                    f"Write at most {MAX_SCALAR}, or put a text in quotes.",
+                )
+            if kind == "number" and _OCTAL.fullmatch(written):
+                raise self._error(
+                    f"{shortened(written)} is an octal number to YAML",
+                    "Leave out the zeros before it, or put a text in quotes.",
+                )
             try:
                 value = self._scalars.construct_object(yaml.ScalarNode(tag, written))
-            except (ValueError, IndexError):  # PyYAML's patterns match more than it can convert
+            except (
+                ValueError,
+                IndexError,
+                OverflowError,
+            ):  # PyYAML's patterns match more than it can convert
                 raise self._error(
                     f"{shortened(written)} looks like a number or date to YAML, but is not one",
                     "Put it in quotes.",
@@ -320,9 +367,9 @@ class _Builder:
         top.node.height = max(top.node.height, closed.height + 1)
         # An alias counts with its full size, though it takes no memory here: whoever reads the
         # values later would expand it ("billion laughs").
-        if top.node.size > MAX_EXPANDED:
+        if top.node.size > self._max_expanded:
             raise self._error(
-                f"the aliases expand to more than {MAX_EXPANDED:,} characters", "Write less."
+                f"the aliases expand to more than {self._max_expanded:,} characters", "Write less."
             )
 
     def _path(self) -> Path:
@@ -338,7 +385,7 @@ class _Builder:
     def _too_deep(self) -> ConstitutionError:
         return ConstitutionError(
             f"{self._source}:{self.last_line}: lists and mappings are nested more than {MAX_DEPTH} "
-            "deep. A constitution needs five levels; look for stray brackets."
+            "deep. Look for stray brackets."
         )
 
     def _tag_error(self, tag: str) -> ConstitutionError:

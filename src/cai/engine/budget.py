@@ -21,12 +21,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cai.constitution.yaml import MAX_BYTES, read_plain
 from cai.engine.calls import Answer, Call, CallNext
 from cai.engine.database import Database
-from cai.errors import RunStopped, UsageError
+from cai.errors import ConstitutionError, RunStopped, UsageError
 from cai.models.base import Usage
 
 SHIPPED = Path(__file__).with_name("prices.yaml")
@@ -96,15 +96,16 @@ def load_prices(own: Path | None = None) -> PriceList:
 
 def _read(path: Path) -> _Table:
     try:
-        return _Table.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        return _Table.model_validate(read_plain(data, str(path)))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}. Name a file of prices.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"{path}: is not YAML ({line}). Fix it.") from error
+    except ConstitutionError as error:  # the reader is that of constitutions
+        raise UsageError(str(error)) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        where = ".".join(str(part)[:60] for part in first["loc"]) or "the file"
         raise UsageError(
             f"{path}: {where}: {first['msg']}. Write it as\n"
             "models:\n  'openai:MODEL@HOST*': {million_in_usd: 0.40, million_out_usd: 1.60}"

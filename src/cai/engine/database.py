@@ -21,6 +21,7 @@ import signal
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -32,10 +33,12 @@ from cai.errors import JournalError
 
 JOURNAL_FILE = "journal.sqlite"
 APPLICATION_ID = 0x63616A31  # "caj1" in the file's header: no other program's SQLite file has it
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 30.0
 
-# The answer is the last column, so that counting calls and tokens does not read the texts.
+# The answer is the last column, so that counting calls and tokens does not read the texts. SQLite
+# notices a damaged page, but not a changed value, so every row has a checksum (`checksum_of`) of
+# the others; that of a call leaves out its generation, which changes.
 SCHEMA = (
     """CREATE TABLE calls (
         key BLOB PRIMARY KEY, kind TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL,
@@ -44,7 +47,7 @@ SCHEMA = (
     """CREATE TABLE records (
         position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
         body TEXT NOT NULL, error TEXT, error_kind TEXT, error_cause TEXT,
-        is_retryable INTEGER NOT NULL)""",
+        is_retryable INTEGER NOT NULL, checksum INTEGER NOT NULL)""",
     "CREATE TABLE state (name TEXT PRIMARY KEY, value NOT NULL)",
     "INSERT INTO state VALUES ('generation', 1)",
 )
@@ -122,15 +125,16 @@ class Database:
                 self.write("ROLLBACK")
             raise
 
-    def check(self) -> None:
-        """Checks the structure of the whole file.
+    def check(self, table: str | None = None) -> None:
+        """Checks the structure of the whole file; or of one table, and that its index agrees.
 
         Raises:
             JournalError: It is damaged, for instance cut short.
         """
-        lines = [line for (line,) in self.rows("PRAGMA quick_check(3)")]
+        check = "quick_check(3)" if table is None else f"integrity_check({table})"
+        lines = [str(line) for (line,) in self.rows(f"PRAGMA {check}")]
         if lines != ["ok"]:
-            shown = " ".join("; ".join(lines).split())
+            shown = " ".join("; ".join(lines[:3]).split())
             raise JournalError(f"{self.path}: {shown}. {DAMAGED}")
 
     def close(self) -> None:
@@ -154,6 +158,9 @@ class Database:
                 f"{self.path} was written by {age} cai (format {version}; this one reads "
                 f"{SCHEMA_VERSION}). {advice}, or use another folder."
             )
+        tables = [sql for (sql,) in self.rows("SELECT sql FROM sqlite_master WHERE type = 'table'")]
+        if tables != list(SCHEMA[:3]):  # a changed name or type would change what is read
+            raise JournalError(f"{self.path}: its tables have other columns. {DAMAGED}")
 
 
 def storable(text: str) -> str:
@@ -162,6 +169,15 @@ def storable(text: str) -> str:
     JSON has the same escape for them, so the meaning of a JSON text does not change.
     """
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def checksum_of(text: object, *values: object) -> int:
+    """CRC-32 of a row: its longest text, and its other values."""
+    # A damaged row may hold any type in any column, and must differ, not fail.
+    content = (
+        text.encode("utf-8", "surrogatepass") if isinstance(text, str) else repr(text).encode()
+    )
+    return zlib.crc32(repr((type(text).__name__, values)).encode(), zlib.crc32(content))
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
@@ -204,7 +220,10 @@ def _as_journal_error(path: Path) -> Generator[None]:
     except sqlite3.Error as error:
         # The last byte of an extended code, such as SQLITE_IOERR_WRITE, is the basic one.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        raise JournalError(f"{path}: {error}. {_ADVICE.get(code, DAMAGED)}") from error
+        reason = " ".join(str(error).split())
+        raise JournalError(f"{path}: {reason}. {_ADVICE.get(code, DAMAGED)}") from error
+    except UnicodeDecodeError as error:  # in a name of the file's own schema
+        raise JournalError(f"{path}: {error}. {DAMAGED}") from error
 
 
 # "before:N" or "after:N": the process kills itself with SIGKILL just before or after commit N. A
@@ -228,10 +247,17 @@ class PendingWrite:
 
 
 _Result = int | Exception
+# Errors of one change alone, a conflict or what SQLite cannot hold: the rest of its group is fine.
+_OF_ONE_CHANGE = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    UnicodeEncodeError,
+    OverflowError,
+)
 
 
 class Writer:
-    """Commits changes until `close`. After a failed commit every later change fails likewise.
+    """Commits changes until `close`. After any failure of its thread every later change fails.
 
     `is_busy` is set while many calls are in flight: a group then waits some milliseconds for more
     changes, since a commit costs the same for one as for fifty.
@@ -240,6 +266,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[PendingWrite] = []
+        self._group: list[PendingWrite] = []  # being committed
         self._wake = threading.Condition()
         self._is_open = True
         self._failure: JournalError | None = None
@@ -247,7 +274,13 @@ class Writer:
         self.n_commits = 0
         self.is_busy = False
         self._thread = threading.Thread(target=self._run, name="cai-journal", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise JournalError(
+                f"{database.path}: no thread can be started to write it ({error}). Close other "
+                "programs, or raise the limit on processes."
+            ) from error
 
     async def write(self, sql: str, *values: object) -> int:
         """The number of rows that changed, once they are committed.
@@ -277,48 +310,70 @@ class Writer:
     def _put(self, change: PendingWrite) -> None:
         with self._wake:
             assert self._is_open, "a change after the writer was closed"
-            self._waiting.append(change)
-            self._wake.notify()
+            if self._failure is None:
+                self._waiting.append(change)
+                self._wake.notify()
+                return
+        change.future.set_exception(self._failure)
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while self._is_open and not self._waiting:
-                    self._wake.wait()
-            # Outside the lock, so that callers can add to the group that is forming.
-            if self.is_busy and self._is_open:
-                time.sleep(GROUP_DELAY_S)
-            with self._wake:
-                group = self._waiting[:_LARGEST_GROUP]
-                del self._waiting[:_LARGEST_GROUP]
-            if not group:  # closed, and everything is committed
-                return
-            # The results of each loop go to it in one callback: waking a loop costs a system call,
-            # so one per change would undo what grouping saves.
-            by_loop: dict[asyncio.AbstractEventLoop | None, list[tuple[PendingWrite, _Result]]] = {}
-            for change, result in zip(group, self._commit(group), strict=True):
-                by_loop.setdefault(change.loop, []).append((change, result))
-            for loop, results in by_loop.items():
-                if loop is None:
-                    _set_results(results)
-                elif not loop.is_closed():
-                    loop.call_soon_threadsafe(_set_results, results)
+        try:
+            while self._commit_next():
+                pass
+        # Whatever it is: if the thread ended without a word, its callers would wait for ever.
+        except BaseException as error:  # noqa: BLE001
+            self._poison(error)
+
+    def _commit_next(self) -> bool:
+        """Commits the next group and tells its callers; False once the writer is closed."""
+        with self._wake:
+            while self._is_open and not self._waiting:
+                self._wake.wait()
+        # Outside the lock, so that callers can add to the group that is forming.
+        if self.is_busy and self._is_open:
+            time.sleep(GROUP_DELAY_S)
+        with self._wake:
+            self._group = self._waiting[:_LARGEST_GROUP]
+            del self._waiting[:_LARGEST_GROUP]
+        if not self._group:  # closed, and everything is committed
+            return False
+        # The results of each loop go to it in one callback: waking a loop costs a system call,
+        # so one per change would undo what grouping saves.
+        by_loop: dict[asyncio.AbstractEventLoop | None, list[tuple[PendingWrite, _Result]]] = {}
+        for change, result in zip(self._group, self._commit(self._group), strict=True):
+            by_loop.setdefault(change.loop, []).append((change, result))
+        for loop, results in by_loop.items():
+            _deliver(loop, results)
+        self._group = []
+        return True
+
+    def _poison(self, error: BaseException) -> None:
+        """Lets every change fail that is not known to be committed, and all that come later."""
+        if isinstance(error, JournalError):
+            failure = error
+        else:
+            found = "memory ran out" if isinstance(error, MemoryError) else repr(error)
+            failure = JournalError(
+                f"{self._database.path}: cannot be written any more ({found}). What was committed "
+                "is stored: give the same command again, and report it if it happens again."
+            )
+            failure.__cause__ = error
+        with self._wake:
+            self._failure = failure
+            lost = [*self._group, *self._waiting]  # of the group some may have their result already
+            self._group, self._waiting = [], []
+        for change in lost:
+            _deliver(change.loop, [(change, failure)])
 
     def _commit(self, group: Sequence[PendingWrite]) -> Sequence[_Result]:
-        if self._failure is not None:
-            return [self._failure] * len(group)
         results: list[_Result] = []
-        try:
-            with self._database.transaction():
-                for change in group:
-                    try:
-                        results.append(self._database.write(change.sql, *change.values))
-                    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, ValueError) as error:
-                        results.append(error)  # of this change alone: the rest of its group is fine
-                self._kill_if_requested("before")
-        except JournalError as error:
-            self._failure = error
-            return [error] * len(group)
+        with self._database.transaction():
+            for change in group:
+                try:
+                    results.append(self._database.write(change.sql, *change.values))
+                except _OF_ONE_CHANGE as error:
+                    results.append(error)
+            self._kill_if_requested("before")
         self._kill_if_requested("after")
         self.n_commits += 1
         return results
@@ -327,6 +382,19 @@ class Writer:
         if self._kill_at == f"{side}:{self.n_commits}":
             time.sleep(_BEFORE_A_KILL_S)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _deliver(
+    loop: asyncio.AbstractEventLoop | None, results: Sequence[tuple[PendingWrite, _Result]]
+) -> None:
+    if loop is None:
+        _set_results(results)
+        return
+    try:
+        loop.call_soon_threadsafe(_set_results, results)
+    except RuntimeError:
+        if not loop.is_closed():  # else nobody waits there any more
+            raise
 
 
 def _set_results(results: Sequence[tuple[PendingWrite, _Result]]) -> None:

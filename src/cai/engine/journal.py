@@ -16,7 +16,6 @@ import hashlib
 import json
 import logging
 import time
-import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,14 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from cai.engine.calls import Answer, Call, CallNext, wrap_model
-from cai.engine.database import JOURNAL_FILE, Database, Writer, storable
+from cai.engine.database import DAMAGED, JOURNAL_FILE, Database, Row, Writer, checksum_of, storable
 from cai.engine.run_files import FolderLock, read_description
+from cai.errors import JournalError
 from cai.models.base import Choice, Completion, Model, Usage
 
 _MANY = 32  # calls in flight, from which on answers are committed in larger groups
 _DAY_S = 86_400
 
-_FIND = "SELECT answer, checksum, generation FROM calls WHERE key = ?"
+_FIND = "SELECT * FROM calls WHERE key = ?"
 _USE = "UPDATE calls SET generation = ? WHERE key = ?"
 _DROP = "DELETE FROM calls WHERE key = ?"
 _STORE = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -57,8 +57,10 @@ class Journal:
         self._database = database
         self._writer = writer
         self._in_flight: dict[bytes, asyncio.Future[Answer]] = {}
-        ((generation,),) = database.rows("SELECT value FROM state WHERE name = 'generation'")
-        self.generation: int = generation
+        rows = database.rows("SELECT value FROM state WHERE name = 'generation'")
+        if not rows or not isinstance(rows[0][0], int):
+            raise JournalError(f"{database.path}: its generation is lost. {DAMAGED}")
+        self.generation: int = rows[0][0]
 
     @property
     def n_stored(self) -> int:
@@ -102,9 +104,7 @@ class Journal:
         rows = self._database.rows(_FIND, key)
         if not rows:
             return None
-        text, checksum, generation = rows[0]
-        # SQLite does not notice a changed text, and a wrong answer would go into results unseen.
-        if checksum_of(text) != checksum:
+        if not is_intact_call(rows[0]):  # a wrong answer would go into results unseen
             if self._writer is not None:
                 self._writer.put(_DROP, key)
             _logger.warning(
@@ -113,6 +113,7 @@ class Journal:
                 call.model,
             )
             return None
+        *_, generation, _, text = rows[0]
         if generation != self.generation and self._writer is not None:
             self._writer.put(_USE, self.generation, key)
         content: dict[str, Any] = json.loads(text)
@@ -135,19 +136,16 @@ class Journal:
             content |= {"text": answer.text, "stop_reason": answer.stop_reason}
             content |= {"reasoning": answer.reasoning} if answer.reasoning else {}
         text = json.dumps(content)
-        await self._writer.write(
-            _STORE,
+        row = (
             key or call_key(call),
             call.kind,
-            call.role,
+            storable(call.role),
             storable(call.model),
             usage.prompt_tokens,
             usage.completion_tokens,
             time.time(),
-            self.generation,
-            checksum_of(text),
-            text,
         )
+        await self._writer.write(_STORE, *row, self.generation, checksum_of(text, *row), text)
 
 
 def journaled(model: Model, journal: Journal) -> Model:
@@ -177,9 +175,10 @@ def call_key(call: Call) -> bytes:
     return digest.digest()
 
 
-def checksum_of(text: str) -> int:
-    """CRC-32 of a stored answer."""
-    return zlib.crc32(text.encode())
+def is_intact_call(row: Row) -> bool:
+    """Whether a row of the table `calls` is as it was written."""
+    *values, _, checksum, answer = row
+    return checksum_of(answer, *values) == checksum
 
 
 @dataclass(frozen=True, slots=True)

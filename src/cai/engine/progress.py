@@ -326,5 +326,5 @@ def last_snapshot(run: RunFolder) -> Snapshot | None:
     content = run.state(_STATE)
     try:
         return None if content is None else Snapshot.from_json(json.loads(str(content)))
-    except ValueError:  # written by another version of cai
+    except (ValueError, KeyError, TypeError):  # damaged, or written by another version of cai
         return None

@@ -1,10 +1,9 @@
 """Repair of a damaged journal: what can be read goes into a new file, the old one stays beside it.
 
 Rows are read in the order of their numbers; where a page cannot be read, its rows are skipped. An
-answer counts only if its checksum is right, a record only if its body is JSON.
+answer or a record counts only if its checksum is right.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -12,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cai.engine.database import JOURNAL_FILE, Database, Row
-from cai.engine.journal import checksum_of
+from cai.engine.journal import is_intact_call
 from cai.engine.run_files import FolderLock, read_description
+from cai.engine.run_folder import is_intact_record
 from cai.errors import JournalError
 
 DAMAGED_FILE = f"{JOURNAL_FILE}.damaged"
 _REPAIRED_FILE = f"{JOURNAL_FILE}.repaired"
 _LOG, _INDEX = "-wal", "-shm"  # SQLite's own, beside each database; it can rebuild an index
+_MOST_PARTS = 100  # a damaged page may hold any number
 _ROWS_A_PAGE = 40  # no page of 4,096 bytes holds more calls or records
 
 
@@ -63,7 +64,7 @@ def salvage(folder: Path) -> Salvaged:
                 new.transaction(),
             ):
                 n_calls, n_records = _copy(old, new, "calls"), _copy(old, new, "records")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter in a column's name
             _remove(repaired)
             raise JournalError(
                 f"{source}: nothing of it can be read ({error}). Restore a copy of it, or use "
@@ -94,19 +95,10 @@ def _remove(database: Path) -> None:
 
 def _copy(old: sqlite3.Connection, new: Database, table: str) -> int:
     """Copies the intact rows of the table; the number of them."""
+    is_intact = is_intact_call if table == "calls" else is_intact_record
     n = 0
     for row in _readable_rows(old, table):
-        is_intact = False
-        if table == "calls":
-            *_, checksum, answer = row
-            is_intact = isinstance(answer, str) and checksum_of(answer) == checksum
-        else:
-            _, _, status, body, *_ = row
-            with suppress(ValueError):
-                if status != "failed":  # a failed record has an empty body
-                    json.loads(str(body))
-                is_intact = True
-        if is_intact:
+        if is_intact(row):
             marks = ", ".join("?" * len(row))
             n += new.write(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", *row)
     return n
@@ -118,7 +110,13 @@ def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
     ((n_pages,),) = old.execute("PRAGMA page_count").fetchall()
     if (table,) not in old.execute("SELECT name FROM sqlite_master").fetchall():
         raise sqlite3.DatabaseError(f"it has no table of {table}")
-    next_number, last = 0, n_pages * _ROWS_A_PAGE
+    # In a part of a run (`--part`) the positions are not dense, so the last number that can be read
+    # from the end of the table counts too.
+    last = n_pages * _ROWS_A_PAGE
+    with suppress(sqlite3.DatabaseError):
+        ((highest,),) = old.execute(f"SELECT max(rowid) FROM {table}").fetchall()
+        last = min(max(last, highest or 0), last * _MOST_PARTS)
+    next_number = 0
     while next_number <= last:
         sql = f"SELECT rowid, * FROM {table} WHERE rowid >= ? ORDER BY rowid"
         try:

@@ -24,11 +24,13 @@ from typing import Any, Literal, TypeAlias
 import yaml
 
 from cai.atomic_write import atomic_write, part_path
-from cai.errors import CaiError, JournalError
+from cai.constitution.yaml import read_plain
+from cai.errors import CaiError, ConstitutionError, JournalError
 
 RUN_FILE = "run.yaml"
 PART_FILE = part_path(Path(RUN_FILE)).name
 FORMAT = 2
+_MAX_BYTES = 16_000_000  # it holds the constitution, and the templates
 SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET")
 SHORTEST_SECRET = 8  # characters; a shorter value is more likely a word such as "chat"
 
@@ -136,7 +138,8 @@ def read_description(folder: Path) -> RunDescription:
     """
     path = folder / RUN_FILE
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise JournalError(
             f"{folder}: is not a run (it has no {RUN_FILE}). Give the folder of a finished or "
@@ -144,14 +147,12 @@ def read_description(folder: Path) -> RunDescription:
         ) from error
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}. Check its permissions.") from error
-    except UnicodeDecodeError as error:
-        raise _damaged(path, "it is not UTF-8") from error
-    return _parse(text, path)
+    return _parse(data, path)
 
 
-def _parse(text: str, path: Path) -> RunDescription:
+def _parse(data: str | bytes, path: Path) -> RunDescription:
     try:
-        content: Any = yaml.safe_load(text)
+        content: Any = read_plain(data, str(path), _MAX_BYTES, has_surrogates=True)
         if content["cai"] != FORMAT:
             age = "a newer" if content["cai"] > FORMAT else "an older"
             raise JournalError(
@@ -160,10 +161,13 @@ def _parse(text: str, path: Path) -> RunDescription:
             )
         description = RunDescription(content["config"], content["versions"], content["created"])
         are_mappings = isinstance(content["config"], dict) and isinstance(content["versions"], dict)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        are_mappings = are_mappings and isinstance(content["created"], str)
+    except ConstitutionError as error:  # the reader is that of constitutions
+        raise _damaged(path, str(error).removesuffix(".")) from error
+    except (KeyError, TypeError) as error:
         raise _damaged(path, " ".join(f"{type(error).__name__}: {error}".split())) from error
     if not are_mappings:
-        raise _damaged(path, "'config' and 'versions' are not mappings")
+        raise _damaged(path, "'config' and 'versions' are not mappings, or 'created' is no text")
     return description
 
 

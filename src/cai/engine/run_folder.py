@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.engine.database import JOURNAL_FILE, Database, Writer, storable
+from cai.engine.database import DAMAGED, JOURNAL_FILE, Database, Row, Writer, checksum_of, storable
 from cai.engine.journal import Journal
 from cai.engine.run_files import (
     LOCK_FILE,
@@ -53,14 +53,15 @@ PAGE = 256  # records read at a time: no read stays open, which would make the w
 # Inserts a new record or replaces a failed one: one row changes. No row changes if the example is
 # done already; if another example has its position, SQLite raises IntegrityError.
 _STORE = """INSERT INTO records
-    (position, id, status, body, error, error_kind, error_cause, is_retryable)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    (position, id, status, body, error, error_kind, error_cause, is_retryable, checksum)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET position = excluded.position, status = excluded.status,
         body = excluded.body, error = excluded.error, error_kind = excluded.error_kind,
-        error_cause = excluded.error_cause, is_retryable = excluded.is_retryable
+        error_cause = excluded.error_cause, is_retryable = excluded.is_retryable,
+        checksum = excluded.checksum
     WHERE records.status = 'failed'"""
-_READ_PAGE = """SELECT position, id, body, error, error_kind, error_cause, is_retryable
-    FROM records WHERE position > ? AND (? IS NULL OR status = ?) ORDER BY position LIMIT ?"""
+_READ_PAGE = "SELECT * FROM records WHERE position > ? ORDER BY position LIMIT ?"
+_BEFORE_THE_FIRST = -(2**63)  # a damaged position may be negative; it must not be passed over
 _CAUSES = """SELECT error_cause, count(*) FROM records WHERE status = 'failed'
     GROUP BY error_cause ORDER BY count(*) DESC, error_cause"""
 
@@ -158,11 +159,13 @@ class RunFolder:
                 stored = requested
             # Last, as it needs the tables, which the first connection has created by now.
             reader = Database(path / JOURNAL_FILE, is_read_only=True)
+            undo.callback(reader.close)
+            access = _WriteAccess(database, Writer(database), lock)
             undo.pop_all()
         changes = tuple(differences(stored.versions, requested.versions))
         if changes:
             _logger.warning("%s: other versions than at its creation: %s", path, "; ".join(changes))
-        return cls(path, stored, reader, _WriteAccess(database, Writer(database), lock), changes)
+        return cls(path, stored, reader, access, changes)
 
     @classmethod
     def existing(cls, path: Path) -> "RunFolder":
@@ -193,29 +196,55 @@ class RunFolder:
 
     def to_do(self, id: str, retry_failed: bool = False) -> bool:
         """Whether the example is still to do: new, failed for a retryable cause, or to retry."""
-        rows = self.database.rows("SELECT status, is_retryable FROM records WHERE id = ?", id)
+        rows = self.database.rows("SELECT * FROM records WHERE id = ?", id)
         if not rows:
             return True
-        status, is_retryable = rows[0]
-        return status == "failed" and (retry_failed or bool(is_retryable))
+        error = self._read(rows[0]).error
+        return error is not None and (retry_failed or error.is_retryable)
 
     def records(self, status: Status | None = None) -> Iterator[Record]:
-        """The records with that status, or all, by position; a page at a time in memory."""
-        position = -1
-        while page := self.database.rows(_READ_PAGE, position, status, status, PAGE):
-            for position, id, body, message, kind, cause, is_retryable in page:
-                error = None if kind is None else Failure(kind, message, bool(is_retryable), cause)
-                yield Record(position, id, body, error)
+        """The records with that status, or all, by position; a page at a time in memory.
+
+        Raises:
+            JournalError: One of the records is damaged, whatever its status, or some are lost.
+        """
+        self.database.check("records")
+        position = _BEFORE_THE_FIRST
+        while page := self.database.rows(_READ_PAGE, position, PAGE):
+            for row in page:
+                record = self._read(row)
+                # Rows that are out of order would be read again and again.
+                if record.position <= position:
+                    raise self._damaged("the order of its records")
+                position = record.position
+                if status is None or (status == "done") == (record.error is None):
+                    yield record
 
     def counts(self) -> Counts:
         by_status: dict[str, int] = dict(
             self.database.rows("SELECT status, count(*) FROM records GROUP BY status")
         )
+        if not by_status.keys() <= {"done", "failed"}:
+            raise self._damaged("the status of a record")
         return Counts(by_status.get("done", 0), by_status.get("failed", 0))
 
     def failures(self) -> dict[str, int]:
         """The number of failed examples by cause, the most frequent first."""
-        return dict(self.database.rows(_CAUSES))
+        causes = dict(self.database.rows(_CAUSES))
+        if not all(isinstance(cause, str) for cause in causes):
+            raise self._damaged("the cause of a failure")
+        return causes
+
+    def _read(self, row: Row) -> Record:
+        """The record in a row of its table."""
+        if not is_intact_record(row):
+            raise self._damaged(f"the record at position {row[0]}")
+        position, id, _, body, message, kind, cause, is_retryable, _ = row
+        error = None if kind is None else Failure(kind, message, bool(is_retryable), cause)
+        return Record(position, id, body, error)
+
+    def _damaged(self, what: str) -> JournalError:
+        return JournalError(f"{self.database.path}: {what} has changed on the disk. {DAMAGED}")
 
     def state(self, name: str) -> object:
         """The value stored under that name beside the records; None if there is none."""
@@ -267,10 +296,17 @@ def _values(record: Record) -> tuple[object, ...]:
     """The parameters of `_STORE`."""
     assert record.position >= 0
     position, id, body, error = record.position, record.id, storable(record.body), record.error
-    if error is None:
-        return (position, id, "done", body, None, None, None, False)
-    message = storable(error.message)
-    return (position, id, "failed", body, message, error.kind, error.cause, error.is_retryable)
+    values: tuple[object, ...] = (position, id, "done", body, None, None, None, 0)
+    if error is not None:
+        failure = (storable(error.message), error.kind, error.cause, int(error.is_retryable))
+        values = (position, id, "failed", body, *failure)
+    return (*values, checksum_of(body, *values[:3], *values[4:]))
+
+
+def is_intact_record(row: Row) -> bool:
+    """Whether a row of the table `records` is as it was written."""
+    *values, checksum = row
+    return checksum_of(values[3], *values[:3], *values[4:]) == checksum
 
 
 def _make_folder(path: Path) -> bool:

@@ -26,6 +26,7 @@ P = TypeVar("P", bound=BaseModel)
 
 _PRESETS = Path(__file__).parent / "presets"
 # pydantic's messages are in the terms of Python ("valid tuple"); these are in those of YAML.
+_MOST_DETAILS = 200
 _EXPECTED = {
     "model_type": "expected a mapping of settings, such as `{}`",
     "mapping_type": "expected a mapping",
@@ -132,7 +133,8 @@ def _empty_parts(kind: type[BaseModel], node: Node) -> Iterator[str]:
 def _schema_errors(error: ValidationError, kind: type[BaseModel], root: Node) -> Iterator[str]:
     """One line for each place that is wrong, with all that is expected of it."""
     messages: dict[str, list[str]] = {}
-    for details in error.errors(include_url=False):
+    # A file may be wrong in as many places as it has lines: the messages of a few are enough.
+    for details in error.errors(include_url=False, include_input=False)[:_MOST_DETAILS]:
         # A location ends in names of the schema's own, such as the members of a union, which are
         # not in the file: of them nothing is left below a plain value.
         path: tuple[str | int, ...] = ()
@@ -142,7 +144,7 @@ def _schema_errors(error: ValidationError, kind: type[BaseModel], root: Node) ->
         # A tuple of two with a wrong item is reported by pydantic as too short as well.
         if details["type"] == "too_short" and nearest(root, path).items:
             continue  # its items are wrong, and each has a message of its own
-        where = ".".join(str(part) for part in path) or "the file"
+        where = ".".join(str(part)[:60] for part in path) or "the file"
         place = f"{nearest(root, path).line}: {where}"
         if details["type"] != "extra_forbidden":
             message = details["msg"].removeprefix("Value error, ")

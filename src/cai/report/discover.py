@@ -7,10 +7,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal, cast
 
-import yaml
-
+from cai.constitution.yaml import read_plain
 from cai.engine.run_files import RUN_FILE, read_description
-from cai.errors import UsageError
+from cai.errors import ConstitutionError, UsageError
 from cai.evaluation.policies.results import FILE as EVALUATION_FILE
 from cai.evaluation.suites.run import FILE as SUITES_FILE
 from cai.rounds.state import FILE as ROUNDS_FILE
@@ -137,8 +136,8 @@ def _inputs(folder: ReportFolder) -> set[str]:
         described: object = read_description(folder.path).config
     elif folder.kind == "training":
         try:
-            described = yaml.safe_load((folder.path / ASKED).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            described = read_plain((folder.path / ASKED).read_bytes(), ASKED)
+        except (OSError, ConstitutionError):
             return set()
     else:
         return set()

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
-import yaml
-
-from cai.errors import UsageError
+from cai.constitution.yaml import read_plain
+from cai.errors import ConstitutionError, UsageError
 from cai.evaluation import format
 from cai.evaluation.results_file import load_results
 from cai.report import charts
@@ -76,8 +75,8 @@ def rule_limits(path: Path, series: Series) -> dict[str, Limits]:
     Empty where the folder has no readable rules, or those of another version.
     """
     try:
-        content: object = yaml.safe_load((path / ASKED).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content: object = read_plain((path / ASKED).read_bytes(), ASKED)
+    except (OSError, ConstitutionError):
         return {}
     recipe = cast("dict[str, object]", content) if isinstance(content, dict) else {}
     listed = recipe.get("rules")

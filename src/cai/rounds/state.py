@@ -20,7 +20,8 @@ from typing import Any, Literal, cast
 import yaml
 
 from cai.atomic_write import atomic_write
-from cai.errors import UsageError
+from cai.constitution.yaml import read_plain
+from cai.errors import ConstitutionError, UsageError
 from cai.evaluation.policies.ratings import Rating
 from cai.evaluation.policies.win_rates import WinRate
 from cai.evaluation.stats.bootstrap import Estimate
@@ -120,7 +121,11 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
     # As JSON, in which a tuple is a list as it is in the file; or no series would be its own.
     asked = recipe.model_dump(mode="json", by_alias=True)
     if path.exists():
-        before = cast("dict[str, Any]", yaml.safe_load(path.read_text("utf-8")) or {})
+        try:
+            content = read_plain(path.read_bytes(), str(path)) or {}
+        except (OSError, ConstitutionError) as error:
+            raise UsageError(f"{error} Restore a copy of it, or name another folder.") from error
+        before = cast("dict[str, Any]", content if isinstance(content, dict) else {})
         changed = [
             name
             for name in dict.fromkeys([*before, *asked])

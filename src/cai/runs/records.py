@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from cai.engine.run_files import RUN_FILE
 from cai.engine.run_folder import RunFolder
-from cai.errors import SourceError, UsageError
+from cai.errors import JournalError, SourceError, UsageError
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.verdict import Candidate
 from cai.methods.revision import Chain
@@ -40,8 +40,20 @@ def dump(body: Body | Answers) -> str:
 
 
 def load(kind: type[B], text: str) -> B:
-    """The body that `dump` wrote."""
-    body = _adapter(kind).validate_json(text)
+    """The body that `dump` wrote.
+
+    Raises:
+        JournalError: It is none, although its checksum is right: another program wrote it.
+    """
+    try:
+        body = _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise JournalError(
+            f"A record cannot be read as {kind.__name__} ({where}: {first['msg']}). Use the cai "
+            "that its run.yaml names, or make the run again in another folder."
+        ) from error
     assert isinstance(body, kind)
     return body
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,24 +31,32 @@ from cai.serving.schema import (
     VERSION,
     CompareRequest,
     CompareResponse,
+    CompareResult,
     ErrorResponse,
     Health,
     RewardRequest,
     RewardResponse,
     ScoreRequest,
     ScoreResponse,
+    ScoreResult,
 )
+from cai.types import Prompt
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 2**20
+MAX_BYTES_IN_FLIGHT = 256 * 2**20  # of all bodies; parsed they take some times as much memory
+MAX_CHARACTERS = 1_000_000  # of a prompt and its responses; more is not even tokenized
+BODY_S = 60.0  # how long a body may take to arrive
 _DISCARD_S = 10  # how long the rest of a refused body is read
 _SAFE_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _SENTENCES = {
     400: "The body is not JSON. See /openapi.json.",
     404: "There is no such path. The paths are in /openapi.json.",
     405: "The path does not take this method. The methods are in /openapi.json.",
+    408: "The body took too long to arrive. Send the request again.",
     413: "The body is too large. Send fewer items at a time.",
+    503: "Too many requests are in flight. Send this one again later.",
 }
 """What is said in place of the bare reasons of FastAPI, by status."""
 
@@ -60,6 +69,7 @@ class Traffic:
     n_unscored: int = 0
     n_in_flight: int = 0
     n_refused: int = 0
+    n_bytes: int = 0
 
     def count(self, are_scored: Iterable[bool]) -> None:
         for is_scored in are_scored:
@@ -79,13 +89,17 @@ class Service:
 
     `key` is what clients must send, "" for none. `chat_format` is that of the policy's prompts.
     `substitute` is the reward that OpenRLHF gets for a response that was not scored; if it is None,
-    the request is refused.
+    the request is refused. `scores_partial` scores empty and cut-off responses too: without it they
+    have no reward, since nothing (or the better half) may earn more than an honest refusal.
+    `hosts` are the names that requests may address, without ports; none stands for all.
     """
 
     rewarder: Rewarder
     key: str = field(default="", repr=False)
     chat_format: ChatFormat | None = None
     substitute: float | None = None
+    scores_partial: bool = False
+    hosts: frozenset[str] = frozenset()
     traffic: Traffic = field(default_factory=Traffic)
 
     async def health(self) -> Health:
@@ -95,7 +109,10 @@ class Service:
     async def score(self, request: ScoreRequest) -> ScoreResponse:
         """The reward of each response, or null with the reason."""
         scores = await asyncio.gather(
-            *(self.rewarder.score(each.to_prompt(), each.response) for each in request.items)
+            *(
+                self._score(each.to_prompt(), each.response, each.is_truncated)
+                for each in request.items
+            )
         )
         self.traffic.count(each.reward is not None for each in scores)
         return ScoreResponse(scores=tuple(scores))
@@ -104,7 +121,7 @@ class Service:
         """The probability that response A is better, for each pair of responses."""
         comparisons = await asyncio.gather(
             *(
-                self.rewarder.compare(each.to_prompt(), each.response_a, each.response_b)
+                self._compare(each.to_prompt(), each.response_a, each.response_b)
                 for each in request.items
             )
         )
@@ -119,7 +136,7 @@ class Service:
             split_query(query, prompt, self.chat_format)
             for query, prompt in zip(request.query, request.prompts, strict=True)
         ]
-        scores = await asyncio.gather(*(self.rewarder.score(*pair) for pair in pairs))
+        scores = await asyncio.gather(*(self._score(*pair) for pair in pairs))
         is_scored = tuple(each.reward is not None for each in scores)
         self.traffic.count(is_scored)
         rewards: list[float] = []
@@ -134,8 +151,35 @@ class Service:
         logs = {"scored": tuple(map(float, is_scored))}
         return RewardResponse(rewards=tuple(rewards), scores=tuple(rewards), extra_logs=logs)
 
+    async def _score(
+        self, prompt: Prompt, response: str, is_truncated: bool = False
+    ) -> ScoreResult:
+        reason = _too_long(prompt, response)
+        if not reason and not self.scores_partial and not response.strip():
+            reason = "The response is empty."
+        elif not reason and not self.scores_partial and is_truncated:
+            reason = "The response is cut off."
+        if reason:
+            return ScoreResult(reward=None, outcome="unscored", reason=reason)
+        return await self.rewarder.score(prompt, response)
 
-def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
+    async def _compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult:
+        # An empty response may lose: a comparison says only which of the two is better.
+        if reason := _too_long(prompt, response_a, response_b):
+            return CompareResult(p_a=None, outcome="unparsed", reason=reason)
+        return await self.rewarder.compare(prompt, response_a, response_b)
+
+
+def _too_long(prompt: Prompt, *responses: str) -> str:
+    n = sum(map(len, (*(message.content for message in prompt.messages), *responses)))
+    if n <= MAX_CHARACTERS:
+        return ""
+    return f"The conversation has {n:,} characters, more than {MAX_CHARACTERS:,}."
+
+
+def create_app(
+    service: Service, max_body_bytes: int = MAX_BODY_BYTES, body_s: float = BODY_S
+) -> FastAPI:
     """The app of a service, to be run by `serve` or under another ASGI server.
 
     Example:
@@ -149,7 +193,7 @@ def create_app(service: Service, max_body_bytes: int = MAX_BODY_BYTES) -> FastAP
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(RequestGate, service=service, max_body_bytes=max_body_bytes)
+    app.add_middleware(RequestGate, service=service, max_body_bytes=max_body_bytes, body_s=body_s)
     # FastAPI's own handlers would write {"detail": …} for the first two.
     for kind in (RequestValidationError, StarletteHTTPException, CaiError):
         app.add_exception_handler(kind, _answer_error)
@@ -173,8 +217,9 @@ class RequestGate:
     before it calls dependencies: a client without the key could make the server parse 32 MB.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, service: Service, max_body_bytes: int, body_s: float) -> None:
         self._app = app
+        self._body_s = body_s
         self._service = service
         self._max_body_bytes = max_body_bytes
 
@@ -188,22 +233,33 @@ class RequestGate:
         scope.setdefault("state", {})["request_id"] = request_id
         traffic = self._service.traffic
         n_bytes, has_more_body = 0, True
+        latest = asyncio.get_running_loop().time() + self._body_s
 
         async def receive_limited() -> Message:
             # Counted as it arrives: a chunked body has no Content-Length that could be trusted.
             nonlocal n_bytes, has_more_body
-            message = await receive()
+            if not has_more_body:
+                return await receive()  # whether the client is still there
+            try:
+                async with asyncio.timeout_at(latest):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, headers={"Connection": "close"}) from None
             has_more_body = message.get("more_body", False)
-            n_bytes += len(message.get("body", b""))
+            n_new = len(message.get("body", b""))
+            n_bytes += n_new
+            traffic.n_bytes += n_new
             if n_bytes > self._max_body_bytes:
                 raise HTTPException(413)
+            if traffic.n_bytes > MAX_BYTES_IN_FLIGHT:
+                raise HTTPException(503, headers={"Retry-After": "5"})
             return message
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
                 traffic.n_refused += message["status"] >= 400
-                if has_more_body and message["status"] < 500:
+                if has_more_body and message["status"] < 500 and message["status"] != 408:
                     await _discard_body(receive)
             await send(message)
 
@@ -212,10 +268,10 @@ class RequestGate:
 
         traffic.n_in_flight += 1
         try:
-            if self._is_allowed(scope):
-                await self._app(scope, receive_limited, send_with_id)
+            if refusal := self._refusal(scope):
+                await refuse(*refusal)
             else:
-                await refuse(401, "The key is missing or wrong.")
+                await self._app(scope, receive_limited, send_with_id)
         except asyncio.CancelledError:  # the shutdown took too long, or was cut short
             await refuse(503, "The server is stopping. Send the request again later.")
             raise
@@ -224,14 +280,34 @@ class RequestGate:
             await refuse(500, "The server failed to answer this request; its log has the details.")
         finally:
             traffic.n_in_flight -= 1
+            traffic.n_bytes -= n_bytes
 
-    def _is_allowed(self, scope: Scope) -> bool:
-        if not self._service.key or scope["path"] == "/health":
-            return True
-        # Header values are bytes that Starlette reads as Latin-1; the key is compared as bytes in a
-        # time that does not depend on where the two differ.
-        given = Headers(scope=scope).get("Authorization", "").encode("latin-1")
-        return hmac.compare_digest(given, f"Bearer {self._service.key}".encode())
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and sentence for a request that is refused before its body is read."""
+        headers, service = Headers(scope=scope), self._service
+        # A page of another site can have its own name lead to this machine (DNS rebinding). Then
+        # the browser takes it for ours, but the request names that site.
+        host = headers.get("Host", "")
+        if service.hosts and _without_port(host) not in service.hosts:
+            return 403, "The request addresses another host. Use the address that was announced."
+        origin = headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            return 403, "Pages of other sites may not send requests here."
+        if service.key and scope["path"] != "/health":
+            # Header values are bytes that Starlette reads as Latin-1; the key is compared as bytes
+            # in a time that does not depend on where the two differ.
+            given = headers.get("Authorization", "").encode("latin-1")
+            if not hmac.compare_digest(given, f"Bearer {service.key}".encode()):
+                return 401, "The key is missing or wrong."
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if scope["method"] == "POST" and kind != "application/json":
+            return 415, "Send a JSON object, with the header Content-Type: application/json."
+        return None
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).strip("[]").lower()
 
 
 async def _discard_body(receive: Receive) -> None:
@@ -249,7 +325,10 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
         case RequestValidationError():
             return _error_response(request_id, 400, _validation_sentence(error))
         case StarletteHTTPException():
-            sentence = _SENTENCES.get(error.status_code, error.detail)
+            # The bare reason of a status is FastAPI's or ours; a sentence is our own.
+            is_bare = error.detail == HTTPStatus(error.status_code).phrase
+            known = _SENTENCES.get(error.status_code, error.detail)
+            sentence = known if is_bare or error.status_code == 400 else error.detail
             response = _error_response(request_id, error.status_code, sentence)
             response.headers.update(error.headers or {})  # Allow, of a wrong method
             return response
@@ -268,12 +347,7 @@ def _validation_sentence(error: RequestValidationError) -> str:
     if first["type"] == "json_invalid":
         return f"The body is not JSON: {first['ctx']['error']} at character {field}."
     if not field and first["type"] == "model_attributes_type":
-        # FastAPI leaves a body undecoded unless its content type is JSON. Web pages of other sites
-        # cannot send that one without permission, which guards a server on this machine.
-        return (
-            "The body is not a JSON object. Send one, with the header Content-Type: "
-            "application/json."
-        )
+        return "The body is not a JSON object. Send one; see /openapi.json."
     message = first["msg"].removeprefix("Value error, ")
     return f"{field or 'The body'}: {message}. See /openapi.json."
 

@@ -82,9 +82,10 @@ class _PromptItem(_Strict):
 
 
 class ScoreItem(_PromptItem):
-    """A response to a prompt."""
+    """A response to a prompt; `is_truncated` where its limit on tokens cut it off."""
 
     response: Text
+    is_truncated: bool = False
 
 
 class CompareItem(_PromptItem):
@@ -190,8 +191,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     for status, description in (
         (400, "The body is not JSON, or does not fit the request model."),
         (401, "The key is missing or wrong."),
+        (403, "The request comes from a page of another site, or addresses another host."),
+        (408, "The body took too long to arrive."),
         (413, "The body is too large."),
+        (415, "The content type is not application/json."),
         (500, "The server failed; its log has the details."),
+        (503, "Too many requests are in flight, or the server is stopping; send it again later."),
         # Without "default" FastAPI documents a 422 with an error body of its own, never sent here.
         ("default", "Any other error."),
     )

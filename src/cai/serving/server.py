@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 from rich.console import Console
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cai.errors import UsageError
 from cai.runs.job import SIGNALS
 from cai.serving.app import Service, Traffic, create_app
 
 SHUTDOWN_S = 120  # how long requests in flight may take after the first signal
+HEADERS_S = 20.0  # how long the headers of a request may take to arrive
 _REPORT_EVERY_S = 60.0
 
 
@@ -47,6 +49,40 @@ def url_of(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+class HttpConnection(H11Protocol):
+    """A connection that is closed where a request takes too long to arrive.
+
+    uvicorn waits for ever for the first line and the headers, so that connections which send
+    nothing, or a byte a minute, would use up all there are.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._timer: asyncio.TimerHandle | None = None
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._timer is None and self._is_without_request():
+            self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _await_headers(self) -> None:
+        self._timer = self.loop.call_later(HEADERS_S, self._close_if_late)
+
+    def _close_if_late(self) -> None:
+        self._timer = None
+        if self._is_without_request() and not self.transport.is_closing():
+            self.transport.abort()
+
+    def _is_without_request(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+
 class HttpServer(uvicorn.Server):
     """uvicorn, with its signals left to `serve`.
 
@@ -57,6 +93,7 @@ class HttpServer(uvicorn.Server):
     def __init__(self, app: FastAPI) -> None:
         config = uvicorn.Config(
             app,
+            http=HttpConnection,
             lifespan="off",
             ws="none",
             # Failed requests are logged by the gate. uvicorn would add a traceback for each request

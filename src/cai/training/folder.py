@@ -23,7 +23,8 @@ from typing import cast
 import yaml
 
 from cai.atomic_write import atomic_write, part_path
-from cai.errors import TrainingError
+from cai.constitution.yaml import read_plain
+from cai.errors import ConstitutionError, TrainingError
 from cai.training.environment import rank
 
 ASKED, DONE = "training.yaml", "training.json"
@@ -75,7 +76,7 @@ class TrainFolder:
                 f"{path}: is not empty, and not the folder of a training. Name another with --out."
             )
         # as it would be read from the file: tuples there are lists
-        now = cast(dict[str, object], yaml.safe_load(yaml.safe_dump(dict(asked))))
+        now = cast(dict[str, object], read_plain(yaml.safe_dump(dict(asked)), ASKED))
         changed = [
             f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
             for name in dict.fromkeys([*before, *now])
@@ -96,8 +97,8 @@ class TrainFolder:
     def asked(self) -> dict[str, object] | None:
         """What the training was started with; None where the folder is not of a training."""
         try:
-            asked = yaml.safe_load((self.path / ASKED).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            asked = read_plain((self.path / ASKED).read_bytes(), ASKED)
+        except (OSError, ConstitutionError):
             return None
         return cast(dict[str, object], asked) if isinstance(asked, dict) else None
 
