@@ -24,7 +24,7 @@ from cai.engine.calls import Answer, Call, CallNext, Retry, wrap_model
 from cai.engine.endpoint import EndpointView
 from cai.engine.journal import Journal
 from cai.engine.scheduler import Scheduler
-from cai.errors import RunStopped
+from cai.errors import ModelError, RunStopped
 from cai.models.base import Model
 
 try:  # uvloop halves the overhead of a call, and does not exist on every platform
@@ -78,12 +78,23 @@ class Engine:
             self._schedulers[id(model)] = scheduler
 
         async def through_layers(call: Call, call_next: CallNext) -> Answer:
-            return await self.journal.answer(
-                call,
-                lambda: self.retry.answer(
-                    call, lambda: self.budget.answer(call, lambda: scheduler.answer(call))
-                ),
-            )
+            try:
+                return await self.journal.answer(
+                    call,
+                    lambda: self.retry.answer(
+                        call, lambda: self.budget.answer(call, lambda: scheduler.answer(call))
+                    ),
+                )
+            except ModelError as error:
+                if error.cause != "no credit":
+                    raise
+                # Every further call would fail so: what is in flight is finished, no more begun.
+                stopped = RunStopped(
+                    f"{error} Finished examples are stored: once there is credit again, give the "
+                    "same command."
+                )
+                self.stop(stopped)
+                raise stopped from error
 
         return wrap_model(model, through_layers, role)
 

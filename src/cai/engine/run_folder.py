@@ -63,6 +63,9 @@ _READ_PAGE = """SELECT position, id, body, error, error_kind, error_cause, is_re
     FROM records WHERE position > ? AND (? IS NULL OR status = ?) ORDER BY position LIMIT ?"""
 _CAUSES = """SELECT error_cause, count(*) FROM records WHERE status = 'failed'
     GROUP BY error_cause ORDER BY count(*) DESC, error_cause"""
+# SQLite takes the other columns from the row that has the minimum.
+_REASONS = """SELECT error_cause, error, min(position) FROM records WHERE status = 'failed'
+    GROUP BY error_cause"""
 
 _logger = logging.getLogger(__name__)
 
@@ -216,6 +219,10 @@ class RunFolder:
     def failures(self) -> dict[str, int]:
         """The number of failed examples by cause, the most frequent first."""
         return dict(self.database.rows(_CAUSES))
+
+    def reasons(self) -> dict[str, str]:
+        """The message of the first failed example of each cause."""
+        return {cause: message for cause, message, _ in self.database.rows(_REASONS)}
 
     def state(self, name: str) -> object:
         """The value stored under that name beside the records; None if there is none."""
