@@ -76,6 +76,15 @@ async def test_an_account_without_credit_ends_the_run_and_no_more_is_asked(journ
     assert len(model.requests) == 1
 
 
+async def test_few_examples_are_begun_before_the_first_answer(journal: Journal):
+    engine = Engine(journal, Ledger())
+    model = engine.through(SlowServer(), "judge")
+    engine.watch(lambda: None)
+    assert (engine.n_more(0, 40), engine.n_more(8, 32)) == (8, 0)
+    await ask(model)
+    assert engine.n_more(8, 32) == 32
+
+
 async def test_each_role_has_its_account_and_all_share_the_seats_of_the_model(journal: Journal):
     server = SlowServer(limits=Limits(1, 1))
     engine = Engine(journal, Ledger())
