@@ -78,7 +78,7 @@ async def test_an_account_without_credit_ends_the_run_and_no_more_is_asked(journ
 
 async def test_few_examples_are_begun_before_the_first_answer(journal: Journal):
     engine = Engine(journal, Ledger())
-    model = engine.through(SlowServer(), "judge")
+    model = engine.through(ScriptedModel(["Left."]), "judge")
     engine.watch(lambda: None)
     assert (engine.n_more(0, 40), engine.n_more(8, 32)) == (8, 0)
     await ask(model)
