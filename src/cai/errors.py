@@ -34,6 +34,8 @@ Cause = Literal[
     "refused request",
     "refused content",
     "refused key",
+    "no credit",
+    "chat template",
     "context length",
     "no log-probabilities",
     "unforeseen",

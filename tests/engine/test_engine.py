@@ -10,7 +10,7 @@ from cai.engine.calls import EXAMPLE, ExampleInFlight, Retry
 from cai.engine.database import Database, Writer
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.journal import Journal
-from cai.errors import ModelUnavailable, RunStopped, UsageError
+from cai.errors import ModelError, ModelUnavailable, RunStopped, UsageError
 from cai.models.base import ChoiceModel, Completion, Limits, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
@@ -64,6 +64,25 @@ async def test_a_call_that_fails_is_asked_again_and_entered_once(journal: Journa
     assert len(model.requests) == 3
     assert engine.retry.counts == {"rate limit": 2}
     assert engine.budget.ledger.accounts == {("judge", "scripted"): Account(1, 0, Usage(5, 3))}
+
+
+async def test_an_account_without_credit_ends_the_run_and_no_more_is_asked(journal: Journal):
+    model = ScriptedModel([ModelError("402: pay first.", "no credit"), "Left."])
+    engine = Engine(journal, Ledger())
+    asked = engine.through(model, "judge")
+    for text in ("Which gate?", "Another?"):
+        with pytest.raises(RunStopped, match=r"402: pay first\..*same command"):
+            await ask(asked, text)
+    assert len(model.requests) == 1
+
+
+async def test_few_examples_are_begun_before_the_first_answer(journal: Journal):
+    engine = Engine(journal, Ledger())
+    model = engine.through(ScriptedModel(["Left."]), "judge")
+    engine.watch(lambda: None)
+    assert (engine.n_more(0, 40), engine.n_more(8, 32)) == (8, 0)
+    await ask(model)
+    assert engine.n_more(8, 32) == 32
 
 
 async def test_each_role_has_its_account_and_all_share_the_seats_of_the_model(journal: Journal):

@@ -173,6 +173,23 @@ async def test_an_item_that_is_too_long_says_nothing_of_the_server_and_keeps_the
     assert seen == [1, 3]
 
 
+async def test_a_row_of_refused_contents_never_stops_the_stream():
+    """Prompts of red teams may all be flagged; that says nothing of the server."""
+
+    async def flagged(number: int) -> int:
+        raise ModelError("Flagged.", "refused content")
+
+    assert len(await gathered(range(100), flagged)) == 100
+
+
+async def test_a_row_of_failures_is_told_by_the_last_of_each_cause():
+    async def dead_server(number: int) -> int:
+        raise ModelError(f"Said {number}.", "refused key" if number % 2 else "chat template")
+
+    with pytest.raises(ModelError, match=r"Said 24\. Said 23\. Finished"):
+        await gathered(range(100), dead_server, concurrency=1)
+
+
 @pytest.mark.parametrize("kind", [ContextLengthError, PromptError])
 async def test_failures_of_the_items_themselves_never_stop_the_stream(kind: type[CaiError]):
     async def refused(number: int) -> int:

@@ -3,7 +3,8 @@
 import pytest
 
 from cai.errors import UsageError
-from cai.models.base import bare, check_options, ends_bare
+from cai.models.base import bare, check_options, ends_bare, folded
+from cai.types import Message
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,21 @@ def test_distinct_texts_are_options():
 def test_what_cannot_be_told_apart_is_refused(options: list[str]):
     with pytest.raises(UsageError, match="Give distinct letters or words"):
         check_options(options)
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ("sua", ["u:0+1", "a:2"]),
+        ("ssu", ["u:0+1+2"]),
+        ("sau", ["a:1", "u:0+2"]),
+        ("usu", ["u:0", "u:1+2"]),
+        ("us", ["u:0", "u:1"]),
+        ("uau", ["u:0", "a:1", "u:2"]),
+    ],
+)
+def test_system_turns_are_folded_into_the_users_next_turn(roles: str, expected: list[str]):
+    names = {"s": "system", "u": "user", "a": "assistant"}
+    turns = folded([Message(names[role], str(n)) for n, role in enumerate(roles)])
+    said = [f"{turn.role[0]}:{turn.content}".replace("\n\n", "+") for turn in turns]
+    assert said == expected

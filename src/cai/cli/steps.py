@@ -36,7 +36,6 @@ from cai.cli.tables import accounts_table, printable, show_estimate
 from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
-from cai.engine.progress import causes
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.pointwise import ScoreOutcome, check_scoring
 from cai.methods.judging.ranking import Pairing
@@ -342,6 +341,7 @@ def run_step(
             "done": counts.done,
             "failed": counts.failed,
             "failures": dict(outcome.failures),
+            "reasons": dict(outcome.reasons),
             "flagged": outcome.n_flagged,
             "calls": outcome.n_calls,
             "calls_from_journal": outcome.n_from_journal,
@@ -365,7 +365,9 @@ def run_step(
     elif outcome.ledger.cost_usd:  # 0 is a local model, whose table would be of no use
         Console().print(accounts_table(outcome.ledger))
     if counts.failed:
-        click.echo(f"failed: {causes(outcome.failures)}")
+        for cause, n in outcome.failures.items():
+            reason = printable(outcome.reasons.get(cause, ""))
+            click.echo(f"failed: {n:,} {cause}, the first: {reason[:400]}")
         click.echo(f"See the failures: cai export {out} --format everything -o all.jsonl")
     for line in lines:
         click.echo(line)

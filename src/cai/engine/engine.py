@@ -24,7 +24,7 @@ from cai.engine.calls import Answer, Call, CallNext, Retry, wrap_model
 from cai.engine.endpoint import EndpointView
 from cai.engine.journal import Journal
 from cai.engine.scheduler import Scheduler
-from cai.errors import RunStopped
+from cai.errors import ModelError, RunStopped
 from cai.models.base import Model
 
 try:  # uvloop halves the overhead of a call, and does not exist on every platform
@@ -37,6 +37,7 @@ __all__ = ["Engine", "Scheduling", "new_event_loop", "run_async", "wait_for"]
 T = TypeVar("T")
 
 _LAST = 3  # times the slots; so many examples count as the last ones
+_FIRST, _FIRST_S = 8, 0.1
 _MOST_EXAMPLES = 4  # times the slots; more could be in flight while many wait for a pause to end
 
 
@@ -67,6 +68,7 @@ class Engine:
         self._schedulers: dict[int, Scheduler] = {}
         self._names: set[str] = set()
         self._on_room: Callable[[], None] = lambda: None
+        self._is_starting = False
 
     def through(self, model: Model, role: str) -> Model:
         """The model in that role, with every call through the layers of this run."""
@@ -78,12 +80,25 @@ class Engine:
             self._schedulers[id(model)] = scheduler
 
         async def through_layers(call: Call, call_next: CallNext) -> Answer:
-            return await self.journal.answer(
-                call,
-                lambda: self.retry.answer(
-                    call, lambda: self.budget.answer(call, lambda: scheduler.answer(call))
-                ),
-            )
+            try:
+                answer = await self.journal.answer(
+                    call,
+                    lambda: self.retry.answer(
+                        call, lambda: self.budget.answer(call, lambda: scheduler.answer(call))
+                    ),
+                )
+                self._is_starting = False
+                return answer
+            except ModelError as error:
+                if error.cause != "no credit":
+                    raise
+                # Every further call would fail so: what is in flight is finished, no more begun.
+                stopped = RunStopped(
+                    f"{error} Finished examples are stored: once there is credit again, give the "
+                    "same command."
+                )
+                self.stop(stopped)
+                raise stopped from error
 
         return wrap_model(model, through_layers, role)
 
@@ -101,6 +116,8 @@ class Engine:
 
     def n_more(self, n_in_flight: int, n_left: int | None) -> int:
         """How many more examples would get a slot soon at every model used so far."""
+        if self._is_starting:
+            return _FIRST - n_in_flight
         schedulers = self._schedulers.values()
         slots = max((each.n_slots for each in schedulers), default=1)
         are_last = n_left is not None and n_left + n_in_flight <= _LAST * slots
@@ -116,7 +133,14 @@ class Engine:
         return min([most, *(each.n_more for each in schedulers)])
 
     def watch(self, notify: Callable[[], None]) -> None:
-        self._on_room = notify
+        # For a moment, or until the first answer, few examples are in flight: where an account is
+        # empty or a field is refused, few calls find it out.
+        def start() -> None:
+            self._is_starting = False
+            notify()
+
+        self._on_room, self._is_starting = notify, True
+        asyncio.get_running_loop().call_later(_FIRST_S, start)
 
     def endpoints(self) -> list[EndpointView]:
         """The state of each endpoint."""

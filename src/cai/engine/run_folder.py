@@ -64,6 +64,9 @@ _READ_PAGE = "SELECT * FROM records WHERE position > ? ORDER BY position LIMIT ?
 _BEFORE_THE_FIRST = -(2**63)  # a damaged position may be negative; it must not be passed over
 _CAUSES = """SELECT error_cause, count(*) FROM records WHERE status = 'failed'
     GROUP BY error_cause ORDER BY count(*) DESC, error_cause"""
+# SQLite takes the other columns from the row that has the minimum.
+_REASONS = """SELECT error_cause, error, min(position) FROM records WHERE status = 'failed'
+    GROUP BY error_cause"""
 
 _logger = logging.getLogger(__name__)
 
@@ -245,6 +248,10 @@ class RunFolder:
 
     def _damaged(self, what: str) -> JournalError:
         return JournalError(f"{self.database.path}: {what} has changed on the disk. {DAMAGED}")
+
+    def reasons(self) -> dict[str, str]:
+        """The message of the first failed example of each cause."""
+        return {cause: message for cause, message, _ in self.database.rows(_REASONS)}
 
     def state(self, name: str) -> object:
         """The value stored under that name beside the records; None if there is none."""

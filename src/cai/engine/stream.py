@@ -22,7 +22,6 @@ from typing import Generic, Protocol, TypeVar
 from cai.engine.calls import EXAMPLE, ExampleInFlight
 from cai.errors import (
     CaiError,
-    ContextLengthError,
     JournalError,
     ModelError,
     RunStopped,
@@ -33,6 +32,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 STOP_AFTER = 25
+CAUSES_OF_EXAMPLES = frozenset[str]({"context length", "refused content"})
+"""Causes that are about one example, and never about the server; they stop no run."""
+
 READ_AHEAD = 1024  # items; near the end of the source their number is thus known exactly
 _READ_AT_ONCE = 32
 _SHARE_AT_ONCE = 8  # one part in so many of the room is filled before the room is measured again
@@ -88,7 +90,7 @@ async def stream(
     generator.
 
     Raises:
-        ModelError: `stop_after` items in a row failed, other than for their length.
+        ModelError: `stop_after` items in a row failed, other than for length or content.
         JournalError: An item could not use the run folder.
         RunStopped: The run ends early; all items in flight have ended.
     """
@@ -105,13 +107,14 @@ async def stream(
                 flight.start_no_more()
                 continue
             is_systemic = isinstance(result, ModelError | ItemFailure)
-            if is_systemic and not isinstance(result, ContextLengthError):
+            if is_systemic and result.cause not in CAUSES_OF_EXAMPLES:
                 row.append((item, result))
                 if stopped is None and len(row) >= stop_after:
+                    last = {each.cause: each for _, each in row if isinstance(each, CaiError)}
                     message = (
                         f"{len(row)} examples in a row failed, so the run was stopped. The last "
-                        f"one: {result} Finished examples are stored: once the cause is fixed, "
-                        "give the same command again."
+                        f"of each cause: {' '.join(map(str, last.values()))} Finished examples are "
+                        "stored: once the cause is fixed, give the same command again."
                     )
                     if isinstance(result, ModelError):
                         raise ModelError(message, result.cause) from result

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from cai.errors import ModelError, UsageError
-from cai.types import Message
+from cai.types import Conversation, Message
 
 StopReason = Literal["stop", "length", "filtered"]
 
@@ -217,6 +217,25 @@ def until_stop(text: str, stops: Sequence[str]) -> str:
     """The text up to the first of the stop strings."""
     ends = [end for stop in stops if stop and (end := text.find(stop)) >= 0]
     return text[: min(ends, default=len(text))]
+
+
+def folded(messages: Sequence[Message]) -> Conversation:
+    """The turns without those of the system, whose text stands at the head of the next user turn.
+
+    For models whose chat template has no system turn. A text after the last user turn is a user
+    turn of its own.
+    """
+    turns: list[Message] = []
+    pending: list[str] = []
+    for message in messages:
+        if message.role == "system":
+            pending.append(message.content)
+        elif message.role == "user" and pending:
+            turns.append(Message("user", "\n\n".join([*pending, message.content])))
+            pending.clear()
+        else:
+            turns.append(message)
+    return (*turns, *([Message("user", "\n\n".join(pending))] if pending else []))
 
 
 def split_reasoning(text: str) -> tuple[str, str]:

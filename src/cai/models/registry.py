@@ -40,8 +40,10 @@ def open_model(spec: str) -> Model:
     `embedded` ships with the package. `hf:NAME_OR_PATH` runs in process, with the options `device`,
     `dtype`, `adapter`, `revision` and `slots` (examples in one batch). `openai:MODEL@URL[,URL…]` is
     any OpenAI-compatible server, with the options `key` (the environment variable that holds the
-    key), `kind=base` for a model without a chat template, and the limits of each server: `timeout`
-    in seconds, `connections` at a time, `rpm` and `tpm`, requests and tokens a minute.
+    key), `kind=base` for a model without a chat template, `body.NAME`, `header.NAME`, `query.NAME`
+    and `api-version` for what its servers want beside, `system=fold` for a model without system
+    turns, and the limits of each server: `timeout` in seconds, `connections` at a time, `rpm` and
+    `tpm`, requests and tokens a minute, `max-mib`, the size of an answer.
 
     Raises:
         UsageError: The name or an option is unknown.
@@ -65,19 +67,20 @@ def parse_spec(spec: str) -> Spec:
     if kind is None or not rest:
         hint = did_you_mean(scheme, KINDS)
         raise UsageError(
-            f"{spec!r} names no model. {hint}{' ' if hint else ''}A model is one of: {SCHEMES}."
+            f"{named!r} names no model. {hint}{' ' if hint else ''}A model is one of: {SCHEMES}."
         )
+    # Not the whole spec: what stands behind the question mark may be a secret.
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
-        if name not in kind.options:
+        if name not in kind.options and name.partition(".")[0] + ".NAME" not in kind.options:
             known = ", ".join(kind.options)
-            raise UsageError(f"{spec!r}: there is no option {name!r}. Options: {known}.")
+            raise UsageError(f"{named!r}: there is no option {name!r}. Options: {known}.")
     if not kind.is_remote:
         return Spec(scheme, rest, (), options)
     # Not at the first "@": a model's own name may have one.
     target, at, _ = rest.partition("@http")
     if not target:
-        raise UsageError(f"{spec!r}: a model behind a server is written {scheme}:MODEL@URL.")
+        raise UsageError(f"{named!r}: a model behind a server is written {scheme}:MODEL@URL.")
     urls = tuple(rest[len(target) + 1 :].split(",")) if at else ()
     return Spec(scheme, target, urls, options)
 
@@ -124,6 +127,7 @@ def _open_local(spec: Spec, name: str | None = None) -> Model:
 
 def _open_openai(spec: Spec) -> Model:
     from cai.models.openai.client import HttpModel  # aiohttp
+    from cai.models.openai.options import read_options
 
     kind = spec.options.get("kind", "chat")
     if kind not in ("chat", "base"):
@@ -140,6 +144,7 @@ def _open_openai(spec: Spec) -> Model:
             timeout_s=_whole(spec, "timeout", 600),
         ),
         is_chat=kind == "chat",
+        options=read_options(spec.options, _whole(spec, "max-mib", 64)),
     )
 
 
@@ -171,7 +176,10 @@ KINDS: Mapping[str, ModelKind] = {
     "openai": ModelKind(
         _open_openai,
         ("openai:MODEL", "openai:MODEL@URL[,URL…]"),
-        ("key", "kind", "timeout", "connections", "rpm", "tpm"),
+        (
+            *("key", "key-header", "kind", "timeout", "connections", "rpm", "tpm"),
+            *("system", "api-version", "max-mib", "body.NAME", "header.NAME", "query.NAME"),
+        ),
         is_remote=True,
     ),
 }

@@ -30,7 +30,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from platform import python_version
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import yaml
 from rich.console import Console
@@ -42,8 +42,8 @@ from cai.engine.engine import Engine, Scheduling
 from cai.engine.progress import Display, LastSnapshot, Progress, ProgressListener, reporting
 from cai.engine.run_files import Counts, Failure, Record
 from cai.engine.run_folder import RunFolder
-from cai.engine.stream import stream
-from cai.errors import CaiError, ContextLengthError, JournalError, ModelError, RunStopped
+from cai.engine.stream import CAUSES_OF_EXAMPLES, stream
+from cai.errors import CaiError, Cause, ContextLengthError, JournalError, ModelError, RunStopped
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
@@ -138,7 +138,8 @@ class Outcome(Generic[S]):
 
     `usage` has the tokens of the calls made this time, not of those that the journal answered;
     `ledger` the accounts of the whole run. `failures` are the failed examples of the folder by
-    cause. There is an `estimate` where a sample was asked for.
+    cause, `reasons` the message of the first of each cause. There is an `estimate` where a sample
+    was asked for.
     """
 
     counts: Counts
@@ -149,6 +150,7 @@ class Outcome(Generic[S]):
     usage: Usage
     ledger: Ledger
     source: S
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     estimate: RunEstimate | None = None
 
 
@@ -214,6 +216,7 @@ async def run_job(
             usage=run.journal.usage,
             ledger=engine.budget.ledger,
             source=job.source,
+            reasons=run.reasons(),
             estimate=estimated,
         )
 
@@ -288,14 +291,16 @@ def _write_constitution(folder: Path, constitution: Constitution, *, is_new: boo
 
 
 def error_of(failures: Sequence[tuple[str, str]]) -> ModelError:
-    """The error of an example of which no call succeeded, from kind and message of each failure.
+    """The error of an example of which no call succeeded, from cause and message of each failure.
 
-    It is that of a request that is too long where all are: such an example stops no run, while a
+    It is one that is about the example alone where all are: such an example stops no run, while a
     row of other failures does.
     """
-    too_long = ContextLengthError.__name__
-    others = [message for kind, message in failures if kind != too_long]
-    return ModelError(others[0]) if others else ContextLengthError(failures[0][1])
+    others = [each for each in failures if each[0] not in CAUSES_OF_EXAMPLES]
+    cause, message = (others or failures)[0]
+    if cause == ContextLengthError.cause:
+        return ContextLengthError(message)
+    return ModelError(message, cast(Cause, cause))
 
 
 @dataclass(frozen=True, slots=True)

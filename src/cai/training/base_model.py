@@ -43,7 +43,7 @@ from cai.models.hf.loading import (
     where_of,
 )
 from cai.models.registry import embedded_folder, parse_spec
-from cai.training.data.trl_tables import template_arguments
+from cai.training.data.trl_tables import ends_turn, refuses_system, template_arguments
 from cai.training.reward_model.checkpoint import no_weight_report
 from cai.training.trainers import Head
 
@@ -53,7 +53,8 @@ class StartModel:
     """A model by its name as given, with its network and tokenizer.
 
     `arguments` are those of its chat template, for every row. `is_merged` says that an adapter was
-    merged into it, so that no folder holds its weights.
+    merged into it, so that no folder holds its weights. `folds_system` says that its template takes
+    no system turn, and `ends_turn` that the template ends an answer where generation stops.
     """
 
     spec: str
@@ -61,6 +62,8 @@ class StartModel:
     tokenizer: PreTrainedTokenizerBase
     arguments: Mapping[str, object]
     is_merged: bool
+    folds_system: bool = False
+    ends_turn: bool = True
 
 
 def open_start_model(spec: str, head: Head) -> StartModel:
@@ -101,7 +104,18 @@ def open_start_model(spec: str, head: Head) -> StartModel:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     arguments = template_arguments(tokenizer)
-    return StartModel(spec, model, tokenizer, arguments, source.adapter is not None)
+    generation = getattr(model, "generation_config", None)
+    ends = [tokenizer.eos_token_id, getattr(generation, "eos_token_id", None)]
+    stop_ids = {id for end in ends for id in (end if isinstance(end, list) else [end])} - {None}
+    return StartModel(
+        spec=spec,
+        model=model,
+        tokenizer=tokenizer,
+        arguments=arguments,
+        is_merged=source.adapter is not None,
+        folds_system=refuses_system(tokenizer),
+        ends_turn=head != "language" or ends_turn(tokenizer, cast("set[int]", stop_ids)),
+    )
 
 
 def start_hash(spec: str) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from peft import PeftModel
@@ -105,9 +106,29 @@ def train(
         else opened_rewards(objective.rewards, prepared.folder.judging)
     )
     with prepared.open_model(data) as start, rewards_open as opened:
+        _warn(start, data, console)
         made = _make_trainer(prepared, data, start, opened)
         return run_training(
             made, prepared, data, console, rewards=opened, is_merged=start.is_merged
+        )
+
+
+def _warn(start: StartModel, data: TrainingData, console: Console) -> None:
+    """Says what the chat template does to the rows that nobody would expect."""
+    rows = (*data.train, *data.evaluation)
+    has_system = any(turn.role == "system" for row in rows for turn in prompt_of(row.unit).messages)
+    if start.folds_system and has_system:
+        console.print(
+            f"WARNING: the chat template of {start.spec} takes no system turn; its text goes to "
+            "the head of the user's next turn.",
+            markup=False,
+        )
+    if not start.ends_turn:
+        console.print(
+            f"WARNING: the chat template of {start.spec} writes no end-of-turn token behind an "
+            "answer, so a policy trained on it never learns to stop. Add the EOS token to the "
+            "template (chat_template.jinja).",
+            markup=False,
         )
 
 
@@ -131,12 +152,15 @@ def _make_trainer(
     has_targets = labels is not None and labels.needs_loss
     made_by = SOFT_TRAINERS[spec.name] if has_targets else trainer_class(spec)
     lora = prepared.configuration.lora
+    table = partial(
+        table_of, arguments=start.arguments, labels=labels, folds_system=start.folds_system
+    )
     with no_rows_errors(getattr(config, "max_length", None)):
         trainer = made_by(
             model=start.model,
             args=config,
-            train_dataset=table_of(data.train, start.arguments, labels),
-            eval_dataset=table_of(held_out, start.arguments, labels) if held_out else None,
+            train_dataset=table(data.train),
+            eval_dataset=table(held_out) if held_out else None,
             processing_class=start.tokenizer,
             peft_config=None if lora is None else lora_config(lora, spec.head),
             **own,

@@ -305,7 +305,9 @@ def test_failures_are_summarised_by_cause_and_done_again_when_asked(
     ended = revise()
     assert ended.code == 1
     assert "37 done, 3 failed" in ended.out
-    assert "failed: 2 context length, 1 refused request\n" in ended.out
+    assert "failed: 2 context length, the first: http://127" in ended.out
+    assert "failed: 1 refused request, the first: http://127" in ended.out
+    assert "answers 422: 'no'" in ended.out
     assert "3 failed (2 context length, 1 refused request)" in ended.err
 
     local_server.reply = told_by_request

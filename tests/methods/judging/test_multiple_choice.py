@@ -92,7 +92,7 @@ async def test_a_failure_that_stays_is_kept_and_one_that_may_pass_is_raised():
     lasting = [ContextLengthError("Too long."), NoLogprobs("None there."), [0.0, -1.0, -1.0]]
     answers = await answer(Judge.of(ScriptedModel(choices=lasting)), LAMP, 0)
     assert [(each.outcome, each.error) for each in answers.replies] == [
-        ("failed", "ContextLengthError"),
+        ("failed", "context length"),
         ("unparsed", ""),
         ("answered", ""),
     ]

@@ -385,7 +385,7 @@ async def test_the_reason_and_the_kind_of_a_failure_are_kept():
     model = ScriptedModel(choices=[ContextLengthError("It is too long."), EVEN])
     (principle_verdict,) = (await verdict_by(by_letters(model))).principle_verdicts
     reading = principle_verdict.order_ab
-    assert (reading.outcome, reading.error) == ("failed", "ContextLengthError")
+    assert (reading.outcome, reading.error) == ("failed", "context length")
     assert reading.reason == "It is too long."
     assert principle_verdict.order_ba.p_a == 0.5
     assert (principle_verdict.outcome, principle_verdict.p_a) == ("failed", None)

@@ -142,7 +142,7 @@ async def test_numbers_that_are_no_probabilities_are_a_failure():
             return Choice((0.5, math.nan))
 
     (one,) = (await scored(BrokenModel(), under(), CHECK)).scores
-    assert (one.outcome, one.value, one.error) == ("failed", None, "ModelError")
+    assert (one.outcome, one.value, one.error) == ("failed", None, "refused request")
 
 
 async def test_a_model_without_log_probabilities_that_is_read_by_them_is_unparsed():
@@ -164,7 +164,7 @@ async def test_a_written_answer_that_fails_is_a_failure():
 async def test_the_kind_of_a_failure_is_kept():
     model = ScriptedModel(choices=[ContextLengthError("too long")])
     (one,) = (await scored(model, under(), CHECK)).scores
-    assert (one.error, one.reason) == ("ContextLengthError", "too long")
+    assert (one.error, one.reason) == ("context length", "too long")
 
 
 async def test_what_may_pass_is_raised():

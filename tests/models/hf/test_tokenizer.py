@@ -111,9 +111,19 @@ def test_added_tokens_that_the_template_writes_are_control_tokens_and_others_are
     assert tokenizer.convert_tokens_to_ids("garden") in ids
 
 
+def test_a_system_turn_that_the_template_refuses_is_folded_and_said_once(caplog):
+    tokenizer = make_tokenizer(GEMMA)
+    turns = [Message("system", "Be brief."), Message("user", "Hi?")]
+    ids = [encode_chat(tokenizer, turns) for _ in range(2)]
+    assert ids == [encode_chat(tokenizer, [Message("user", "Be brief.\n\nHi?")])] * 2
+    assert ["system turn" in record.getMessage() for record in caplog.records] == [True]
+
+
 def test_a_template_that_refuses_a_turn_is_said_plainly():
-    with pytest.raises(ModelError, match=r"refuses.*system, user.*System role not supported"):
-        encode_chat(make_tokenizer(GEMMA), [Message("system", "a"), Message("user", "b")])
+    tokenizer = make_tokenizer("{{ raise_exception('Not these turns') }}")
+    with pytest.raises(ModelError, match=r"refuses.*system, user.*Not these turns") as raised:
+        encode_chat(tokenizer, [Message("system", "a"), Message("user", "b")])
+    assert raised.value.cause == "chat template"
 
 
 def test_a_conversation_needs_a_chat_template():

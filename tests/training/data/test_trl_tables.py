@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pytest
 import torch
 from datasets import Dataset
-from tiny import make_tokenizer
+from jinja2 import TemplateError
+from tiny import CHATML, make_tokenizer
 from tiny_rewards import save_reward_model
 from transformers import (
     AutoModelForCausalLM,
@@ -25,13 +26,16 @@ from cai.training.data.load import TrainingRow
 from cai.training.data.trl_tables import (
     SANITIZED,
     check_rows,
+    ends_turn,
     keeps_text,
+    no_rows_errors,
+    refuses_system,
     table_of,
     template_arguments,
 )
 from cai.training.trainers import TRAINERS
 from cai.training.trl import config_class, trainer_class
-from cai.types import user_prompt
+from cai.types import Message, Prompt, user_prompt
 
 Kind = Literal["sft", "dpo", "kto", "reward"]
 KINDS: tuple[Kind, ...] = ("sft", "dpo", "kto", "reward")
@@ -178,3 +182,37 @@ def test_a_template_that_reads_its_contents_anew_has_rows_with_control_tokens_re
     check_rows(benign, unsafe, "hf:somewhere")
     with pytest.raises(TrainingError, match=r"file: row .* holds the control token"):
         check_rows([TrainingRow(e, "file") for e in units("sft", EVIL, "Yes")], unsafe, "hf:x")
+
+
+WITHOUT_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
+)
+WITHOUT_END = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+
+
+def test_a_template_that_refuses_a_system_turn_is_known_before_training():
+    assert refuses_system(make_tokenizer(WITHOUT_SYSTEM))
+    assert not refuses_system(make_tokenizer(CHATML))
+    assert not refuses_system(make_tokenizer("{{ raise_exception('nothing at all') }}"))
+
+
+def test_a_system_turn_is_folded_into_the_prompts_of_rows_where_the_template_has_none():
+    turns = (Message("system", "Be brief."), Message("user", "Hi?"))
+    row = TrainingRow(Demonstration(Prompt("p", turns), "Hi.", ""), "file")
+    prompts = [table_of([row], {}, folds_system=folds)["prompt"][0] for folds in (False, True)]
+    assert [len(prompt) for prompt in prompts] == [2, 1]
+    assert prompts[1][0]["content"] == "Be brief.\n\nHi?"
+
+
+def test_a_template_that_writes_no_end_behind_an_answer_is_known_before_training():
+    tokenizer = make_tokenizer(CHATML)
+    end = [tokenizer.convert_tokens_to_ids("<|im_end|>")]
+    assert ends_turn(tokenizer, end)
+    assert not ends_turn(make_tokenizer(WITHOUT_END), end)
+    assert not ends_turn(tokenizer, [tokenizer.convert_tokens_to_ids("<|endoftext|>")])
+
+
+def test_a_row_that_the_template_refuses_ends_in_a_sentence():
+    said = "refuses the turns of a row: roles must alternate"
+    with pytest.raises(TrainingError, match=said), no_rows_errors(None):
+        raise TemplateError("roles must alternate")

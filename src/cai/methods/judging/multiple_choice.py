@@ -59,7 +59,7 @@ class Reply:
 
     `probabilities` are those of the options as the question has them, whatever the order: as read,
     or 1 for the one that the text chooses. They are empty unless `answered`. `mass` is the
-    probability of all options together, and `error` the kind of error of a failed call.
+    probability of all options together, and `error` the cause of a failed call.
     """
 
     order: tuple[int, ...]
@@ -132,7 +132,7 @@ async def _reply(
     except NoLogprobs as error:
         return Reply(order, "unparsed", reason=str(error))
     except ModelError as error:
-        return Reply(order, "failed", reason=str(error), error=type(error).__name__)
+        return Reply(order, "failed", reason=str(error), error=error.cause)
 
 
 def _read(said: Completion, answers: Sequence[str], order: tuple[int, ...]) -> Reply:

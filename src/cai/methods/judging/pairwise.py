@@ -230,7 +230,7 @@ async def _judge_once(
     except NoLogprobs as error:
         return _with_rationale(JudgeCall("unparsed", reason=str(error)), rationale)
     except ModelError as error:
-        failed = JudgeCall("failed", reason=str(error), error=type(error).__name__)
+        failed = JudgeCall("failed", reason=str(error), error=error.cause)
         return _with_rationale(failed, rationale)
 
 

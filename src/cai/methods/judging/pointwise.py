@@ -38,7 +38,7 @@ class Score:
 
     `value` in [−1, 1]; None unless `scored`. Of a mark it is 2 (m − 1) / 9 − 1 for the expected
     mark m, of a check 2 p − 1 for the probability p that it passes. `probabilities` are those of
-    the options, as read or as shares of the samples. `error` is the kind of error of a failed call.
+    the options, as read or as shares of the samples. `error` is the cause of a failed call.
     """
 
     kind: ScoreKind
@@ -172,7 +172,7 @@ async def _score(
     except NoLogprobs as error:
         return replace(blank, outcome="unparsed", reason=str(error))
     except ModelError as error:
-        return replace(blank, reason=str(error), error=type(error).__name__)
+        return replace(blank, reason=str(error), error=error.cause)
     blank = replace(
         blank,
         answers=tuple(each.text for each in answers),

@@ -78,7 +78,7 @@ class JudgeCall:
     `p_a` is None where nothing could be read; `outcome` then says how, and `reason` why. `mass` is
     the probability of the letters together before they were set against each other, None where
     unknown. `rationales` and `answers` are texts of the judge, one a sample; of a judge that is
-    read by log-probabilities there are no answers. `error` is the kind of error of a failed call.
+    read by log-probabilities there are no answers. `error` is the cause of a failed call.
     """
 
     outcome: Outcome

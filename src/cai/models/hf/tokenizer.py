@@ -15,20 +15,25 @@ Example:
     tree.logprobs(values)  # of each option, from those of the tokens of `tree.steps`
 """
 
+import logging
 import math
 import re
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Protocol
 
 from jinja2 import TemplateError
 
 from cai.errors import ModelError
-from cai.models.base import bare, ends_bare, log_sum_exp
+from cai.models.base import bare, ends_bare, folded, log_sum_exp
 from cai.types import Message, as_dicts
+
+_logger = logging.getLogger(__name__)
 
 
 class AddedToken(Protocol):
@@ -124,6 +129,9 @@ def encode_chat(
 ) -> list[int]:
     """Token ids of a conversation through the tokenizer's own chat template, up to the answer.
 
+    A system turn that the template refuses is folded into the user's next turn, which a warning
+    says once.
+
     Raises:
         ModelError: There is no chat template, or it refuses the conversation.
     """
@@ -136,19 +144,39 @@ def encode_chat(
     # content can hold it, and of letters and digits, which no template escapes.
     cut = secrets.token_hex(16)
     dangerous = _dangerous(tokenizer)
-    turns = [
-        {"role": turn["role"], "content": _cut(dangerous, turn["content"], cut)}
-        for turn in as_dicts(messages)
-    ]
+
+    def rendered(messages: Sequence[Message]) -> str:
+        turns = [
+            {"role": turn["role"], "content": _cut(dangerous, turn["content"], cut)}
+            for turn in as_dicts(messages)
+        ]
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_open)
+
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_open)
+        text = rendered(messages)
     except TemplateError as error:
-        roles = ", ".join(turn["role"] for turn in turns)
-        raise ModelError(
-            f"The model's chat template refuses a conversation of the turns {roles}: {error}. "
-            "Give it the turns it knows, for instance without a system turn."
-        ) from error
+        text = None
+        if any(message.role == "system" for message in messages):
+            with suppress(TemplateError):
+                text = rendered(folded(messages))
+        if text is None:
+            roles = ", ".join(message.role for message in messages)
+            raise ModelError(
+                f"The model's chat template refuses a conversation of the turns {roles}: {error}. "
+                "Give it the turns it knows.",
+                "chat template",
+            ) from error
+        _say_folded(str(tokenizer.chat_template))
     return _encode_pieces(tokenizer, text.split(cut))
+
+
+@cache
+def _say_folded(template: str) -> None:
+    """Says once for each template that it has no system turn."""
+    _logger.warning(
+        "A model's chat template takes no system turn; its text goes to the head of the user's "
+        "next turn."
+    )
 
 
 def _dangerous(tokenizer: Tokenizer) -> re.Pattern[str] | None:

@@ -11,32 +11,31 @@ Example:
     await model.close()
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs
 from cai.models.base import Choice, Completion, Limits, Sampling, check_options
-from cai.models.openai.api import OPENAI, Dialect, read_choice
-from cai.models.openai.errors import (
-    HttpReply,
-    complaint,
-    failure,
-    is_too_long,
-    models_shown,
-    read_key,
-    shown,
-)
+from cai.models.openai.api import read_choice
+from cai.models.openai.dialect import OPENAI, Dialect, is_about_logprobs
+from cai.models.openai.errors import HttpReply, models_shown, shown
 from cai.models.openai.http import (
     CompletionRequest,
     read_completion,
     read_model_names,
     read_top_tokens,
+    settled,
 )
+from cai.models.openai.options import ServerOptions, opened_key
+from cai.models.openai.refusals import complaint, failure, refusal_of
 from cai.models.openai.servers import Connections, ServerUrl, checked_url
 from cai.types import Message
 
+NO_OPTIONS = ServerOptions()
 LIMITS = Limits(start=64, calls=256, timeout_s=600)
 CHECK_S = 10.0
 _OPENAI_URL = "https://api.openai.com/v1"
@@ -45,6 +44,10 @@ _MALFORMED = frozenset({400, 422})
 # Servers differ in whether they show probabilities before or after temperature and filters: at
 # temperature 1 without filters there is no difference.
 _CHOOSING = Sampling(temperature=1.0, max_tokens=1)
+# With these a field may be at fault; a key, a rate or a server that is away is none.
+_MAY_NAME_A_FIELD = frozenset({400, 403, 404, 422, 500, 501})
+
+_logger = logging.getLogger(__name__)
 
 
 class HttpModel:
@@ -67,8 +70,9 @@ class HttpModel:
         key_env: str = "OPENAI_API_KEY",
         limits: Limits = LIMITS,
         is_chat: bool = True,
+        options: ServerOptions = NO_OPTIONS,
     ) -> None:
-        key = read_key(key_env)
+        key = opened_key(key_env, options)
         urls = urls or (os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL,)
         servers = [ServerUrl(checked_url(url, key)) for url in dict.fromkeys(urls)]
         hosts = [urlsplit(server.url).hostname or "" for server in servers]
@@ -80,8 +84,16 @@ class HttpModel:
                 "refused key",
             )
         self._model = model
-        self._connections = Connections(key, limits.calls or LIMITS.start)
+        self._options = options
+        self._connections = Connections(
+            key,
+            limits.calls or LIMITS.start,
+            headers=options.resolved(options.headers),
+            query=options.resolved(options.query),
+            max_bytes=options.max_mib * 2**20,
+        )
         dialect = OPENAI if is_hosted else Dialect()
+        dialect = replace(dialect, is_folded=options.system == "fold")
         self.endpoints = tuple(
             HttpEndpoint(
                 model,
@@ -90,6 +102,7 @@ class HttpModel:
                 dialect=dialect,
                 limits=limits,
                 is_chat=is_chat,
+                options=options,
             )
             for server in servers
         )
@@ -98,7 +111,8 @@ class HttpModel:
     @property
     def name(self) -> str:
         # sorted: the same servers in another order answer the same, so the journal has to match
-        return f"openai:{self._model}@{','.join(sorted(each.name for each in self.endpoints))}"
+        servers = ",".join(sorted(each.name for each in self.endpoints))
+        return f"openai:{self._model}@{servers}{self._options.suffix}"
 
     def __repr__(self) -> str:
         return f"HttpModel({self.name!r})"
@@ -135,6 +149,7 @@ class HttpEndpoint:
         dialect: Dialect,
         limits: Limits,
         is_chat: bool,
+        options: ServerOptions,
     ) -> None:
         self.server = server
         self.name = server.url.partition("://")[2]
@@ -143,10 +158,11 @@ class HttpEndpoint:
         self._model = model
         self._connections = connections
         self._dialect = dialect
+        self._options = options
         self._timeout_s = limits.timeout_s or _UNLIMITED_S
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        request = CompletionRequest(self._model, tuple(messages), sampling)
+        request = self._request(messages, sampling)
         answer, _ = await self._send(request)
         return read_completion(answer, request)
 
@@ -158,7 +174,7 @@ class HttpEndpoint:
             NoLogprobs: The server gives none, or the first token does not tell the options apart.
         """
         check_options(options)
-        request = CompletionRequest(self._model, tuple(messages), _CHOOSING, wants_logprobs=True)
+        request = self._request(messages, _CHOOSING, wants_logprobs=True)
         answer, dialect = await self._send(request)
         tokens, usage = read_top_tokens(answer, request, dialect.n_top)
         return read_choice(tokens, options, f"{self._model} at {answer.url}", usage)
@@ -184,26 +200,38 @@ class HttpEndpoint:
         """Closes the connections, which it shares with the other servers of its model."""
         await self._connections.close()
 
+    def _request(
+        self, messages: Sequence[Message], sampling: Sampling, *, wants_logprobs: bool = False
+    ) -> CompletionRequest:
+        body = self._options.body
+        return CompletionRequest(self._model, tuple(messages), sampling, wants_logprobs, body)
+
     async def _send(self, request: CompletionRequest) -> tuple[HttpReply, Dialect]:
         """The server's answer, and the dialect that it understood."""
         # A local copy of the dialect: calls run side by side, and each must read its own answer in
         # the dialect it was sent in.
         dialect = self._dialect
         while True:
-            answer = await self._connections.send(
-                self.server, request.path, self._timeout_s, request.body(dialect)
+            answer = settled(
+                await self._connections.send(
+                    self.server, request.path, self._timeout_s, request.body(dialect)
+                )
             )
             if answer.status == 200:
+                self._learn(dialect)
                 return answer, dialect
-            simpler = _simpler(dialect, answer, request)
+            simpler = self._simpler(dialect, answer, request)
             if simpler is None:
                 break
-            # for later calls too, so that each refusal is paid for once; of calls side by side the
-            # last one wins, and what it forgets is learnt again
-            self._dialect = dialect = simpler
-        if request.wants_logprobs and answer.status in _MALFORMED and "logprobs" in answer.text:
+            dialect = simpler
+        said = complaint(answer)
+        if (
+            request.wants_logprobs
+            and answer.status in _MAY_NAME_A_FIELD
+            and is_about_logprobs(said)
+        ):
             raise NoLogprobs(
-                f"{answer.url} gives no log-probabilities: '{shown(complaint(answer))}'. "
+                f"{answer.url} gives no log-probabilities: '{shown(said.message)}'. "
                 "Serve the model with a server that does, or judge by parsed verdicts."
             )
         listed: list[str] = []
@@ -213,20 +241,45 @@ class HttpEndpoint:
                 listed = read_model_names(models)
         raise failure(answer, listed)
 
+    def _learn(self, dialect: Dialect) -> None:
+        """Keeps for later calls what a refusal taught, and says once what that changes."""
+        known = self._dialect
+        if dialect is known:
+            return
+        # Calls run side by side, and each may have learnt something else.
+        self._dialect = known.merged(dialect)
+        for each in self._dialect.learnt_since(known):
+            _logger.warning("%s does not take %s.", self.server.url, each)
+
+    def _simpler(
+        self, dialect: Dialect, answer: HttpReply, request: CompletionRequest
+    ) -> Dialect | None:
+        """The dialect to try after a refusal; None where the refusal is of the request itself."""
+        if answer.status not in _MAY_NAME_A_FIELD:
+            return None
+        said = complaint(answer)
+        known = refusal_of(answer.status, said.words)
+        if known is not None and known.cause == "chat template":
+            has_system = any(message.role == "system" for message in request.messages)
+            is_new = has_system and not dialect.is_folded and self._options.system == "auto"
+            return replace(dialect, is_folded=True) if is_new else None
+        if known is not None and known.cause in ("context length", "refused content", "no credit"):
+            return None
+        return dialect.after(
+            said,
+            request.sampling,
+            wants_logprobs=request.wants_logprobs,
+            is_malformed=answer.status in _MALFORMED,
+        )
+
     async def _refuses(self) -> bool:
         """Whether an unlisted model is refused when called: some servers load one on demand."""
         message = Message("user" if self.is_chat else "text", "Hi")
-        request = CompletionRequest(self._model, (message,), Sampling(max_tokens=1))
+        request = self._request((message,), Sampling(max_tokens=1))
         body = request.body(self._dialect)
         try:
             answer = await self._connections.send(self.server, request.path, CHECK_S, body)
         except ModelUnavailable:
             return False  # it may still be loading the model
         is_refusal = answer.status in {*_MALFORMED, 404}
-        return is_refusal and _simpler(self._dialect, answer, request) is None
-
-
-def _simpler(dialect: Dialect, answer: HttpReply, request: CompletionRequest) -> Dialect | None:
-    if answer.status not in _MALFORMED or is_too_long(answer):
-        return None
-    return dialect.after(complaint(answer), request.sampling, request.wants_logprobs)
+        return is_refusal and self._simpler(self._dialect, answer, request) is None

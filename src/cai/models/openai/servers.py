@@ -7,10 +7,11 @@ cannot be reached comes last for some seconds, while there are others.
 import asyncio
 import io
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 
@@ -21,6 +22,7 @@ _PAUSE_S = 10.0
 _CONNECT_S = 30.0
 _DNS_S = 300
 _IDLE_S = 4.0  # many servers close an idle connection after five seconds
+MAX_BYTES = 64 * 2**20
 _LARGE_BYTES = 2**20  # from which aiohttp wants a stream, not bytes
 
 
@@ -48,11 +50,26 @@ class _Pool:
 
 
 class Connections:
-    """Connections to servers that take that key, at most `max_per_server` to each."""
+    """Connections to servers that take that key, at most `max_per_server` to each.
 
-    def __init__(self, key: ApiKey, max_per_server: int) -> None:
+    `headers` and `query` go with every request; an answer of more than `max_bytes`, counted after
+    decompression, is an error. Proxies are those of the environment (HTTP_PROXY, HTTPS_PROXY,
+    NO_PROXY).
+    """
+
+    def __init__(
+        self,
+        key: ApiKey,
+        max_per_server: int,
+        headers: Mapping[str, str] = {},
+        query: Mapping[str, str] = {},
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self.key = key
         self._max_per_server = max_per_server
+        self._headers = headers
+        self._query = f"?{urlencode(query)}" if query else ""
+        self._max_bytes = max_bytes
         self._pool: _Pool | None = None
 
     async def close(self) -> None:
@@ -70,7 +87,7 @@ class Connections:
 
         Raises:
             ModelUnavailable: No response arrived.
-            ModelError: The server's certificate is not valid.
+            ModelError: The server's certificate is not valid, or its answer is too large.
         """
         loop = asyncio.get_running_loop()
         pool = self._pool
@@ -83,11 +100,17 @@ class Connections:
             session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Content-Type": "application/json", **self.key.headers},
+                headers={
+                    "Content-Type": "application/json",
+                    **self.key.headers,
+                    **self._headers,
+                },
+                # Only where there is a proxy: aiohttp reads the environment again for each call.
+                trust_env=not {"http", "https"}.isdisjoint(getproxies()),
             )
             pool = self._pool = _Pool(loop, session, {})
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
-        method, url = "POST" if body else "GET", server.url + path
+        method, url = "POST" if body else "GET", server.url + path + self._query
         data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body
         slots = pool.slots.setdefault(server.url, asyncio.Semaphore(self._max_per_server))
         server.in_flight += 1
@@ -99,11 +122,26 @@ class Connections:
                     async with pool.session.request(
                         method, url, data=data, timeout=timeout, allow_redirects=False
                     ) as response:
-                        content = await response.read()
+                        content = self.key.hidden_in(await self._read(server, response))
                         wait_s = retry_after_s(response.headers)
                         return HttpReply(server.url, self.key, response.status, content, wait_s)
         finally:
             server.in_flight -= 1
+
+    async def _read(self, server: ServerUrl, response: aiohttp.ClientResponse) -> bytes:
+        # Piece by piece: a small body can unpack to gigabytes.
+        pieces: list[bytes] = []
+        n_left = self._max_bytes
+        async for piece in response.content.iter_any():
+            n_left -= len(piece)
+            if n_left < 0:
+                raise ModelError(
+                    f"{server.url} sent an answer of more than {self._max_bytes / 2**20:g} MiB. "
+                    "Look at the server, or allow more with the option max-mib.",
+                    "invalid answer",
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 @contextmanager
@@ -115,6 +153,17 @@ def _typed_errors(server: ServerUrl, timeout_s: float) -> Generator[None]:
         raise ModelError(
             f"{server.url}: no safe connection ({shown(str(error))}). Check its certificate, "
             "or write http:// for a server without one."
+        ) from None
+    except aiohttp.ClientProxyConnectionError as error:
+        raise ModelUnavailable(
+            f"Cannot reach the proxy {error.host}:{error.port} on the way to {server.url}: "
+            f"{_reason(error)}. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY.",
+            cause="unreachable",
+        ) from None
+    except aiohttp.ClientHttpProxyError as error:
+        raise ModelError(
+            f"The proxy on the way to {server.url} answers {error.status} "
+            f"({shown(error.message)}). Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY.",
         ) from None
     except aiohttp.ClientConnectionError as error:
         server.paused_until = time.monotonic() + _PAUSE_S
@@ -155,7 +204,7 @@ def _reason(error: aiohttp.ClientConnectionError) -> str:
 
 
 def checked_url(url: str, key: ApiKey) -> str:
-    """The URL without a slash at its end.
+    """The URL without a slash at its end, and without the path of a call.
 
     Raises:
         UsageError: It cannot be that of a server, or would carry a secret into names and messages.
@@ -176,4 +225,4 @@ def checked_url(url: str, key: ApiKey) -> str:
         raise UsageError(
             f"'{shown(url)}' is not the URL of a server. Write it like http://localhost:8000/v1."
         )
-    return parts.geturl().rstrip("/")
+    return parts.geturl().rstrip("/").removesuffix("/completions").removesuffix("/chat")

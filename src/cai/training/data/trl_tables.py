@@ -31,6 +31,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from cai.errors import TrainingError
 from cai.export.rows import Demonstration, Labelled, PreferencePair, prompt_of
+from cai.models.base import folded
 from cai.models.hf.tokenizer import Tokenizer, control_tokens
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.plan import LabelPlan
@@ -42,19 +43,25 @@ def table_of(
     rows: Iterable[TrainingRow],
     arguments: Mapping[str, object],
     labels: LabelPlan | None = None,
+    *,
+    folds_system: bool = False,
 ) -> Dataset:
     """One row each, in TRL's conversational columns; pairs carry their target for `labels`.
 
-    `arguments` are those of the chat template.
+    `arguments` are those of the chat template. With `folds_system`, the text of system turns stands
+    at the head of the user's next turn.
     """
+
+    def prompt(prompt: Prompt) -> Sequence[Mapping[str, str]]:
+        return as_dicts(folded(prompt.messages) if folds_system else prompt.messages)
 
     def response(text: str) -> Sequence[Mapping[str, str]]:
         return as_dicts([Message("assistant", text)])
 
     def columns(row: TrainingRow) -> dict[str, object]:
         if isinstance(row.unit, Prompt):  # GRPO and RLOO have the arguments in their config
-            return {"prompt": as_dicts(row.unit.messages), "id": row.unit.id}
-        shared: dict[str, object] = {"prompt": as_dicts(row.unit.prompt.messages)}
+            return {"prompt": prompt(row.unit), "id": row.unit.id}
+        shared: dict[str, object] = {"prompt": prompt(row.unit.prompt)}
         if arguments:
             shared["chat_template_kwargs"] = dict(arguments)
         match row.unit:
@@ -122,13 +129,18 @@ def check_lengths(trainer: Trainer, data: TrainingData, console: Console) -> Non
 
 @contextmanager
 def no_rows_errors(max_length: int | None) -> Generator[None]:
-    """Explains what DPO raises where no row is left for the reference's log-probabilities.
+    """Explains what TRL raises where no row is left, or the chat template refuses one.
 
     Raises:
-        TrainingError: No row is left.
+        TrainingError: Either is so.
     """
     try:
         yield
+    except TemplateError as error:
+        raise TrainingError(
+            f"The model's chat template refuses the turns of a row: {error}. Turns of user and "
+            "assistant that alternate, the user's first, are what every template takes."
+        ) from error
     except ValueError as error:
         if "expected a non-empty list of Tensors" in str(error):
             raise _too_long("to train on, or held out,", max_length) from error
@@ -171,6 +183,35 @@ def keeps_text(tokenizer: Any) -> bool:
         return False
     # each control token that was spelled in a content and taken as one would be one more
     return plain == spelled
+
+
+def refuses_system(tokenizer: Any) -> bool:
+    """Whether the chat template refuses a system turn, and takes the rest without it."""
+
+    def takes(*roles: str) -> bool:
+        try:
+            turns = [{"role": role, "content": "word"} for role in roles]
+            tokenizer.apply_chat_template(turns, tokenize=False)
+        except TemplateError:
+            return False
+        return True
+
+    return takes("user", "assistant") and not takes("system", "user", "assistant")
+
+
+def ends_turn(tokenizer: Any, stop_ids: Iterable[int]) -> bool:
+    """Whether the chat template writes a token behind an answer at which generation stops.
+
+    A policy that is trained without one never learns to stop.
+    """
+    probe = "wordword"
+    turns = [{"role": "user", "content": "word"}, {"role": "assistant", "content": probe}]
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    except TemplateError:
+        return True  # it refuses even such turns, which is another error
+    behind = text.rpartition(probe)[2]
+    return any(token in behind for token in tokenizer.convert_ids_to_tokens(list(stop_ids)))
 
 
 def check_rows(
