@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from cai.data.chat_markup import MARKUPS, common_markup
 from cai.data.columns import (
     PromptColumn,
     TagColumns,
@@ -30,6 +31,7 @@ from cai.data.columns import (
     prompt_column,
     unknown_columns,
 )
+from cai.data.companions import Companions, find_companions, unused_texts
 from cai.data.conversations import (
     Form,
     first_role,
@@ -127,11 +129,13 @@ class PairSelection:
 
     sides: Sides
     prompt: PromptColumn | str | None  # a text for all rows; None: the dialogues hold the prompts
+    companions: Companions  # what belongs to prompts that have no column of their own
     label: LabelColumn | None
     confidence: ConfidenceColumn | None
     models: tuple[str, str] | None
     id_column: str | None
     tags: TagColumns
+    unused: tuple[str, ...] = ()  # texts that nothing reads
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -141,7 +145,7 @@ class PairSelection:
         label = self.label.column if self.label else None
         confidence = self.confidence.column if self.confidence else None
         single = (sides.third, sides.turn, label, confidence, self.id_column)
-        several = (*prompt, *(self.models or ()), *self.tags.columns)
+        several = (*prompt, *self.companions.columns, *(self.models or ()), *self.tags.columns)
         return tuple(dict.fromkeys([sides.first, sides.second, *filter(None, single), *several]))
 
     @property
@@ -156,6 +160,8 @@ class PairSelection:
                 parts.append("one prompt for all")
             case None:
                 parts.append("dialogues that share a prompt")
+        if self.companions.columns:
+            parts.append(f"joined with {listed(self.companions.columns)}")
         if not is_ranked:
             parts.append(
                 f"labels in {self.label.column!r}" if self.label else "no column with labels"
@@ -164,6 +170,8 @@ class PairSelection:
             parts.append(f"confidence in {self.confidence.column!r}")
         if self.tags.columns:
             parts.append(f"tags in {listed(self.tags.columns)}")
+        if self.unused:
+            parts.append(f"not used: {listed(self.unused)}")
         return ", ".join(parts)
 
 
@@ -189,7 +197,11 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
         third = next(iter(matching(table.columns, [first[:-1].casefold() + ending])), None)
     turns = matching(table.columns, ("turn",)) if first.casefold() == "conversation_a" else []
     turn = turns[0] if turns else None
+    companions = Companions()
+    if not isinstance(prompt, PromptColumn):
+        companions = find_companions(table, None, form, (first, second), head)
     selection = PairSelection(
+        companions=companions,
         sides=Sides(layout, first, second, form, third=third, turn=turn),
         prompt=prompt,
         label=_find_label(table, options, layout, (first, second), head),
@@ -199,7 +211,9 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
         tags=TagColumns(),
     )
     tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
-    return replace(selection, tags=tags)
+    selection = replace(selection, tags=tags)
+    unused = unused_texts(table, selection.columns, head, known=_IDS)
+    return replace(selection, unused=tuple(unused))
 
 
 def has_sides(table: Table) -> bool:
@@ -251,8 +265,8 @@ def _find_prompt(
     if any(map(is_message_list, values)):
         form = "messages"
     elif non_blank and all(map(is_transcript, non_blank)):
-        form = "transcript"
-    if form == "transcript" or (form == "messages" and all(map(_begins_with_user, values))):
+        form = common_markup(non_blank) or "text"
+    if form in MARKUPS or (form == "messages" and all(map(_begins_with_user, values))):
         if column is not None or text is not None:
             option = "--prompt-text" if column is None else "--prompt-column"
             raise UsageError(
@@ -264,10 +278,11 @@ def _find_prompt(
     name = column or find_prompt_column(table, sides, "--prompt-column")
     if name is not None:
         # One response that imitates turn markers stays a response, as the form is "text" here.
-        return prompt_column(table, name, head), form
+        return prompt_column(table, name, head, used=sides), form
     # Without a prompt elsewhere the sides must be dialogues, and rows that are not are bad rows.
-    if any(map(is_transcript, values)):
-        return None, "transcript"
+    marked = [value for value in values if is_transcript(value)]
+    if marked:
+        return None, common_markup(marked)
     if any(map(_begins_with_user, values)):
         return None, form
     raise unknown_columns(

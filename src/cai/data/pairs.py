@@ -21,7 +21,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 
+from cai.data.chat_markup import without_closing
 from cai.data.columns import PromptColumn, cell
+from cai.data.companions import Companions
 from cai.data.conversations import (
     first_role,
     read_answer,
@@ -201,7 +203,10 @@ def _contents(selection: PairSelection, row: Row) -> Iterator[tuple[Conversation
         for first, second in product(*(_options(row, column) for column in columns)):
             yield messages, first, second
     elif sides.form == "text":
-        first, second = (read_answer(cell(row, column), column) for column in columns)
+        form = selection.prompt.form if isinstance(selection.prompt, PromptColumn) else "text"
+        first, second = (
+            without_closing(form, read_answer(cell(row, column), column)) for column in columns
+        )
         yield _prompt(selection, row), first, second
     else:
         turns_a, turns_b = (_turns(selection, row, column) for column in columns)
@@ -209,8 +214,14 @@ def _contents(selection: PairSelection, row: Row) -> Iterator[tuple[Conversation
         # the same prompt.
         if turns_a[:-1] != turns_b[:-1]:
             raise RowError("the two dialogues do not share a prompt", "no shared prompt")
-        messages, first = split_answer(sides.form, turns_a, sides.first)
-        yield messages, first, split_answer(sides.form, turns_b, sides.second)[1]
+        messages, first = split_answer(turns_a, sides.first)
+        _, second = split_answer(turns_b, sides.second)
+        yield _companions(selection).joined(row, messages), first, second
+
+
+def _companions(selection: PairSelection) -> Companions:
+    prompt = selection.prompt
+    return prompt.companions if isinstance(prompt, PromptColumn) else selection.companions
 
 
 def _options(row: Row, column: str) -> list[str]:
@@ -223,7 +234,7 @@ def _options(row: Row, column: str) -> list[str]:
 def _prompt(selection: PairSelection, row: Row) -> Conversation:
     match selection.prompt:
         case str(text):
-            return (Message("user", text),)
+            return selection.companions.joined(row, (Message("user", text),))
         case PromptColumn() as column:
             return column.whole(row)
         case None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
+from cai.data.chat_markup import without_closing
 from cai.data.columns import (
     PromptColumn,
     TagColumns,
@@ -27,8 +28,10 @@ from cai.data.columns import (
     prompt_column,
     unknown_columns,
 )
+from cai.data.companions import unused_texts
 from cai.data.conversations import (
     first_role,
+    is_dialogue,
     is_message_list,
     read_answer,
     read_text,
@@ -112,8 +115,8 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
         raise unknown_columns(
             table, "column is known to hold the prompts", "Name it with --prompt-column NAME."
         )
-    prompt = prompt_column(table, name, head)
-    if response is None and prompt.form not in ("messages", "transcript"):
+    prompt = prompt_column(table, name, head, used=[response] if response else ())
+    if response is None and not is_dialogue(prompt.form):
         raise unknown_columns(
             table, "column is known to hold the responses", "Name it with --response-column NAME."
         )
@@ -131,6 +134,8 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     )
     tags = find_tag_columns(table, options.tag_columns, columns.columns, head)
     columns = replace(columns, tags=tags)
+    unused = unused_texts(table, columns.columns, head, known=_IDS)
+    columns = replace(columns, unused=tuple(unused))
     return RowReader(
         kind=_RESPONSE_KIND,
         columns=columns.columns,
@@ -162,6 +167,7 @@ class _ResponseColumns:
     model: str | None
     id_column: str | None
     tags: TagColumns
+    unused: tuple[str, ...] = ()  # texts that nothing reads
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -178,6 +184,7 @@ class _ResponseColumns:
             parts = [f", the last turns of the dialogues in {prompts}"]
         parts += [f"labels in {self.label!r}"] if self.label else []
         parts += [f"tags in {listed(self.tags.columns)}"] if self.tags.columns else []
+        parts += [f"not used: {listed(self.unused)}"] if self.unused else []
         return ", ".join(parts)
 
     def parse(self, row: Row, origin: str) -> list[LabelledResponse]:
@@ -208,13 +215,15 @@ class _ResponseColumns:
     def _contents(self, row: Row) -> tuple[Conversation, str]:
         prompt, response = self.prompt, self.response
         if response is None:
-            turns = read_turns(prompt.form, cell(row, prompt.column), prompt.column)
-            return split_answer(prompt.form, turns, prompt.column)
+            messages, text = split_answer(prompt.turns(row), prompt.column)
+            return prompt.companions.joined(row, messages), text
         value = cell(row, response)
         if not self.has_lists:
-            return prompt.whole(row), read_answer(value, response)
+            answer = without_closing(prompt.form, read_answer(value, response))
+            return prompt.whole(row), answer
         # A list may have the response alone, or the whole conversation with it.
         turns = read_turns("messages", value, response)
         if first_role(turns) == "assistant":
-            turns = (*prompt.whole(row), *turns)
-        return split_answer("messages", turns, response)
+            return split_answer((*prompt.whole(row), *turns), response)
+        messages, text = split_answer(turns, response)
+        return prompt.companions.joined(row, messages), text
