@@ -48,6 +48,9 @@ _TAG_COLUMNS = (
     *("subset", "category", "source", "dataset", "task", "type", "domain"),
     *("harm_category", "risk_area", "tag", "tags"),
 )
+# Columns of one response a row, and of the model that gave it.
+RESPONSES = ("response", "completion", "answer", "output", "generation")
+MODELS = ("response_model", "model", "generator")
 # Longer values are texts about the item, and a table of results has a row for each value.
 _MAX_TAG_CHARACTERS = 100
 

@@ -34,6 +34,7 @@ Form: TypeAlias = str
 # The names of a turn's speaker and of its text, the first of which a message has.
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type")
 _CONTENT_KEYS = ("content", "value", "text", "parts", "message", "utterance")
+_REQUEST_KEYS = ("full_text", "post", "article", "prompt", "question", "text")
 # Turns that have the request under one name and its answer under another.
 _EXCHANGE_KEYS = (
     *(
@@ -87,7 +88,7 @@ def read_turns(form: Form, value: object, column: str) -> Conversation:
 
 
 def _messages(value: object, column: str) -> Conversation:
-    items = message_items(value)
+    items = message_items(value) or _request_of(value)
     items = read_list(value, column, "messages") if items is None else items
     messages: list[Message] = []
     for i, item in enumerate(items):
@@ -101,6 +102,14 @@ def _messages(value: object, column: str) -> Conversation:
             if text is not None or role == "user":
                 messages.append(Message(role, read_text(text, label)))
     return tuple(messages)
+
+
+def _request_of(value: object) -> list[object] | None:
+    """The text of an object about a request, as WebGPT's `question`, as the user's message."""
+    fields = cast(dict[str, object], value) if isinstance(value, dict) else {}
+    texts = (fields[key] for key in _REQUEST_KEYS if isinstance(fields.get(key), str))
+    text = next(texts, None)
+    return None if text is None else [{"role": "user", "content": text}]
 
 
 def _exchange(item: object) -> tuple[object, object] | None:

@@ -97,6 +97,7 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
     unused = unused_texts(table, columns, head, known=_ID_COLUMNS)
     return RowReader(
         kind=_PROMPTS,
+        table=table,
         columns=columns,
         id_column=ids,
         parse=lambda row, origin: [Prompt("", prompts.up_to_user(row), origin)],

@@ -15,6 +15,8 @@ from functools import partial
 
 from cai.data.chat_markup import without_closing
 from cai.data.columns import (
+    MODELS,
+    RESPONSES,
     PromptColumn,
     TagColumns,
     cell,
@@ -43,9 +45,7 @@ from cai.data.source import FileSource, ItemKind, RowReader
 from cai.data.tables import Row, RowError, Table
 from cai.types import Conversation, Prompt
 
-_RESPONSES = ("response", "completion", "answer", "output", "generation")
 _LABELS = ("label", "final_label")
-_MODELS = ("response_model", "model", "generator")
 # Ids of the response; that of the prompt does not serve, as one prompt can have several.
 _IDS = ("id", "response_id", "uid", "uuid", "example_id")
 
@@ -107,7 +107,7 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     check_named(table, asdict(options))
     head = table.head(table.columns)
     response = options.response_column or only_one(
-        table, table.columns, _RESPONSES, "--response-column", "response"
+        table, table.columns, RESPONSES, "--response-column", "response"
     )
     # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
     name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
@@ -128,7 +128,7 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
         response=response,
         has_lists=response is not None and any(is_message_list(row.get(response)) for row in head),
         label=label,
-        model=next(iter(matching(table.columns, _MODELS)), None),
+        model=next(iter(matching(table.columns, MODELS)), None),
         id_column=find_id_column(table, options.id_column, _IDS, [response or "", name]),
         tags=TagColumns(),
     )
@@ -138,6 +138,7 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     columns = replace(columns, unused=tuple(unused))
     return RowReader(
         kind=_RESPONSE_KIND,
+        table=table,
         columns=columns.columns,
         id_column=columns.id_column,
         parse=columns.parse,
@@ -148,7 +149,7 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
 
 def has_response(table: Table) -> bool:
     """Whether one of its columns is known to hold responses."""
-    return bool(matching(table.columns, _RESPONSES))
+    return bool(matching(table.columns, RESPONSES))
 
 
 def has_label(table: Table) -> bool:

@@ -27,6 +27,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from cai.data.ids import Ids, origin_of, position_of
 from cai.data.json_files import JsonFile
 from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable
+from cai.data.table_shapes import in_rows_of_prompts
 from cai.data.tables import FaultKind, Row, RowError, Table, TableFile
 from cai.data.text_files import CsvFile, JsonlFile, TextFile
 from cai.errors import SourceError
@@ -52,7 +53,7 @@ def open_table(source: str) -> Generator[Table]:
     """
     is_hub = source.startswith(HUB_PREFIX)
     with closing(HubDataset(source) if is_hub else _open_file(Path(source))) as file:
-        yield file.table()
+        yield in_rows_of_prompts(file.table())
 
 
 def _open_file(path: Path) -> TableFile:
@@ -122,6 +123,7 @@ class RowReader(Generic[T]):
     """How the rows of one table become items, decided once from its columns and first rows."""
 
     kind: ItemKind[T]
+    table: Table  # as it is read: in another shape than its file, where the rows are grouped
     columns: tuple[str, ...]
     id_column: str | None
     # From a row and its origin to its items, as yet without ids; raises RowError.
@@ -297,7 +299,8 @@ class FileSource(Generic[T]):
             raise SourceError(f"No source of {self.noun} is named. Give a file, or hub:owner/name.")
         for name in self.names:
             with open_table(name) as table:
-                yield table, self.select(table)
+                reader = self.select(table)
+                yield reader.table, reader
 
 
 def _reopened(parts: "Iterable[_Part[T]]") -> "Iterator[_Part[T]]":
