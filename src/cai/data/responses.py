@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
+from cai.data.candidates import CandidateColumn, find_candidates
 from cai.data.chat_markup import without_closing
 from cai.data.columns import (
     MODELS,
@@ -106,9 +107,13 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     """
     check_named(table, asdict(options))
     head = table.head(table.columns)
-    response = options.response_column or only_one(
-        table, table.columns, RESPONSES, "--response-column", "response"
-    )
+    candidates = None if options.response_column else find_candidates(table, head)
+    if candidates is not None:
+        response = candidates.column
+    else:
+        response = options.response_column or only_one(
+            table, table.columns, RESPONSES, "--response-column", "response"
+        )
     # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
     name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
     if name is None:
@@ -126,6 +131,7 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     columns = _ResponseColumns(
         prompt=prompt,
         response=response,
+        candidates=candidates,
         has_lists=response is not None and any(is_message_list(row.get(response)) for row in head),
         label=label,
         model=next(iter(matching(table.columns, MODELS)), None),
@@ -163,6 +169,7 @@ class _ResponseColumns:
 
     prompt: PromptColumn
     response: str | None  # None: the prompt's column has dialogues that end with the response
+    candidates: CandidateColumn | None  # where a row has several responses
     has_lists: bool  # whether responses are message lists
     label: str | None
     model: str | None
@@ -173,8 +180,9 @@ class _ResponseColumns:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that is read, each once."""
+        several = self.candidates.columns if self.candidates else ()
         single = filter(None, (self.response, self.label, self.model, self.id_column))
-        return tuple(dict.fromkeys([*self.prompt.columns, *single, *self.tags.columns]))
+        return tuple(dict.fromkeys([*self.prompt.columns, *several, *single, *self.tags.columns]))
 
     @property
     def description(self) -> str:
@@ -189,8 +197,7 @@ class _ResponseColumns:
         return ", ".join(parts)
 
     def parse(self, row: Row, origin: str) -> list[LabelledResponse]:
-        """The one response of a row, as yet without an id; a `RowError` without one."""
-        messages, text = self._contents(row)
+        """The responses of a row, as yet without an id; a `RowError` without one."""
         model = row.get(self.model) if self.model else None
         label = row.get(self.label) if self.label else None
         # Numbers such as 0 and 1 are names of classes here, of which the source knows the meaning.
@@ -203,15 +210,16 @@ class _ResponseColumns:
                 f"{self.label!r} is {label!r:.60}, and a text, an integer or a boolean is needed",
                 "wrong label",
             )
-        return [
-            LabelledResponse(
-                Prompt("", messages, origin),
-                text,
-                "" if model is None else read_text(model, self.model or ""),
-                label,
-                self.tags.read(row),
-            )
-        ]
+        name = "" if model is None else read_text(model, self.model or "")
+        tags = self.tags.read(row)
+        if self.candidates is not None:
+            prompt = Prompt("", self.prompt.up_to_user(row), origin)
+            return [
+                LabelledResponse(prompt, each.text, each.model or name, label, tags)
+                for each in self.candidates.read(row)
+            ]
+        messages, text = self._contents(row)
+        return [LabelledResponse(Prompt("", messages, origin), text, name, label, tags)]
 
     def _contents(self, row: Row) -> tuple[Conversation, str]:
         prompt, response = self.prompt, self.response

@@ -24,9 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from cai.data.columns import listed
 from cai.data.ids import Ids, origin_of, position_of
 from cai.data.json_files import JsonFile
-from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable
+from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable, SavedDataset
 from cai.data.table_shapes import in_rows_of_prompts
 from cai.data.tables import FaultKind, Row, RowError, Table, TableFile
 from cai.data.text_files import CsvFile, JsonlFile, TextFile
@@ -41,7 +42,10 @@ _FORMATS: dict[str, Callable[[Path], TableFile]] = {
     ".tsv": CsvFile,
     ".txt": TextFile,
     ".parquet": ParquetTable,
+    ".arrow": SavedDataset,
 }
+# The files that `datasets.save_to_disk` writes beside its .arrow files.
+_SAVED_FILES = ("state.json", "dataset_dict.json")
 
 
 @contextmanager
@@ -65,9 +69,9 @@ def _open_file(path: Path) -> TableFile:
         ) from None
     try:
         if path.is_dir():
-            raise SourceError(
-                f"{path}: is a folder. Name the files in it, for example {path}/*.jsonl"
-            )
+            if any((path / name).is_file() for name in _SAVED_FILES):
+                return SavedDataset(path)
+            raise SourceError(_advice_on_folder(path))
         if not path.exists():
             raise SourceError(f"{path}: no such file. Check the path.")
         # A pipe would be empty in the second pass, after the check has passed.
@@ -87,9 +91,18 @@ def _open_file(path: Path) -> TableFile:
             f"{path}: the ending {suffix!r} is not that of a known format. Name the "
             f"file with one of {', '.join(_FORMATS)}; all but Parquet may be gzipped (.jsonl.gz)."
         )
-    if suffix == ".parquet" and plain != path:
-        raise SourceError(f"{path}: Parquet is not read through gzip. Unpack it: gunzip {path}")
+    if suffix in (".parquet", ".arrow") and plain != path:
+        raise SourceError(f"{path}: {suffix} is not read through gzip. Unpack it: gunzip {path}")
     return _FORMATS[suffix](path)
+
+
+def _advice_on_folder(path: Path) -> str:
+    names = sorted(each.name for each in path.iterdir())
+    readable = [name for name in names if Path(name.removesuffix(".gz")).suffix.lower() in _FORMATS]
+    if not readable:
+        return f"{path}: is a folder without a file that can be read. Its files: {listed(names)}."
+    examples = " ".join(str(path / name) for name in readable[:3])
+    return f"{path}: is a folder. Name the files in it, for example {examples}"
 
 
 T = TypeVar("T")
