@@ -18,11 +18,11 @@ ODD_TEXTS = [
 
 
 def read_conversation(form: Form, value: object, column: str) -> Conversation:
-    return up_to_user(form, read_turns(form, value, column), column)
+    return up_to_user(read_turns(form, value, column), column)
 
 
 def transcript(text: str) -> Conversation:
-    return read_conversation("transcript", text, "chosen")
+    return read_conversation("hh-rlhf", text, "chosen")
 
 
 def user(text: str) -> Message:
@@ -84,16 +84,10 @@ def test_an_empty_last_user_turn_is_a_fault_and_not_passed_over():
 
 def test_a_column_is_of_transcripts_only_when_all_its_first_rows_are():
     dialogue = "\n\nHuman: a\n\nAssistant: b"
-    assert column_form("prompt", [dialogue, None, dialogue]) == "transcript"
+    assert column_form("prompt", [dialogue, None, dialogue]) == "hh-rlhf"
     assert column_form("prompt", ["plain", dialogue]) == "text"
     assert column_form("prompt", [dialogue, "plain"]) == "text"
     assert read_conversation("text", dialogue, "prompt") == (user(dialogue),)
-
-
-def test_a_text_in_chosen_is_an_answer_unless_it_is_a_dialogue():
-    assert column_form("chosen", ["An answer."]) == "transcript"
-    with pytest.raises(RowError, match="does not begin with"):
-        transcript("An answer.")
 
 
 def test_message_lists_keep_the_system_turn_and_lose_the_last_answer():
@@ -105,7 +99,7 @@ def test_message_lists_keep_the_system_turn_and_lose_the_last_answer():
         {"role": "assistant", "content": "d"},
         {"role": "assistant", "content": "e"},
     ]
-    expected = (Message("system", "s"), user("ab"), assistant(""), user("c"))
+    expected = (Message("system", "s"), user("ab\n\nc"))
     assert read_conversation("messages", messages, "messages") == expected
 
 
@@ -119,7 +113,8 @@ def test_message_lists_keep_the_system_turn_and_lose_the_last_answer():
             [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}],
             r"m\[1\]' is a sy",
         ),
-        ([{"role": "tool", "content": "a"}], "the role 'tool', not one of system"),
+        ([{"role": "tool", "content": "a"}], "a tool turn .role 'tool'., and dialogues with tools"),
+        ([{"role": "critic", "content": "a"}], "the role 'critic', not one of system"),
         ([{"role": None, "content": "a"}], "the role None"),
         ([{"role": "user"}], "'m\\[0\\]' has no 'content'"),
         ([{"from": "human"}], "has no 'value'"),
@@ -128,7 +123,7 @@ def test_message_lists_keep_the_system_turn_and_lose_the_last_answer():
         ([{"role": "user", "content": [{"type": "image"}]}], r"content\[0\]' is not a text part"),
         (["a", "b"], r"'m\[0\]' is a text, and a message"),
         ("a", "is a text, and a list of messages"),
-        ({"role": "user", "content": "a"}, "is an object, and a list of messages"),
+        ({"a": "user"}, "is an object, and a list of messages"),
     ],
 )
 def test_a_message_list_that_is_none_says_where(messages: object, reason: str):

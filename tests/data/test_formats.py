@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 from sources import prompts_in
 
@@ -253,7 +254,7 @@ def test_an_empty_file_is_an_error_packed_too(tmp_path: Path, name: str):
 
 
 def test_what_is_no_readable_file_is_said_plainly(tmp_path: Path):
-    with pytest.raises(SourceError, match=r"is a folder\. Name the files in it"):
+    with pytest.raises(SourceError, match="is a folder without a file that can be read"):
         prompts_in(tmp_path).check()
     with pytest.raises(SourceError, match="no such file"):
         prompts_in(tmp_path / "none.jsonl").check()
@@ -264,3 +265,43 @@ def test_what_is_no_readable_file_is_said_plainly(tmp_path: Path):
     assert "'.md'" in refused(tmp_path / "a.md", "x")
     assert "''" in refused(tmp_path / "a", "x")
     assert "gunzip" in refused(tmp_path / "a.parquet.gz", "x")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+@pytest.mark.parametrize("has_line", [False, True])
+def test_the_separator_of_a_csv_file_is_found(tmp_path: Path, separator: str, has_line: bool):
+    lines = [f"sep={separator}"] if has_line else []
+    lines += [f"id{separator}prompt", f'1{separator}"Over; the, bridge\nnow?"', f"2{separator}So?"]
+    path = tmp_path / "a.csv"
+    path.write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    prompts = list(prompts_in(path).read())
+    assert [(p.id, p.request) for p in prompts] == [("1", "Over; the, bridge\nnow?"), ("2", "So?")]
+    assert prompts[1].origin.endswith(f":{len(lines) + 1}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"), [("cp1252", "as Windows-1252 it reads 'Über"), ("utf-16", "UTF-16")]
+)
+def test_another_encoding_is_named(tmp_path: Path, encoding: str, found: str):
+    path = tmp_path / "a.csv"
+    path.write_bytes("prompt\nÜber die Brücke?\n".encode(encoding))
+    with pytest.raises(SourceError, match=found):
+        prompts_in(path).check()
+
+
+def test_a_folder_of_save_to_disk_is_read(tmp_path: Path):
+    rows = datasets.Dataset.from_list([{"prompt": "Why?"}, {"prompt": "How?"}])
+    rows.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": rows, "test": rows}).save_to_disk(tmp_path / "two")
+    arrow = next((tmp_path / "one").glob("*.arrow"))
+    for path in (tmp_path / "one", tmp_path / "two" / "train", arrow):
+        assert [prompt.request for prompt in prompts_in(path).read()] == ["Why?", "How?"]
+        assert prompts_in(path).check().summary.n_items == 2
+    with pytest.raises(SourceError, match=r"two/train, .*two/test"):
+        prompts_in(tmp_path / "two").check()
+
+
+def test_a_folder_names_the_files_in_it(tmp_path: Path):
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(SourceError, match=r"for example .*a\.parquet"):
+        prompts_in(tmp_path).check()

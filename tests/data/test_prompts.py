@@ -94,7 +94,8 @@ def test_the_summary_says_what_was_found(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"chosen": dialogue, "rejected": dialogue})
     summary = prompts_in(path).check().summary
     assert summary.describe() == (
-        f"{path}: 1 prompt from column 'chosen' (hh-rlhf dialogues, last answer split off)"
+        f"{path}: 1 prompt from column 'chosen' (hh-rlhf dialogues, last answer split off), "
+        "not used: 'rejected'"
     )
     assert summary.tables[0].columns == ("chosen", "rejected")
     assert summary.tables[0].format == "JSONL"

@@ -38,6 +38,7 @@ def select(table: Table) -> RowReader[Word]:
     """Each word of one column is an item."""
     return RowReader(
         kind=WORDS,
+        table=table,
         columns=("text",),
         id_column=None,
         parse=words_of,

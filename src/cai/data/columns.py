@@ -1,12 +1,12 @@
 """Columns by their names: those of prompts, ids and tags, which every kind of item has.
 
-Names are compared whatever their case. The second column of Alpaca (`input`) and of HarmBench
-(`ContextString`) belongs to the prompt and is joined to it. Tags are short texts in columns such as
+Names are compared whatever their case. What belongs to a prompt in another column (`companions`) is
+joined to it. Tags are short texts in columns such as
 `subset` or `category`, to count results by.
 
 Example:
     name = find_prompt_column(table, exclude=(), option="--column")     # "instruction"
-    prompts = prompt_column(table, name, table.head([name]))
+    prompts = prompt_column(table, name, table.head(table.columns))
     for number, row in table.rows(prompts.columns):
         messages = prompts.up_to_user(row)      # instruction and input as one user turn
 """
@@ -14,6 +14,7 @@ Example:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cai.data.companions import Companions, find_companions
 from cai.data.conversations import (
     Form,
     column_form,
@@ -25,25 +26,31 @@ from cai.data.conversations import (
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UnknownColumns
 from cai.suggest import did_you_mean
-from cai.types import Conversation, Message
+from cai.types import Conversation
 
 # The first group of which the source has a column decides; two columns of one group are ambiguous.
+# Of a pair, `chosen` is the prompt's column only where nothing else is, and it has dialogues.
 _PROMPT_COLUMNS = (
     ("prompt", "prompts"),
-    ("messages", "conversations", "conversation", "turns", "chosen"),
+    ("messages", "conversations", "conversation", "turns"),
     (
-        *("question", "questions", "instruction", "instructions", "goal", "goals"),
+        *("question", "questions", "goal", "goals"),
         *("forbidden_prompt", "behavior", "behaviors", "query", "queries"),
     ),
+    ("instruction", "instructions"),
     ("text", "texts"),
     ("input", "inputs"),
+    ("user_prompt", "user_input", "user_message", "human", "user", "problem", "task"),
+    ("info", "post", "context", "history", "dialogue", "dialog", "chat"),
+    ("chosen",),
 )
-# A second column whose text, where it is not blank, is part of the prompt.
-_COMPANIONS = {"instruction": "input", "instructions": "inputs", "behavior": "contextstring"}
 _TAG_COLUMNS = (
     *("subset", "category", "source", "dataset", "task", "type", "domain"),
     *("harm_category", "risk_area", "tag", "tags"),
 )
+# Columns of one response a row, and of the model that gave it.
+RESPONSES = ("response", "completion", "answer", "output", "generation")
+MODELS = ("response_model", "model", "generator")
 # Longer values are texts about the item, and a table of results has a row for each value.
 _MAX_TAG_CHARACTERS = 100
 
@@ -53,50 +60,42 @@ class PromptColumn:
     """Which columns hold the prompts of a source, and in which form."""
 
     column: str
-    companion: str | None
+    companions: Companions
     form: Form
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.column, self.companion) if self.companion else (self.column,)
+        return (self.column, *self.companions.columns)
+
+    def turns(self, row: Row) -> Conversation:
+        """All turns of the prompt's own column."""
+        return read_turns(self.form, cell(row, self.column), self.column)
 
     def up_to_user(self, row: Row) -> Conversation:
         """The conversation up to the user's last turn; a `RowError` without one."""
-        turns = read_turns(self.form, cell(row, self.column), self.column)
-        return self._with_companion(up_to_user(self.form, turns, self.column), row)
+        return self.companions.joined(row, up_to_user(self.turns(row), self.column))
 
     def whole(self, row: Row) -> Conversation:
         """The conversation; a `RowError` where its last turn is not the user's."""
-        turns = read_turns(self.form, cell(row, self.column), self.column)
-        messages = up_to_user(self.form, turns, self.column)
+        turns = self.turns(row)
+        messages = up_to_user(turns, self.column)
         if last_role(turns) != "user":
             raise RowError(
                 f"{self.column!r} ends in a turn of the assistant, and a prompt ends in the user's",
                 "malformed",
             )
-        return self._with_companion(messages, row)
-
-    def _with_companion(self, messages: Conversation, row: Row) -> Conversation:
-        value = row.get(self.companion) if self.companion else None
-        if self.companion is None or value is None:
-            return messages
-        text = read_text(value, self.companion)
-        if not text.strip():
-            return messages
-        # HarmBench puts the context before the behaviour (Mazeika et al. 2024, arXiv:2402.04249),
-        # Alpaca the input after the instruction.
-        is_before = self.column.casefold() == "behavior"
-        request = messages[-1].content
-        joined = f"{text}\n\n---\n\n{request}" if is_before else f"{request}\n\n{text}"
-        return (*messages[:-1], Message("user", joined))
+        return self.companions.joined(row, messages)
 
 
-def prompt_column(table: Table, name: str, head: Sequence[Row]) -> PromptColumn:
-    """How the column of that name is read, from its values in the first rows."""
-    companion = _COMPANIONS.get(name.casefold())
-    second = matching(table.columns, [companion]) if companion else []
+def prompt_column(
+    table: Table, name: str, head: Sequence[Row], used: Sequence[str] = ()
+) -> PromptColumn:
+    """How the column of that name is read, from its values in the first rows.
+
+    Columns in `used` hold something else, and do not belong to the prompt.
+    """
     form = column_form(name, [row.get(name) for row in head])
-    return PromptColumn(name, second[0] if second else None, form)
+    return PromptColumn(name, find_companions(table, name, form, used, head), form)
 
 
 def find_prompt_column(table: Table, exclude: Sequence[str], option: str) -> str | None:

@@ -13,10 +13,13 @@ Example:
     selection.sides.layout, selection.columns   # "sides", ("response_a", "response_b", "winner")
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from cai.data.candidates import scale_of
+from cai.data.chat_markup import MARKUPS, common_markup
 from cai.data.columns import (
     PromptColumn,
     TagColumns,
@@ -30,14 +33,25 @@ from cai.data.columns import (
     prompt_column,
     unknown_columns,
 )
+from cai.data.companions import Companions, find_companions, unused_texts
 from cai.data.conversations import (
     Form,
     first_role,
     is_message_list,
+    is_text_list,
     is_transcript,
     read_turns,
 )
-from cai.data.pair_labels import ConfidenceColumn, LabelColumn, is_confidence, label_column
+from cai.data.pair_labels import (
+    ConfidenceColumn,
+    Labels,
+    OneHotColumns,
+    ScoreColumns,
+    SignedColumn,
+    is_confidence,
+    label_column,
+    number_of,
+)
 from cai.data.tables import Row, RowError, Table
 from cai.errors import UnknownColumns, UsageError
 
@@ -45,13 +59,24 @@ Layout = Literal["ranked", "sides", "lists"]
 
 _SIDES: tuple[tuple[Layout, str, str], ...] = (
     ("ranked", "chosen", "rejected"),
-    ("ranked", "chosen_response", "rejected_response"),
+    *(
+        ("ranked", better, worse)
+        for better, worse in (
+            *(("chosen_response", "rejected_response"), ("response_j", "response_k")),
+            *(("preferred_output", "non_preferred_output"), ("accepted", "rejected")),
+            *(("preferred", "dispreferred"), ("preferred_response", "dispreferred_response")),
+            *(("better_response", "worse_response"), ("chosen_answer", "rejected_answer")),
+            *(("winner_response", "loser_response"), ("better", "worse"), ("win", "lose")),
+            *(("chosen_output", "rejected_output"), ("positive", "negative")),
+        )
+    ),
     ("lists", "corrects", "incorrects"),
     ("sides", "text_a", "text_b"),
     ("sides", "conversation_a", "conversation_b"),
+    ("sides", "human_ref_a", "human_ref_b"),
     *(
         ("sides", f"{stem}{first}", f"{stem}{second}")
-        for stem in ("response", "output", "answer", "completion")
+        for stem in ("response", "output", "answer", "completion", "summary", "candidate")
         for first, second in (("_a", "_b"), ("_0", "_1"), ("_1", "_2"), ("1", "2"))
     ),
 )
@@ -59,6 +84,20 @@ _LABELS = (
     *("label", "preference", "preferred", "preferred_text", "preferred_response", "winner"),
     "better_response_id",
 )
+# Columns of one label together: one true column for each outcome; a scale on which values below
+# 0 are for the first response; a score for each response.
+_ONE_HOT = (
+    ("winner_model_a", "winner_model_b", "winner_tie"),
+    ("winner_model_a", "winner_model_b"),
+    ("winner_a", "winner_b", "winner_tie"),
+    ("winner_a", "winner_b", "tie"),
+    ("a_wins", "b_wins", "tie"),
+    ("prefer_a", "prefer_b", "prefer_tie"),
+)
+_SIGNED = ("overall_preference", "preference_strength", "preference")
+_SCORE_STEMS = ("score", "scores", "rating", "reward", "overall_score")
+# In SHP 1 is the first response and 0 the second (Ethayarajh et al. 2022, arXiv:2110.08420).
+_SHP_LABELS, _SHP_VALUES = ("labels", "label"), ("1", "0")
 _MODELS = (
     *(("model_a", "model_b"), ("model_1", "model_2"), ("generator_1", "generator_2")),
     *(("chosen_model", "rejected_model"), ("response_model", "response_model")),
@@ -67,7 +106,7 @@ _MODELS = (
 _PROBABILITY, _CONFIDENCE = "chosen_probability", "label_confidence"
 _CONFIDENCES = ("confidence", "agreement")
 # Ids of the pair; that of the prompt does not serve, as one prompt is often in several pairs.
-_IDS = ("id", "pair_id", "comparison_id", "uid", "uuid", "example_id")
+IDS = ("id", "pair_id", "comparison_id", "uid", "uuid", "example_id")
 _THIRDS = {("a", "b"): "c", ("1", "2"): "3", ("0", "1"): "2"}
 
 
@@ -85,6 +124,11 @@ class PairOptions:
     worse_column: str | None = None
     id_column: str | None = None  # "": ids from the content
     tag_columns: tuple[str, ...] = ()
+
+    @property
+    def names_sides(self) -> bool:
+        """Whether the user has named the columns of the two responses."""
+        return self.a_column is not None or self.better_column is not None
 
     def check(self) -> None:
         """Checks that the options can be combined.
@@ -127,21 +171,29 @@ class PairSelection:
 
     sides: Sides
     prompt: PromptColumn | str | None  # a text for all rows; None: the dialogues hold the prompts
-    label: LabelColumn | None
+    companions: Companions  # what belongs to prompts that have no column of their own
+    label: Labels | None
     confidence: ConfidenceColumn | None
     models: tuple[str, str] | None
     id_column: str | None
     tags: TagColumns
+    unused: tuple[str, ...] = ()  # texts that nothing reads
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that is read, each once."""
         sides = self.sides
         prompt = self.prompt.columns if isinstance(self.prompt, PromptColumn) else ()
-        label = self.label.column if self.label else None
+        label = self.label.columns if self.label else ()
         confidence = self.confidence.column if self.confidence else None
-        single = (sides.third, sides.turn, label, confidence, self.id_column)
-        several = (*prompt, *(self.models or ()), *self.tags.columns)
+        single = (sides.third, sides.turn, confidence, self.id_column)
+        several = (
+            *prompt,
+            *label,
+            *self.companions.columns,
+            *(self.models or ()),
+            *self.tags.columns,
+        )
         return tuple(dict.fromkeys([sides.first, sides.second, *filter(None, single), *several]))
 
     @property
@@ -156,6 +208,8 @@ class PairSelection:
                 parts.append("one prompt for all")
             case None:
                 parts.append("dialogues that share a prompt")
+        if self.companions.columns:
+            parts.append(f"joined with {listed(self.companions.columns)}")
         if not is_ranked:
             parts.append(
                 f"labels in {self.label.column!r}" if self.label else "no column with labels"
@@ -164,6 +218,8 @@ class PairSelection:
             parts.append(f"confidence in {self.confidence.column!r}")
         if self.tags.columns:
             parts.append(f"tags in {listed(self.tags.columns)}")
+        if self.unused:
+            parts.append(f"not used: {listed(self.unused)}")
         return ", ".join(parts)
 
 
@@ -178,6 +234,10 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
     check_named(table, asdict(options))
     head = table.head(table.columns)
     layout, first, second = _find_sides(table, options)
+    # RewardBench 2 has one right response and several wrong ones, all in lists.
+    lists = [row[side] for row in head for side in (first, second) if row.get(side) is not None]
+    if layout == "ranked" and lists and all(map(is_text_list, lists)):
+        layout = "lists"
     prompt, form = _find_prompt(
         table, (first, second), head, column=options.prompt_column, text=options.prompt_text
     )
@@ -189,17 +249,23 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
         third = next(iter(matching(table.columns, [first[:-1].casefold() + ending])), None)
     turns = matching(table.columns, ("turn",)) if first.casefold() == "conversation_a" else []
     turn = turns[0] if turns else None
+    companions = Companions()
+    if not isinstance(prompt, PromptColumn):
+        companions = find_companions(table, None, form, (first, second), head)
     selection = PairSelection(
+        companions=companions,
         sides=Sides(layout, first, second, form, third=third, turn=turn),
         prompt=prompt,
         label=_find_label(table, options, layout, (first, second), head),
         confidence=_find_confidence(table, layout, head),
         models=next((pair for names in _MODELS if (pair := _both(table, names))), None),
-        id_column=find_id_column(table, options.id_column, _IDS, exclude=(first, second)),
+        id_column=find_id_column(table, options.id_column, IDS, exclude=(first, second)),
         tags=TagColumns(),
     )
     tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
-    return replace(selection, tags=tags)
+    selection = replace(selection, tags=tags)
+    unused = unused_texts(table, selection.columns, head, known=IDS)
+    return replace(selection, unused=tuple(unused))
 
 
 def has_sides(table: Table) -> bool:
@@ -250,9 +316,11 @@ def _find_prompt(
     form: Form = "text"
     if any(map(is_message_list, values)):
         form = "messages"
+    elif non_blank and all(map(is_text_list, non_blank)):
+        form = "turns"
     elif non_blank and all(map(is_transcript, non_blank)):
-        form = "transcript"
-    if form == "transcript" or (form == "messages" and all(map(_begins_with_user, values))):
+        form = common_markup(non_blank) or "text"
+    if form in MARKUPS or (form == "messages" and all(map(_begins_with_user, values))):
         if column is not None or text is not None:
             option = "--prompt-text" if column is None else "--prompt-column"
             raise UsageError(
@@ -264,10 +332,11 @@ def _find_prompt(
     name = column or find_prompt_column(table, sides, "--prompt-column")
     if name is not None:
         # One response that imitates turn markers stays a response, as the form is "text" here.
-        return prompt_column(table, name, head), form
+        return prompt_column(table, name, head, used=sides), form
     # Without a prompt elsewhere the sides must be dialogues, and rows that are not are bad rows.
-    if any(map(is_transcript, values)):
-        return None, "transcript"
+    marked = [value for value in values if is_transcript(value)]
+    if marked:
+        return None, common_markup(marked)
     if any(map(_begins_with_user, values)):
         return None, form
     raise unknown_columns(
@@ -293,27 +362,74 @@ def _find_label(
     layout: Layout,
     sides: tuple[str, str],
     head: Sequence[Row],
-) -> LabelColumn | None:
+) -> Labels | None:
     if layout != "sides":
         if options.label_column is not None or options.label_values is not None:
             raise UsageError(
                 f"--label-column: the columns {sides[0]!r} and {sides[1]!r} of {table.name} rank "
                 "the responses. Leave the label out, or name A and B: --a-column and --b-column."
             )
-        return None
-    column = options.label_column or only_one(
-        table, table.columns, _LABELS, "--label-column", "label"
-    )
+        return _find_scores(table, sides, head) if layout == "ranked" else None
+    column, values = options.label_column, options.label_values
+    if column is None and values is None:
+        several = _several_columns(table, sides, head)
+        if several is not None:
+            return several
+        if sides[0].casefold() == "human_ref_a" and (known := matching(table.columns, _SHP_LABELS)):
+            column, values = known[0], _SHP_VALUES
+    column = column or only_one(table, table.columns, _LABELS, "--label-column", "label")
     if column is None:
-        if options.label_values is not None:
+        if values is not None:
             raise UsageError(
                 f"--label-values: no column of {table.name} is known to hold labels. "
                 "Name it with --label-column."
             )
         return None
-    label = label_column(column, sides, options.label_values)
+    label = label_column(column, sides, values)
     label.check_numbers(table, head)
     return label
+
+
+def _several_columns(table: Table, sides: tuple[str, str], head: Sequence[Row]) -> Labels | None:
+    """Labels in one-hot columns, or on a signed scale, or as a score for each response."""
+    for names in _ONE_HOT:
+        found = [next(iter(matching(table.columns, [name])), None) for name in names]
+        if all(found):
+            return OneHotColumns(tuple(filter(None, found)))
+    for column in matching(table.columns, _SIGNED):
+        numbers = [n for row in head if (n := number_of(row.get(column))) is not None]
+        if numbers and (min(numbers) < 0 or column.casefold() != "preference"):
+            return _signed(column, numbers)
+    return None if matching(table.columns, _LABELS) else _find_scores(table, sides, head)
+
+
+def _signed(column: str, numbers: Sequence[float]) -> SignedColumn:
+    # HelpSteer's preferences go to 3, whether or not the first rows do.
+    least = 3.0 if column.casefold() in _SIGNED[:2] else 1.0
+    return SignedColumn(column, scale_of(max(least, *map(abs, numbers))))
+
+
+def _find_scores(table: Table, sides: tuple[str, str], head: Sequence[Row]) -> ScoreColumns | None:
+    """Columns such as `score_chosen` and `score_rejected`, or `score_0` and `score_1`."""
+    endings = [_ending(sides[0]), _ending(sides[1])]
+    for stem in _SCORE_STEMS:
+        for pattern in ("{stem}_{end}", "{stem}{end}", "{end}_{stem}"):
+            names = (pattern.format(stem=stem, end=end) for end in endings)
+            pair = _both(table, (next(names), next(names)))
+            if pair is None:
+                continue
+            values = (number_of(row.get(name)) for row in head for name in pair)
+            numbers = [number for number in values if number is not None]
+            if numbers:
+                return ScoreColumns(pair, scale_of(max(numbers) - min(numbers)))
+    return None
+
+
+def _ending(side: str) -> str:
+    """What tells the column of one side from that of the other: chosen, rejected, a, b, 0, j."""
+    name = side.casefold()
+    letter = re.search(r"(?:_([a-z])|_?(\d))\Z", name)
+    return letter[1] or letter[2] if letter else name.partition("_")[0]
 
 
 def _find_confidence(table: Table, layout: Layout, head: Sequence[Row]) -> ConfidenceColumn | None:

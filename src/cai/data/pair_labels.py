@@ -9,7 +9,7 @@ do the labels. A file whose labels are 0 and 1 but never 2 is ambiguous, and the
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UsageError
@@ -32,6 +32,10 @@ class LabelColumn:
     has_numbers: bool = True  # False where the user has given the values
     is_from_zero: bool = False
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
     def read(self, row: Row) -> tuple[Label | None, float]:
         """The label, None if the row has none, and its confidence in [0.5, 1].
 
@@ -44,7 +48,7 @@ class LabelColumn:
             return None, 1.0
         if word in self.words:
             return self.words[word], 1.0
-        number = _number(value) if self.has_numbers else None
+        number = number_of(value) if self.has_numbers else None
         shifted = None if number is None else number - (0 if self.is_from_zero else 1)
         if shifted == -1 and not self.is_from_zero:
             return "tie", 1.0
@@ -73,7 +77,7 @@ class LabelColumn:
             number
             for row in rows
             if _word(row.get(self.column)) not in self.words
-            and (number := _number(row.get(self.column))) is not None
+            and (number := number_of(row.get(self.column))) is not None
         }
         if not self.is_from_zero and 0 in numbers and max(numbers) <= 1:
             raise SourceError(
@@ -116,11 +120,11 @@ def _word(value: object) -> str:
     if value is None:
         return ""
     # So that 1, 1.0 and "1" are one label: CSV gives texts, JSON either kind of number.
-    number = _number(value)
+    number = number_of(value)
     return str(value).strip().casefold() if number is None else f"{number:.17g}"
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
     """A finite number, also one written as text; None for anything else and for booleans."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -129,6 +133,119 @@ def _number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class OneHotColumns:
+    """A column for each outcome, of which one is true, as in Chatbot Arena's `winner_model_a`."""
+
+    columns: tuple[str, ...]  # for A, for B and, where there is one, for a tie
+
+    @property
+    def column(self) -> str:
+        return "', '".join(self.columns)
+
+    def read(self, row: Row) -> tuple[Label | None, float]:
+        """The label, None if no column has a value, and 1.
+
+        Raises:
+            RowError: Not exactly one of the columns is true.
+        """
+        values = [_word(row.get(column)) for column in self.columns]
+        if not any(values):
+            return None, 1.0
+        labels: tuple[Label, ...] = ("a", "b", "tie")
+        chosen: list[Label] = [
+            label for label, value in zip(labels, values, strict=False) if value in _TRUE
+        ]
+        if len(chosen) != 1 or not set(values) <= {*_TRUE, *_FALSE}:
+            raise RowError(
+                f"{', '.join(map(repr, self.columns))} are {', '.join(map(repr, values)):.60}, and "
+                "exactly one of them must be true",
+                "wrong label",
+            )
+        return chosen[0], 1.0
+
+    def check_numbers(self, table: Table, rows: Iterable[Row]) -> None:
+        """Nothing: the columns say which outcome is meant."""
+
+
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedColumn:
+    """A column from −n to n: below 0 the first response is better, above 0 the second.
+
+    HelpSteer3: Wang et al. 2025, arXiv:2505.11475.
+    """
+
+    column: str
+    scale: float  # n
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def read(self, row: Row) -> tuple[Label | None, float]:
+        """The label, None if the row has none, and its confidence: 1 at the ends of the scale.
+
+        Raises:
+            RowError: The value is not a number of the scale.
+        """
+        return _label_of_difference(row.get(self.column), self.column, self.scale)
+
+    def check_numbers(self, table: Table, rows: Iterable[Row]) -> None:
+        """Nothing: a sign is not ambiguous."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreColumns:
+    """A column with the score of each response; the higher one is better."""
+
+    columns: tuple[str, ...]  # of the first and of the second response
+    scale: float  # the width of the scale
+
+    @property
+    def column(self) -> str:
+        return "', '".join(self.columns)
+
+    def read(self, row: Row) -> tuple[Label | None, float]:
+        """The label, None if a score is missing, and its confidence: 1 over the whole scale.
+
+        Raises:
+            RowError: A score is not a number.
+        """
+        values = [row.get(column) for column in self.columns]
+        if any(_word(value) == "" for value in values):
+            return None, 1.0
+        first, second = (number_of(value) for value in values)
+        if first is None or second is None:
+            raise RowError(
+                f"{self.column!r} are {values!r:.60}, and numbers are needed", "wrong label"
+            )
+        return _label_of_difference(second - first, self.column, self.scale)
+
+    def check_numbers(self, table: Table, rows: Iterable[Row]) -> None:
+        """Nothing: scores are not ambiguous."""
+
+
+def _label_of_difference(value: object, column: str, scale: float) -> tuple[Label | None, float]:
+    if _word(value) == "":
+        return None, 1.0
+    number = number_of(value)
+    if number is None or abs(number) > scale:
+        raise RowError(
+            f"{column!r} is {value!r:.60}, and a number from {-scale:g} to {scale:g} is needed",
+            "wrong label",
+        )
+    if number == 0:
+        return "tie", 1.0
+    label: Label = "b" if number > 0 else "a"
+    return label, 0.5 + abs(number) / scale / 2
+
+
+Labels: TypeAlias = LabelColumn | OneHotColumns | SignedColumn | ScoreColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +275,5 @@ class ConfidenceColumn:
 
 def is_confidence(value: object, least: float = 0.5) -> bool:
     """Whether it is a number from `least` to 1."""
-    number = _number(value)
+    number = number_of(value)
     return number is not None and least <= number <= 1

@@ -17,11 +17,34 @@ and the later one is a bad row.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 
-from cai.data.columns import PromptColumn, cell
+from cai.data.candidates import (
+    SCORES,
+    CandidateColumn,
+    find_candidates,
+    grouped,
+    grouped_column,
+)
+from cai.data.chat_markup import without_closing
+from cai.data.columns import (
+    MODELS,
+    RESPONSES,
+    PromptColumn,
+    TagColumns,
+    cell,
+    check_named,
+    find_id_column,
+    find_prompt_column,
+    find_tag_columns,
+    listed,
+    matching,
+    only_one,
+    prompt_column,
+)
+from cai.data.companions import Companions, unused_texts
 from cai.data.conversations import (
     first_role,
     read_answer,
@@ -31,8 +54,14 @@ from cai.data.conversations import (
     split_answer,
     texts_of,
 )
-from cai.data.pair_columns import PairOptions, PairSelection, select_pair_columns
-from cai.data.pair_labels import Label
+from cai.data.pair_columns import (
+    IDS,
+    PairOptions,
+    PairSelection,
+    has_sides,
+    select_pair_columns,
+)
+from cai.data.pair_labels import Label, LabelColumn
 from cai.data.source import FileSource, ItemKind, LabelValue, Preference, RowReader
 from cai.data.tables import Row, RowError, Table
 from cai.types import Conversation, Message, Prompt, content_hash
@@ -112,6 +141,12 @@ def select_pairs(table: Table, options: PairOptions) -> RowReader[LabelledPair]:
         UsageError: The options cannot be combined.
         SourceError: The source lacks a named column, or none or several could hold what is needed.
     """
+    options.check()
+    check_named(table, asdict(options))
+    if not options.names_sides and not has_sides(table):
+        reader = _select_candidates(table, options)
+        if reader is not None:
+            return reader
     selection = select_pair_columns(table, options)
 
     def check_labels(labels: Mapping[LabelValue, int]) -> None:
@@ -119,11 +154,12 @@ def select_pairs(table: Table, options: PairOptions) -> RowReader[LabelledPair]:
         # sorted by label, so here all rows decide. Few files need this additional pass.
         label = selection.label
         if label is not None and labels.get("tie") and not labels.get("b"):
-            rows = (row for _, row in table.rows([label.column]))
+            rows = (row for _, row in table.rows(label.columns))
             label.check_numbers(table, (row for row in rows if not isinstance(row, RowError)))
 
     return RowReader(
         kind=_PAIRS,
+        table=table,
         columns=selection.columns,
         id_column=selection.id_column,
         parse=partial(_pairs_of_row, selection),
@@ -167,14 +203,123 @@ def _pairs_of_row(selection: PairSelection, row: Row, origin: str) -> list[Label
             tags=tags,
             has_confidence=confidence is not None,
         )
-        if sides.layout != "sides":
-            # The parity of a hash of both texts in sorted order decides which one is A, so the
-            # better one's position is independent of its being better, and the same in every run.
-            texts = sorted((a, b))
-            is_odd = int(content_hash("sides", *texts_of(messages), *texts), 16) % 2
-            pair = pair if texts[is_odd] == a else pair.swapped
-        pairs.append(pair)
+        pairs.append(pair if sides.layout == "sides" else _at_random(pair))
     return pairs
+
+
+def _at_random(pair: LabelledPair) -> LabelledPair:
+    """The pair or the swapped one, so that the position of a response says nothing about it."""
+    # The parity of a hash of both texts in sorted order decides which one is A, so the better one's
+    # position is independent of its being better, and the same in every run.
+    texts = sorted((pair.response_a, pair.response_b))
+    is_odd = int(content_hash("sides", *texts_of(pair.prompt.messages), *texts), 16) % 2
+    return pair if texts[is_odd] == pair.response_a else pair.swapped
+
+
+@dataclass(frozen=True, slots=True)
+class _CandidateSelection:
+    """How a source is read whose rows have several responses."""
+
+    candidates: CandidateColumn
+    prompt: PromptColumn
+    id_column: str | None
+    tags: TagColumns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        ids = (self.id_column,) if self.id_column else ()
+        several = (*self.candidates.columns, *self.prompt.columns, *ids, *self.tags.columns)
+        return tuple(dict.fromkeys(several))
+
+    def parse(self, row: Row, origin: str) -> list[LabelledPair]:
+        """A pair for every two different responses, as yet without an id; a `RowError` without one.
+
+        The label is that of the higher score, and a tie where they are equal.
+        """
+        messages, tags = self.prompt.up_to_user(row), self.tags.read(row)
+        candidates = self.candidates.read(row)
+        if len(candidates) < 2:
+            raise RowError(
+                f"has {len(candidates)} response{'' if len(candidates) == 1 else 's'} to its "
+                "prompt, and a pair has two",
+                "missing",
+            )
+        pairs: list[LabelledPair] = []
+        for first, second in combinations(candidates, 2):
+            if first.text.strip() == second.text.strip():
+                continue
+            difference = None
+            if first.score is not None and second.score is not None:
+                difference = first.score - second.score
+            # A choice of the best one says nothing of the order of the others.
+            if self.candidates.choice and difference == 0:
+                continue
+            label: Label | None = None
+            if difference is not None:
+                label = "tie" if difference == 0 else "a" if difference > 0 else "b"
+            has_scale = bool(difference) and self.candidates.scale is not None
+            pair = LabelledPair(
+                prompt=Prompt("", messages, origin),
+                response_a=first.text,
+                response_b=second.text,
+                label=label,
+                label_confidence=self.candidates.confidence(difference or 0) if has_scale else 1.0,
+                model_a=first.model,
+                model_b=second.model,
+                tags=tags,
+                has_confidence=has_scale,
+            )
+            pairs.append(_at_random(pair))
+        if not pairs:
+            raise RowError("its responses are equal, so that neither is better", "equal sides")
+        return pairs
+
+
+def _select_candidates(table: Table, options: PairOptions) -> RowReader[LabelledPair] | None:
+    """The reader of rows with several responses, or of several rows with one response each."""
+    head = table.head(table.columns)
+    candidates = find_candidates(table, head, options.label_column)
+    used = candidates.columns if candidates else ()
+    if candidates is None:
+        response = only_one(table, table.columns, RESPONSES, "--response-column", "response")
+        name = options.prompt_column or find_prompt_column(
+            table, [response or ""], "--prompt-column"
+        )
+        if response is None or name is None:
+            return None
+        prompt = prompt_column(table, name, head, used=[response])
+        known = [options.label_column] if options.label_column else matching(table.columns, SCORES)
+        score = next(iter(known), None)
+        model = next(iter(matching(table.columns, MODELS)), None)
+        table = grouped(table, prompt.columns, response, score, model)
+        head = table.head(table.columns)
+        candidates = grouped_column(table, head, score)
+    else:
+        name = options.prompt_column or find_prompt_column(table, used, "--prompt-column")
+        if name is None:
+            return None
+        prompt = prompt_column(table, name, head, used=used)
+    selection = _CandidateSelection(
+        candidates=candidates,
+        prompt=prompt,
+        id_column=find_id_column(table, options.id_column, IDS, exclude=(*used, name)),
+        tags=TagColumns(),
+    )
+    tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
+    selection = replace(selection, tags=tags)
+    unused = unused_texts(table, selection.columns, head, known=IDS)
+    parts = [candidates.description, f"prompts in {' and '.join(map(repr, prompt.columns))}"]
+    parts += [f"tags in {listed(tags.columns)}"] if tags.columns else []
+    parts += [f"not used: {listed(unused)}"] if unused else []
+    return RowReader(
+        kind=_PAIRS,
+        table=table,
+        columns=selection.columns,
+        id_column=selection.id_column,
+        parse=selection.parse,
+        column=candidates.column,
+        description=", ".join(parts),
+    )
 
 
 def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | None]:
@@ -183,7 +328,16 @@ def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | No
     if selection.sides.layout == "sides":
         label, from_label = selection.label.read(row) if selection.label else (None, 1.0)
         # A label between two numbers carries its own confidence.
-        return label, from_label if from_label < 1.0 else confidence
+        is_sure = isinstance(selection.label, LabelColumn) and from_label == 1.0
+        return label, confidence if label is None or is_sure else from_label
+    if confidence is None and selection.label is not None:
+        label, confidence = selection.label.read(row)
+        if label == "b":
+            raise RowError(
+                f"the scores in {selection.label.column!r} prefer the worse response",
+                "contradiction",
+            )
+        return (label or "a"), None if label is None else confidence
     # A probability below one half that the first is better makes it the worse one. A confidence,
     # which is never below one half, cannot.
     is_probability = selection.confidence is not None and selection.confidence.least == 0.0
@@ -200,8 +354,14 @@ def _contents(selection: PairSelection, row: Row) -> Iterator[tuple[Conversation
         messages = _prompt(selection, row)
         for first, second in product(*(_options(row, column) for column in columns)):
             yield messages, first, second
+    elif sides.form == "turns":
+        messages, turns_a, turns_b = _turn_lists(selection, row)
+        yield _companions(selection).joined(row, messages), turns_a, turns_b
     elif sides.form == "text":
-        first, second = (read_answer(cell(row, column), column) for column in columns)
+        form = selection.prompt.form if isinstance(selection.prompt, PromptColumn) else "text"
+        first, second = (
+            without_closing(form, read_answer(cell(row, column), column)) for column in columns
+        )
         yield _prompt(selection, row), first, second
     else:
         turns_a, turns_b = (_turns(selection, row, column) for column in columns)
@@ -209,8 +369,38 @@ def _contents(selection: PairSelection, row: Row) -> Iterator[tuple[Conversation
         # the same prompt.
         if turns_a[:-1] != turns_b[:-1]:
             raise RowError("the two dialogues do not share a prompt", "no shared prompt")
-        messages, first = split_answer(sides.form, turns_a, sides.first)
-        yield messages, first, split_answer(sides.form, turns_b, sides.second)[1]
+        messages, first = split_answer(turns_a, sides.first)
+        _, second = split_answer(turns_b, sides.second)
+        yield _companions(selection).joined(row, messages), first, second
+
+
+def _companions(selection: PairSelection) -> Companions:
+    prompt = selection.prompt
+    return prompt.companions if isinstance(prompt, PromptColumn) else selection.companions
+
+
+def _turn_lists(selection: PairSelection, row: Row) -> tuple[Conversation, str, str]:
+    """Requests in one list and answers in two, as in the Kaggle release of Chatbot Arena."""
+    sides, prompt = selection.sides, selection.prompt
+    answers = [read_list(cell(row, side), side, "answers") for side in (sides.first, sides.second)]
+    if not isinstance(prompt, PromptColumn):
+        raise RowError("has no prompt beside its lists of answers", "missing")
+    if prompt.form != "turns":
+        if any(len(each) != 1 for each in answers):
+            raise RowError("has several answers in a row, and one request", "malformed")
+        first, second = (read_answer(each[0], "response") for each in answers)
+        return prompt.whole(row), first, second
+    requests = read_list(cell(row, prompt.column), prompt.column, "requests")
+    if any(len(each) != len(requests) for each in answers) or not requests:
+        raise RowError("has not as many answers as requests", "malformed")
+    if answers[0][:-1] != answers[1][:-1]:
+        raise RowError("the two dialogues do not share a prompt", "no shared prompt")
+    turns: list[Message] = []
+    for request, answer in zip(requests, answers[0], strict=True):
+        turns.append(Message("user", read_text(request, prompt.column)))
+        turns.append(Message("assistant", read_text(answer, sides.first)))
+    messages, first = split_answer(tuple(turns), prompt.column)
+    return messages, first, read_answer(answers[1][-1], sides.second)
 
 
 def _options(row: Row, column: str) -> list[str]:
@@ -223,7 +413,7 @@ def _options(row: Row, column: str) -> list[str]:
 def _prompt(selection: PairSelection, row: Row) -> Conversation:
     match selection.prompt:
         case str(text):
-            return (Message("user", text),)
+            return selection.companions.joined(row, (Message("user", text),))
         case PromptColumn() as column:
             return column.whole(row)
         case None:

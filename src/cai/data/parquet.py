@@ -83,6 +83,50 @@ class ParquetTable:
         return enumerate(_guarded(str(self._path), values))
 
 
+class SavedDataset:
+    """A folder that `datasets.save_to_disk` wrote, or one .arrow file; mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the data set.
+
+        Raises:
+            SourceError: It cannot be read, or has several splits, each of which is a folder.
+        """
+        import datasets
+        from datasets.exceptions import DatasetsError
+
+        self._path = path
+        try:
+            if path.is_dir():
+                load = cast(Callable[[str], object], datasets.load_from_disk)
+                loaded = load(str(path))
+            else:
+                read = cast(Callable[[str], object], datasets.Dataset.from_file)
+                loaded = read(str(path))
+        except (*_FAILURES, DatasetsError) as error:
+            raise _unreadable(str(path), error) from error
+        if isinstance(loaded, dict):
+            splits = cast(dict[str, _Stream], loaded)
+            if len(splits) != 1:
+                folders = ", ".join(f"{path}/{name}" for name in splits)
+                raise SourceError(f"{path}: has several splits. Name one of: {folders}.")
+            loaded = next(iter(splits.values()))
+        self._rows = cast(_Stream, loaded)
+
+    def table(self) -> Table:
+        """The columns of the data set."""
+        columns = tuple(self._rows.column_names or ())
+        reopen = partial(SavedDataset, self._path)
+        return Table(str(self._path), "saved data set", columns, self.rows, reopen)
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """Those columns alone."""
+        return enumerate(_guarded(str(self._path), self._rows.select_columns(list(columns))))
+
+    def close(self) -> None:
+        """Nothing stays open: the files are mapped into memory."""
+
+
 class HubDataset:
     """The rows of `hub:owner/name[:config][@split]`, streamed anew each time they are read."""
 

@@ -16,9 +16,11 @@ from cai.data.columns import (
     check_named,
     find_id_column,
     find_prompt_column,
+    listed,
     prompt_column,
     unknown_columns,
 )
+from cai.data.companions import unused_texts
 from cai.data.conversations import Form, texts_of
 from cai.data.source import CheckedSource, FileSource, ItemKind, RowReader
 from cai.data.tables import Table
@@ -31,7 +33,6 @@ _ID_COLUMNS = (
 _FORM_NOTES: dict[Form, str] = {
     "text": "texts",
     "messages": "conversations up to the last user turn",
-    "transcript": "hh-rlhf dialogues, last answer split off",
     "turns": "first turn of each",
 }
 _PROMPTS: ItemKind[Prompt] = ItemKind(
@@ -86,14 +87,21 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
         raise unknown_columns(
             table, "column is known to hold prompts", "Name it with --column NAME."
         )
-    prompts = prompt_column(table, name, table.head([name]))
-    ids = find_id_column(table, id_column, _ID_COLUMNS, exclude=[name])
-    joined = f", joined with {prompts.companion!r}" if prompts.companion else ""
+    head = table.head(table.columns)
+    prompts = prompt_column(table, name, head)
+    ids = find_id_column(table, id_column, _ID_COLUMNS, exclude=prompts.columns)
+    columns = prompts.columns if ids is None else (*prompts.columns, ids)
+    joined = prompts.companions.columns
+    notes = [_FORM_NOTES.get(prompts.form, f"{prompts.form} dialogues, last answer split off")]
+    notes += [f"joined with {listed(joined)}"] if joined else []
+    unused = unused_texts(table, columns, head, known=_ID_COLUMNS)
     return RowReader(
         kind=_PROMPTS,
-        columns=tuple(dict.fromkeys([*prompts.columns, *([ids] if ids else [])])),
+        table=table,
+        columns=columns,
         id_column=ids,
         parse=lambda row, origin: [Prompt("", prompts.up_to_user(row), origin)],
         column=name,
-        description=f" from column {name!r} ({_FORM_NOTES[prompts.form]}{joined})",
+        description=f" from column {name!r} ({', '.join(notes)})"
+        + (f", not used: {listed(unused)}" if unused else ""),
     )

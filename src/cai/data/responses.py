@@ -13,7 +13,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
+from cai.data.candidates import CandidateColumn, find_candidates
+from cai.data.chat_markup import without_closing
 from cai.data.columns import (
+    MODELS,
+    RESPONSES,
     PromptColumn,
     TagColumns,
     cell,
@@ -27,8 +31,10 @@ from cai.data.columns import (
     prompt_column,
     unknown_columns,
 )
+from cai.data.companions import unused_texts
 from cai.data.conversations import (
     first_role,
+    is_dialogue,
     is_message_list,
     read_answer,
     read_text,
@@ -40,9 +46,7 @@ from cai.data.source import FileSource, ItemKind, RowReader
 from cai.data.tables import Row, RowError, Table
 from cai.types import Conversation, Prompt
 
-_RESPONSES = ("response", "completion", "answer", "output", "generation")
 _LABELS = ("label", "final_label")
-_MODELS = ("response_model", "model", "generator")
 # Ids of the response; that of the prompt does not serve, as one prompt can have several.
 _IDS = ("id", "response_id", "uid", "uuid", "example_id")
 
@@ -103,17 +107,21 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     """
     check_named(table, asdict(options))
     head = table.head(table.columns)
-    response = options.response_column or only_one(
-        table, table.columns, _RESPONSES, "--response-column", "response"
-    )
+    candidates = None if options.response_column else find_candidates(table, head)
+    if candidates is not None:
+        response = candidates.column
+    else:
+        response = options.response_column or only_one(
+            table, table.columns, RESPONSES, "--response-column", "response"
+        )
     # The response goes first: of 'input' and 'output' only the other one can hold the prompt.
     name = options.prompt_column or find_prompt_column(table, [response or ""], "--prompt-column")
     if name is None:
         raise unknown_columns(
             table, "column is known to hold the prompts", "Name it with --prompt-column NAME."
         )
-    prompt = prompt_column(table, name, head)
-    if response is None and prompt.form not in ("messages", "transcript"):
+    prompt = prompt_column(table, name, head, used=[response] if response else ())
+    if response is None and not is_dialogue(prompt.form):
         raise unknown_columns(
             table, "column is known to hold the responses", "Name it with --response-column NAME."
         )
@@ -123,16 +131,20 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
     columns = _ResponseColumns(
         prompt=prompt,
         response=response,
+        candidates=candidates,
         has_lists=response is not None and any(is_message_list(row.get(response)) for row in head),
         label=label,
-        model=next(iter(matching(table.columns, _MODELS)), None),
+        model=next(iter(matching(table.columns, MODELS)), None),
         id_column=find_id_column(table, options.id_column, _IDS, [response or "", name]),
         tags=TagColumns(),
     )
     tags = find_tag_columns(table, options.tag_columns, columns.columns, head)
     columns = replace(columns, tags=tags)
+    unused = unused_texts(table, columns.columns, head, known=_IDS)
+    columns = replace(columns, unused=tuple(unused))
     return RowReader(
         kind=_RESPONSE_KIND,
+        table=table,
         columns=columns.columns,
         id_column=columns.id_column,
         parse=columns.parse,
@@ -143,7 +155,7 @@ def select_responses(table: Table, options: ResponseOptions) -> RowReader[Labell
 
 def has_response(table: Table) -> bool:
     """Whether one of its columns is known to hold responses."""
-    return bool(matching(table.columns, _RESPONSES))
+    return bool(matching(table.columns, RESPONSES))
 
 
 def has_label(table: Table) -> bool:
@@ -157,17 +169,20 @@ class _ResponseColumns:
 
     prompt: PromptColumn
     response: str | None  # None: the prompt's column has dialogues that end with the response
+    candidates: CandidateColumn | None  # where a row has several responses
     has_lists: bool  # whether responses are message lists
     label: str | None
     model: str | None
     id_column: str | None
     tags: TagColumns
+    unused: tuple[str, ...] = ()  # texts that nothing reads
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that is read, each once."""
+        several = self.candidates.columns if self.candidates else ()
         single = filter(None, (self.response, self.label, self.model, self.id_column))
-        return tuple(dict.fromkeys([*self.prompt.columns, *single, *self.tags.columns]))
+        return tuple(dict.fromkeys([*self.prompt.columns, *several, *single, *self.tags.columns]))
 
     @property
     def description(self) -> str:
@@ -178,11 +193,11 @@ class _ResponseColumns:
             parts = [f", the last turns of the dialogues in {prompts}"]
         parts += [f"labels in {self.label!r}"] if self.label else []
         parts += [f"tags in {listed(self.tags.columns)}"] if self.tags.columns else []
+        parts += [f"not used: {listed(self.unused)}"] if self.unused else []
         return ", ".join(parts)
 
     def parse(self, row: Row, origin: str) -> list[LabelledResponse]:
-        """The one response of a row, as yet without an id; a `RowError` without one."""
-        messages, text = self._contents(row)
+        """The responses of a row, as yet without an id; a `RowError` without one."""
         model = row.get(self.model) if self.model else None
         label = row.get(self.label) if self.label else None
         # Numbers such as 0 and 1 are names of classes here, of which the source knows the meaning.
@@ -195,26 +210,29 @@ class _ResponseColumns:
                 f"{self.label!r} is {label!r:.60}, and a text, an integer or a boolean is needed",
                 "wrong label",
             )
-        return [
-            LabelledResponse(
-                Prompt("", messages, origin),
-                text,
-                "" if model is None else read_text(model, self.model or ""),
-                label,
-                self.tags.read(row),
-            )
-        ]
+        name = "" if model is None else read_text(model, self.model or "")
+        tags = self.tags.read(row)
+        if self.candidates is not None:
+            prompt = Prompt("", self.prompt.up_to_user(row), origin)
+            return [
+                LabelledResponse(prompt, each.text, each.model or name, label, tags)
+                for each in self.candidates.read(row)
+            ]
+        messages, text = self._contents(row)
+        return [LabelledResponse(Prompt("", messages, origin), text, name, label, tags)]
 
     def _contents(self, row: Row) -> tuple[Conversation, str]:
         prompt, response = self.prompt, self.response
         if response is None:
-            turns = read_turns(prompt.form, cell(row, prompt.column), prompt.column)
-            return split_answer(prompt.form, turns, prompt.column)
+            messages, text = split_answer(prompt.turns(row), prompt.column)
+            return prompt.companions.joined(row, messages), text
         value = cell(row, response)
         if not self.has_lists:
-            return prompt.whole(row), read_answer(value, response)
+            answer = without_closing(prompt.form, read_answer(value, response))
+            return prompt.whole(row), answer
         # A list may have the response alone, or the whole conversation with it.
         turns = read_turns("messages", value, response)
         if first_role(turns) == "assistant":
-            turns = (*prompt.whole(row), *turns)
-        return split_answer("messages", turns, response)
+            return split_answer((*prompt.whole(row), *turns), response)
+        messages, text = split_answer(turns, response)
+        return prompt.companions.joined(row, messages), text

@@ -24,9 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from cai.data.columns import listed
 from cai.data.ids import Ids, origin_of, position_of
 from cai.data.json_files import JsonFile
-from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable
+from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable, SavedDataset
+from cai.data.table_shapes import in_rows_of_prompts
 from cai.data.tables import FaultKind, Row, RowError, Table, TableFile
 from cai.data.text_files import CsvFile, JsonlFile, TextFile
 from cai.errors import SourceError
@@ -40,7 +42,10 @@ _FORMATS: dict[str, Callable[[Path], TableFile]] = {
     ".tsv": CsvFile,
     ".txt": TextFile,
     ".parquet": ParquetTable,
+    ".arrow": SavedDataset,
 }
+# The files that `datasets.save_to_disk` writes beside its .arrow files.
+_SAVED_FILES = ("state.json", "dataset_dict.json")
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def open_table(source: str) -> Generator[Table]:
     """
     is_hub = source.startswith(HUB_PREFIX)
     with closing(HubDataset(source) if is_hub else _open_file(Path(source))) as file:
-        yield file.table()
+        yield in_rows_of_prompts(file.table())
 
 
 def _open_file(path: Path) -> TableFile:
@@ -64,9 +69,9 @@ def _open_file(path: Path) -> TableFile:
         ) from None
     try:
         if path.is_dir():
-            raise SourceError(
-                f"{path}: is a folder. Name the files in it, for example {path}/*.jsonl"
-            )
+            if any((path / name).is_file() for name in _SAVED_FILES):
+                return SavedDataset(path)
+            raise SourceError(_advice_on_folder(path))
         if not path.exists():
             raise SourceError(f"{path}: no such file. Check the path.")
         # A pipe would be empty in the second pass, after the check has passed.
@@ -86,9 +91,18 @@ def _open_file(path: Path) -> TableFile:
             f"{path}: the ending {suffix!r} is not that of a known format. Name the "
             f"file with one of {', '.join(_FORMATS)}; all but Parquet may be gzipped (.jsonl.gz)."
         )
-    if suffix == ".parquet" and plain != path:
-        raise SourceError(f"{path}: Parquet is not read through gzip. Unpack it: gunzip {path}")
+    if suffix in (".parquet", ".arrow") and plain != path:
+        raise SourceError(f"{path}: {suffix} is not read through gzip. Unpack it: gunzip {path}")
     return _FORMATS[suffix](path)
+
+
+def _advice_on_folder(path: Path) -> str:
+    names = sorted(each.name for each in path.iterdir())
+    readable = [name for name in names if Path(name.removesuffix(".gz")).suffix.lower() in _FORMATS]
+    if not readable:
+        return f"{path}: is a folder without a file that can be read. Its files: {listed(names)}."
+    examples = " ".join(str(path / name) for name in readable[:3])
+    return f"{path}: is a folder. Name the files in it, for example {examples}"
 
 
 T = TypeVar("T")
@@ -122,6 +136,7 @@ class RowReader(Generic[T]):
     """How the rows of one table become items, decided once from its columns and first rows."""
 
     kind: ItemKind[T]
+    table: Table  # as it is read: in another shape than its file, where the rows are grouped
     columns: tuple[str, ...]
     id_column: str | None
     # From a row and its origin to its items, as yet without ids; raises RowError.
@@ -297,7 +312,8 @@ class FileSource(Generic[T]):
             raise SourceError(f"No source of {self.noun} is named. Give a file, or hub:owner/name.")
         for name in self.names:
             with open_table(name) as table:
-                yield table, self.select(table)
+                reader = self.select(table)
+                yield reader.table, reader
 
 
 def _reopened(parts: "Iterable[_Part[T]]") -> "Iterator[_Part[T]]":

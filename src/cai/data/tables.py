@@ -65,6 +65,14 @@ class TableFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TableShape:
+    """How the rows of a table are brought to another shape, and from which of its columns."""
+
+    convert: Callable[[NumberedRows], NumberedRows]
+    needs: tuple[str, ...] = ()  # (): those that are asked for
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A source whose format and columns are known, and its rows while it is open."""
 
@@ -72,10 +80,25 @@ class Table:
     format: str
     columns: tuple[str, ...]
     # Two tables of one file are equal, whichever time it was opened.
-    rows: Callable[[Sequence[str]], NumberedRows] = field(compare=False, repr=False)
+    read: Callable[[Sequence[str]], NumberedRows] = field(compare=False, repr=False)
     open: Callable[[], TableFile] = field(compare=False, repr=False)  # opens the source again
     by_line: bool = False  # rows are numbered by their first line, from 1, else from 0
     only_column: str = ""  # the column of a source that has but one, such as a list of texts
+    shapes: tuple[TableShape, ...] = field(default=(), compare=False, repr=False)
+
+    def rows(self, columns: Sequence[str]) -> NumberedRows:
+        """At least those columns of each row, from the first row on; one iteration at a time."""
+        for shape in reversed(self.shapes):
+            columns = shape.needs or columns
+        rows = self.read(columns)
+        for shape in self.shapes:
+            rows = shape.convert(rows)
+        return rows
+
+    def shaped(self, shape: TableShape, columns: Sequence[str] = ()) -> "Table":
+        """The same table in that shape; with other columns, where these are named."""
+        named = tuple(columns) or self.columns
+        return replace(self, columns=named, shapes=(*self.shapes, shape))
 
     def origin(self, number: int) -> str:
         """Where a row is: `file.jsonl:17` for a line, `file.json[16]` for an index."""
@@ -90,4 +113,4 @@ class Table:
     def reopened(self) -> "Generator[Table]":
         """The same table in a newly opened file; format and columns are not detected again."""
         with closing(self.open()) as file:
-            yield replace(self, rows=file.rows)
+            yield replace(self, read=file.rows)

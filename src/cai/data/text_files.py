@@ -14,6 +14,7 @@ Example:
 import csv
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -29,6 +30,9 @@ MAX_LINE_BYTES = 64 * 2**20
 TEXT_COLUMN = "text"
 # What JSON in a file named .txt starts with; a prompt may well start with "[" or "{" alone.
 _JSON_OPENINGS = (b'{"', b"[{", b'["')
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -150,15 +154,40 @@ class TextFile:
 
 
 class CsvFile:
-    """Rows under a header, with tabs between fields in a file named .tsv.
+    """Rows under a header; the separator is the one that the header is divided by.
 
-    One column may be without a name, as that of an exported index is; it is ignored.
+    Excel writes semicolons where the decimal sign is a comma, and may name the separator in a line
+    `sep=;` before the header. One column may be without a name, as that of an exported index is; it
+    is ignored.
     """
 
     def __init__(self, path: Path) -> None:
-        self._delimiter = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
         self._file = LineFile(path)
         self.close = self._file.close
+        is_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
+        self._has_separator_line = False
+        try:
+            self._delimiter = self._found_delimiter("\t" if is_tsv else ",")
+        except SourceError:
+            self.close()
+            raise
+
+    def _found_delimiter(self, usual: str) -> str:
+        lines = self._decoded()
+        first = next(lines, "").rstrip("\r\n")
+        named = _SEPARATOR_LINE.fullmatch(first)
+        if named is not None:
+            self._has_separator_line = True
+            return named[1]
+        n_fields: dict[str, int] = {}
+        for each in _DELIMITERS:
+            for fields in csv.reader([first], delimiter=each):
+                n_fields[each] = len(fields)
+        # The usual one wins where it divides the header at all: a name may have a semicolon in it.
+        if not n_fields or n_fields[usual] > 1:
+            return usual
+        best = max(n_fields, key=n_fields.__getitem__)
+        return best if n_fields[best] > 1 else usual
 
     def table(self) -> Table:
         """The header's names as columns.
@@ -167,7 +196,7 @@ class CsvFile:
             SourceError: No header, or one in which a name occurs twice.
         """
         columns = tuple(name for name in self._header(self._records()) if name)
-        format = "CSV" if self._delimiter == "," else "TSV"
+        format = "TSV" if self._delimiter == "\t" else "CSV"
         path, reopen = self._file.path, partial(CsvFile, self._file.path)
         return Table(str(path), format, columns, self.rows, reopen, by_line=True)
 
@@ -207,10 +236,15 @@ class CsvFile:
         # The limit is the module's own and cannot be set for one reader; its default of 128 KiB is
         # shorter than real dialogues.
         csv.field_size_limit(MAX_LINE_BYTES)
-        reader = csv.reader(self._decoded(), delimiter=self._delimiter, strict=True)
+        lines = self._decoded()
+        n_before = 0
+        if self._has_separator_line:
+            n_before = 1
+            next(lines, None)
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         while True:
             # A quoted field may have line breaks, so a record may end lines after its start.
-            start = reader.line_num + 1
+            start = n_before + reader.line_num + 1
             try:
                 fields = next(reader)
             except StopIteration:
@@ -261,8 +295,15 @@ def decode(data: bytes) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = data[error.start]
+        if data.startswith(_WIDE_MARKS):
+            raise RowError(
+                'is not UTF-8 but UTF-16, as Excel\'s "Unicode text" is; save the file as UTF-8'
+            ) from None
+        # Every text can be read as Windows-1252; of a word such as "Über" it is the usual encoding.
+        shown = data[max(0, error.start - 12) : error.start + 12].decode("cp1252", "replace")
         raise RowError(
-            f"is not UTF-8: byte 0x{byte:02x} at byte {error.start + 1}; save the file as UTF-8"
+            f"is not UTF-8: byte 0x{byte:02x} at byte {error.start + 1} (as Windows-1252 it reads "
+            f"{shown!r}); save the file as UTF-8, for example with iconv -f WINDOWS-1252 -t UTF-8"
         ) from None
     if "\0" in text:
         raise RowError(
