@@ -90,6 +90,7 @@ def test_json_is_one_object_and_the_counts_add_up(judge, tmp_path):
         "done": 4,
         "failed": 0,
         "failures": {},
+        "reasons": {},
         "flagged": 0,
         "calls": 16,
         "calls_from_journal": 0,

@@ -65,6 +65,7 @@ def test_a_short_run_tells_its_end_as_one_line_of_json(revise, tmp_path):
         "done": 6,
         "failed": 0,
         "failures": {},
+        "reasons": {},
         "flagged": 0,
         "calls": 18,
         "calls_from_journal": 0,

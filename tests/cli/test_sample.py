@@ -46,6 +46,7 @@ def test_every_model_is_a_policy_at_every_temperature(sample, local_server, tmp_
         "done": 5,
         "failed": 0,
         "failures": {},
+        "reasons": {},
         "flagged": 0,
         "calls": 40,
         "calls_from_journal": 0,

@@ -64,6 +64,7 @@ def test_checks_and_json(score, tmp_path):
         "done": 3,
         "failed": 0,
         "failures": {},
+        "reasons": {},
         "flagged": 0,
         "calls": 6,
         "calls_from_journal": 0,
