@@ -114,6 +114,9 @@ def _preference(pair: LabelledPair) -> Preference | None:
 _PAIRS: ItemKind[LabelledPair] = ItemKind(
     noun="pair",
     with_id=lambda pair, id: replace(pair, prompt=replace(pair.prompt, id=id)),
+    with_metadata=lambda pair, metadata: replace(
+        pair, prompt=replace(pair.prompt, metadata=metadata)
+    ),
     id_of=lambda pair: pair.prompt.id,
     id_texts=lambda pair: pair.texts,
     other_texts=lambda pair: (

@@ -7,9 +7,11 @@ Example:
         print(row["error"], row["judged"], row["provenance"]["constitution"])
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, cast, get_args
+from pathlib import PurePath
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import TypeAdapter
 
@@ -29,6 +31,7 @@ from cai.runs.config import (
     read_run_config,
 )
 from cai.runs.records import load
+from cai.types import Prompt
 
 # The column of a whole record, and the type that its struct is derived from.
 BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
@@ -82,7 +85,7 @@ class SourceRun:
         # What a method has is the fields of its configuration; the others stay None.
         names = {"settings": f"{config.method}_settings"}
         own = {names.get(key, key): value for key, value in config if key not in ("source", "k")}
-        files, content = config.source.files, config.source.hash
+        files, content = tuple(map(public_name, config.source.files)), config.source.hash
         provenance = RowProvenance(run=name, source_files=files, source_hash=content, **own)
         # As JSON values, converted once for the run and not for each row.
         common = _PROVENANCE.dump_python(provenance, mode="json")
@@ -98,11 +101,29 @@ class SourceRun:
         flags = [list(each.flags) for each in body.rounds] if isinstance(body, Chain) else None
         return {
             **self.common,
-            "origin": body.prompt.origin if body else None,
+            "origin": public_name(body.prompt.origin) if body else None,
             "models": list(models),
             "principle_ids": None if ids is None else list(ids),
             "flags": flags,
         }
+
+
+def public_name(name: str) -> str:
+    """A path without the folders of the machine that it was read on; other names as they are."""
+    return PurePath(name).name if PurePath(name).is_absolute() else name
+
+
+def read_metadata(prompt: Prompt) -> Row | None:
+    """What else the prompt's own row had, for the column `metadata`."""
+    return json.loads(prompt.metadata) if prompt.metadata else None
+
+
+def _public(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a body with a public origin of its prompt, which each kind holds once."""
+    prompt = content.get("prompt") or content.get("group", {}).get("prompt")
+    if prompt:
+        prompt["origin"] = public_name(prompt["origin"])
+    return content
 
 
 def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Row:
@@ -110,7 +131,7 @@ def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Ro
     body = run.body(record) if record.error is None else None
     columns: dict[str, object] = {BODY_COLUMNS[method][0]: None for method in methods}
     if body is not None:
-        content = asdict(body)
+        content = _public(asdict(body))
         if isinstance(body, Judged):
             # A list of pairs, as columns have fixed names and tags have any.
             tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
