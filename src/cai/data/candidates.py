@@ -74,6 +74,11 @@ class CandidateColumn:
     scale: float | None = None  # the width of the scale, for the confidence of a difference
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether something says which response is better."""
+        return bool(self.score or self.choice or self.is_ordered)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         scores = self.score if self.has_own_scores else None
         models = self.model if self.has_own_models else None
