@@ -147,9 +147,12 @@ def test_chains_come_in_the_order_of_the_source(run):
 @pytest.mark.parametrize(
     ("format", "columns"),
     [
-        ("sft", {"prompt", "completion"}),
-        ("preference", {"prompt", "chosen", "rejected", "chosen_probability", "judging"}),
-        ("prompts", {"prompt"}),
+        ("sft", {"prompt", "completion", "metadata"}),
+        (
+            "preference",
+            {"prompt", "chosen", "rejected", "chosen_probability", "judging", "metadata"},
+        ),
+        ("prompts", {"prompt", "metadata"}),
         ("everything", {"chain", "error"}),
     ],
 )

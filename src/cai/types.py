@@ -32,12 +32,14 @@ Conversation = tuple[Message, ...]
 class Prompt:
     """The input of the policy: a conversation whose last turn is the user's.
 
-    `origin` is its place in the source ("red-team.jsonl:17"), for messages.
+    `origin` is its place in the source ("red-team.jsonl:17"), for messages. `metadata` is what else
+    its row has, a JSON object as text, which no step reads and every export keeps; "" for nothing.
     """
 
     id: str
     messages: Conversation
     origin: str = ""
+    metadata: str = ""
 
     @property
     def request(self) -> str:

@@ -44,6 +44,10 @@ FORMS: dict[str, dict[str, object]] = {
         "responses": [[BAD_TURN], [GOOD_TURN]],
         "scores": [0.1, 0.9],
     },
+    "struct of candidates": {
+        "prompt": "Why?",
+        "completions": {"response": [BAD, GOOD], "score": [0.5, 2]},
+    },
     "Stack Exchange": {"question": "Why?", "response_j": GOOD, "response_k": BAD},
     "WebGPT": {
         "question": {"dataset": "eli5", "id": "1", "full_text": "Why?"},

@@ -35,6 +35,7 @@ def rows(run: RunFolder, format: Format, columns: Columns) -> list[dict[str, obj
     plain = [json.loads(json.dumps(row)) for row in found]
     assert [row.pop("id") for row in plain] == ["talk"] * len(plain)
     assert all(row.pop("provenance")["method"] == "revise" for row in plain)
+    assert all(row.pop("metadata") is None for row in plain)
     return plain
 
 

@@ -59,18 +59,26 @@ def test_the_share_is_reached_in_every_format_and_every_kind_of_file(
     for suffix in (".jsonl", ".parquet"):
         path = tmp_path / f"rows{suffix}"
         summary = export_file([run], format, path, mixing=mixing)
-        written.append(read(path))
+        written.append(same_metadata(read(path)))
         assert summary.n_rows == len(written[-1])
         assert summary.mixed[0].share == 0.25
     factor = 2 if format == "kto" else 1
     assert methods(written[0]) == {"judge": 30 * factor, "people": 10 * factor}
     assert written[0] == written[1]
-    assert written[0] == list(export_dataset([run], format, mixing=mixing))
+    assert written[0] == same_metadata(list(export_dataset([run], format, mixing=mixing)))
     assert methods(written[0][: 8 * factor])["people"] in (2 * factor, 2 * factor + 1)
     if format == "kto":
         labels = Counter(row["label"] for row in written[0])
         assert (summary.n_good, summary.n_bad) == (labels[True], labels[False])
     run.close()
+
+
+def same_metadata(rows: list[dict]) -> list[dict]:
+    """The rows with the metadata as JSON, as they are in Parquet."""
+    for row in rows:
+        if isinstance(row["metadata"], dict):
+            row["metadata"] = json.dumps(row["metadata"])
+    return rows
 
 
 def test_a_mixed_row_says_where_it_comes_from_and_how_sure_it_is(run: RunFolder, tmp_path: Path):
@@ -84,14 +92,16 @@ def test_a_mixed_row_says_where_it_comes_from_and_how_sure_it_is(run: RunFolder,
     told = {key: value for key, value in first.items() if value is not None}
     assert told == {
         "method": "people",
-        "origin": f"{file}:1",
+        "origin": "people.jsonl:1",
         "models": ["", ""],
         "confidence": 0.75,
         "source_files": ["people.jsonl"],
         "source_hash": told["source_hash"],
     }
     assert [row["chosen_probability"] for row in mixed] == [0.75, 0.9, 0.9, 0.9, 0.9]
-    assert [row["provenance"]["origin"] for row in mixed] == [f"{file}:{n}" for n in range(1, 6)]
+    assert [row["provenance"]["origin"] for row in mixed] == [
+        f"people.jsonl:{n}" for n in range(1, 6)
+    ]
     assert mixed[0]["prompt"] == [{"role": "user", "content": "How is 0?"}]
     assert mixed[0]["judging"] is None
     run.close()

@@ -42,7 +42,7 @@ def test_sft_rows_are_prompt_and_last_text(tmp_path: Path):
     assert rows[0]["prompt"] == [{"role": "user", "content": "Question 1?"}]
     assert rows[0]["completion"] == [{"role": "assistant", "content": "Better not, as it hurts."}]
     assert [row["id"] for row in rows] == ["1", "2", "3"]
-    assert list(rows[0]) == ["prompt", "completion", "id", "provenance"]
+    assert list(rows[0]) == ["prompt", "completion", "id", "metadata", "provenance"]
     assert summary.describe() == "sft: 3 rows; left out: 1 failed"
 
 
@@ -51,7 +51,8 @@ def test_preference_rows_choose_the_revision_over_the_first_response(tmp_path: P
     assert rows[0]["chosen"] == [{"role": "assistant", "content": "Better not, as it hurts."}]
     assert rows[0]["rejected"] == [{"role": "assistant", "content": "Do it."}]
     assert list(rows[0]) == [
-        "prompt", "chosen", "rejected", "chosen_probability", "judging", "id", "provenance",
+        "prompt", "chosen", "rejected", "chosen_probability", "judging", "id", "metadata",
+        "provenance",
     ]  # fmt: skip
     assert rows[0]["chosen_probability"] is rows[0]["judging"] is None
     assert [row["id"] for row in rows] == ["1", "3"]
@@ -62,7 +63,7 @@ def test_prompt_rows_are_those_of_every_finished_chain(tmp_path: Path):
     bad = chain("9", "x", revised("The response is rude.", "critique-instead"))
     rows, summary = rows_of(tmp_path, [*MIXED, bad], "prompts")
     assert [row["id"] for row in rows] == ["1", "2", "3", "9"]
-    assert list(rows[0]) == ["prompt", "id", "provenance"]
+    assert list(rows[0]) == ["prompt", "id", "metadata", "provenance"]
     assert summary.dropped == Counter({"failed": 1})
 
 

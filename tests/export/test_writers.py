@@ -27,13 +27,14 @@ from cai.errors import ExportError, JournalError
 from cai.export.export import Export, ExportSummary
 from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
 from cai.export.writers import SUFFIXES, export_dataset, export_file
-from cai.methods.revision import RevisionRoles
+from cai.methods.revision import Chain, RevisionRoles
 from cai.methods.roles import RoleModel
 from cai.methods.settings import ReviseSettings
-from cai.models.base import Sampling
+from cai.models.base import Completion, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.revise import RevisionJob, run_revision
 from cai.templates import load_templates
+from cai.types import Message, Prompt
 
 
 def read_back(path: Path) -> list[Row]:
@@ -217,7 +218,7 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
         {
             "method": "revise",
             "run": "run",
-            "origin": f"{asked}:{line}",
+            "origin": f"{asked.name}:{line}",
             "models": ["policy"],
             "source_files": ["asked.jsonl"],
             "source_hash": recipe["source"]["hash"],
@@ -247,3 +248,21 @@ async def test_every_row_of_a_real_run_says_where_it_comes_from(tmp_path: Path):
     assert [row["completion"] for row in rows] == [
         [{"role": "assistant", "content": "policy says Rewri"}]
     ] * 2
+
+
+def test_the_metadata_of_a_prompt_is_a_column_of_every_row(tmp_path: Path):
+    """An object in JSONL; its JSON in Parquet, whose columns have one type."""
+    metadata = {"rubric": "Be kind.", "ticket": 7}
+    prompt = Prompt("1", (Message("user", "Why?"),), "/home/me/asked.jsonl:1", json.dumps(metadata))
+    made = made_run(tmp_path / "run", [Chain(prompt, Completion("No."), (revised("So."),))])
+    with made as run:
+        for format in ("sft", "preference", "kto", "prompts"):
+            export_file([run], format, tmp_path / "rows.jsonl")
+            export_file([run], format, tmp_path / "rows.parquet")
+            for row in read_back(tmp_path / "rows.jsonl"):
+                assert row["metadata"] == metadata
+                assert row["provenance"]["origin"] == "asked.jsonl:1"
+            for row in read_back(tmp_path / "rows.parquet"):
+                assert json.loads(row["metadata"]) == metadata
+        export_file([run], "everything", tmp_path / "rows.jsonl")
+    assert "/home/me" not in (tmp_path / "rows.jsonl").read_text()

@@ -74,6 +74,11 @@ class CandidateColumn:
     scale: float | None = None  # the width of the scale, for the confidence of a difference
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether something says which response is better."""
+        return bool(self.score or self.choice or self.is_ordered)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         scores = self.score if self.has_own_scores else None
         models = self.model if self.has_own_models else None
@@ -97,7 +102,7 @@ class CandidateColumn:
         Raises:
             RowError: They or their scores cannot be read.
         """
-        items = read_list(row.get(self.column), self.column, "responses")
+        items = read_list(_as_list(row.get(self.column)), self.column, "responses")
         scores = self._scores(row, items)
         models = self._values(row, items, self.model, is_column=self.has_own_models)
         return tuple(
@@ -153,6 +158,24 @@ class CandidateColumn:
         return answer_text(cast(Row, item).get(self.text), label)
 
 
+def _as_list(value: object) -> object:
+    """A struct of lists, or an object with a text for each model, as a list of objects."""
+    if not isinstance(value, dict):
+        return value
+    fields = cast(Row, value)
+    entries = list(fields.values())
+    if not fields or "role" in fields or "from" in fields:
+        return fields
+    if all(isinstance(entry, str) for entry in entries):
+        if any(key.casefold() in (*_TEXTS, *SCORES, *_MODELS) for key in fields):
+            return fields
+        return [{"text": text, "model": name} for name, text in fields.items()]
+    lists = [cast(list[object], entry) for entry in entries if isinstance(entry, list)]
+    if len(lists) < len(entries) or len({len(each) for each in lists}) > 1:
+        return fields
+    return [dict(zip(fields, each, strict=True)) for each in zip(*lists, strict=True)]
+
+
 def answer_text(value: object, label: str) -> str:
     """The text of a response, which may be a message or a list that ends in one.
 
@@ -174,7 +197,7 @@ def find_candidates(
     for name in _LISTS:
         for column in table.columns:
             if column.casefold() == name:
-                lists = [row[column] for row in head if row.get(column) not in (None, [])]
+                lists = [_as_list(row[column]) for row in head if row.get(column)]
                 found = _candidate_column(table, column, lists, head, score)
                 if found is not None:
                     return found

@@ -77,7 +77,11 @@ MARKUPS: dict[str, Markup] = {
         _tokens("[|Human|]", r"\[\|(human|ai)\|\] ?", _ENDS),
         _tokens("### Human:", rf"#{{2,3}} ?({_NAMES}): ?", _ENDS),
         _tokens("### Instruction:", r"#{2,3} ?(Instruction|Input|Response|Output):[ \n]?", _ENDS),
-        _tokens("USER: ASSISTANT:", r"(?:^|(?<=\s)|(?<=</s>))((?-i:USER|ASSISTANT)):", _ENDS),
+        _tokens(
+            "USER: ASSISTANT:",
+            r"(?:^|(?<=\s)|(?<=</s>))((?-i:USER|ASSISTANT|FUNCTION RESPONSE)):",
+            _ENDS,
+        ),
         # A request that quotes a dialogue goes on after its last answer.
         Markup(
             "Human: Assistant:",

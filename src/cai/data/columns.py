@@ -32,7 +32,7 @@ from cai.types import Conversation
 # Of a pair, `chosen` is the prompt's column only where nothing else is, and it has dialogues.
 _PROMPT_COLUMNS = (
     ("prompt", "prompts"),
-    ("messages", "conversations", "conversation", "turns"),
+    ("messages", "conversations", "conversation", "contents", "turns"),
     (
         *("question", "questions", "goal", "goals"),
         *("forbidden_prompt", "behavior", "behaviors", "query", "queries"),
@@ -41,7 +41,7 @@ _PROMPT_COLUMNS = (
     ("text", "texts"),
     ("input", "inputs"),
     ("user_prompt", "user_input", "user_message", "human", "user", "problem", "task"),
-    ("info", "post", "context", "history", "dialogue", "dialog", "chat"),
+    ("body", "request", "info", "post", "context", "history", "dialogue", "dialog", "chat"),
     ("chosen",),
 )
 _TAG_COLUMNS = (

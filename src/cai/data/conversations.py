@@ -305,12 +305,9 @@ def is_message_list(value: object) -> bool:
 
 
 def is_text_list(value: object) -> bool:
-    """Whether it is a list of texts, some of which may be null."""
-    return (
-        isinstance(value, list)
-        and any(isinstance(item, str) for item in cast(list[object], value))
-        and all(item is None or isinstance(item, str) for item in cast(list[object], value))
-    )
+    """Whether it is a list of texts, some of which may be null; not an empty one."""
+    items = cast(list[object], value) if isinstance(value, list) else []
+    return bool(items) and all(item is None or isinstance(item, str) for item in items)
 
 
 def first_role(turns: Sequence[Message]) -> str:

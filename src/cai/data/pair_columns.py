@@ -212,7 +212,7 @@ class PairSelection:
             parts.append(f"joined with {listed(self.companions.columns)}")
         if not is_ranked:
             parts.append(
-                f"labels in {self.label.column!r}" if self.label else "no column with labels"
+                f"labels in {listed(self.label.columns)}" if self.label else "no column with labels"
             )
         if self.confidence:
             parts.append(f"confidence in {self.confidence.column!r}")
@@ -271,6 +271,12 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
 def has_sides(table: Table) -> bool:
     """Whether two of its columns are known to hold the responses of a pair."""
     return any(_both(table, (first, second)) for _, first, second in _SIDES)
+
+
+def side_columns(table: Table) -> tuple[str, ...]:
+    """The columns that are known to hold the responses of pairs."""
+    pairs = (_both(table, (first, second)) for _, first, second in _SIDES)
+    return tuple(name for pair in pairs if pair for name in pair)
 
 
 def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:

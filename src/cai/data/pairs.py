@@ -114,6 +114,9 @@ def _preference(pair: LabelledPair) -> Preference | None:
 _PAIRS: ItemKind[LabelledPair] = ItemKind(
     noun="pair",
     with_id=lambda pair, id: replace(pair, prompt=replace(pair.prompt, id=id)),
+    with_metadata=lambda pair, metadata: replace(
+        pair, prompt=replace(pair.prompt, metadata=metadata)
+    ),
     id_of=lambda pair: pair.prompt.id,
     id_texts=lambda pair: pair.texts,
     other_texts=lambda pair: (
@@ -134,8 +137,12 @@ def pair_files(
     return FileSource(names, "pairs", partial(select_pairs, options=options), skip_bad_rows)
 
 
-def select_pairs(table: Table, options: PairOptions) -> RowReader[LabelledPair]:
+def select_pairs(
+    table: Table, options: PairOptions, *, needs_labels: bool = False
+) -> RowReader[LabelledPair]:
     """The named columns, or else those with known names.
+
+    Responses of which nothing says which one is better are pairs too, unless labels are needed.
 
     Raises:
         UsageError: The options cannot be combined.
@@ -144,7 +151,7 @@ def select_pairs(table: Table, options: PairOptions) -> RowReader[LabelledPair]:
     options.check()
     check_named(table, asdict(options))
     if not options.names_sides and not has_sides(table):
-        reader = _select_candidates(table, options)
+        reader = _select_candidates(table, options, needs_labels=needs_labels)
         if reader is not None:
             return reader
     selection = select_pair_columns(table, options)
@@ -275,7 +282,9 @@ class _CandidateSelection:
         return pairs
 
 
-def _select_candidates(table: Table, options: PairOptions) -> RowReader[LabelledPair] | None:
+def _select_candidates(
+    table: Table, options: PairOptions, *, needs_labels: bool
+) -> RowReader[LabelledPair] | None:
     """The reader of rows with several responses, or of several rows with one response each."""
     head = table.head(table.columns)
     candidates = find_candidates(table, head, options.label_column)
@@ -299,6 +308,8 @@ def _select_candidates(table: Table, options: PairOptions) -> RowReader[Labelled
         if name is None:
             return None
         prompt = prompt_column(table, name, head, used=used)
+    if needs_labels and not candidates.is_labelled:
+        return None
     selection = _CandidateSelection(
         candidates=candidates,
         prompt=prompt,

@@ -9,9 +9,10 @@ Example:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from cai.data.candidates import find_candidates
 from cai.data.columns import (
     check_named,
     find_id_column,
@@ -22,6 +23,7 @@ from cai.data.columns import (
 )
 from cai.data.companions import unused_texts
 from cai.data.conversations import Form, texts_of
+from cai.data.pair_columns import side_columns
 from cai.data.source import CheckedSource, FileSource, ItemKind, RowReader
 from cai.data.tables import Table
 from cai.types import Prompt
@@ -37,7 +39,8 @@ _FORM_NOTES: dict[Form, str] = {
 }
 _PROMPTS: ItemKind[Prompt] = ItemKind(
     noun="prompt",
-    with_id=lambda prompt, id: Prompt(id, prompt.messages, prompt.origin),
+    with_id=lambda prompt, id: Prompt(id, prompt.messages, prompt.origin, prompt.metadata),
+    with_metadata=lambda prompt, metadata: replace(prompt, metadata=metadata),
     id_of=lambda prompt: prompt.id,
     id_texts=lambda prompt: texts_of(prompt.messages),
 )
@@ -94,6 +97,8 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
     joined = prompts.companions.columns
     notes = [_FORM_NOTES.get(prompts.form, f"{prompts.form} dialogues, last answer split off")]
     notes += [f"joined with {listed(joined)}"] if joined else []
+    candidates = find_candidates(table, head)
+    answers = (*side_columns(table), *(candidates.columns if candidates else ()))
     unused = unused_texts(table, columns, head, known=_ID_COLUMNS)
     return RowReader(
         kind=_PROMPTS,
@@ -102,6 +107,7 @@ def select_prompts(table: Table, column: str | None, id_column: str | None) -> R
         id_column=ids,
         parse=lambda row, origin: [Prompt("", prompts.up_to_user(row), origin)],
         column=name,
+        answers=answers,
         description=f" from column {name!r} ({', '.join(notes)})"
         + (f", not used: {listed(unused)}" if unused else ""),
     )

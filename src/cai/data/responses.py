@@ -76,6 +76,9 @@ class LabelledResponse:
 _RESPONSE_KIND: ItemKind[LabelledResponse] = ItemKind(
     noun="response",
     with_id=lambda response, id: replace(response, prompt=replace(response.prompt, id=id)),
+    with_metadata=lambda response, metadata: replace(
+        response, prompt=replace(response.prompt, metadata=metadata)
+    ),
     id_of=lambda response: response.prompt.id,
     id_texts=lambda response: [*texts_of(response.prompt.messages), "", response.text],
     # The type goes into the hash too: the text "True" and the boolean are different labels.

@@ -31,7 +31,15 @@ ROLES: dict[str, Role] = {
     ),
 }
 _TOOL_ROLES = {
-    *("tool", "tools", "function", "function_call", "function_response", "function_result"),
+    *(
+        "tool",
+        "tools",
+        "function",
+        "function_call",
+        "function_response",
+        "function_result",
+        "function response",
+    ),
     *("observation", "ipython", "tool_call", "tool_calls", "tool_response", "tool_result"),
     *("tool_output", "environment"),
 }

@@ -17,12 +17,13 @@ chooses for a table: which columns are read, and how a row becomes items.
 """
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from cai.data.columns import listed
 from cai.data.ids import Ids, origin_of, position_of
@@ -30,7 +31,7 @@ from cai.data.json_files import JsonFile
 from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable, SavedDataset
 from cai.data.table_shapes import in_rows_of_prompts
 from cai.data.tables import FaultKind, Row, RowError, Table, TableFile
-from cai.data.text_files import CsvFile, JsonlFile, TextFile
+from cai.data.text_files import CsvFile, JsonlFile, TextFile, parse_json
 from cai.errors import SourceError
 from cai.types import content_hash
 
@@ -121,6 +122,7 @@ class ItemKind(Generic[T]):
 
     noun: str
     with_id: Callable[[T, str], T]
+    with_metadata: Callable[[T, str], T] = lambda item, _: item
     id_of: Callable[[T], str]
     id_texts: Callable[[T], list[str]]  # what an id made from the content hashes
     other_texts: Callable[[T], Iterable[str]] = lambda _: ()  # what else the source's hash covers
@@ -145,6 +147,13 @@ class RowReader(Generic[T]):
     description: str  # the same for people, to go after the number of items
     # Called with the table's labels, counted, while the file is open; raises SourceError.
     check_labels: Callable[[Mapping[LabelValue, int]], None] = lambda _: None
+    answers: tuple[str, ...] = ()  # columns with old responses, which are not kept as metadata
+
+    @property
+    def metadata_columns(self) -> tuple[str, ...]:
+        """The columns that hold nothing of the item itself, and are kept beside it."""
+        taken = {*self.columns, *self.answers}
+        return tuple(name for name in self.table.columns if name not in taken)
 
 
 _Part: TypeAlias = tuple[Table, RowReader[T]]  # an open file or data set, and how it is read
@@ -345,12 +354,15 @@ class _Scan(Generic[T]):
             SourceError: It cannot be read, or a row is bad and bad rows are not skipped.
         """
         self._tables.append(table)  # the position of an id has the index of its table
-        for number, row in table.rows(reader.columns):
+        others = reader.metadata_columns
+        for number, row in table.rows((*reader.columns, *others)):
             try:
                 if isinstance(row, RowError):
                     raise row
                 position = position_of(len(self._tables) - 1, number)
                 items = self._parsed(reader, row, table.origin(number), position)
+                if others and (metadata := metadata_of(row, others)):
+                    items = [reader.kind.with_metadata(item, metadata) for item in items]
             except RowError as error:
                 origin = table.origin(number)
                 if not self._skip_bad_rows:
@@ -381,6 +393,40 @@ class _Scan(Generic[T]):
         for key, side in preferences:
             self._preferences.setdefault(key, position << 1 | side)
         return [kind.with_id(item, id) for item, id in zip(items, ids, strict=True)]
+
+
+# What `cai export` writes of a row beside its texts; its metadata is that of the row.
+_OWN_COLUMNS = ("metadata", "provenance", "judging", "chosen_probability")
+
+
+def metadata_of(row: Row, columns: Sequence[str]) -> str:
+    """A JSON object of these columns; "" where they have no values, or none that JSON can hold."""
+    values: Row = {}
+    stored = row.get("metadata") if "metadata" in columns else None
+    if isinstance(stored, str) and stored.startswith("{"):
+        try:
+            stored = parse_json(stored)
+        except RowError:
+            values["metadata"] = stored
+    if isinstance(stored, dict):
+        values |= cast(Row, stored)
+    elif stored is not None and "metadata" not in values:
+        values["metadata"] = stored
+    for column in columns:
+        value = row.get(column)
+        if column not in _OWN_COLUMNS and value is not None and value not in ("", [], {}):
+            values[column] = value
+    if not values:
+        return ""
+    try:
+        return json.dumps(values, ensure_ascii=True, default=_plain)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _plain(value: object) -> object:
+    # Images and other binary values of Parquet are not carried through a run; dates are, as texts.
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 
 class Digest:

@@ -92,7 +92,7 @@ class DataFile:
             elif self.kind != "preference" and is_single and is_complete:
                 any_reader = select_responses(table, _RESPONSES)
             else:
-                any_reader = select_pairs(table, _PAIRS)
+                any_reader = select_pairs(table, _PAIRS, needs_labels=True)
         except UnknownColumns:
             raise SourceError(
                 f"{self.name}: {_NEEDED[self.kind]}, and its columns are {listed(table.columns)}. "

@@ -40,7 +40,7 @@ from cai.export.formats import (
     check_format,
 )
 from cai.export.mixing import MixOutcome
-from cai.export.provenance import SourceRun, whole_row
+from cai.export.provenance import SourceRun, read_metadata, whole_row
 from cai.export.rows import (
     DroppedRow,
     Labelled,
@@ -325,7 +325,9 @@ class Export:
         columns = columns_of(unit, self.columns, summary.n_rows)
         summary.n_rows += 1
         provenance = item.run.provenance(item.body, models_of(unit))
-        return {**columns, "id": prompt_of(unit).id, "provenance": provenance}
+        prompt = prompt_of(unit)
+        metadata = read_metadata(prompt)
+        return {**columns, "id": prompt.id, "metadata": metadata, "provenance": provenance}
 
     def _all_units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
         """Every unit, and whether it nearly repeats an earlier one; dropped rows are counted."""

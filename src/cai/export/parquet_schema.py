@@ -11,6 +11,7 @@ Example:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 # pyarrow has no types: what is unknown stays in this file
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import islice
@@ -88,7 +89,12 @@ def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
                 f"row {row.get('id')!r}: no column is declared for {key!r}. Add it to the type of "
                 "the row, in cai/export/rows.py or where the record is defined."
             )
-    return pa.Table.from_pylist(rows, schema=schema)
+    # Metadata has whatever the source had: as JSON, the column has one type.
+    texts = [
+        {**row, "metadata": json.dumps(row["metadata"])} if row.get("metadata") else row
+        for row in rows
+    ]
+    return pa.Table.from_pylist(texts, schema=schema)
 
 
 def schema_of(export: Export) -> pa.Schema:
@@ -98,7 +104,7 @@ def schema_of(export: Export) -> pa.Schema:
         columns = {"id": str, "error": Failure, **bodies, "provenance": RowProvenance}
     else:
         row = ROW_TYPES[export.columns][export.format]
-        columns = {**_annotations(row), "id": str, "provenance": RowProvenance}
+        columns = {**_annotations(row), "id": str, "metadata": str, "provenance": RowProvenance}
     return pa.schema({name: arrow_type(annotation) for name, annotation in columns.items()})
 
 

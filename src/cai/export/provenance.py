@@ -7,9 +7,11 @@ Example:
         print(row["error"], row["judged"], row["provenance"]["constitution"])
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
 from typing import Annotated, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter
@@ -30,11 +32,12 @@ from cai.runs.config import (
     read_run_config,
 )
 from cai.runs.records import load
+from cai.types import Prompt
 
 # Addresses of servers, and paths from the root or the home.
 _ADDRESS = re.compile(r"@https?://[^\s+]+")
 _ABSOLUTE = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?")
-_NAMES_MODELS = frozenset({"model", "models", "judge"})  # keys of rows
+_NAMES = frozenset({"model", "models", "judge", "origin"})  # keys of rows
 
 # The column of a whole record, and the type that its struct is derived from.
 BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
@@ -90,7 +93,7 @@ class SourceRun:
         # What a method has is the fields of its configuration; the others stay None.
         names = {"settings": f"{config.method}_settings"}
         own = {names.get(key, key): value for key, value in config if key not in ("source", "k")}
-        files, content = config.source.files, config.source.hash
+        files, content = tuple(map(public_name, config.source.files)), config.source.hash
         provenance = RowProvenance(run=name, source_files=files, source_hash=content, **own)
         # As JSON values, converted once for the run and not for each row.
         common = without_places(_PROVENANCE.dump_python(provenance, mode="json"))
@@ -106,7 +109,7 @@ class SourceRun:
         flags = [list(each.flags) for each in body.rounds] if isinstance(body, Chain) else None
         return {
             **self.common,
-            "origin": body.prompt.origin if body else None,
+            "origin": public_name(body.prompt.origin) if body else None,
             "models": [public_name(each) for each in models],
             "principle_ids": None if ids is None else list(ids),
             "flags": flags,
@@ -119,6 +122,8 @@ def public_name(name: str) -> str:
     >>> public_name("hf:/home/ada/models/sl?dtype=bfloat16")
     'hf:sl?dtype=bfloat16'
     """
+    if PurePath(name).is_absolute():  # its folders may have spaces
+        return PurePath(name).name
     return _ABSOLUTE.sub(r"\1", _ADDRESS.sub("", name))
 
 
@@ -130,12 +135,17 @@ def without_places(value: T) -> T:
             return public_name(value) if is_name else value
         if isinstance(value, Mapping):
             items = cast("Mapping[str, object]", value).items()
-            return {key: public(each, key in _NAMES_MODELS) for key, each in items}
+            return {key: public(each, key in _NAMES) for key, each in items}
         if isinstance(value, list | tuple):
             return [public(each, is_name) for each in cast("Sequence[object]", value)]
         return value
 
     return cast("T", public(value))
+
+
+def read_metadata(prompt: Prompt) -> Row | None:
+    """What else the prompt's own row had, for the column `metadata`."""
+    return json.loads(prompt.metadata) if prompt.metadata else None
 
 
 def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Row:

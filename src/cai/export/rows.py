@@ -15,6 +15,7 @@ Example:
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from cai.export.formats import Columns, Format, Row
@@ -294,4 +295,5 @@ def _response(text: str) -> list[ChatTurn]:
 
 def _data_set(prompt: Prompt) -> str:
     """The source of the prompt: verl selects reward functions and groups metrics by it."""
-    return prompt.origin.rpartition(":")[0] or prompt.origin or "cai"
+    source = prompt.origin.rpartition(":")[0] or prompt.origin or "cai"
+    return PurePath(source).name if PurePath(source).is_absolute() else source

@@ -26,7 +26,7 @@ from cai.export.export import Export, ExportSummary
 from cai.export.formats import Columns, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
 from cai.export.mixing import Drawn, draw, interleave
-from cai.export.provenance import RowProvenance
+from cai.export.provenance import RowProvenance, public_name, read_metadata
 from cai.export.rows import Labelled, columns_of, models_of, prompt_of
 from cai.export.selection import Selection
 
@@ -106,13 +106,14 @@ def _drawn_rows(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterato
         provenance = RowProvenance(
             method="export" if source.is_export else "people",
             run=None,
-            origin=prompt.origin,
+            origin=public_name(prompt.origin),
             models=tuple(models_of(row.unit)),
             confidence=row.confidence if source.file.is_labelled else None,
             source_files=(name if name.startswith(HUB_PREFIX) else Path(name).name,),
             source_hash=source.summary.content_hash,
         )
-        yield {**columns, "id": prompt.id, "provenance": asdict(provenance)}
+        own = {"id": prompt.id, "metadata": read_metadata(prompt)}
+        yield {**columns, **own, "provenance": asdict(provenance)}
 
 
 def export_file(

@@ -258,7 +258,7 @@ def test_the_limit_keeps_the_first_rows(tmp_path: Path):
 
 
 MISSING: list[tuple[Kind, dict[str, object], str]] = [
-    ("preference", {"prompt": "q", "better": "x", "worse": "y"}, "'chosen' and 'rejected', or"),
+    ("preference", {"prompt": "q", "nice": "x", "nasty": "y"}, "'chosen' and 'rejected', or"),
     ("preference", {"chosen": "x", "rejected": "y"}, "with the prompt in 'prompt'"),
     ("sft", {"prompt": "q", "reply": "x"}, "'messages', or 'prompt' and 'completion'"),
     ("kto", {"prompt": "q", "completion": "x"}, "'prompt', 'completion' and 'label'"),

@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cai.data.source import Digest
@@ -54,6 +54,7 @@ class _SourceRows:
     rows: list[TrainingRow]
     left_out: Counter[str]
     provenance: Provenance
+    description: str = ""  # of a file: what was read of it, and what was not
 
 
 def _read_units(
@@ -82,7 +83,9 @@ def _read_units(
             continue
         tally.models.update(filter(None, models_of(row.unit)))
         rows.append(TrainingRow(row.unit, str(source), row.confidence))
-    return _SourceRows(rows, left_out, tally.provenance.joined(file.provenance))
+    provenance = tally.provenance.joined(file.provenance)
+    description = "; ".join(table.description for table in file.summary.tables)
+    return _SourceRows(rows, left_out, provenance, description)
 
 
 def split_rows(
@@ -135,11 +138,16 @@ class TrainingData:
     dropped: Counter[str]
     content_hash: str
     provenance: Provenance
+    descriptions: Mapping[str, str] = field(default_factory=dict[str, str])  # of files, by source
 
     def describe(self) -> tuple[str, ...]:
         """A line for each source, one for what is left out, and one for the split."""
         mixed = {outcome.mix.file: outcome for outcome in self.mixed}
-        lines = [f"{name}: {_rows(n)}" for name, n in self.counts.items() if name not in mixed]
+        lines = [
+            f"{name}: {_rows(n)}" + (f" ({read})" if (read := self.descriptions.get(name)) else "")
+            for name, n in self.counts.items()
+            if name not in mixed
+        ]
         lines += [outcome.describe() for outcome in mixed.values()]
         if self.dropped:
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.dropped.items()))
@@ -219,6 +227,11 @@ def load_training_data(
         dropped=dropped,
         content_hash=digest.hex,
         provenance=provenance,
+        descriptions={
+            str(name): each.description
+            for name, each in zip(names, read, strict=True)
+            if each.description
+        },
     )
 
 
