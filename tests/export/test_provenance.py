@@ -346,9 +346,7 @@ def test_a_run_of_revisions_names_who_wrote_what(tmp_path: Path):
 def test_names_of_models_lose_the_places_of_this_machine_and_texts_keep_theirs():
     row = {
         "prompt": [{"role": "user", "content": "Read /home/ada/notes.txt"}],
-        "group": {
-            "candidates": [{"text": "See ~/bin/x", "model": "hf:/home/ada/sl?dtype=x"}]
-        },
+        "group": {"candidates": [{"text": "See ~/bin/x", "model": "hf:/home/ada/sl?dtype=x"}]},
         "judges": [{"model": "openai:judge@http://10.0.0.7:8000/v1", "samples": 1}],
         "models": ["hf:~/models/a", "hf:Qwen/Qwen3-8B", "embedded"],
     }

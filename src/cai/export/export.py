@@ -4,7 +4,8 @@ One pass over the records is enough, except where the selection depends on all o
 lengths, labels): then a first pass surveys them and a second one writes.
 
 Example:
-    export = Export.of([RunFolder("runs/judge")], "preference", Selection(pairs="all"))
+    run = RunFolder.existing(Path("runs/judge"))
+    export = Export.of([run], "preference", Selection(pairs="all"))
     for row in export.rows(summary := ExportSummary("preference")):
         print(row["id"], row["chosen"])
     print(summary.describe())

@@ -1,7 +1,7 @@
 """A run as the source of rows, and the provenance of each row; whole records as rows.
 
 Example:
-    run = SourceRun.of(0, RunFolder("runs/judge"))
+    run = SourceRun.of(0, RunFolder.existing(Path("runs/judge")))
     for record in run.folder.records():
         row = whole_row(run, record, ("judge",))
         print(row["error"], row["judged"], row["provenance"]["constitution"])

@@ -2,7 +2,7 @@
 
 Example:
     summary = export_file(
-        [RunFolder("runs/judge")], "preference", Path("preference.jsonl"),
+        [RunFolder.existing(Path("runs/judge"))], "preference", Path("preference.jsonl"),
         Selection(min_margin=0.1), mixing=Mixing.of(["helpful.jsonl:helpfulness"]),
     )
     print(summary.describe())   # preference: 480 rows; left out: 8 unsure; mixed in: …

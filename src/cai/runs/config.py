@@ -174,19 +174,19 @@ def read_run_config(run: RunFolder) -> RunConfig:
 
 
 def run_config_as(run: RunFolder, kind: type[R]) -> R:
-    """The recipe of a run that must be of one method.
+    """The configuration of a run that must be of one method.
 
     Raises:
         JournalError: It is of another method or of another version of cai.
     """
-    recipe = read_run_config(run)
-    if not isinstance(recipe, kind):
+    config = read_run_config(run)
+    if not isinstance(config, kind):
         wanted = kind.model_fields["method"].default
         raise JournalError(
-            f"{run.path}: is a run of `cai {recipe.method}`, and one of `cai {wanted}` is needed. "
+            f"{run.path}: is a run of `cai {config.method}`, and one of `cai {wanted}` is needed. "
             "Name another folder."
         )
-    return recipe
+    return config
 
 
 def described_source(summary: SourceSummary) -> Source:

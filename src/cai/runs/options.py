@@ -191,13 +191,13 @@ def _seconds(snapshot: Snapshot, n_calls: float, n_left: int) -> float | None:
     """By Little's law where the slots are known; else at the speed of the sample."""
     if not snapshot.done:
         return None
-    with_run_options = [
+    known = [
         (each.limit, each.latency_s)
         for each in snapshot.endpoints
         if each.limit is not None and each.latency_s is not None
     ]
-    if len(with_run_options) < len(snapshot.endpoints) or not with_run_options:
+    if len(known) < len(snapshot.endpoints) or not known:
         return n_left * snapshot.elapsed_s / snapshot.done
-    per_s = sum(limit / latency_s for limit, latency_s in with_run_options)
+    per_s = sum(limit / latency_s for limit, latency_s in known)
     share_left = n_left / max(n_left + snapshot.done + snapshot.n_before, 1)
     return n_calls * share_left / per_s
