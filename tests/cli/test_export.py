@@ -85,7 +85,8 @@ def test_everything_holds_the_failures_too(export, tmp_path):
 
 def test_prompts_alone(export, tmp_path):
     assert export("prompts", "prompts-out.jsonl").code == 0
-    assert set(rows(tmp_path / "prompts-out.jsonl")[0]) == {"prompt", "id", "metadata", "provenance"}
+    [first, *_] = rows(tmp_path / "prompts-out.jsonl")
+    assert set(first) == {"prompt", "id", "metadata", "provenance"}
 
 
 def test_splits_share_no_prompt_and_leave_none_out(export, tmp_path):
