@@ -71,7 +71,8 @@ def test_preference_rows_set_the_revision_over_the_response(export, tmp_path):
     assert "preference: 6 rows; left out: 1 failed, 1 unchanged" in ended.out
     for row in rows(tmp_path / "preference.jsonl"):
         assert set(row) == {
-            "prompt", "chosen", "rejected", "chosen_probability", "judging", "id", "provenance",
+            "prompt", "chosen", "rejected", "chosen_probability", "judging", "id", "metadata",
+            "provenance",
         }  # fmt: skip
         assert row["chosen"] != row["rejected"]
 
@@ -84,7 +85,8 @@ def test_everything_holds_the_failures_too(export, tmp_path):
 
 def test_prompts_alone(export, tmp_path):
     assert export("prompts", "prompts-out.jsonl").code == 0
-    assert set(rows(tmp_path / "prompts-out.jsonl")[0]) == {"prompt", "id", "provenance"}
+    [first, *_] = rows(tmp_path / "prompts-out.jsonl")
+    assert set(first) == {"prompt", "id", "metadata", "provenance"}
 
 
 def test_splits_share_no_prompt_and_leave_none_out(export, tmp_path):
@@ -238,7 +240,7 @@ def test_columns_are_those_of_the_trainer(call_cai, judged, tmp_path):
     for columns, names in (("openrlhf", {"input"}), ("verl", {"messages"})):
         out = tmp_path / f"{columns}.jsonl"
         call_cai("export", judged, "--format", "sft", "--columns", columns, "-o", out)
-        assert set(rows(out)[0]) == {*names, "id", "provenance"}
+        assert set(rows(out)[0]) == {*names, "id", "metadata", "provenance"}
 
 
 def write_people(path: Path, n: int = 5) -> Path:
