@@ -162,7 +162,7 @@ ENDINGS = {
 TAGS = r"<\s*/?\s*(?:conversation|turn|response)"
 LABELS = r"\[\s*(?:user|assistant|system)\s*\]|\n[^\S\n]*\n[^\S\n]*(?:human|assistant)\s*:"
 REPLIES = {
-    **dict.fromkeys(STEPS, LABELS + r"|\(\s*[ab]\s*\)|reply\s+(?=\()"),
+    **dict.fromkeys(STEPS, LABELS + r"|reply\s+\("),
     **dict.fromkeys(("score", "check"), LABELS + r"|the\s+reply\s+was\s*:"),
 }
 
@@ -258,7 +258,7 @@ def test_the_harmless_request_holds_every_delimiter_once_for_each_text():
     assert delimiters(asked_chat["check"], "chat", "check") == [*before, *block]
     turns = ["[user]", "[assistant]", "[user]"]
     text = asked(Filled(HARMLESS), "transcript", "judge")
-    replies = ["reply", "(a)", "reply", "(b)"]
+    replies = ["reply(", "reply("]
     assert delimiters(text, "transcript", "judge") == [*turns, *replies, "assistant:"]
     text = asked(Filled(HARMLESS), "transcript", "score")
     assert delimiters(text, "transcript", "score") == [*turns, "thereplywas:", "assistant:"]
