@@ -16,7 +16,7 @@ import pytest
 from reward_server import n_stored, start_cai, write_prompts
 from simulated_server import SimulatedServer, simulated, wait_until
 
-from cai.engine.database import FAULT_VARIABLE
+from cai.engine.writer import FAULT_VARIABLE
 from cai.export.formats import Format
 from cai.run import Run
 

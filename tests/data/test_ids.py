@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cai.data.ids import IdPositions, Ids
-from cai.data.source import open_table
+from cai.data.open_table import open_table
 from cai.data.tables import RowError
 
 

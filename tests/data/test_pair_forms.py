@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sources import pairs_in, prompts_in, write
 
-from cai.data.pair_columns import PairOptions
-from cai.data.pairs import LabelledPair
+from cai.data.labelled_pair import LabelledPair
+from cai.data.pair_options import PairOptions
 from cai.errors import SourceError
 
 GOOD, BAD = "Oil it.", "Throw it away."

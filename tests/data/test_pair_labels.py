@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sources import pairs_in
 
-from cai.data.pair_columns import PairOptions
+from cai.data.pair_options import PairOptions
 from cai.errors import SourceError, UsageError
 
 SIDES = {"prompt": "q", "text_a": "x", "text_b": "y"}

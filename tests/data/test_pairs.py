@@ -9,8 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from sources import pairs_in, write
 
-from cai.data.pair_columns import PairOptions
-from cai.data.pairs import LabelledPair
+from cai.data.labelled_pair import LabelledPair
+from cai.data.pair_options import PairOptions
 from cai.data.source import MAX_BAD_ROWS
 from cai.errors import SourceError, UsageError
 from cai.types import Message, Prompt

@@ -14,7 +14,7 @@ import pytest
 from shared_data import bad_inputs, data_file
 from sources import pairs_in, responses_in
 
-from cai.data.pair_columns import PairOptions
+from cai.data.pair_options import PairOptions
 from cai.data.responses import ResponseOptions
 from cai.errors import SourceError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cai.engine.database import Database, Writer
+from cai.engine.database import Database
+from cai.engine.writer import Writer
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from slow_servers import SlowServer, Spread
 
 from cai.engine.budget import Account, Caps, Ledger
 from cai.engine.calls import EXAMPLE, ExampleInFlight, Retry
-from cai.engine.database import Database, Writer
+from cai.engine.database import Database
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.journal import Journal
+from cai.engine.writer import Writer
 from cai.errors import ModelError, ModelUnavailable, RunStopped, UsageError
 from cai.models.base import ChoiceModel, Completion, Limits, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cai.engine.calls import Answer, Call, CallNext, wrap_model
-from cai.engine.database import Database, Writer
+from cai.engine.database import Database
 from cai.engine.journal import Journal, call_key, journaled
+from cai.engine.writer import Writer
 from cai.errors import ModelError
 from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling, Usage
 from cai.models.scripted import ScriptedModel

@@ -8,8 +8,9 @@ import pytest
 from slow_servers import call_of
 
 from cai.engine.budget import Account, Ledger, Price, PriceList
-from cai.engine.database import Database, Writer
+from cai.engine.database import Database
 from cai.engine.journal import Journal
+from cai.engine.writer import Writer
 from cai.models.base import Completion, Usage
 
 PRICES = PriceList(

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from cai.engine import database as module
-from cai.engine.database import Database, Writer
+from cai.engine import writer as module
+from cai.engine.database import Database
+from cai.engine.writer import Writer
 from cai.errors import JournalError
 
 ADD = "INSERT INTO state VALUES (?, ?)"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_runs import revised, sampled, write_rows
 
-from cai.data.pair_columns import PairOptions
+from cai.data.pair_options import PairOptions
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError, SourceError, UsageError

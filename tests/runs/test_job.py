@@ -15,10 +15,11 @@ from slow_servers import SlowServer
 from small_runs import quiet, write_requests
 
 from cai.engine.budget import Ledger
-from cai.engine.database import Database, Writer
+from cai.engine.database import Database
 from cai.engine.engine import Engine, run_async
 from cai.engine.journal import Journal
 from cai.engine.run_folder import RunFolder
+from cai.engine.writer import Writer
 from cai.errors import RunStopped
 from cai.methods.roles import RoleModel
 from cai.models.base import Completion, Limits, Model, Sampling

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cai.data.pair_columns import PairOptions
-from cai.data.pairs import LabelledPair, pair_files
+from cai.data.labelled_pair import LabelledPair
+from cai.data.pair_options import PairOptions
+from cai.data.pairs import pair_files
 from cai.data.prompts import PromptSource
 from cai.data.responses import LabelledResponse, ResponseOptions, response_files
 from cai.data.source import FileSource

@@ -79,18 +79,8 @@ def serve(
     from cai.serving.server import bind
     from cai.serving.server import serve as serve_requests
 
-    key = "" if key_env is None else read_key(key_env).value
-    if key_env is not None and not key:  # an empty key would let every client in
-        raise UsageError(
-            f"The environment variable {key_env} is not set or empty. Set it to the key that "
-            "clients must show."
-        )
-    hosts: frozenset[str] = frozenset()
-    if host in _LOOPBACK:
-        hosts = _LOOPBACK
-    elif key_env is None:
-        key = token_urlsafe()
-        console.out(f"clients must send Authorization: Bearer {key}", highlight=False)
+    key = _key_of(key_env, host, console)
+    hosts = _LOOPBACK if host in _LOOPBACK else frozenset[str]()
     chat_format = None
     if policy is not None:
         from cai.serving.chat_format import load_chat_format  # heavy: transformers
@@ -120,6 +110,21 @@ def serve(
 
         run_async(work())
     return 0
+
+
+def _key_of(key_env: str | None, host: str, console: Console) -> str:
+    """The key that clients must show; "" for none, on this machine alone."""
+    if key_env is None and host not in _LOOPBACK:
+        key = token_urlsafe()
+        console.out(f"clients must send Authorization: Bearer {key}", highlight=False)
+        return key
+    key = "" if key_env is None else read_key(key_env).value
+    if key_env is not None and not key:  # an empty key would let every client in
+        raise UsageError(
+            f"The environment variable {key_env} is not set or empty. Set it to the key that "
+            "clients must show."
+        )
+    return key
 
 
 def _check(

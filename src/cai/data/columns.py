@@ -235,3 +235,9 @@ def cell(row: Row, column: str) -> object:
     if column not in row:
         raise RowError(f"has no {column!r}, only {', '.join(map(repr, row)):.300}", "missing")
     return row[column]
+
+
+def both_columns(table: Table, names: tuple[str, str]) -> tuple[str, str] | None:
+    """The columns of these names, where the source has both."""
+    first, second = (matching(table.columns, [name]) for name in names)
+    return (first[0], second[0]) if first and second else None

@@ -13,23 +13,20 @@ Example:
     selection.sides.layout, selection.columns   # "sides", ("response_a", "response_b", "winner")
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
 
-from cai.data.candidates import scale_of
 from cai.data.chat_markup import MARKUPS, common_markup
 from cai.data.columns import (
     PromptColumn,
     TagColumns,
+    both_columns,
     check_named,
     find_id_column,
     find_prompt_column,
     find_tag_columns,
     listed,
     matching,
-    only_one,
     prompt_column,
     unknown_columns,
 )
@@ -42,20 +39,14 @@ from cai.data.conversations import (
     is_transcript,
     read_turns,
 )
+from cai.data.label_columns import find_confidence, find_label
 from cai.data.pair_labels import (
     ConfidenceColumn,
     Labels,
-    OneHotColumns,
-    ScoreColumns,
-    SignedColumn,
-    is_confidence,
-    label_column,
-    number_of,
 )
+from cai.data.pair_options import Layout, PairOptions
 from cai.data.tables import Row, RowError, Table
 from cai.errors import UnknownColumns, UsageError
-
-Layout = Literal["ranked", "sides", "lists"]
 
 _SIDES: tuple[tuple[Layout, str, str], ...] = (
     ("ranked", "chosen", "rejected"),
@@ -80,77 +71,13 @@ _SIDES: tuple[tuple[Layout, str, str], ...] = (
         for first, second in (("_a", "_b"), ("_0", "_1"), ("_1", "_2"), ("1", "2"))
     ),
 )
-_LABELS = (
-    *("label", "preference", "preferred", "preferred_text", "preferred_response", "winner"),
-    "better_response_id",
-)
-# Columns of one label together: one true column for each outcome; a scale on which values below
-# 0 are for the first response; a score for each response.
-_ONE_HOT = (
-    ("winner_model_a", "winner_model_b", "winner_tie"),
-    ("winner_model_a", "winner_model_b"),
-    ("winner_a", "winner_b", "winner_tie"),
-    ("winner_a", "winner_b", "tie"),
-    ("a_wins", "b_wins", "tie"),
-    ("prefer_a", "prefer_b", "prefer_tie"),
-)
-_SIGNED = ("overall_preference", "preference_strength", "preference")
-_SCORE_STEMS = ("score", "scores", "rating", "reward", "overall_score")
-# In SHP 1 is the first response and 0 the second (Ethayarajh et al. 2022, arXiv:2110.08420).
-_SHP_LABELS, _SHP_VALUES = ("labels", "label"), ("1", "0")
 _MODELS = (
     *(("model_a", "model_b"), ("model_1", "model_2"), ("generator_1", "generator_2")),
     *(("chosen_model", "rejected_model"), ("response_model", "response_model")),
 )
-# These two names are unambiguous; the others count only where the first rows hold probabilities.
-_PROBABILITY, _CONFIDENCE = "chosen_probability", "label_confidence"
-_CONFIDENCES = ("confidence", "agreement")
 # Ids of the pair; that of the prompt does not serve, as one prompt is often in several pairs.
 IDS = ("id", "pair_id", "comparison_id", "uid", "uuid", "example_id")
 _THIRDS = {("a", "b"): "c", ("1", "2"): "3", ("0", "1"): "2"}
-
-
-@dataclass(frozen=True, slots=True)
-class PairOptions:
-    """What the user specifies of a source of pairs; all else is detected."""
-
-    prompt_column: str | None = None
-    prompt_text: str | None = None  # the prompt of every row, where the source has none
-    a_column: str | None = None
-    b_column: str | None = None
-    label_column: str | None = None
-    label_values: tuple[str, ...] | None = None  # those that mean A, B and, if given, a tie
-    better_column: str | None = None
-    worse_column: str | None = None
-    id_column: str | None = None  # "": ids from the content
-    tag_columns: tuple[str, ...] = ()
-
-    @property
-    def names_sides(self) -> bool:
-        """Whether the user has named the columns of the two responses."""
-        return self.a_column is not None or self.better_column is not None
-
-    def check(self) -> None:
-        """Checks that the options can be combined.
-
-        Raises:
-            UsageError: They cannot.
-        """
-        if (self.a_column is None) != (self.b_column is None):
-            raise UsageError("--a-column and --b-column belong together. Name both, or neither.")
-        if (self.better_column is None) != (self.worse_column is None):
-            raise UsageError(
-                "--better-column and --worse-column belong together. Name both, or neither."
-            )
-        if self.a_column is not None and self.better_column is not None:
-            raise UsageError(
-                "--a-column and --better-column name two pairs. Name A and B, and the column with "
-                "the label, or the better and the worse one."
-            )
-        if self.prompt_column is not None and self.prompt_text is not None:
-            raise UsageError("--prompt-column and --prompt-text both give the prompt. Pass one.")
-        if self.prompt_text is not None and not self.prompt_text.strip():
-            raise UsageError("--prompt-text is blank. Give the prompt that the model was given.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +183,9 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
         companions=companions,
         sides=Sides(layout, first, second, form, third=third, turn=turn),
         prompt=prompt,
-        label=_find_label(table, options, layout, (first, second), head),
-        confidence=_find_confidence(table, layout, head),
-        models=next((pair for names in _MODELS if (pair := _both(table, names))), None),
+        label=find_label(table, options, layout, (first, second), head),
+        confidence=find_confidence(table, layout, head),
+        models=next((pair for names in _MODELS if (pair := both_columns(table, names))), None),
         id_column=find_id_column(table, options.id_column, IDS, exclude=(first, second)),
         tags=TagColumns(),
     )
@@ -270,12 +197,12 @@ def select_pair_columns(table: Table, options: PairOptions) -> PairSelection:
 
 def has_sides(table: Table) -> bool:
     """Whether two of its columns are known to hold the responses of a pair."""
-    return any(_both(table, (first, second)) for _, first, second in _SIDES)
+    return any(both_columns(table, (first, second)) for _, first, second in _SIDES)
 
 
 def side_columns(table: Table) -> tuple[str, ...]:
     """The columns that are known to hold the responses of pairs."""
-    pairs = (_both(table, (first, second)) for _, first, second in _SIDES)
+    pairs = (both_columns(table, (first, second)) for _, first, second in _SIDES)
     return tuple(name for pair in pairs if pair for name in pair)
 
 
@@ -286,7 +213,7 @@ def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
         return "ranked", options.better_column, options.worse_column
     matches: list[tuple[Layout, str, str]] = []
     for layout, *names in _SIDES:
-        pair = _both(table, (names[0], names[1]))
+        pair = both_columns(table, (names[0], names[1]))
         # Of response_0, response_1 and response_2 the first two are the pair, and the third is one
         # too many, which is an error of each row that has it.
         if pair and pair[0] not in {second for _, _, second in matches}:
@@ -300,12 +227,6 @@ def _find_sides(table: Table, options: PairOptions) -> tuple[Layout, str, str]:
         pairs = ", or ".join(f"{first!r} and {second!r}" for _, first, second in matches)
         raise UnknownColumns(f"{table.name}: the pair could be in {pairs}. {advice}")
     return matches[0]
-
-
-def _both(table: Table, names: tuple[str, str]) -> tuple[str, str] | None:
-    """The columns of these names, where the source has both."""
-    first, second = (matching(table.columns, [name]) for name in names)
-    return (first[0], second[0]) if first and second else None
 
 
 def _find_prompt(
@@ -360,91 +281,3 @@ def _begins_with_user(value: object) -> bool:
     except RowError:
         return False
     return first_role(turns) == "user"
-
-
-def _find_label(
-    table: Table,
-    options: PairOptions,
-    layout: Layout,
-    sides: tuple[str, str],
-    head: Sequence[Row],
-) -> Labels | None:
-    if layout != "sides":
-        if options.label_column is not None or options.label_values is not None:
-            raise UsageError(
-                f"--label-column: the columns {sides[0]!r} and {sides[1]!r} of {table.name} rank "
-                "the responses. Leave the label out, or name A and B: --a-column and --b-column."
-            )
-        return _find_scores(table, sides, head) if layout == "ranked" else None
-    column, values = options.label_column, options.label_values
-    if column is None and values is None:
-        several = _several_columns(table, sides, head)
-        if several is not None:
-            return several
-        if sides[0].casefold() == "human_ref_a" and (known := matching(table.columns, _SHP_LABELS)):
-            column, values = known[0], _SHP_VALUES
-    column = column or only_one(table, table.columns, _LABELS, "--label-column", "label")
-    if column is None:
-        if values is not None:
-            raise UsageError(
-                f"--label-values: no column of {table.name} is known to hold labels. "
-                "Name it with --label-column."
-            )
-        return None
-    label = label_column(column, sides, values)
-    label.check_numbers(table, head)
-    return label
-
-
-def _several_columns(table: Table, sides: tuple[str, str], head: Sequence[Row]) -> Labels | None:
-    """Labels in one-hot columns, or on a signed scale, or as a score for each response."""
-    for names in _ONE_HOT:
-        found = [next(iter(matching(table.columns, [name])), None) for name in names]
-        if all(found):
-            return OneHotColumns(tuple(filter(None, found)))
-    for column in matching(table.columns, _SIGNED):
-        numbers = [n for row in head if (n := number_of(row.get(column))) is not None]
-        if numbers and (min(numbers) < 0 or column.casefold() != "preference"):
-            return _signed(column, numbers)
-    return None if matching(table.columns, _LABELS) else _find_scores(table, sides, head)
-
-
-def _signed(column: str, numbers: Sequence[float]) -> SignedColumn:
-    # HelpSteer's preferences go to 3, whether or not the first rows do.
-    least = 3.0 if column.casefold() in _SIGNED[:2] else 1.0
-    return SignedColumn(column, scale_of(max(least, *map(abs, numbers))))
-
-
-def _find_scores(table: Table, sides: tuple[str, str], head: Sequence[Row]) -> ScoreColumns | None:
-    """Columns such as `score_chosen` and `score_rejected`, or `score_0` and `score_1`."""
-    endings = [_ending(sides[0]), _ending(sides[1])]
-    for stem in _SCORE_STEMS:
-        for pattern in ("{stem}_{end}", "{stem}{end}", "{end}_{stem}"):
-            names = (pattern.format(stem=stem, end=end) for end in endings)
-            pair = _both(table, (next(names), next(names)))
-            if pair is None:
-                continue
-            values = (number_of(row.get(name)) for row in head for name in pair)
-            numbers = [number for number in values if number is not None]
-            if numbers:
-                return ScoreColumns(pair, scale_of(max(numbers) - min(numbers)))
-    return None
-
-
-def _ending(side: str) -> str:
-    """What tells the column of one side from that of the other: chosen, rejected, a, b, 0, j."""
-    name = side.casefold()
-    letter = re.search(r"(?:_([a-z])|_?(\d))\Z", name)
-    return letter[1] or letter[2] if letter else name.partition("_")[0]
-
-
-def _find_confidence(table: Table, layout: Layout, head: Sequence[Row]) -> ConfidenceColumn | None:
-    if layout != "sides" and (named := matching(table.columns, [_PROBABILITY])):
-        return ConfidenceColumn(named[0], least=0.0)
-    if named := matching(table.columns, [_CONFIDENCE]):
-        return ConfidenceColumn(named[0])
-    for column in matching(table.columns, _CONFIDENCES):
-        filled = [row[column] for row in head if row.get(column) not in (None, "")]
-        if filled and all(is_confidence(value) for value in filled):
-            return ConfidenceColumn(column)
-    return None

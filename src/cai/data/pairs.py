@@ -17,34 +17,18 @@ and the later one is a bad row.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from functools import partial
-from itertools import combinations, product
+from itertools import product
 
-from cai.data.candidates import (
-    SCORES,
-    CandidateColumn,
-    find_candidates,
-    grouped,
-    grouped_column,
-)
+from cai.data.candidate_pairs import select_candidate_pairs
 from cai.data.chat_markup import without_closing
 from cai.data.columns import (
-    MODELS,
-    RESPONSES,
     PromptColumn,
-    TagColumns,
     cell,
     check_named,
-    find_id_column,
-    find_prompt_column,
-    find_tag_columns,
-    listed,
-    matching,
-    only_one,
-    prompt_column,
 )
-from cai.data.companions import Companions, unused_texts
+from cai.data.companions import Companions
 from cai.data.conversations import (
     first_role,
     read_answer,
@@ -52,82 +36,14 @@ from cai.data.conversations import (
     read_text,
     read_turns,
     split_answer,
-    texts_of,
 )
-from cai.data.pair_columns import (
-    IDS,
-    PairOptions,
-    PairSelection,
-    has_sides,
-    select_pair_columns,
-)
+from cai.data.labelled_pair import PAIRS, LabelledPair, at_random
+from cai.data.pair_columns import PairSelection, has_sides, select_pair_columns
 from cai.data.pair_labels import Label, LabelColumn
-from cai.data.source import FileSource, ItemKind, LabelValue, Preference, RowReader
+from cai.data.pair_options import PairOptions
+from cai.data.source import FileSource, LabelValue, RowReader
 from cai.data.tables import Row, RowError, Table
-from cai.types import Conversation, Message, Prompt, content_hash
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledPair:
-    """Two responses to one prompt, and their human label, None without one."""
-
-    prompt: Prompt
-    response_a: str
-    response_b: str
-    label: Label | None = None
-    label_confidence: float = 1.0  # in [0.5, 1]
-    model_a: str = ""  # "" if unknown
-    model_b: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
-    has_confidence: bool = False  # whether the row itself gives the confidence
-
-    @property
-    def texts(self) -> list[str]:
-        """What is judged, without the label: an id that is made from the content is of these."""
-        return [*texts_of(self.prompt.messages), "", self.response_a, self.response_b]
-
-    @property
-    def swapped(self) -> "LabelledPair":
-        """The same pair and the same preference, with A and B exchanged."""
-        return replace(
-            self,
-            response_a=self.response_b,
-            response_b=self.response_a,
-            label=_OTHER[self.label] if self.label else None,
-            model_a=self.model_b,
-            model_b=self.model_a,
-        )
-
-
-_OTHER: dict[Label, Label] = {"a": "b", "b": "a", "tie": "tie"}
-
-
-def _preference(pair: LabelledPair) -> Preference | None:
-    if pair.label not in ("a", "b"):
-        return None
-    # Sorted, so that the same comparison has the same hash whichever response is A.
-    sides = sorted((pair.response_a, pair.response_b))
-    better = pair.response_a if pair.label == "a" else pair.response_b
-    return hash((*texts_of(pair.prompt.messages), *sides)), int(better != sides[0])
-
-
-_PAIRS: ItemKind[LabelledPair] = ItemKind(
-    noun="pair",
-    with_id=lambda pair, id: replace(pair, prompt=replace(pair.prompt, id=id)),
-    with_metadata=lambda pair, metadata: replace(
-        pair, prompt=replace(pair.prompt, metadata=metadata)
-    ),
-    id_of=lambda pair: pair.prompt.id,
-    id_texts=lambda pair: pair.texts,
-    other_texts=lambda pair: (
-        *(pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b),
-        *(text for name_and_value in sorted(pair.tags.items()) for text in name_and_value),
-    ),
-    label=lambda pair: pair.label,
-    label_names={"a": "A is better", "b": "B is better", "tie": "tie", None: "no label"},
-    models=lambda pair: (pair.model_a, pair.model_b),
-    preference=_preference,
-)
+from cai.types import Conversation, Message, Prompt
 
 
 def pair_files(
@@ -151,7 +67,7 @@ def select_pairs(
     options.check()
     check_named(table, asdict(options))
     if not options.names_sides and not has_sides(table):
-        reader = _select_candidates(table, options, needs_labels=needs_labels)
+        reader = select_candidate_pairs(table, options, needs_labels=needs_labels)
         if reader is not None:
             return reader
     selection = select_pair_columns(table, options)
@@ -165,7 +81,7 @@ def select_pairs(
             label.check_numbers(table, (row for row in rows if not isinstance(row, RowError)))
 
     return RowReader(
-        kind=_PAIRS,
+        kind=PAIRS,
         table=table,
         columns=selection.columns,
         id_column=selection.id_column,
@@ -210,127 +126,8 @@ def _pairs_of_row(selection: PairSelection, row: Row, origin: str) -> list[Label
             tags=tags,
             has_confidence=confidence is not None,
         )
-        pairs.append(pair if sides.layout == "sides" else _at_random(pair))
+        pairs.append(pair if sides.layout == "sides" else at_random(pair))
     return pairs
-
-
-def _at_random(pair: LabelledPair) -> LabelledPair:
-    """The pair or the swapped one, so that the position of a response says nothing about it."""
-    # The parity of a hash of both texts in sorted order decides which one is A, so the better one's
-    # position is independent of its being better, and the same in every run.
-    texts = sorted((pair.response_a, pair.response_b))
-    is_odd = int(content_hash("sides", *texts_of(pair.prompt.messages), *texts), 16) % 2
-    return pair if texts[is_odd] == pair.response_a else pair.swapped
-
-
-@dataclass(frozen=True, slots=True)
-class _CandidateSelection:
-    """How a source is read whose rows have several responses."""
-
-    candidates: CandidateColumn
-    prompt: PromptColumn
-    id_column: str | None
-    tags: TagColumns
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        ids = (self.id_column,) if self.id_column else ()
-        several = (*self.candidates.columns, *self.prompt.columns, *ids, *self.tags.columns)
-        return tuple(dict.fromkeys(several))
-
-    def parse(self, row: Row, origin: str) -> list[LabelledPair]:
-        """A pair for every two different responses, as yet without an id; a `RowError` without one.
-
-        The label is that of the higher score, and a tie where they are equal.
-        """
-        messages, tags = self.prompt.up_to_user(row), self.tags.read(row)
-        candidates = self.candidates.read(row)
-        if len(candidates) < 2:
-            raise RowError(
-                f"has {len(candidates)} response{'' if len(candidates) == 1 else 's'} to its "
-                "prompt, and a pair has two",
-                "missing",
-            )
-        pairs: list[LabelledPair] = []
-        for first, second in combinations(candidates, 2):
-            if first.text.strip() == second.text.strip():
-                continue
-            difference = None
-            if first.score is not None and second.score is not None:
-                difference = first.score - second.score
-            # A choice of the best one says nothing of the order of the others.
-            if self.candidates.choice and difference == 0:
-                continue
-            label: Label | None = None
-            if difference is not None:
-                label = "tie" if difference == 0 else "a" if difference > 0 else "b"
-            has_scale = bool(difference) and self.candidates.scale is not None
-            pair = LabelledPair(
-                prompt=Prompt("", messages, origin),
-                response_a=first.text,
-                response_b=second.text,
-                label=label,
-                label_confidence=self.candidates.confidence(difference or 0) if has_scale else 1.0,
-                model_a=first.model,
-                model_b=second.model,
-                tags=tags,
-                has_confidence=has_scale,
-            )
-            pairs.append(_at_random(pair))
-        if not pairs:
-            raise RowError("its responses are equal, so that neither is better", "equal sides")
-        return pairs
-
-
-def _select_candidates(
-    table: Table, options: PairOptions, *, needs_labels: bool
-) -> RowReader[LabelledPair] | None:
-    """The reader of rows with several responses, or of several rows with one response each."""
-    head = table.head(table.columns)
-    candidates = find_candidates(table, head, options.label_column)
-    used = candidates.columns if candidates else ()
-    if candidates is None:
-        response = only_one(table, table.columns, RESPONSES, "--response-column", "response")
-        name = options.prompt_column or find_prompt_column(
-            table, [response or ""], "--prompt-column"
-        )
-        if response is None or name is None:
-            return None
-        prompt = prompt_column(table, name, head, used=[response])
-        known = [options.label_column] if options.label_column else matching(table.columns, SCORES)
-        score = next(iter(known), None)
-        model = next(iter(matching(table.columns, MODELS)), None)
-        table = grouped(table, prompt.columns, response, score, model)
-        head = table.head(table.columns)
-        candidates = grouped_column(table, head, score)
-    else:
-        name = options.prompt_column or find_prompt_column(table, used, "--prompt-column")
-        if name is None:
-            return None
-        prompt = prompt_column(table, name, head, used=used)
-    if needs_labels and not candidates.is_labelled:
-        return None
-    selection = _CandidateSelection(
-        candidates=candidates,
-        prompt=prompt,
-        id_column=find_id_column(table, options.id_column, IDS, exclude=(*used, name)),
-        tags=TagColumns(),
-    )
-    tags = find_tag_columns(table, options.tag_columns, selection.columns, head)
-    selection = replace(selection, tags=tags)
-    unused = unused_texts(table, selection.columns, head, known=IDS)
-    parts = [candidates.description, f"prompts in {' and '.join(map(repr, prompt.columns))}"]
-    parts += [f"tags in {listed(tags.columns)}"] if tags.columns else []
-    parts += [f"not used: {listed(unused)}"] if unused else []
-    return RowReader(
-        kind=_PAIRS,
-        table=table,
-        columns=selection.columns,
-        id_column=selection.id_column,
-        parse=selection.parse,
-        column=candidates.column,
-        description=", ".join(parts),
-    )
 
 
 def _label(selection: PairSelection, row: Row) -> tuple[Label | None, float | None]:

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from cai.engine.calls import Answer, Call, CallNext, wrap_model
-from cai.engine.database import DAMAGED, JOURNAL_FILE, Database, Row, Writer, checksum_of, storable
+from cai.engine.database import DAMAGED, JOURNAL_FILE, Database, Row, checksum_of, storable
 from cai.engine.run_files import FolderLock, read_description
+from cai.engine.writer import Writer
 from cai.errors import JournalError
 from cai.models.base import Choice, Completion, Model, Usage
 

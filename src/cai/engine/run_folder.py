@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.engine.database import DAMAGED, JOURNAL_FILE, Database, Row, Writer, checksum_of, storable
+from cai.engine.database import DAMAGED, JOURNAL_FILE, Database, Row, checksum_of, storable
 from cai.engine.journal import Journal
 from cai.engine.run_files import (
     LOCK_FILE,
@@ -36,6 +36,7 @@ from cai.engine.run_files import (
     read_description,
     write_description,
 )
+from cai.engine.writer import Writer
 from cai.errors import JournalError
 
 # Files that a creation may leave when it is killed before `run.yaml` is written.

@@ -13,8 +13,10 @@ from functools import partial
 from typing import Literal, TypeAlias, cast
 
 from cai.data.columns import listed
-from cai.data.pair_columns import PairOptions, has_sides
-from cai.data.pairs import LabelledPair, select_pairs
+from cai.data.labelled_pair import LabelledPair
+from cai.data.pair_columns import has_sides
+from cai.data.pair_options import PairOptions
+from cai.data.pairs import select_pairs
 from cai.data.prompts import select_prompts
 from cai.data.responses import (
     LabelledResponse,

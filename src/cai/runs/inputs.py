@@ -20,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cai.data.conversations import texts_of
-from cai.data.pair_columns import PairOptions
-from cai.data.pairs import LabelledPair, pair_files
+from cai.data.labelled_pair import LabelledPair
+from cai.data.pair_options import PairOptions
+from cai.data.pairs import pair_files
 from cai.data.responses import LabelledResponse, ResponseOptions, response_files
 from cai.data.source import CheckedSource, Digest, SourceSummary
 from cai.errors import SourceError

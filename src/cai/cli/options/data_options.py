@@ -18,7 +18,7 @@ import click
 
 from cai.cli.options.settings_options import Decorator, with_object
 from cai.cli.tables import printable
-from cai.data.pair_columns import PairOptions
+from cai.data.pair_options import PairOptions
 from cai.data.prompts import PromptSource
 from cai.data.responses import ResponseOptions
 from cai.data.source import BadRow

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cai.data.columns import listed, matching
-from cai.data.source import open_table
+from cai.data.open_table import open_table
 from cai.data.tables import Row, RowError, Table
 from cai.errors import SourceError, UnknownColumns, UsageError
 

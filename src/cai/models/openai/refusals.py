@@ -3,8 +3,8 @@
 No status says all of it. Servers use 400 for a long request, for refused content and for a field
 that they do not know alike, 429 for a rate that passes and for an account that is used up, and 500
 for a chat template that would refuse the same turns again. `REFUSALS` is the one list of what
-cannot pass, by status and by words, of which the first match counts; whatever it does not list is
-told by its status alone.
+cannot pass, by status and by words, of which the first match counts. For everything else the status
+alone decides whether the call is made again.
 
 Example:
     failure(HttpReply(url, key, 402, b'{"error": "Insufficient Balance"}')).cause  # "no credit"

@@ -185,15 +185,7 @@ def load_training_data(
     mixing.check(kind)
     names = [sources] if isinstance(sources, str | Path) else sources
     read = [_read_units(name, kind, selection, skip_bad_rows) for name in names]
-    every = [row for each in read for row in each.rows]
-    dropped = sum((each.left_out for each in read), Counter[str]())
-    # the dedup of exports works on units; which row a unit came with is looked up by its key
-    unique = set(distinct((row.unit for row in every), (), dropped))  # counts the others as dropped
-    own: dict[int, TrainingRow] = {}
-    for row in every:
-        if (key := unit_key(row.unit)) in unique:
-            own.setdefault(key, row)
-    dropped = +dropped  # without the reasons that are counted 0 times
+    own, dropped = _distinct_rows(read)
     if not own:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items()))
         raise TrainingError(
@@ -233,6 +225,19 @@ def load_training_data(
             if each.description
         },
     )
+
+
+def _distinct_rows(read: Sequence[_SourceRows]) -> tuple[dict[int, TrainingRow], Counter[str]]:
+    """The rows of the sources by the keys of their contents, and what is left out, by reason."""
+    every = [row for each in read for row in each.rows]
+    dropped = sum((each.left_out for each in read), Counter[str]())
+    # the dedup of exports works on units; which row a unit came with is looked up by its key
+    unique = set(distinct((row.unit for row in every), (), dropped))  # counts the others as dropped
+    own: dict[int, TrainingRow] = {}
+    for row in every:
+        if (key := unit_key(row.unit)) in unique:
+            own.setdefault(key, row)
+    return own, +dropped  # + leaves out the reasons that are counted 0 times
 
 
 def _training_rows(drawn: Drawn) -> Iterator[TrainingRow]:

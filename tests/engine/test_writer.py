@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from cai.engine.database import Database, Writer
+from cai.engine.database import Database
+from cai.engine.writer import Writer
 from cai.errors import JournalError
 
 ADD = "INSERT INTO state VALUES (?, ?)"
