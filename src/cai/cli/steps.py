@@ -110,7 +110,7 @@ def attempt(
 
 
 @click.command(
-    epilog="Example: cai revise red-team.jsonl -c harmless -m embedded --rounds 4 -o runs/first"
+    epilog="Example: cai revise red-team.jsonl -c testbed -m embedded --rounds 4 -o runs/first"
 )
 @over_prompts
 @with_revision
@@ -231,8 +231,7 @@ def judge(
         outcomes = {each: tally.outcomes[each] for each in get_args(VerdictOutcome)}
         counts = ", ".join(f"{n:,} {name}" for name, n in outcomes.items())
         # With log-probabilities a flip is a probability on the other side of one half; the rate is
-        # the
-        # first sign of a judge that reads positions instead of responses.
+        # the first sign of a judge that reads positions instead of responses.
         flips = f"flips with the order: {tally.n_flips:,} of {tally.n_both:,} questions"
         if tally.n_both:
             flips += f" ({tally.n_flips / tally.n_both:.1%})"
@@ -267,7 +266,7 @@ def judge(
 
 
 @click.command(
-    epilog="Example: cai score runs/first -c harmless -m embedded --kind check -o runs/scored"
+    epilog="Example: cai score runs/first -c testbed -m embedded --kind check -o runs/scored"
 )
 @with_judges(ScoreSettings)
 @run_folder

@@ -8,7 +8,7 @@ Example:
     engine = Engine(run.journal, Ledger.of(run.database, load_prices()), Caps(cost_usd=5.0))
     judge = engine.through(open_model("openai:gpt-4.1-mini"), "judge")
     engine.check_caps()
-    async for pair, verdict in stream(pairs, partial(compare, judge), room=engine): ...
+    async for pair, verdict in stream(pairs, work, room=engine): ...  # work asks `judge`
 """
 
 import asyncio

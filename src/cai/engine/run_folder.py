@@ -8,7 +8,8 @@ Example:
         model = journaled(model, run.journal)  # from cai.engine.journal
         for position, prompt in enumerate(prompts):
             if run.to_do(prompt.id):
-                await run.store(Record(position, prompt.id, await revise(model, prompt)))
+                chain = await revise(model, prompt)
+                await run.store(Record(position, prompt.id, dump(chain)))  # cai.runs.records
 """
 
 import logging

@@ -55,7 +55,7 @@ async def run_revision(
         JournalError: The folder is a run with other settings, or cannot be used.
         ModelError: A model cannot be used, or call after call failed.
     """
-    candidates(job.constitution, job.settings.tags)  # a tag that no principle has is said first
+    candidates(job.constitution, job.settings.tags)  # raises where no principle has the tag
     checked = job.source.check()
     roles: dict[Role, RoleModel] = {
         "respond": job.roles.respond,

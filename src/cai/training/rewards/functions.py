@@ -116,10 +116,10 @@ def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
     with ExitStack() as stack:
         judge_thread = None
         if roles:
-            recipe: dict[str, JsonValue] = {"method": REWARD, **spec.describe(), "seed": spec.seed}
+            config: dict[str, JsonValue] = {"method": REWARD, **spec.describe(), "seed": spec.seed}
             models = [each.model for each in roles]
             judge_thread = stack.enter_context(
-                JudgeThread(folder, recipe, models, spec.caps, spec.prices, spec.concurrency)
+                JudgeThread(folder, config, models, spec.caps, spec.prices, spec.concurrency)
             )
         for name, part in parts:
             if part is None:

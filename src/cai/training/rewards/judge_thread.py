@@ -5,7 +5,7 @@ fails for a cause that may pass, within the caps, and never repeated. So a train
 from a checkpoint pays for no call twice.
 
 Example:
-    with JudgeThread(folder, recipe, [role.model for role in roles]) as thread:
+    with JudgeThread(folder, config, [role.model for role in roles]) as thread:
         judges = thread.prepare(roles, constitution, JudgeSettings())
         verdict = thread.submit(compare(judges, constitution, comparison, settings, seed)).result()
 """
@@ -42,14 +42,14 @@ class JudgeThread:
     def __init__(
         self,
         folder: Path,
-        recipe: Mapping[str, JsonValue],
+        config: Mapping[str, JsonValue],
         models: Sequence[Model],
         caps: Caps = Caps(),
         prices: PriceList = PriceList(),
         concurrency: int | None = None,
     ) -> None:
         self._folder = folder
-        self._recipe = recipe
+        self._config = config
         self._models = models
         self._caps = caps
         self._prices = prices
@@ -70,7 +70,7 @@ class JudgeThread:
 
     async def _open(self) -> None:
         await self._stack.enter_async_context(opened(self._models))
-        run = self._stack.enter_context(RunFolder.open(self._folder, self._recipe, {}))
+        run = self._stack.enter_context(RunFolder.open(self._folder, self._config, {}))
         ledger = Ledger.of(run.database, self._prices)
         self._engine = Engine(run.journal, ledger, self._caps, Scheduling(self._concurrency))
         # the engine learns of a model by being asked for it, and checks the prices of those only
