@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cai.evaluation.stats.calibration import MIN_TEMPERATURE
 from cai.testbed.chain import PolicyChain
 from cai.testbed.feedback import Sizes, labelled_by_truth
 from cai.testbed.metrics import Rates, draw_prompts, policy_rates
@@ -88,7 +89,8 @@ def test_rl_on_scores_is_better_than_where_it_starts(chain: PolicyChain, sl: Rat
 
 
 def test_the_fitted_temperature_sharpens_the_mean_over_principles(chain: PolicyChain):
-    assert 0.02 < chain.temperature() < 0.8
+    # The judge is right on all of these pairs, so the least loss is at the lower end itself.
+    assert MIN_TEMPERATURE <= chain.temperature() < 0.8
 
 
 def test_labels_of_the_truth_prefer_what_breaks_fewer_principles(chain: PolicyChain):

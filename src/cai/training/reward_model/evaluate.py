@@ -138,7 +138,7 @@ def draw_reward_calibration(curves: Mapping[str, Curve], path: Path) -> None:
     above.set_ylabel("mean label in the bin")
     above.set_ylim(-0.03, 1.03)
     above.legend(loc="upper left", frameon=False)
-    below.set_ylabel("pairs in the bin")
+    below.set_ylabel("pairs in the bin,\nin both orders")
     below.set_ylim(bottom=0)
     below.set_xlabel("σ(r_a − r_b): how probable the reward model finds it that A is better")
     below.set_xlim(-0.02, 1.02)
