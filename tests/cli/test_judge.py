@@ -202,7 +202,7 @@ def test_a_server_without_log_probabilities_is_read_by_its_words(judge, local_se
     assert ended.code == 0
     said = flat(ended.err)
     assert "WARNING: openai:tiny@" in said
-    assert "gives no log-probabilities; its verdicts are read from what it writes" in said
+    assert "gives no usable log-probabilities; its verdicts are read from what it writes" in said
     assert "4 comparisons: 0 a, 4 b" in ended.out
     assert [each.reads_logprobs for each in recipe(tmp_path).judges] == [False]
     local_server.reply = by_letters

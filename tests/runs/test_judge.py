@@ -262,7 +262,10 @@ async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe
     outcome = await run_judging(tmp_path / "run", job, console=said)
     assert outcome.verdicts.outcomes == Counter({"inconsistent": 9})
     shown = said.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    assert "judge gives no log-probabilities; its verdicts are read from what it writes" in shown
+    assert (
+        "judge gives no usable log-probabilities; its verdicts are read from what it writes"
+        in shown
+    )
     assert "in both orders, 1 sample each" in shown
     with RunFolder.existing(tmp_path / "run") as run:
         assert [each.reads_logprobs for each in run_config_as(run, JudgeRunConfig).judges] == [
@@ -322,10 +325,10 @@ async def test_the_folder_tells_what_decided_it(samples: str, tmp_path: Path):
 async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_path: Path):
     job = job_on(samples, long_lover())
     await judge(tmp_path / "run", job)
-    await judge(
-        tmp_path / "run", replace(job, settings=JudgeSettings(verdicts="logprobs")), RunOptions(2)
-    )
+    await judge(tmp_path / "run", job, RunOptions(2))
     others = (
+        replace(job, settings=JudgeSettings(verdicts="logprobs")),
+        replace(job, settings=JudgeSettings(min_mass=0.2)),
         replace(job, seed=1),
         replace(job, pairing="swiss"),
         replace(job, settings=JudgeSettings(negated=True)),

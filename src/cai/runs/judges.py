@@ -27,15 +27,15 @@ from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.pointwise import check_scoring, score_options, scoring_turns
 from cai.methods.judging.requests import LETTERS, judge_turns, questions_of
 from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import Judge, RoleModel, candidates
+from cai.methods.roles import Judge, RoleModel, candidates, why_low_mass
 from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
 from cai.runs.job import Through
 from cai.templates import TemplateSet
-from cai.types import Conversation, user_prompt
+from cai.types import Conversation, Message, user_prompt
 
-Probe: TypeAlias = Callable[[TemplateSet], tuple[Conversation, Sequence[str]]]
-"""The turns of a small question and the options of its answer, for the templates of a judge."""
+Probe: TypeAlias = Callable[[TemplateSet], Sequence[tuple[Conversation, Sequence[str]]]]
+"""Small questions, each its turns and the options of its answer, for the templates of a judge."""
 
 
 async def prepare_judges(
@@ -71,59 +71,88 @@ async def prepare_judges(
         nouns = "marks" if settings.kind == "mark" else "answers"
         check, in_words = partial(check_scoring, settings), f"its {nouns} are {read}, {n} each"
     check(constitution)  # before any call: what does not fit should cost nothing
-    probe = _first_question(constitution, settings)
+    probe = _first_questions(constitution, settings)
     judges = tuple(
-        [await probe_judge(each, settings.verdicts, probe, in_words, console) for each in roles]
+        [
+            await probe_judge(
+                each, settings.verdicts, probe, in_words, console, min_mass=settings.min_mass
+            )
+            for each in roles
+        ]
     )
     check(constitution, judges)  # samples need a judge that writes, which is known only now
     return judges
 
 
 async def probe_judge(
-    role: RoleModel, verdicts: VerdictSource, probe: Probe, in_words: str, console: Console
+    role: RoleModel,
+    verdicts: VerdictSource,
+    probe: Probe,
+    in_words: str,
+    console: Console,
+    *,
+    min_mass: float = 0.0,
 ) -> Judge:
     """One judge, asked `probe` where it could be read by log-probabilities.
 
-    `in_words` says how it is read otherwise, for the warning. Raises as `prepare_judges`.
+    `in_words` says how it is read otherwise, for the warning; so it is where the options together
+    have less than `min_mass`. Raises as `prepare_judges`.
     """
     if verdicts == "parsed":
         return Judge(role, reads_logprobs=False)
-    reason = await _why_no_logprobs(role, probe)
+    reason = await _why_no_logprobs(role, probe, min_mass)
     if reason is None:
-        return Judge(role, reads_logprobs=True)
+        return Judge(role, reads_logprobs=True, has_fallback=verdicts == "auto")
     if verdicts == "logprobs":
         raise NoLogprobs(f"{reason} Log-probabilities were asked for: ask for auto or parsed.")
     warn(
         console,
-        f"{role.model.name} gives no log-probabilities; {in_words}. The reason: {reason}",
+        f"{role.model.name} gives no usable log-probabilities; {in_words}. The reason: {reason}",
     )
     return Judge(role, reads_logprobs=False)
 
 
-async def _why_no_logprobs(role: RoleModel, probe: Probe) -> str | None:
-    """Why the model gives no log-probabilities of the options; None where it does."""
+async def _why_no_logprobs(role: RoleModel, probe: Probe, min_mass: float) -> str | None:
+    """Why the model gives no log-probabilities of the options to read; None where it does."""
     # The probe comes before there is an engine, so it brings its own retries; it is not journalled,
     # because a server may be configured differently at the next start.
     model = retrying(role.model)
     if not isinstance(model, ChoiceModel):
         return f"{model.name} is of a kind that has none."
-    turns, options = probe(role.templates)
-    try:
-        await model.choose(role.templates.request(turns), options)
-    except NoLogprobs as error:
-        return str(error)
+    for turns, options in probe(role.templates):
+        try:
+            choice = await model.choose(role.templates.request(turns), options)
+        except NoLogprobs as error:
+            return str(error)
+        if reason := why_low_mass(choice.mass, options, min_mass):
+            return reason
     return None
 
 
-def _first_question(constitution: Constitution, settings: JudgeSettings | ScoreSettings) -> Probe:
-    """A question of the kind that will follow, under the first principle, on greetings."""
+def _first_questions(constitution: Constitution, settings: JudgeSettings | ScoreSettings) -> Probe:
+    """A question of the kind that will follow, under the first principle, on greetings.
+
+    Of marks a second one, which has the mark 10 for its answer: where that is two tokens, its first
+    is the whole of another mark, and a good response would silently get a 1.
+    """
     principle = candidates(constitution, settings.tags)[0]
     prompt = user_prompt("Hello.")
     if isinstance(settings, ScoreSettings):
         turns_of, options = scoring_turns(settings.kind), score_options(settings.kind)
-        return lambda templates: (turns_of(templates, principle, prompt, "Hello."), options)
+
+        def questions(templates: TemplateSet) -> list[tuple[Conversation, Sequence[str]]]:
+            turns = turns_of(templates, principle, prompt, "Hello.")
+            if settings.kind == "check":
+                return [(turns, options)]
+            # The question again after it was answered so: a model repeats itself.
+            return [
+                (turns, options),
+                ((*turns, Message("assistant", options[-1]), *turns), options),
+            ]
+
+        return questions
     comparison, question = Comparison(prompt, "Hello.", "Good day."), next(questions_of(principle))
-    return lambda templates: (judge_turns(templates, question, comparison), LETTERS)
+    return lambda templates: [(judge_turns(templates, question, comparison), LETTERS)]
 
 
 def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple[Judge, ...]:

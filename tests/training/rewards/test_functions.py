@@ -74,7 +74,7 @@ def test_a_judge_without_log_probabilities_gives_rewards_by_its_written_verdicts
     local_server.reply = reply
     rewards = rewards_of(chosen_by("--judge", spec(local_server)), tmp_path)
     assert rewards["judge"] == [0, 1]
-    assert "gives no log-probabilities; its verdicts are read" in capsys.readouterr().err
+    assert "gives no usable log-probabilities; its verdicts are read" in capsys.readouterr().err
     assert "logprobs" not in local_server.bodies[-1]
 
 

@@ -24,6 +24,7 @@ from cai.methods.judging.statement_parser import (
     plain,
     without_quotations,
 )
+from cai.models.base import Completion
 
 Vote = Literal["a", "b", "tie", "unparsed", "refused"]
 
@@ -75,6 +76,16 @@ def read_yes_no(text: str) -> bool | None:
     said = without_quotations(plain(text).lower(), _YES_LABEL_BEFORE).strip()
     found = last(said, _answers(said))
     return None if found is None or found.says is None else found.says == "yes"
+
+
+def why_unparsed(answer: Completion) -> str:
+    """Why nothing could be read from an answer."""
+    if answer.stop_reason == "length":
+        inside = ", inside its reasoning" if answer.reasoning and not answer.text else ""
+        return f"the answer was cut off{inside}"
+    if not answer.text:
+        return "the answer is empty after its reasoning" if answer.reasoning else "it is empty"
+    return "the answer states no single verdict"
 
 
 def is_refusal(text: str) -> bool:
