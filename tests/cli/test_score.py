@@ -65,6 +65,7 @@ def test_checks_and_json(score, tmp_path):
         "failed": 0,
         "failures": {},
         "flagged": 0,
+        "cut_off": 0,
         "calls": 6,
         "calls_from_journal": 0,
         "cost_usd": None,
@@ -72,6 +73,9 @@ def test_checks_and_json(score, tmp_path):
         "skipped": {},
         "scores": 6,
         "outcomes": {"scored": 6, "unparsed": 0, "refused": 0, "failed": 0},
+        "calls_by_logprobs": 6,
+        "calls_below_min_mass": 0,
+        "share_below_min_mass": 0.0,
         "prompt_tokens": 42,
         "completion_tokens": 18,
     }

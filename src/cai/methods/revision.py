@@ -98,11 +98,21 @@ class Chain:
         return self.revisions[-1] if self.rounds else self.response.text
 
     @property
-    def usage(self) -> Usage:
+    def completions(self) -> tuple[Completion, ...]:
+        """All that models wrote, in order."""
         said = [self.response]
         for each in self.rounds:
             said += [step for step in (each.critique, each.revision) if step is not None]
-        return sum((step.usage for step in said), Usage())
+        return tuple(said)
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many of its texts the limit of tokens ended."""
+        return sum(each.stop_reason == "length" for each in self.completions)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.usage for each in self.completions), Usage())
 
 
 async def revise(

@@ -138,7 +138,8 @@ class Outcome(Generic[S]):
 
     `usage` has the tokens of the calls made this time, not of those that the journal answered;
     `ledger` the accounts of the whole run. `failures` are the failed examples of the folder by
-    cause. There is an `estimate` where a sample was asked for.
+    cause, and `n_cut_off` its answers that the limit of tokens ended. There is an `estimate` where
+    a sample was asked for.
     """
 
     counts: Counts
@@ -150,6 +151,7 @@ class Outcome(Generic[S]):
     ledger: Ledger
     source: S
     estimate: RunEstimate | None = None
+    n_cut_off: int = 0
 
 
 @contextlib.asynccontextmanager
@@ -188,23 +190,23 @@ async def run_job(
     with RunFolder.open(folder, config, versions, update=run_options.update) as run:
         if job.constitution is not None:
             _write_constitution(folder, job.constitution, is_new=run_options.update)
-        spread = Spread()
+        finished = _Finished(job.note)
         # What earlier starts finished counts too: tallies and estimates are about the whole folder.
         for _, body in read_done(run, job.body):
-            spread.add(body.usage)
-            if job.note is not None:
-                job.note(body)
+            finished.add(body)
         scheduling = Scheduling(run_options.concurrency, run_options.hedges)
         engine = Engine(run.journal, Ledger.of(run.database, prices), run_options.caps, scheduling)
         n_total = run_options.n_of(job.n_items)
         progress = Progress(engine, n_total, _n_settled(run, run_options))
-        work = _Work(run, job, run_options, progress, spread)
+        work = _Work(run, job, run_options, progress, finished)
         with stopped_by_signals(engine, console):
             await work.run_all(engine, console)
         estimated = None
         if run_options.sample is not None:
             n_whole = run_options.whole or n_total
-            estimated = estimate(engine.budget.ledger, spread, n_whole, progress.snapshot())
+            estimated = estimate(
+                engine.budget.ledger, finished.spread, n_whole, progress.snapshot()
+            )
         return Outcome(
             counts=run.counts(),
             failures=run.failures(),
@@ -215,7 +217,23 @@ async def run_job(
             ledger=engine.budget.ledger,
             source=job.source,
             estimate=estimated,
+            n_cut_off=finished.n_cut_off,
         )
+
+
+@dataclass(slots=True)
+class _Finished(Generic[B]):
+    """What the finished examples of a folder add up to; `note` is told of each."""
+
+    note: Callable[[B], None] | None
+    spread: Spread = field(default_factory=Spread)
+    n_cut_off: int = 0
+
+    def add(self, body: B) -> None:
+        self.spread.add(body.usage)
+        self.n_cut_off += body.n_cut_off
+        if self.note is not None:
+            self.note(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +244,7 @@ class _Work(Generic[T, S, B]):
     job: Job[T, S, B]
     run_options: RunOptions
     progress: Progress
-    spread: Spread
+    finished: _Finished[B]
 
     async def run_all(self, engine: Engine, console: Console) -> None:
         """Works on every example that is to be done, and shows the progress."""
@@ -254,9 +272,7 @@ class _Work(Generic[T, S, B]):
                             await self.run.store(Record(position, id, "", Failure.of(result)))
                             self.progress.add_failed(result.cause)
                             continue
-                        self.spread.add(result.usage)
-                        if self.job.note is not None:
-                            self.job.note(result)
+                        self.finished.add(result)
                         self.progress.add_done(self.job.is_flagged(result))
 
     def _to_do(self) -> Iterator[tuple[int, str, T]]:

@@ -31,7 +31,7 @@ from cai.runs.config import (
     described_source,
 )
 from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
-from cai.runs.judges import asked_through, prepare_judges, warn
+from cai.runs.judges import ReadingTally, asked_through, prepare_judges, warn
 from cai.runs.options import RunOptions
 
 
@@ -52,7 +52,8 @@ class VerdictTally:
     """What the comparisons of a run folder came to; the outcomes add up to `n`.
 
     Of `n_both` questions both orders could be read, and in `n_flips` of these they favour different
-    responses. `usage` has the tokens of all that is in the folder.
+    responses. `readings` says how the calls were read. `usage` has the tokens of all that is in the
+    folder.
     """
 
     n: int = 0
@@ -60,6 +61,7 @@ class VerdictTally:
     n_both: int = 0
     n_flips: int = 0
     n_labelled: int = 0
+    readings: ReadingTally = field(default_factory=ReadingTally)
     usage: Usage = Usage()
     _margins: float = 0.0
     _n_margins: int = 0
@@ -67,6 +69,7 @@ class VerdictTally:
     def add(self, judged: Judged) -> None:
         self.n_labelled += judged.group.label is not None
         self.usage += judged.usage
+        self.readings.add(judged.calls)
         for matchup in judged.matchups:
             verdict = matchup.verdict
             self.n += 1
@@ -162,6 +165,6 @@ def _error_of(judged: Judged) -> ModelError:
         call
         for matchup in judged.matchups
         for each in matchup.verdict.principle_verdicts
-        for call in (each.order_ab, each.order_ba)
+        for call in each.calls
     ]
     return error_of([(each.error, each.reason) for each in calls if each.outcome == "failed"])

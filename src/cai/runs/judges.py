@@ -13,8 +13,8 @@ Example:
         verdict = await compare(judges, constitution, comparison, settings, seed=0)
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -24,9 +24,9 @@ from cai.constitution.schema import Constitution
 from cai.engine.calls import retrying
 from cai.errors import NoLogprobs, UsageError
 from cai.methods.judging.pairwise import check_judging
-from cai.methods.judging.pointwise import check_scoring, score_options, scoring_turns
+from cai.methods.judging.pointwise import Score, check_scoring, score_options, scoring_turns
 from cai.methods.judging.requests import LETTERS, judge_turns, questions_of
-from cai.methods.judging.verdict import Comparison
+from cai.methods.judging.verdict import Comparison, JudgeCall
 from cai.methods.roles import Judge, RoleModel, candidates, why_low_mass
 from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
@@ -161,6 +161,40 @@ def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple
         replace(judge, role=replace(judge.role, model=through(judge.role.model, role)))
         for judge in judges
     )
+
+
+@dataclass(slots=True)
+class ReadingTally:
+    """How calls to judges were read: `n` in all, of which `n_asked` by log-probabilities.
+
+    Of `n_fallback` of these the options had too little of the probability, or were not shown: they
+    were read from words, or not at all.
+    """
+
+    n: int = 0
+    n_asked: int = 0
+    n_fallback: int = 0
+
+    def add(self, calls: Iterable[JudgeCall | Score]) -> None:
+        for each in calls:
+            self.n += 1
+            self.n_asked += each.is_fallback or each.mass is not None
+            self.n_fallback += each.is_fallback
+
+    @property
+    def fallback_rate(self) -> float | None:
+        """The share of the calls by log-probabilities; None where there is none."""
+        return self.n_fallback / self.n_asked if self.n_asked else None
+
+    def describe(self) -> list[str]:
+        """A line where log-probabilities could not be read; none where all could."""
+        if not self.n_fallback:
+            return []
+        return [
+            f"options with less than --min-mass of the probability, or not shown: "
+            f"{self.n_fallback:,} of {self.n_asked:,} calls ({self.fallback_rate:.1%}), read from "
+            "words, or unparsed"
+        ]
 
 
 def warn(console: Console, text: str) -> None:

@@ -271,7 +271,7 @@ async def test_letters_and_words_that_say_nothing_are_unparsed_with_both_reasons
     verdict = await verdict_by(by_letters_or_words(thinking(lambda m, s: "Okay, I look.")))
     call = verdict.principle_verdicts[0].order_ab
     assert (verdict.outcome, verdict.p_a, call.is_fallback) == ("unparsed", None, True)
-    assert "1.00% of the probability" in call.reason and "states no single verdict" in call.reason
+    assert "1.00% of the probability" in call.reason and "nothing is stated" in call.reason
 
 
 async def test_a_judge_of_letters_alone_is_unparsed_below_the_least_mass():

@@ -96,7 +96,7 @@ def probed_then(reply: Reply) -> Callable[[Received], Reply]:
 
 @pytest.mark.parametrize(("reply", "cause"), [
     (refusal(400, "the model was unloaded"), "the model was unloaded"),
-    (chat("A"), "answers without the requested log-probabilities"),
+    (chat("Hm."), "answers without the requested log-probabilities"),
 ])  # fmt: skip
 def test_a_batch_that_cannot_be_judged_ends_with_the_cause(
     reply: Reply, cause: str, local_server: LocalServer, tmp_path: Path

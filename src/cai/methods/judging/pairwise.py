@@ -18,7 +18,13 @@ from dataclasses import replace
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError, ModelUnavailable, UsageError
-from cai.methods.judging.parsing import VERDICT_SCHEMA, Vote, read_vote, why_unparsed
+from cai.methods.judging.parsing import (
+    VERDICT_SCHEMA,
+    Vote,
+    both_reasons,
+    read_vote,
+    why_unparsed,
+)
 from cai.methods.judging.requests import (
     LETTERS,
     Question,
@@ -248,7 +254,7 @@ async def _verdict(
     call = _parse_verdict(answer, is_negated=question.is_negated)
     if unread is None:
         return call
-    reason = f"{unread.reason} In words: {call.reason}" if call.p_a is None else ""
+    reason = both_reasons(unread.reason, call.reason) if call.p_a is None else ""
     usage = unread.usage + call.usage
     return replace(call, mass=unread.mass, reason=reason, usage=usage, is_fallback=True)
 

@@ -79,13 +79,20 @@ def read_yes_no(text: str) -> bool | None:
 
 
 def why_unparsed(answer: Completion) -> str:
-    """Why nothing could be read from an answer."""
+    """Why nothing could be read from an answer; "" where its text alone is the reason."""
     if answer.stop_reason == "length":
         inside = ", inside its reasoning" if answer.reasoning and not answer.text else ""
         return f"the answer was cut off{inside}"
     if not answer.text:
-        return "the answer is empty after its reasoning" if answer.reasoning else "it is empty"
-    return "the answer states no single verdict"
+        return f"the answer is empty{' after its reasoning' if answer.reasoning else ''}"
+    return ""
+
+
+def both_reasons(by_logprobs: str, in_words: str) -> str:
+    """Why neither log-probabilities, where they were asked for, nor words could be read."""
+    if not by_logprobs:
+        return in_words
+    return f"{by_logprobs} In words: {in_words or 'nothing is stated'}."
 
 
 def is_refusal(text: str) -> bool:

@@ -18,6 +18,7 @@ from cai.errors import ModelError, ModelUnavailable, UsageError
 from cai.methods.judging.parsing import (
     MARK_SCHEMA,
     YES_NO_SCHEMA,
+    both_reasons,
     is_refusal,
     read_mark,
     read_yes_no,
@@ -82,6 +83,16 @@ class Scored:
     def principle_ids(self) -> tuple[str, ...]:
         """Each principle once."""
         return tuple(dict.fromkeys(each.principle_id for each in self.scores))
+
+    @property
+    def calls(self) -> tuple[Score, ...]:
+        """Every score: a call to a judge, or one for each sample."""
+        return self.scores
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many answers of judges the limit of tokens ended."""
+        return sum(each.n_cut_off for each in self.scores)
 
     @property
     def usage(self) -> Usage:
@@ -187,8 +198,7 @@ async def _score(
         )
         if is_refused:
             return replace(blank, outcome="refused", reason="")
-        in_words = why_unparsed(answers[0])
-        reason = f"{blank.reason} In words: {in_words}" if blank.reason else in_words
+        reason = both_reasons(blank.reason, why_unparsed(answers[0]))
         return replace(blank, outcome="unparsed", reason=reason)
     # Shares of the samples stand in for the probabilities that the model does not show.
     shares = tuple(parsed.count(index) / len(parsed) for index in range(len(options)))

@@ -120,6 +120,10 @@ class PrincipleVerdict:
     p_a: float | None
 
     @property
+    def calls(self) -> tuple[JudgeCall, JudgeCall]:
+        return self.order_ab, self.order_ba
+
+    @property
     def is_flip(self) -> bool | None:
         """Whether the orders favour different responses; None where one could not be read."""
         if self.order_ab.p_a is None or self.order_ba.p_a is None:
