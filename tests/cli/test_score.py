@@ -111,7 +111,7 @@ def test_a_second_time_nothing_is_asked(score, local_server):
     score()
     n_before = len(local_server.received)
     assert "0 calls made" in score().out
-    assert len(local_server.received) == n_before + 2
+    assert len(local_server.received) == n_before
 
 
 def test_tags_choose_the_principles(score):

@@ -52,7 +52,7 @@ from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
 from cai.runs.config import ChoiceRunConfig, RunConfig
 from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
-from cai.runs.records import dump, read_done
+from cai.runs.records import dump, is_run, read_done
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -155,8 +155,11 @@ class Outcome(Generic[S]):
 
 
 @contextlib.asynccontextmanager
-async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
+async def opened(models: Sequence[Model], *, is_finished: bool = False) -> AsyncGenerator[None]:
     """Checks each model once before, and closes it after; a later call opens it anew.
+
+    The models of a run that `is_finished` are asked nothing, so none is checked: its server may be
+    gone.
 
     Raises:
         ModelError: A model cannot be used.
@@ -164,8 +167,39 @@ async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
     async with contextlib.AsyncExitStack() as stack:
         for model in {id(model): model for model in models}.values():
             stack.push_async_callback(model.close)
-            await model.check()
+            if not is_finished:
+                await model.check()
         yield
+
+
+def is_finished(
+    folder: Path, items: Callable[[], Iterator[tuple[str, T]]], n_items: int, options: RunOptions
+) -> bool:
+    """Whether a run folder holds all examples that a start with these options would work on."""
+    if options.update or not is_run(str(folder)):
+        return False
+    try:
+        with RunFolder.existing(folder) as run:
+            return next(to_do(run, items, n_items, options), None) is None
+    except JournalError:  # said by whoever opens it to write
+        return False
+
+
+def to_do(
+    run: RunFolder,
+    items: Callable[[], Iterator[tuple[str, T]]],
+    n_items: int,
+    options: RunOptions,
+) -> Iterator[tuple[int, str, T]]:
+    """The examples of the source that this start works on: position, id, and what it is."""
+    n, index = options.n_of(n_items), 0
+    for position, (id, item) in enumerate(islice(items(), options.limit)):
+        if not options.part.has(position):
+            continue
+        # The sample is spread over this part of the source, so it counts positions of the part.
+        if options.is_sampled(index, n) and run.to_do(id, options.retry_failed):
+            yield position, id, item
+        index += 1
 
 
 async def run_job(
@@ -265,7 +299,9 @@ class _Work(Generic[T, S, B]):
         ]
         with contextlib.closing(display):
             async with reporting(self.progress, listeners):
-                results = stream(self._to_do(), one, engine)
+                job = self.job
+                waiting = to_do(self.run, job.items, job.n_items, self.run_options)
+                results = stream(waiting, one, engine)
                 async with contextlib.aclosing(results):
                     async for (position, id, _), result in results:
                         if isinstance(result, CaiError):
@@ -274,16 +310,6 @@ class _Work(Generic[T, S, B]):
                             continue
                         self.finished.add(result)
                         self.progress.add_done(self.job.is_flagged(result))
-
-    def _to_do(self) -> Iterator[tuple[int, str, T]]:
-        run_options, n, index = self.run_options, self.run_options.n_of(self.job.n_items), 0
-        for position, (id, item) in enumerate(islice(self.job.items(), run_options.limit)):
-            if not run_options.part.has(position):
-                continue
-            # The sample is spread over this part of the source, so it counts positions of the part.
-            if run_options.is_sampled(index, n) and self.run.to_do(id, run_options.retry_failed):
-                yield position, id, item
-            index += 1
 
 
 def _n_settled(run: RunFolder, run_options: RunOptions) -> int:

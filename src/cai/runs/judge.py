@@ -30,8 +30,8 @@ from cai.runs.config import (
     described_judge,
     described_source,
 )
-from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
-from cai.runs.judges import ReadingTally, asked_through, prepare_judges, warn
+from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
+from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges, warn
 from cai.runs.options import RunOptions
 
 
@@ -115,8 +115,12 @@ async def run_judging(
     check_judging(job.settings, job.constitution)
     checked = job.source.check()
     tally = VerdictTally()
-    async with opened([judge.model for judge in job.judges]):
-        judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
+    judges = None
+    if is_finished(folder, checked.items, checked.summary.n_items, run_options):
+        judges = judges_of_finished(folder, job.judges, job.settings.verdicts)
+    models = [judge.model for judge in job.judges]
+    async with opened(models, is_finished=judges is not None):
+        judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
         for name in sorted({judge.name for judge in judges} & checked.summary.models):
             warn(
                 console,

@@ -16,12 +16,14 @@ Example:
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.engine.calls import retrying
+from cai.engine.run_folder import RunFolder
 from cai.errors import NoLogprobs, UsageError
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.pointwise import Score, check_scoring, score_options, scoring_turns
@@ -30,6 +32,7 @@ from cai.methods.judging.verdict import Comparison, JudgeCall
 from cai.methods.roles import Judge, RoleModel, candidates, why_low_mass
 from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
+from cai.runs.config import JudgeRunConfig, ScoreRunConfig, read_run_config
 from cai.runs.job import Through
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, user_prompt
@@ -82,6 +85,27 @@ async def prepare_judges(
     )
     check(constitution, judges)  # samples need a judge that writes, which is known only now
     return judges
+
+
+def judges_of_finished(
+    folder: Path, roles: Sequence[RoleModel], verdicts: VerdictSource
+) -> tuple[Judge, ...] | None:
+    """The judges of a run that asks nothing more, read as they were; None where it had others."""
+    with RunFolder.existing(folder) as run:
+        config = read_run_config(run)
+    if not isinstance(config, JudgeRunConfig | ScoreRunConfig):
+        return None
+    if [each.model for each in config.judges] != [role.model.name for role in roles]:
+        return None
+    # What the settings say goes before what the run says, so that other settings are noticed.
+    return tuple(
+        Judge(
+            role,
+            reads_logprobs=verdicts == "logprobs" or (verdicts == "auto" and each.reads_logprobs),
+            has_fallback=verdicts == "auto" and each.reads_logprobs,
+        )
+        for role, each in zip(roles, config.judges, strict=True)
+    )
 
 
 async def probe_judge(

@@ -20,8 +20,8 @@ from cai.runs.config import (
     described_source,
 )
 from cai.runs.inputs import ResponseItem
-from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
-from cai.runs.judges import ReadingTally, asked_through, prepare_judges
+from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
+from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges
 from cai.runs.options import RunOptions
 from cai.types import derive_seed
 
@@ -91,8 +91,12 @@ async def run_scoring(
     check_scoring(job.settings, job.constitution)
     checked = job.source.check()
     tally = ScoreTally()
-    async with opened([judge.model for judge in job.judges]):
-        judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
+    judges = None
+    if is_finished(folder, checked.items, checked.summary.n_items, run_options):
+        judges = judges_of_finished(folder, job.judges, job.settings.verdicts)
+    models = [judge.model for judge in job.judges]
+    async with opened(models, is_finished=judges is not None):
+        judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
 
         def score_responses(through: Through) -> Callable[[ResponseItem], Awaitable[Scored]]:
             asked = asked_through(judges, through, "score")
