@@ -271,8 +271,9 @@ async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe
         assert [each.reads_logprobs for each in run_config_as(run, JudgeRunConfig).judges] == [
             False
         ]
+    await run_judging(tmp_path / "part", job, RunOptions(limit=1), console=said)
     with pytest.raises(JournalError, match="other settings"):
-        await judge(tmp_path / "run", job_on(samples, long_lover()))
+        await judge(tmp_path / "part", job_on(samples, long_lover()))
     with pytest.raises(NoLogprobs, match="were asked for"):
         await judge(tmp_path / "other", replace(job, settings=JudgeSettings(verdicts="logprobs")))
     assert not (tmp_path / "other").exists()
