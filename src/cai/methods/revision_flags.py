@@ -7,9 +7,10 @@ in small letters and with the contractions written out.
 import re
 from typing import Literal, get_args
 
+from cai.methods.revision_wrapping import speaks_of_itself
 from cai.models.base import Completion
 
-Flag = Literal["empty", "unchanged", "critique-instead", "evasive", "cut-off"]
+Flag = Literal["empty", "unchanged", "critique-instead", "evasive", "wrapped", "cut-off"]
 FLAGS: tuple[Flag, ...] = get_args(Flag)
 
 UNUSABLE: frozenset[Flag] = frozenset({"empty", "critique-instead"})
@@ -125,7 +126,8 @@ def revision_flags(before: str, revision: Completion) -> tuple[Flag, ...]:
 
     `empty`: no word in it. `unchanged`: the same words as before. `critique-instead`: it opens as
     a critique does. `evasive`: a stock refusal that gives neither reason nor alternative.
-    `cut-off`: the length limit ended it.
+    `wrapped`: it still speaks of a revision or a draft, as the text before did not. `cut-off`: the
+    length limit ended it.
     """
     text = revision.text.strip()
     if not re.search(r"\w", text):
@@ -137,6 +139,8 @@ def revision_flags(before: str, revision: Completion) -> tuple[Flag, ...]:
         flags.append("critique-instead")
     if is_evasive(text):
         flags.append("evasive")
+    if speaks_of_itself(text) and not speaks_of_itself(before):
+        flags.append("wrapped")
     if revision.stop_reason == "length":
         flags.append("cut-off")
     return tuple(flags)
