@@ -38,6 +38,7 @@ from rich.console import Console
 from cai.atomic_write import atomic_write
 from cai.constitution.schema import Constitution
 from cai.engine.budget import Ledger, load_prices
+from cai.engine.calls import wrap_model
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.progress import Display, LastSnapshot, Progress, ProgressListener, reporting
 from cai.engine.run_files import Counts, Failure, Record
@@ -52,6 +53,7 @@ from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
 from cai.runs.config import ChoiceRunConfig, RunConfig
 from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
+from cai.runs.prompt_tokens import PromptWatch
 from cai.runs.records import dump, is_run, read_done
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -282,7 +284,12 @@ class _Work(Generic[T, S, B]):
 
     async def run_all(self, engine: Engine, console: Console) -> None:
         """Works on every example that is to be done, and shows the progress."""
-        work = self.job.prepare(engine.through)
+        watch = PromptWatch(console)
+
+        def through(model: Model, role: str) -> Model:
+            return wrap_model(engine.through(model, role), watch.answer, role)
+
+        work = self.job.prepare(through)
         engine.check_caps()
 
         async def one(item: tuple[int, str, T]) -> B:

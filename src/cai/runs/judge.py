@@ -31,8 +31,9 @@ from cai.runs.config import (
     described_source,
 )
 from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
-from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges, warn
+from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges
 from cai.runs.options import RunOptions
+from cai.runs.warning import warn
 
 
 @dataclass(frozen=True, slots=True)

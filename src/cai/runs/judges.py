@@ -34,6 +34,7 @@ from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
 from cai.runs.config import JudgeRunConfig, ScoreRunConfig, read_run_config
 from cai.runs.job import Through
+from cai.runs.warning import warn
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, user_prompt
 
@@ -219,15 +220,3 @@ class ReadingTally:
             f"{self.n_fallback:,} of {self.n_asked:,} calls ({self.fallback_rate:.1%}), read from "
             "words, or unparsed"
         ]
-
-
-def warn(console: Console, text: str) -> None:
-    """Prints a line that is not overlooked."""
-    console.print(
-        f"WARNING: {text}",
-        style="bold yellow",
-        markup=False,
-        highlight=False,
-        emoji=False,
-        soft_wrap=True,
-    )
