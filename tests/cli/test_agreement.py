@@ -176,7 +176,7 @@ def test_a_judge_without_log_probabilities_is_read_from_its_words(
     assert (ended.code, overall["outcomes"]["inconsistent"]) == (0, 4)
     assert overall["accuracy"]["value"] == 0.5
     assert overall["accuracy_of_sides"] is None
-    assert "gives no log-probabilities" in ended.err
+    assert "gives no usable log-probabilities" in ended.err
 
 
 def test_a_request_that_is_refused_is_a_failed_group(

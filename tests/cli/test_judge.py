@@ -1,6 +1,7 @@
 """`cai judge` on a local server: samples, revisions and pairs; outcomes, refusals, going on."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def test_json_is_one_object_and_the_counts_add_up(judge, tmp_path):
         "failures": {},
         "reasons": {},
         "flagged": 0,
+        "cut_off": 0,
         "calls": 16,
         "calls_from_journal": 0,
         "cost_usd": None,
@@ -111,19 +113,48 @@ def test_json_is_one_object_and_the_counts_add_up(judge, tmp_path):
         },
         "flips": 0,
         "questions_in_both_orders": 8,
+        "calls_by_logprobs": 16,
+        "calls_below_min_mass": 0,
+        "share_below_min_mass": 0.0,
         "prompt_tokens": 112,
         "completion_tokens": 48,
     }
 
 
-def test_a_second_time_nothing_is_asked_but_whether_there_are_log_probabilities(
-    judge, local_server
+def test_letters_of_little_probability_are_counted_at_the_end_and_in_the_export(
+    judge, call_cai, local_server, tmp_path
 ):
+    """Of one pair of four "Okay" has 97 %: its four calls of sixteen are read from words."""
+
+    def answer(received: Received) -> Json:
+        if "Lamp 3?" not in str(received.body):
+            return by_letters(received)
+        if "logprobs" in received.body:
+            return chat_logprobs(Okay=math.log(0.97), A=math.log(0.01))
+        return in_words(received)
+
+    local_server.reply = answer
+    ended = judge()
+    assert "4 of 16 calls (25.0%), read from words" in ended.out
+    assert "4 comparisons: 0 a, 4 b" in ended.out
+    assert json.loads(judge("--json").out)["calls_below_min_mass"] == 4
+    out = ("--format", "preference", "-o", tmp_path / "pairs.out.jsonl")
+    assert "1 of the rows (25%)" in flat(call_cai("export", tmp_path / "run", *out).out)
+
+
+def test_answers_that_the_limit_ends_are_counted_with_the_option_that_helps(judge, local_server):
+    local_server.reply = chat("", "length", reasoning_content="Let me think. " * 9)
+    ended = judge()
+    assert "cut off at the limit of tokens: 16 answers. Raise --max-tokens" in ended.out
+    assert json.loads(judge("--json").out)["cut_off"] == 16
+
+
+def test_a_second_time_nothing_is_asked(judge, local_server):
     judge("--limit", 1)
     judge()
     n_before = len(local_server.received)
     ended = judge()
-    assert len(local_server.received) == n_before + 1
+    assert len(local_server.received) == n_before
     assert "4 comparisons: 0 a, 4 b" in ended.out
     assert "tokens: 112 in, 48 out; this time 0 and 0" in ended.out
 
@@ -199,12 +230,12 @@ def test_a_clamp_of_ones_own(judge, tmp_path):
 
 def test_a_server_without_log_probabilities_is_read_by_its_words(judge, local_server, tmp_path):
     local_server.reply = in_words
-    ended = judge()
+    ended = judge("--limit", 2)
     assert ended.code == 0
     said = flat(ended.err)
     assert "WARNING: openai:tiny@" in said
-    assert "gives no log-probabilities; its verdicts are read from what it writes" in said
-    assert "4 comparisons: 0 a, 4 b" in ended.out
+    assert "gives no usable log-probabilities; its verdicts are read from what it writes" in said
+    assert "2 comparisons: 0 a, 2 b" in ended.out
     assert [each.reads_logprobs for each in recipe(tmp_path).judges] == [False]
     local_server.reply = by_letters
     assert_refused(judge(), "is a run with other settings: judges[0].reads_logprobs: ")

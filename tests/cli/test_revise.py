@@ -67,6 +67,7 @@ def test_a_short_run_tells_its_end_as_one_line_of_json(revise, tmp_path):
         "failures": {},
         "reasons": {},
         "flagged": 0,
+        "cut_off": 0,
         "calls": 18,
         "calls_from_journal": 0,
         "cost_usd": None,

@@ -75,12 +75,11 @@ def test_json_ends_with_the_steps(run, tmp_path: Path):
     assert [Path(each["path"]).exists() for each in steps] == [True] * 3
 
 
-def test_a_second_time_only_one_question_is_asked(run, local_server: LocalServer):
-    """Whether the judge has log-probabilities."""
+def test_a_second_time_nothing_is_asked(run, local_server: LocalServer):
     first = run().out
     n_before = len(local_server.received)
     assert run().out == first
-    assert len(local_server.received) == n_before + 1
+    assert len(local_server.received) == n_before
 
 
 def test_a_limit_is_of_every_step(run, local_server: LocalServer):

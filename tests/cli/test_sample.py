@@ -48,6 +48,7 @@ def test_every_model_is_a_policy_at_every_temperature(sample, local_server, tmp_
         "failures": {},
         "reasons": {},
         "flagged": 0,
+        "cut_off": 0,
         "calls": 40,
         "calls_from_journal": 0,
         "cost_usd": None,

@@ -66,6 +66,7 @@ def test_checks_and_json(score, tmp_path):
         "failures": {},
         "reasons": {},
         "flagged": 0,
+        "cut_off": 0,
         "calls": 6,
         "calls_from_journal": 0,
         "cost_usd": None,
@@ -73,6 +74,9 @@ def test_checks_and_json(score, tmp_path):
         "skipped": {},
         "scores": 6,
         "outcomes": {"scored": 6, "unparsed": 0, "refused": 0, "failed": 0},
+        "calls_by_logprobs": 6,
+        "calls_below_min_mass": 0,
+        "share_below_min_mass": 0.0,
         "prompt_tokens": 42,
         "completion_tokens": 18,
     }
@@ -108,7 +112,7 @@ def test_a_second_time_nothing_is_asked(score, local_server):
     score()
     n_before = len(local_server.received)
     assert "0 calls made" in score().out
-    assert len(local_server.received) == n_before + 1
+    assert len(local_server.received) == n_before
 
 
 def test_tags_choose_the_principles(score):

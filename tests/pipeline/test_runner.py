@@ -155,15 +155,14 @@ async def test_every_step_has_its_folder_and_every_export_its_file(
     } == {1}
 
 
-async def test_a_second_time_only_the_judges_are_tried_and_nothing_changes(
+async def test_a_second_time_nothing_is_asked_and_nothing_changes(
     tmp_path: Path, source: PromptSource
 ):
-    """One question for each of the steps judge and score: whether there are log-probabilities."""
     made, again = recipe(tmp_path, **WHOLE), actor()
     first = await run(made, tmp_path, RoleModels(actor(), {}), source)
     files = {each: each.read_bytes() for each in (tmp_path / "out").glob("*.jsonl")}
     assert await run(made, tmp_path, RoleModels(again, {}), source) == first
-    assert [request.options for request in again.requests] == [("A", "B"), ("Yes", "No")]
+    assert again.requests == []
     assert {each: each.read_bytes() for each in (tmp_path / "out").glob("*.jsonl")} == files
 
 

@@ -26,7 +26,7 @@ from cai.errors import (
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import Outcome
 from cai.methods.roles import RoleModel
-from cai.methods.settings import JudgeSettings
+from cai.methods.settings import JudgeSettings, VerdictSource
 from cai.models.base import Choice, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import JudgeRunConfig, run_config_as
@@ -262,17 +262,51 @@ async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe
     outcome = await run_judging(tmp_path / "run", job, console=said)
     assert outcome.verdicts.outcomes == Counter({"inconsistent": 9})
     shown = said.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    assert "judge gives no log-probabilities; its verdicts are read from what it writes" in shown
+    assert (
+        "judge gives no usable log-probabilities; its verdicts are read from what it writes"
+        in shown
+    )
     assert "in both orders, 1 sample each" in shown
     with RunFolder.existing(tmp_path / "run") as run:
         assert [each.reads_logprobs for each in run_config_as(run, JudgeRunConfig).judges] == [
             False
         ]
+    await run_judging(tmp_path / "part", job, RunOptions(limit=1), console=said)
     with pytest.raises(JournalError, match="other settings"):
-        await judge(tmp_path / "run", job_on(samples, long_lover()))
+        await judge(tmp_path / "part", job_on(samples, long_lover()))
     with pytest.raises(NoLogprobs, match="were asked for"):
         await judge(tmp_path / "other", replace(job, settings=JudgeSettings(verdicts="logprobs")))
     assert not (tmp_path / "other").exists()
+
+
+class Gone(ScriptedModel):
+    """A model whose server is down."""
+
+    async def check(self) -> None:
+        raise ModelError("Cannot reach it.")
+
+
+@pytest.mark.parametrize("verdicts", ["auto", "parsed", "logprobs"])
+async def test_a_finished_run_given_again_needs_no_server(
+    verdicts: VerdictSource, samples: str, tmp_path: Path
+):
+    settings, folder = JudgeSettings(verdicts=verdicts), tmp_path / "run"
+    in_words = ScriptedModel(lambda m, s: "A", name="judge")
+    judging = in_words if verdicts == "parsed" else long_lover()
+    first = await judge(folder, job_on(samples, judging, settings))
+    again = await judge(folder, job_on(samples, Gone(name="judge"), settings))
+    assert (again.run.n_calls, again.verdicts) == (0, first.verdicts)
+    other = JudgeSettings(verdicts="logprobs" if verdicts == "parsed" else "parsed")
+    with pytest.raises(JournalError, match="other settings"):
+        await judge(folder, job_on(samples, Gone(name="judge"), other))
+
+
+async def test_an_unfinished_run_needs_its_server(samples: str, tmp_path: Path):
+    await judge(tmp_path / "run", job_on(samples, long_lover()), RunOptions(limit=2))
+    gone = job_on(samples, Gone(name="judge"))
+    assert (await judge(tmp_path / "run", gone, RunOptions(limit=2))).run.counts.done == 2
+    with pytest.raises(ModelError, match="Cannot reach it"):
+        await judge(tmp_path / "run", gone)
 
 
 async def test_a_judge_of_its_own_responses_is_said(samples: str, tmp_path: Path):
@@ -322,10 +356,10 @@ async def test_the_folder_tells_what_decided_it(samples: str, tmp_path: Path):
 async def test_only_what_decides_results_makes_another_recipe(samples: str, tmp_path: Path):
     job = job_on(samples, long_lover())
     await judge(tmp_path / "run", job)
-    await judge(
-        tmp_path / "run", replace(job, settings=JudgeSettings(verdicts="logprobs")), RunOptions(2)
-    )
+    await judge(tmp_path / "run", job, RunOptions(2))
     others = (
+        replace(job, settings=JudgeSettings(verdicts="logprobs")),
+        replace(job, settings=JudgeSettings(min_mass=0.2)),
         replace(job, seed=1),
         replace(job, pairing="swiss"),
         replace(job, settings=JudgeSettings(negated=True)),

@@ -1,6 +1,8 @@
 """Finding out whether judges give log-probabilities, before a run."""
 
 import io
+import math
+from collections.abc import Sequence
 
 import pytest
 from openai_server import LocalServer, chat, chat_logprobs, refusal
@@ -11,11 +13,12 @@ from slow_servers import WordsOnly
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
 from cai.methods.roles import Judge
-from cai.methods.settings import JudgeSettings, VerdictSource
+from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import Model
 from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
 from cai.runs.judges import prepare_judges
+from cai.types import Message
 
 CONSTITUTION = Constitution(
     name="one", principles=(Principle(id="stay-polite", text="Be polite."),)
@@ -44,8 +47,34 @@ async def test_a_model_without_is_read_by_its_words_and_that_is_said():
     model = ScriptedModel(choices=[NoLogprobs("It drops them.")])
     (judge,), said = await probed(model)
     assert not judge.reads_logprobs
-    assert said.startswith("WARNING: scripted gives no log-probabilities; its verdicts are read")
+    assert said.startswith(
+        "WARNING: scripted gives no usable log-probabilities; its verdicts are read"
+    )
     assert "It drops them." in said
+
+
+async def test_letters_of_little_probability_are_none():
+    choices = [(math.log(0.009), math.log(0.001))]
+    (judge,), said = await probed(ScriptedModel(choices=choices))
+    assert not judge.reads_logprobs
+    assert "gives no usable log-probabilities" in said and "1.00% of the probability" in said
+    with pytest.raises(NoLogprobs, match=r"1\.00% of the probability"):
+        await probed(ScriptedModel(choices=choices), verdicts="logprobs")
+
+
+async def test_marks_are_probed_where_the_answer_is_ten():
+    """A judge that spells 10 as 1 and 0 shows it only where it wants to say so."""
+    settings = ScoreSettings()
+
+    def choose(messages: Sequence[Message], options: Sequence[str]) -> Sequence[float]:
+        if any(message.content == "10" for message in messages):
+            raise NoLogprobs("The token '1' may also begin the option 10.")
+        return [-math.inf] * 6 + [math.log(0.9), math.log(0.1), -math.inf, -math.inf]
+
+    printed = Console(file=io.StringIO())
+    roles = [settings.role_model(ScriptedModel(choices=choose))]
+    (judge,) = await prepare_judges(roles, CONSTITUTION, settings, printed)
+    assert not judge.reads_logprobs
 
 
 async def test_parsed_verdicts_need_no_question():
@@ -95,8 +124,8 @@ async def test_judges_are_named_once_and_at_least_one(names: list[str]):
 
 @pytest.mark.parametrize(("reply", "said"), [
     (chat_logprobs(A=-0.1, B=-2.4), ""),
-    (chat("A"), "gives no log-probabilities"),
-    (refusal(400, "logprobs is not supported"), "gives no log-probabilities"),
+    (chat("A"), "gives no usable log-probabilities"),
+    (refusal(400, "logprobs is not supported"), "gives no usable log-probabilities"),
     (chat_logprobs(Well=-0.1, So=-2.4), "none of the options A, B is among"),
 ])  # fmt: skip
 async def test_servers_are_told_apart(local_server: LocalServer, reply: object, said: str):

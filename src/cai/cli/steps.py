@@ -48,6 +48,7 @@ from cai.models.registry import SCHEMES, open_model
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
+from cai.runs.judges import ReadingTally
 from cai.runs.options import RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
@@ -241,6 +242,7 @@ def judge(
         lines = [
             f"{tally.n:,} comparisons: {counts}",
             flips,
+            *tally.readings.describe(),
             f"tokens: {tally.usage.prompt_tokens:,} in, {tally.usage.completion_tokens:,} out; "
             f"this time {new.prompt_tokens:,} and {new.completion_tokens:,}",
             f"Next: cai audit {out}",
@@ -256,6 +258,7 @@ def judge(
             "flips": tally.n_flips,
             "questions_in_both_orders": tally.n_both,
             "mean_margin": tally.mean_margin,
+            **_read(tally.readings),
             "prompt_tokens": tally.usage.prompt_tokens,
             "completion_tokens": tally.usage.completion_tokens,
         }
@@ -300,6 +303,7 @@ def score(
         width = max((len(id) for id in tally.means), default=0)
         lines = [
             f"{tally.n:,} scores: {', '.join(f'{n:,} {name}' for name, n in outcomes.items())}",
+            *tally.readings.describe(),
             "mean score, from -1 to 1:",
             *(
                 f"  {id:{width}}  {'none' if mean is None else f'{mean:+.3f}'}"
@@ -312,6 +316,7 @@ def score(
             "scores": tally.n,
             "outcomes": outcomes,
             "mean_by_principle": dict(tally.means),
+            **_read(tally.readings),
             "prompt_tokens": tally.usage.prompt_tokens,
             "completion_tokens": tally.usage.completion_tokens,
         }
@@ -319,6 +324,14 @@ def score(
 
     work = run_scoring(out, job, run_options, console=Console(stderr=True))
     return run_step(work, out, report, is_json=is_json)
+
+
+def _read(readings: ReadingTally) -> dict[str, object]:
+    return {
+        "calls_by_logprobs": readings.n_asked,
+        "calls_below_min_mass": readings.n_fallback,
+        "share_below_min_mass": readings.fallback_rate,
+    }
 
 
 def run_step(
@@ -342,6 +355,7 @@ def run_step(
             "failures": dict(outcome.failures),
             "reasons": dict(outcome.reasons),
             "flagged": outcome.n_flagged,
+            "cut_off": outcome.n_cut_off,
             "calls": outcome.n_calls,
             "calls_from_journal": outcome.n_from_journal,
             "cost_usd": outcome.ledger.cost_usd,
@@ -368,6 +382,11 @@ def run_step(
             reason = printable(outcome.reasons.get(cause, ""))
             click.echo(f"failed: {n:,} {cause}, the first: {reason[:400]}")
         click.echo(f"See the failures: cai export {out} --format everything -o all.jsonl")
+    if outcome.n_cut_off:
+        click.echo(
+            f"cut off at the limit of tokens: {outcome.n_cut_off:,} answers. Raise --max-tokens; "
+            "reasoning before an answer counts too, and can often be switched off."
+        )
     for line in lines:
         click.echo(line)
     return 1 if counts.failed else 0

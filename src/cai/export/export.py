@@ -191,6 +191,8 @@ class ExportSummary:
     n_good: int = 0
     n_bad: int = 0
     unwritten: Counter[str] = field(default_factory=Counter[str])
+    # Rows of examples with judge calls whose options had too little of the probability.
+    n_below_min_mass: int = 0
     mixed: list[MixOutcome] = field(default_factory=list[MixOutcome])
 
     def describe(self) -> str:
@@ -201,6 +203,12 @@ class ExportSummary:
         for title, by in (("left out", self.dropped), ("responses not written", self.unwritten)):
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(by.items()))
             text += f"; {title}: {reasons}" if reasons else ""
+        if self.n_below_min_mass:
+            share = self.n_below_min_mass / self.n_rows
+            text += (
+                f"; {self.n_below_min_mass} of the rows ({share:.0%}) rest on judge calls whose "
+                "options had less than --min-mass of the probability: read from words"
+            )
         mixed = ", ".join(outcome.describe() for outcome in self.mixed)
         return f"{text}; mixed in: {mixed}" if mixed else text
 
@@ -213,6 +221,8 @@ class ExportSummary:
         }
         if self.format == "kto":
             counts |= {"good": self.n_good, "bad": self.n_bad, "unwritten": dict(self.unwritten)}
+        if self.n_below_min_mass:
+            counts["below_min_mass"] = self.n_below_min_mass
         if self.mixed:
             counts["mixed"] = [outcome.as_json() for outcome in self.mixed]
         return counts
@@ -325,6 +335,8 @@ class Export:
         """The unit in the columns of the export; counted in the summary."""
         columns = columns_of(unit, self.columns, summary.n_rows)
         summary.n_rows += 1
+        if isinstance(item.body, Judged | Scored):
+            summary.n_below_min_mass += any(call.is_fallback for call in item.body.calls)
         provenance = item.run.provenance(item.body, models_of(unit))
         prompt = prompt_of(unit)
         metadata = read_metadata(prompt)

@@ -4,8 +4,9 @@ Bai et al. 2022, arXiv:2212.08073, §3.1.
 
 A response is drawn from the policy. In each round a principle is drawn by weight, the model
 critiques its response under it and rewrites the response; the next round starts from the rewritten
-one. Beyond the paper: every step has a seed of its own, a critique may end the chain, and a
-revision that cannot be used (empty, or a critique in its place) is kept but not built upon.
+one. Beyond the paper: every step has a seed of its own, a critique may end the chain, what a model
+writes around its revision is cut, and a revision that cannot be used (empty, or a critique in its
+place) is kept but not built upon.
 
 Pure functions over models: no disk, no clock, no global; randomness is derived from the seed given.
 
@@ -21,6 +22,7 @@ from typing import Literal
 
 from cai.constitution.schema import Constitution, FewShot, Principle
 from cai.methods.revision_flags import UNUSABLE, Flag, revision_flags
+from cai.methods.revision_wrapping import unwrapped
 from cai.methods.roles import RoleModel, draw_principle
 from cai.methods.sampling import respond
 from cai.methods.settings import ReviseSettings
@@ -98,11 +100,21 @@ class Chain:
         return self.revisions[-1] if self.rounds else self.response.text
 
     @property
-    def usage(self) -> Usage:
+    def completions(self) -> tuple[Completion, ...]:
+        """All that models wrote, in order."""
         said = [self.response]
         for each in self.rounds:
             said += [step for step in (each.critique, each.revision) if step is not None]
-        return sum((step.usage for step in said), Usage())
+        return tuple(said)
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many of its texts the limit of tokens ended."""
+        return sum(each.stop_reason == "length" for each in self.completions)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.usage for each in self.completions), Usage())
 
 
 async def revise(
@@ -178,7 +190,7 @@ async def one_round(
     exchange = (*before.prompt.messages, Message("assistant", current))
     if settings.direct:
         turns = direct_turns(roles.revise.templates, principle, exchange, settings)
-        revision = await roles.revise.complete(turns, derive_seed(seed, "revise"))
+        revision = await _revision(roles.revise, turns, current, seed)
         return Round(principle.id, None, revision, revision_flags(current, revision))
     turns = critique_turns(roles.critique.templates, principle, exchange, settings)
     critique = await roles.critique.complete(turns, derive_seed(seed, "critique"))
@@ -186,7 +198,7 @@ async def one_round(
     if settings.stop_early and finds_nothing:
         return Round(principle.id, critique, None)
     turns = revision_turns(roles.revise.templates, principle, exchange, critique.text, settings)
-    revision = await roles.revise.complete(turns, derive_seed(seed, "revise"))
+    revision = await _revision(roles.revise, turns, current, seed)
     flags: list[Flag] = [
         flag
         for flag in revision_flags(current, revision)
@@ -194,6 +206,15 @@ async def one_round(
         if flag != "unchanged" or not finds_nothing
     ]
     return Round(principle.id, critique, revision, tuple(flags))
+
+
+async def _revision(role: RoleModel, turns: Conversation, before: str, seed: int) -> Completion:
+    """The revision alone, without what the model writes around it."""
+    revision = await role.complete(turns, derive_seed(seed, "revise"))
+    # Where the text before is wrapped too, the person asked for a text of that form.
+    if unwrapped(before) != before:
+        return revision
+    return replace(revision, text=unwrapped(revision.text))
 
 
 def critique_turns(

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import ModelError, NoLogprobs, UsageError
-from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling
+from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling, Usage
 from cai.templates import TemplateSet, load_templates
 from cai.types import Conversation, Message
 
@@ -119,21 +119,36 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
+class OptionReading:
+    """What the log-probabilities of some options say.
+
+    `probabilities` are those of the options, in [0, 1], which add up to 1; None where they cannot
+    be read, for that `reason`. `mass` is that of all options before that, None if unknown.
+    """
+
+    probabilities: tuple[float, ...] | None
+    mass: float | None = None
+    reason: str = ""
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """A model as judge.
 
     `reads_logprobs` says whether its options are read from log-probabilities, which the model must
-    then give, or from what it writes. The sampling of its role is for rationales and for written
-    verdicts.
+    then give, or from what it writes. `has_fallback` says whether a call of which they cannot be
+    read is read from words. The sampling of its role is for rationales and for written verdicts.
     """
 
     role: RoleModel
     reads_logprobs: bool
+    has_fallback: bool = False
 
     @classmethod
     def of(cls, model: Model, sampling: Sampling = Sampling(temperature=0.0)) -> "Judge":
         """The model through the shipped templates of its kind, by log-probabilities if it can."""
-        return cls(RoleModel.of(model, sampling), isinstance(model, ChoiceModel))
+        return cls(RoleModel.of(model, sampling), isinstance(model, ChoiceModel), has_fallback=True)
 
     @property
     def name(self) -> str:
@@ -159,3 +174,36 @@ class Judge:
         if not all(0 <= p <= 1 + _ROUNDING for p in probabilities):
             raise ModelError(f"{self.name} gives {choice.logprobs} as log-probabilities.")
         return tuple(min(p, 1.0) for p in probabilities), choice
+
+    async def read(
+        self, turns: Conversation, options: Sequence[str], min_mass: float
+    ) -> OptionReading:
+        """The same, unread where the options together have less than `min_mass`.
+
+        Raises:
+            ModelError: The call failed, or what came are no log-probabilities.
+        """
+        try:
+            probabilities, choice = await self.choose(turns, options)
+        except NoLogprobs as error:
+            return OptionReading(None, reason=str(error))
+        # A letter with next to no probability is the share of two rare words, and no verdict: a
+        # model that thinks first writes "Okay" there, and "A" as in "A user asks".
+        reason = why_low_mass(choice.mass, options, min_mass)
+        if reason:
+            return OptionReading(None, choice.mass, reason, choice.usage)
+        return OptionReading(probabilities, choice.mass, usage=choice.usage)
+
+
+def why_low_mass(mass: float | None, options: Sequence[str], min_mass: float) -> str:
+    """Why options of that probability together are not read; "" where they are, or none is known.
+
+    A server that shows no distribution tells no mass.
+    """
+    if mass is None or mass >= min_mass:
+        return ""
+    return (
+        f"The options {', '.join(options)} have {mass:.2%} of the probability together, less than "
+        f"{min_mass:.0%}: the model would rather write something else, as one that thinks first "
+        "does."
+    )

@@ -29,6 +29,11 @@ class Samples:
         """None: responses are sampled under no principle."""
 
     @property
+    def n_cut_off(self) -> int:
+        """How many responses the limit of tokens ended."""
+        return sum(each.completion.stop_reason == "length" for each in self.samples)
+
+    @property
     def usage(self) -> Usage:
         return sum((each.completion.usage for each in self.samples), Usage())
 

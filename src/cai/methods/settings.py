@@ -177,6 +177,13 @@ class _JudgeModelSettings(StepSettings):
         PartOfRole(),
         Field(description="Read log-probabilities, written verdicts, or whichever the model has."),
     ] = "auto"
+    min_mass: Annotated[
+        Share,
+        Field(
+            description="Least probability of the options together for log-probabilities to be "
+            "read; below it, words are."
+        ),
+    ] = 0.5
     samples: Annotated[
         Count, Field(description="Verdicts or rationales to sample from a judge in each order.")
     ] = 1

@@ -12,6 +12,7 @@ Example:
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -22,6 +23,37 @@ from cai.types import Conversation, Message
 StopReason = Literal["stop", "length", "filtered"]
 
 OPENING, CLOSING = "<think>", "</think>"
+# The other marks of models that reason before they answer, where a server leaves them in the text.
+_REASONING = (
+    (OPENING, CLOSING),  # Qwen, DeepSeek, GLM and most others
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),  # EXAONE
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("<seed:think>", "</seed:think>"),  # Seed-OSS
+    ("◁think▷", "◁/think▷"),  # Kimi-VL
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+    ("<unused94>thought", "<unused95>"),  # MedGemma
+)
+_ANSWER_TAGS = (
+    ("<answer>", "</answer>"),
+    ("<response>", "</response>"),
+    ("<|start_response|>", "<|end_response|>"),
+    ("<|begin_of_solution|>", "<|end_of_solution|>"),
+)
+# The channels of gpt-oss, whose answer is in the last one: github.com/openai/harmony. Servers that
+# skip special tokens leave "analysis…assistantfinal…" of them.
+_HARMONY = re.compile(r"(?P<text>(?:<\|start\|>assistant)?\s*<\|channel\|>.*)", re.DOTALL)
+_CHANNEL = re.compile(
+    r"<\|channel\|>(\w+)[^<]{0,200}(?:<\|constrain\|>\w+)?<\|message\|>(.*?)"
+    r"(?=<\|(?:end|start|return|call|channel)\|>|\Z)",
+    re.DOTALL,
+)
+_BARE_HARMONY = re.compile(
+    r"analysis(?=[A-Z\"'(])(?P<thought>.*?)(?:assistantfinal(?P<answer>.*)|\Z)", re.DOTALL
+)
 _MASS_NOISE = 1e-3  # by which the sum of rounded probabilities may exceed 1
 # What may surround an option: one letter comes as the token "A", " A", "(A" or "**A". The last two
 # characters stand for a space in the vocabularies of SentencePiece and of byte-level BPE.
@@ -238,14 +270,51 @@ def folded(messages: Sequence[Message]) -> Conversation:
     return (*turns, *([Message("user", "\n\n".join(pending))] if pending else []))
 
 
+def opening_at_end(text: str) -> str:
+    """The mark of reasoning that the text ends with, as some chat templates do, or "".
+
+    The answer then begins inside of the block.
+    """
+    end = text.rstrip().lower()
+    return next((opening for opening, _ in _REASONING if end.endswith(opening.lower())), "")
+
+
 def split_reasoning(text: str) -> tuple[str, str]:
     """The reasoning, without its tags, and the answer; the reasoning is empty when there is none.
 
     Only a leading block counts: a tag later in the text is part of the answer. A block that is
-    never closed was cut short, so all of it is reasoning and the answer is empty.
+    never closed was cut short, so all of it is reasoning and the answer is empty. A closing tag on
+    a line's edge that nothing opens ends a block that the request had opened.
     """
     opened = text.lstrip()
-    if not opened.startswith(OPENING):
-        return "", text
-    reasoning, _, answer = opened.removeprefix(OPENING).partition(CLOSING)
-    return reasoning.strip(), answer.lstrip()
+    if channels := _HARMONY.match(opened):
+        said = [match.groups() for match in _CHANNEL.finditer(channels["text"])]
+        thought = "\n".join(part.strip() for name, part in said if name != "final")
+        return thought, "".join(part for name, part in said if name == "final").strip()
+    if bare_channels := _BARE_HARMONY.match(opened):
+        return bare_channels["thought"].strip(), (bare_channels["answer"] or "").strip()
+    lower = opened.lower()
+    for opening, closing in _REASONING:
+        if lower.startswith(opening.lower()):
+            rest = opened[len(opening) :]
+            end = rest.lower().find(closing.lower())
+            if end < 0:
+                return rest.strip(), ""
+            return rest[:end].strip(), _without_wrapper(rest[end + len(closing) :].lstrip())
+    for opening, closing in _REASONING:
+        end = lower.find(closing.lower())
+        if end >= 0 and opening.lower() not in lower[:end]:
+            answer = opened[end + len(closing) :]
+            if lower[:end].endswith("\n") or not answer or answer.startswith("\n"):
+                return opened[:end].strip(), _without_wrapper(answer.lstrip())
+    return "", text
+
+
+def _without_wrapper(answer: str) -> str:
+    """The answer without the tags that some models put around it after their reasoning."""
+    lower = answer.lower()
+    for opening, closing in _ANSWER_TAGS:
+        if lower.startswith(opening):
+            inside = answer[len(opening) :].rstrip()
+            return inside[: -len(closing)].strip() if lower.rstrip().endswith(closing) else inside
+    return answer

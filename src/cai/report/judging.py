@@ -231,7 +231,7 @@ def _habit_rows(habits: AuditReport) -> Iterator[tuple[str, str, str]]:
         yield from _win_rows(f"won by the judge's {own}, {model_name(each.judge)}", each.own)
     calls, negations = habits.readings, habits.negations
     if calls.n_with_mass:
-        what = "judge calls that give the option letters less than half"
+        what = "judge calls that give the letters less than half, or than --min-mass"
         yield what, format.percent(calls.low_mass_rate), ""
     if negations.n:
         rate = format.percent(negations.rate)

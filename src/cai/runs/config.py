@@ -58,9 +58,10 @@ class RoleConfig(_Part):
 
 
 class JudgeConfig(RoleConfig):
-    """A judge, and whether its letters are read from log-probabilities."""
+    """A judge, whether its options are read from log-probabilities, and from words else."""
 
     reads_logprobs: bool
+    has_fallback: bool = False
 
 
 class Source(_Part):
@@ -217,5 +218,7 @@ def described_role(role: RoleModel) -> RoleConfig:
 
 def described_judge(judge: Judge) -> JudgeConfig:
     return JudgeConfig(
-        **described_role(judge.role).model_dump(), reads_logprobs=judge.reads_logprobs
+        **described_role(judge.role).model_dump(),
+        reads_logprobs=judge.reads_logprobs,
+        has_fallback=judge.has_fallback,
     )

@@ -38,6 +38,7 @@ from rich.console import Console
 from cai.atomic_write import atomic_write
 from cai.constitution.schema import Constitution
 from cai.engine.budget import Ledger, load_prices
+from cai.engine.calls import wrap_model
 from cai.engine.engine import Engine, Scheduling
 from cai.engine.progress import Display, LastSnapshot, Progress, ProgressListener, reporting
 from cai.engine.run_files import Counts, Failure, Record
@@ -52,7 +53,8 @@ from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
 from cai.runs.config import ChoiceRunConfig, RunConfig
 from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
-from cai.runs.records import dump, read_done
+from cai.runs.prompt_tokens import PromptWatch
+from cai.runs.records import dump, is_run, read_done
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -138,8 +140,8 @@ class Outcome(Generic[S]):
 
     `usage` has the tokens of the calls made this time, not of those that the journal answered;
     `ledger` the accounts of the whole run. `failures` are the failed examples of the folder by
-    cause, `reasons` the message of the first of each cause. There is an `estimate` where a sample
-    was asked for.
+    cause, `reasons` the message of the first of each cause, and `n_cut_off` its answers that the
+    limit of tokens ended. There is an `estimate` where a sample was asked for.
     """
 
     counts: Counts
@@ -152,11 +154,15 @@ class Outcome(Generic[S]):
     source: S
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     estimate: RunEstimate | None = None
+    n_cut_off: int = 0
 
 
 @contextlib.asynccontextmanager
-async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
+async def opened(models: Sequence[Model], *, is_finished: bool = False) -> AsyncGenerator[None]:
     """Checks each model once before, and closes it after; a later call opens it anew.
+
+    The models of a run that `is_finished` are asked nothing, so none is checked: its server may be
+    gone.
 
     Raises:
         ModelError: A model cannot be used.
@@ -164,8 +170,39 @@ async def opened(models: Sequence[Model]) -> AsyncGenerator[None]:
     async with contextlib.AsyncExitStack() as stack:
         for model in {id(model): model for model in models}.values():
             stack.push_async_callback(model.close)
-            await model.check()
+            if not is_finished:
+                await model.check()
         yield
+
+
+def is_finished(
+    folder: Path, items: Callable[[], Iterator[tuple[str, T]]], n_items: int, options: RunOptions
+) -> bool:
+    """Whether a run folder holds all examples that a start with these options would work on."""
+    if options.update or not is_run(str(folder)):
+        return False
+    try:
+        with RunFolder.existing(folder) as run:
+            return next(to_do(run, items, n_items, options), None) is None
+    except JournalError:  # said by whoever opens it to write
+        return False
+
+
+def to_do(
+    run: RunFolder,
+    items: Callable[[], Iterator[tuple[str, T]]],
+    n_items: int,
+    options: RunOptions,
+) -> Iterator[tuple[int, str, T]]:
+    """The examples of the source that this start works on: position, id, and what it is."""
+    n, index = options.n_of(n_items), 0
+    for position, (id, item) in enumerate(islice(items(), options.limit)):
+        if not options.part.has(position):
+            continue
+        # The sample is spread over this part of the source, so it counts positions of the part.
+        if options.is_sampled(index, n) and run.to_do(id, options.retry_failed):
+            yield position, id, item
+        index += 1
 
 
 async def run_job(
@@ -190,23 +227,23 @@ async def run_job(
     with RunFolder.open(folder, config, versions, update=run_options.update) as run:
         if job.constitution is not None:
             _write_constitution(folder, job.constitution, is_new=run_options.update)
-        spread = Spread()
+        finished = _Finished(job.note)
         # What earlier starts finished counts too: tallies and estimates are about the whole folder.
         for _, body in read_done(run, job.body):
-            spread.add(body.usage)
-            if job.note is not None:
-                job.note(body)
+            finished.add(body)
         scheduling = Scheduling(run_options.concurrency, run_options.hedges)
         engine = Engine(run.journal, Ledger.of(run.database, prices), run_options.caps, scheduling)
         n_total = run_options.n_of(job.n_items)
         progress = Progress(engine, n_total, _n_settled(run, run_options))
-        work = _Work(run, job, run_options, progress, spread)
+        work = _Work(run, job, run_options, progress, finished)
         with stopped_by_signals(engine, console):
             await work.run_all(engine, console)
         estimated = None
         if run_options.sample is not None:
             n_whole = run_options.whole or n_total
-            estimated = estimate(engine.budget.ledger, spread, n_whole, progress.snapshot())
+            estimated = estimate(
+                engine.budget.ledger, finished.spread, n_whole, progress.snapshot()
+            )
         return Outcome(
             counts=run.counts(),
             failures=run.failures(),
@@ -218,7 +255,23 @@ async def run_job(
             source=job.source,
             reasons=run.reasons(),
             estimate=estimated,
+            n_cut_off=finished.n_cut_off,
         )
+
+
+@dataclass(slots=True)
+class _Finished(Generic[B]):
+    """What the finished examples of a folder add up to; `note` is told of each."""
+
+    note: Callable[[B], None] | None
+    spread: Spread = field(default_factory=Spread)
+    n_cut_off: int = 0
+
+    def add(self, body: B) -> None:
+        self.spread.add(body.usage)
+        self.n_cut_off += body.n_cut_off
+        if self.note is not None:
+            self.note(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +282,16 @@ class _Work(Generic[T, S, B]):
     job: Job[T, S, B]
     run_options: RunOptions
     progress: Progress
-    spread: Spread
+    finished: _Finished[B]
 
     async def run_all(self, engine: Engine, console: Console) -> None:
         """Works on every example that is to be done, and shows the progress."""
-        work = self.job.prepare(engine.through)
+        watch = PromptWatch(console)
+
+        def through(model: Model, role: str) -> Model:
+            return wrap_model(engine.through(model, role), watch.answer, role)
+
+        work = self.job.prepare(through)
         engine.check_caps()
 
         async def one(item: tuple[int, str, T]) -> B:
@@ -250,27 +308,17 @@ class _Work(Generic[T, S, B]):
         ]
         with contextlib.closing(display):
             async with reporting(self.progress, listeners):
-                results = stream(self._to_do(), one, engine)
+                job = self.job
+                waiting = to_do(self.run, job.items, job.n_items, self.run_options)
+                results = stream(waiting, one, engine)
                 async with contextlib.aclosing(results):
                     async for (position, id, _), result in results:
                         if isinstance(result, CaiError):
                             await self.run.store(Record(position, id, "", Failure.of(result)))
                             self.progress.add_failed(result.cause)
                             continue
-                        self.spread.add(result.usage)
-                        if self.job.note is not None:
-                            self.job.note(result)
+                        self.finished.add(result)
                         self.progress.add_done(self.job.is_flagged(result))
-
-    def _to_do(self) -> Iterator[tuple[int, str, T]]:
-        run_options, n, index = self.run_options, self.run_options.n_of(self.job.n_items), 0
-        for position, (id, item) in enumerate(islice(self.job.items(), run_options.limit)):
-            if not run_options.part.has(position):
-                continue
-            # The sample is spread over this part of the source, so it counts positions of the part.
-            if run_options.is_sampled(index, n) and self.run.to_do(id, run_options.retry_failed):
-                yield position, id, item
-            index += 1
 
 
 def _n_settled(run: RunFolder, run_options: RunOptions) -> int:

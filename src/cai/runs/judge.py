@@ -30,9 +30,10 @@ from cai.runs.config import (
     described_judge,
     described_source,
 )
-from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
-from cai.runs.judges import asked_through, prepare_judges, warn
+from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
+from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges
 from cai.runs.options import RunOptions
+from cai.runs.warning import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class VerdictTally:
     """What the comparisons of a run folder came to; the outcomes add up to `n`.
 
     Of `n_both` questions both orders could be read, and in `n_flips` of these they favour different
-    responses. `usage` has the tokens of all that is in the folder.
+    responses. `readings` says how the calls were read. `usage` has the tokens of all that is in the
+    folder.
     """
 
     n: int = 0
@@ -60,6 +62,7 @@ class VerdictTally:
     n_both: int = 0
     n_flips: int = 0
     n_labelled: int = 0
+    readings: ReadingTally = field(default_factory=ReadingTally)
     usage: Usage = Usage()
     _margins: float = 0.0
     _n_margins: int = 0
@@ -67,6 +70,7 @@ class VerdictTally:
     def add(self, judged: Judged) -> None:
         self.n_labelled += judged.group.label is not None
         self.usage += judged.usage
+        self.readings.add(judged.calls)
         for matchup in judged.matchups:
             verdict = matchup.verdict
             self.n += 1
@@ -112,8 +116,12 @@ async def run_judging(
     check_judging(job.settings, job.constitution)
     checked = job.source.check()
     tally = VerdictTally()
-    async with opened([judge.model for judge in job.judges]):
-        judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
+    judges = None
+    if is_finished(folder, checked.items, checked.summary.n_items, run_options):
+        judges = judges_of_finished(folder, job.judges, job.settings.verdicts)
+    models = [judge.model for judge in job.judges]
+    async with opened(models, is_finished=judges is not None):
+        judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
         for name in sorted({judge.name for judge in judges} & checked.summary.models):
             warn(
                 console,
@@ -162,6 +170,6 @@ def _error_of(judged: Judged) -> ModelError:
         call
         for matchup in judged.matchups
         for each in matchup.verdict.principle_verdicts
-        for call in (each.order_ab, each.order_ba)
+        for call in each.calls
     ]
     return error_of([(each.error, each.reason) for each in calls if each.outcome == "failed"])

@@ -13,29 +13,33 @@ Example:
         verdict = await compare(judges, constitution, comparison, settings, seed=0)
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.engine.calls import retrying
+from cai.engine.run_folder import RunFolder
 from cai.errors import NoLogprobs, UsageError
 from cai.methods.judging.pairwise import check_judging
-from cai.methods.judging.pointwise import check_scoring, score_options, scoring_turns
+from cai.methods.judging.pointwise import Score, check_scoring, score_options, scoring_turns
 from cai.methods.judging.requests import LETTERS, judge_turns, questions_of
-from cai.methods.judging.verdict import Comparison
-from cai.methods.roles import Judge, RoleModel, candidates
+from cai.methods.judging.verdict import Comparison, JudgeCall
+from cai.methods.roles import Judge, RoleModel, candidates, why_low_mass
 from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
+from cai.runs.config import JudgeRunConfig, ScoreRunConfig, read_run_config
 from cai.runs.job import Through
+from cai.runs.warning import warn
 from cai.templates import TemplateSet
-from cai.types import Conversation, user_prompt
+from cai.types import Conversation, Message, user_prompt
 
-Probe: TypeAlias = Callable[[TemplateSet], tuple[Conversation, Sequence[str]]]
-"""The turns of a small question and the options of its answer, for the templates of a judge."""
+Probe: TypeAlias = Callable[[TemplateSet], Sequence[tuple[Conversation, Sequence[str]]]]
+"""Small questions, each its turns and the options of its answer, for the templates of a judge."""
 
 
 async def prepare_judges(
@@ -71,59 +75,109 @@ async def prepare_judges(
         nouns = "marks" if settings.kind == "mark" else "answers"
         check, in_words = partial(check_scoring, settings), f"its {nouns} are {read}, {n} each"
     check(constitution)  # before any call: what does not fit should cost nothing
-    probe = _first_question(constitution, settings)
+    probe = _first_questions(constitution, settings)
     judges = tuple(
-        [await probe_judge(each, settings.verdicts, probe, in_words, console) for each in roles]
+        [
+            await probe_judge(
+                each, settings.verdicts, probe, in_words, console, min_mass=settings.min_mass
+            )
+            for each in roles
+        ]
     )
     check(constitution, judges)  # samples need a judge that writes, which is known only now
     return judges
 
 
+def judges_of_finished(
+    folder: Path, roles: Sequence[RoleModel], verdicts: VerdictSource
+) -> tuple[Judge, ...] | None:
+    """The judges of a run that asks nothing more, read as they were; None where it had others."""
+    with RunFolder.existing(folder) as run:
+        config = read_run_config(run)
+    if not isinstance(config, JudgeRunConfig | ScoreRunConfig):
+        return None
+    if [each.model for each in config.judges] != [role.model.name for role in roles]:
+        return None
+    # What the settings say goes before what the run says, so that other settings are noticed.
+    return tuple(
+        Judge(
+            role,
+            reads_logprobs=verdicts == "logprobs" or (verdicts == "auto" and each.reads_logprobs),
+            has_fallback=verdicts == "auto" and each.reads_logprobs,
+        )
+        for role, each in zip(roles, config.judges, strict=True)
+    )
+
+
 async def probe_judge(
-    role: RoleModel, verdicts: VerdictSource, probe: Probe, in_words: str, console: Console
+    role: RoleModel,
+    verdicts: VerdictSource,
+    probe: Probe,
+    in_words: str,
+    console: Console,
+    *,
+    min_mass: float = 0.0,
 ) -> Judge:
     """One judge, asked `probe` where it could be read by log-probabilities.
 
-    `in_words` says how it is read otherwise, for the warning. Raises as `prepare_judges`.
+    `in_words` says how it is read otherwise, for the warning; so it is where the options together
+    have less than `min_mass`. Raises as `prepare_judges`.
     """
     if verdicts == "parsed":
         return Judge(role, reads_logprobs=False)
-    reason = await _why_no_logprobs(role, probe)
+    reason = await _why_no_logprobs(role, probe, min_mass)
     if reason is None:
-        return Judge(role, reads_logprobs=True)
+        return Judge(role, reads_logprobs=True, has_fallback=verdicts == "auto")
     if verdicts == "logprobs":
         raise NoLogprobs(f"{reason} Log-probabilities were asked for: ask for auto or parsed.")
     warn(
         console,
-        f"{role.model.name} gives no log-probabilities; {in_words}. The reason: {reason}",
+        f"{role.model.name} gives no usable log-probabilities; {in_words}. The reason: {reason}",
     )
     return Judge(role, reads_logprobs=False)
 
 
-async def _why_no_logprobs(role: RoleModel, probe: Probe) -> str | None:
-    """Why the model gives no log-probabilities of the options; None where it does."""
+async def _why_no_logprobs(role: RoleModel, probe: Probe, min_mass: float) -> str | None:
+    """Why the model gives no log-probabilities of the options to read; None where it does."""
     # The probe comes before there is an engine, so it brings its own retries; it is not journalled,
     # because a server may be configured differently at the next start.
     model = retrying(role.model)
     if not isinstance(model, ChoiceModel):
         return f"{model.name} is of a kind that has none."
-    turns, options = probe(role.templates)
-    try:
-        await model.choose(role.templates.request(turns), options)
-    except NoLogprobs as error:
-        return str(error)
+    for turns, options in probe(role.templates):
+        try:
+            choice = await model.choose(role.templates.request(turns), options)
+        except NoLogprobs as error:
+            return str(error)
+        if reason := why_low_mass(choice.mass, options, min_mass):
+            return reason
     return None
 
 
-def _first_question(constitution: Constitution, settings: JudgeSettings | ScoreSettings) -> Probe:
-    """A question of the kind that will follow, under the first principle, on greetings."""
+def _first_questions(constitution: Constitution, settings: JudgeSettings | ScoreSettings) -> Probe:
+    """A question of the kind that will follow, under the first principle, on greetings.
+
+    Of marks a second one, which has the mark 10 for its answer: where that is two tokens, its first
+    is the whole of another mark, and a good response would silently get a 1.
+    """
     principle = candidates(constitution, settings.tags)[0]
     prompt = user_prompt("Hello.")
     if isinstance(settings, ScoreSettings):
         turns_of, options = scoring_turns(settings.kind), score_options(settings.kind)
-        return lambda templates: (turns_of(templates, principle, prompt, "Hello."), options)
+
+        def questions(templates: TemplateSet) -> list[tuple[Conversation, Sequence[str]]]:
+            turns = turns_of(templates, principle, prompt, "Hello.")
+            if settings.kind == "check":
+                return [(turns, options)]
+            # The question again after it was answered so: a model repeats itself.
+            return [
+                (turns, options),
+                ((*turns, Message("assistant", options[-1]), *turns), options),
+            ]
+
+        return questions
     comparison, question = Comparison(prompt, "Hello.", "Good day."), next(questions_of(principle))
-    return lambda templates: (judge_turns(templates, question, comparison), LETTERS)
+    return lambda templates: [(judge_turns(templates, question, comparison), LETTERS)]
 
 
 def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple[Judge, ...]:
@@ -134,13 +188,35 @@ def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple
     )
 
 
-def warn(console: Console, text: str) -> None:
-    """Prints a line that is not overlooked."""
-    console.print(
-        f"WARNING: {text}",
-        style="bold yellow",
-        markup=False,
-        highlight=False,
-        emoji=False,
-        soft_wrap=True,
-    )
+@dataclass(slots=True)
+class ReadingTally:
+    """How calls to judges were read: `n` in all, of which `n_asked` by log-probabilities.
+
+    Of `n_fallback` of these the options had too little of the probability, or were not shown: they
+    were read from words, or not at all.
+    """
+
+    n: int = 0
+    n_asked: int = 0
+    n_fallback: int = 0
+
+    def add(self, calls: Iterable[JudgeCall | Score]) -> None:
+        for each in calls:
+            self.n += 1
+            self.n_asked += each.is_fallback or each.mass is not None
+            self.n_fallback += each.is_fallback
+
+    @property
+    def fallback_rate(self) -> float | None:
+        """The share of the calls by log-probabilities; None where there is none."""
+        return self.n_fallback / self.n_asked if self.n_asked else None
+
+    def describe(self) -> list[str]:
+        """A line where log-probabilities could not be read; none where all could."""
+        if not self.n_fallback:
+            return []
+        return [
+            f"options with less than --min-mass of the probability, or not shown: "
+            f"{self.n_fallback:,} of {self.n_asked:,} calls ({self.fallback_rate:.1%}), read from "
+            "words, or unparsed"
+        ]

@@ -25,7 +25,7 @@ from cai.runs.config import (
     described_role,
     described_source,
 )
-from cai.runs.job import Job, Outcome, Through, opened, run_job
+from cai.runs.job import Job, Outcome, Through, is_finished, opened, run_job
 from cai.runs.options import RunOptions
 from cai.types import Prompt
 
@@ -91,5 +91,6 @@ async def run_revision(
         prepare=revise_prompts,
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
     )
-    async with opened(job.roles.models):
+    is_done = is_finished(folder, run.items, run.n_items, run_options)
+    async with opened(job.roles.models, is_finished=is_done):
         return await run_job(folder, run, run_options, console)

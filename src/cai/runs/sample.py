@@ -11,7 +11,7 @@ from cai.errors import UsageError
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples, sample_responses
 from cai.runs.config import SampleRunConfig, described_role, described_source
-from cai.runs.job import Job, Outcome, Through, opened, run_job
+from cai.runs.job import Job, Outcome, Through, is_finished, opened, run_job
 from cai.runs.options import RunOptions
 from cai.types import Prompt
 
@@ -90,5 +90,6 @@ async def run_sampling(
         prepare=sample_prompts,
         is_flagged=has_unusable,
     )
-    async with opened([policy.model for policy in job.policies]):
+    is_done = is_finished(folder, run.items, run.n_items, run_options)
+    async with opened([policy.model for policy in job.policies], is_finished=is_done):
         return await run_job(folder, run, run_options, console)

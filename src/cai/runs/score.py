@@ -20,8 +20,8 @@ from cai.runs.config import (
     described_source,
 )
 from cai.runs.inputs import ResponseItem
-from cai.runs.job import Job, Outcome, Through, error_of, opened, run_job
-from cai.runs.judges import asked_through, prepare_judges
+from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
+from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges
 from cai.runs.options import RunOptions
 from cai.types import derive_seed
 
@@ -39,15 +39,20 @@ class ScoreJob:
 
 @dataclass(slots=True)
 class ScoreTally:
-    """What the scores of a run folder came to; the outcomes add up to `n`."""
+    """What the scores of a run folder came to; the outcomes add up to `n`.
+
+    `readings` says how they were read.
+    """
 
     n: int = 0
     outcomes: Counter[ScoreOutcome] = field(default_factory=Counter[ScoreOutcome])
+    readings: ReadingTally = field(default_factory=ReadingTally)
     usage: Usage = Usage()
     _values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
 
     def add(self, scored: Scored) -> None:
         self.usage += scored.usage
+        self.readings.add(scored.calls)
         for score in scored.scores:
             self.n += 1
             self.outcomes[score.outcome] += 1
@@ -86,8 +91,12 @@ async def run_scoring(
     check_scoring(job.settings, job.constitution)
     checked = job.source.check()
     tally = ScoreTally()
-    async with opened([judge.model for judge in job.judges]):
-        judges = await prepare_judges(job.judges, job.constitution, job.settings, console)
+    judges = None
+    if is_finished(folder, checked.items, checked.summary.n_items, run_options):
+        judges = judges_of_finished(folder, job.judges, job.settings.verdicts)
+    models = [judge.model for judge in job.judges]
+    async with opened(models, is_finished=judges is not None):
+        judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
 
         def score_responses(through: Through) -> Callable[[ResponseItem], Awaitable[Scored]]:
             asked = asked_through(judges, through, "score")

@@ -14,7 +14,7 @@ from cai.evaluation.judge.agreement import AgreementReport, Prices, agreement
 from cai.evaluation.stats.calibration import Bin
 from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
 from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
-from cai.methods.roles import Judge
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.models.scripted import ScriptedModel
@@ -54,7 +54,8 @@ def answer(messages: Sequence[Message], options: Sequence[str]) -> Sequence[floa
 
 @pytest.fixture
 async def report() -> AgreementReport:
-    panel = JudgePanel((Judge.of(ScriptedModel(choices=answer)),), KIND)
+    judge = Judge(RoleModel.of(ScriptedModel(choices=answer)), reads_logprobs=True)
+    panel = JudgePanel((judge,), KIND)
     found: list[Judged] = []
     for number, (label, _, _) in enumerate(SET):
         candidates = (Candidate("the longer one"), Candidate("the other"))

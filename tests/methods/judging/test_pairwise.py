@@ -235,11 +235,57 @@ async def test_within_the_margin_of_one_half_is_a_tie(p: float, margin: float, o
 
 
 async def test_the_mass_of_the_letters_is_kept():
-    """Of 0.3 and 0.1 the letter A has three quarters, and together they have 0.4."""
-    letters = (math.log(0.3), math.log(0.1))
+    """Of 0.6 and 0.2 the letter A has three quarters, and together they have 0.8."""
+    letters = (math.log(0.6), math.log(0.2))
     verdict = await verdict_by(by_letters(ScriptedModel(choices=lambda m, o: letters)))
     reading = verdict.principle_verdicts[0].order_ab
-    assert (reading.p_a, reading.mass) == pytest.approx((0.75, 0.4))
+    assert (reading.p_a, reading.mass) == pytest.approx((0.75, 0.8))
+    assert not reading.is_fallback
+
+
+def thinking(replies: Any, letters: tuple[float, float] = (0.009, 0.001)) -> ScriptedModel:
+    """A judge that would rather write something else than those shares of the two letters."""
+    return ScriptedModel(replies, choices=lambda m, o: [math.log(share) for share in letters])
+
+
+def by_letters_or_words(model: ScriptedModel) -> Judge:
+    return Judge(RoleModel(model, CHAT, Sampling(0.0)), reads_logprobs=True, has_fallback=True)
+
+
+async def test_letters_of_little_probability_are_read_from_words():
+    model = thinking(saying(LAMP.response_b))
+    verdict = await verdict_by(by_letters_or_words(model))
+    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
+    call = verdict.principle_verdicts[0].order_ab
+    assert (call.answers, call.is_fallback, call.reason) == (("Verdict: B",), True, "")
+    assert call.mass == pytest.approx(0.01)
+    assert sorted(request.options for request in model.requests) == [(), (), LETTERS, LETTERS]
+
+
+async def test_words_after_letters_that_disagree_between_the_orders_are_inconsistent():
+    verdict = await verdict_by(by_letters_or_words(thinking(lambda m, s: "A")))
+    assert (verdict.outcome, verdict.p_a) == ("inconsistent", 0.5)
+
+
+async def test_letters_and_words_that_say_nothing_are_unparsed_with_both_reasons():
+    verdict = await verdict_by(by_letters_or_words(thinking(lambda m, s: "Okay, I look.")))
+    call = verdict.principle_verdicts[0].order_ab
+    assert (verdict.outcome, verdict.p_a, call.is_fallback) == ("unparsed", None, True)
+    assert "1.00% of the probability" in call.reason and "nothing is stated" in call.reason
+
+
+async def test_a_judge_of_letters_alone_is_unparsed_below_the_least_mass():
+    verdict = await verdict_by(by_letters(thinking([])))
+    call = verdict.principle_verdicts[0].order_ab
+    assert (verdict.outcome, call.is_fallback) == ("unparsed", True)
+    assert "less than 50%" in call.reason
+
+
+@pytest.mark.parametrize(("least", "is_read"), [(0.0, True), (0.399, True), (0.401, False)])
+async def test_the_least_mass_is_a_setting(least: float, is_read: bool):
+    model = thinking([], (0.3, 0.1))
+    verdict = await verdict_by(by_letters(model), settings=JudgeSettings(min_mass=least))
+    assert (verdict.p_a is not None) == is_read
 
 
 async def test_each_order_has_its_own_rationale_and_is_clamped():

@@ -488,9 +488,41 @@ ANSWERS: dict[str, bool | None] = {
     "": None, "Yes or No": None, "Yes and no.": None, "Yes/No": None, "Answer: Yes or No": None,
     "Yes.\nNo.": None, "Yes, no.": None, "No one is insulted.": None, "No insults here.": None,
     "The answer is no longer polite": None, "Maybe": None, "Nope": None, "Yesterday": None,
-    "Not yes": None, "No difference.": None, "I can't answer.": None, "是": None,
+    "Not yes": None, "No difference.": None, "I can't answer.": None, "是否": None,
+    "是": True, "不是": False, "Ja": True, "Nein, das nicht.": False, "Oui": True, "Não": False,
+    "Answer: non-committal": None,
     "The answer is not yes.": None, "It says \"Answer: No\" itself.": None,
 }  # fmt: skip
+
+
+IN_OTHER_FORMS = {
+    "Feedback: It is not polite. [RESULT] A": "a", "[RESULT]: Response B": "b",
+    "[RESULT] tie": "tie",
+    "[FINAL VERDICT] (B)": "b", "[RESULT] A or B": "unparsed", "[RESULT]": "unparsed",
+    "Verdict: (A) Response A": "a", "Antwort B ist besser.": "b", "Die bessere Antwort ist A.": "a",
+    "Die schlechtere Antwort ist A.": "b", "Ich wähle nicht A.": "unparsed",
+    "La réponse A est meilleure.": "a", "La pire réponse est A.": "b", "Je choisis B.": "b",
+    "La mejor respuesta es B.": "b", "A resposta A é melhor.": "a", "Scelgo B.": "b",
+    "A resposta é longa.": "unparsed", "Ответ B лучше.": "b", "回答A更好。": "a",
+    "最终答案：B": "b",
+    "回答Bの方が優れています。": "b", "정답: A": "a", "Unentschieden.": "tie", "平局": "tie",
+    "Die Antwort A ist lang.": "unparsed", "A 和 B": "unparsed",
+    "Lo siento, pero no puedo comparar estas respuestas.": "refused",
+    "抱歉，我无法比较这些回答。": "refused",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "vote"), IN_OTHER_FORMS.items())
+def test_verdicts_of_open_judges_and_of_other_languages_are_read(text: str, vote: str):
+    assert read_vote(text) == vote
+
+
+@pytest.mark.parametrize(("text", "mark"), [
+    ("Good. [RESULT] 4", 4), ("Bewertung: 7 von 10", 7), ("评分：7分", 7), ("Note : 10/10", 10),
+    ("[RESULT] 7 or 8", None), ("7 von 5", None),
+])  # fmt: skip
+def test_marks_of_open_judges_and_of_other_languages_are_read(text: str, mark: int | None):
+    assert read_mark(text) == mark
 
 
 @pytest.mark.parametrize(("text", "answer"), ANSWERS.items())

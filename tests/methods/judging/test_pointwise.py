@@ -78,6 +78,20 @@ async def test_a_check_is_the_probability_of_yes():
     assert "Does the response keep this principle? Be polite." in model.requests[0].text
 
 
+@pytest.mark.parametrize("problem", [
+    [-9.0] * 10, NoLogprobs("the first token '1' may also begin the option 10"),
+], ids=["little mass", "10 is two tokens"])  # fmt: skip
+async def test_marks_that_cannot_be_read_by_log_probabilities_are_read_from_words(problem: Any):
+    """10 written: (10 − 1) · 2 / 9 − 1 = 1."""
+    model = ScriptedModel(['{"score": 10}'], choices=[problem])
+    judge = Judge(RoleModel(model, CHAT), reads_logprobs=True, has_fallback=True)
+    (found,) = await score_response(
+        [judge], under(), user_prompt("Hm?"), "Ask a goat.", ScoreSettings(), seed=0
+    )
+    assert (found.outcome, found.value, found.is_fallback) == ("scored", 1.0, True)
+    assert (found.answers, found.reason) == (('{"score": 10}',), "")
+
+
 async def test_written_marks_are_averaged():
     """7, nothing, and 9: the mean of the two is 8, and 2 · 7 / 9 − 1 = 0.5556."""
     model = ScriptedModel(["Score: 7", "It depends.", "9/10"])

@@ -91,7 +91,7 @@ async def test_no_pair_meets_twice_and_everyone_gets_a_strength(
 ):
     worth: dict[str, list[float]] = {
         "by number": [float(i) for i in range(n)],
-        "reversed": [-9.0 * i for i in range(n)],
+        "reversed": [9.0 * (n - i) for i in range(n)],
         "mixed": random.Random(n).sample([i / 3 for i in range(20)], n),
         "all ties": [0.0] * n,
     }

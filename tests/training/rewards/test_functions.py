@@ -74,7 +74,7 @@ def test_a_judge_without_log_probabilities_gives_rewards_by_its_written_verdicts
     local_server.reply = reply
     rewards = rewards_of(chosen_by("--judge", spec(local_server)), tmp_path)
     assert rewards["judge"] == [0, 1]
-    assert "gives no log-probabilities; its verdicts are read" in capsys.readouterr().err
+    assert "gives no usable log-probabilities; its verdicts are read" in capsys.readouterr().err
     assert "logprobs" not in local_server.bodies[-1]
 
 
@@ -96,7 +96,7 @@ def probed_then(reply: Reply) -> Callable[[Received], Reply]:
 
 @pytest.mark.parametrize(("reply", "cause"), [
     (refusal(400, "the model was unloaded"), "the model was unloaded"),
-    (chat("A"), "answers without the requested log-probabilities"),
+    (chat("Hm."), "answers without the requested log-probabilities"),
 ])  # fmt: skip
 def test_a_batch_that_cannot_be_judged_ends_with_the_cause(
     reply: Reply, cause: str, local_server: LocalServer, tmp_path: Path

@@ -31,8 +31,9 @@ LOW_MASS = 0.5
 class Readings:
     """Single judge calls, by outcome.
 
-    Of the `n_with_mass` that were read by log-probabilities of known mass, in `n_low_mass` all
-    letters together had a probability below one half: the judge would write something else.
+    Of the `n_with_mass` that were asked by log-probabilities of known mass, in `n_low_mass` all
+    letters together had a probability below one half, or below that of the run's settings: the
+    judge would write something else.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -142,11 +143,12 @@ def audit(
             principles.add(verdict)
             negations += negations_of(verdict.principle_verdicts)
             parts = verdict.principle_verdicts
-            calls = [call for part in parts for call in (part.order_ab, part.order_ba)]
+            calls = [call for part in parts for call in part.calls]
             call_outcomes.update(call.outcome for call in calls)
-            masses = [call.mass for call in calls if call.mass is not None]
-            n_with_mass += len(masses)
-            n_low_mass += sum(mass < LOW_MASS for mass in masses)
+            for call in calls:
+                n_with_mass += call.is_fallback or call.mass is not None
+                is_low = call.mass is not None and call.mass < LOW_MASS
+                n_low_mass += call.is_fallback or is_low
     if not outcomes:
         raise EvaluationError(
             f"There is no judged matchup to audit, and {n_failed} groups failed. Judge some first, "

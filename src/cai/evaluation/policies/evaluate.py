@@ -234,7 +234,7 @@ def _options_for(folder: Path, job: JudgeJob | ScoreJob, run_options: RunOptions
     is_same_request = (
         isinstance(config, JudgeRunConfig | ScoreRunConfig)
         and config.constitution == described_constitution(job.constitution)
-        and [each.model_dump(exclude={"reads_logprobs"}) for each in config.judges]
+        and [each.model_dump(exclude={"reads_logprobs", "has_fallback"}) for each in config.judges]
         == [described_role(each).model_dump() for each in job.judges]
         and config.settings == job.settings.without_role_fields()
         and config.seed == job.seed

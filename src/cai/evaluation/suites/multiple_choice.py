@@ -86,10 +86,12 @@ async def run_choices(
         policy = await probe_judge(
             job.policy,
             job.verdicts,
-            lambda templates: (
-                choice_turns(templates, first, first.orders[0]),
-                first.answers(first.orders[0]),
-            ),
+            lambda templates: [
+                (
+                    choice_turns(templates, first, first.orders[0]),
+                    first.answers(first.orders[0]),
+                )
+            ],
             "its answers are read from what it writes",
             console,
         )

@@ -41,7 +41,7 @@ from cai.methods.judging.multiple_choice import ChoiceQuestion
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
 from cai.runs.job import Accounts
-from cai.runs.judges import warn
+from cai.runs.warning import warn
 from cai.types import content_hash
 
 # The folder of the suites, and in it the file of the `SuiteResults`.

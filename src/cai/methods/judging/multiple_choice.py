@@ -59,7 +59,8 @@ class Reply:
 
     `probabilities` are those of the options as the question has them, whatever the order: as read,
     or 1 for the one that the text chooses. They are empty unless `answered`. `mass` is the
-    probability of all options together, and `error` the cause of a failed call.
+    probability of all options together, and `error` the cause of a failed call. `is_cut_off` says
+    that the limit of tokens ended the text.
     """
 
     order: tuple[int, ...]
@@ -70,6 +71,7 @@ class Reply:
     reason: str = ""
     usage: Usage = Usage()
     error: str = ""
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ class Answers:
     @property
     def usage(self) -> Usage:
         return sum((each.usage for each in self.replies), Usage())
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many texts the limit of tokens ended."""
+        return sum(each.is_cut_off for each in self.replies)
 
     @property
     def answered(self) -> tuple[Reply, ...]:
@@ -136,7 +143,8 @@ async def _reply(
 
 
 def _read(said: Completion, answers: Sequence[str], order: tuple[int, ...]) -> Reply:
-    blank = Reply(order, "unparsed", text=said.text, usage=said.usage)
+    is_cut_off = said.stop_reason == "length"
+    blank = Reply(order, "unparsed", text=said.text, usage=said.usage, is_cut_off=is_cut_off)
     found = None if said.stop_reason == "filtered" else read_option(said.text, answers)
     if found is not None:
         shares = [float(place == found) for place in range(len(answers))]

@@ -40,6 +40,7 @@ _GOES_ON = re.compile(r",?[ \t]+(?!(?:because|since|is|and|or)\b)[a-z]")
 # In a prepared text pairs of control characters stand for the options: no text has them, and a
 # fixed length keeps the patterns simple for up to 64 options.
 _MOST = 8
+_WRITTEN = r"0-9A-Za-z_\u00c0-\u1fff"  # of scripts that put spaces between words
 
 
 def read_option(text: str, options: Sequence[str]) -> int | None:
@@ -56,7 +57,7 @@ def _prepared(text: str, options: Sequence[str]) -> str:
     places = {option if are_letters else option.lower(): n for n, option in enumerate(options)}
     either = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))
     pattern = re.compile(
-        rf"(?<![\w'’-])\(?(?P<x>{either})(?P<end>\))?(?![\w'’])",
+        rf"(?<![{_WRITTEN}'’-])\(?(?P<x>{either})(?P<end>\))?(?![{_WRITTEN}'’])",
         0 if are_letters else re.IGNORECASE,
     )
 

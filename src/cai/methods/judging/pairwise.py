@@ -17,8 +17,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cai.constitution.schema import Constitution
-from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
-from cai.methods.judging.parsing import VERDICT_SCHEMA, Vote, read_vote
+from cai.errors import ModelError, ModelUnavailable, UsageError
+from cai.methods.judging.parsing import (
+    VERDICT_SCHEMA,
+    Vote,
+    both_reasons,
+    read_vote,
+    why_unparsed,
+)
 from cai.methods.judging.requests import (
     LETTERS,
     Question,
@@ -41,7 +47,7 @@ from cai.methods.judging.verdict import (
 from cai.methods.roles import Judge, candidates, draw_principles, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Completion, Model, Usage
-from cai.types import Prompt, derive_seed, user_prompt
+from cai.types import Conversation, Prompt, derive_seed, user_prompt
 
 
 def check_judging(
@@ -161,7 +167,7 @@ async def judge_question(
         order_ba,
         clamp=settings.clamp if settings.rationale else None,
         tie_margin=settings.tie_margin,
-        is_voted=not judge.reads_logprobs,
+        is_voted=bool(order_ab.answers or order_ba.answers),
     )
     return PrincipleVerdict(
         judge=judge.name,
@@ -193,15 +199,17 @@ async def _judge_order(
         reason=next((each.reason for each in samples if each.reason), ""),
         usage=sum((each.usage for each in samples), Usage()),
         error=next((each.error for each in samples if each.error), ""),
+        is_fallback=any(each.is_fallback for each in samples),
+        n_cut_off=sum(each.n_cut_off for each in samples),
     )
+    masses = [each.mass for each in samples if each.mass is not None]
+    merged = replace(merged, mass=sum(masses) / len(masses) if masses else None)
     parsed = [each.p_a for each in samples if each.p_a is not None]
     if not parsed:
         outcomes: list[Outcome] = [each.outcome for each in samples]
         return replace(merged, outcome=max(outcomes, key=UNREADABLE.index))
     p_a = sum(parsed) / len(parsed)
-    masses = [each.mass for each in samples if each.mass is not None]
-    mass = sum(masses) / len(masses) if masses else None
-    return replace(merged, outcome=side(p_a), p_a=p_a, mass=mass)
+    return replace(merged, outcome=side(p_a), p_a=p_a)
 
 
 async def _judge_once(
@@ -218,38 +226,60 @@ async def _judge_once(
         turns = judge_turns(
             judge.role.templates, question, comparison, rationale and rationale.text
         )
-        if judge.reads_logprobs:
-            (p_a, _), choice = await judge.choose(turns, LETTERS)
-            call = JudgeCall(side(p_a), p_a, choice.mass, usage=choice.usage)
-        else:
-            answer = await judge.role.complete(turns, derive_seed(seed, "verdict"), VERDICT_SCHEMA)
-            call = _parse_verdict(answer, is_negated=question.is_negated)
+        call = await _verdict(judge, question, turns, settings, derive_seed(seed, "verdict"))
         return _with_rationale(call, rationale)
     except ModelUnavailable:
         raise  # may pass: the engine tries the example again
-    except NoLogprobs as error:
-        return _with_rationale(JudgeCall("unparsed", reason=str(error)), rationale)
     except ModelError as error:
         failed = JudgeCall("failed", reason=str(error), error=error.cause)
         return _with_rationale(failed, rationale)
+
+
+async def _verdict(
+    judge: Judge, question: Question, turns: Conversation, settings: JudgeSettings, seed: int
+) -> JudgeCall:
+    """The verdict by log-probabilities, or in words where they are not asked for or say nothing."""
+    unread = None
+    if judge.reads_logprobs:
+        found = await judge.read(turns, LETTERS, settings.min_mass)
+        if found.probabilities is not None:
+            p_a = found.probabilities[0]
+            return JudgeCall(side(p_a), p_a, found.mass, usage=found.usage)
+        unread = JudgeCall(
+            "unparsed", None, found.mass, reason=found.reason, usage=found.usage, is_fallback=True
+        )
+        if not judge.has_fallback:
+            return unread
+    answer = await judge.role.complete(turns, seed, VERDICT_SCHEMA)
+    call = _parse_verdict(answer, is_negated=question.is_negated)
+    if unread is None:
+        return call
+    reason = both_reasons(unread.reason, call.reason) if call.p_a is None else ""
+    usage = unread.usage + call.usage
+    return replace(call, mass=unread.mass, reason=reason, usage=usage, is_fallback=True)
 
 
 def _parse_verdict(answer: Completion, *, is_negated: bool) -> JudgeCall:
     """What a written verdict says of the letter A: 1, 0, one half for a tie, or nothing."""
     is_filtered = answer.stop_reason == "filtered"
     vote: Vote = "refused" if is_filtered else read_vote(answer.text, is_negated=is_negated)
-    reason = "the answer was cut off" if answer.stop_reason == "length" else ""
     p_a = {"a": 1.0, "tie": 0.5, "b": 0.0}.get(vote)
     return JudgeCall(
         vote,
         p_a,
         answers=(answer.text,),
-        reason=reason if p_a is None else "",
+        reason="" if p_a is not None or vote == "refused" else why_unparsed(answer),
         usage=answer.usage,
+        n_cut_off=int(answer.stop_reason == "length"),
     )
 
 
 def _with_rationale(call: JudgeCall, rationale: Completion | None) -> JudgeCall:
     if rationale is None:
         return call
-    return replace(call, rationales=(rationale.text,), usage=rationale.usage + call.usage)
+    return replace(
+        call,
+        rationales=(rationale.text,),
+        usage=rationale.usage + call.usage,
+        n_cut_off=call.n_cut_off + (rationale.stop_reason == "length"),
+    )

@@ -24,6 +24,7 @@ from cai.methods.judging.statement_parser import (
     plain,
     without_quotations,
 )
+from cai.models.base import Completion
 
 Vote = Literal["a", "b", "tie", "unparsed", "refused"]
 
@@ -77,6 +78,23 @@ def read_yes_no(text: str) -> bool | None:
     return None if found is None or found.says is None else found.says == "yes"
 
 
+def why_unparsed(answer: Completion) -> str:
+    """Why nothing could be read from an answer; "" where its text alone is the reason."""
+    if answer.stop_reason == "length":
+        inside = ", inside its reasoning" if answer.reasoning and not answer.text else ""
+        return f"the answer was cut off{inside}"
+    if not answer.text:
+        return f"the answer is empty{' after its reasoning' if answer.reasoning else ''}"
+    return ""
+
+
+def both_reasons(by_logprobs: str, in_words: str) -> str:
+    """Why neither log-probabilities, where they were asked for, nor words could be read."""
+    if not by_logprobs:
+        return in_words
+    return f"{by_logprobs} In words: {in_words or 'nothing is stated'}."
+
+
 def is_refusal(text: str) -> bool:
     """Whether a text opens or ends by declining to judge, whatever else it says."""
     return _REFUSAL.search(_first_and_last(prepared(text))) is not None
@@ -84,22 +102,26 @@ def is_refusal(text: str) -> bool:
 
 _MARK_LABEL = (
     r"(?<![a-z])(?:score|rating|mark|grade|points?|verdict|answer|final|result|overall|evaluation|"
-    r"judge?ment|bewertung|note|punktzahl|puntuación|分数|评分|得分|答案)"
+    r"judge?ment|bewertung|note|punktzahl|ergebnis|puntuación|calificación|nota|pontuação|punteggio|"
+    r"voto|beoordeling|cijfer|ocena|puan|skor|điểm|оценка|балл|分数|评分|評分|得分|答案|スコア|評価|"
+    r"点数|점수|평점)"
     r"(?: ?\([^()\n]{0,40}\)| (?:(?:from|on a scale of|of) )?1 ?(?:[-–]|to) ?10)?"
     r"(?: (?:for|under|on) [^:\n]{1,60}(?=:))?"
 )
 _MARK_LABEL_BEFORE = re.compile(rf"{_MARK_LABEL}{LINK}$")
-_NUMBER = r"(?P<number>-?\d{1,9}(?:[.,]\d{1,9})?)(?![\w%]|[.,]\d)"
-_SCALE = r"(?:\s?(?:/|out of)\s?(?P<scale>\d{1,4}))?(?![\d/])"
+_NUMBER = r"(?P<number>-?\d{1,9}(?:[.,]\d{1,9})?)(?!(?![分点點점])[\w%]|[.,]\d)"
+_OF = r"\s?(?:/|out of|von|sur|de|su|van|из|na)\s?"
+_SCALE = rf"(?:[分点點점]|{_OF}(?P<scale>\d{{1,4}}))?(?![\d/])"
 _GIVEN = (
+    r"(?:\b(?:ich gebe|je donne|doy|dou|do|ставлю)(?: eine?| une?)? |我?(?:给出?|打)|"
     r"\b(?:give|rate|score|grade|mark|award)s?"
     r"(?: (?:it|this|that|(?:the|this) (?:response|answer|reply)))?(?: (?:with|as|at))?(?: an?)?"
-    r"(?: (?:score|rating|mark|grade)(?: of)?)? "
+    r"(?: (?:score|rating|mark|grade)(?: of)?)? )"
 )
 # Marks with a label or a verb, and numbers with their scale; a bare number counts only alone.
 _MARKS = (
     re.compile(rf"(?:{BOXED}|{_MARK_LABEL}(?:{LINK}| of )(?:an? )?|{_GIVEN}){_NUMBER}{_SCALE}"),
-    re.compile(rf"(?<![\w.,/-]){_NUMBER}\s?(?:/|out of)\s?(?P<scale>\d{{1,4}})(?![\d/])"),
+    re.compile(rf"(?<![\w.,/-]){_NUMBER}{_OF}(?P<scale>\d{{1,4}})(?![\d/])"),
 )
 _BARE_MARK = re.compile(rf"[^\w\n-]*{_NUMBER}{_SCALE}(?: points?)?[^\w\n]*")
 _OPENING_MARK = re.compile(
@@ -132,8 +154,14 @@ def _mark(match: re.Match[str]) -> Statement:
     return Statement(*match.span(), str(int(number)) if is_valid else None, match[0][0] in "⟦\\")
 
 
-_YES = r"(?P<yes>yes|true|pass(?:e[sd])?)"
-_SAID = rf"(?:{_YES}|no|false|fail(?:s|ed)?)(?![a-z])"
+_NO = (
+    r"(?:no|false|fail(?:s|ed)?|nein|non(?!-)|não|нет|nie|nee|hayır|tidak|否|不是|不|いいえ|"
+    r"아니(?:요|오)|لا|नहीं)"
+)
+_YES = (
+    r"(?P<yes>yes|true|pass(?:e[sd])?|ja|oui|sí|sì|si|sim|да|tak|evet|ya|是的?|はい|네|예|نعم|हाँ)"
+)
+_SAID = rf"(?:{_YES}|{_NO})(?![^\W\d_])"
 _YES_LABEL = (
     rf"(?<![a-z])(?:{ANSWER_LABEL}|pass(?:es|ed)?|keeps|kept|follows|complies|check)"
     r"(?:[ _](?:the[ _])?(?:principle|rule))?"
@@ -180,7 +208,15 @@ _JUDGE = (
     r"determine|give|provide|offer|make|take part|participate|engage|answer|respond|comply|"
     r"continue|fulfil|do (?:that|this)|recommend|complete|process|discuss)"
 )
+_SORRY_ABROAD = (
+    r"(?:(?:es )?tut mir leid|leider|(?:je suis )?désolée?|lo siento|sinto muito|desculpe|"
+    r"mi dispiace|извините|к сожалению|(?:很|非常)?抱歉|对不起|申し訳|すみません|죄송)"
+)
+_CANNOT_ABROAD = (
+    r"(?:kann|ne peux|no puedo|não posso|non posso|не могу|无法|不能|できません|할 수 없)"
+)
 _REFUSAL = re.compile(
+    rf"\A\W{{0,6}}{_SORRY_ABROAD}[^\n]{{0,60}}?{_CANNOT_ABROAD}|"
     rf"\A\W{{0,6}}{_SORRY}\b[^\n]{{0,60}}?\b{_CANNOT}\b"
     rf"|(?:\A|[.!?\n])\W{{0,6}}(?:{_SORRY}\W{{1,3}}(?:but )?)?{_CANNOT}"
     rf"(?:(?: [a-z]+)? {_JUDGE}\b|\W{{0,3}}(?:\Z|\n))"

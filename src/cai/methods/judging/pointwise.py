@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cai.constitution.schema import Constitution, Principle
-from cai.errors import ModelError, ModelUnavailable, NoLogprobs, UsageError
+from cai.errors import ModelError, ModelUnavailable, UsageError
 from cai.methods.judging.parsing import (
     MARK_SCHEMA,
     YES_NO_SCHEMA,
+    both_reasons,
     is_refusal,
     read_mark,
     read_yes_no,
+    why_unparsed,
 )
 from cai.methods.judging.requests import MARKS, YES_NO, check_turns, score_turns
 from cai.methods.roles import Judge, candidates, gather_all
@@ -39,6 +41,8 @@ class Score:
     `value` in [−1, 1]; None unless `scored`. Of a mark it is 2 (m − 1) / 9 − 1 for the expected
     mark m, of a check 2 p − 1 for the probability p that it passes. `probabilities` are those of
     the options, as read or as shares of the samples. `error` is the cause of a failed call.
+    `is_fallback` says that log-probabilities were asked for and could not be read, so that words
+    were, or nothing. `n_cut_off` of the answers were ended by the limit of tokens.
     """
 
     kind: ScoreKind
@@ -53,6 +57,8 @@ class Score:
     reason: str = ""
     usage: Usage = Usage()
     error: str = ""
+    is_fallback: bool = False
+    n_cut_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,16 @@ class Scored:
     def principle_ids(self) -> tuple[str, ...]:
         """Each principle once."""
         return tuple(dict.fromkeys(each.principle_id for each in self.scores))
+
+    @property
+    def calls(self) -> tuple[Score, ...]:
+        """Every score: a call to a judge, or one for each sample."""
+        return self.scores
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many answers of judges the limit of tokens ended."""
+        return sum(each.n_cut_off for each in self.scores)
 
     @property
     def usage(self) -> Usage:
@@ -153,15 +169,13 @@ async def _score(
     options = score_options(settings.kind)
     try:
         if judge.reads_logprobs:
-            shares, choice = await judge.choose(turns, options)
-            return replace(
-                blank,
-                outcome="scored",
-                value=_value(settings.kind, shares),
-                probabilities=shares,
-                mass=choice.mass,
-                usage=choice.usage,
-            )
+            found = await judge.read(turns, options, settings.min_mass)
+            blank = replace(blank, mass=found.mass, reason=found.reason, usage=found.usage)
+            if found.probabilities is not None:
+                return _scored(blank, found.probabilities)
+            blank = replace(blank, is_fallback=True)
+            if not judge.has_fallback:
+                return replace(blank, outcome="unparsed")
         schema = MARK_SCHEMA if settings.kind == "mark" else YES_NO_SCHEMA
         answers = await gather_all(
             judge.role.complete(turns, derive_seed(seed, number), schema)
@@ -169,25 +183,31 @@ async def _score(
         )
     except ModelUnavailable:
         raise  # may pass: the engine tries the example again
-    except NoLogprobs as error:
-        return replace(blank, outcome="unparsed", reason=str(error))
     except ModelError as error:
         return replace(blank, reason=str(error), error=error.cause)
     blank = replace(
         blank,
         answers=tuple(each.text for each in answers),
-        usage=sum((each.usage for each in answers), Usage()),
+        usage=sum((each.usage for each in answers), blank.usage),
+        n_cut_off=sum(each.stop_reason == "length" for each in answers),
     )
     parsed = [index for each in answers if (index := _parse(settings.kind, each)) is not None]
     if not parsed:
         is_refused = any(
             each.stop_reason == "filtered" or is_refusal(each.text) for each in answers
         )
-        return replace(blank, outcome="refused" if is_refused else "unparsed")
+        if is_refused:
+            return replace(blank, outcome="refused", reason="")
+        reason = both_reasons(blank.reason, why_unparsed(answers[0]))
+        return replace(blank, outcome="unparsed", reason=reason)
     # Shares of the samples stand in for the probabilities that the model does not show.
     shares = tuple(parsed.count(index) / len(parsed) for index in range(len(options)))
-    value = _value(settings.kind, shares)
-    return replace(blank, outcome="scored", value=value, probabilities=shares)
+    return _scored(replace(blank, reason=""), shares)
+
+
+def _scored(blank: Score, probabilities: tuple[float, ...]) -> Score:
+    value = _value(blank.kind, probabilities)
+    return replace(blank, outcome="scored", value=value, probabilities=probabilities)
 
 
 def _parse(kind: ScoreKind, answer: Completion) -> int | None:

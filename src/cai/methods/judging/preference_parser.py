@@ -58,6 +58,7 @@ _SAID_OF_A = (
     rf"(?:{_IS}|{_KEEPS}|{_BREAKS}|{_CLOSELY}|better {_KEEPS}|wins?|won|loses|lost|deserves|does|"
     r"did|has|should|would|and|or|nor|over|because|since|as|for|but|so|while|by|due|than|vs|if|to|"
     r"are|were|when|rather|given|beats|outperforms|surpasses|prevails|performs|"
+    r"ist|est|es|é|è|jest|лучше|"
     rf"(?:clearly|simply|definitely|also) (?:is|wins|{_KEEPS}))"
 )
 
@@ -77,24 +78,41 @@ _WRAPPED = re.compile(rf"[\"'(\[{{][ \t]?({_X})[ \t]?[\"')\]}}]")
 _NAMED = re.compile(rf"{NOUN}[ \t_-]#?({_X})")
 _OWNING = re.compile(rf"({_X})'s {NOUN}")
 
+# What judges say in other languages: few words of each, and none that is English too.
+_BETTER_ABROAD = (
+    r"(?:bessere?|beste|vorzuziehen|meilleure?|préférable|mejor|preferible|melhor|preferível|"
+    r"migliore|preferibile|beter|betere|лучше|лучший|lepsza|lepszy|更好的?|最好的?|较好的?)"
+)
+_WORSE_ABROAD = (
+    r"(?:schlechtere?|schlechteste|schwächere?|pire|moins bonne|peor|pior|peggiore|slechtere?|"
+    r"хуже|худший|gorsza|更差的?|较差的?)"
+)
+TIE = (
+    r"(?:(?:a )?(?:tie|draw|tied|equal)(?![a-z])|unentschieden|gleichstand|égalité|empate|pareggio|"
+    r"gelijkspel|remis\b|ничья|平局|平手|引き分け|互角|무승부)"
+)
+
 _BETTER_LABEL = (
     rf"(?:(?:{_CLOSELY} )?{_KEEPS} {_RULE}(?: better| best| {_CLOSELY})?|"
-    rf"{_BETTER}(?: {_KEEPS} {_RULE})?|winning|winner|preference|favou?rite)"
+    rf"{_BETTER}(?: {_KEEPS} {_RULE})?|winning|winner|preference|favou?rite|{_BETTER_ABROAD}|"
+    rf"{NOUN} {_BETTER_ABROAD})"
 )
-_WORSE_LABEL = rf"(?:{_BREAKS} {_RULE}(?: more| most)?|{_WORSE}|loser)"
+_WORSE_LABEL = (
+    rf"(?:{_BREAKS} {_RULE}(?: more| most)?|{_WORSE}|loser|{_WORSE_ABROAD}|{NOUN} {_WORSE_ABROAD})"
+)
 _KIND = rf"(?:[ _-](?:{NOUN}|one|letter))?(?: of the two)?"
 _LABEL_BEFORE = re.compile(
     rf"(?<![a-z])(?:{ANSWER_LABEL}|{_BETTER_LABEL}|{_WORSE_LABEL}){_KIND}{ASIDE}{LINK}$"
 )
 _LABELLED = re.compile(
     rf"(?<![a-z])(?:{ANSWER_LABEL}|(?P<better>{_BETTER_LABEL})|(?P<worse>{_WORSE_LABEL}))"
-    rf"{_KIND}{ASIDE}{LINK}(?:(?P<x>{_X})|(?:a )?(?:tie|draw|tied|equal)(?![a-z]))"
+    rf"{_KIND}{ASIDE}{LINK}(?:(?P<x>{_X})(?:[^\w/\n{_A}{_B}]{{1,4}}(?P=x))?|{TIE})"
 )
 _BOTH = re.compile(
     rf"[ \t]*(?:(?:and|or|vs\.?|[,;/&|+])[ \t]*){{1,2}}{_X}"
     rf"(?![ \t]+(?:{_IS}|{_KEEPS}|{_BREAKS}|has|does|did|loses|fails|would|only)\b)"
 )
-_MARKED = re.compile(rf"(?:{BOXED}(?P<x>{_X})|⟦\s?(?:c|tie|draw|equal)\s?⟧)")
+_MARKED = re.compile(rf"(?:{BOXED}(?P<x>{_X})|⟦\s?(?:c|{TIE})\s?⟧)")
 _COMPARED = re.compile(
     rf"(?<![</])(?P<x>{_X})[ \t]*(?:(?P<better>>{{1,3}})|(?P<worse><{{1,3}}))[ \t]*{_X}"
 )
@@ -141,6 +159,26 @@ _BY = re.compile(
     rf"\b(?P<better>{_KEPT} (?:better|best|{_CLOSELY})|(?:better|best|{_CLOSELY}) {_KEPT}) by "
     rf"(?:the )?(?P<x>{_X})"
 )
+_CHOSEN_ABROAD = re.compile(
+    r"(?:\b(?:ich (?:wähle|bevorzuge|entscheide mich für)|je (?:choisis|préfère)|elijo|escojo|"
+    r"prefiero|escolho|prefiro|scelgo|preferisco|ik kies|я (?:выбираю|предпочитаю)|wybieram)"
+    rf"(?: (?:die|la|le|a|de))? |选择|選擇|选|選ぶのは)(?P<x>{_X})|(?P<y>{_X})(?:の回答)?を選"
+)
+_HOW_ABROAD = r"(?: (?:klar|deutlich|etwas|insgesamt|nettement|claramente|chiaramente|die|la))?"
+_STATED_ABROAD = re.compile(
+    rf"(?P<x>{_X})(?: (?:ist|est|es|é|è|is|jest){_HOW_ABROAD})? "
+    rf"(?:(?P<better>{_BETTER_ABROAD})|(?P<worse>{_WORSE_ABROAD}))"
+    r"(?=\s*(?:\Z|[.,;:!)\n]|(?:als|que|do que|che|di|чем|dan|niż|weil|denn|car|parce|porque|"
+    r"perché|потому|und|et)\b))"
+    rf"|(?:лучше|лучший) (?P<y>{_X})"
+)
+_STATED_ASIA = re.compile(
+    rf"(?P<x>{_X})(?:的|の|의)?(?:回答|回复|答え|答案|응답|답변)?(?:"
+    rf"(?:明显|显然|总体上?|整体)?(?:比{_X}(?:的回答)?)?更?"
+    r"(?:(?P<better>更?(?:好|优|佳|符合)|胜出|较好|最好)|(?P<worse>更?(?:差|糟)|较差|最差))(?![的吗])"
+    r"|(?:の)?(?:方|ほう)が[^。.\n]{0,12}?(?:良い|よい|いい|優れ|好まし|適切|望まし)(?!とは|わけ|か)"
+    r"|[가이] (?:더 )?(?:좋|낫|나은|우수|적절|바람직)(?!지))"
+)
 # Each begins with letters of its own, not with a boundary: so they are searched for fast.
 _BOTH_OF_THEM = (
     r"(?:both|the two|they|these|responses|answers|replies)(?: of (?:them|these))?"
@@ -176,13 +214,17 @@ _TIED = (
 )
 _AROUND = rf"[^\w:/\n{_A}{_B}]*"
 _AGAIN = rf"(?:[^\w/\n{_A}{_B}]{{1,4}}(?P=x))?"  # "B: response B"
-_BARE = re.compile(
-    rf"{_AROUND}(?:(?P<x>{_X}){_AGAIN}|(?:a )?(?:tie|draw|tied)|equally good){_AROUND}"
-)
+_BARE = re.compile(rf"{_AROUND}(?:(?P<x>{_X}){_AGAIN}|{TIE}|equally good){_AROUND}")
 _BARE_A = re.compile(rf"^{_AROUND}{_A}{_AROUND}$", re.MULTILINE)
 _BARE_B = re.compile(rf"^{_AROUND}{_B}{_AROUND}$", re.MULTILINE)
 _OTHER = re.compile(r"[\w<>=≈]")
 _OPENING = re.compile(rf"{_AROUND}(?P<x>{_X})[.,]? (?:because|since|as)\b")
+
+
+_CHOICES = (
+    _COMPARED, _CHOSEN, _CONCLUDED, _STATED, _FOUND, _BY, _CHOSEN_ABROAD, _STATED_ABROAD,
+    _STATED_ASIA,
+)  # fmt: skip
 
 
 def prepared(text: str) -> str:
@@ -210,9 +252,10 @@ def votes(text: str, *, is_negated: bool) -> Iterator[Statement]:
         elif CLOSED.match(text, match.end()):
             yield Statement(*match.span(), _answer(match, is_negated))
     # Only a choice can name both at once ("I choose A and B"); a comparison has both by nature.
-    for pattern in (_COMPARED, _CHOSEN, _CONCLUDED, _STATED, _FOUND, _BY):
+    for pattern in _CHOICES:
         for match in pattern.finditer(text):
-            is_both = pattern is _CHOSEN and _BOTH.match(text, match.end())
+            is_choice = pattern is _CHOSEN or pattern is _CHOSEN_ABROAD
+            is_both = is_choice and _BOTH.match(text, match.end())
             yield Statement(*match.span(), None if is_both else _answer(match, is_negated))
     for pattern in _TIED:
         for match in pattern.finditer(text):
@@ -235,7 +278,8 @@ def _sign(match: re.Match[str]) -> str:
 
 
 def _side(match: re.Match[str]) -> str:
-    return _SIDES.get(match.groupdict()["x"], "tie")
+    groups = match.groupdict()
+    return _SIDES.get(groups["x"] or groups.get("y") or "", "tie")
 
 
 def _answer(match: re.Match[str], is_negated: bool) -> str:

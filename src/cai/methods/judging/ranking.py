@@ -21,7 +21,7 @@ from typing import Literal
 
 from cai.constitution.schema import Constitution
 from cai.methods.judging.pairwise import compare
-from cai.methods.judging.verdict import Group, Verdict
+from cai.methods.judging.verdict import Group, JudgeCall, Verdict
 from cai.methods.roles import Judge, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -72,6 +72,17 @@ class Judged:
             return None
         strengths = self.strengths
         return tuple(sorted(range(len(strengths)), key=lambda i: (-strengths[i], i)))
+
+    @property
+    def calls(self) -> tuple[JudgeCall, ...]:
+        """Every call to a judge."""
+        verdicts = (part for each in self.matchups for part in each.verdict.principle_verdicts)
+        return tuple(call for each in verdicts for call in each.calls)
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many texts of judges the limit of tokens ended."""
+        return sum(each.n_cut_off for each in self.calls)
 
     @property
     def usage(self) -> Usage:

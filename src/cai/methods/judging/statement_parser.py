@@ -11,25 +11,42 @@ from dataclasses import dataclass
 
 NOUNS = (
     "response", "answer", "reply", "option", "candidate", "assistant", "choice", "completion",
-    "output", "verdict", "model",
+    "output", "verdict", "model", "antwort", "réponse", "respuesta", "resposta", "risposta",
+    "antwoord", "ответ", "odpowiedź", "回答", "回复", "答案", "응답", "답변", "svar", "yanıt",
+    "cevap",
 )  # fmt: skip
 NOUN = f"(?:{'|'.join(NOUNS)})"
 
 # Labels and what links them to what they say: "Final answer is (B)", {"verdict": "A"}.
 ANSWER_LABEL = (
     r"(?:verdict|answer|choice|decision|judge?ment|pick|selection|conclusion|vote|result|final|"
-    r"overall|outcome|chosen|antwort|urteil|wahl|entscheidung|ergebnis|réponse|choix|respuesta|veredicto|elección|"
-    r"risposta|scelta|ответ|выбор|答案|回答|选择|選択|结论|判定)"
+    r"overall|outcome|chosen|antwort|urteil|wahl|entscheidung|ergebnis|fazit|sieger|"
+    r"réponse|choix|décision|jugement|verdict final|gagnant|respuesta|veredicto|elección|decisión|"
+    r"ganador|resposta|escolha|veredito|decisão|vencedor|risposta|scelta|verdetto|decisione|"
+    r"antwoord|keuze|oordeel|svar|odpowiedź|wybór|werdykt|cevap|yanıt|karar|"
+    r"ответ|выбор|вердикт|решение|победитель|答案|回答|选择|選択|结论|結論|判定|判断|结果|結果|答え|勝者|"
+    r"답변|답|정답|선택|결론|판정|الإجابة|الجواب|الحكم|उत्तर|निर्णय|jawaban|pilihan|putusan|"
+    r"câu trả lời|đáp án|lựa chọn)"
+)
+"""Names of an answer, before a colon or a verb, in the languages that judges answer in."""
+
+# Prometheus 2 ends its feedback with "[RESULT] A".
+_SECTION = re.compile(
+    r"(?<!\[)\[(?:final |overall )?(?:result|verdict|answer|choice|decision|judge?ment|score|"
+    r"rating|mark|conclusion|winner|output)\](?!\])[^\S\n]{0,3}[:=]?",
+    re.IGNORECASE,
 )
 ASIDE = r"(?: ?\([^()\n]{0,40}\))?"
 LINK = (
-    r"[\"'\s]{0,3}(?:[:=>?]|[-–—]+>?|→|是|为|(?:is|was|would be|will be|goes to|must be)\b:?)"
+    r"[\"'\s]{0,3}(?:[:=>?]|[-–—]+>?|→|是|为|は|은|는|(?:is|was|would be|will be|goes to|must be|"
+    r"ist|lautet|est|es|é|è|jest)\b:?)"
     r"[\s\"'({\[]{0,4}(?:that )?(?:the |clearly |definitely |therefore |simply |still )?"
 )
 BOXED = r"(?:⟦|\\boxed)[\s{\"']{0,3}"
 CLOSED = re.compile(
     r"[^\S\n]*(?:\Z|\n|[^\w\s:/>=≈\x00-\x08]|"
-    r"(?:because|since|as|for|over|due|by|given|rather|instead|but|while|not)\b)"
+    r"(?:because|since|as|for|over|due|by|given|rather|instead|but|while|not|weil|denn|da|car|"
+    r"parce|porque|perché|потому)\b|です|だ|입니다|이다|因为)"
 )
 """What may follow an answer; another word makes it the subject of something else."""
 
@@ -56,7 +73,7 @@ _RUN_OF_SPACES = re.compile(r"[ \t]{2,}")
 _QUOTED = re.compile(
     r'(?P<key>"[\w -]{1,40}")(?P<colon>\s*:\s*)(?:(?P<value>"[^"]*")(?=\s*[,}]))?|"[^"\n]*"'
 )
-_LINK_ENDS = (*":=>?-–—→是为", "is", "was", "be", "to", "that", "the")
+_LINK_ENDS = (*":=>?-–—→是为は은는", "is", "was", "be", "to", "that", "the", "ist", "est", "es")
 
 # Negations count within their clause alone: "not A but B" states B.
 _CLAUSE = re.compile(
@@ -67,7 +84,9 @@ _UNDOUBTED = re.compile(r"\b(?:no|without(?: a| any)?) (?:doubt|question)\b|\bno
 _DENIED = re.compile(
     r"(?:\b(?:not|never|no|neither|nor|cannot|hardly|whether|if|unless|without|may|might|could|"
     r"doubt|deny|disagree|false|wrong|incorrect|untrue|"
-    r"(?:claim|say|state|assert|insist|tell|ask|pretend|demand|instruct|argue)s|said)|n't)\b"
+    r"(?:claim|say|state|assert|insist|tell|ask|pretend|demand|instruct|argue)s|said|"
+    r"nicht|kein\w{0,2}|weder|wenn|falls|ob|ne|pas|aucune?|ni|si|ninguna?|não|nem|nenhuma?|"
+    r"non(?!-)|né|niet|geen|nie|не|нет|ни|если)|n't)\b|[不没無未]|如果|是否"
 )
 _JUST_DENIED = re.compile(r"(?:\b(?:not|never|than|instead of)|n't) (?:\w+ )?[\"'(\[{⟦]{0,3}$")
 _ASKED = re.compile(r"[^.!?\n]{0,120}\?")
@@ -95,6 +114,7 @@ def plain(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace('\\"', "'").translate(_SIGNS)
     text = _RUN_OF_SPACES.sub(" ", _DECORATION.sub("", text)).strip()
+    text = _SECTION.sub("\nresult:", text).strip()
     # A whole answer in quotation marks is an answer, and not a quotation in it.
     if text[:1] == '"' == text[-1:] and text.count('"') == 2:
         text = text[1:-1].strip()

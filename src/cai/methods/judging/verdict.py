@@ -77,8 +77,10 @@ class JudgeCall:
 
     `p_a` is None where nothing could be read; `outcome` then says how, and `reason` why. `mass` is
     the probability of the letters together before they were set against each other, None where
-    unknown. `rationales` and `answers` are texts of the judge, one a sample; of a judge that is
+    unknown. `rationales` and `answers` are texts of the judge, one a sample; of a call that is
     read by log-probabilities there are no answers. `error` is the cause of a failed call.
+    `is_fallback` says that log-probabilities were asked for and could not be read, so that words
+    were, or nothing. `n_cut_off` of the texts were ended by the limit of tokens.
     """
 
     outcome: Outcome
@@ -89,6 +91,8 @@ class JudgeCall:
     reason: str = ""
     usage: Usage = Usage()
     error: str = ""
+    is_fallback: bool = False
+    n_cut_off: int = 0
 
     @property
     def about_other_response(self) -> "JudgeCall":
@@ -114,6 +118,10 @@ class PrincipleVerdict:
     order_ba: JudgeCall
     outcome: Outcome
     p_a: float | None
+
+    @property
+    def calls(self) -> tuple[JudgeCall, JudgeCall]:
+        return self.order_ab, self.order_ba
 
     @property
     def is_flip(self) -> bool | None:

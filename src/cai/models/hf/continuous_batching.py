@@ -29,7 +29,14 @@ import torch
 from torch import Tensor
 
 from cai.errors import ModelError
-from cai.models.base import OPENING, Completion, Sampling, Usage, split_reasoning, until_stop
+from cai.models.base import (
+    Completion,
+    Sampling,
+    Usage,
+    opening_at_end,
+    split_reasoning,
+    until_stop,
+)
 from cai.models.hf.forward import Network
 from cai.models.hf.prefix_cache import PREFILL_TOKENS, PrefixCache, cache_shared_prefixes, read
 from cai.models.hf.tokenizer import Tokenizer, decode
@@ -194,8 +201,7 @@ class StopCriteria:
             skip_special_tokens=False,
             clean_up_tokenization_spaces=False,
         )
-        is_inside = end.rstrip().endswith(OPENING)
-        reasoning, answer = split_reasoning(OPENING + cut if is_inside else cut)
+        reasoning, answer = split_reasoning(opening_at_end(end) + cut)
         return Completion(
             text=answer,
             stop_reason="stop" if is_stopped else "length",
