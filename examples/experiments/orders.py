@@ -40,7 +40,7 @@ def measure(*, is_weak: bool, has_both: bool) -> Callable[[Trial], Figures]:
         if has_both:
             figures = {**trial.judge(judged), **flips(judged)}
             return {**figures, **policy_of(trial, judging.name, judged)}
-        one = list(reread(judged, first_order))
+        one = reread(judged, first_order)
         figures = {key: trial.judge(one)[key] for key in ("right", "ece")}
         return {**figures, **policy_of(trial, f"{judging.name}-one-order", one)}
 

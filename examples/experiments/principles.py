@@ -10,7 +10,7 @@ from experiment import LABELS, POLICY, Arm, Column, Experiment, Figures, Trial, 
 from labels import policy_of
 
 from cai.methods.settings import JudgeSettings
-from cai.testbed.feedback import JUDGED_UNDER, Judging, under
+from cai.testbed.feedback import JUDGED_UNDER, Judging, reread, under
 
 N_ALL, FIXED = 8, "no-harm"
 SOFT = "soft "
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def fixed(trial: Trial) -> Figures:
-    judged = list(under(trial.chain.judged().judged(), FIXED))
+    judged = reread(trial.chain.judged().judged(), under(FIXED))
     return {**trial.judge(judged), **policy_of(trial, f"judged-under-{FIXED}", judged, "hard")}
 
 

@@ -48,7 +48,7 @@ def plain(trial: Trial) -> Figures:
 
 def thought(trial: Trial, low: float, high: float) -> Figures:
     asked = list(trial.chain.judged(THOUGHT).judged())
-    judged = list(reread(asked, clamped(low, high)))
+    judged = reread(asked, clamped(low, high), "mean")
     name = f"{THOUGHT.name}-{low:g}-{high:g}"
     return {
         **label_figures(trial, judged),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Console
 
-from cai.constitution.schema import Constitution
+from cai.constitution.schema import Compose, Constitution
 from cai.data.prompts import PromptSource
 from cai.data.source import SourceSummary
 from cai.engine.engine import wait_for
@@ -33,6 +33,7 @@ from cai.runs.config import (
 from cai.runs.inputs import GroupSource, ResponseSource
 from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
+from cai.runs.judged import composer_of, read_judged
 from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.revise import RevisionJob, run_revision
@@ -165,15 +166,15 @@ class Run:
             for _, samples in read_done(folder, Samples):
                 yield samples
 
-    def judged(self) -> Iterator[Judged]:
-        """The judged groups, in the order of the source.
+    def judged(self, compose: Compose | None = None) -> Iterator[Judged]:
+        """The judged groups, in the order of the source, composed by another rule if one is named.
 
         Raises:
             JournalError: The folder is not a judged run.
         """
         with RunFolder.existing(self.path) as folder:
             run_config_as(folder, JudgeRunConfig)
-            for _, judged in read_done(folder, Judged):
+            for _, judged in read_judged(folder, composer_of([folder], compose)):
                 yield judged
 
     def scores(self) -> Iterator[Scored]:

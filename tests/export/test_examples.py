@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from made_runs import FAILED, Contests, contested, judged_with, made_run
-from made_verdicts import principle_verdict
+from made_verdicts import mean_of, principle_verdict
 
 from cai.engine.run_files import Failure
 from cai.export.examples import pairs_of_judged
@@ -21,7 +21,7 @@ from cai.export.formats import Format, Row
 from cai.export.rows import DroppedRow, PreferencePair
 from cai.export.selection import PairChoice, Selection
 from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
-from cai.methods.judging.verdict import Outcome, verdict_of
+from cai.methods.judging.verdict import Outcome
 
 BEST_WORST, ALL, ONE = (Selection(pairs=choice) for choice in ("best-worst", "all", "one"))
 
@@ -81,7 +81,9 @@ def test_a_judge_that_always_says_the_first_letter_makes_ties_and_no_row(selecti
     by_logprobs = contested("1", ["x", "y"], {(0, 1): (0.9, 0.1)})
     assert (pairs(by_logprobs, selection), reasons(by_logprobs, selection)) == ([], ["tie"])
     in_words = contested(
-        "1", ["x", "y"], {(0, 1): verdict_of([principle_verdict(1.0, 0.0, is_voted=True)])}
+        "1",
+        ["x", "y"],
+        {(0, 1): mean_of([principle_verdict(1.0, 0.0, is_voted=True)])},
     )
     assert reasons(in_words, selection) == ["inconsistent"]
     kept = replace(selection, includes_inconsistent=True)
@@ -136,7 +138,7 @@ def test_of_several_only_the_pairs_with_the_one_that_was_cut_off_are_dropped():
 def test_inconsistent_pairs_are_kept_when_asked_for():
     """Three of four samples of the first order and two of the second favour A: 0.75 and 0.4 are
     0.575 in the mean."""
-    verdict = verdict_of([principle_verdict(0.75, 0.4, is_voted=True)])
+    verdict = mean_of([principle_verdict(0.75, 0.4, is_voted=True)])
     judged = contested("1", ["x", "y"], {(0, 1): verdict})
     assert verdict.outcome == "inconsistent"
     assert reasons(judged) == ["inconsistent"]
@@ -260,7 +262,7 @@ def test_of_the_principles_the_probability_of_the_chosen_side_is_told():
         principle_verdict(1.0, 0.5, principle="be-brief"),
         principle_verdict("refused", 0.5, principle="be-brief"),
     ]
-    (pair,) = pairs(contested("1", ["x", "y"], {(0, 1): verdict_of(principle_verdicts)}))
+    (pair,) = pairs(contested("1", ["x", "y"], {(0, 1): mean_of(principle_verdicts)}))
     assert (pair.chosen, pair.chosen_probability) == ("y", 0.625)
     assert pair.judging is not None
     told = {each.principle: each.probability for each in pair.judging.by_principle}
@@ -270,8 +272,8 @@ def test_of_the_principles_the_probability_of_the_chosen_side_is_told():
 
 def test_equal_strengths_share_a_rank():
     matchups = (
-        JudgedMatchup(0, 1, verdict_of([principle_verdict(0.9)])),
-        JudgedMatchup(0, 2, verdict_of([principle_verdict(0.9)])),
+        JudgedMatchup(0, 1, mean_of([principle_verdict(0.9)])),
+        JudgedMatchup(0, 2, mean_of([principle_verdict(0.9)])),
     )
     judged = contested("1", ["x", "y", "z"], {})
     judged = Judged(judged.group, matchups, strengths(3, matchups))
@@ -282,7 +284,11 @@ def test_equal_strengths_share_a_rank():
 EVERY_REASON: list[Judged | Failure] = [
     contested("1", ["x", "y"], {(0, 1): 0.75}),
     contested("2", ["x", "y"], {(0, 1): 0.5}),
-    contested("3", ["x", "y"], {(0, 1): verdict_of([principle_verdict(1.0, 0.0, is_voted=True)])}),
+    contested(
+        "3",
+        ["x", "y"],
+        {(0, 1): mean_of([principle_verdict(1.0, 0.0, is_voted=True)])},
+    ),
     contested("4", ["x", "y"], {(0, 1): "unparsed"}),
     contested("5", ["x", "y"], {(0, 1): "refused"}),
     contested("6", ["x", "y"], {(0, 1): ("failed", 0.5)}),

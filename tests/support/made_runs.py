@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from made_verdicts import Said, judge_recipe, principle_verdict
+from made_verdicts import Said, judge_recipe, mean_of, principle_verdict, readings_of
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.methods.judging.pointwise import Score, Scored, ScoreOutcome
-from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
-from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
+from cai.methods.judging.ranking import GroupReadings, Judged, JudgedMatchup, strengths
+from cai.methods.judging.verdict import Candidate, Group, Verdict
 from cai.methods.revision import Chain, Round
 from cai.methods.revision_flags import Flag
 from cai.methods.sampling import Sample, Samples
@@ -99,7 +99,7 @@ def _verdict(said: Verdict | Said | tuple[Said, Said]) -> Verdict:
     if isinstance(said, Verdict):
         return said
     order_ab, order_ba = said if isinstance(said, tuple) else (said, said)
-    return verdict_of([principle_verdict(order_ab, order_ba)])
+    return mean_of([principle_verdict(order_ab, order_ba)])
 
 
 def scored(
@@ -118,9 +118,11 @@ def scored(
     return Scored(asked_of(id, asked), response, model, (score,))
 
 
-def made_run(
-    folder: Path, items: Iterable[Body | Failure], recipe: RunConfig | None = None
-) -> RunFolder:
+Made = Body | Judged | Failure
+"""A record's result, or a judged group, of which the readings are recorded."""
+
+
+def made_run(folder: Path, items: Iterable[Made], recipe: RunConfig | None = None) -> RunFolder:
     """A run with these records, of the method of its first that did not fail."""
     listed = list(items)
     found = recipe or next((recipe_of(item) for item in listed if item != FAILED), RECIPE)
@@ -130,18 +132,18 @@ def made_run(
     return RunFolder.existing(folder)
 
 
-def record(position: int, item: Body | Failure) -> Record:
+def record(position: int, item: Made) -> Record:
     if isinstance(item, Failure):
         return Record(position, f"failed-{position}", "", item)
-    prompt = item.group.prompt if isinstance(item, Judged) else item.prompt
-    return Record(position, prompt.id, dump(item))
+    body = readings_of(item) if isinstance(item, Judged) else item
+    return Record(position, body.prompt.id, dump(body))
 
 
-def recipe_of(item: Body | Failure) -> RunConfig:
+def recipe_of(item: Made) -> RunConfig:
     match item:
         case Samples():
             return SAMPLING
-        case Judged():
+        case Judged() | GroupReadings():
             return JUDGING
         case Scored():
             return SCORING
@@ -151,7 +153,9 @@ def recipe_of(item: Body | Failure) -> RunConfig:
 
 def judged_with(tie_margin: float) -> RunConfig:
     """The recipe of a judge with that margin for ties."""
-    return judge_recipe("scripted-judge", settings=JudgeSettings(tie_margin=tie_margin))
+    return judge_recipe(
+        "scripted-judge", settings=JudgeSettings(tie_margin=tie_margin, compose="mean")
+    )
 
 
 MIXED: list[Chain | Failure] = [

@@ -1,11 +1,18 @@
 """Verdicts, judged groups and judged runs made by hand, as tests of reports on judges need them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
-from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.ranking import (
+    GroupReadings,
+    Judged,
+    JudgedMatchup,
+    MatchupReadings,
+    strengths,
+)
 from cai.methods.judging.verdict import (
     Candidate,
     Group,
@@ -16,7 +23,6 @@ from cai.methods.judging.verdict import (
     Verdict,
     by_order,
     side,
-    verdict_of,
 )
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -53,6 +59,10 @@ def principle_verdict(
     return PrincipleVerdict(judge, principle, "", is_negated, weight, first, second, outcome, p_a)
 
 
+def mean_of(verdicts: Sequence[PrincipleVerdict]) -> Verdict:
+    return Composer("mean").verdict(verdicts)
+
+
 def judged(
     id: str,
     verdict: Verdict | PrincipleVerdict | Iterable[PrincipleVerdict],
@@ -67,14 +77,29 @@ def judged(
     if isinstance(verdict, PrincipleVerdict):
         verdict = [verdict]
     if not isinstance(verdict, Verdict):
-        verdict = verdict_of(list(verdict))
+        verdict = mean_of(list(verdict))
     candidates = tuple(Candidate(*each) for each in zip(texts, models, strict=True))
     group = Group(user_prompt(asked or f"Question {id}?", id), candidates, label, tags=tags or {})
     matchups = (JudgedMatchup(0, 1, verdict),)
     return Judged(group, matchups, strengths(2, matchups))
 
 
-def judge_recipe(*judges: str, settings: JudgeSettings = JudgeSettings()) -> JudgeRunConfig:
+MEAN = JudgeSettings(compose="mean")
+"""Figures of tests are worked out by hand, for which a mean is simplest."""
+
+
+def readings_of(judged: Judged) -> GroupReadings:
+    """What a run keeps of a judged group."""
+    return GroupReadings(
+        judged.group,
+        tuple(
+            MatchupReadings(each.first, each.second, each.verdict.principle_verdicts)
+            for each in judged.matchups
+        ),
+    )
+
+
+def judge_recipe(*judges: str, settings: JudgeSettings = MEAN) -> JudgeRunConfig:
     draws = tuple(
         JudgeConfig(
             model=judge,
@@ -107,5 +132,5 @@ def judged_run(
             if isinstance(item, Failure):
                 run.add(Record(position, f"failed-{position}", "", item))
             else:
-                run.add(Record(position, item.group.prompt.id, dump(item)))
+                run.add(Record(position, item.group.prompt.id, dump(readings_of(item))))
     return folder

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from made_verdicts import judged, principle_verdict
+from made_verdicts import judged, mean_of, principle_verdict
 
 from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
-from cai.methods.judging.verdict import Candidate, Group, verdict_of
+from cai.methods.judging.verdict import Candidate, Group
 from cai.testbed.feedback import (
     Preference,
     best_over_worst,
@@ -36,7 +36,7 @@ HELPS, DECLINES, RUDE = (
 
 def group(texts: list[str], p_a: dict[tuple[int, int], float]) -> Judged:
     matchups = tuple(
-        JudgedMatchup(first, second, verdict_of([principle_verdict(p)]))
+        JudgedMatchup(first, second, mean_of([principle_verdict(p)]))
         for (first, second), p in p_a.items()
     )
     candidates = tuple(Candidate(text) for text in texts)

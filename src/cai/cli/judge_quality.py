@@ -38,13 +38,13 @@ from cai.evaluation.judge.length_bias import WinShare
 from cai.evaluation.judge.principles import PrinciplePair
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.pairwise import check_judging
-from cai.methods.judging.ranking import Judged
 from cai.methods.settings import JudgeSettings
 from cai.runs.config import JudgeRunConfig, read_run_config, run_config_as
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, run_judging
+from cai.runs.judged import composer_of, read_judged
 from cai.runs.options import RunOptions
-from cai.runs.records import is_run, read_done
+from cai.runs.records import is_run
 
 HEADINGS = ("pairs", "accuracy (95 %)", "kappa (95 %)", "ECE", "unread")
 # A screen of rows; the values of a tag may be thousands.
@@ -155,9 +155,11 @@ def _report(run: Path, prices: Prices, seed: int) -> AgreementReport:
         failure = next(((id, error) for id, error in errors if error is not None), None)
         if failure is not None:
             click.echo(printable(f"{failure[0]} failed: {failure[1].message}"), err=True)
+        composer = composer_of([folder])
         return agreement_of(
-            (each for _, each in read_done(folder, Judged)),
+            (each for _, each in read_judged(folder, composer)),
             run_config_as(folder, JudgeRunConfig).settings,
+            composer,
             prices=prices,
             n_failed=folder.counts().failed,
             seed=seed,
@@ -265,8 +267,9 @@ def audit(run: Path, seed: int, is_json: bool) -> int:
     """
     with RunFolder.existing(run) as folder:
         config = run_config_as(folder, JudgeRunConfig)
-        judged = (each for _, each in read_done(folder, Judged))
-        report = audit_judged(judged, config, n_failed=folder.counts().failed, seed=seed)
+        composer = composer_of([folder])
+        judged = (each for _, each in read_judged(folder, composer))
+        report = audit_judged(judged, config, composer, n_failed=folder.counts().failed, seed=seed)
     if is_json:
         echo_json(report.as_json())
     else:

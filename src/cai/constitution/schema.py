@@ -12,7 +12,7 @@ Example:
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -97,9 +97,11 @@ class Principle(_Part):
     """One rule. `text` states it about a response; the other texts are requests of its own.
 
     Without a request of its own, the template makes one from `text`. `judge` asks which of two
-    responses satisfies the principle better, `negated` which violates it more. `weight` (>= 0) is
-    the relative probability to be drawn, and the weight in an ensemble of verdicts. A principle
-    with a `rubric` is judged criterion by criterion.
+    responses satisfies the principle better, `negated` which violates it more. `weight` is the
+    relative probability to be drawn, and the weight of its vote. The `text` of a `flaw` states a
+    fault that the response must not have, as does that of a principle with a negative weight. In a
+    verdict the principles of a higher `tier` decide first; those of one `group` share a weight. A
+    principle with a `rubric` is judged criterion by criterion.
     """
 
     id: Identifier
@@ -108,7 +110,10 @@ class Principle(_Part):
     revision: Text | None = None
     judge: Text | None = None
     negated: Text | None = None
-    weight: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 1.0
+    kind: Literal["rule", "flaw"] = "rule"
+    weight: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+    tier: Annotated[int, Field(strict=True, ge=-100, le=100)] = 0
+    group: Identifier | None = None
     tags: tuple[Identifier, ...] = ()
     rubric: tuple[Criterion, ...] = ()
     examples: tuple[FewShot, ...] = ()
@@ -120,6 +125,27 @@ class Principle(_Part):
         if id := _first_repeated(each.id for each in rubric):
             raise ValueError(f"two criteria of the rubric have the id {id!r}. Rename one of them")
         return rubric
+
+    @model_validator(mode="after")
+    def _is_turned_once(self) -> "Principle":
+        if self.kind == "flaw" and self.weight < 0:
+            raise ValueError(
+                "it is a flaw and its weight is negative, which each says that 'text' states a "
+                "fault. Write a weight above 0"
+            )
+        return self
+
+    @property
+    def as_rule(self) -> "Principle":
+        """A flaw as the rule that the response is free of it; a rule as it is."""
+        if self.kind == "rule" and self.weight >= 0:
+            return self
+        text = f"The response is free of this fault: {self.text}"
+        return self.model_copy(update={"text": text, "kind": "rule", "weight": abs(self.weight)})
+
+
+Compose = Literal["vote", "mean", "product"]
+"""How the verdicts under several principles become one: see `cai.methods.judging.composition`."""
 
 
 class Constitution(_Part):
@@ -137,6 +163,7 @@ class Constitution(_Part):
             json_schema_input_type=str | tuple[str, ...],
         ),
     ] = ()
+    compose: Compose = "vote"
     principles: Annotated[tuple[Principle, ...], Field(min_length=1)]
     changelog: tuple[ChangelogEntry, ...] = ()
 
@@ -151,15 +178,15 @@ class Constitution(_Part):
 
     @model_validator(mode="after")
     def _something_can_be_drawn(self) -> "Constitution":
-        if not any(principle.weight > 0 for principle in self.principles):
+        if not any(principle.weight for principle in self.principles):
             raise ValueError("every weight is 0, so no principle could ever be drawn")
         return self
 
     @property
     def hash(self) -> str:
         """Twelve hex digits over everything that can change a request."""
-        # So not over description, changelog and the principles' tests: an edit of these must not
-        # make a run another one.
+        # So not over description, changelog and the principles' tests, nor over how verdicts are
+        # composed: an edit of these must not make a run another one.
         texts = [each.model_dump_json(exclude={"tests"}) for each in self.principles]
         return content_hash(self.name, *texts)
 
@@ -168,11 +195,11 @@ class Constitution(_Part):
         return {each.id: each for each in self.principles}[id]
 
     def select(self, tags: Sequence[str]) -> tuple[Principle, ...]:
-        """The principles that can be drawn (weight above 0) and carry any of the tags, if given."""
+        """The principles that can be drawn and carry any of the tags, if given; flaws as rules."""
         return tuple(
-            principle
+            principle.as_rule
             for principle in self.principles
-            if principle.weight > 0 and (not tags or set(tags) & set(principle.tags))
+            if principle.weight and (not tags or set(tags) & set(principle.tags))
         )
 
 

@@ -12,6 +12,7 @@ Example:
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -94,10 +95,16 @@ def candidates(constitution: Constitution, tags: Sequence[str]) -> tuple[Princip
     return found
 
 
+def shared_weights(principles: Sequence[Principle]) -> tuple[float, ...]:
+    """The weight of each; those of one group share a single weight, the mean of theirs."""
+    n_of_group = Counter(each.group for each in principles if each.group)
+    return tuple(each.weight / n_of_group.get(each.group or "", 1) for each in principles)
+
+
 def draw_principle(constitution: Constitution, tags: Sequence[str], seed: int) -> Principle:
     """One principle at random, in proportion to the weights. Raises as `candidates`."""
     found = candidates(constitution, tags)
-    return random.Random(seed).choices(found, [each.weight for each in found])[0]
+    return random.Random(seed).choices(found, shared_weights(found))[0]
 
 
 def draw_principles(
@@ -106,11 +113,13 @@ def draw_principles(
     """`n` different principles at random, by weight, or all there are. Raises as `candidates`."""
     # Without replacement, each draw by the weights of those that are left.
     left = list(candidates(constitution, tags))
+    weights = list(shared_weights(left))
     rng = random.Random(seed)
     drawn: list[Principle] = []
     while left and len(drawn) < n:
-        index = rng.choices(range(len(left)), [each.weight for each in left])[0]
+        index = rng.choices(range(len(left)), weights)[0]
         drawn.append(left.pop(index))
+        del weights[index]
     return tuple(drawn)
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
+from cai.constitution.schema import Compose
 from cai.methods.roles import RoleModel
 from cai.models.base import Model, Sampling
 
@@ -249,6 +250,10 @@ class JudgeSettings(_JudgeModelSettings):
     negated: Annotated[Switch, Field(description="Ask each question reversed too.")] = False
     few_shots: FewShots = 0
     tie_margin: Annotated[Margin, Field(description="Within this of one half is a tie.")] = 0.0
+    compose: Annotated[
+        Compose | None,
+        Field(description="How principles become one verdict; the constitution's way by default."),
+    ] = None
 
 
 class ScoreSettings(_JudgeModelSettings):

@@ -12,7 +12,6 @@ from cai.evaluation.judge.audit import AuditReport, audit
 from cai.evaluation.judge.label_metrics import Figures
 from cai.evaluation.judge.length_bias import WinShare
 from cai.evaluation.stats.bootstrap import Estimate
-from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import UNREADABLE
 from cai.report import runs
 from cai.report.judging_plots import JudgedFigures, is_labelled
@@ -20,7 +19,7 @@ from cai.report.model import Caveat, Fact, Headline, Section, SectionTable
 from cai.report.text import model_name, model_names, share_headline
 from cai.report.truth import TrueVerdicts, Truth
 from cai.runs.config import JudgeRunConfig
-from cai.runs.records import read_done
+from cai.runs.judged import composer_of, read_judged
 
 # Beyond these limits a reader is warned. Kappa below 0.4 is at most "fair" agreement on the scale
 # of Landis and Koch (1977); the others are rules of thumb.
@@ -39,11 +38,12 @@ def judging_section(
     if run.counts().done:
         # One reading serves both: the tally counts what passes through it on the way to the audit.
         # A list of all records would not fit into memory for a large run.
-        records = (judged for _, judged in read_done(run, Judged))
-        habits = audit(tally.through(records), config, n_failed=n_failed, seed=0)
+        composer = composer_of([run])
+        records = (judged for _, judged in read_judged(run, composer))
+        habits = audit(tally.through(records), config, composer, n_failed=n_failed, seed=0)
         if tally.has_labels:
-            labelled = (judged for _, judged in read_done(run, Judged) if is_labelled(judged))
-            people = agreement(labelled, config.settings, n_failed=n_failed)
+            labelled = (each for _, each in read_judged(run, composer) if is_labelled(each))
+            people = agreement(labelled, config.settings, composer, n_failed=n_failed)
     is_known = truth is not None and truth.covers(config.constitution)
     verdicts = truth.verdicts(run, config) if truth is not None and is_known else None
     has_truth = people is not None or verdicts is not None

@@ -8,8 +8,9 @@ import numpy as np
 from cai.engine.run_folder import RunFolder
 from cai.evaluation.policies.matchups import Matchups
 from cai.evaluation.stats.bootstrap import Estimate, ratio_estimate, share_estimate, unit_of
-from cai.methods.judging.ranking import Judged
+from cai.methods.judging.ranking import GroupReadings
 from cai.methods.judging.verdict import Verdict
+from cai.runs.judged import composer_of
 from cai.runs.records import load
 
 _POINTS = {"a": 0.0, "b": 1.0}
@@ -66,13 +67,15 @@ def _rights(folder: Path) -> _Scores:
     """By pair its unit and whether the verdict is right; one half where it names no side."""
     found: _Scores = {}
     with RunFolder.existing(folder) as run:
+        composer = composer_of([run])
         for record in run.records("done"):
-            judged = load(Judged, record.body)
-            verdict, label = judged.matchups[0].verdict, judged.group.label
+            readings = load(GroupReadings, record.body)
+            verdict = composer.verdict(readings.matchups[0].principle_verdicts)
+            label = readings.group.label
             # A pair that people call even has no right side for a judge to be measured by.
             if verdict.p_a is not None and label in _POINTS:
                 right = 1.0 - abs(_POINTS[label] - _POINTS.get(verdict.outcome, 0.5))
-                found[record.id] = (unit_of(judged.group.prompt), right)
+                found[record.id] = (unit_of(readings.group.prompt), right)
     return found
 
 

@@ -22,11 +22,10 @@ from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import win_rates
 from cai.evaluation.rules import Rule, Vocabulary, parse_rule
 from cai.evaluation.stats.bootstrap import Estimate
-from cai.methods.judging.ranking import Judged
 from cai.rounds.anchors import AnchorMeasurements
 from cai.rounds.judge_drift import agreement_gap, judge_gap, judges_agree
 from cai.rounds.state import name_of
-from cai.runs.records import read_done
+from cai.runs.judged import composer_of, read_judged
 
 DEFAULT_RULES = (
     "win_last < 0.5 surely then stop",
@@ -185,9 +184,10 @@ async def _compare(
         found.add("judge_gap", judge_gap(matchups, verdicts, currents), reason)
         found.add("judges_agree", judges_agree(matchups, verdicts, currents), reason)
     # Which principles decide is asked of the judge of the next round, whose labels will train.
-    tally = PrincipleTally(anchors.settings.tie_margin)
     with RunFolder.existing(folder) as run:
-        for _, judged in read_done(run, Judged):
+        composer = composer_of([run])
+        tally = PrincipleTally(composer)
+        for _, judged in read_judged(run, composer):
             for matchup in judged.matchups:
                 tally.add(matchup.verdict)
     principles = tally.report()
@@ -206,8 +206,10 @@ async def _compare_with_people(
     folder = anchors.folders.anchors(number) / "people"
     await anchors.judge(anchors.people, judges, folder)
     with RunFolder.existing(folder) as run:
-        judged = (judged for _, judged in read_done(run, Judged))
-        overall = agreement(judged, anchors.settings, seed=anchors.recipe.seed).overall
+        composer = composer_of([run])
+        judged = (judged for _, judged in read_judged(run, composer))
+        found_by = agreement(judged, anchors.settings, composer, seed=anchors.recipe.seed)
+    overall = found_by.overall
     reason = "no verdict could be read on a pair of which people prefer a side"
     ece = None if overall.ece is None else Estimate(overall.ece, overall.n_readable)
     found.add("agreement", ece and overall.accuracy, reason)

@@ -26,7 +26,7 @@ from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged, Pairing
+from cai.methods.judging.ranking import GroupReadings, Pairing
 from cai.methods.revision import Chain, Role
 from cai.methods.roles import Judge, RoleModel
 from cai.methods.sampling import Samples
@@ -99,7 +99,7 @@ class JudgeRunConfig(_Part):
     """Which of several responses keeps the constitution better."""
 
     method: Literal["judge"] = "judge"
-    body: ClassVar = Judged
+    body: ClassVar = GroupReadings
     source: Source
     constitution: Named
     judges: tuple[JudgeConfig, ...]
@@ -137,7 +137,7 @@ REWARD = "reward"
 """The method of the folder in which a training keeps what it asked of judges."""
 
 RunConfig: TypeAlias = ReviseRunConfig | SampleRunConfig | JudgeRunConfig | ScoreRunConfig
-Body: TypeAlias = Chain | Samples | Judged | Scored
+Body: TypeAlias = Chain | Samples | GroupReadings | Scored
 """The result for one example, as a run folder holds it: what rows can be made of."""
 
 R = TypeVar("R", ReviseRunConfig, SampleRunConfig, JudgeRunConfig, ScoreRunConfig)

@@ -47,7 +47,7 @@ from cai.engine.stream import CAUSES_OF_EXAMPLES, stream
 from cai.errors import CaiError, Cause, ContextLengthError, JournalError, ModelError, RunStopped
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
+from cai.methods.judging.ranking import GroupReadings
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
@@ -108,7 +108,7 @@ PACKAGES = ("cai-toolkit", "torch", "transformers")
 
 T = TypeVar("T")
 S = TypeVar("S")
-B = TypeVar("B", Chain, Samples, Judged, Scored, Answers)
+B = TypeVar("B", Chain, Samples, GroupReadings, Scored, Answers)
 
 Through = Callable[[Model, str], Model]
 """Gives a model in a role as the run asks it."""

@@ -15,15 +15,17 @@ Example:
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
-from cai.methods.judging.ranking import Judged, strengths
-from cai.methods.judging.verdict import Comparison, Outcome, PrincipleVerdict, by_order, verdict_of
+from cai.constitution.schema import Compose
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.ranking import GroupReadings, Judged, MatchupReadings, compose_group
+from cai.methods.judging.verdict import Comparison, PrincipleVerdict, by_order
 from cai.methods.settings import JudgeSettings
 from cai.run import Run
 from cai.testbed.curriculum import draw_any, draw_request
@@ -73,10 +75,6 @@ class Sizes:
     k: int = 4
     rl_prompts: int = 800
     rl_steps: int = 20
-
-
-Reread = Callable[[PrincipleVerdict], tuple[Outcome, float | None]]
-"""Outcome and probability that A is better, of a verdict by another rule on the same calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,49 +141,53 @@ def contests_by_truth(judged: Judged) -> Iterator[Preference]:
         yield from by_truth(judged.group.prompt, one, other)
 
 
-def first_order(principle_verdict: PrincipleVerdict) -> tuple[Outcome, float | None]:
-    """The verdict of a single call, with the first response at A."""
-    return principle_verdict.order_ab.outcome, principle_verdict.order_ab.p_a
+Change = Callable[[PrincipleVerdict], PrincipleVerdict | None]
+"""A judge's answers to one question read by another rule, or left out."""
 
 
-def clamped(low: float, high: float) -> Reread:
-    """Both orders averaged, the probability of each clamped to [low, high]."""
-    return lambda principle_verdict: by_order(
-        principle_verdict.order_ab, principle_verdict.order_ba, clamp=(low, high)
-    )
+def first_order(verdict: PrincipleVerdict) -> PrincipleVerdict:
+    """As if only the first order had been asked, with the first response at A."""
+    once = verdict.order_ab
+    return replace(verdict, order_ba=once, outcome=once.outcome, p_a=once.p_a)
 
 
-def reread(judged: Iterable[Judged], rule: Reread) -> Iterator[Judged]:
-    """The same judge calls by another rule, with the verdicts and strengths that follow."""
+def clamped(low: float, high: float) -> Change:
+    """Both orders averaged, the probability of each clamped to [low, high]; for means alone."""
 
-    def by_rule(verdict: PrincipleVerdict) -> PrincipleVerdict:
-        outcome, p_a = rule(verdict)
+    def change(verdict: PrincipleVerdict) -> PrincipleVerdict:
+        outcome, p_a = by_order(verdict.order_ab, verdict.order_ba, clamp=(low, high))
         return replace(verdict, outcome=outcome, p_a=p_a)
 
-    for each in judged:
-        yield _with_verdicts(each, lambda verdicts: map(by_rule, verdicts))
+    return change
 
 
-def under(judged: Iterable[Judged], principle_id: str) -> Iterator[Judged]:
-    """The judge's verdicts under one of the principles alone."""
-    for each in judged:
-        yield _with_verdicts(
-            each, lambda verdicts: (one for one in verdicts if one.principle_id == principle_id)
+def under(principle_id: str) -> Change:
+    """The verdicts under one of the principles alone."""
+    return lambda verdict: verdict if verdict.principle_id == principle_id else None
+
+
+def reread(judged: Iterable[Judged], change: Change, compose: Compose = "vote") -> list[Judged]:
+    """The same judge calls by another rule, with the verdicts and strengths that follow."""
+    # A run is recomputed from its stored calls, so rules are compared on the very same answers of
+    # the judge, and none of them costs a call.
+    readings = [
+        GroupReadings(
+            each.group,
+            tuple(
+                MatchupReadings(
+                    one.first,
+                    one.second,
+                    tuple(found for v in one.verdict.principle_verdicts if (found := change(v))),
+                )
+                for one in each.matchups
+            ),
         )
-
-
-# A run is recomputed from its stored calls, so rules are compared on the very same answers of the
-# judge, and none of them costs a call.
-def _with_verdicts(
-    judged: Judged,
-    change: Callable[[Sequence[PrincipleVerdict]], Iterable[PrincipleVerdict]],
-) -> Judged:
-    matchups = tuple(
-        replace(one, verdict=verdict_of(list(change(one.verdict.principle_verdicts))))
-        for one in judged.matchups
+        for each in judged
+    ]
+    composer = Composer.fitted(
+        (one.principle_verdicts for each in readings for one in each.matchups), compose
     )
-    # Strengths are fitted to the verdicts, so they are computed anew with them.
-    return Judged(judged.group, matchups, strengths(len(judged.group.candidates), matchups))
+    return [compose_group(each, composer) for each in readings]
 
 
 def best_over_worst(judged: Iterable[Judged]) -> Iterator[Preference]:

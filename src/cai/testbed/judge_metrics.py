@@ -18,17 +18,18 @@ from itertools import islice
 
 import numpy as np
 
-from cai.constitution.schema import Constitution
+from cai.constitution.schema import Compose, Constitution
 from cai.evaluation.stats.calibration import ece
-from cai.methods.judging.pairwise import compare, judge_question
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.pairwise import ask_judges, judge_question
 from cai.methods.judging.pointwise import score_response
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.requests import Question
-from cai.methods.judging.verdict import PrincipleVerdict, Verdict, verdict_of
+from cai.methods.judging.verdict import PrincipleVerdict, Verdict
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.testbed.curriculum import Pair, draw_case, draw_pair
-from cai.testbed.feedback import TruthPair, draw_labelled
+from cai.testbed.feedback import TruthPair, draw_labelled, first_order
 from cai.testbed.metrics import map_concurrently
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.types import Prompt, derive_seed, user_prompt
@@ -111,8 +112,11 @@ async def _contrasted(
             judge, question, pair.comparison, plan, derive_seed(seed, number)
         )
 
-    verdicts = [verdict_of([found]) for found in await map_concurrently(enumerate(pairs), one)]
-    return _figure(f"contrasted, {name}", verdicts, [pair.better == "A" for pair in pairs])
+    found = await map_concurrently(enumerate(pairs), one)
+    # Each pair has a principle of its own, so a mixture over pairs means nothing here.
+    verdicts = [Composer("mean").verdict([each]) for each in found]
+    is_a = [pair.better == "A" for pair in pairs]
+    return _figure(f"contrasted, {name}", verdicts, is_a, "mean")
 
 
 async def _overall(
@@ -122,12 +126,14 @@ async def _overall(
     pairs: Sequence[TruthPair],
     plan: JudgeSettings,
 ) -> JudgeFigure:
-    async def one(item: tuple[int, TruthPair]) -> Verdict:
+    async def one(item: tuple[int, TruthPair]) -> tuple[PrincipleVerdict, ...]:
         number, pair = item
         seed = derive_seed(number, "overall")
-        return await compare([judge], constitution, pair.comparison, plan, seed)
+        return await ask_judges([judge], constitution, pair.comparison, plan, seed)
 
-    verdicts = await map_concurrently(enumerate(pairs), one)
+    readings = await map_concurrently(enumerate(pairs), one)
+    composer = Composer.fitted(readings, constitution.compose)
+    verdicts = [composer.verdict(each) for each in readings]
     return _figure(f"overall, {name}", verdicts, [pair.is_a_better for pair in pairs])
 
 
@@ -189,10 +195,18 @@ def judged_figure(name: str, judged: Iterable[Judged], ids: Collection[str]) -> 
     return _figure(name, verdicts, is_a)
 
 
-def _figure(name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool]) -> JudgeFigure:
+def _figure(
+    name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool], compose: Compose = "vote"
+) -> JudgeFigure:
     pairs = list(zip(verdicts, is_a, strict=True))
     read = [(found.p_a, better) for found, better in pairs if found.p_a is not None]
-    firsts = [(p, better) for found, better in pairs if (p := _first_order(found)) is not None]
+    once = [tuple(map(first_order, each.principle_verdicts)) for each in verdicts]
+    composer = Composer.fitted(once, compose)
+    firsts = [
+        (p, better)
+        for found, better in zip(once, is_a, strict=True)
+        if found and (p := composer.verdict(found).p_a) is not None
+    ]
     flips = [
         one.is_flip
         for verdict in verdicts
@@ -208,17 +222,6 @@ def _figure(name: str, verdicts: Sequence[Verdict], is_a: Sequence[bool]) -> Jud
         flips=sum(flips) / len(flips) if flips else None,
         unreadable=len(verdicts) - len(read),
     )
-
-
-def _first_order(verdict: Verdict) -> float | None:
-    """The weighted mean of the first order alone; None where a part of it could not be read."""
-    # Not the mean of those that could be read: figures of one order and of both must be of the
-    # same principles, or their difference would not be that of asking twice.
-    parts = [(each.order_ab.p_a, each.weight) for each in verdict.principle_verdicts]
-    read = [(p_a, weight) for p_a, weight in parts if p_a is not None]
-    if len(read) < len(parts) or not read:
-        return None
-    return sum(p_a * weight for p_a, weight in read) / sum(weight for _, weight in read)
 
 
 def _accuracy(read: Sequence[tuple[float, bool]]) -> float:

@@ -16,14 +16,13 @@ from cai.engine.run_folder import RunFolder
 from cai.evaluation import format
 from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
-from cai.methods.judging.ranking import Judged
 from cai.report import charts
 from cai.report.estimates import FactShares, share_of
 from cai.report.model import Caveat, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.text import change_headline, modified_at, share_headline
 from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRunConfig, Named
-from cai.runs.records import read_done
+from cai.runs.judged import composer_of, read_judged
 from cai.testbed.judge_metrics import judged_figure
 from cai.testbed.metrics import FILE, PolicyTruth, RatedResponse, Rates, TruthResults, rates
 from cai.testbed.oracle import breaches, read_request, read_response
@@ -108,7 +107,7 @@ class OracleTruth:
 
     def verdicts(self, run: RunFolder, recipe: JudgeRunConfig) -> TrueVerdicts | None:
         chosen = load_constitution("testbed").select(recipe.settings.tags)
-        judged = (each for _, each in read_done(run, Judged))
+        judged = (each for _, each in read_judged(run, composer_of([run])))
         found = judged_figure("", judged, {each.id for each in chosen})
         if not found.n:
             return None

@@ -6,14 +6,20 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from made_verdicts import Said, judged, principle_verdict
+from made_verdicts import Said, judged, mean_of, principle_verdict
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
 from cai.evaluation.judge.agreement import AgreementReport, Prices, agreement
 from cai.evaluation.stats.calibration import Bin
-from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
-from cai.methods.judging.verdict import Candidate, Group, Label, verdict_of
+from cai.methods.judging.ranking import (
+    Judged,
+    JudgedMatchup,
+    JudgePanel,
+    compose_group,
+    judge_group,
+)
+from cai.methods.judging.verdict import Candidate, Group, Label
 from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -60,7 +66,8 @@ async def report() -> AgreementReport:
     for number, (label, _, _) in enumerate(SET):
         candidates = (Candidate("the longer one"), Candidate("the other"))
         group = Group(user_prompt(f"Question {number}?", str(number)), candidates, label)
-        found.append(await judge_group(panel, group, "all", seed=0))
+        readings = await judge_group(panel, group, "all", seed=0)
+        found.append(compose_group(readings, panel.composer))
     return agreement(found)
 
 
@@ -298,7 +305,10 @@ def test_without_an_interval_nothing_is_called_better_than_chance():
 def test_of_several_responses_the_label_is_about_the_first_two():
     texts = ("one", "two", "three")
     group = Group(user_prompt("Which?"), tuple(Candidate(text) for text in texts), "a")
-    a, b = verdict_of([principle_verdict(0.9)]), verdict_of([principle_verdict(0.1)])
+    a, b = (
+        mean_of([principle_verdict(0.9)]),
+        mean_of([principle_verdict(0.1)]),
+    )
     met = Judged(
         group, (JudgedMatchup(1, 2, b), JudgedMatchup(0, 2, b), JudgedMatchup(0, 1, a)), None
     )

@@ -10,14 +10,21 @@ from collections.abc import Callable, Sequence
 from typing import get_args
 
 import pytest
-from made_verdicts import judge_recipe, judged, principle_verdict
+from made_verdicts import judge_recipe, judged, mean_of, principle_verdict
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError
 from cai.evaluation.judge.audit import AuditReport, audit
 from cai.evaluation.judge.label_metrics import LABELS, OUTCOMES, READABLE
-from cai.methods.judging.ranking import Judged, JudgedMatchup, JudgePanel, judge_group
-from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome, verdict_of
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.ranking import (
+    Judged,
+    JudgedMatchup,
+    JudgePanel,
+    compose_group,
+    judge_group,
+)
+from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Outcome
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
@@ -51,7 +58,10 @@ def audited(
     panel = JudgePanel(judges, constitution, settings)
 
     async def judge_all() -> list[Judged]:
-        return [await judge_group(panel, group, "all", seed=0) for group in groups]
+        return [
+            compose_group(await judge_group(panel, group, "all", seed=0), panel.composer)
+            for group in groups
+        ]
 
     return audit(asyncio.run(judge_all()), judge_recipe(judge, settings=settings))
 
@@ -291,7 +301,7 @@ def test_all_contests_of_a_group_are_audited_and_the_label_only_of_its_first():
     texts = ("a longer text", "a text", "text")
     group = Group(user_prompt("Which?"), tuple(Candidate(text) for text in texts), "b")
     matchups = tuple(
-        JudgedMatchup(i, j, verdict_of([principle_verdict(0.9)]))
+        JudgedMatchup(i, j, mean_of([principle_verdict(0.9)]))
         for i, j in itertools.combinations(range(3), 2)
     )
     report = audit([Judged(group, matchups, None)], judge_recipe())
@@ -412,7 +422,7 @@ def test_leaving_a_principle_out_is_judging_without_it():
             for name in rng.sample(names, rng.randint(1, 4))
             for judge in ("x", "y")
         ]
-        verdict = verdict_of(principle_verdicts, 0.05)
+        verdict = Composer("mean", tie_margin=0.05).verdict(principle_verdicts)
         items.append(judged(str(number), verdict))
         for name in names:
             own = [each for each in principle_verdicts if each.principle_id == name]
@@ -420,7 +430,9 @@ def test_leaving_a_principle_out_is_judging_without_it():
             is_read = any(each.p_a is not None for each in own)
             if is_read and any(each.p_a is not None for each in rest):
                 shared[name] += 1
-                expected[name] += verdict_of(rest, 0.05).outcome != verdict.outcome
+                expected[name] += (
+                    Composer("mean", tie_margin=0.05).verdict(rest).outcome != verdict.outcome
+                )
     found = audit(items, judge_recipe("x", "y", settings=JudgeSettings(tie_margin=0.05))).principles
     assert {each.principle_id: each.n_changed for each in found.influences} == expected
     assert {each.principle_id: each.n_shared for each in found.influences} == shared

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from made_verdicts import mean_of
 from slow_servers import WordsOnly
 
 from cai.constitution.schema import Constitution, Criterion, FewShot, Principle
@@ -21,6 +22,7 @@ from cai.errors import (
     NoLogprobs,
     UsageError,
 )
+from cai.methods.judging.composition import ASSUMED_ACCURACY
 from cai.methods.judging.pairwise import check_judging, compare, judge, judge_question
 from cai.methods.judging.requests import (
     LETTERS,
@@ -38,7 +40,6 @@ from cai.methods.judging.verdict import (
     PrincipleVerdict,
     Verdict,
     by_order,
-    verdict_of,
 )
 from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
@@ -105,8 +106,10 @@ async def verdict_by(
     settings: JudgeSettings = JudgeSettings(),
     seed: int = 0,
 ) -> Verdict:
+    """Composed by the mean, whose figures can be worked out by hand."""
     several = [judges] if isinstance(judges, Judge) else judges
-    return await compare(several, constitution, comparison, settings, seed)
+    averaged = settings.model_copy(update={"compose": "mean"})
+    return await compare(several, constitution, comparison, averaged, seed)
 
 
 def test_swapping_twice_is_identity():
@@ -255,7 +258,7 @@ def by_letters_or_words(model: ScriptedModel) -> Judge:
 async def test_letters_of_little_probability_are_read_from_words():
     model = thinking(saying(LAMP.response_b))
     verdict = await verdict_by(by_letters_or_words(model))
-    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
+    assert verdict.outcome == "b" and verdict.p_a == pytest.approx(1 - ASSUMED_ACCURACY)
     call = verdict.principle_verdicts[0].order_ab
     assert (call.answers, call.is_fallback, call.reason) == (("Verdict: B",), True, "")
     assert call.mass == pytest.approx(0.01)
@@ -348,7 +351,7 @@ async def test_the_seed_decides_the_samples():
 async def test_words_that_agree_in_both_orders_are_a_verdict():
     model = ScriptedModel(saying(LAMP.response_b))
     verdict = await verdict_by(in_words(model))
-    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
+    assert verdict.outcome == "b" and verdict.p_a == pytest.approx(1 - ASSUMED_ACCURACY)
     assert verdict.principle_verdicts[0].order_ab.answers == ("Verdict: B",)
     assert verdict.principle_verdicts[0].order_ba.answers == ("Verdict: A",)
     assert all(request.sampling and request.sampling.json_schema for request in model.requests)
@@ -530,7 +533,7 @@ async def test_a_rubric_is_judged_by_criterion_and_weight():
 def test_the_questions_of_a_principle_have_its_weight_together():
     rubric = tuple(Criterion(id=id, text="It is.", weight=w) for id, w in (("a", 1.0), ("b", 2.0)))
     principle = USEFUL.model_copy(update={"rubric": rubric})
-    asked = list(questions_of(principle, with_negated=True))
+    asked = list(questions_of(principle, 3.0, with_negated=True))
     assert [each.weight for each in asked] == pytest.approx([0.5, 0.5, 1.0, 1.0])
     assert sum(each.weight for each in questions_of(USEFUL)) == pytest.approx(3.0)
 
@@ -675,7 +678,7 @@ def pv(weight: float, p_a: float | None, outcome: Outcome = "failed") -> Princip
 def test_a_verdict_rests_on_at_least_half_of_the_weight(
     principle_verdicts: list[PrincipleVerdict], outcome: Outcome, p_a: float | None
 ):
-    verdict = verdict_of(principle_verdicts)
+    verdict = mean_of(principle_verdicts)
     assert verdict.outcome == outcome
     assert verdict.p_a == (None if p_a is None else pytest.approx(p_a))
     assert verdict.principle_verdicts == tuple(principle_verdicts)
@@ -720,5 +723,5 @@ async def test_a_model_can_be_read_by_its_words_although_it_gives_log_probabilit
     reader = Judge(RoleModel.of(model, Sampling(temperature=0.0)), reads_logprobs=False)
     rules = Constitution(name="one", principles=(Principle(id="late", text="It comes late."),))
     verdict = await judge(reader, rules, "When?", "Soon.", "Late.")
-    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
+    assert verdict.outcome == "b" and verdict.p_a == pytest.approx(1 - ASSUMED_ACCURACY)
     assert [request.options for request in model.requests] == [(), ()]

@@ -14,10 +14,11 @@ from cai.methods.judging.ranking import (
     JudgedMatchup,
     JudgePanel,
     Pairing,
+    compose_group,
     judge_group,
     strengths,
 )
-from cai.methods.judging.verdict import Candidate, Group, Verdict, verdict_of
+from cai.methods.judging.verdict import Candidate, Group, Verdict
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
@@ -54,7 +55,9 @@ def matchup(first: int, second: int, p_a: float | None) -> JudgedMatchup:
 
 
 async def judged(worth: Sequence[float], pairing: Pairing) -> Judged:
-    return await judge_group(bench_of(worth), group_of(len(worth)), pairing, seed=0)
+    panel = bench_of(worth)
+    readings = await judge_group(panel, group_of(len(worth)), pairing, seed=0)
+    return compose_group(readings, panel.composer)
 
 
 @pytest.mark.parametrize("n", range(2, 10))
@@ -174,7 +177,8 @@ async def test_an_unreadable_contest_is_kept_and_gives_no_strength():
         return (0.0, -1.0)
 
     panel = JudgePanel((Judge.of(ScriptedModel(choices=choose)),), CONSTITUTION)
-    found = await judge_group(panel, group_of(3), "all", seed=0)
+    readings = await judge_group(panel, group_of(3), "all", seed=0)
+    found = compose_group(readings, panel.composer)
     assert [each.verdict.outcome for each in found.matchups] == ["tie", "failed", "failed"]
     assert found.strengths is None
 
@@ -196,13 +200,17 @@ async def test_every_pair_draws_its_own_principles():
     found = await judge_group(several, group_of(4), "all", seed=0)
     again = await judge_group(several, group_of(4), "all", seed=0)
     other = await judge_group(several, group_of(4), "all", seed=1)
-    drawn = [set(each.verdict.by_principle).pop() for each in found.matchups]
-    assert drawn == [set(each.verdict.by_principle).pop() for each in again.matchups]
-    assert drawn != [set(each.verdict.by_principle).pop() for each in other.matchups]
+    drawn, drawn_again, drawn_otherwise = (
+        [each.principle_verdicts[0].principle_id for each in readings.matchups]
+        for readings in (found, again, other)
+    )
+    assert drawn == drawn_again
+    assert drawn != drawn_otherwise
     assert len(set(drawn)) > 1
 
 
 async def test_usage_adds_up_over_contests():
-    found = await judged([0.0, 1.0, 2.0], "all")
-    assert found.usage == sum((each.verdict.usage for each in found.matchups), found.usage)
-    assert verdict_of(found.matchups[0].verdict.principle_verdicts) == found.matchups[0].verdict
+    panel = bench_of([0.0, 1.0, 2.0])
+    readings = await judge_group(panel, group_of(3), "all", seed=0)
+    used = [call.usage.prompt_tokens for call in readings.calls]
+    assert len(used) == 3 * 2 and readings.usage.prompt_tokens == sum(used)

@@ -20,8 +20,9 @@ from cai.evaluation.judge.label_metrics import Figures, LabelSeries, Tempering
 from cai.evaluation.judge.position_bias import Negations, negations_of
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.evaluation.stats.calibration import Bin
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import Judged
-from cai.methods.judging.verdict import PrincipleVerdict, Verdict, by_order, verdict_of
+from cai.methods.judging.verdict import PrincipleVerdict, Verdict, by_order
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 
@@ -106,6 +107,7 @@ class AgreementReport:
 def agreement(
     judged: Iterable[Judged],
     settings: JudgeSettings = JudgeSettings(),
+    composer: Composer = Composer(),
     *,
     prices: Prices = Prices(),
     n_failed: int = 0,
@@ -113,13 +115,14 @@ def agreement(
 ) -> AgreementReport:
     """The report over all labelled pairs, iterated once; `settings` are those of the judging.
 
+    `composer` is the one that composed them: the same rule gives the figures of single principles.
     In a group of several responses the label is about the first two, and only their matchup is
     used. `n_failed` further groups have no verdict at all.
 
     Raises:
         EvaluationError: No pair has a label.
     """
-    tally = _Tally(settings)
+    tally = _Tally(settings, composer)
     for each in judged:
         tally.add(each)
     if not len(tally.overall):
@@ -134,6 +137,7 @@ def agreement(
 @dataclass(slots=True)
 class _Tally:
     settings: JudgeSettings
+    composer: Composer
     overall: LabelSeries = field(default_factory=LabelSeries)
     one_order: LabelSeries = field(default_factory=LabelSeries)
     by_length: LabelSeries = field(default_factory=LabelSeries)
@@ -163,7 +167,7 @@ class _Tally:
         self.overall.add(unit, label, verdict.outcome, verdict.p_a)
         self.usage += verdict.usage
         self.negations += negations_of(verdict.principle_verdicts)
-        first = _order_ab_verdict(verdict, self.settings)
+        first = _order_ab_verdict(verdict, self.settings, self.composer)
         self.one_order.add(unit, label, first.outcome, first.p_a)
         # "Always take the longer response" is measured as a judge of its own.
         a, b = (len(each.text) for each in group.candidates[:2])
@@ -175,7 +179,7 @@ class _Tally:
             parts["judge", each.judge].append(each)
         for (kind, name), part in parts.items():
             series = self.by_principle if kind == "principle" else self.by_judge
-            found = verdict_of(part, self.settings.tie_margin)
+            found = self.composer.verdict(part)
             series.setdefault(name, LabelSeries()).add(unit, label, found.outcome, found.p_a)
 
     def _add_tags(self, row: int, tags: Mapping[str, str]) -> None:
@@ -213,7 +217,7 @@ class _Tally:
         )
 
 
-def _order_ab_verdict(verdict: Verdict, settings: JudgeSettings) -> Verdict:
+def _order_ab_verdict(verdict: Verdict, settings: JudgeSettings, composer: Composer) -> Verdict:
     """The verdict as if the judge had been called in order AB alone."""
     if not verdict.principle_verdicts:
         return verdict
@@ -225,7 +229,7 @@ def _order_ab_verdict(verdict: Verdict, settings: JudgeSettings) -> Verdict:
         order = each.order_ab
         outcome, p_a = by_order(order, order, clamp=clamp, tie_margin=settings.tie_margin)
         parts.append(replace(each, order_ba=order, outcome=outcome, p_a=p_a))
-    return verdict_of(parts, settings.tie_margin)
+    return composer.verdict(parts)
 
 
 def cost_of(n_labels: int, usage: Usage, prices: Prices) -> Cost:

@@ -20,6 +20,7 @@ from cai.evaluation.judge.position_bias import Negations, Positions, PositionTal
 from cai.evaluation.judge.principles import Principles, PrincipleTally
 from cai.evaluation.judge.self_preference import Ownership, OwnershipTally
 from cai.evaluation.stats.bootstrap import unit_of
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import Judged
 from cai.methods.judging.verdict import UNREADABLE, Outcome
 from cai.runs.config import JudgeRunConfig
@@ -113,19 +114,23 @@ class AuditReport:
 
 
 def audit(
-    judged: Iterable[Judged], config: JudgeRunConfig, *, n_failed: int = 0, seed: int = 0
+    judged: Iterable[Judged],
+    config: JudgeRunConfig,
+    composer: Composer,
+    *,
+    n_failed: int = 0,
+    seed: int = 0,
 ) -> AuditReport:
     """The report over all matchups, iterated once; `config` is that of the judging run.
 
-    `n_failed` further groups have no verdict at all.
+    `composer` is the one that composed them. `n_failed` further groups have no verdict at all.
 
     Raises:
         EvaluationError: There is no matchup.
     """
     judges = tuple(dict.fromkeys(each.model for each in config.judges))
-    tie_margin = config.settings.tie_margin
-    ownership = OwnershipTally(judges, tie_margin)
-    principles = PrincipleTally(tie_margin)
+    ownership = OwnershipTally(judges, composer)
+    principles = PrincipleTally(composer)
     positions, lengths, negations = PositionTally(), LengthTally(), Negations()
     outcomes, call_outcomes = Counter[Outcome](), Counter[Outcome]()
     n_groups = n_with_mass = n_low_mass = 0

@@ -1,18 +1,20 @@
 """The influence of each principle of a constitution on verdicts, and how principles correlate.
 
 Which decide, which never do, which are redundant and which contradict each other. A principle's
-`p_a` in a verdict is its weighted mean over both orders, its criteria and all judges.
+`p_a` in a verdict is that of its votes: the weighted mean over its criteria and all judges.
 """
 
 import itertools
 from array import array
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from cai.evaluation.stats.calibration import pearson
-from cai.methods.judging.verdict import Outcome, Verdict, side, verdict_of
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.verdict import Verdict
 
 # With fewer verdicts than these a principle or pair is not classified.
 ENOUGH = 30
@@ -104,67 +106,36 @@ class _Column:
 
 
 @dataclass(slots=True)
-class _Sums:
-    """Sums over some questions of a verdict: weighted p_a, weight read, weight, consistent ones."""
-
-    p_a: float = 0.0
-    read: float = 0.0
-    total: float = 0.0
-    n_consistent: int = 0
-
-
-@dataclass(slots=True)
 class PrincipleTally:
     """Counts verdict by verdict, at eight bytes a principle each."""
 
-    tie_margin: float
+    composer: Composer
     columns: dict[str, _Column] = field(default_factory=dict[str, _Column])
     n_verdicts: int = 0
 
     def add(self, verdict: Verdict) -> None:
-        sums: dict[str, _Sums] = {}
-        for each in verdict.principle_verdicts:
-            part = sums.setdefault(each.principle_id, _Sums())
-            part.total += each.weight
-            if each.p_a is not None:
-                part.p_a += each.p_a * each.weight
-                part.read += each.weight
-                part.n_consistent += each.outcome != "inconsistent"
-        whole = _Sums()
-        for part in sums.values():
-            whole.p_a += part.p_a
-            whole.read += part.read
-            whole.total += part.total
-            whole.n_consistent += part.n_consistent
-        for id, part in sums.items():
+        weights: dict[str, float] = defaultdict(float)
+        for each in verdict.votes:
+            weights[each.principle_id] += each.weight
+        by_principle = verdict.by_principle
+        for id in dict.fromkeys(each.principle_id for each in verdict.principle_verdicts):
             column = self.columns.setdefault(id, _Column())
-            if part.read == 0:
+            p_a = by_principle.get(id)
+            if p_a is None:
                 column.n_unread += 1
                 continue
             self._pad(column)
-            column.p_a.append(part.p_a / part.read)
-            column.pull += abs(part.p_a - part.read / 2)
-            if whole.read > part.read:
+            column.p_a.append(p_a)
+            column.pull += abs(p_a - 0.5) * weights[id]
+            if len(by_principle) > 1:
+                rest = [each for each in verdict.principle_verdicts if each.principle_id != id]
                 column.n_shared += 1
-                without = self._outcome_without(verdict, id, whole, part)
-                column.n_changed += without != verdict.outcome
+                column.n_changed += self.composer.verdict(rest).outcome != verdict.outcome
         self.n_verdicts += 1
 
     def _pad(self, column: _Column) -> None:
         """Adds a nan for each verdict that the principle had no part in."""
         column.p_a.extend(itertools.repeat(float("nan"), self.n_verdicts - len(column.p_a)))
-
-    def _outcome_without(self, verdict: Verdict, id: str, whole: _Sums, part: _Sums) -> Outcome:
-        """The outcome of the other principles, as `verdict_of` would find it."""
-        # Subtracting sums is linear in the number of principles, composing each rest anew would be
-        # quadratic. Only where too little weight is left, the outcome depends on single verdicts.
-        read, total = whole.read - part.read, whole.total - part.total
-        if read < total / 2 + _EVEN * whole.total:
-            rest = [each for each in verdict.principle_verdicts if each.principle_id != id]
-            return verdict_of(rest, self.tie_margin).outcome
-        if whole.n_consistent == part.n_consistent:
-            return "inconsistent"
-        return side((whole.p_a - part.p_a) / read, self.tie_margin)
 
     def report(self) -> Principles:
         total = sum(column.pull for column in self.columns.values())

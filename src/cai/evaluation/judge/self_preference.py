@@ -29,8 +29,9 @@ import numpy as np
 
 from cai.evaluation.judge.length_bias import SIDES, WinShare, win_share
 from cai.evaluation.stats.bootstrap import Estimate, GrowingColumns, share_estimate
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import JudgedMatchup
-from cai.methods.judging.verdict import Group, Label, verdict_of
+from cai.methods.judging.verdict import Group, Label
 from cai.models.registry import KINDS
 
 RelationKind = Literal["same", "family"]
@@ -150,7 +151,7 @@ class OwnershipTally:
     """Counts matchup by matchup."""
 
     judges: Sequence[str]
-    tie_margin: float
+    composer: Composer
     relations: dict[tuple[str, str], RelationKind | None] = field(
         default_factory=dict[tuple[str, str], RelationKind | None]
     )
@@ -187,7 +188,7 @@ class OwnershipTally:
             parts = [each for each in matchup.verdict.principle_verdicts if each.judge == judge]
             if not parts:
                 continue
-            winner = SIDES.get(verdict_of(parts, self.tie_margin).outcome, 0)
+            winner = SIDES.get(self.composer.verdict(parts).outcome, 0)
             relation_a, relation_b = self.relations[judge, a], self.relations[judge, b]
             # 1 where only A is the judge's own, −1 where only B is, 0 where both or neither are
             own_sides: dict[RelationKind, int] = {

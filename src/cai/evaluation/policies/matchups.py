@@ -20,8 +20,9 @@ from cai.errors import EvaluationError
 from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.stats.bootstrap import Floats, GrowingColumns, Integers
-from cai.methods.judging.ranking import Judged
+from cai.methods.judging.ranking import GroupReadings
 from cai.methods.judging.verdict import Candidate, Group, Outcome, Verdict
+from cai.runs.judged import composer_of
 from cai.runs.records import load
 from cai.types import Prompt, derive_seed
 
@@ -258,8 +259,10 @@ def read_verdicts(folder: Path) -> dict[str, Verdict]:
     """The verdicts of a judging run by the matchup's id, without those of single principles."""
     found: dict[str, Verdict] = {}
     with RunFolder.existing(folder) as run:
+        composer = composer_of([run])
         for record in run.records("done"):
-            verdict = load(Judged, record.body).matchups[0].verdict
+            readings = load(GroupReadings, record.body)
+            verdict = composer.verdict(readings.matchups[0].principle_verdicts)
             # The single judge calls are most of a record, and no figure of policies needs them.
-            found[record.id] = replace(verdict, principle_verdicts=())
+            found[record.id] = replace(verdict, principle_verdicts=(), votes=())
     return found

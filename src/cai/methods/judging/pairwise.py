@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from cai.constitution.schema import Constitution
 from cai.errors import ModelError, ModelUnavailable, UsageError
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.parsing import (
     VERDICT_SCHEMA,
     Vote,
@@ -42,9 +43,8 @@ from cai.methods.judging.verdict import (
     Verdict,
     by_order,
     side,
-    verdict_of,
 )
-from cai.methods.roles import Judge, candidates, draw_principles, gather_all
+from cai.methods.roles import Judge, candidates, draw_principles, gather_all, shared_weights
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Completion, Model, Usage
 from cai.types import Conversation, Prompt, derive_seed, user_prompt
@@ -110,6 +110,12 @@ async def judge(
     return await compare(judges, constitution, comparison, settings, seed)
 
 
+def composer_for(constitution: Constitution, settings: JudgeSettings) -> Composer:
+    """How verdicts under the constitution are composed where no run has been fitted."""
+    rule = settings.compose or constitution.compose
+    return Composer(rule, tie_margin=settings.tie_margin)
+
+
 async def compare(
     judges: Sequence[Judge],
     constitution: Constitution,
@@ -117,7 +123,19 @@ async def compare(
     settings: JudgeSettings,
     seed: int,
 ) -> Verdict:
-    """The verdict of all judges under all principles; every question is asked at once.
+    """The verdict of all judges under all principles. Raises as `ask_judges`."""
+    found = await ask_judges(judges, constitution, comparison, settings, seed)
+    return composer_for(constitution, settings).verdict(found)
+
+
+async def ask_judges(
+    judges: Sequence[Judge],
+    constitution: Constitution,
+    comparison: Comparison,
+    settings: JudgeSettings,
+    seed: int,
+) -> tuple[PrincipleVerdict, ...]:
+    """What every judge says under every principle; every question is asked at once.
 
     Raises:
         UsageError: The settings do not fit judges or constitution.
@@ -126,25 +144,30 @@ async def compare(
     check_judging(settings, constitution, judges)
     if settings.principles is None:
         principles = candidates(constitution, settings.tags)
+        weights = shared_weights(principles)
     else:
-        drawn = draw_principles(
+        principles = draw_principles(
             constitution, settings.tags, settings.principles, derive_seed(seed, "principles")
         )
         # They were drawn by their weights, which must not count a second time in the verdict.
-        principles = tuple(each.model_copy(update={"weight": 1.0}) for each in drawn)
+        weights = (1.0,) * len(principles)
     questions = [
         question
-        for principle in principles
+        for principle, weight in zip(principles, weights, strict=True)
         for question in questions_of(
-            principle, with_negated=settings.negated, few_shots=settings.few_shots
+            principle,
+            weight / len(judges),
+            with_negated=settings.negated,
+            few_shots=settings.few_shots,
         )
     ]
-    principle_verdicts = await gather_all(
-        judge_question(each, question, comparison, settings, seed)
-        for each in judges
-        for question in questions
+    return tuple(
+        await gather_all(
+            judge_question(each, question, comparison, settings, seed)
+            for each in judges
+            for question in questions
+        )
     )
-    return verdict_of(principle_verdicts, settings.tie_margin)
 
 
 async def judge_question(
@@ -179,6 +202,7 @@ async def judge_question(
         order_ba=order_ba,
         outcome=outcome,
         p_a=p_a,
+        tier=question.asked.tier,
     )
 
 

@@ -59,6 +59,8 @@ async def run_test(
 ) -> Tested:
     """The test judged under its own principle alone, whatever the principle's weight.
 
+    The orders, criteria and judges of one principle are averaged: there is nothing to compose.
+
     Raises:
         ModelUnavailable: A call failed in a way that may pass.
     """
@@ -67,4 +69,5 @@ async def run_test(
     asked = test.expectation
     comparison = Comparison(user_prompt(asked.prompt), asked.better, asked.worse)
     of_test = derive_seed(seed, test.principle.id, test.number)
-    return Tested(test, await compare(judges, narrowed, comparison, settings, of_test))
+    averaged = settings.model_copy(update={"compose": "mean"})
+    return Tested(test, await compare(judges, narrowed, comparison, averaged, of_test))

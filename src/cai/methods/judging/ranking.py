@@ -2,8 +2,12 @@
 
 Example:
     panel = JudgePanel((Judge.of(model),), load_constitution("harmless"))
-    judged = await judge_group(panel, Group(prompt, candidates), "swiss", seed=0)
+    readings = await judge_group(panel, Group(prompt, candidates), "swiss", seed=0)
+    judged = compose_group(readings, Composer())
     print(judged.ranking, judged.strengths)
+
+What judges said is kept (`GroupReadings`); what it means together, verdicts and strengths
+(`Judged`), is composed from it each time it is read.
 
 Which pairs are judged is one of three: `all`; `swiss`, rounds of neighbours in the standing so far;
 `best-worst`, a knock-out for the best and one among the first losers for the worst, about three
@@ -20,8 +24,9 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 from cai.constitution.schema import Constitution
-from cai.methods.judging.pairwise import compare
-from cai.methods.judging.verdict import Group, JudgeCall, Verdict
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.pairwise import ask_judges, composer_for
+from cai.methods.judging.verdict import Group, JudgeCall, PrincipleVerdict, Verdict
 from cai.methods.roles import Judge, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -35,6 +40,42 @@ _PRIOR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class MatchupReadings:
+    """What judges said of the candidates of indices `first` and `second`, as A and B."""
+
+    first: int
+    second: int
+    principle_verdicts: tuple[PrincipleVerdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReadings:
+    """A group, and what judges said of its matchups: the record of a judged run."""
+
+    group: Group
+    matchups: tuple[MatchupReadings, ...]
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.group.prompt
+
+    @property
+    def calls(self) -> tuple[JudgeCall, ...]:
+        """Every call to a judge."""
+        verdicts = (part for each in self.matchups for part in each.principle_verdicts)
+        return tuple(call for each in verdicts for call in each.calls)
+
+    @property
+    def n_cut_off(self) -> int:
+        """How many texts of judges the limit of tokens ended."""
+        return sum(each.n_cut_off for each in self.calls)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((each.usage for each in self.calls), Usage())
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedMatchup:
     """The candidates of indices `first` and `second`, as A and B of the verdict."""
 
@@ -45,7 +86,7 @@ class JudgedMatchup:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A group, what its matchups gave, and each candidate's strength.
+    """A group, the verdicts on its matchups, and each candidate's strength.
 
     `strengths` are log-odds with mean 0: the probability that i is better than j is
     1 / (1 + exp(s_j − s_i)). None where readable matchups do not connect all candidates.
@@ -73,39 +114,42 @@ class Judged:
         strengths = self.strengths
         return tuple(sorted(range(len(strengths)), key=lambda i: (-strengths[i], i)))
 
-    @property
-    def calls(self) -> tuple[JudgeCall, ...]:
-        """Every call to a judge."""
-        verdicts = (part for each in self.matchups for part in each.verdict.principle_verdicts)
-        return tuple(call for each in verdicts for call in each.calls)
 
-    @property
-    def n_cut_off(self) -> int:
-        """How many texts of judges the limit of tokens ended."""
-        return sum(each.n_cut_off for each in self.calls)
-
-    @property
-    def usage(self) -> Usage:
-        return sum((each.verdict.usage for each in self.matchups), Usage())
+def compose_group(readings: GroupReadings, composer: Composer) -> Judged:
+    """The verdicts of a group by the composer's rule, and the strengths that follow."""
+    matchups = tuple(
+        JudgedMatchup(each.first, each.second, composer.verdict(each.principle_verdicts))
+        for each in readings.matchups
+    )
+    return Judged(readings.group, matchups, strengths(len(readings.group.candidates), matchups))
 
 
 @dataclass(frozen=True, slots=True)
 class JudgePanel:
-    """Judges with their constitution and settings: all that decides the verdict of a comparison."""
+    """Judges with their constitution and settings: all that decides what they say of a group.
+
+    Pairings that depend on who won so far go by the panel's `composer`.
+    """
 
     judges: tuple[Judge, ...]
     constitution: Constitution
     settings: JudgeSettings = JudgeSettings()
 
-    async def compare(self, group: Group, first: int, second: int, seed: int) -> JudgedMatchup:
-        """Raises as `cai.methods.judging.pairwise.compare`."""
+    @property
+    def composer(self) -> Composer:
+        return composer_for(self.constitution, self.settings)
+
+    async def ask(self, group: Group, first: int, second: int, seed: int) -> MatchupReadings:
+        """Raises as `cai.methods.judging.pairwise.ask_judges`."""
         of_pair = derive_seed(seed, group.prompt.id, first, second)
         comparison = group.comparison(first, second)
-        verdict = await compare(self.judges, self.constitution, comparison, self.settings, of_pair)
-        return JudgedMatchup(first, second, verdict)
+        found = await ask_judges(self.judges, self.constitution, comparison, self.settings, of_pair)
+        return MatchupReadings(first, second, found)
 
 
-async def judge_group(panel: JudgePanel, group: Group, pairing: Pairing, seed: int) -> Judged:
+async def judge_group(
+    panel: JudgePanel, group: Group, pairing: Pairing, seed: int
+) -> GroupReadings:
     """All matchups that the pairing asks for; those that do not wait for each other run together.
 
     Raises:
@@ -119,7 +163,7 @@ async def judge_group(panel: JudgePanel, group: Group, pairing: Pairing, seed: i
         matchups = await _swiss(panel, group, seed)
     else:
         matchups = await _best_worst(panel, group, seed)
-    return Judged(group, tuple(matchups), strengths(n, matchups))
+    return GroupReadings(group, tuple(matchups))
 
 
 def strengths(n: int, matchups: Sequence[JudgedMatchup]) -> tuple[float, ...] | None:
@@ -151,28 +195,28 @@ def strengths(n: int, matchups: Sequence[JudgedMatchup]) -> tuple[float, ...] | 
 
 async def _judge_pairs(
     panel: JudgePanel, group: Group, pairs: Iterable[tuple[int, int]], seed: int
-) -> list[JudgedMatchup]:
-    return await gather_all(panel.compare(group, first, second, seed) for first, second in pairs)
+) -> list[MatchupReadings]:
+    return await gather_all(panel.ask(group, first, second, seed) for first, second in pairs)
 
 
-async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[JudgedMatchup]:
+async def _swiss(panel: JudgePanel, group: Group, seed: int) -> list[MatchupReadings]:
     """⌈log2 n⌉ rounds; in each, neighbours in the standing meet who have not met.
 
     Neighbours of whom no chain of matchups tells anything then meet too, as after many ties.
     """
     n = len(group.candidates)
-    matchups: list[JudgedMatchup] = []
+    matchups: list[MatchupReadings] = []
     for _ in range(max(1, math.ceil(math.log2(n)))):
-        pairs = _neighbours(_standing(n, matchups), matchups)
+        pairs = _neighbours(_standing(panel, n, matchups), matchups)
         matchups += await _judge_pairs(panel, group, pairs, seed)
-    bridges = _bridges(_standing(n, matchups), matchups)
+    bridges = _bridges(_standing(panel, n, matchups), matchups)
     return matchups + await _judge_pairs(panel, group, bridges, seed)
 
 
-def _standing(n: int, matchups: Sequence[JudgedMatchup]) -> list[int]:
+def _standing(panel: JudgePanel, n: int, matchups: Sequence[MatchupReadings]) -> list[int]:
     points = [0.0] * n
     for each in matchups:
-        p_a = each.verdict.p_a
+        p_a = panel.composer.verdict(each.principle_verdicts).p_a
         if p_a is not None:
             points[each.first] += p_a
             points[each.second] += 1 - p_a
@@ -180,7 +224,7 @@ def _standing(n: int, matchups: Sequence[JudgedMatchup]) -> list[int]:
 
 
 def _neighbours(
-    standing: Sequence[int], matchups: Sequence[JudgedMatchup]
+    standing: Sequence[int], matchups: Sequence[MatchupReadings]
 ) -> list[tuple[int, int]]:
     """Pairs for a round. Of an odd number one sits out: the last of those who have met most.
 
@@ -202,7 +246,7 @@ def _neighbours(
     return pairs
 
 
-def _bridges(standing: Sequence[int], matchups: Sequence[JudgedMatchup]) -> list[tuple[int, int]]:
+def _bridges(standing: Sequence[int], matchups: Sequence[MatchupReadings]) -> list[tuple[int, int]]:
     """The pairs of neighbours that join what the matchups have left apart."""
     part = {i: i for i in standing}
 
@@ -218,14 +262,14 @@ def _bridges(standing: Sequence[int], matchups: Sequence[JudgedMatchup]) -> list
     return [(min(pair), max(pair)) for pair in pairwise(standing) if join(*pair)]
 
 
-async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[JudgedMatchup]:
+async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[MatchupReadings]:
     """A knock-out; the losers of its first round, and who sat it out, play one for the worst."""
     everyone = list(range(len(group.candidates)))
     pairs = list(zip(everyone[::2], everyone[1::2], strict=False))
     matchups = await _judge_pairs(panel, group, pairs, seed)
     sat_out = everyone[2 * len(pairs) :]
-    winners = [_winner(each) for each in matchups] + sat_out
-    losers = [_loser(each) for each in matchups] + sat_out
+    winners = [_winner(panel, each) for each in matchups] + sat_out
+    losers = [_loser(panel, each) for each in matchups] + sat_out
     best, worst = await asyncio.gather(
         _knock_out(panel, group, winners, seed, is_for_best=True),
         _knock_out(panel, group, losers, seed, is_for_best=False),
@@ -235,25 +279,26 @@ async def _best_worst(panel: JudgePanel, group: Group, seed: int) -> list[Judged
 
 async def _knock_out(
     panel: JudgePanel, group: Group, left: list[int], seed: int, *, is_for_best: bool
-) -> list[JudgedMatchup]:
-    matchups: list[JudgedMatchup] = []
+) -> list[MatchupReadings]:
+    matchups: list[MatchupReadings] = []
     while len(left) > 1:
         pairs = [(min(pair), max(pair)) for pair in zip(left[::2], left[1::2], strict=False)]
         latest = await _judge_pairs(panel, group, pairs, seed)
         matchups += latest
-        goes_on = [_winner(each) if is_for_best else _loser(each) for each in latest]
+        chosen = _winner if is_for_best else _loser
+        goes_on = [chosen(panel, each) for each in latest]
         left = goes_on + left[2 * len(pairs) :]
     return matchups
 
 
-def _winner(matchup: JudgedMatchup) -> int:
+def _winner(panel: JudgePanel, matchup: MatchupReadings) -> int:
     """Who goes on; of an even or unreadable matchup, the first."""
-    p_a = matchup.verdict.p_a
+    p_a = panel.composer.verdict(matchup.principle_verdicts).p_a
     return matchup.second if p_a is not None and p_a < 0.5 else matchup.first
 
 
-def _loser(matchup: JudgedMatchup) -> int:
-    return matchup.first + matchup.second - _winner(matchup)
+def _loser(panel: JudgePanel, matchup: MatchupReadings) -> int:
+    return matchup.first + matchup.second - _winner(panel, matchup)
 
 
 def _is_connected(wins: Sequence[Sequence[float]]) -> bool:

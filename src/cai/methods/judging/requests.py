@@ -35,9 +35,9 @@ class Question:
 
 
 def questions_of(
-    principle: Principle, *, with_negated: bool = False, few_shots: int = 0
+    principle: Principle, weight: float = 1.0, *, with_negated: bool = False, few_shots: int = 0
 ) -> Iterator[Question]:
-    """The questions that together judge a principle; their weights add up to the principle's."""
+    """The questions that together judge a principle; their weights add up to `weight`."""
     ways = (False, True) if with_negated else (False,)
     # A rubric's criteria share the weight of their principle, and so do a question and its reverse:
     # a principle must not weigh more because more is asked about it.
@@ -62,7 +62,7 @@ def questions_of(
                 asked,
                 principle.id,
                 criterion_id,
-                principle.weight * share / len(ways),
+                weight * share / len(ways),
                 is_negated,
                 few_shots,
             )

@@ -1,9 +1,9 @@
 """What is judged and what came out: comparisons, judge calls, and how they become one verdict.
 
-One judge call is one order of one question; a principle verdict is both orders of it; a verdict is
-all principle verdicts of a comparison. Probabilities are averaged, over orders as in Lee et al.
-2023, arXiv:2309.00267, §2.1, and over principles by weight, as in Bai et al. 2022,
-arXiv:2212.08073, §4.1. What could not be read is an outcome of its own and never a number.
+One judge call is one order of one question; a principle verdict is both orders of it, averaged as
+in Lee et al. 2023, arXiv:2309.00267, §2.1; a verdict is all principle verdicts of a comparison, put
+together in `cai.methods.judging.composition`. What could not be read is an outcome of its own and
+never a number.
 
 Example:
     >>> call = JudgeCall("a", 0.9)
@@ -12,7 +12,7 @@ Example:
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -106,7 +106,8 @@ class JudgeCall:
 class PrincipleVerdict:
     """One question to one judge: `order_ab` with response A at A, `order_ba` with response A at B.
 
-    `p_a` is the mean of both orders, clamped where the settings say so.
+    `p_a` is the mean of both orders, clamped where the settings say so. `is_negated` says that the
+    principle's reversed question was asked; `p_a` is turned to response A all the same.
     """
 
     judge: str
@@ -118,6 +119,7 @@ class PrincipleVerdict:
     order_ba: JudgeCall
     outcome: Outcome
     p_a: float | None
+    tier: int = 0
 
     @property
     def calls(self) -> tuple[JudgeCall, JudgeCall]:
@@ -136,12 +138,43 @@ class PrincipleVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """How likely a principle speaks for A and for B of a pair, in the reading of one judge.
+
+    `for_a` and `for_b` add up to at most 1; the rest is that it is silent. A higher `tier` decides
+    before a lower one, and within a tier votes count by `weight`.
+    """
+
+    judge: str
+    principle_id: str
+    weight: float
+    tier: int
+    for_a: float
+    for_b: float
+
+    @property
+    def silent(self) -> float:
+        return max(1 - self.for_a - self.for_b, 0.0)
+
+    @property
+    def p_a(self) -> float:
+        """The probability that A is better under this principle: silence says one half."""
+        return (1 + self.for_a - self.for_b) / 2
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """`p_a` in [0, 1] is the probability that response A is better; None where unreadable."""
+    """`p_a` in [0, 1] is the probability that response A is better; None where unreadable.
+
+    `votes` are those that it is composed of, and `p_tie` the probability that no principle decides,
+    which is in `p_a` by one half; None by rules that have none.
+    """
 
     outcome: Outcome
     p_a: float | None
     principle_verdicts: tuple[PrincipleVerdict, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    p_tie: float | None = None
 
     @property
     def usage(self) -> Usage:
@@ -153,13 +186,24 @@ class Verdict:
         return None if self.p_a is None else abs(self.p_a - 0.5)
 
     @property
+    def speaking(self) -> float | None:
+        """The share of the weight, in [0, 1], of principles that are not silent; None without."""
+        total = sum(each.weight for each in self.votes)
+        if not total:
+            return None
+        return sum(each.weight * (1 - each.silent) for each in self.votes) / total
+
+    @property
     def by_principle(self) -> Mapping[str, float]:
-        """For each principle that could be read, the weighted mean of `p_a` over its verdicts."""
-        parts: dict[str, list[PrincipleVerdict]] = defaultdict(list)
-        for each in self.principle_verdicts:
+        """For each principle that could be read, the weighted mean of `p_a` over its votes."""
+        parts: dict[str, list[Vote]] = defaultdict(list)
+        for each in self.votes:
             parts[each.principle_id].append(each)
-        found = {id: _mean(principle_verdicts) for id, principle_verdicts in parts.items()}
-        return {id: p_a for id, p_a in found.items() if p_a is not None}
+        return {
+            id: sum(each.weight * each.p_a for each in votes) / total
+            for id, votes in parts.items()
+            if (total := sum(each.weight for each in votes)) > 0
+        }
 
 
 def by_order(
@@ -185,39 +229,8 @@ def by_order(
     return side(p_a, tie_margin), p_a
 
 
-def verdict_of(principle_verdicts: Sequence[PrincipleVerdict], tie_margin: float = 0.0) -> Verdict:
-    """All principle verdicts of one comparison as one verdict.
-
-    It rests on the readable ones, which must carry at least half of the weight; else its outcome is
-    the unreadable one that weighs most. It is inconsistent where every readable one is.
-    """
-    total = sum(each.weight for each in principle_verdicts)
-    readable = [each for each in principle_verdicts if each.p_a is not None]
-    if not readable or sum(each.weight for each in readable) < total / 2:
-        lost: dict[Outcome, float] = defaultdict(float)
-        for each in principle_verdicts:
-            if each.p_a is None:
-                lost[each.outcome] += each.weight
-        return Verdict(
-            max(lost, key=lambda outcome: lost[outcome]), None, tuple(principle_verdicts)
-        )
-    p_a = _mean(readable)
-    assert p_a is not None
-    if all(each.outcome == "inconsistent" for each in readable):
-        return Verdict("inconsistent", p_a, tuple(principle_verdicts))
-    return Verdict(side(p_a, tie_margin), p_a, tuple(principle_verdicts))
-
-
 def side(p_a: float, tie_margin: float = 0.0) -> Literal["a", "b", "tie"]:
     """The side that a probability favours; a tie within the margin of one half."""
     if abs(p_a - 0.5) <= tie_margin + _EVEN:
         return "tie"
     return "a" if p_a > 0.5 else "b"
-
-
-def _mean(principle_verdicts: Sequence[PrincipleVerdict]) -> float | None:
-    readable = [(each.p_a, each.weight) for each in principle_verdicts if each.p_a is not None]
-    total = sum(weight for _, weight in readable)
-    if not readable or total <= 0:
-        return None
-    return sum(p_a * weight for p_a, weight in readable) / total
