@@ -20,8 +20,8 @@ def main() -> None:
 
     judged = cai.Run(FOLDER / "judged")
     settings = cai.JudgeSettings(tags=("general", "tone"))
-    outcome = judged.judge(samples, model=model, constitution=constitution, settings=settings)
-    print(f"{outcome.verdicts.n} comparisons: {dict(outcome.verdicts.outcomes)}")
+    result = judged.judge(samples, model=model, constitution=constitution, settings=settings)
+    print(f"{result.verdicts.n} comparisons: {dict(result.verdicts.outcomes)}")
 
     for each in judged.judged():
         if each.ranking is None:

@@ -13,14 +13,14 @@ FOLDER = Path("runs") / "village"
 
 def main() -> None:
     run = cai.Run(FOLDER)
-    outcome = run.revise(
+    result = run.revise(
         HERE / "prompts.jsonl",
         model=cai.open_model("embedded"),
         constitution=cai.load_constitution(HERE / "own_constitution.yaml"),
         settings=cai.ReviseSettings(rounds=2, tags=("harm",)),
         seed=0,
     )
-    print(f"{outcome.counts.done} done, {outcome.counts.failed} failed, {outcome.n_calls} calls")
+    print(f"{result.counts.done} done, {result.counts.failed} failed, {result.n_calls} calls")
 
     for chain in run.chains():
         print(f"\n{chain.prompt.request}")

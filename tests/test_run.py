@@ -67,18 +67,18 @@ def test_prompts_are_named_in_any_of_four_ways(tmp_path, prompts, form):
         "list": [prompts],
         "source": PromptSource((str(prompts),), column="prompt"),
     }[form]
-    outcome = cai.Run(tmp_path / "run").revise(
+    result = cai.Run(tmp_path / "run").revise(
         given, model=cai.ScriptedModel(answer), constitution=CONSTITUTION, is_quiet=True
     )
-    assert outcome.counts.done == 4
+    assert result.counts.done == 4
 
 
 async def test_it_works_inside_a_running_loop(tmp_path, prompts):
     """As in a notebook."""
     run = cai.Run(tmp_path / "run")
     model = cai.ScriptedModel(answer)
-    outcome = run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
-    assert outcome.counts.done == 4
+    result = run.revise(prompts, model=model, constitution=CONSTITUTION, is_quiet=True)
+    assert result.counts.done == 4
     assert len(run.export("sft")) == 4
     alone = await cai.revise(model, CONSTITUTION, "How do I mend it?")
     assert len(alone.rounds) == 1
@@ -125,8 +125,8 @@ def test_an_interrupt_in_a_notebook_ends_the_run_and_keeps_what_is_done(tmp_path
     assert len(model.requests) == 11
     n_done = len(list(run.chains()))
     again = cai.ScriptedModel(answer)
-    outcome = run.revise(prompts, model=again, constitution=CONSTITUTION, is_quiet=True)
-    assert (outcome.counts.done, len(again.requests)) == (30, 80)  # ten calls are in the journal
+    result = run.revise(prompts, model=again, constitution=CONSTITUTION, is_quiet=True)
+    assert (result.counts.done, len(again.requests)) == (30, 80)  # ten calls are in the journal
     assert n_done < 30
 
 
@@ -204,10 +204,10 @@ def test_samples_are_drawn_judged_and_scored(tmp_path, prompts):
 
     judged = cai.Run(tmp_path / "judged")
     settings = cai.JudgeSettings(principles=1)
-    outcome = judged.judge(
+    result = judged.judge(
         samples, model=long_lover(), constitution=CONSTITUTION, settings=settings, is_quiet=True
     )
-    assert outcome.run.counts.done == 4
+    assert result.run_result.counts.done == 4
     for each in judged.judged():
         texts = [candidate.text for candidate in each.group.candidates]
         assert each.ranking is not None
@@ -216,7 +216,7 @@ def test_samples_are_drawn_judged_and_scored(tmp_path, prompts):
     scored = cai.Run(tmp_path / "scored")
     marks = cai.ScriptedModel(choices=lambda m, o: [float(option == "9") for option in o])
     result = scored.score(samples, model=marks, constitution=CONSTITUTION, is_quiet=True)
-    assert result.run.counts.done == len(list(scored.scores())) == 12
+    assert result.run_result.counts.done == len(list(scored.scores())) == 12
 
 
 def test_policies_and_judges_come_one_by_one_or_in_lists(tmp_path, prompts):
@@ -245,8 +245,8 @@ def test_pair_files_are_judged(tmp_path):
     row = {"prompt": "Hm?", "response_a": "short", "response_b": "longer", "label": "b"}
     pairs.write_text(json.dumps(row) + "\n")
     run = cai.Run(tmp_path / "judged")
-    outcome = run.judge(pairs, model=long_lover(), constitution=CONSTITUTION, is_quiet=True)
-    assert outcome.verdicts.n_labelled == 1
+    result = run.judge(pairs, model=long_lover(), constitution=CONSTITUTION, is_quiet=True)
+    assert result.verdicts.n_labelled == 1
     assert next(run.judged()).matchups[0].verdict.outcome == "b"
 
 

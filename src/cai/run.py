@@ -30,15 +30,15 @@ from cai.runs.config import (
     ScoreRunConfig,
     run_config_as,
 )
+from cai.runs.execution import RunResult
 from cai.runs.inputs import GroupSource, ResponseSource
-from cai.runs.job import Outcome
-from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
+from cai.runs.judge import JudgeJob, JudgingResult, run_judging
 from cai.runs.judged import composer_of, read_judged
 from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
-from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
+from cai.runs.score import ScoreJob, ScoringResult, run_scoring
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,7 +64,7 @@ class Run:
         seed: int = 0,
         run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
-    ) -> Outcome[SourceSummary]:
+    ) -> RunResult[SourceSummary]:
         """Responds to, critiques and revises every prompt; goes on where an earlier call stopped.
 
         Works in a notebook too, where it blocks until the run is done.
@@ -86,7 +86,7 @@ class Run:
         seed: int = 0,
         run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
-    ) -> Outcome[SourceSummary]:
+    ) -> RunResult[SourceSummary]:
         """`k` responses of each policy to every prompt; resumes, and blocks, as `revise`.
 
         Raises:
@@ -110,7 +110,7 @@ class Run:
         seed: int = 0,
         run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
-    ) -> JudgeOutcome:
+    ) -> JudgingResult:
         """Judges the responses of another run, or of pair files; several models are a jury.
 
         Resumes, and blocks, as `revise`.
@@ -133,7 +133,7 @@ class Run:
         seed: int = 0,
         run_options: RunOptions = RunOptions(),
         is_quiet: bool = False,
-    ) -> ScoringOutcome:
+    ) -> ScoringResult:
         """Scores each response of another run, or of files; resumes, and blocks, as `revise`.
 
         Raises:

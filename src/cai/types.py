@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["system", "user", "assistant", "text"]
+MessageRole = Literal["system", "user", "assistant", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Message:
     for base models. It is always the only message of its request.
     """
 
-    role: Role
+    role: MessageRole
     content: str
 
 

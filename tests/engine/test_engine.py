@@ -37,7 +37,7 @@ async def reached(server: SlowServer, n: int) -> None:
 async def test_a_call_that_the_journal_answers_passes_no_gate_and_no_server(journal: Journal):
     server = SlowServer()
     engine = Engine(journal, Ledger())
-    model = engine.through(server, "respond")
+    model = engine.wrap(server, "respond")
     assert await ask(model) == await ask(model)
     engine.stop(STOP)
     assert (await ask(model)).text == "Left."
@@ -52,7 +52,7 @@ async def test_a_call_that_does_not_fit_under_a_cap_comes_to_no_server(journal: 
     server = SlowServer()
     engine = Engine(journal, Ledger(), Caps(tokens=20))
     with pytest.raises(RunStopped, match="cap of 20 tokens"):
-        await ask(engine.through(server, "respond"))
+        await ask(engine.wrap(server, "respond"))
     assert server.texts == []
     assert journal.n_stored == 0
 
@@ -61,7 +61,7 @@ async def test_a_call_that_fails_is_asked_again_and_entered_once(journal: Journa
     busy = ModelUnavailable("Busy.", cause="rate limit")
     model = ScriptedModel([busy, busy, Completion("Left.", usage=Usage(5, 3))])
     engine = Engine(journal, Ledger(), retry=Retry(first_delay_s=0.001))
-    assert (await ask(engine.through(model, "judge"))).text == "Left."
+    assert (await ask(engine.wrap(model, "judge"))).text == "Left."
     assert len(model.requests) == 3
     assert engine.retry.counts == {"rate limit": 2}
     assert engine.budget.ledger.accounts == {("judge", "scripted"): Account(1, 0, Usage(5, 3))}
@@ -70,7 +70,7 @@ async def test_a_call_that_fails_is_asked_again_and_entered_once(journal: Journa
 async def test_an_account_without_credit_ends_the_run_and_no_more_is_asked(journal: Journal):
     model = ScriptedModel([ModelError("402: pay first.", "no credit"), "Left."])
     engine = Engine(journal, Ledger())
-    asked = engine.through(model, "judge")
+    asked = engine.wrap(model, "judge")
     for text in ("Which gate?", "Another?"):
         with pytest.raises(RunStopped, match=r"402: pay first\..*same command"):
             await ask(asked, text)
@@ -79,7 +79,7 @@ async def test_an_account_without_credit_ends_the_run_and_no_more_is_asked(journ
 
 async def test_few_examples_are_begun_before_the_first_answer(journal: Journal):
     engine = Engine(journal, Ledger())
-    model = engine.through(ScriptedModel(["Left."]), "judge")
+    model = engine.wrap(ScriptedModel(["Left."]), "judge")
     engine.watch(lambda: None)
     assert (engine.n_more(0, 40), engine.n_more(8, 32)) == (8, 0)
     await ask(model)
@@ -89,7 +89,7 @@ async def test_few_examples_are_begun_before_the_first_answer(journal: Journal):
 async def test_each_role_has_its_account_and_all_share_the_seats_of_the_model(journal: Journal):
     server = SlowServer(limits=Limits(1, 1))
     engine = Engine(journal, Ledger())
-    critic, reviser = engine.through(server, "critique"), engine.through(server, "revise")
+    critic, reviser = engine.wrap(server, "critique"), engine.wrap(server, "revise")
     await asyncio.gather(*(ask(critic, f"C{i}?") for i in range(2)), ask(reviser, "R?"))
     assert server.most == 1
     assert [view.name for view in engine.endpoints()] == ["server"]
@@ -101,18 +101,18 @@ async def test_each_role_has_its_account_and_all_share_the_seats_of_the_model(jo
 
 async def test_a_model_that_can_choose_still_can(journal: Journal):
     engine = Engine(journal, Ledger())
-    judge = engine.through(ScriptedModel(choices=[[0.0, 0.0]]), "judge")
+    judge = engine.wrap(ScriptedModel(choices=[[0.0, 0.0]]), "judge")
     assert isinstance(judge, ChoiceModel)
     assert len((await judge.choose((Message("user", "A or B?"),), ["A", "B"])).logprobs) == 2
     assert list(engine.budget.ledger.by_role()) == ["judge"]
-    assert not isinstance(engine.through(SlowServer(), "judge"), ChoiceModel)
+    assert not isinstance(engine.wrap(SlowServer(), "judge"), ChoiceModel)
 
 
 async def test_a_stop_lets_those_in_flight_finish_and_all_others_go(journal: Journal):
     server = SlowServer(limits=Limits(2, 2))
     server.open.clear()
     engine = Engine(journal, Ledger())
-    model = engine.through(server, "respond")
+    model = engine.wrap(server, "respond")
     tasks = [asyncio.create_task(ask(model, f"{i}?")) for i in range(5)]
     await reached(server, 2)
     assert engine.n_waiting == 3
@@ -130,7 +130,7 @@ async def test_a_stop_lets_those_in_flight_finish_and_all_others_go(journal: Jou
 async def test_a_stop_ends_the_pauses_of_calls_that_are_to_be_asked_again(journal: Journal):
     server = SlowServer(error=ModelUnavailable("Busy.", retry_after_s=300, cause="rate limit"))
     engine = Engine(journal, Ledger())
-    task = asyncio.create_task(ask(engine.through(server, "respond")))
+    task = asyncio.create_task(ask(engine.wrap(server, "respond")))
     await reached(server, 1)
     engine.stop(STOP)
     with pytest.raises(RunStopped):
@@ -142,7 +142,7 @@ async def test_a_cap_that_is_reached_stops_those_that_wait_for_a_seat(journal: J
     """Each may take 16 + 1 + 8 = 25 tokens and takes 15: 15 k + 25 ≤ 100 for k = 0 … 5."""
     server = SlowServer(limits=Limits(1, 1), usage=Usage(10, 5))
     engine = Engine(journal, Ledger(), Caps(tokens=100))
-    model = engine.through(server, "respond")
+    model = engine.wrap(server, "respond")
     results = await asyncio.gather(*(ask(model, f"{i}?") for i in range(9)), return_exceptions=True)
     assert sum(isinstance(each, Completion) for each in results) == len(server.texts) == 6
     assert {str(each)[:21] for each in results if isinstance(each, BaseException)} == {
@@ -153,8 +153,8 @@ async def test_a_cap_that_is_reached_stops_those_that_wait_for_a_seat(journal: J
 def test_caps_are_checked_against_all_models_that_were_put_through(journal: Journal):
     engine = Engine(journal, Ledger(), Caps(cost_usd=1))
     engine.check_caps()
-    engine.through(SlowServer("one"), "respond")
-    engine.through(SlowServer("two"), "judge")
+    engine.wrap(SlowServer("one"), "respond")
+    engine.wrap(SlowServer("two"), "judge")
     with pytest.raises(UsageError, match="no price of one, two"):
         engine.check_caps()
 
@@ -167,9 +167,9 @@ async def test_there_is_room_while_every_model_has_some(journal: Journal):
     """2 seats and 1 + 2 // 8 that may wait leave 3; 64 and 1 + 64 // 8 = 9 leave 73."""
     small, large = SlowServer("small"), SlowServer("large", Limits(64, 64))
     engine = Engine(journal, Ledger())
-    judge = engine.through(large, "judge")
+    judge = engine.wrap(large, "judge")
     assert engine.n_more(0, None) == 73
-    respond = engine.through(small, "respond")
+    respond = engine.wrap(small, "respond")
     assert engine.n_more(0, None) == 3
     small.open.clear()
     tasks = [asyncio.create_task(ask(respond, f"{i}?")) for i in range(3)]
@@ -184,7 +184,7 @@ async def test_there_is_room_while_every_model_has_some(journal: Journal):
 async def test_no_more_than_four_times_the_seats_are_under_way(journal: Journal):
     """Where examples pause, seats look free: of 4 · 2 there are 7 under way, so one more is."""
     engine = Engine(journal, Ledger())
-    engine.through(SlowServer(), "respond")
+    engine.wrap(SlowServer(), "respond")
     assert engine.n_more(7, None) == 1
     assert engine.n_more(8, None) == 0
 
@@ -194,7 +194,7 @@ async def test_the_last_examples_are_begun_together_and_levelled_out(journal: Jo
     server = SlowServer(limits=Limits(2, 2))
     server.open.clear()
     engine = Engine(journal, Ledger())
-    model = engine.through(server, "respond")
+    model = engine.wrap(server, "respond")
 
     async def ask_as(number: int, n_answered: int) -> Completion:
         EXAMPLE.set(ExampleInFlight(number, n_answered))
@@ -212,7 +212,7 @@ async def test_the_last_examples_are_begun_together_and_levelled_out(journal: Jo
 
 async def test_under_a_cap_the_last_examples_are_not_begun_together(journal: Journal):
     engine = Engine(journal, Ledger(), Caps(tokens=10_000))
-    engine.through(SlowServer(limits=Limits(2, 2)), "respond")
+    engine.wrap(SlowServer(limits=Limits(2, 2)), "respond")
     assert engine.n_more(2, 2) <= 3  # two free seats and one call ahead
     assert engine.n_more(0, 4) == 3
 
@@ -221,7 +221,7 @@ async def test_who_watches_is_told_when_a_seat_falls_free(journal: Journal):
     server = SlowServer(limits=Limits(1, 1))
     server.open.clear()
     engine = Engine(journal, Ledger())
-    model = engine.through(server, "respond")  # before there is anybody to tell
+    model = engine.wrap(server, "respond")  # before there is anybody to tell
     told: list[int] = []
     engine.watch(lambda: told.append(server.now))
     task = asyncio.create_task(ask(model))
@@ -235,7 +235,7 @@ async def test_who_watches_is_told_when_a_seat_falls_free(journal: Journal):
 async def test_scheduling_caps_each_endpoint_and_hedges(journal: Journal):
     servers = SlowServer("a", Limits(8, 8)), SlowServer("b", Limits(8, 8))
     engine = Engine(journal, Ledger(), scheduling=Scheduling(cap=3, hedges=True))
-    model = engine.through(Spread(*servers), "respond")
+    model = engine.wrap(Spread(*servers), "respond")
     await asyncio.gather(*(ask(model, f"{i}?") for i in range(40)))
     assert [server.most for server in servers] == [3, 3]
     assert [view.limit for view in engine.endpoints()] == [3, 3]

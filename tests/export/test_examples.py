@@ -18,7 +18,7 @@ from cai.engine.run_files import Failure
 from cai.export.examples import pairs_of_judged
 from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
-from cai.export.rows import DroppedRow, PreferencePair
+from cai.export.rows import Dropped, PreferencePair
 from cai.export.selection import PairChoice, Selection
 from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Outcome
@@ -37,7 +37,7 @@ def reasons(
     judged: Judged, selection: Selection = BEST_WORST, tie_margin: float = 0.0
 ) -> list[str]:
     found = pairs_of_judged(judged, selection, tie_margin)
-    return [each.reason for each in found if isinstance(each, DroppedRow)]
+    return [each.reason for each in found if isinstance(each, Dropped)]
 
 
 def exported(

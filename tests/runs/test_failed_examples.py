@@ -3,7 +3,7 @@
 import pytest
 
 from cai.errors import ContextLengthError, ModelError
-from cai.runs.job import error_of
+from cai.runs.execution import error_of
 
 LONG = ("context length", "It is too long.")
 FILTERED = ("refused content", "It was flagged.")

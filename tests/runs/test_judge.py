@@ -31,7 +31,7 @@ from cai.models.base import Choice, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.inputs import GroupSource
-from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
+from cai.runs.judge import JudgeJob, JudgingResult, run_judging
 from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.templates import load_templates
@@ -63,7 +63,7 @@ def job_on(run: str, model: ScriptedModel, settings: JudgeSettings = JudgeSettin
 
 async def judge(
     folder: Path, job: JudgeJob, run_options: RunOptions = RunOptions()
-) -> JudgeOutcome:
+) -> JudgingResult:
     return await run_judging(folder, job, run_options, console=quiet())
 
 
@@ -88,13 +88,13 @@ async def samples(tmp_path: Path) -> str:
 
 async def test_every_group_becomes_a_record_in_its_place(samples: str, tmp_path: Path):
     model = long_lover()
-    outcome = await judge(tmp_path / "run", job_on(samples, model))
-    assert (outcome.run.counts.done, outcome.run.counts.failed) == (3, 0)
+    result = await judge(tmp_path / "run", job_on(samples, model))
+    assert (result.run_result.counts.done, result.run_result.counts.failed) == (3, 0)
     found = read(tmp_path / "run")
     assert [each.group.prompt.id for each in found] == ["one", "two", "three"]
     assert [each.ranking for each in found] == [(0, 1, 2), (1, 2, 0), (2, 1, 0)]
-    assert outcome.verdicts.n == 9
-    assert outcome.run.n_calls == 9 * 2 * 2, "pairs × orders × principles"
+    assert result.verdicts.n == 9
+    assert result.run_result.n_calls == 9 * 2 * 2, "pairs × orders × principles"
     assert len(model.requests) == 36 + 1, "and one to see whether there are log-probabilities"
 
 
@@ -107,23 +107,24 @@ async def test_the_tally_adds_up_and_tells_flips_margins_and_tokens(tmp_path: Pa
             return replace(await super().choose(messages, options), usage=Usage(10, 2))
 
     run = await sampled(tmp_path / "samples", {"one": ["aaaa", "b"], "two": ["c", "d"]})
-    outcome = await judge(tmp_path / "run", job_on(run, CountingModel(choices=by_length)))
-    tally = outcome.verdicts
+    result = await judge(tmp_path / "run", job_on(run, CountingModel(choices=by_length)))
+    tally = result.verdicts
     assert tally.outcomes == Counter({"a": 1, "tie": 1})
     assert sum(tally.outcomes.values()) == tally.n == 2
     p = 1 / (1 + math.exp(-3))
     assert tally.mean_margin == pytest.approx((p - 0.5) / 2)
     assert (tally.n_both, tally.n_flips) == (4, 0)
-    assert tally.usage == outcome.run.usage == Usage(80, 16)
+    assert tally.usage == result.run_result.usage == Usage(80, 16)
 
 
 async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: str, tmp_path: Path):
     first = await judge(tmp_path / "run", job_on(samples, long_lover()), RunOptions(limit=2))
-    assert (first.run.counts.done, first.verdicts.n) == (2, 6)
+    assert (first.run_result.counts.done, first.verdicts.n) == (2, 6)
     second = await judge(tmp_path / "run", job_on(samples, long_lover()))
-    assert (second.run.counts.done, second.verdicts.n, second.run.n_calls) == (3, 9, 12)
+    assert (second.run_result.counts.done, second.verdicts.n) == (3, 9)
+    assert second.run_result.n_calls == 12
     third = await judge(tmp_path / "run", job_on(samples, long_lover()))
-    assert (third.run.n_calls, third.run.usage) == (0, Usage())
+    assert (third.run_result.n_calls, third.run_result.usage) == (0, Usage())
     assert third.verdicts == second.verdicts
     await judge(tmp_path / "whole", job_on(samples, long_lover()))
     assert bodies(tmp_path / "run") == bodies(tmp_path / "whole")
@@ -138,8 +139,8 @@ async def test_concurrency_changes_nothing(samples: str, tmp_path: Path):
 
 async def test_a_revision_run_is_judged_against_its_originals(tmp_path: Path):
     run = await revised(tmp_path / "revised", {"one": ("Do.", "Better not."), "two": ("No.", "No")})
-    outcome = await judge(tmp_path / "run", job_on(run, long_lover()))
-    assert outcome.run.source.n_items == 2
+    result = await judge(tmp_path / "run", job_on(run, long_lover()))
+    assert result.run_result.source.n_items == 2
     first, second = read(tmp_path / "run")
     assert [each.text for each in first.group.candidates] == ["Do.", "Better not."]
     assert (first.matchups[0].verdict.outcome, second.matchups[0].verdict.outcome) == ("b", "a")
@@ -149,8 +150,8 @@ async def test_labelled_pairs_keep_their_labels(tmp_path: Path):
     rows = [{"prompt": f"{i}?", "response_a": "aaa", "response_b": "b", "label": "b"}
             for i in range(3)]  # fmt: skip
     pairs = write_rows(tmp_path / "pairs.jsonl", rows)
-    outcome = await judge(tmp_path / "run", job_on(str(pairs), long_lover()))
-    assert outcome.verdicts.n_labelled == outcome.run.source.n_labelled == 3
+    result = await judge(tmp_path / "run", job_on(str(pairs), long_lover()))
+    assert result.verdicts.n_labelled == result.run_result.source.n_labelled == 3
     assert {each.group.label for each in read(tmp_path / "run")} == {"b"}
 
 
@@ -178,12 +179,12 @@ async def test_bad_answers_are_counted_each_as_what_it_is(tmp_path: Path):
     job = replace(
         job_on(run, ScriptedModel(reply, name="judge")), settings=JudgeSettings(verdicts="parsed")
     )
-    outcome = await judge(tmp_path / "run", job)
+    result = await judge(tmp_path / "run", job)
     expected = Counter([outcome for _, outcome in BAD.values()]) + Counter({"a": 1})
-    assert outcome.verdicts.outcomes == expected
-    assert outcome.verdicts.n == len(BAD) + 1 == outcome.run.counts.done
-    assert outcome.run.n_flagged == 6, "those that give no probability"
-    assert set(outcome.verdicts.outcomes) <= set(get_args(Outcome))
+    assert result.verdicts.outcomes == expected
+    assert result.verdicts.n == len(BAD) + 1 == result.run_result.counts.done
+    assert result.run_result.n_flagged == 6, "those that give no probability"
+    assert set(result.verdicts.outcomes) <= set(get_args(Outcome))
 
 
 async def test_a_group_of_which_all_failed_is_a_failed_record(samples: str, tmp_path: Path):
@@ -192,9 +193,9 @@ async def test_a_group_of_which_all_failed_is_a_failed_record(samples: str, tmp_
             raise ModelError("The server wants a key.")
         return by_length(messages, options)
 
-    outcome = await judge(tmp_path / "run", job_on(samples, ScriptedModel(choices=choose)))
-    assert (outcome.run.counts.done, outcome.run.counts.failed) == (2, 1)
-    assert outcome.verdicts.n == 6
+    result = await judge(tmp_path / "run", job_on(samples, ScriptedModel(choices=choose)))
+    assert (result.run_result.counts.done, result.run_result.counts.failed) == (2, 1)
+    assert result.verdicts.n == 6
     with RunFolder.existing(tmp_path / "run") as run:
         (failed,) = run.records("failed")
     assert failed.error is not None
@@ -203,8 +204,8 @@ async def test_a_group_of_which_all_failed_is_a_failed_record(samples: str, tmp_
     mended = await judge(
         tmp_path / "run", job_on(samples, long_lover("scripted")), RunOptions(retry_failed=True)
     )
-    assert (mended.run.counts.done, mended.verdicts.n) == (3, 9)
-    assert mended.run.n_calls == 12
+    assert (mended.run_result.counts.done, mended.verdicts.n) == (3, 9)
+    assert mended.run_result.n_calls == 12
 
 
 async def test_one_failed_comparison_of_several_is_an_outcome(samples: str, tmp_path: Path):
@@ -213,9 +214,9 @@ async def test_one_failed_comparison_of_several_is_an_outcome(samples: str, tmp_
             raise ModelError("It fell over.")
         return by_length(messages, options)
 
-    outcome = await judge(tmp_path / "run", job_on(samples, ScriptedModel(choices=choose)))
-    assert outcome.run.counts.done == 3
-    assert outcome.verdicts.outcomes["failed"] == 1
+    result = await judge(tmp_path / "run", job_on(samples, ScriptedModel(choices=choose)))
+    assert result.run_result.counts.done == 3
+    assert result.verdicts.outcomes["failed"] == 1
     first = read(tmp_path / "run")[0]
     assert first.matchups[0].verdict.principle_verdicts[0].order_ab.reason == "It fell over."
     assert first.ranking == (0, 1, 2), "the other two connect all three"
@@ -246,8 +247,8 @@ async def test_groups_that_are_too_long_stop_nothing(tmp_path: Path):
             raise ContextLengthError("It is too long.")
         return by_length(messages, options)
 
-    outcome = await judge(tmp_path / "run", job_on(run, ScriptedModel(choices=choose)))
-    assert (outcome.run.counts.done, outcome.run.counts.failed) == (1, 39)
+    result = await judge(tmp_path / "run", job_on(run, ScriptedModel(choices=choose)))
+    assert (result.run_result.counts.done, result.run_result.counts.failed) == (1, 39)
 
 
 async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe(
@@ -259,8 +260,8 @@ async def test_log_probabilities_are_probed_and_the_answer_is_part_of_the_recipe
     words = ScriptedModel(lambda m, s: "A", choices=refusing, name="judge")
     said = Console(file=io.StringIO())
     job = job_on(samples, words)
-    outcome = await run_judging(tmp_path / "run", job, console=said)
-    assert outcome.verdicts.outcomes == Counter({"inconsistent": 9})
+    result = await run_judging(tmp_path / "run", job, console=said)
+    assert result.verdicts.outcomes == Counter({"inconsistent": 9})
     shown = said.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     assert (
         "judge gives no usable log-probabilities; its verdicts are read from what it writes"
@@ -295,7 +296,7 @@ async def test_a_finished_run_given_again_needs_no_server(
     judging = in_words if verdicts == "parsed" else long_lover()
     first = await judge(folder, job_on(samples, judging, settings))
     again = await judge(folder, job_on(samples, Gone(name="judge"), settings))
-    assert (again.run.n_calls, again.verdicts) == (0, first.verdicts)
+    assert (again.run_result.n_calls, again.verdicts) == (0, first.verdicts)
     other = JudgeSettings(verdicts="logprobs" if verdicts == "parsed" else "parsed")
     with pytest.raises(JournalError, match="other settings"):
         await judge(folder, job_on(samples, Gone(name="judge"), other))
@@ -304,7 +305,7 @@ async def test_a_finished_run_given_again_needs_no_server(
 async def test_an_unfinished_run_needs_its_server(samples: str, tmp_path: Path):
     await judge(tmp_path / "run", job_on(samples, long_lover()), RunOptions(limit=2))
     gone = job_on(samples, Gone(name="judge"))
-    assert (await judge(tmp_path / "run", gone, RunOptions(limit=2))).run.counts.done == 2
+    assert (await judge(tmp_path / "run", gone, RunOptions(limit=2))).run_result.counts.done == 2
     with pytest.raises(ModelError, match="Cannot reach it"):
         await judge(tmp_path / "run", gone)
 
@@ -335,8 +336,8 @@ async def test_pairings_save_contests(tmp_path: Path):
     run = await sampled(tmp_path / "samples", {"one": ["aaaa", "bbb", "cc", "d"]})
     for pairing, n in (("all", 6), ("swiss", 4), ("best-worst", 4)):
         job = replace(job_on(run, long_lover()), pairing=pairing)
-        outcome = await judge(tmp_path / pairing, job)
-        assert outcome.verdicts.n == n
+        result = await judge(tmp_path / pairing, job)
+        assert result.verdicts.n == n
 
 
 async def test_the_folder_tells_what_decided_it(samples: str, tmp_path: Path):

@@ -21,7 +21,7 @@ from cai.methods.settings import ReviseSettings
 from cai.models.base import Completion, Sampling, Usage
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import ReviseRunConfig, run_config_as
-from cai.runs.job import Outcome
+from cai.runs.execution import RunResult
 from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.revise import RevisionJob, run_revision
@@ -60,7 +60,7 @@ def job_on(tmp_path: Path, model: ScriptedModel, n: int = 5, rounds: int = 2) ->
 
 async def run(
     folder: Path, job: RevisionJob, run_options: RunOptions = RunOptions()
-) -> Outcome[SourceSummary]:
+) -> RunResult[SourceSummary]:
     return await run_revision(folder, job, run_options, console=Console(file=io.StringIO()))
 
 
@@ -71,11 +71,11 @@ def bodies(folder: Path) -> list[tuple[int, str, str]]:
 
 async def test_every_prompt_becomes_a_record_in_its_place(tmp_path: Path):
     model = ScriptedModel(answer)
-    outcome = await run(tmp_path / "run", job_on(tmp_path, model))
-    assert (outcome.counts.done, outcome.counts.failed) == (5, 0)
-    assert (outcome.n_calls, outcome.n_from_journal) == (25, 0)
-    assert outcome.source.n_items == 5
-    assert outcome.usage == Usage()
+    result = await run(tmp_path / "run", job_on(tmp_path, model))
+    assert (result.counts.done, result.counts.failed) == (5, 0)
+    assert (result.n_calls, result.n_from_journal) == (25, 0)
+    assert result.source.n_items == 5
+    assert result.usage == Usage()
     with RunFolder.existing(tmp_path / "run") as opened:
         chains = dict(read_done(opened, Chain))
     assert [chains[i].prompt.id for i in range(5)] == [f"request-{i}" for i in range(5)]
@@ -114,8 +114,8 @@ async def test_a_failed_example_stops_no_other(tmp_path: Path):
         return answer(messages, sampling)
 
     model = ScriptedModel(reply)
-    outcome = await run(tmp_path / "run", job_on(tmp_path, model))
-    assert (outcome.counts.done, outcome.counts.failed) == (3, 2)
+    result = await run(tmp_path / "run", job_on(tmp_path, model))
+    assert (result.counts.done, result.counts.failed) == (3, 2)
     with RunFolder.existing(tmp_path / "run") as opened:
         errors = {record.id: record.error for record in opened.records("failed")}
     assert errors["request-1"].kind == "ContextLengthError"
@@ -125,8 +125,8 @@ async def test_a_failed_example_stops_no_other(tmp_path: Path):
     await run(tmp_path / "run", job_on(tmp_path, model))
     assert len(model.requests) == n_before, "what fails for good is not asked again"
     mended = ScriptedModel(answer)
-    outcome = await run(tmp_path / "run", job_on(tmp_path, mended), RunOptions(retry_failed=True))
-    assert (outcome.counts.done, outcome.counts.failed) == (5, 0)
+    result = await run(tmp_path / "run", job_on(tmp_path, mended), RunOptions(retry_failed=True))
+    assert (result.counts.done, result.counts.failed) == (5, 0)
     assert len(mended.requests) == 10
 
 
@@ -139,13 +139,13 @@ async def test_the_answers_of_a_failed_example_are_not_paid_again(tmp_path: Path
         raise ContextLengthError("It is too long. Shorten it.")
 
     calls = ["response", "critique", "revision"]
-    outcome = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(reply), n=1))
-    assert outcome.counts.failed == 1
+    result = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(reply), n=1))
+    assert result.counts.failed == 1
     later = ScriptedModel(answer)
     shown = io.StringIO()
     job, run_options = job_on(tmp_path, later, n=1), RunOptions(retry_failed=True)
-    outcome = await run_revision(tmp_path / "run", job, run_options, console=Console(file=shown))
-    assert (outcome.n_from_journal, outcome.n_calls) == (3, 2)
+    result = await run_revision(tmp_path / "run", job, run_options, console=Console(file=shown))
+    assert (result.n_from_journal, result.n_calls) == (3, 2)
     assert "3 calls from the journal" in shown.getvalue()
     with RunFolder.existing(tmp_path / "run") as opened:
         ((_, chain),) = read_done(opened, Chain)
@@ -186,10 +186,10 @@ async def test_a_bad_row_stops_everything_unless_skipped(tmp_path: Path):
     with pytest.raises(SourceError, match=r"prompts\.jsonl:6: "):
         await run(tmp_path / "run", job)
     assert model.events == []
-    outcome = await run(
+    result = await run(
         tmp_path / "run", replace(job, source=replace(job.source, skip_bad_rows=True))
     )
-    assert (outcome.counts.done, outcome.source.n_bad) == (5, 1)
+    assert (result.counts.done, result.source.n_bad) == (5, 1)
 
 
 async def test_the_folder_tells_what_decided_it(tmp_path: Path):
@@ -264,9 +264,9 @@ async def test_progress_tells_tokens_failures_and_flags(tmp_path: Path):
 
     shown = io.StringIO()
     job = job_on(tmp_path, CountingModel(reply), n=3, rounds=1)
-    outcome = await run_revision(tmp_path / "run", job, console=Console(file=shown))
-    assert outcome.n_flagged == 2
-    assert outcome.usage == Usage(600, 60)
+    result = await run_revision(tmp_path / "run", job, console=Console(file=shown))
+    assert result.n_flagged == 2
+    assert result.usage == Usage(600, 60)
     assert "2 done in" in shown.getvalue()
     assert "600 tokens in, 60 out" in shown.getvalue()
     assert "1 failed (1 context length) · 2 flagged" in shown.getvalue()

@@ -15,7 +15,7 @@ from cai.methods.sampling import Samples
 from cai.models.base import Completion, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.runs.config import SampleRunConfig, run_config_as
-from cai.runs.job import Outcome
+from cai.runs.execution import RunResult
 from cai.runs.options import RunOptions
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
@@ -36,7 +36,7 @@ def job_on(tmp_path: Path, *models: ScriptedModel, k: int = 2) -> SampleJob:
 
 async def run(
     folder: Path, job: SampleJob, run_options: RunOptions = RunOptions()
-) -> Outcome[SourceSummary]:
+) -> RunResult[SourceSummary]:
     return await run_sampling(folder, job, run_options, console=quiet())
 
 
@@ -47,8 +47,8 @@ def read(folder: Path) -> list[Samples]:
 
 async def test_every_prompt_gets_k_responses_of_each_policy(tmp_path: Path):
     first, second = ScriptedModel(answer, name="first"), ScriptedModel(answer, name="second")
-    outcome = await run(tmp_path / "run", job_on(tmp_path, first, second))
-    assert (outcome.counts.done, outcome.n_calls) == (3, 12)
+    result = await run(tmp_path / "run", job_on(tmp_path, first, second))
+    assert (result.counts.done, result.n_calls) == (3, 12)
     found = read(tmp_path / "run")
     assert [samples.prompt.id for samples in found] == IDS
     for samples in found:
@@ -78,8 +78,8 @@ async def test_a_limited_run_that_goes_on_ends_as_a_whole_one(tmp_path: Path):
 async def test_empty_cut_off_and_filtered_responses_are_flagged(tmp_path: Path):
     replies = [Completion("Fine."), Completion("Fi", "length"), Completion("Fine."),
                Completion("Well."), Completion(""), Completion("", "filtered")]  # fmt: skip
-    outcome = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(replies)), RunOptions(1))
-    assert (outcome.counts.done, outcome.n_flagged) == (3, 2)
+    result = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(replies)), RunOptions(1))
+    assert (result.counts.done, result.n_flagged) == (3, 2)
 
 
 async def test_a_prompt_of_which_one_response_fails_is_a_failed_record(tmp_path: Path):
@@ -88,8 +88,8 @@ async def test_a_prompt_of_which_one_response_fails_is_a_failed_record(tmp_path:
             raise ContextLengthError("It is too long.")
         return answer(messages, sampling)
 
-    outcome = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(reply)))
-    assert (outcome.counts.done, outcome.counts.failed) == (2, 1)
+    result = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(reply)))
+    assert (result.counts.done, result.counts.failed) == (2, 1)
     again = await run(tmp_path / "run", job_on(tmp_path, ScriptedModel(answer)))
     assert again.n_calls == 0, "it would fail again"
     mended = await run(

@@ -22,7 +22,7 @@ from cai.runs.config import ScoreRunConfig, run_config_as
 from cai.runs.inputs import ResponseSource
 from cai.runs.options import RunOptions
 from cai.runs.records import read_done
-from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
+from cai.runs.score import ScoreJob, ScoringResult, run_scoring
 from cai.types import Message
 
 
@@ -40,7 +40,7 @@ def job_on(run: str, model: ScriptedModel, settings: ScoreSettings = ScoreSettin
 
 async def score(
     folder: Path, job: ScoreJob, run_options: RunOptions = RunOptions()
-) -> ScoringOutcome:
+) -> ScoringResult:
     return await run_scoring(folder, job, run_options, console=quiet())
 
 
@@ -58,11 +58,11 @@ async def samples(tmp_path: Path) -> str:
 
 async def test_every_response_is_scored_under_every_principle(samples: str, tmp_path: Path):
     """`long` marks 4, 7, 10, 2 with the mean 5.75: 2 · 4.75 / 9 − 1; `late` one less each."""
-    outcome = await score(tmp_path / "run", job_on(samples, ScriptedModel(choices=by_length)))
-    assert (outcome.run.counts.done, outcome.run.n_calls) == (4, 8)
-    assert outcome.scores.outcomes == Counter({"scored": 8})
-    assert outcome.scores.n == 8
-    assert outcome.scores.means == pytest.approx(
+    result = await score(tmp_path / "run", job_on(samples, ScriptedModel(choices=by_length)))
+    assert (result.run_result.counts.done, result.run_result.n_calls) == (4, 8)
+    assert result.scores.outcomes == Counter({"scored": 8})
+    assert result.scores.n == 8
+    assert result.scores.means == pytest.approx(
         {"long": 2 * 4.75 / 9 - 1, "late": 2 * 3.75 / 9 - 1}
     )
     found = read(tmp_path / "run")
@@ -80,7 +80,7 @@ async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: st
     await score(tmp_path / "run", job_on(samples, model))
     again = await score(tmp_path / "run", job_on(samples, model))
     whole = await score(tmp_path / "whole", job_on(samples, ScriptedModel(choices=by_length)))
-    assert again.run.n_calls == 0
+    assert again.run_result.n_calls == 0
     assert again.scores.means == pytest.approx(dict(whole.scores.means))
     assert again.scores.outcomes == whole.scores.outcomes
     assert read(tmp_path / "run") == read(tmp_path / "whole")
@@ -89,18 +89,16 @@ async def test_a_second_time_nothing_is_asked_and_the_tally_is_whole(samples: st
 async def test_checks_and_words_are_scored_too(samples: str, tmp_path: Path):
     words = ScriptedModel(lambda m, s: "Yes" if "aaaa" in m[-1].content else "No idea.")
     job = job_on(samples, words, ScoreSettings(kind="check", verdicts="parsed"))
-    outcome = await score(tmp_path / "run", job)
-    assert outcome.scores.outcomes == Counter({"scored": 4, "unparsed": 4})
-    assert outcome.scores.means == {"long": 1.0, "late": 1.0}
-    assert outcome.run.n_flagged == 2
+    result = await score(tmp_path / "run", job)
+    assert result.scores.outcomes == Counter({"scored": 4, "unparsed": 4})
+    assert result.scores.means == {"long": 1.0, "late": 1.0}
+    assert result.run_result.n_flagged == 2
 
 
 async def test_a_principle_that_nothing_was_scored_under_has_no_mean(samples: str, tmp_path: Path):
     words = ScriptedModel(lambda m, s: "9" if "Be long." in m[-1].content else "Hm.")
-    outcome = await score(
-        tmp_path / "run", job_on(samples, words, ScoreSettings(verdicts="parsed"))
-    )
-    assert outcome.scores.means == {"long": pytest.approx(2 * 8 / 9 - 1), "late": None}
+    result = await score(tmp_path / "run", job_on(samples, words, ScoreSettings(verdicts="parsed")))
+    assert result.scores.means == {"long": pytest.approx(2 * 8 / 9 - 1), "late": None}
 
 
 async def test_a_response_of_which_all_scores_failed_is_a_failed_record(
@@ -111,9 +109,9 @@ async def test_a_response_of_which_all_scores_failed_is_a_failed_record(
             raise ModelError("It fell over.")
         return by_length(messages, options)
 
-    outcome = await score(tmp_path / "run", job_on(samples, ScriptedModel(choices=choose)))
-    assert (outcome.run.counts.done, outcome.run.counts.failed) == (2, 2)
-    assert outcome.scores.n == 4
+    result = await score(tmp_path / "run", job_on(samples, ScriptedModel(choices=choose)))
+    assert (result.run_result.counts.done, result.run_result.counts.failed) == (2, 2)
+    assert result.scores.n == 4
     with RunFolder.existing(tmp_path / "run") as run:
         assert {record.id for record in run.records("failed")} == {"two/1", "two/2"}
 
@@ -127,10 +125,10 @@ async def test_log_probabilities_are_probed_with_the_options_of_the_kind(
     said = io.StringIO()
     model = ScriptedModel(lambda m, s: "7", choices=choose)
     job = job_on(samples, model)
-    outcome = await run_scoring(tmp_path / "run", job, console=Console(file=said))
+    result = await run_scoring(tmp_path / "run", job, console=Console(file=said))
     assert "its marks are read from what it writes, 1 sample each" in said.getvalue()
     assert len(model.requests[0].options) == 10
-    assert outcome.scores.outcomes == Counter({"scored": 8})
+    assert result.scores.outcomes == Counter({"scored": 8})
     with pytest.raises(UsageError, match="at temperature 0"):
         await score(tmp_path / "other", replace(job, settings=ScoreSettings(samples=3)))
     assert not (tmp_path / "other").exists()

@@ -9,7 +9,7 @@ from cai.errors import ModelError
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge import JudgeRewarder, JudgeRewards
+from cai.serving.rewarder import JudgeRewarder, JudgeRewards
 from cai.types import Message
 
 RULES = Constitution(

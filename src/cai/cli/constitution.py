@@ -33,8 +33,8 @@ from cai.errors import CaiError, ConstitutionError, UsageError
 from cai.methods.judging.principle_tests import PrincipleTest, Result, Tested, run_test, tests_of
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
-from cai.runs.job import opened
-from cai.runs.judges import prepare_judges
+from cai.runs.execution import opened
+from cai.runs.judge_preparation import prepare_judges
 from cai.suggest import did_you_mean
 
 MAX_IN_FLIGHT = 64

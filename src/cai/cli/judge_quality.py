@@ -122,9 +122,9 @@ def agreement(
                 folder = stack.enter_context(TemporaryDirectory(prefix="cai-agreement-"))
                 run = Path(folder) / "run"
             work = run_judging(run, job, run_options, console=Console(stderr=True))
-            outcome = run_async(work)
+            result = run_async(work)
             if not is_json:
-                show_source(outcome.run.source.describe(), outcome.run.source.bad_rows)
+                show_source(result.run_result.source.describe(), result.run_result.source.bad_rows)
         report = _report(run, Prices(price_in, price_out, human_price), seed)
     # With --json stdout is one object, so the line about the plot goes to stderr.
     if is_json:

@@ -128,7 +128,7 @@ def run(arguments: list[str]) -> int:
             click.echo(f"interrupted: {done}; the same command{how} goes on.", err=True)
         return 130
     except SystemExit:
-        # click ends so where the reader of our output has closed it, as `cai … | head` does
+        # click exits like this when the reader of our output has closed it, as `cai … | head` does
         return 0
 
 

@@ -94,7 +94,7 @@ def serve(
 
             opening = open_reward_model(reward_model, constitution, principles)
         else:
-            from cai.serving.judge import JudgeRewards, open_rewarder
+            from cai.serving.rewarder import JudgeRewards, open_rewarder
 
             loaded = load_constitution(constitution or "")
             scoring = ScoreSettings.from_settings(settings, kind=kind)

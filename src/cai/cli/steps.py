@@ -39,25 +39,25 @@ from cai.engine.engine import run_async
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.pointwise import ScoreOutcome, check_scoring
 from cai.methods.judging.ranking import Pairing
-from cai.methods.judging.verdict import Outcome as VerdictOutcome
+from cai.methods.judging.verdict import Outcome
 from cai.methods.revision import chain_steps
 from cai.methods.roles import draw_principle
 from cai.methods.settings import JudgeSettings, ReviseSettings, SampleSettings, ScoreSettings
 from cai.models.base import Completion
 from cai.models.registry import SCHEMES, open_model
+from cai.runs.execution import RunResult
 from cai.runs.inputs import GroupSource, ResponseSource
-from cai.runs.job import Outcome
-from cai.runs.judge import JudgeJob, JudgeOutcome, run_judging
-from cai.runs.judges import ReadingTally
+from cai.runs.judge import JudgeJob, JudgingResult, run_judging
+from cai.runs.judge_preparation import ReadingTally
 from cai.runs.options import RunOptions
 from cai.runs.revise import RevisionJob, run_revision
 from cai.runs.sample import SampleJob, run_sampling
-from cai.runs.score import ScoreJob, ScoringOutcome, run_scoring
+from cai.runs.score import ScoreJob, ScoringResult, run_scoring
 from cai.types import user_prompt
 
 R = TypeVar("R")
 
-StepReport: TypeAlias = tuple[Outcome[Any], Sequence[str], Mapping[str, object]]
+StepReport: TypeAlias = tuple[RunResult[Any], Sequence[str], Mapping[str, object]]
 """The outcome of the run, and what the step adds to it: lines of text, and figures as JSON."""
 
 
@@ -136,8 +136,8 @@ def revise(
     checked = source.check()  # a broken file is reported before a model is loaded
     job = RevisionJob(checked, loaded, models.open(settings), settings, seed)
 
-    def report(outcome: Outcome[Any]) -> StepReport:
-        return outcome, [f"Next: cai export {out} --format sft -o sft.jsonl"], {}
+    def report(result: RunResult[Any]) -> StepReport:
+        return result, [f"Next: cai export {out} --format sft -o sft.jsonl"], {}
 
     work = run_revision(out, job, run_options, console=Console(stderr=True))
     return run_step(work, out, report, is_json=is_json)
@@ -184,8 +184,8 @@ def sample(
     )
     job = SampleJob(checked, policies, settings.k, seed)
 
-    def report(outcome: Outcome[Any]) -> StepReport:
-        return outcome, [f"Next: cai judge {out} -c harmless -m MODEL -o {out}-judged"], {}
+    def report(result: RunResult[Any]) -> StepReport:
+        return result, [f"Next: cai judge {out} -c harmless -m MODEL -o {out}-judged"], {}
 
     work = run_sampling(out, job, run_options, console=Console(stderr=True))
     return run_step(work, out, report, is_json=is_json)
@@ -227,9 +227,9 @@ def judge(
     check_judging(settings, loaded)
     job = JudgeJob(checked, loaded, open_judges(judges, settings), settings, pairing, seed)
 
-    def report(outcome: JudgeOutcome) -> StepReport:
-        tally, new = outcome.verdicts, outcome.run.usage
-        outcomes = {each: tally.outcomes[each] for each in get_args(VerdictOutcome)}
+    def report(result: JudgingResult) -> StepReport:
+        tally, new = result.verdicts, result.run_result.usage
+        outcomes = {each: tally.outcomes[each] for each in get_args(Outcome)}
         counts = ", ".join(f"{n:,} {name}" for name, n in outcomes.items())
         # With log-probabilities a flip is a probability on the other side of one half; the rate is
         # the first sign of a judge that reads positions instead of responses.
@@ -250,8 +250,8 @@ def judge(
             *([f"      cai agreement {out}"] if tally.n_labelled else []),
         ]
         figures = {
-            "skipped": dict(outcome.run.source.skipped),
-            "responses_left_out": dict(outcome.run.source.left_out),
+            "skipped": dict(result.run_result.source.skipped),
+            "responses_left_out": dict(result.run_result.source.left_out),
             "labelled": tally.n_labelled,
             "comparisons": tally.n,
             "outcomes": outcomes,
@@ -262,7 +262,7 @@ def judge(
             "prompt_tokens": tally.usage.prompt_tokens,
             "completion_tokens": tally.usage.completion_tokens,
         }
-        return outcome.run, lines, figures
+        return result.run_result, lines, figures
 
     work = run_judging(out, job, run_options, console=Console(stderr=True))
     return run_step(work, out, report, is_json=is_json)
@@ -295,8 +295,8 @@ def score(
     check_scoring(settings, loaded)
     job = ScoreJob(checked, loaded, open_judges(judges, settings), settings, seed)
 
-    def report(outcome: ScoringOutcome) -> StepReport:
-        tally = outcome.scores
+    def report(result: ScoringResult) -> StepReport:
+        tally = result.scores
         # All outcomes, also those of which there are none: a reader of the JSON can rely on the
         # keys.
         outcomes = {each: tally.outcomes[each] for each in get_args(ScoreOutcome)}
@@ -312,7 +312,7 @@ def score(
             f"Next: cai export {out} --format everything -o scores.jsonl",
         ]
         figures = {
-            "skipped": dict(outcome.run.source.skipped),
+            "skipped": dict(result.run_result.source.skipped),
             "scores": tally.n,
             "outcomes": outcomes,
             "mean_by_principle": dict(tally.means),
@@ -320,7 +320,7 @@ def score(
             "prompt_tokens": tally.usage.prompt_tokens,
             "completion_tokens": tally.usage.completion_tokens,
         }
-        return outcome.run, lines, figures
+        return result.run_result, lines, figures
 
     work = run_scoring(out, job, run_options, console=Console(stderr=True))
     return run_step(work, out, report, is_json=is_json)
@@ -344,21 +344,21 @@ def run_step(
     start_s = time.monotonic()
     # Ctrl-C, caps and errors of models leave here as exceptions; `main.run` turns them into exit
     # codes.
-    outcome, lines, figures = report(run_async(work))
-    counts, source, estimate = outcome.counts, outcome.source, outcome.estimate
+    result, lines, figures = report(run_async(work))
+    counts, source, estimate = result.counts, result.source, result.estimate
     if is_json:
         content: dict[str, object] = {
             "event": "end",
             "run": str(out),
             "done": counts.done,
             "failed": counts.failed,
-            "failures": dict(outcome.failures),
-            "reasons": dict(outcome.reasons),
-            "flagged": outcome.n_flagged,
-            "cut_off": outcome.n_cut_off,
-            "calls": outcome.n_calls,
-            "calls_from_journal": outcome.n_from_journal,
-            "cost_usd": outcome.ledger.cost_usd,
+            "failures": dict(result.failures),
+            "reasons": dict(result.reasons),
+            "flagged": result.n_flagged,
+            "cut_off": result.n_cut_off,
+            "calls": result.n_calls,
+            "calls_from_journal": result.n_from_journal,
+            "cost_usd": result.ledger.cost_usd,
             "bad_rows": source.n_bad,
             "seconds": round(time.monotonic() - start_s, 1),
         }
@@ -369,22 +369,22 @@ def run_step(
         return 1 if counts.failed else 0
     show_source(source.describe(), source.bad_rows)
     click.echo(
-        f"{out}: {counts.done} done, {counts.failed} failed; {outcome.n_calls} calls made, "
-        f"{outcome.n_from_journal} from the journal"
+        f"{out}: {counts.done} done, {counts.failed} failed; {result.n_calls} calls made, "
+        f"{result.n_from_journal} from the journal"
     )
     if estimate is not None:
         show_estimate(estimate)
         click.echo("The same command without --dry-run does the rest.")
-    elif outcome.ledger.cost_usd:  # 0 is a local model, whose table would be of no use
-        Console().print(accounts_table(outcome.ledger))
+    elif result.ledger.cost_usd:  # 0 is a local model, whose table would be of no use
+        Console().print(accounts_table(result.ledger))
     if counts.failed:
-        for cause, n in outcome.failures.items():
-            reason = printable(outcome.reasons.get(cause, ""))
+        for cause, n in result.failures.items():
+            reason = printable(result.reasons.get(cause, ""))
             click.echo(f"failed: {n:,} {cause}, the first: {reason[:400]}")
         click.echo(f"See the failures: cai export {out} --format everything -o all.jsonl")
-    if outcome.n_cut_off:
+    if result.n_cut_off:
         click.echo(
-            f"cut off at the limit of tokens: {outcome.n_cut_off:,} answers. Raise --max-tokens; "
+            f"cut off at the limit of tokens: {result.n_cut_off:,} answers. Raise --max-tokens; "
             "reasoning before an answer counts too, and can often be switched off."
         )
     for line in lines:

@@ -21,6 +21,7 @@ from cai.engine.engine import run_async
 from cai.evaluation.policies.policies import open_policies, parse_policies
 from cai.evaluation.policies.results import Suite
 from cai.evaluation.results_file import save_results
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.open_ended import SuiteJudging
@@ -35,7 +36,6 @@ from cai.evaluation.suites.run import (
 from cai.methods.judging.pointwise import check_scoring
 from cai.methods.settings import ScoreSettings, VerdictSource
 from cai.models.base import Sampling
-from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
 
 
@@ -93,17 +93,17 @@ def suites(
         judging = SuiteJudging(loaded, open_judges(judges, settings), settings)
     opened_policies = open_policies(chosen, sampling)
     # One budget for all suites and policies: a cap is on the whole command.
-    accounts, console = Accounts(run_options), Console(stderr=True)
+    spending, console = Spending(run_options), Console(stderr=True)
     plan = SuitePlan(judging, choices, seed)
-    results = run_async(run_suites(opened, opened_policies, plan, out, accounts, console))
+    results = run_async(run_suites(opened, opened_policies, plan, out, spending, console))
     whole = SuiteResults(
         policies={each.name: each.source for each in opened_policies},
         judges=tuple(each.model.name for each in judging.judges) if judging else (),
         constitution=judging.constitution.name if judging else "",
         suites=results,
-        n_calls=accounts.n_calls,
-        n_failed=accounts.n_failed,
-        cost_usd=accounts.cost_usd,
+        n_calls=spending.n_calls,
+        n_failed=spending.n_failed,
+        cost_usd=spending.cost_usd,
     )
     # Written once, at the end: a file that exists is of a complete evaluation.
     save_results(out / FOLDER / FILE, whole)
@@ -112,7 +112,7 @@ def suites(
     else:
         show_suites(results, Console())
         click.echo(f"Everything is in {out / FOLDER}.")
-    return 1 if accounts.n_failed else 0
+    return 1 if spending.n_failed else 0
 
 
 def show_suites(suites: tuple[Suite, ...], console: Console) -> None:

@@ -6,9 +6,9 @@ Example:
 """
 
 from cai.data.tables import RowError
-from cai.types import Role
+from cai.types import MessageRole
 
-ROLES: dict[str, Role] = {
+ROLES: dict[str, MessageRole] = {
     **dict.fromkeys(("system", "developer", "system_prompt"), "system"),
     **dict.fromkeys(("user", "human", "prompter", "customer", "instruction", "question"), "user"),
     **dict.fromkeys(
@@ -45,7 +45,7 @@ _TOOL_ROLES = {
 }
 
 
-def read_role(name: object, label: str) -> Role:
+def read_role(name: object, label: str) -> MessageRole:
     """The role of that name, whatever its case.
 
     Raises:

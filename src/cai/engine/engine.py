@@ -6,7 +6,7 @@ model. The methods use a `Model` and know none of this.
 
 Example:
     engine = Engine(run.journal, Ledger.of(run.database, load_prices()), Caps(cost_usd=5.0))
-    judge = engine.through(open_model("openai:gpt-4.1-mini"), "judge")
+    judge = engine.wrap(open_model("openai:gpt-4.1-mini"), "judge")
     engine.check_caps()
     async for pair, verdict in stream(pairs, work, room=engine): ...  # work asks `judge`
 """
@@ -70,7 +70,7 @@ class Engine:
         self._on_room: Callable[[], None] = lambda: None
         self._is_starting = False
 
-    def through(self, model: Model, role: str) -> Model:
+    def wrap(self, model: Model, role: str) -> Model:
         """The model in that role, with every call through the layers of this run."""
         self._names.add(model.name)
         scheduler = self._schedulers.get(id(model))

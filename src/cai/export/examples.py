@@ -7,7 +7,7 @@ arXiv:2212.08073, §3.1), here with `Selection.all_rounds`; by default the last 
 
 Example:
     for each in pairs_of_judged(judged, Selection(min_margin=0.1), tie_margin=0.05):
-        if isinstance(each, DroppedRow):
+        if isinstance(each, Dropped):
             print(each.reason)                          # "tie", "unsure", "cut-off"
         else:
             print(each.chosen, each.chosen_probability)
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from cai.export.rows import (
     Demonstration,
-    DroppedRow,
+    Dropped,
     Labelled,
     PairJudging,
     PreferencePair,
@@ -29,7 +29,7 @@ from cai.export.selection import ROUNDING, Selection
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, JudgedMatchup
 from cai.methods.judging.verdict import UNREADABLE, Verdict, side
-from cai.methods.revision import Chain, Role
+from cai.methods.revision import Chain
 from cai.methods.revision_flags import UNUSABLE
 from cai.methods.sampling import Samples
 from cai.runs.config import ReviseRunConfig
@@ -38,7 +38,7 @@ from cai.types import derive_seed
 
 def pairs_of_judged(
     judged: Judged, selection: Selection, tie_margin: float
-) -> list[PreferencePair | DroppedRow]:
+) -> list[PreferencePair | Dropped]:
     """The pairs that `selection.pairs` chooses: for `all` one a matchup, otherwise one a group."""
     if selection.pairs == "best-worst":
         return [best_over_worst(judged, selection, tie_margin)]
@@ -48,13 +48,13 @@ def pairs_of_judged(
     # Drawn by the prompt's id, so that a second export, or one of more runs, draws the same pair.
     if pairs := [each for each in results if isinstance(each, PreferencePair)]:
         return [pairs[derive_seed("pair", judged.group.prompt.id) % len(pairs)]]
-    reasons = Counter(each.reason for each in results if isinstance(each, DroppedRow))
-    return [DroppedRow(reasons.most_common(1)[0][0] if reasons else "no ranking")]
+    reasons = Counter(each.reason for each in results if isinstance(each, Dropped))
+    return [Dropped(reasons.most_common(1)[0][0] if reasons else "no ranking")]
 
 
 def best_over_worst(
     judged: Judged, selection: Selection, tie_margin: float
-) -> PreferencePair | DroppedRow:
+) -> PreferencePair | Dropped:
     """The first of the ranking over the last.
 
     Its probability is that of their own matchup; where they had none, or it could not be read, that
@@ -64,8 +64,8 @@ def best_over_worst(
     if ranking is None or strengths is None:
         outcomes = [matchup.verdict.outcome for matchup in judged.matchups]
         if not outcomes or any(matchup.verdict.p_a is not None for matchup in judged.matchups):
-            return DroppedRow("no ranking")
-        return DroppedRow(Counter(outcomes).most_common(1)[0][0])
+            return Dropped("no ranking")
+        return Dropped(Counter(outcomes).most_common(1)[0][0])
     best, worst = ranking[0], ranking[-1]
     for matchup in judged.matchups:
         if {matchup.first, matchup.second} == {best, worst} and matchup.verdict.p_a is not None:
@@ -73,25 +73,25 @@ def best_over_worst(
             # The direct matchup may contradict the strengths, which come from all matchups.
             if isinstance(pair, PreferencePair) and pair.judging:
                 is_best_chosen = pair.judging.chosen_place == best
-                return pair if is_best_chosen else DroppedRow("against the ranking")
+                return pair if is_best_chosen else Dropped("against the ranking")
             return pair
     probability = 1 / (1 + math.exp(strengths[worst] - strengths[best]))
     if side(probability, tie_margin) == "tie":
-        return DroppedRow("tie")
+        return Dropped("tie")
     return _pair(judged, (best, worst), probability, None, selection)
 
 
 def _pair_of_matchup(
     judged: Judged, matchup: JudgedMatchup, selection: Selection
-) -> PreferencePair | DroppedRow:
+) -> PreferencePair | Dropped:
     verdict = matchup.verdict
     if verdict.p_a is None or verdict.outcome in UNREADABLE or verdict.outcome == "tie":
-        return DroppedRow(verdict.outcome)
+        return Dropped(verdict.outcome)
     if verdict.outcome == "inconsistent" and not selection.includes_inconsistent:
-        return DroppedRow("inconsistent")
+        return Dropped("inconsistent")
     winner = side(verdict.p_a)
     if winner == "tie":
-        return DroppedRow("tie")
+        return Dropped("tie")
     first, second, p_a = matchup.first, matchup.second, verdict.p_a
     places, probability = ((first, second), p_a) if winner == "a" else ((second, first), 1 - p_a)
     return _pair(judged, places, probability, verdict, selection)
@@ -103,19 +103,19 @@ def _pair(
     probability: float,
     verdict: Verdict | None,
     selection: Selection,
-) -> PreferencePair | DroppedRow:
+) -> PreferencePair | Dropped:
     """The chosen and the rejected candidate; `verdict` is that of their matchup, if any."""
     chosen, rejected = places
     better, worse = judged.group.candidates[chosen], judged.group.candidates[rejected]
     if not better.text.strip() or not worse.text.strip():
-        return DroppedRow("empty text")
+        return Dropped("empty text")
     if "cut-off" in selection.drops and (better.is_cut_off or worse.is_cut_off):
-        return DroppedRow("cut-off")
+        return Dropped("cut-off")
     if better.text.split() == worse.text.split():  # texts that differ in white space alone
-        return DroppedRow("equal texts")
+        return Dropped("equal texts")
     margin = probability - 0.5
     if margin < selection.min_margin - ROUNDING:
-        return DroppedRow("unsure")
+        return Dropped("unsure")
     # Shares by principle are for response A of the matchup; where B is chosen they are turned.
     is_turned = verdict is not None and verdict.p_a is not None and verdict.p_a < 0.5
     by_principle = verdict.by_principle.items() if verdict else ()
@@ -154,37 +154,37 @@ def _rank(strengths: Sequence[float] | None, place: int) -> int | None:
 
 def demonstrations_of_chain(
     chain: Chain, config: ReviseRunConfig, selection: Selection
-) -> list[Demonstration | DroppedRow]:
+) -> list[Demonstration | Dropped]:
     """The last text; or with `all_rounds` every usable revision, equal ones once."""
     reason = _chain_drop_reason(chain, selection)
     if reason is not None:
-        return [DroppedRow(reason)]
-    revised = [(each.revision.text, each.flags) for each in chain.rounds if each.revision]
-    texts = [chain.final]
+        return [Dropped(reason)]
+    reviser, policy = config.roles["revise"].model, config.roles["respond"].model
     if selection.all_rounds:
         bad = UNUSABLE | selection.drops
-        usable = [text for text, flags in revised if not bad.intersection(flags)]
-        texts = list(dict.fromkeys(usable)) or texts
-    # The last text is the first response where no revision was usable.
-    revisions = {text for text, _ in revised}
-    roles: list[Role] = ["revise" if text in revisions else "respond" for text in texts]
-    return [
-        Demonstration(chain.prompt, text, config.roles[role].model)
-        for text, role in zip(texts, roles, strict=True)
-    ]
+        revisions = [
+            each.revision.text
+            for each in chain.rounds
+            if each.revision and not bad.intersection(each.flags)
+        ]
+        if revisions:
+            return [Demonstration(chain.prompt, text, reviser) for text in dict.fromkeys(revisions)]
+    # Without a usable revision the last text is the first response.
+    is_revised = any(each.is_usable for each in chain.rounds)
+    return [Demonstration(chain.prompt, chain.final, reviser if is_revised else policy)]
 
 
 def pair_of_chain(
     chain: Chain, config: ReviseRunConfig, selection: Selection
-) -> PreferencePair | DroppedRow:
+) -> PreferencePair | Dropped:
     """The last revision over the first response."""
     reason = _chain_drop_reason(chain, selection)
     if reason is not None:
-        return DroppedRow(reason)
+        return Dropped(reason)
     if not chain.response.text.strip():
-        return DroppedRow("empty response")
+        return Dropped("empty response")
     if chain.final.split() == chain.response.text.split():
-        return DroppedRow("unchanged")
+        return Dropped("unchanged")
     reviser, policy = config.roles["revise"].model, config.roles["respond"].model
     return PreferencePair(chain.prompt, chain.final, chain.response.text, reviser, policy)
 
@@ -203,9 +203,9 @@ def _chain_drop_reason(chain: Chain, selection: Selection) -> str | None:
 
 def demonstrations_of_samples(
     samples: Samples, selection: Selection
-) -> list[Demonstration | DroppedRow]:
+) -> list[Demonstration | Dropped]:
     """Every response that is not empty or cut off, equal ones of a prompt once."""
-    results: list[Demonstration | DroppedRow] = []
+    results: list[Demonstration | Dropped] = []
     seen: set[str] = set()
     for sample in samples.samples:
         text, stop_reason, reason = sample.completion.text, sample.completion.stop_reason, None
@@ -218,37 +218,37 @@ def demonstrations_of_samples(
         elif text.strip() in seen:
             reason = "repeated"
         seen.add(text.strip())
-        row = DroppedRow(reason) if reason else Demonstration(samples.prompt, text, sample.model)
+        row = Dropped(reason) if reason else Demonstration(samples.prompt, text, sample.model)
         results.append(row)
     return results
 
 
 def demonstration_of_judged(
     judged: Judged, selection: Selection, tie_margin: float
-) -> Demonstration | DroppedRow:
+) -> Demonstration | Dropped:
     """The best-ranked response, where it is better than the worst: a tie gives nothing to learn."""
     pair = best_over_worst(judged, selection, tie_margin)
-    if isinstance(pair, DroppedRow):
+    if isinstance(pair, Dropped):
         return pair
     return Demonstration(pair.prompt, pair.chosen, pair.chosen_model)
 
 
-def demonstration_of_scored(scored: Scored, selection: Selection) -> Demonstration | DroppedRow:
+def demonstration_of_scored(scored: Scored, selection: Selection) -> Demonstration | Dropped:
     """The response, if its value reaches `selection.min_score`."""
     row = labelled_of_scored(scored, selection)
-    if isinstance(row, DroppedRow):
+    if isinstance(row, Dropped):
         return row
     if not row.label:
-        return DroppedRow("low score")
+        return Dropped("low score")
     return Demonstration(row.prompt, row.completion, row.model)
 
 
-def labelled_of_scored(scored: Scored, selection: Selection) -> Labelled | DroppedRow:
+def labelled_of_scored(scored: Scored, selection: Selection) -> Labelled | Dropped:
     """The response, labelled good from `selection.min_score` on; dropped without a score."""
     if scored.value is None:
         outcomes = Counter(each.outcome for each in scored.scores)
-        return DroppedRow(outcomes.most_common(1)[0][0] if outcomes else "failed")
+        return Dropped(outcomes.most_common(1)[0][0] if outcomes else "failed")
     if not scored.response.strip():
-        return DroppedRow("empty text")
+        return Dropped("empty text")
     is_good = scored.value >= selection.min_score
     return Labelled(scored.prompt, scored.response, is_good, scored.model)

@@ -1,4 +1,10 @@
-"""Records of one or several runs as the rows of one format, streamed.
+"""The rows of one format from the records of one or several runs, streamed.
+
+    Record              an example of a run, as the folder holds it (`engine/run_files.py`)
+    → Body              its result: a chain, samples, a judged group, scores (`runs/config.py`)
+    → Unit | Dropped    what becomes a row, such as a pair, or why nothing does (`examples.py`)
+    → TracedUnit        the unit, or the reason, with the record that it is of
+    → Row               the unit in the columns of a trainer, with its provenance (`rows.py`)
 
 One pass over the records is enough, except where the selection depends on all of them (balanced
 lengths, labels): then a first pass surveys them and a second one writes.
@@ -43,7 +49,7 @@ from cai.export.formats import (
 from cai.export.mixing import MixOutcome
 from cai.export.provenance import SourceRun, read_metadata, whole_row
 from cai.export.rows import (
-    DroppedRow,
+    Dropped,
     Labelled,
     Unit,
     columns_of,
@@ -64,13 +70,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A unit, or the reason for a dropped row, and the example that it comes from."""
+class TracedUnit:
+    """A unit, or the reason why there is none, and the record that it is of."""
 
     run: SourceRun
     record: Record
     body: Body | None
-    unit: Unit | DroppedRow
+    unit: Unit | Dropped
 
     @property
     def example(self) -> int:
@@ -78,26 +84,30 @@ class Item:
         return self.run.number << 48 | self.record.position
 
 
-def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) -> Iterator[Item]:
+def trace_units(
+    runs: Sequence[SourceRun], format: Format, selection: Selection
+) -> Iterator[TracedUnit]:
     """All units, in the order of `interleave_runs`.
 
     A prompt that several runs have is one row of `prompts`.
     """
 
-    def items_of_run(run: SourceRun) -> Iterator[Item]:
+    def units_of_run(run: SourceRun) -> Iterator[TracedUnit]:
         for record in run.folder.records():
             body = run.body(record) if record.error is None else None
-            units = _units(run, body, format, selection) if body else [DroppedRow("failed")]
+            units = _units_of(run, body, format, selection) if body else [Dropped("failed")]
             for unit in units:
-                yield Item(run, record, body, unit)
+                yield TracedUnit(run, record, body, unit)
 
-    items = interleave_runs(
+    traced_units = interleave_runs(
         runs,
-        items_of_run,
-        lambda item: item.record.position,
-        lambda item: not isinstance(item.unit, DroppedRow),
+        units_of_run,
+        lambda traced: traced.record.position,
+        lambda traced: not isinstance(traced.unit, Dropped),
     )
-    return _without_repeats(items, runs) if format == "prompts" and len(runs) > 1 else items
+    if format == "prompts" and len(runs) > 1:
+        return _without_repeats(traced_units, runs)
+    return traced_units
 
 
 def interleave_runs(
@@ -123,12 +133,12 @@ def interleave_runs(
                 break
 
 
-def _units(
+def _units_of(
     run: SourceRun, body: Body, format: Format, selection: Selection
-) -> Sequence[Unit | DroppedRow]:
+) -> Sequence[Unit | Dropped]:
     prompt = body.prompt
     if selection.is_in_other_split(prompt, format):
-        return [DroppedRow("in the other split")]
+        return [Dropped("in the other split")]
     if format == "prompts":
         return [prompt]
     match body:
@@ -162,20 +172,22 @@ def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
     return groups
 
 
-def _without_repeats(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
+def _without_repeats(
+    traced_units: Iterator[TracedUnit], runs: Sequence[SourceRun]
+) -> Iterator[TracedUnit]:
     # A prompt is repeated where a run of another config had it, or one of the same config at the
     # same position. Equal prompts at two positions of one source are both exported.
     source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
     last: dict[int, tuple[int, int]] = {}
-    for item in items:
-        if isinstance(item.unit, Prompt):
-            key, source = response_key(item.unit, ""), source_of[item.run.number]
+    for traced in traced_units:
+        if isinstance(traced.unit, Prompt):
+            key, source = response_key(traced.unit, ""), source_of[traced.run.number]
             before = last.get(key)
-            if before is not None and (before[0] != source or before[1] == item.record.position):
-                yield replace(item, unit=DroppedRow("repeated"))
+            if before is not None and (before[0] != source or before[1] == traced.record.position):
+                yield replace(traced, unit=Dropped("repeated"))
                 continue
-            last[key] = (source, item.record.position)
-        yield item
+            last[key] = (source, traced.record.position)
+        yield traced
 
 
 @dataclass(slots=True)
@@ -280,8 +292,8 @@ class Export:
     def rows(self, summary: ExportSummary) -> Iterator[Row]:
         """The rows in the order of `interleave_runs`; counted in the summary."""
         if self.format != "everything":
-            for item, unit in self.units(summary):
-                yield self.row(item, unit, summary)
+            for traced, unit in self.units(summary):
+                yield self.row(traced, unit, summary)
             return
 
         def whole_rows(run: SourceRun) -> Iterator[tuple[int, Row]]:
@@ -295,31 +307,34 @@ class Export:
             summary.n_rows += 1
             yield row
 
-    def units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit]]:
+    def units(self, summary: ExportSummary) -> Iterator[tuple[TracedUnit, Unit]]:
         """The units that become a row each, and where they come from; the others are counted."""
         is_kto = self.format == "kto"
         if not is_kto and not self.selection.balances_length:
-            for item, unit, is_near in self._all_units(summary):
+            for traced, unit, is_near in self._all_units(summary):
                 if is_near:
                     summary.dropped["near-duplicate"] += 1
                 else:
-                    yield item, unit
+                    yield traced, unit
             return
         survey = Survey(len(self.runs))
-        for item, unit, is_near in self._all_units(summary):
-            survey.add(item.run.number, item.record.position, unit, is_near=is_near)
+        for traced, unit, is_near in self._all_units(summary):
+            survey.add(traced.run.number, traced.record.position, unit, is_near=is_near)
         if self.selection.balances_length:
             survey.balance_lengths()
         summary.dropped += survey.n_left_out
         if is_kto:
             survey.collect_labels()
         # The second pass reads the records again: all units may not fit into memory.
-        for item in items_of(self.runs, self.format, self.selection):
-            if isinstance(item.unit, DroppedRow):
+        for traced in trace_units(self.runs, self.format, self.selection):
+            if isinstance(traced.unit, Dropped):
                 continue
-            if survey.is_exported(item.run.number, item.record.position):
-                for unit in self._labelled(item.unit, survey, summary) if is_kto else (item.unit,):
-                    yield item, unit
+            if survey.is_exported(traced.run.number, traced.record.position):
+                if not is_kto:
+                    yield traced, traced.unit
+                    continue
+                for unit in self._labelled(traced.unit, survey, summary):
+                    yield traced, unit
 
     def _labelled(self, unit: Unit, survey: Survey, summary: ExportSummary) -> Iterator[Labelled]:
         for each in labelled(unit):
@@ -331,28 +346,29 @@ class Export:
             else:
                 summary.unwritten[reason] += 1
 
-    def row(self, item: Item, unit: Unit, summary: ExportSummary) -> Row:
+    def row(self, traced: TracedUnit, unit: Unit, summary: ExportSummary) -> Row:
         """The unit in the columns of the export; counted in the summary."""
         columns = columns_of(unit, self.columns, summary.n_rows)
         summary.n_rows += 1
-        if isinstance(item.body, Judged | Scored):
-            summary.n_below_min_mass += any(call.is_fallback for call in item.body.calls)
-        provenance = item.run.provenance(item.body, models_of(unit))
+        if isinstance(traced.body, Judged | Scored):
+            summary.n_below_min_mass += any(call.is_fallback for call in traced.body.calls)
+        provenance = traced.run.provenance(traced.body, models_of(unit))
         prompt = prompt_of(unit)
         metadata = read_metadata(prompt)
         return {**columns, "id": prompt.id, "metadata": metadata, "provenance": provenance}
 
-    def _all_units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
+    def _all_units(self, summary: ExportSummary) -> Iterator[tuple[TracedUnit, Unit, bool]]:
         """Every unit, and whether it nearly repeats an earlier one; dropped rows are counted."""
         near = None
         if self.selection.near_duplicates is not None:
             from cai.export.near_duplicates import NearDuplicates  # heavy: datasketch, scipy
 
             near = NearDuplicates(self.selection.near_duplicates)
-        for item in items_of(self.runs, self.format, self.selection):
+        for traced in trace_units(self.runs, self.format, self.selection):
             summary.n_considered += 1
-            if isinstance(item.unit, DroppedRow):
-                summary.dropped[item.unit.reason] += 1
+            unit = traced.unit
+            if isinstance(unit, Dropped):
+                summary.dropped[unit.reason] += 1
                 continue
-            is_near = near is not None and near.is_near_duplicate(text_of(item.unit), item.example)
-            yield item, item.unit, is_near
+            is_near = near is not None and near.is_near_duplicate(text_of(unit), traced.example)
+            yield traced, unit, is_near

@@ -10,7 +10,7 @@ Example:
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Annotated, TypeVar, cast, get_args
 
@@ -20,15 +20,19 @@ from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Method, Row
 from cai.methods.judging.ranking import Judged, Pairing
-from cai.methods.revision import Chain, Role
+from cai.methods.revision import Chain, RevisionRole
 from cai.methods.revision_flags import Flag
 from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 from cai.runs.config import (
     Body,
     JudgeConfig,
+    JudgeRunConfig,
     Named,
+    ReviseRunConfig,
     RoleConfig,
     RunConfig,
+    SampleRunConfig,
+    ScoreRunConfig,
     read_run_config,
 )
 from cai.runs.records import load
@@ -61,7 +65,7 @@ class RowProvenance:
     source_files: tuple[str, ...] = ()
     source_hash: str | None = None
     constitution: Named | None = None
-    roles: Mapping[Role, RoleConfig] | None = None
+    roles: Mapping[RevisionRole, RoleConfig] | None = None
     policies: tuple[RoleConfig, ...] | None = None
     judges: tuple[JudgeConfig, ...] | None = None
     revise_settings: Annotated[ReviseSettings, AsDecided] | None = None
@@ -90,11 +94,25 @@ class SourceRun:
     def of(cls, number: int, folder: RunFolder) -> "SourceRun":
         """Raises JournalError as `read_run_config`."""
         config, name = read_run_config(folder), folder.path.resolve().name
-        # What a method has is the fields of its configuration; the others stay None.
-        names = {"settings": f"{config.method}_settings"}
-        own = {names.get(key, key): value for key, value in config if key not in ("source", "k")}
-        files, content = tuple(map(public_name, config.source.files)), config.source.hash
-        provenance = RowProvenance(run=name, source_files=files, source_hash=content, **own)
+        provenance = RowProvenance(
+            method=config.method,
+            run=name,
+            source_files=tuple(map(public_name, config.source.files)),
+            source_hash=config.source.hash,
+            constitution=None if isinstance(config, SampleRunConfig) else config.constitution,
+            seed=config.seed,
+        )
+        match config:
+            case ReviseRunConfig(roles=roles, settings=settings):
+                provenance = replace(provenance, roles=roles, revise_settings=settings)
+            case SampleRunConfig(policies=policies):
+                provenance = replace(provenance, policies=policies)
+            case JudgeRunConfig(judges=judges, settings=settings, pairing=pairing):
+                provenance = replace(
+                    provenance, judges=judges, judge_settings=settings, pairing=pairing
+                )
+            case ScoreRunConfig(judges=judges, settings=settings):
+                provenance = replace(provenance, judges=judges, score_settings=settings)
         # As JSON values, converted once for the run and not for each row.
         common = without_places(_PROVENANCE.dump_python(provenance, mode="json"))
         return cls(number, folder, name, config, common)

@@ -24,8 +24,8 @@ from cai.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedRow:
-    """A dropped row, with the reason."""
+class Dropped:
+    """Why something becomes no row."""
 
     reason: str
 

@@ -30,7 +30,7 @@ from cai.models.base import Completion, Model, Usage
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
 
-Role = Literal["respond", "critique", "revise"]
+RevisionRole = Literal["respond", "critique", "revise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,9 @@ async def revise(
     Responses are drawn at temperature 1, critiques and revisions at 0.3. Raises as `revise_chain`,
     which takes other models, templates and settings.
     """
-    asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
+    prompt = user_prompt(prompt) if isinstance(prompt, str) else prompt
     return await revise_chain(
-        revision_roles(model), constitution, asked, ReviseSettings(rounds=rounds), seed
+        revision_roles(model), constitution, prompt, ReviseSettings(rounds=rounds), seed
     )
 
 

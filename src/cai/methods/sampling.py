@@ -47,8 +47,8 @@ async def sample(
     seed: int = 0,
 ) -> Samples:
     """`k` responses of one model: for a notebook, nothing stored. Raises ModelError."""
-    asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
-    return await sample_responses([RoleModel.of(model, sampling)], asked, k, seed)
+    prompt = user_prompt(prompt) if isinstance(prompt, str) else prompt
+    return await sample_responses([RoleModel.of(model, sampling)], prompt, k, seed)
 
 
 async def sample_responses(

@@ -29,8 +29,8 @@ from cai.pipeline.checks import check_plans, check_start, check_steps, exported_
 from cai.pipeline.order import TRAINED, Work, ordered
 from cai.pipeline.schema import Recipe, StepName, TrainStep
 from cai.pipeline.train_runner import RecipeTrainer, RoleModels
+from cai.runs.execution import RunResult
 from cai.runs.inputs import GroupSource, ResponseSource
-from cai.runs.job import Outcome
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.options import RunEstimate, RunOptions
 from cai.runs.revise import RevisionJob, run_revision
@@ -135,11 +135,11 @@ class _Steps:
     async def do(self, name: StepName) -> None:
         folder = self.out / name
         self.console.print(f"[bold]{name}[/bold] → {folder}")
-        outcome = await self._run(name, folder)
-        counts, estimate = outcome.counts, outcome.estimate
+        result = await self._run(name, folder)
+        counts, estimate = result.counts, result.estimate
         summary = f"{counts.done} done, {counts.failed} failed"
         self.done.append(StepOutcome(name, folder, counts, summary, estimate))
-        left = self.run_options.caps.after(outcome.ledger)
+        left = self.run_options.caps.after(result.ledger)
         # Later steps of a dry run see only the sample as their source. The size of the whole source
         # is known from the first step alone, and is passed on.
         whole = self.run_options.whole or (estimate.n_total if estimate else None)
@@ -169,7 +169,7 @@ class _Steps:
                 summary = export_file([run], format, path, step.selection, mixing=mixing)
             self.done.append(StepOutcome(f"export {format}", path, None, summary.describe()))
 
-    async def _run(self, name: StepName, folder: Path) -> Outcome[Any]:
+    async def _run(self, name: StepName, folder: Path) -> RunResult[Any]:
         """Runs one step as its command does; the seed is that of the recipe."""
         recipe, models, constitution = self.recipe, self.models, self.constitution
         run_options, console, seed = self.run_options, self.console, recipe.seed
@@ -193,10 +193,10 @@ class _Steps:
             settings = JudgeSettings.from_settings(step)
             judges = models.judges(step)
             judging = JudgeJob(source, constitution, judges, settings, step.pairing, seed)
-            return (await run_judging(folder, judging, run_options, console=console)).run
+            return (await run_judging(folder, judging, run_options, console=console)).run_result
         step = recipe.score
         assert step is not None  # steps are in the order only where the recipe has them
         responses = ResponseSource((str(self.out / recipe.responses_of(step)),))
         settings = ScoreSettings.from_settings(step)
         scoring = ScoreJob(responses, constitution, models.judges(step), settings, seed)
-        return (await run_scoring(folder, scoring, run_options, console=console)).run
+        return (await run_scoring(folder, scoring, run_options, console=console)).run_result

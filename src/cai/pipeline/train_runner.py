@@ -28,7 +28,7 @@ from cai.models.registry import open_model
 from cai.pipeline.checks import reward_models
 from cai.pipeline.order import data_of, is_trained, start_of
 from cai.pipeline.schema import STEP_NAMES, Recipe, RlTraining, TrainStep
-from cai.runs.job import SIGNALS
+from cai.runs.execution import SIGNALS
 from cai.runs.options import RunOptions
 from cai.training.data.load import load_training_data
 from cai.training.folder import TrainFolder

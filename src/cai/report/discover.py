@@ -14,7 +14,7 @@ from cai.evaluation.policies.results import FILE as EVALUATION_FILE
 from cai.evaluation.suites.run import FILE as SUITES_FILE
 from cai.rounds.state import FILE as ROUNDS_FILE
 from cai.runs.config import CHOICE, REWARD
-from cai.training.folder import ASKED
+from cai.training.folder import CONFIG_FILE
 
 Kind = Literal["series", "evaluation", "suites", "truth", "run", "training"]
 
@@ -24,7 +24,7 @@ _FILES: tuple[tuple[str, Kind], ...] = (
     (EVALUATION_FILE, "evaluation"),
     (SUITES_FILE, "suites"),
     (RUN_FILE, "run"),
-    (ASKED, "training"),
+    (CONFIG_FILE, "training"),
 )
 _MAX_DEPTH = 4  # demo/rounds/round-1/steps/policy; deeper, a wrong path would search a whole disk
 _CLOSED: frozenset[Kind] = frozenset({"run", "training"})  # folders inside are not steps
@@ -136,7 +136,7 @@ def _inputs(folder: ReportFolder) -> set[str]:
         described: object = read_description(folder.path).config
     elif folder.kind == "training":
         try:
-            described = read_plain((folder.path / ASKED).read_bytes(), ASKED)
+            described = read_plain((folder.path / CONFIG_FILE).read_bytes(), CONFIG_FILE)
         except (OSError, ConstitutionError):
             return set()
     else:

@@ -13,7 +13,7 @@ from cai.report.comparison import match_plots, match_tables, share_plot, share_t
 from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.text import model_name, model_names, modified_at
 from cai.rounds.measure import rules_of
-from cai.rounds.state import ASKED, FILE, RoundResult, Series
+from cai.rounds.state import FILE, RECIPE_FILE, RoundResult, Series
 
 Limits: TypeAlias = Sequence[tuple[str, float]]
 """The text of a rule and the number that it compares with."""
@@ -75,7 +75,7 @@ def rule_limits(path: Path, series: Series) -> dict[str, Limits]:
     Empty where the folder has no readable rules, or those of another version.
     """
     try:
-        content: object = read_plain((path / ASKED).read_bytes(), ASKED)
+        content: object = read_plain((path / RECIPE_FILE).read_bytes(), RECIPE_FILE)
     except (OSError, ConstitutionError):
         return {}
     recipe = cast("dict[str, object]", content) if isinstance(content, dict) else {}

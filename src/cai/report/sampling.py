@@ -125,7 +125,7 @@ class _Tally:
         rows: list[tuple[str, ...]] = []
         for model, policy in self._policies.items():
             shares, drawn = policy.shares, policy.drawn.items
-            batch = ResponseBatch([asked for asked, _ in drawn], [text for _, text in drawn])
+            batch = ResponseBatch([prompt for prompt, _ in drawn], [text for _, text in drawn])
             diversity = text_figures(batch)
             rows.append(
                 (

@@ -21,7 +21,7 @@ from cai.report import charts
 from cai.report.model import Caveat, Fact, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.runs import FEW
 from cai.report.text import model_name, modified_at
-from cai.training.folder import ASKED, TrainFolder
+from cai.training.folder import CONFIG_FILE, TrainFolder
 from cai.training.monitor.monitor import FILE as WATCH_FILE
 from cai.training.monitor.monitor import parse_rule
 from cai.training.trainers import TRAINERS
@@ -50,11 +50,11 @@ def training_section(path: Path, prices: PriceList) -> Section:
         TrainingError: Its settings, or the metrics of its texts, cannot be read.
     """
     folder = TrainFolder(path)
-    config, figures = folder.asked(), folder.figures()
+    config, figures = folder.config(), folder.figures()
     if config is None:
         raise TrainingError(
-            f"{path / ASKED}: cannot be read as the settings of a training. Restore it from a "
-            "copy, or name another folder."
+            f"{path / CONFIG_FILE}: cannot be read as the settings of a training. Restore it "
+            "from a copy, or name another folder."
         )
     training = _Training(config, figures, *_read_watch(path / WATCH_FILE))
     spec = TRAINERS.get(training.trainer)
@@ -84,7 +84,7 @@ def training_section(path: Path, prices: PriceList) -> Section:
             f"by {spec.title if spec else 'training'} on "
             f"{format.plural(sum(n_rows.values()), 'row')}{state}."
         ),
-        started=modified_at(path / ASKED),
+        started=modified_at(path / CONFIG_FILE),
         weight=2,
         facts=(
             *(

@@ -16,6 +16,7 @@ from cai.evaluation.policies.judging import Adherence, AdherenceSource, read_adh
 from cai.evaluation.policies.matchups import Matches, Matchups, read_verdicts
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
+from cai.evaluation.spending import Spending
 from cai.methods.judging.verdict import Group, Verdict
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
@@ -25,7 +26,6 @@ from cai.rounds.config import START, RoundsRecipe
 from cai.rounds.splits import ANCHORS, PEOPLE, frozen_prompts
 from cai.rounds.state import SeriesFolders, name_of
 from cai.runs.inputs import GroupSource
-from cai.runs.job import Accounts
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.score import ScoreJob, run_scoring
 
@@ -36,7 +36,7 @@ class AnchorMeasurements:
 
     recipe: RoundsRecipe
     folders: SeriesFolders
-    accounts: Accounts
+    spending: Spending
     console: Console
     _opened: dict[str, Model] = field(default_factory=dict[str, Model])
 
@@ -64,7 +64,7 @@ class AnchorMeasurements:
         # again, so that their figures stay what they were.
         policies = [self._policy(other) for other in others]
         policies.append(replace(self._policy(number), role_model=role_model))
-        return await self._collector(number).collect(policies, self.accounts)
+        return await self._collector(number).collect(policies, self.spending)
 
     def matchups(self, responses: PolicyResponses, number: int, parent: int) -> Matchups:
         """The round against round 0, and against the one that it started from."""
@@ -75,7 +75,7 @@ class AnchorMeasurements:
     async def add_matches(self, found: Matches, number: int, parent: int) -> None:
         """Adds the round's matches by the frozen judge, whose verdicts are stored."""
         policies = [self._policy(each) for each in sorted({0, parent, number})]
-        responses = await self._collector(number).collect(policies, self.accounts)
+        responses = await self._collector(number).collect(policies, self.spending)
         matchups = self.matchups(responses, number, parent)
         folder = self.folders.anchors(number) / "frozen"
         verdicts = read_verdicts(folder) if folder.is_dir() else {}
@@ -100,9 +100,9 @@ class AnchorMeasurements:
         )
         judges = self._judges(specs)
         job = JudgeJob(groups, self.constitution, judges, self.settings, seed=self.recipe.seed)
-        outcome = await run_judging(folder, job, self.accounts.run_options, console=self.console)
-        if outcome.run.n_calls or not is_shared:
-            self.accounts.add(outcome.run)
+        result = await run_judging(folder, job, self.spending.run_options, console=self.console)
+        if result.run_result.n_calls or not is_shared:
+            self.spending.add(result.run_result)
         return read_verdicts(folder)
 
     @property
@@ -123,8 +123,8 @@ class AnchorMeasurements:
             ScoreSettings(kind="check", tags=self.recipe.anchors.tags),
             seed=self.recipe.seed,
         )
-        outcome = await run_scoring(folder, job, self.accounts.run_options, console=self.console)
-        self.accounts.add(outcome.run)
+        result = await run_scoring(folder, job, self.spending.run_options, console=self.console)
+        self.spending.add(result.run_result)
         return read_adherence(own, {self.constitution.name: folder})
 
     def same_judges(self, one: Sequence[str], other: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ from cai.evaluation.policies.ratings import Rating, ratings
 from cai.evaluation.policies.win_rates import win_rates
 from cai.evaluation.results_file import load_results, save_results
 from cai.evaluation.rules import Consequence, Rule
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.pipeline.runner import run_recipe
 from cai.pipeline.train_runner import open_role_models
@@ -44,7 +45,6 @@ from cai.rounds.state import (
     caveats,
     name_of,
 )
-from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
 
 # From the mildest to the most severe; broken rules are decided by the most severe of them.
@@ -172,12 +172,12 @@ async def run_rounds_async(
     begin(recipe, out)
     freeze(recipe, out, is_started=(out / FILE).exists())
     folders = SeriesFolders(out)
-    accounts = Accounts(run_options)
+    spending = Spending(run_options)
     rounds = list(load_results(out / FILE, Series).rounds) if (out / FILE).exists() else []
     # The budget is for the whole series: what earlier calls spent on its rounds counts too.
     for number in range(len(rounds)):
-        _add_spending(accounts, folders.round(number))
-    measuring = AnchorMeasurements(recipe, folders, accounts, console)
+        _add_runs_below(spending, folders.round(number))
+    measuring = AnchorMeasurements(recipe, folders, spending, console)
     controller = _Controller(recipe, measuring, rules=rules, known=known, rounds=rounds)
     return await controller.run(answer)
 
@@ -245,7 +245,7 @@ class _Controller:
 
     async def _train(self, number: int, start: str) -> str:
         """The spec of the policy that the round's steps train from `start`."""
-        accounts, folders = self.measurements.accounts, self.measurements.folders
+        spending, folders = self.measurements.spending, self.measurements.folders
         recipe, folder = self.recipe.recipe_of(number, start), folders.steps(number)
         # Called again in the same folder, it goes on with what is there: a round that was killed
         # repeats no step and no call.
@@ -254,10 +254,10 @@ class _Controller:
             open_role_models(recipe, start),
             source=assign_prompts(self.recipe, number, folders.out),
             out=folder,
-            run_options=accounts.run_options,
+            run_options=spending.run_options,
             console=self.measurements.console,
         )
-        _add_spending(accounts, folder)
+        _add_runs_below(spending, folder)
         return f"hf:{folder / self.recipe.policy_name}"
 
     def _decide(self, result: RoundResult, decision: Decision) -> RoundResult:
@@ -299,7 +299,7 @@ class _Controller:
             ratings=rated,
             best=best_of(self.rounds, rated),
             ended=ended,
-            cost_usd=self.measurements.accounts.cost_usd,
+            cost_usd=self.measurements.spending.cost_usd,
             caveats=tuple(caveats(self.recipe, self.rounds)),
         )
         save_results(self.measurements.folders.out / FILE, series)
@@ -310,8 +310,8 @@ class _Controller:
         self.measurements.console.print(text, markup=not is_plain, highlight=False)
 
 
-def _add_spending(accounts: Accounts, folder: Path) -> None:
+def _add_runs_below(spending: Spending, folder: Path) -> None:
     """Counts what all runs below a folder cost towards the budget."""
     for path in sorted(folder.rglob(RUN_FILE)):
         with RunFolder.existing(path.parent) as run:
-            accounts.enter(Ledger.of(run.database, load_prices(accounts.run_options.prices)))
+            spending.add_ledger(Ledger.of(run.database, load_prices(spending.run_options.prices)))

@@ -105,7 +105,7 @@ def name_of(number: int) -> str:
     return f"round {number}"
 
 
-ASKED = "rounds.yaml"
+RECIPE_FILE = "rounds.yaml"
 
 _MAY_CHANGE = ("description", "rounds", "rules")
 """More rounds may be added, and other rules apply from the next round on."""
@@ -117,19 +117,19 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
     Raises:
         UsageError: The folder cannot be written, or is of another series or of something else.
     """
-    path = out / ASKED
+    path = out / RECIPE_FILE
     # As JSON, in which a tuple is a list as it is in the file; or no series would be its own.
-    asked = recipe.model_dump(mode="json", by_alias=True)
+    content = recipe.model_dump(mode="json", by_alias=True)
     if path.exists():
         try:
-            content = read_plain(path.read_bytes(), str(path)) or {}
+            stored = read_plain(path.read_bytes(), str(path)) or {}
         except (OSError, ConstitutionError) as error:
             raise UsageError(f"{error} Restore a copy of it, or name another folder.") from error
-        before = cast("dict[str, Any]", content if isinstance(content, dict) else {})
+        before = cast("dict[str, Any]", stored if isinstance(stored, dict) else {})
         changed = [
             name
-            for name in dict.fromkeys([*before, *asked])
-            if name not in _MAY_CHANGE and before.get(name) != asked.get(name)
+            for name in dict.fromkeys([*before, *content])
+            if name not in _MAY_CHANGE and before.get(name) != content.get(name)
         ]
         if changed:
             raise UsageError(
@@ -139,7 +139,7 @@ def begin(recipe: RoundsRecipe, out: Path) -> None:
     elif out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: is not empty, and not a series of rounds. Name another with -o.")
     # Written again for a series that goes on, whose rules and number of rounds may be new.
-    text = yaml.safe_dump(asked, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     atomic_write(path, text, UsageError, "Name another folder with -o.")
 
 

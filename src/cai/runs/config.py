@@ -27,7 +27,7 @@ from cai.errors import JournalError
 from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import GroupReadings, Pairing
-from cai.methods.revision import Chain, Role
+from cai.methods.revision import Chain, RevisionRole
 from cai.methods.roles import Judge, RoleModel
 from cai.methods.sampling import Samples
 from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
@@ -80,7 +80,7 @@ class ReviseRunConfig(_Part):
     source: Source
     constitution: Named
     settings: Annotated[ReviseSettings, AsDecided]
-    roles: dict[Role, RoleConfig]
+    roles: dict[RevisionRole, RoleConfig]
     seed: int
 
 
@@ -134,13 +134,18 @@ CHOICE = "choice"
 """The method of the folder in which a policy's answers to the questions of a suite are kept."""
 
 REWARD = "reward"
-"""The method of the folder in which a training keeps what it asked of judges."""
+"""The method of the folder in which a training keeps the judge calls of its rewards."""
 
 RunConfig: TypeAlias = ReviseRunConfig | SampleRunConfig | JudgeRunConfig | ScoreRunConfig
+R = TypeVar("R", bound=RunConfig)
+
 Body: TypeAlias = Chain | Samples | GroupReadings | Scored
 """The result for one example, as a run folder holds it: what rows can be made of."""
 
-R = TypeVar("R", ReviseRunConfig, SampleRunConfig, JudgeRunConfig, ScoreRunConfig)
+AnyBody: TypeAlias = Body | Answers
+"""The same, or the answers to a question of a suite, of which figures are made and no rows."""
+
+B = TypeVar("B", bound=AnyBody)
 
 _RUN_CONFIGS: TypeAdapter[RunConfig] = TypeAdapter(
     Annotated[RunConfig, Field(discriminator="method")]

@@ -100,7 +100,7 @@ class GroupSource:
 
 @dataclass(frozen=True, slots=True)
 class ResponseItem:
-    """A response to be scored; the id is its own, the prompt's where it is the only one."""
+    """A response to be scored; `id` is the prompt's where that has one response only."""
 
     id: str
     prompt: Prompt
@@ -109,9 +109,9 @@ class ResponseItem:
 
 @dataclass(frozen=True, slots=True)
 class ResponseSource:
-    """Response files, folders of sample runs, or folders of revision runs, of which the last texts.
+    """Response files, folders of sample runs, or folders of revision runs.
 
-    `options` say how files are read.
+    Of a revision run the last text of each chain is scored. `options` say how files are read.
     """
 
     names: tuple[str, ...]

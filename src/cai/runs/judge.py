@@ -3,8 +3,8 @@
 Example:
     judges = (JudgeSettings().role_model(open_model("embedded")),)
     job = JudgeJob(GroupSource(("runs/samples",)), load_constitution("testbed"), judges)
-    outcome = run_async(run_judging(Path("runs/judged"), job, console=Console()))
-    print(outcome.verdicts.outcomes)
+    result = run_async(run_judging(Path("runs/judged"), job, console=Console()))
+    print(result.verdicts.outcomes)
 """
 
 from collections import Counter
@@ -19,8 +19,7 @@ from cai.data.source import ItemSource, SourceSummary
 from cai.errors import ModelError
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Judged, JudgePanel, Pairing, judge_group
-from cai.methods.judging.verdict import Group
-from cai.methods.judging.verdict import Outcome as VerdictOutcome
+from cai.methods.judging.verdict import Group, Outcome
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -30,8 +29,8 @@ from cai.runs.config import (
     described_judge,
     described_source,
 )
-from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
-from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges
+from cai.runs.execution import RunPlan, RunResult, WrapModel, error_of, execute, is_finished, opened
+from cai.runs.judge_preparation import ReadingTally, judges_of_finished, prepare_judges, wrap_judges
 from cai.runs.options import RunOptions
 from cai.runs.warning import warn
 
@@ -58,7 +57,7 @@ class VerdictTally:
     """
 
     n: int = 0
-    outcomes: Counter[VerdictOutcome] = field(default_factory=Counter[VerdictOutcome])
+    outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
     n_both: int = 0
     n_flips: int = 0
     n_labelled: int = 0
@@ -91,21 +90,21 @@ class VerdictTally:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeOutcome:
+class JudgingResult:
     """How the run went, and what its verdicts are."""
 
-    run: Outcome[SourceSummary]
+    run_result: RunResult[SourceSummary]
     verdicts: VerdictTally
 
 
 async def run_judging(
     folder: Path, job: JudgeJob, run_options: RunOptions = RunOptions(), *, console: Console
-) -> JudgeOutcome:
+) -> JudgingResult:
     """Judges every group of the source, into the run folder; as `cai.runs.revise.run_revision`.
 
-    A group of which every comparison failed becomes a failed record; all other outcomes are kept as
-    what they are. Judges that give no log-probabilities, and those that judge their own responses,
-    are said on the console before the first comparison.
+    A group of which every comparison failed becomes a failed record; every other outcome is stored
+    as a result. Before the first comparison the console names judges that give no
+    log-probabilities, and judges of their own responses.
 
     Raises:
         UsageError: The settings do not fit the judges or the constitution.
@@ -129,9 +128,9 @@ async def run_judging(
                 "judge, or see how much it prefers them: cai audit.",
             )
 
-        def judge_groups(through: Through) -> Callable[[Group], Awaitable[Judged]]:
-            asked = asked_through(judges, through, "judge")
-            panel = JudgePanel(asked, job.constitution, job.settings)
+        def judge_groups(wrap: WrapModel) -> Callable[[Group], Awaitable[Judged]]:
+            wrapped = wrap_judges(judges, wrap, "judge")
+            panel = JudgePanel(wrapped, job.constitution, job.settings)
 
             async def judge_one(group: Group) -> Judged:
                 judged = await judge_group(panel, group, job.pairing, job.seed)
@@ -143,7 +142,7 @@ async def run_judging(
 
             return judge_one
 
-        run = Job(
+        plan = RunPlan(
             config=JudgeRunConfig(
                 source=described_source(checked.summary),
                 constitution=described_constitution(job.constitution),
@@ -157,11 +156,11 @@ async def run_judging(
             n_items=checked.summary.n_items,
             items=checked.items,
             body=Judged,
-            prepare=judge_groups,
+            make_worker=judge_groups,
             is_flagged=lambda judged: any(each.verdict.p_a is None for each in judged.matchups),
             note=tally.add,
         )
-        return JudgeOutcome(await run_job(folder, run, run_options, console), tally)
+        return JudgingResult(await execute(folder, plan, run_options, console), tally)
 
 
 def _error_of(judged: Judged) -> ModelError:

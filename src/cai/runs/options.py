@@ -45,14 +45,14 @@ WHOLE = Part(1, 1)
 class RunOptions:
     """What may differ between two starts of the same run.
 
-    `concurrency` is the most calls at a time to each endpoint; None leaves it to the engine, which
-    adapts. `limit` takes the first examples of the source alone, `sample` so many spread over it; a
-    later start of the same run does the others. `retry_failed` does examples again that failed for
-    a lasting cause. `update` turns a run with other settings into this one, of which the journal
-    answers what it can. `hedges` sends
-    duplicates of the slowest calls. `whole` is how many examples there
-    will be where the source is itself a sample, for the estimate. `prices` is a file of prices that
-    go before the shipped ones. `tell` gets every snapshot in place of lines on the console.
+    `concurrency` is the most calls at a time to each endpoint; with None the engine adapts it.
+    `limit` takes only the first examples of the source, `sample` so many spread over it; a later
+    start of the same run does the others. `retry_failed` repeats examples that failed for a lasting
+    cause. `update` replaces a run with other settings; calls that both have in common are answered
+    from the journal. `hedges` sends duplicates of the slowest calls. `whole` is the number of
+    examples to estimate for, where the source is itself a sample. `prices` is a file of prices that
+    take precedence over the shipped ones. `tell` receives every snapshot, and the console then
+    shows no progress.
     """
 
     concurrency: int | None = None
@@ -80,7 +80,7 @@ class RunOptions:
             )
 
     def n_of(self, n_items: int) -> int:
-        """How many of so many examples of a source this start is about, sampled or not."""
+        """How many of the source's `n_items` examples belong to this start, sampled or not."""
         # As many as the positions of this part: the same rule by which examples are chosen.
         within = range(min(n_items, self.limit or n_items))
         return len(within[self.part.number - 1 :: self.part.of])

@@ -6,7 +6,7 @@ ordinary text into one token.
 
 Example:
     watch = PromptWatch(console)
-    model = wrap_model(engine.through(model, "judge"), watch.answer)
+    model = wrap_model(engine.wrap(model, "judge"), watch.answer)
 """
 
 import re

@@ -11,27 +11,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
 from cai.engine.run_files import RUN_FILE
 from cai.engine.run_folder import RunFolder
 from cai.errors import JournalError, SourceError, UsageError
-from cai.methods.judging.multiple_choice import Answers
 from cai.methods.judging.verdict import Candidate
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import Body, ReviseRunConfig, read_run_config
+from cai.runs.config import AnyBody, B, ReviseRunConfig, read_run_config
 from cai.types import Prompt
-
-# Answers to the questions of a suite are figures and no rows, but are kept like the others.
-B = TypeVar("B", bound=Body | Answers)
 
 _adapter = cache(TypeAdapter)  # one of each type: to build one is slow
 
 
-def dump(body: Body | Answers) -> str:
+def dump(body: AnyBody) -> str:
     """JSON without fields at their defaults; half a surrogate pair becomes U+FFFD."""
     content = _adapter(type(body)).dump_python(body, exclude_defaults=True)
     # Models can emit half of a surrogate pair, which no UTF-8 file can hold.

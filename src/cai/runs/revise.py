@@ -5,7 +5,7 @@ Example:
     roles = revision_roles(open_model("embedded"), settings)
     source = PromptSource(("prompts.jsonl",))
     job = RevisionJob(source, load_constitution("testbed"), roles, settings)
-    outcome = run_async(run_revision(Path("runs/first"), job, console=Console()))
+    result = run_async(run_revision(Path("runs/first"), job, console=Console()))
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.data.source import ItemSource, SourceSummary
-from cai.methods.revision import Chain, RevisionRoles, Role, revise_chain
+from cai.methods.revision import Chain, RevisionRole, RevisionRoles, revise_chain
 from cai.methods.roles import RoleModel, candidates
 from cai.methods.settings import ReviseSettings
 from cai.runs.config import (
@@ -25,7 +25,7 @@ from cai.runs.config import (
     described_role,
     described_source,
 )
-from cai.runs.job import Job, Outcome, Through, is_finished, opened, run_job
+from cai.runs.execution import RunPlan, RunResult, WrapModel, execute, is_finished, opened
 from cai.runs.options import RunOptions
 from cai.types import Prompt
 
@@ -43,7 +43,7 @@ class RevisionJob:
 
 async def run_revision(
     folder: Path, job: RevisionJob, run_options: RunOptions = RunOptions(), *, console: Console
-) -> Outcome[SourceSummary]:
+) -> RunResult[SourceSummary]:
     """Responds to, critiques and revises every prompt of the source, into the run folder.
 
     The source is read to its end and the models are checked before the first call. What the folder
@@ -57,25 +57,25 @@ async def run_revision(
     """
     candidates(job.constitution, job.settings.tags)  # raises where no principle has the tag
     checked = job.source.check()
-    roles: dict[Role, RoleModel] = {
+    roles: dict[RevisionRole, RoleModel] = {
         "respond": job.roles.respond,
         "critique": job.roles.critique,
         "revise": job.roles.revise,
     }
 
-    def revise_prompts(through: Through) -> Callable[[Prompt], Awaitable[Chain]]:
-        asked = {
-            role: replace(each, model=through(each.model, role)) for role, each in roles.items()
+    def revise_prompts(wrap: WrapModel) -> Callable[[Prompt], Awaitable[Chain]]:
+        wrapped = {
+            role: replace(each, model=wrap(each.model, role)) for role, each in roles.items()
         }
 
         async def revise_one(prompt: Prompt) -> Chain:
             return await revise_chain(
-                RevisionRoles(**asked), job.constitution, prompt, job.settings, job.seed
+                RevisionRoles(**wrapped), job.constitution, prompt, job.settings, job.seed
             )
 
         return revise_one
 
-    run = Job(
+    plan = RunPlan(
         config=ReviseRunConfig(
             source=described_source(checked.summary),
             constitution=described_constitution(job.constitution),
@@ -88,9 +88,9 @@ async def run_revision(
         n_items=checked.summary.n_items,
         items=checked.items,
         body=Chain,
-        prepare=revise_prompts,
+        make_worker=revise_prompts,
         is_flagged=lambda chain: any(each.flags for each in chain.rounds),
     )
-    is_done = is_finished(folder, run.items, run.n_items, run_options)
+    is_done = is_finished(folder, plan.items, plan.n_items, run_options)
     async with opened(job.roles.models, is_finished=is_done):
-        return await run_job(folder, run, run_options, console)
+        return await execute(folder, plan, run_options, console)

@@ -11,7 +11,7 @@ from cai.errors import UsageError
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples, sample_responses
 from cai.runs.config import SampleRunConfig, described_role, described_source
-from cai.runs.job import Job, Outcome, Through, is_finished, opened, run_job
+from cai.runs.execution import RunPlan, RunResult, WrapModel, execute, is_finished, opened
 from cai.runs.options import RunOptions
 from cai.types import Prompt
 
@@ -33,7 +33,7 @@ class SampleJob:
         """
         if self.k < 1 or not self.policies:
             raise UsageError(
-                f"{self.k} responses of {len(self.policies)} policies are asked for; "
+                f"{self.k} responses of {len(self.policies)} policies are requested for; "
                 "both must be at least 1."
             )
         for policy in self.policies:
@@ -46,7 +46,7 @@ class SampleJob:
 
 async def run_sampling(
     folder: Path, job: SampleJob, run_options: RunOptions = RunOptions(), *, console: Console
-) -> Outcome[SourceSummary]:
+) -> RunResult[SourceSummary]:
     """`k` responses of each policy to every prompt of the source, into the run folder.
 
     An example counts as flagged where a response is empty or was cut off. Otherwise as
@@ -61,10 +61,8 @@ async def run_sampling(
     job.check()
     checked = job.source.check()
 
-    def sample_prompts(through: Through) -> Callable[[Prompt], Awaitable[Samples]]:
-        policies = [
-            replace(policy, model=through(policy.model, "respond")) for policy in job.policies
-        ]
+    def sample_prompts(wrap: WrapModel) -> Callable[[Prompt], Awaitable[Samples]]:
+        policies = [replace(policy, model=wrap(policy.model, "respond")) for policy in job.policies]
 
         async def sample_one(prompt: Prompt) -> Samples:
             return await sample_responses(policies, prompt, job.k, job.seed)
@@ -75,7 +73,7 @@ async def run_sampling(
         completions = [each.completion for each in samples.samples]
         return any(not each.text or each.stop_reason != "stop" for each in completions)
 
-    run = Job(
+    plan = RunPlan(
         config=SampleRunConfig(
             source=described_source(checked.summary),
             policies=tuple(described_role(policy) for policy in job.policies),
@@ -87,9 +85,9 @@ async def run_sampling(
         n_items=checked.summary.n_items,
         items=checked.items,
         body=Samples,
-        prepare=sample_prompts,
+        make_worker=sample_prompts,
         is_flagged=has_unusable,
     )
-    is_done = is_finished(folder, run.items, run.n_items, run_options)
+    is_done = is_finished(folder, plan.items, plan.n_items, run_options)
     async with opened([policy.model for policy in job.policies], is_finished=is_done):
-        return await run_job(folder, run, run_options, console)
+        return await execute(folder, plan, run_options, console)

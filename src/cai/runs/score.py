@@ -19,9 +19,9 @@ from cai.runs.config import (
     described_judge,
     described_source,
 )
+from cai.runs.execution import RunPlan, RunResult, WrapModel, error_of, execute, is_finished, opened
 from cai.runs.inputs import ResponseItem
-from cai.runs.job import Job, Outcome, Through, error_of, is_finished, opened, run_job
-from cai.runs.judges import ReadingTally, asked_through, judges_of_finished, prepare_judges
+from cai.runs.judge_preparation import ReadingTally, judges_of_finished, prepare_judges, wrap_judges
 from cai.runs.options import RunOptions
 from cai.types import derive_seed
 
@@ -68,16 +68,16 @@ class ScoreTally:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoringOutcome:
+class ScoringResult:
     """How the run went, and what its scores are."""
 
-    run: Outcome[SourceSummary]
+    run_result: RunResult[SourceSummary]
     scores: ScoreTally
 
 
 async def run_scoring(
     folder: Path, job: ScoreJob, run_options: RunOptions = RunOptions(), *, console: Console
-) -> ScoringOutcome:
+) -> ScoringResult:
     """Scores every response of the source, into the run folder; as `cai.runs.judge.run_judging`.
 
     A response of which every score failed becomes a failed record.
@@ -98,13 +98,13 @@ async def run_scoring(
     async with opened(models, is_finished=judges is not None):
         judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
 
-        def score_responses(through: Through) -> Callable[[ResponseItem], Awaitable[Scored]]:
-            asked = asked_through(judges, through, "score")
+        def score_responses(wrap: WrapModel) -> Callable[[ResponseItem], Awaitable[Scored]]:
+            wrapped = wrap_judges(judges, wrap, "score")
 
             async def score_one(item: ResponseItem) -> Scored:
                 text, seed = item.response.text, derive_seed(job.seed, item.id)
                 scores = await score_response(
-                    asked, job.constitution, item.prompt, text, job.settings, seed
+                    wrapped, job.constitution, item.prompt, text, job.settings, seed
                 )
                 failed = [(each.error, each.reason) for each in scores if each.outcome == "failed"]
                 if len(failed) == len(scores):
@@ -113,7 +113,7 @@ async def run_scoring(
 
             return score_one
 
-        run = Job(
+        plan = RunPlan(
             config=ScoreRunConfig(
                 source=described_source(checked.summary),
                 constitution=described_constitution(job.constitution),
@@ -126,8 +126,8 @@ async def run_scoring(
             n_items=checked.summary.n_items,
             items=checked.items,
             body=Scored,
-            prepare=score_responses,
+            make_worker=score_responses,
             is_flagged=lambda scored: any(each.value is None for each in scored.scores),
             note=tally.add,
         )
-        return ScoringOutcome(await run_job(folder, run, run_options, console), tally)
+        return ScoringResult(await execute(folder, plan, run_options, console), tally)

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cai.errors import CaiError, SourceError
 from cai.serving.chat_format import ChatFormat, split_query
-from cai.serving.judge import Rewarder
+from cai.serving.rewarder import Rewarder
 from cai.serving.schema import (
     ERRORS,
     UNSCORED_ERRORS,

@@ -19,7 +19,7 @@ from rich.console import Console
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cai.errors import UsageError
-from cai.runs.job import SIGNALS
+from cai.runs.execution import SIGNALS
 from cai.serving.app import Service, Traffic, create_app
 
 SHUTDOWN_S = 120  # how long requests in flight may take after the first signal

@@ -27,7 +27,7 @@ from cai.constitution.yaml import read_plain
 from cai.errors import ConstitutionError, TrainingError
 from cai.training.environment import rank
 
-ASKED, DONE = "training.yaml", "training.json"
+CONFIG_FILE, DONE = "training.yaml", "training.json"
 STATE = "trainer_state.json"  # of transformers, with all that was logged
 
 
@@ -52,31 +52,31 @@ class TrainFolder:
         return self.path / (f"judging-{number}" if number else "judging")
 
     @classmethod
-    def begin(cls, path: Path, asked: Mapping[str, object], *, resumes: bool) -> "TrainFolder":
+    def begin(cls, path: Path, config: Mapping[str, object], *, resumes: bool) -> "TrainFolder":
         """The folder for that training: new, or one of the same training, to be resumed.
 
-        A folder with another request, but without a single step, counts as new.
+        A folder with another configuration, but without a single step, counts as new.
 
         Raises:
             TrainingError: It holds something else, or a training that is not to be resumed.
         """
         folder = cls(path)
-        # of a training that was stopped while it wrote its request there is no more than that file
-        request = {ASKED, part_path(path / ASKED).name}
+        # a training that was stopped while it wrote its configuration has left that file alone
+        first_files = {CONFIG_FILE, part_path(path / CONFIG_FILE).name}
         is_new = not path.exists() or (
-            path.is_dir() and {each.name for each in path.iterdir()} <= request
+            path.is_dir() and {each.name for each in path.iterdir()} <= first_files
         )
         if is_new:
-            text = yaml.safe_dump(dict(asked), sort_keys=False, allow_unicode=True)
-            atomic_write(path / ASKED, text, TrainingError, "Name another folder.")
+            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+            atomic_write(path / CONFIG_FILE, text, TrainingError, "Name another folder.")
             return folder
-        before = folder.asked()
+        before = folder.config()
         if before is None:
             raise TrainingError(
                 f"{path}: is not empty, and not the folder of a training. Name another with --out."
             )
         # as it would be read from the file: tuples there are lists
-        now = cast(dict[str, object], read_plain(yaml.safe_dump(dict(asked)), ASKED))
+        now = cast(dict[str, object], read_plain(yaml.safe_dump(dict(config)), CONFIG_FILE))
         changed = [
             f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
             for name in dict.fromkeys([*before, *now])
@@ -94,13 +94,13 @@ class TrainFolder:
             )
         return folder
 
-    def asked(self) -> dict[str, object] | None:
+    def config(self) -> dict[str, object] | None:
         """What the training was started with; None where the folder is not of a training."""
         try:
-            asked = read_plain((self.path / ASKED).read_bytes(), ASKED)
+            config = read_plain((self.path / CONFIG_FILE).read_bytes(), CONFIG_FILE)
         except (OSError, ConstitutionError):
             return None
-        return cast(dict[str, object], asked) if isinstance(asked, dict) else None
+        return cast(dict[str, object], config) if isinstance(config, dict) else None
 
     def figures(self) -> dict[str, object] | None:
         """The figures of a finished training; None before."""

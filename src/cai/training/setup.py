@@ -187,7 +187,7 @@ def prepare_training(
     configuration = configure(spec, plan, objective.labels)
     # everything that decides the weights: a training that differs in one of these is another one,
     # and its folder is refused; where and how fast it runs is not among them
-    asked = {
+    config = {
         "trainer": spec.name,
         "model": plan.model,
         "weights": start_hash(plan.model),
@@ -201,7 +201,7 @@ def prepare_training(
         "seed": plan.seed,
     }
     if is_main_process():
-        folder = TrainFolder.begin(plan.out, asked, resumes=plan.resumes)
+        folder = TrainFolder.begin(plan.out, config, resumes=plan.resumes)
     else:  # of several processes the first one checks, and it may already be writing
         folder = TrainFolder(plan.out)
     return PreparedTraining(spec, plan, objective, folder, configuration)

@@ -10,7 +10,7 @@ from cai.errors import EvaluationError
 from cai.evaluation.policies.matchups import Match, Matchups, Meeting, pairs_of
 from cai.evaluation.policies.plan import EvaluationPlan
 from cai.evaluation.policies.responses import ResponseCollector
-from cai.runs.job import Accounts
+from cai.evaluation.spending import Spending
 from cai.runs.options import RunOptions
 
 
@@ -33,7 +33,7 @@ async def matchups(out: Path, *texts: dict[str, str], seed: int = 0, k: int = 1)
     policies = [policy("abc"[i], each) for i, each in enumerate(texts)]
     prompts = (requests(out, range(len(texts[0]))),)
     answers = await ResponseCollector(prompts, k, 0, out, quiet()).collect(
-        policies, Accounts(RunOptions())
+        policies, Spending(RunOptions())
     )
     return Matchups(answers, pairs_of(tuple(answers.by_policy), "all"), seed)
 

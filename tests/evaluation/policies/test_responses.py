@@ -13,11 +13,11 @@ from cai.engine.run_files import Failure
 from cai.errors import ContextLengthError, EvaluationError, SourceError, UsageError
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
+from cai.evaluation.spending import Spending
 from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
 from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Message
@@ -31,7 +31,7 @@ async def gathered(
     run_options: RunOptions = RunOptions(),
 ) -> PolicyResponses:
     return await ResponseCollector(prompts, k, 0, out, quiet()).collect(
-        policies, Accounts(run_options)
+        policies, Spending(run_options)
     )
 
 

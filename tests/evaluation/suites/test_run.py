@@ -19,6 +19,7 @@ from cai.errors import (
 )
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.results import Suite
+from cai.evaluation.spending import Spending
 from cai.evaluation.suites.files import open_suites
 from cai.evaluation.suites.open_ended import SuiteJudging
 from cai.evaluation.suites.run import SuitePlan, folder_name, run_suites
@@ -26,7 +27,6 @@ from cai.methods.roles import RoleModel
 from cai.models.base import Sampling
 from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
-from cai.runs.job import Accounts
 from cai.runs.options import RunOptions
 from cai.runs.records import check_runs
 from cai.types import Message
@@ -63,7 +63,7 @@ async def found(
     run_options: RunOptions = RunOptions(),
 ) -> tuple[Suite, ...]:
     suites = open_suites([str(each) for each in files])
-    return await run_suites(suites, policies, plan, folder, Accounts(run_options), quiet())
+    return await run_suites(suites, policies, plan, folder, Spending(run_options), quiet())
 
 
 async def test_every_policy_has_its_figures_in_every_suite(tmp_path: Path):

@@ -33,7 +33,7 @@ from cai.errors import UsageError
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings, ScoreKind, ScoreSettings
 from cai.models.registry import open_model
-from cai.training.rewards.spec import weighted
+from cai.training.rewards.spec import NO_REWARD, weighted
 
 if TYPE_CHECKING:
     from cai.training.rewards.spec import RewardSpec
@@ -118,9 +118,7 @@ class RewardOptions:
     def check(self) -> None:
         """Checks which options go together. Raises UsageError where one is missing."""
         if not (self.reward_models or self.judges or self.scorers):
-            raise UsageError(
-                "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL."
-            )
+            raise UsageError(NO_REWARD)
         # A constitution without a user is a mistake too: its author expects an effect.
         needs = self.judges or self.scorers or self.read_principles
         if bool(needs) != (self.constitution is not None):

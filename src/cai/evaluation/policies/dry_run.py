@@ -15,7 +15,7 @@ from cai.evaluation.policies.plan import EvaluationJudge, EvaluationPlan
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses, Prompts, ResponseCollector
 from cai.evaluation.results_file import save_results
-from cai.runs.job import Accounts, StepEstimate
+from cai.evaluation.spending import Spending, StepEstimate
 from cai.runs.judge import run_judging
 from cai.runs.options import RunOptions
 
@@ -56,16 +56,16 @@ async def estimate(
             "same command without --dry-run goes on; to estimate another, name another folder."
         )
     n = run_options.sample or SAMPLE
-    accounts = Accounts(replace(run_options, sample=n))
+    spending = Spending(replace(run_options, sample=n))
     collector = ResponseCollector(tuple(prompts), plan.k, plan.seed, out, console)
-    responses = await collector.collect(policies, accounts)
+    responses = await collector.collect(policies, spending)
     if judging is not None:
         sample, factor = _sampled(policies, responses, n)
         # The file marks the verdicts in this folder as those of a sample. It is written before
         # the first of them, so that a run killed in between is not taken for an evaluation.
         save_results(out / FILE, Estimates())
-        await _estimate_judging(JudgingSteps(sample, judging, plan, out, console), factor, accounts)
-    estimates = Estimates(tuple(accounts.step_estimates))
+        await _estimate_judging(JudgingSteps(sample, judging, plan, out, console), factor, spending)
+    estimates = Estimates(tuple(spending.step_estimates))
     save_results(out / FILE, estimates)
     return estimates
 
@@ -87,18 +87,18 @@ def _sampled(
     return replace(responses, prompts=prompts), factor * n_prompts / len(prompts)
 
 
-async def _estimate_judging(steps: JudgingSteps, factor: float, accounts: Accounts) -> None:
+async def _estimate_judging(steps: JudgingSteps, factor: float, spending: Spending) -> None:
     def options_for(n: int) -> RunOptions:
         # All of this sample, extrapolated by the factor. An update, since the sample of an earlier
         # estimate in this folder may have been of other prompts.
-        options = accounts.run_options
+        options = spending.run_options
         return replace(options, sample=n, whole=round(n * factor), update=True, limit=None)
 
     if steps.has_matchups:
         matchups = steps.matchups()
         options = options_for(matchups.check().summary.n_items)
         job, folder = steps.judge_job(matchups), steps.announce(MATCHUPS)
-        outcome = (await run_judging(folder, job, options, console=steps.console)).run
-        accounts.add(outcome, MATCHUPS)
+        result = (await run_judging(folder, job, options, console=steps.console)).run_result
+        spending.add(result, MATCHUPS)
     for name, job in steps.score_jobs():
-        await steps.check(name, job, accounts, options_for(job.source.check().summary.n_items))
+        await steps.check(name, job, spending, options_for(job.source.check().summary.n_items))

@@ -44,6 +44,7 @@ from cai.evaluation.policies.responses import Prompts, ResponseCollector
 from cai.evaluation.policies.results import FILE, Evaluation, evaluation_of
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.results_file import save_results
+from cai.evaluation.spending import Spending
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
@@ -55,7 +56,6 @@ from cai.runs.config import (
     described_role,
     read_run_config,
 )
-from cai.runs.job import Accounts
 from cai.runs.judge import JudgeJob
 from cai.runs.options import RunOptions
 from cai.runs.records import is_run
@@ -167,20 +167,20 @@ async def evaluate_policies(
     # request must not stand beside the new responses.
     if run_options.update and out.is_dir():
         (out / FILE).unlink(missing_ok=True)
-    accounts = Accounts(run_options)
+    spending = Spending(run_options)
     collector = ResponseCollector(tuple(prompts), plan.k, plan.seed, out, console)
-    responses = await collector.collect(policies, accounts)
+    responses = await collector.collect(policies, spending)
     matchups: MatchupResults | None = None
     adherence = Adherence(responses)
     if judging is not None:
         # the limit was one of prompts, and has been applied
-        accounts.run_options = replace(accounts.run_options, limit=None)
+        spending.run_options = replace(spending.run_options, limit=None)
         steps = JudgingSteps(responses, judging, plan, out, console)
-        matchups = await _judge_matchups(steps, accounts) if steps.has_matchups else None
+        matchups = await _judge_matchups(steps, spending) if steps.has_matchups else None
         folders: dict[str, Path] = {}
         for name, job in steps.score_jobs():
-            options = _options_for(out / ADHERENCE / name, job, accounts.run_options)
-            folders[name] = await steps.check(name, job, accounts, options)
+            options = _options_for(out / ADHERENCE / name, job, spending.run_options)
+            folders[name] = await steps.check(name, job, spending, options)
         adherence = read_adherence(responses, folders)
     found = evaluation_of(
         policies,
@@ -190,31 +190,31 @@ async def evaluate_policies(
         responses=responses,
         matchups=matchups,
         adherence=adherence,
-        accounts=accounts,
+        spending=spending,
     )
     save_results(out / FILE, found)
     (out / ESTIMATE_FILE).unlink(missing_ok=True)
     return found
 
 
-async def _judge_matchups(steps: JudgingSteps, accounts: Accounts) -> MatchupResults:
+async def _judge_matchups(steps: JudgingSteps, spending: Spending) -> MatchupResults:
     matchups = steps.matchups()
     job, folder = steps.judge_job(matchups), steps.announce(MATCHUPS)
-    is_update, error_rate = accounts.run_options.update, steps.plan.error_rate
-    accounts.run_options = _options_for(folder, job, accounts.run_options)
+    is_update, error_rate = spending.run_options.update, steps.plan.error_rate
+    spending.run_options = _options_for(folder, job, spending.run_options)
     if error_rate is None:
-        results = await judge_all(matchups, job, folder, accounts, steps.console)
+        results = await judge_all(matchups, job, folder, spending, steps.console)
     else:
         results = await judge_until_decided(
             matchups,
             job,
             error_rate=error_rate,
             folder=folder,
-            accounts=accounts,
+            spending=spending,
             console=steps.console,
         )
-    # The accounts have lowered the caps by now: only the option set here is reset.
-    accounts.run_options = replace(accounts.run_options, update=is_update)
+    # What was spent has lowered the caps by now: only the option set here is reset.
+    spending.run_options = replace(spending.run_options, update=is_update)
     return results
 
 

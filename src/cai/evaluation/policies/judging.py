@@ -26,13 +26,13 @@ from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.responses import PolicyResponses
 from cai.evaluation.policies.text_metrics import ALL
 from cai.evaluation.policies.win_rates import WinRate, win_rates
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import Estimate, GrowingColumns, share_estimate, unit_of
 from cai.evaluation.stats.sequential import SequentialTest, bonferroni
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.verdict import Candidate, Verdict
 from cai.methods.settings import ScoreSettings
 from cai.runs.inputs import ResponseItem
-from cai.runs.job import Accounts
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.options import WHOLE, RunOptions
 from cai.runs.records import read_done
@@ -99,12 +99,12 @@ class JudgingSteps:
         return folder
 
     async def check(
-        self, name: str, job: ScoreJob, accounts: Accounts, run_options: RunOptions
+        self, name: str, job: ScoreJob, spending: Spending, run_options: RunOptions
     ) -> Path:
         """The folder of the finished checks by the constitution of that name."""
         folder = self.announce(ADHERENCE, name)
-        outcome = (await run_scoring(folder, job, run_options, console=self.console)).run
-        accounts.add(outcome, f"adherence to {name}")
+        result = (await run_scoring(folder, job, run_options, console=self.console)).run_result
+        spending.add(result, f"adherence to {name}")
         return folder
 
 
@@ -135,11 +135,11 @@ def check_request(
 
 
 async def judge_all(
-    matchups: Matchups, job: JudgeJob, folder: Path, accounts: Accounts, console: Console
+    matchups: Matchups, job: JudgeJob, folder: Path, spending: Spending, console: Console
 ) -> MatchupResults:
     """The results of all matchups, with bootstrap intervals."""
-    outcome = (await run_judging(folder, job, accounts.run_options, console=console)).run
-    accounts.add(outcome, MATCHUPS)
+    result = (await run_judging(folder, job, spending.run_options, console=console)).run_result
+    spending.add(result, MATCHUPS)
     return _results(matchups, read_verdicts(folder), len(matchups.order))
 
 
@@ -158,7 +158,7 @@ async def judge_until_decided(
     job: JudgeJob,
     error_rate: float,
     folder: Path,
-    accounts: Accounts,
+    spending: Spending,
     console: Console,
 ) -> MatchupResults:
     """The results of the first prompts, as many as decide of every pair which policy is better.
@@ -175,10 +175,10 @@ async def judge_until_decided(
         # The limit counts matchups that the judge sees. The last look has none, so that the run
         # ends as a complete one.
         n_judged = sum(each.unjudged_outcome is None for each in matchups.all(n))
-        run_options = accounts.run_options
+        run_options = spending.run_options
         if n < n_all:
             run_options = replace(run_options, limit=n_judged)
-        outcome = (await run_judging(folder, job, run_options, console=console)).run
+        result = (await run_judging(folder, job, run_options, console=console)).run_result
         verdicts = read_verdicts(folder)
         tests = _sequential_tests(matchups, verdicts, n, error_rate)
         undecided = tuple(pair for pair, test in tests.items() if not test.is_decided)
@@ -186,7 +186,7 @@ async def judge_until_decided(
             break
         n = min(n_all, n + max(8, n // 4))
     # Every look is the same run, whose ledger counts all calls so far: it is added once.
-    accounts.add(outcome, MATCHUPS)
+    spending.add(result, MATCHUPS)
     found = _results(matchups, verdicts, n)
     rates: list[WinRate] = []
     for each in found.win_rates:

@@ -17,10 +17,10 @@ from cai.data.responses import response_files
 from cai.errors import EvaluationError, UsageError
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.text_metrics import ALL, Conduct, conduct
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.methods.judging.verdict import Candidate
 from cai.methods.sampling import Samples
-from cai.runs.job import Accounts
 from cai.runs.records import candidates_of, check_runs, is_run, read_runs
 from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Prompt
@@ -92,7 +92,7 @@ class ResponseCollector:
     out: Path
     console: Console
 
-    async def collect(self, policies: Sequence[Policy], accounts: Accounts) -> PolicyResponses:
+    async def collect(self, policies: Sequence[Policy], spending: Spending) -> PolicyResponses:
         """The responses of every policy; without prompts, to those that all policies answered.
 
         Raises:
@@ -100,7 +100,7 @@ class ResponseCollector:
             UsageError: There is a model to sample, and no prompt.
             CaiError: As the jobs and readers of the sources.
         """
-        limit = accounts.run_options.limit
+        limit = spending.run_options.limit
         given = _distinct_prompts(self.prompts, limit)
         # Runs and files are checked before the first model is sampled: a broken file must not
         # surface after hours of sampling.
@@ -122,7 +122,7 @@ class ResponseCollector:
         for policy in policies:
             by_unit: dict[int, list[Candidate]] = defaultdict(list)
             if policy.name in jobs:
-                sources[policy.name] = await self._sample(policy, jobs[policy.name], accounts)
+                sources[policy.name] = await self._sample(policy, jobs[policy.name], spending)
             for prompt, candidate in sources[policy.name]:
                 unit = unit_of(prompt)
                 if given and unit not in given:
@@ -151,13 +151,13 @@ class ResponseCollector:
         return PolicyResponses(common, by_policy, models, len(prompts) - len(common))
 
     async def _sample(
-        self, policy: Policy, job: SampleJob, accounts: Accounts
+        self, policy: Policy, job: SampleJob, spending: Spending
     ) -> Iterator[tuple[Prompt, Candidate]]:
         folder = self.out / "responses" / policy.folder
         line = f"[bold]responses[/bold] of {escape(policy.name)} → {escape(str(folder))}"
         self.console.print(line, highlight=False, soft_wrap=True)
-        outcome = await run_sampling(folder, job, accounts.run_options, console=self.console)
-        accounts.add(outcome, f"responses of {policy.name}")
+        result = await run_sampling(folder, job, spending.run_options, console=self.console)
+        spending.add(result, f"responses of {policy.name}")
         return _of_one_model(str(folder), _read_run(str(folder)))
 
     def _sampling_jobs(self, policies: Sequence[Policy]) -> dict[str, SampleJob]:

@@ -15,9 +15,9 @@ from cai.evaluation.policies.ratings import Rating, ratings
 from cai.evaluation.policies.responses import PolicyResponses, Prompts
 from cai.evaluation.policies.text_metrics import Conduct
 from cai.evaluation.policies.win_rates import WinRate, points, readable
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.stats.sample_size import describe_sample_size, observed_variance
-from cai.runs.job import Accounts
 
 FILE = "evaluation.json"
 
@@ -89,7 +89,7 @@ def evaluation_of(
     responses: PolicyResponses,
     matchups: MatchupResults | None,
     adherence: Adherence,
-    accounts: Accounts,
+    spending: Spending,
 ) -> Evaluation:
     """All figures of the finished steps; `matchups` is None where no policies were compared."""
     described: list[PolicyFigures] = []
@@ -113,10 +113,10 @@ def evaluation_of(
         policies=tuple(described),
         win_rates=matchups.win_rates if matchups else (),
         ratings=_ratings(policies, matchups, plan.seed) if matchups else (),
-        n_calls=accounts.n_calls,
-        cost_usd=accounts.cost_usd,
-        caveats=tuple(_caveats(responses, judging, matchups, plan, accounts)),
-        n_failed=accounts.n_failed,
+        n_calls=spending.n_calls,
+        cost_usd=spending.cost_usd,
+        caveats=tuple(_caveats(responses, judging, matchups, plan, spending)),
+        n_failed=spending.n_failed,
         by_kind=matchups.by_kind if matchups else {},
     )
 
@@ -138,7 +138,7 @@ def _caveats(
     judging: EvaluationJudge | None,
     matchups: MatchupResults | None,
     plan: EvaluationPlan,
-    accounts: Accounts,
+    spending: Spending,
 ) -> Iterator[str]:
     """The most important first."""
     if judging is not None:
@@ -150,9 +150,9 @@ def _caveats(
     if responses.n_left_out:
         n, n_all = responses.n_left_out, responses.n_left_out + len(responses.prompts)
         yield f"Prompts that not every policy answered are left out: {n} of {n_all}."
-    if accounts.n_failed:
+    if spending.n_failed:
         yield (
-            f"Examples that failed and are in no figure: {accounts.n_failed}. The same command "
+            f"Examples that failed and are in no figure: {spending.n_failed}. The same command "
             "with --retry-failed asks for them again."
         )
     if judging is None:

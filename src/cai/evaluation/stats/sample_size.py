@@ -87,19 +87,19 @@ def minimum_detectable_difference(n_prompts: int, variance: float, power: float 
     return min(0.5, z * math.sqrt(variance / n_prompts))
 
 
-def describe_sample_size(n_prompts: int, variance: float, asked: float) -> str:
-    """In words: what so many prompts give, and how many an interval of ± `asked` takes.
+def describe_sample_size(n_prompts: int, variance: float, target: float) -> str:
+    """In words: what so many prompts give, and how many an interval of ± `target` takes.
 
     Raises:
         EvaluationError: As `required_prompts`, or there are no prompts.
     """
     if n_prompts < 1:
         raise EvaluationError("No prompts, no interval: give a number of prompts from 1 on.")
-    needed = required_prompts(asked, variance)
+    needed = required_prompts(target, variance)
     rest = (
-        f"±{100 * asked:.1f} points take about {needed:,}, {needed - n_prompts:,} more"
+        f"±{100 * target:.1f} points take about {needed:,}, {needed - n_prompts:,} more"
         if needed > n_prompts
-        else f"that is within the ±{100 * asked:.1f} asked for"
+        else f"that is within the ±{100 * target:.1f} asked for"
     )
     difference = minimum_detectable_difference(n_prompts, variance)
     return (

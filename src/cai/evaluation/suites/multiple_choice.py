@@ -13,6 +13,7 @@ from cai.data.conversations import read_list, read_text
 from cai.data.source import Digest
 from cai.data.tables import Row, RowError
 from cai.errors import SourceError
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
 from cai.evaluation.suites.shares import FAILED, PromptShares
@@ -26,8 +27,8 @@ from cai.methods.judging.multiple_choice import (
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
 from cai.runs.config import ChoiceRunConfig, Source, described_judge
-from cai.runs.job import Accounts, Job, Through, error_of, opened, run_job
-from cai.runs.judges import asked_through, probe_judge
+from cai.runs.execution import RunPlan, WrapModel, error_of, execute, opened
+from cai.runs.judge_preparation import probe_judge, wrap_judges
 from cai.types import content_hash, derive_seed, user_prompt
 
 CHOICE_MEASURES: Mapping[str, str] = {
@@ -64,7 +65,7 @@ class ChoiceJob:
 
 
 async def run_choices(
-    folder: Path, job: ChoiceJob, accounts: Accounts, console: Console
+    folder: Path, job: ChoiceJob, spending: Spending, console: Console
 ) -> PromptShares:
     """The policy's figures, after asking every question that the folder has no answer to.
 
@@ -96,8 +97,8 @@ async def run_choices(
             console,
         )
 
-        def prepare(through: Through) -> Callable[[ChoiceQuestion], Awaitable[Answers]]:
-            [speaker] = asked_through([policy], through, "choice")
+        def make_worker(wrap: WrapModel) -> Callable[[ChoiceQuestion], Awaitable[Answers]]:
+            [speaker] = wrap_judges([policy], wrap, "choice")
 
             async def work(question: ChoiceQuestion) -> Answers:
                 answers = await answer(speaker, question, derive_seed(job.seed, question.prompt.id))
@@ -109,24 +110,24 @@ async def run_choices(
 
             return work
 
-        run = Job(
+        plan = RunPlan(
             config=ChoiceRunConfig(source=source, policy=described_judge(policy), seed=job.seed),
             constitution=None,
             source=job.suite,
             n_items=len(job.questions),
             items=job.items,
             body=Answers,
-            prepare=prepare,
+            make_worker=make_worker,
             is_flagged=lambda answers: len(answers.answered) < len(answers.replies),
             note=stored.append,
         )
-        outcome = await run_job(folder, run, accounts.run_options, console)
-    accounts.add(outcome)
+        result = await execute(folder, plan, spending.run_options, console)
+    spending.add(result)
     # Answers come in the order in which calls end; sums in file order are the same in every run.
     order = {id: index for index, (id, _) in enumerate(job.items())}
     stored.sort(key=lambda each: order[each.question.prompt.id])
     return choice_figures(
-        job.suite.kind, stored, outcome.counts.failed, reads_logprobs=policy.reads_logprobs
+        job.suite.kind, stored, result.counts.failed, reads_logprobs=policy.reads_logprobs
     )
 
 

@@ -24,6 +24,7 @@ from cai.data.prompts import PromptSource
 from cai.data.tables import Row, RowError
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
+from cai.evaluation.spending import Spending
 from cai.evaluation.stats.bootstrap import unit_of
 from cai.evaluation.suites.files import LAYOUTS, Kind, SuiteFile, bad_row
 from cai.evaluation.suites.shares import FAILED, PromptShares
@@ -33,7 +34,6 @@ from cai.methods.roles import RoleModel
 from cai.methods.sampling import Samples
 from cai.methods.settings import ScoreKind, ScoreSettings
 from cai.runs.inputs import ResponseSource
-from cai.runs.job import Accounts
 from cai.runs.options import WHOLE, RunOptions
 from cai.runs.records import read_done
 from cai.runs.sample import SampleJob, run_sampling
@@ -164,7 +164,7 @@ def _open_prompt(kind: Kind, prompt: Prompt, row: Row) -> OpenPrompt:
 
 
 async def run_open(
-    folder: Path, job: OpenJob, accounts: Accounts, console: Console
+    folder: Path, job: OpenJob, spending: Spending, console: Console
 ) -> tuple[TurnResponses, ...]:
     """The responses to the first turns, and to the second ones if there are any.
 
@@ -179,8 +179,8 @@ async def run_open(
     ) -> TurnResponses:
         seed = derive_seed(job.seed, "turn", number)
         sampling = SampleJob(source, (job.policy,), k=1, seed=seed)
-        outcome = await run_sampling(folder, sampling, run_options, console=console)
-        accounts.add(outcome)
+        result = await run_sampling(folder, sampling, run_options, console=console)
+        spending.add(result)
         texts: dict[str, str] = {}
         with RunFolder.existing(folder) as run:
             for _, body in read_done(run, Samples):
@@ -193,15 +193,15 @@ async def run_open(
             settings = ScoreSettings.from_settings(job.judging.settings, kind=kind)
             responses, constitution = ResponseSource((str(folder),)), job.judging.constitution
             scoring = ScoreJob(responses, constitution, job.judging.judges, settings, seed)
-            options = _over_all(accounts.run_options)
-            accounts.add(
-                (await run_scoring(folder / JUDGED, scoring, options, console=console)).run
+            options = _over_all(spending.run_options)
+            spending.add(
+                (await run_scoring(folder / JUDGED, scoring, options, console=console)).run_result
             )
             with RunFolder.existing(folder / JUDGED) as run:
                 scored = {body.prompt.id: body for _, body in read_done(run, Scored)}
-        return TurnResponses(number, texts, scored, outcome.counts.failed)
+        return TurnResponses(number, texts, scored, result.counts.failed)
 
-    first = await run_turn(1, folder, source_of(job.suite), accounts.run_options)
+    first = await run_turn(1, folder, source_of(job.suite), spending.run_options)
     rows: list[dict[str, object]] = []
     for id, each in job.prompts.items():
         answer = first.texts.get(id, "")
@@ -214,7 +214,7 @@ async def run_open(
     text = "".join(json.dumps(row) + "\n" for row in rows)
     atomic_write(path, text, EvaluationError, "Free space, or name another folder.")
     source = PromptSource((str(path),), column="messages", id_column="id")
-    return first, await run_turn(2, folder / SECOND, source, _over_all(accounts.run_options))
+    return first, await run_turn(2, folder / SECOND, source, _over_all(spending.run_options))
 
 
 def _over_all(run_options: RunOptions) -> RunOptions:

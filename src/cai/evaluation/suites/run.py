@@ -6,7 +6,7 @@ that a bad row is reported first; the same call resumes after an interruption.
 Example:
     policies = [Policy("embedded", "embedded", RoleModel.of(open_model("embedded")))]
     suites = open_suites(["xstest.csv"])
-    [found] = await run_suites(suites, policies, SuitePlan(), out, accounts, console)
+    [found] = await run_suites(suites, policies, SuitePlan(), out, spending, console)
     print(found.found["embedded"]["refused safe"])
 """
 
@@ -20,6 +20,7 @@ from rich.console import Console
 from cai.errors import UsageError
 from cai.evaluation.policies.policies import Policy
 from cai.evaluation.policies.results import Suite
+from cai.evaluation.spending import Spending
 from cai.evaluation.suites.files import CHOSEN, SuiteFile
 from cai.evaluation.suites.multiple_choice import (
     CHOICE_MEASURES,
@@ -40,7 +41,6 @@ from cai.evaluation.suites.shares import PromptShares
 from cai.methods.judging.multiple_choice import ChoiceQuestion
 from cai.methods.roles import RoleModel
 from cai.methods.settings import VerdictSource
-from cai.runs.job import Accounts
 from cai.runs.warning import warn
 from cai.types import content_hash
 
@@ -83,7 +83,7 @@ async def run_suites(
     policies: Sequence[Policy],
     plan: SuitePlan,
     out: Path,
-    accounts: Accounts,
+    spending: Spending,
     console: Console,
 ) -> tuple[Suite, ...]:
     """Every suite with the figures of every policy, in the given order.
@@ -117,10 +117,10 @@ async def run_suites(
             folder.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(rows, tuple):
                 job = ChoiceJob(suite, rows, role_model, plan.verdicts, plan.seed)
-                shares[policy] = await run_choices(folder, job, accounts, console)
+                shares[policy] = await run_choices(folder, job, spending, console)
             else:
                 open_job = OpenJob(suite, rows, role_model, plan.judging, plan.seed)
-                turns = await run_open(folder, open_job, accounts, console)
+                turns = await run_open(folder, open_job, spending, console)
                 shares[policy] = response_figures(suite.kind, rows, turns)
         found.append(_suite_of(suite, shares))
     return tuple(found)

@@ -109,9 +109,9 @@ async def score(
     seed: int = 0,
 ) -> Scored:
     """A response under every principle with the tags, by one model. Raises as `score_response`."""
-    asked = user_prompt(prompt) if isinstance(prompt, str) else prompt
-    scores = await score_response([Judge.of(model)], constitution, asked, response, settings, seed)
-    return Scored(asked, response, "", scores)
+    prompt = user_prompt(prompt) if isinstance(prompt, str) else prompt
+    scores = await score_response([Judge.of(model)], constitution, prompt, response, settings, seed)
+    return Scored(prompt, response, "", scores)
 
 
 async def score_response(

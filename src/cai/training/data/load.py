@@ -67,8 +67,8 @@ def _read_units(
     if is_run(str(source)):
         summary, tally, rows = ExportSummary(kind), ProvenanceTally(), list[TrainingRow]()
         with RunFolder.existing(Path(source)) as run:
-            for item, unit in Export.of([run], kind, selection).units(summary):
-                tally.add(item.run.provenance(item.body, models_of(unit)))
+            for traced, unit in Export.of([run], kind, selection).units(summary):
+                tally.add(traced.run.provenance(traced.body, models_of(unit)))
                 p = unit.chosen_probability if isinstance(unit, PreferencePair) else None
                 rows.append(TrainingRow(unit, str(source), 1.0 if p is None else p))
         return _SourceRows(rows, summary.dropped + summary.unwritten, tally.provenance)

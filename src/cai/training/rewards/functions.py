@@ -29,17 +29,17 @@ from cai.methods.roles import candidates
 from cai.runs.config import REWARD
 from cai.training.reward_model.model import RewardModel
 from cai.training.rewards.batch import RewardBatch, Text, text_of
-from cai.training.rewards.judge_thread import JudgeThread
-from cai.training.rewards.judges import (
+from cai.training.rewards.completion_judges import (
     CompletionGroup,
-    DirectJudge,
-    GroupJudge,
-    JudgedGroup,
+    JudgedCompletions,
+    PairwiseJudges,
+    PointwiseJudges,
     Turns,
     conversation,
     groups_of,
     most_frequent_cause,
 )
+from cai.training.rewards.judge_thread import JudgeThread
 from cai.training.rewards.spec import JudgeRewardSpec, RewardSpec, ScoreRewardSpec
 from cai.types import Conversation, Message
 
@@ -150,15 +150,15 @@ def opened_rewards(spec: RewardSpec, folder: Path) -> Generator[OpenRewards]:
 
 def _opened_judge(
     spec: JudgeRewardSpec | ScoreRewardSpec, judge_thread: JudgeThread, seed: int
-) -> GroupJudge | DirectJudge:
-    judges = judge_thread.prepare(spec.judges, spec.constitution, spec.settings)
+) -> PairwiseJudges | PointwiseJudges:
+    judges = judge_thread.prepare_judges(spec.judges, spec.constitution, spec.settings)
     if isinstance(spec, ScoreRewardSpec):
-        return DirectJudge(judges, spec.constitution, spec.settings, seed)
+        return PointwiseJudges(judges, spec.constitution, spec.settings, seed)
     reference = spec.reference
     if reference is not None:
-        model = judge_thread.engine.through(reference.model, "reference")
+        model = judge_thread.engine.wrap(reference.model, "reference")
         reference = replace(reference, model=model)
-    return GroupJudge(
+    return PairwiseJudges(
         judges,
         spec.constitution,
         spec.settings,
@@ -174,7 +174,7 @@ class JudgeRewardFunction:
     def __init__(
         self,
         judge_thread: JudgeThread,
-        judge: GroupJudge | DirectJudge,
+        judge: PairwiseJudges | PointwiseJudges,
         name: str,
         principle: str | None = None,
     ) -> None:
@@ -196,7 +196,7 @@ class JudgeRewardFunction:
             ModelUnavailable: Nothing in the whole batch could be judged.
         """
 
-        async def judge_groups(groups: Sequence[CompletionGroup]) -> list[JudgedGroup]:
+        async def judge_groups(groups: Sequence[CompletionGroup]) -> list[JudgedCompletions]:
             return list(await asyncio.gather(*map(self._judge.judge, groups)))
 
         # submitted by `shared` at once, and not in a coroutine that waits for its turn: the
@@ -211,8 +211,9 @@ class JudgeRewardFunction:
         )
         rewards: list[float | None] = [None] * len(batch.completions)
         for each in judged:
-            for place, reward in zip(each.group.places, each.rewards(self._principle), strict=True):
-                rewards[place] = reward
+            group_rewards = each.rewards(self._principle)
+            for index, reward in zip(each.group.indices, group_rewards, strict=True):
+                rewards[index] = reward
         n_scored = sum(reward is not None for reward in rewards)
         log_metric(f"{self.__name__}/not_scored", 1 - n_scored / len(rewards))
         # an optimizer step on a batch without rewards would be one on the KL penalty alone

@@ -6,7 +6,7 @@ from a checkpoint pays for no call twice.
 
 Example:
     with JudgeThread(folder, config, [role.model for role in roles]) as thread:
-        judges = thread.prepare(roles, constitution, JudgeSettings())
+        judges = thread.prepare_judges(roles, constitution, JudgeSettings())
         verdict = thread.submit(compare(judges, constitution, comparison, settings, seed)).result()
 """
 
@@ -29,8 +29,8 @@ from cai.engine.run_folder import RunFolder
 from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Model
-from cai.runs.job import opened
-from cai.runs.judges import asked_through, prepare_judges
+from cai.runs.execution import opened
+from cai.runs.judge_preparation import prepare_judges, wrap_judges
 from cai.training.environment import is_main_process
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class JudgeThread:
         self._engine = Engine(run.journal, ledger, self._caps, Scheduling(self._concurrency))
         # the engine learns of a model by being asked for it, and checks the prices of those only
         for model in self._models:
-            self._engine.through(model, "judge")
+            self._engine.wrap(model, "judge")
         self._engine.check_caps()
 
     def __exit__(
@@ -98,7 +98,7 @@ class JudgeThread:
         assert self._engine is not None, "the thread has not been started"
         return self._engine
 
-    def prepare(
+    def prepare_judges(
         self,
         roles: Sequence[RoleModel],
         constitution: Constitution,
@@ -107,11 +107,11 @@ class JudgeThread:
         """The judges, probed and checked as for any other command, and called through the journal.
 
         The probe itself, one call to each judge, is not in the journal: a server may have changed
-        by the time that a training resumes. Raises as `cai.runs.judges.prepare_judges`.
+        by the time that a training resumes. Raises as `cai.runs.judge_preparation.prepare_judges`.
         """
         console = Console(stderr=True, quiet=not is_main_process())
         judges = self.submit(prepare_judges(roles, constitution, settings, console)).result()
-        return asked_through(judges, self.engine.through, "judge")
+        return wrap_judges(judges, self.engine.wrap, "judge")
 
     def submit(self, work: Coroutine[None, None, T]) -> "Future[T]":
         """Starts work in the thread of the judges, from any other thread."""

@@ -26,6 +26,11 @@ from cai.runs.config import described_role
 from cai.training.card import Feedback
 from cai.training.reward_model.principles import PrincipleStatement
 
+NO_REWARD = (
+    "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL, or several of "
+    "them."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRewardSpec:
@@ -105,10 +110,7 @@ class RewardSpec:
             UsageError: Settings do not fit their constitution.
         """
         if not self.trained and self.judge is None and self.score is None:
-            raise TrainingError(
-                "No reward is named. Give --reward-model FOLDER, --judge MODEL or --score MODEL, "
-                "or several of them."
-            )
+            raise TrainingError(NO_REWARD)
         if self.judge is not None:
             check_judging(self.judge.settings, self.judge.constitution)
             if self.judge.apart and self.judge.settings.principles is not None:

@@ -11,7 +11,7 @@ from cai.errors import JournalError, UsageError
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
-from cai.serving.judge import JudgeRewards, open_rewarder
+from cai.serving.rewarder import JudgeRewards, open_rewarder
 from cai.types import Message, Prompt
 
 PROMPT = Prompt("", (Message("user", "Hi."),))

@@ -23,7 +23,7 @@ from cai.engine.writer import Writer
 from cai.errors import RunStopped
 from cai.methods.roles import RoleModel
 from cai.models.base import Completion, Limits, Model, Sampling
-from cai.runs.job import stopped_by_signals
+from cai.runs.execution import stopped_by_signals
 from cai.runs.options import RunOptions
 from cai.runs.sample import SampleJob, run_sampling
 from cai.types import Message
@@ -52,7 +52,7 @@ async def signalled(number: signal.Signals = signal.SIGINT) -> None:
 async def test_the_first_signal_finishes_what_is_in_flight(engine: Engine, number: signal.Signals):
     server, out = SlowServer(), io.StringIO()
     server.open.clear()
-    model = engine.through(server, "respond")
+    model = engine.wrap(server, "respond")
     with (
         pytest.raises(KeyboardInterrupt) as caught,
         stopped_by_signals(engine, Console(file=out, width=200)),
@@ -75,7 +75,7 @@ async def test_the_first_signal_finishes_what_is_in_flight(engine: Engine, numbe
 async def test_the_second_signal_ends_at_once(engine: Engine):
     server = SlowServer()
     server.open.clear()
-    model = engine.through(server, "respond")
+    model = engine.wrap(server, "respond")
     with pytest.raises(KeyboardInterrupt), stopped_by_signals(engine, quiet()):
         asking = asyncio.ensure_future(ask(model))
         await signalled()
@@ -131,7 +131,7 @@ def test_in_another_thread_nothing_is_listened_to_and_the_run_goes_on(engine: En
 
     async def run() -> None:
         with stopped_by_signals(engine, quiet()):
-            done.append((await ask(engine.through(SlowServer(), "respond"))).text)
+            done.append((await ask(engine.wrap(SlowServer(), "respond"))).text)
 
     thread = threading.Thread(target=lambda: run_async(run()))
     thread.start()

@@ -1,15 +1,14 @@
-"""A method over many examples, into a run folder: what the jobs of every method share.
+"""A method over many examples, into a run folder: what the runs of every method share.
 
-A job says what is read and how one example is worked on. The runner streams the examples through
-the engine, which asks the models, and stores what comes of each. Ctrl-C and SIGTERM: the first lets
-the calls in flight finish, the second ends at once. `Accounts` adds up what several jobs took, and
-what they leave of the caps.
+A plan says what is read and how one example is worked on. `execute` streams the examples through
+the engine, which calls the models, and stores what comes of each. Ctrl-C and SIGTERM: the first
+lets the calls in flight finish, the second ends at once.
 
 Example:
-    job = Job(config, constitution, summary, n_items, items, Chain, prepare, is_flagged)
+    plan = RunPlan(config, constitution, summary, n_items, items, Chain, make_worker, is_flagged)
     async with opened(models):
-        outcome = await run_job(folder, job, RunOptions(), Console())
-    print(outcome.counts.done, outcome.n_calls)
+        result = await execute(folder, plan, RunOptions(), Console())
+    print(result.counts.done, result.n_calls)
 """
 
 import asyncio
@@ -25,12 +24,12 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from platform import python_version
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import yaml
 from rich.console import Console
@@ -45,13 +44,8 @@ from cai.engine.run_files import Counts, Failure, Record
 from cai.engine.run_folder import RunFolder
 from cai.engine.stream import CAUSES_OF_EXAMPLES, stream
 from cai.errors import CaiError, Cause, ContextLengthError, JournalError, ModelError, RunStopped
-from cai.methods.judging.multiple_choice import Answers
-from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import GroupReadings
-from cai.methods.revision import Chain
-from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
-from cai.runs.config import ChoiceRunConfig, RunConfig
+from cai.runs.config import B, ChoiceRunConfig, RunConfig
 from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
 from cai.runs.prompt_tokens import PromptWatch
 from cai.runs.records import dump, is_run, read_done
@@ -108,19 +102,19 @@ PACKAGES = ("cai-toolkit", "torch", "transformers")
 
 T = TypeVar("T")
 S = TypeVar("S")
-B = TypeVar("B", Chain, Samples, GroupReadings, Scored, Answers)
 
-Through = Callable[[Model, str], Model]
-"""Gives a model in a role as the run asks it."""
+WrapModel = Callable[[Model, str], Model]
+"""Makes of a model and a role the model whose calls go through the journal and limits of a run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job(Generic[T, S, B]):
+class RunPlan(Generic[T, S, B]):
     """A method over a source.
 
     `items` gives the `n_items` examples anew each time, each with an id that no other has.
-    `prepare` makes the work on one example, once the run's journal is open. `note` is told every
-    finished example of the folder, those of earlier times included; `is_flagged` only new ones.
+    `make_worker` gives the function that works on one example, once the run's journal is open, from
+    one that wraps models. `note` is told every finished example of the folder, those of earlier
+    starts included; `is_flagged` only new ones.
     """
 
     config: RunConfig | ChoiceRunConfig
@@ -129,19 +123,19 @@ class Job(Generic[T, S, B]):
     n_items: int
     items: Callable[[], Iterator[tuple[str, T]]]
     body: type[B]
-    prepare: Callable[[Through], Callable[[T], Awaitable[B]]]
+    make_worker: Callable[[WrapModel], Callable[[T], Awaitable[B]]]
     is_flagged: Callable[[B], bool]
     note: Callable[[B], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[S]):
-    """What a run folder holds now, and what was asked this time.
+class RunResult(Generic[S]):
+    """What a run folder holds now, and which calls were made this time.
 
     `usage` has the tokens of the calls made this time, not of those that the journal answered;
     `ledger` the accounts of the whole run. `failures` are the failed examples of the folder by
     cause, `reasons` the message of the first of each cause, and `n_cut_off` its answers that the
-    limit of tokens ended. There is an `estimate` where a sample was asked for.
+    limit of tokens ended. There is an `estimate` where the run was of a sample.
     """
 
     counts: Counts
@@ -205,9 +199,9 @@ def to_do(
         index += 1
 
 
-async def run_job(
-    folder: Path, job: Job[T, S, B], run_options: RunOptions, console: Console
-) -> Outcome[S]:
+async def execute(
+    folder: Path, plan: RunPlan[T, S, B], run_options: RunOptions, console: Console
+) -> RunResult[S]:
     """Works on every example that the folder does not hold yet, and stores the results.
 
     Raises:
@@ -219,23 +213,23 @@ async def run_job(
     """
     run_options.check()
     prices = load_prices(run_options.prices)
-    config = job.config.model_dump(mode="json")
+    config = plan.config.model_dump(mode="json")
     versions = {"python": python_version()}
     for package in PACKAGES:
         with contextlib.suppress(ModuleNotFoundError):
             versions[package] = version(package)
     with RunFolder.open(folder, config, versions, update=run_options.update) as run:
-        if job.constitution is not None:
-            _write_constitution(folder, job.constitution, is_new=run_options.update)
-        finished = _Finished(job.note)
+        if plan.constitution is not None:
+            _write_constitution(folder, plan.constitution, replaces=run_options.update)
+        finished = _Finished(plan.note)
         # What earlier starts finished counts too: tallies and estimates are about the whole folder.
-        for _, body in read_done(run, job.body):
+        for _, body in read_done(run, plan.body):
             finished.add(body)
         scheduling = Scheduling(run_options.concurrency, run_options.hedges)
         engine = Engine(run.journal, Ledger.of(run.database, prices), run_options.caps, scheduling)
-        n_total = run_options.n_of(job.n_items)
+        n_total = run_options.n_of(plan.n_items)
         progress = Progress(engine, n_total, _n_settled(run, run_options))
-        work = _Work(run, job, run_options, progress, finished)
+        work = _Work(run, plan, run_options, progress, finished)
         with stopped_by_signals(engine, console):
             await work.run_all(engine, console)
         estimated = None
@@ -244,7 +238,7 @@ async def run_job(
             estimated = estimate(
                 engine.budget.ledger, finished.spread, n_whole, progress.snapshot()
             )
-        return Outcome(
+        return RunResult(
             counts=run.counts(),
             failures=run.failures(),
             n_flagged=progress.flagged,
@@ -252,7 +246,7 @@ async def run_job(
             n_from_journal=run.journal.hits,
             usage=run.journal.usage,
             ledger=engine.budget.ledger,
-            source=job.source,
+            source=plan.source,
             reasons=run.reasons(),
             estimate=estimated,
             n_cut_off=finished.n_cut_off,
@@ -276,10 +270,10 @@ class _Finished(Generic[B]):
 
 @dataclass(frozen=True, slots=True)
 class _Work(Generic[T, S, B]):
-    """The examples of a job on their way into a run folder."""
+    """The examples of a plan on their way into a run folder."""
 
     run: RunFolder
-    job: Job[T, S, B]
+    plan: RunPlan[T, S, B]
     run_options: RunOptions
     progress: Progress
     finished: _Finished[B]
@@ -288,10 +282,10 @@ class _Work(Generic[T, S, B]):
         """Works on every example that is to be done, and shows the progress."""
         watch = PromptWatch(console)
 
-        def through(model: Model, role: str) -> Model:
-            return wrap_model(engine.through(model, role), watch.answer, role)
+        def wrap(model: Model, role: str) -> Model:
+            return wrap_model(engine.wrap(model, role), watch.answer, role)
 
-        work = self.job.prepare(through)
+        work = self.plan.make_worker(wrap)
         engine.check_caps()
 
         async def one(item: tuple[int, str, T]) -> B:
@@ -308,8 +302,8 @@ class _Work(Generic[T, S, B]):
         ]
         with contextlib.closing(display):
             async with reporting(self.progress, listeners):
-                job = self.job
-                waiting = to_do(self.run, job.items, job.n_items, self.run_options)
+                plan = self.plan
+                waiting = to_do(self.run, plan.items, plan.n_items, self.run_options)
                 results = stream(waiting, one, engine)
                 async with contextlib.aclosing(results):
                     async for (position, id, _), result in results:
@@ -318,7 +312,7 @@ class _Work(Generic[T, S, B]):
                             self.progress.add_failed(result.cause)
                             continue
                         self.finished.add(result)
-                        self.progress.add_done(self.job.is_flagged(result))
+                        self.progress.add_done(self.plan.is_flagged(result))
 
 
 def _n_settled(run: RunFolder, run_options: RunOptions) -> int:
@@ -329,10 +323,13 @@ def _n_settled(run: RunFolder, run_options: RunOptions) -> int:
     return run.counts().done + sum(not error.is_retryable for error in failed)
 
 
-def _write_constitution(folder: Path, constitution: Constitution, *, is_new: bool) -> None:
-    """Writes the constitution beside the run, so that the folder can be understood alone."""
+def _write_constitution(folder: Path, constitution: Constitution, *, replaces: bool) -> None:
+    """Writes the constitution beside the run, so that the folder can be understood alone.
+
+    One that is there stays, unless it `replaces` it: an update may be under another constitution.
+    """
     path = folder / "constitution.yaml"
-    if is_new or not path.exists():
+    if replaces or not path.exists():
         content = constitution.model_dump(mode="json", exclude_defaults=True)
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         atomic_write(path, text, JournalError, "Free some space, or use another folder.")
@@ -349,40 +346,3 @@ def error_of(failures: Sequence[tuple[str, str]]) -> ModelError:
     if cause == ContextLengthError.cause:
         return ContextLengthError(message)
     return ModelError(message, cast(Cause, cause))
-
-
-@dataclass(frozen=True, slots=True)
-class StepEstimate:
-    """What a step of an evaluation will take in all."""
-
-    step: str
-    estimate: RunEstimate
-
-
-@dataclass(slots=True)
-class Accounts:
-    """Calls and money so far; `run_options` has the caps that are left for the steps to come.
-
-    `step_estimates` has a step for each that was asked about a sample alone.
-    """
-
-    run_options: RunOptions
-    n_calls: int = 0
-    n_failed: int = 0
-    cost_usd: float | None = 0.0
-    step_estimates: list[StepEstimate] = field(default_factory=list[StepEstimate])
-
-    def add(self, outcome: Outcome[Any], step: str = "") -> None:
-        """Takes in a step; the cost is unknown once that of one is."""
-        self.n_failed += outcome.counts.failed
-        self.enter(outcome.ledger)
-        if outcome.estimate is not None:
-            self.step_estimates.append(StepEstimate(step, outcome.estimate))
-
-    def enter(self, ledger: Ledger) -> None:
-        """Takes in what a run took."""
-        self.n_calls += ledger.n_calls
-        # One unknown price makes the sum unknown: a partial sum would look like the whole cost.
-        cost = ledger.cost_usd
-        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
-        self.run_options = replace(self.run_options, caps=self.run_options.caps.after(ledger))

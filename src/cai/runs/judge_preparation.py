@@ -33,7 +33,7 @@ from cai.methods.roles import Judge, RoleModel, candidates, why_low_mass
 from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import ChoiceModel
 from cai.runs.config import JudgeRunConfig, ScoreRunConfig, read_run_config
-from cai.runs.job import Through
+from cai.runs.execution import WrapModel
 from cai.runs.warning import warn
 from cai.templates import TemplateSet
 from cai.types import Conversation, Message, user_prompt
@@ -180,10 +180,10 @@ def _first_questions(constitution: Constitution, settings: JudgeSettings | Score
     return lambda templates: [(judge_turns(templates, question, comparison), LETTERS)]
 
 
-def asked_through(judges: Sequence[Judge], through: Through, role: str) -> tuple[Judge, ...]:
+def wrap_judges(judges: Sequence[Judge], wrap: WrapModel, role: str) -> tuple[Judge, ...]:
     """The judges with their models as the run asks them in that role."""
     return tuple(
-        replace(judge, role=replace(judge.role, model=through(judge.role.model, role)))
+        replace(judge, role=replace(judge.role, model=wrap(judge.role.model, role)))
         for judge in judges
     )
 

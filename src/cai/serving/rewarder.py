@@ -29,8 +29,8 @@ from cai.methods.judging.verdict import Comparison
 from cai.methods.roles import Judge, RoleModel, candidates
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.runs.config import described_constitution, described_judge
-from cai.runs.job import opened
-from cai.runs.judges import asked_through, prepare_judges
+from cai.runs.execution import opened
+from cai.runs.judge_preparation import prepare_judges, wrap_judges
 from cai.serving.chat_format import ChatFormat
 from cai.serving.schema import VERSION, CompareResult, Health, ScoreResult
 from cai.types import Prompt, as_dicts, content_hash, derive_seed
@@ -179,7 +179,7 @@ async def open_rewarder(
             with RunFolder.open(path, config, {"cai-toolkit": VERSION}) as run:
                 ledger = Ledger.of(run.database, load_prices(None))
                 engine = Engine(run.journal, ledger, retry=Retry(_MAX_ATTEMPTS))
-                yield JudgeRewarder(asked_through(judges, engine.through, "judge"), settings)
+                yield JudgeRewarder(wrap_judges(judges, engine.wrap, "judge"), settings)
 
 
 def _by_principle(scored: Scored) -> dict[str, float | None]:

@@ -12,10 +12,10 @@ from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings, ScoreSettings
 from cai.models.base import Sampling
 from cai.models.scripted import ScriptedModel
-from cai.training.rewards.judges import (
+from cai.training.rewards.completion_judges import (
     CompletionGroup,
-    DirectJudge,
-    GroupJudge,
+    PairwiseJudges,
+    PointwiseJudges,
     groups_of,
     most_frequent_cause,
     pairs_of,
@@ -43,8 +43,8 @@ def group(*texts: str) -> CompletionGroup:
     return CompletionGroup(PROMPT, texts, tuple(range(len(texts))))
 
 
-def judge_of(model: ScriptedModel, **changes: object) -> GroupJudge:
-    return GroupJudge([Judge.of(model)], TESTBED, TONE, **changes)  # pyright: ignore[reportArgumentType]
+def judge_of(model: ScriptedModel, **changes: object) -> PairwiseJudges:
+    return PairwiseJudges([Judge.of(model)], TESTBED, TONE, **changes)  # pyright: ignore[reportArgumentType]
 
 
 async def test_each_completion_wins_the_mean_over_the_others():
@@ -168,7 +168,7 @@ async def test_a_jury_counts_each_judge():
     """One prefers the greater number by 0.9, one always A: the mean of 0.9 and 0.5 is 0.7."""
     even = ScriptedModel(choices=lambda messages, options: (math.log(0.8), math.log(0.2)))
     jury = [Judge.of(ScriptedModel(choices=prefer_greater, name="one")), Judge.of(even)]
-    judged = await GroupJudge(jury, TESTBED, TONE).judge(group("part 1", "part 2"))
+    judged = await PairwiseJudges(jury, TESTBED, TONE).judge(group("part 1", "part 2"))
     assert judged.rewards() == pytest.approx([0.3, 0.7])
 
 
@@ -176,7 +176,7 @@ def test_a_batch_is_grouped_by_the_ids_of_its_prompts():
     asked = [[{"role": "user", "content": text}] for text in ("one", "two", "one")]
     said = [[{"role": "assistant", "content": text}] for text in (" a ", "b", "c\n")]
     groups = groups_of(asked, said, ["p1", "p2", "p1"])
-    assert [(each.prompt.id, each.completions, each.places) for each in groups] == [
+    assert [(each.prompt.id, each.completions, each.indices) for each in groups] == [
         ("p1", ("a", "c"), (0, 2)),
         ("p2", ("b",), (1,)),
     ]
@@ -194,7 +194,7 @@ async def test_direct_scores_are_from_minus_one_to_one_and_none_where_the_call_f
         return last if number == 2 else [math.log(0.1)] * len(options)
 
     model = ScriptedModel(choices=choose)
-    judge = DirectJudge([Judge.of(model)], TESTBED, ScoreSettings(tags=("tone",)))
+    judge = PointwiseJudges([Judge.of(model)], TESTBED, ScoreSettings(tags=("tone",)))
     judged = await judge.judge(group("part 1", "part 2", "part 3"))
     assert judged.rewards() == [pytest.approx(0, abs=1e-9), pytest.approx(1), None]
     assert judged.rewards("stay-polite")[1] == pytest.approx(1)

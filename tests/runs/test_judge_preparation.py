@@ -17,7 +17,7 @@ from cai.methods.settings import JudgeSettings, ScoreSettings, VerdictSource
 from cai.models.base import Model
 from cai.models.registry import open_model
 from cai.models.scripted import ScriptedModel
-from cai.runs.judges import prepare_judges
+from cai.runs.judge_preparation import prepare_judges
 from cai.types import Message
 
 CONSTITUTION = Constitution(

@@ -1,15 +1,15 @@
 """Judges as rewards: completions compared inside their group, or each scored alone.
 
-`GroupJudge` compares a completion with others of its prompt, or with the response of a reference
-model, in both orders under each principle; its reward is the mean probability of winning, in
-[0, 1]. `DirectJudge` scores each completion without a reward model: direct RLAIF, Lee et al. 2023,
-arXiv:2309.00267, §2.4, the expected mark from 1 to 10 brought to [−1, 1].
+`PairwiseJudges` compare a completion with others of its prompt, or with the response of a reference
+model, in both orders under each principle; the reward is the mean probability of winning, in
+[0, 1]. `PointwiseJudges` score each completion without a reward model: direct RLAIF, Lee et al.
+2023, arXiv:2309.00267, §2.4, the expected mark from 1 to 10 brought to [−1, 1].
 
 What could not be judged has no reward, None, which TRL leaves out of the advantages: never zero.
 
 Example:
-    judge = GroupJudge(judges, constitution, JudgeSettings())
-    judged = await judge.judge(CompletionGroup(prompt, ("Yes.", "No, because …"), (0, 1)))
+    pairwise = PairwiseJudges(judges, constitution, JudgeSettings())
+    judged = await pairwise.judge(CompletionGroup(prompt, ("Yes.", "No, because …"), (0, 1)))
     judged.rewards()  # [0.2, 0.8]; None where nothing could be judged
     most_frequent_cause([judged])  # "the answer was cut off"; "" if all could be judged
 """
@@ -30,21 +30,21 @@ from cai.methods.judging.verdict import Comparison, JudgeCall, Verdict
 from cai.methods.roles import Judge, RoleModel
 from cai.methods.sampling import respond
 from cai.methods.settings import JudgeSettings, ScoreSettings
-from cai.types import Message, Prompt, Role, content_hash, derive_seed
+from cai.types import Message, MessageRole, Prompt, content_hash, derive_seed
 
 Turns = Sequence[Mapping[str, str]]  # a conversation as TRL has it: `[{"role": …, "content": …}]`
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionGroup:
-    """A prompt and its completions; `places` are their indices in the batch."""
+    """A prompt and its completions; `indices` are their positions in the batch."""
 
     prompt: Prompt
     completions: tuple[str, ...]
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
-class JudgedGroup(Protocol):
+class JudgedCompletions(Protocol):
     """A group with what judges say of it."""
 
     @property
@@ -63,26 +63,26 @@ def groups_of(
     prompts: Sequence[Turns], completions: Sequence[Turns], ids: Sequence[str]
 ) -> list[CompletionGroup]:
     """The batch by prompt, in the order in which the prompts appear."""
-    places: dict[str, list[int]] = {}
-    for place, id in enumerate(ids):
-        places.setdefault(id, []).append(place)
+    indices: dict[str, list[int]] = {}
+    for index, id in enumerate(ids):
+        indices.setdefault(id, []).append(index)
     return [
         CompletionGroup(
             Prompt(id, conversation(prompts[at[0]])),
-            tuple(completions[place][-1]["content"].strip() for place in at),
+            tuple(completions[index][-1]["content"].strip() for index in at),
             tuple(at),
         )
-        for id, at in places.items()
+        for id, at in indices.items()
     ]
 
 
 def conversation(turns: Turns) -> tuple[Message, ...]:
     """TRL's turns as messages."""
-    return tuple(Message(cast(Role, turn["role"]), turn["content"]) for turn in turns)
+    return tuple(Message(cast(MessageRole, turn["role"]), turn["content"]) for turn in turns)
 
 
 @dataclass(frozen=True, slots=True)
-class GroupMatchup:
+class CompletionMatchup:
     """Completion `first` as A against `second` as B, or against the reference where that is None.
 
     `verdict` is the error where the call failed.
@@ -94,11 +94,11 @@ class GroupMatchup:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedGroup:
+class ComparedCompletions:
     """A group whose completions were compared."""
 
     group: CompletionGroup
-    matchups: tuple[GroupMatchup, ...]
+    matchups: tuple[CompletionMatchup, ...]
 
     def rewards(self, principle: str | None = None) -> list[float | None]:
         """The mean probability of winning in [0, 1], of all principles or one."""
@@ -128,7 +128,7 @@ class ComparedGroup:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupJudge:
+class PairwiseJudges:
     """Judges of one or several models, all called at once.
 
     Each completion is compared with `opponents` others of its group (None: all), or with the
@@ -142,7 +142,7 @@ class GroupJudge:
     reference: RoleModel | None = None
     seed: int = 0
 
-    async def judge(self, group: CompletionGroup) -> ComparedGroup:
+    async def judge(self, group: CompletionGroup) -> ComparedCompletions:
         """Every matchup of the group; equal texts tie without a call."""
         texts = group.completions
         if self.reference is None:
@@ -168,10 +168,10 @@ class GroupJudge:
                     *(self._verdict(group, text, answer.text) for text in texts)
                 )
         matchups = (
-            GroupMatchup(first, second, verdict)
+            CompletionMatchup(first, second, verdict)
             for (first, second), verdict in zip(pairs, verdicts, strict=True)
         )
-        return ComparedGroup(group, tuple(matchups))
+        return ComparedCompletions(group, tuple(matchups))
 
     async def _verdict(self, group: CompletionGroup, one: str, other: str) -> Verdict | ModelError:
         # equal but for spaces: a judge could only guess, by position, and would be paid for it
@@ -204,7 +204,7 @@ def pairs_of(n: int, opponents: int | None) -> Iterator[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredGroup:
+class ScoredCompletions:
     """A group whose completions were scored: the scores of each, or the error of its calls."""
 
     group: CompletionGroup
@@ -232,7 +232,7 @@ class ScoredGroup:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DirectJudge:
+class PointwiseJudges:
     """Judges that score a completion alone."""
 
     judges: Sequence[Judge]
@@ -240,7 +240,7 @@ class DirectJudge:
     settings: ScoreSettings = ScoreSettings()
     seed: int = 0
 
-    async def judge(self, group: CompletionGroup) -> ScoredGroup:
+    async def judge(self, group: CompletionGroup) -> ScoredCompletions:
         """The scores of each completion."""
 
         async def scores(response: str) -> tuple[Score, ...] | ModelError:
@@ -252,10 +252,11 @@ class DirectJudge:
             except ModelError as error:
                 return error
 
-        return ScoredGroup(group, tuple(await asyncio.gather(*map(scores, group.completions))))
+        scored = await asyncio.gather(*map(scores, group.completions))
+        return ScoredCompletions(group, tuple(scored))
 
 
-def most_frequent_cause(groups: Iterable[JudgedGroup]) -> str:
+def most_frequent_cause(groups: Iterable[JudgedCompletions]) -> str:
     """The most frequent reason why calls of these groups gave nothing; "" where all did.
 
     Of answers without a reason, which could not be parsed or declined to judge, one is quoted.
