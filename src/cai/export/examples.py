@@ -15,7 +15,7 @@ Example:
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cai.export.rows import (
     Demonstration,
@@ -26,6 +26,7 @@ from cai.export.rows import (
     PrincipleShare,
 )
 from cai.export.selection import ROUNDING, Selection
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, JudgedMatchup
 from cai.methods.judging.verdict import UNREADABLE, Verdict, side
@@ -37,12 +38,14 @@ from cai.types import derive_seed
 
 
 def pairs_of_judged(
-    judged: Judged, selection: Selection, tie_margin: float
+    judged: Judged, selection: Selection, composer: Composer
 ) -> list[PreferencePair | Dropped]:
     """The pairs that `selection.pairs` chooses: for `all` one a matchup, otherwise one a group."""
     if selection.pairs == "best-worst":
-        return [best_over_worst(judged, selection, tie_margin)]
-    results = [_pair_of_matchup(judged, matchup, selection) for matchup in judged.matchups]
+        return [best_over_worst(judged, selection, composer)]
+    results = [
+        _pair_of_matchup(judged, matchup, selection, composer) for matchup in judged.matchups
+    ]
     if selection.pairs == "all":
         return results
     # Drawn by the prompt's id, so that a second export, or one of more runs, draws the same pair.
@@ -53,7 +56,7 @@ def pairs_of_judged(
 
 
 def best_over_worst(
-    judged: Judged, selection: Selection, tie_margin: float
+    judged: Judged, selection: Selection, composer: Composer
 ) -> PreferencePair | Dropped:
     """The first of the ranking over the last.
 
@@ -69,20 +72,20 @@ def best_over_worst(
     best, worst = ranking[0], ranking[-1]
     for matchup in judged.matchups:
         if {matchup.first, matchup.second} == {best, worst} and matchup.verdict.p_a is not None:
-            pair = _pair_of_matchup(judged, matchup, selection)
+            pair = _pair_of_matchup(judged, matchup, selection, composer)
             # The direct matchup may contradict the strengths, which come from all matchups.
             if isinstance(pair, PreferencePair) and pair.judging:
                 is_best_chosen = pair.judging.chosen_place == best
                 return pair if is_best_chosen else Dropped("against the ranking")
             return pair
     probability = 1 / (1 + math.exp(strengths[worst] - strengths[best]))
-    if side(probability, tie_margin) == "tie":
+    if side(probability, composer.tie_margin) == "tie":
         return Dropped("tie")
-    return _pair(judged, (best, worst), probability, None, selection)
+    return _pair(judged, (best, worst), probability, None, selection, composer)
 
 
 def _pair_of_matchup(
-    judged: Judged, matchup: JudgedMatchup, selection: Selection
+    judged: Judged, matchup: JudgedMatchup, selection: Selection, composer: Composer
 ) -> PreferencePair | Dropped:
     verdict = matchup.verdict
     if verdict.p_a is None or verdict.outcome in UNREADABLE or verdict.outcome == "tie":
@@ -94,7 +97,7 @@ def _pair_of_matchup(
         return Dropped("tie")
     first, second, p_a = matchup.first, matchup.second, verdict.p_a
     places, probability = ((first, second), p_a) if winner == "a" else ((second, first), 1 - p_a)
-    return _pair(judged, places, probability, verdict, selection)
+    return _pair(judged, places, probability, verdict, selection, composer)
 
 
 def _pair(
@@ -103,6 +106,7 @@ def _pair(
     probability: float,
     verdict: Verdict | None,
     selection: Selection,
+    composer: Composer,
 ) -> PreferencePair | Dropped:
     """The chosen and the rejected candidate; `verdict` is that of their matchup, if any."""
     chosen, rejected = places
@@ -116,17 +120,16 @@ def _pair(
     margin = probability - 0.5
     if margin < selection.min_margin - ROUNDING:
         return Dropped("unsure")
-    # Shares by principle are for response A of the matchup; where B is chosen they are turned.
-    is_turned = verdict is not None and verdict.p_a is not None and verdict.p_a < 0.5
-    by_principle = verdict.by_principle.items() if verdict else ()
     flips = [each.is_flip for each in verdict.principle_verdicts] if verdict else []
     judging = PairJudging(
         basis="matchup" if verdict else "strengths",
         outcome=verdict.outcome if verdict else None,
         margin=margin,
-        by_principle=tuple(
-            PrincipleShare(id, 1 - p_a if is_turned else p_a) for id, p_a in by_principle
-        ),
+        compose=composer.rule,
+        calibration=composer.calibration,
+        p_tie=verdict.p_tie if verdict else None,
+        speaking=verdict.speaking if verdict else None,
+        by_principle=tuple(_shares(verdict)) if verdict else (),
         n_flips=flips.count(True),
         n_questions=len(flips) - flips.count(None),
         chosen_place=chosen,
@@ -144,6 +147,17 @@ def _pair(
         chosen_probability=probability,
         judging=judging,
     )
+
+
+def _shares(verdict: Verdict) -> Iterator[PrincipleShare]:
+    """What each principle says of the chosen side, which is B where the verdict favours it."""
+    is_a = verdict.p_a is None or verdict.p_a >= 0.5
+    for id, votes in verdict.votes_by_principle.items():
+        total = sum(each.weight for each in votes)
+        for_a = sum(each.weight * each.for_a for each in votes) / total
+        for_b = sum(each.weight * each.for_b for each in votes) / total
+        chosen, rejected = (for_a, for_b) if is_a else (for_b, for_a)
+        yield PrincipleShare(id, (1 + chosen - rejected) / 2, chosen, rejected)
 
 
 def _rank(strengths: Sequence[float] | None, place: int) -> int | None:
@@ -224,10 +238,10 @@ def demonstrations_of_samples(
 
 
 def demonstration_of_judged(
-    judged: Judged, selection: Selection, tie_margin: float
+    judged: Judged, selection: Selection, composer: Composer
 ) -> Demonstration | Dropped:
     """The best-ranked response, where it is better than the worst: a tie gives nothing to learn."""
-    pair = best_over_worst(judged, selection, tie_margin)
+    pair = best_over_worst(judged, selection, composer)
     if isinstance(pair, Dropped):
         return pair
     return Demonstration(pair.prompt, pair.chosen, pair.chosen_model)

@@ -60,10 +60,11 @@ from cai.export.rows import (
 )
 from cai.export.selection import Selection
 from cai.methods.judging.pointwise import Scored
-from cai.methods.judging.ranking import Judged
+from cai.methods.judging.ranking import GroupReadings, compose_group
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
-from cai.runs.config import Body, JudgeRunConfig, ReviseRunConfig
+from cai.runs.config import Body, ReviseRunConfig
+from cai.runs.judged import composers_of
 from cai.types import Prompt
 
 T = TypeVar("T")
@@ -149,12 +150,11 @@ def _units_of(
             return demonstrations_of_chain(body, run.config, selection)
         case Samples():
             return demonstrations_of_samples(body, selection)
-        case Judged():
-            assert isinstance(run.config, JudgeRunConfig)
-            tie_margin = run.config.settings.tie_margin
+        case GroupReadings():
+            judged = compose_group(body, run.composer)
             if format in PAIRED:
-                return pairs_of_judged(body, selection, tie_margin)
-            return [demonstration_of_judged(body, selection, tie_margin)]
+                return pairs_of_judged(judged, selection, run.composer)
+            return [demonstration_of_judged(judged, selection, run.composer)]
         case Scored():
             if format in PAIRED:
                 return [labelled_of_scored(body, selection)]
@@ -272,7 +272,11 @@ class Export:
             raise ExportError(f"{twice}: is named twice, and its rows would be too. Name it once.")
         check_columns(format, columns)
         selection.check(format)
-        sources = tuple(SourceRun.of(number, run) for number, run in enumerate(runs))
+        composers = composers_of(runs, selection.compose)
+        sources = tuple(
+            SourceRun.of(number, run, composer)
+            for number, (run, composer) in enumerate(zip(runs, composers, strict=True))
+        )
         for source in sources:
             check_format(format, source.config.method, source.folder.path)
             if selection.balances_length:
@@ -350,7 +354,7 @@ class Export:
         """The unit in the columns of the export; counted in the summary."""
         columns = columns_of(unit, self.columns, summary.n_rows)
         summary.n_rows += 1
-        if isinstance(traced.body, Judged | Scored):
+        if isinstance(traced.body, GroupReadings | Scored):
             summary.n_below_min_mass += any(call.is_fallback for call in traced.body.calls)
         provenance = traced.run.provenance(traced.body, models_of(unit))
         prompt = prompt_of(unit)

@@ -12,16 +12,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
-from typing import Annotated, TypeVar, cast, get_args
+from typing import Annotated, TypeVar, cast
 
 from pydantic import TypeAdapter
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
 from cai.export.formats import Method, Row
-from cai.methods.judging.ranking import Judged, Pairing
+from cai.methods.judging.composition import Composer
+from cai.methods.judging.pointwise import Scored
+from cai.methods.judging.ranking import GroupReadings, Judged, Pairing, compose_group
 from cai.methods.revision import Chain, RevisionRole
 from cai.methods.revision_flags import Flag
+from cai.methods.sampling import Samples
 from cai.methods.settings import AsDecided, JudgeSettings, ReviseSettings, ScoreSettings
 from cai.runs.config import (
     Body,
@@ -44,9 +47,11 @@ _ABSOLUTE = re.compile(r"(?<![\w./])(?:~/|/(?!/))(?:[^\s/#+@]+/)*([^\s/#+@]+)/?"
 _NAMES = frozenset({"model", "models", "judge", "origin"})  # keys of rows
 
 # The column of a whole record, and the type that its struct is derived from.
-BODY_COLUMNS: Mapping[Method, tuple[str, type[Body]]] = {
-    kind.model_fields["method"].default: (kind.body.__name__.lower(), kind.body)
-    for kind in get_args(RunConfig)
+BODY_COLUMNS: Mapping[Method, tuple[str, type[object]]] = {
+    "revise": ("chain", Chain),
+    "sample": ("samples", Samples),
+    "judge": ("judged", Judged),
+    "score": ("scored", Scored),
 }
 
 
@@ -89,9 +94,10 @@ class SourceRun:
     name: str
     config: RunConfig
     common: Mapping[str, object]  # the part of the provenance that all its rows share
+    composer: Composer  # of a judged run: how its readings become verdicts
 
     @classmethod
-    def of(cls, number: int, folder: RunFolder) -> "SourceRun":
+    def of(cls, number: int, folder: RunFolder, composer: Composer = Composer()) -> "SourceRun":
         """Raises JournalError as `read_run_config`."""
         config, name = read_run_config(folder), folder.path.resolve().name
         provenance = RowProvenance(
@@ -115,7 +121,7 @@ class SourceRun:
                 provenance = replace(provenance, judges=judges, score_settings=settings)
         # As JSON values, converted once for the run and not for each row.
         common = without_places(_PROVENANCE.dump_python(provenance, mode="json"))
-        return cls(number, folder, name, config, common)
+        return cls(number, folder, name, config, common, composer)
 
     def body(self, record: Record) -> Body:
         """The result of the run's method for the example."""
@@ -171,8 +177,9 @@ def whole_row(run: SourceRun, record: Record, methods: tuple[Method, ...]) -> Ro
     body = run.body(record) if record.error is None else None
     columns: dict[str, object] = {BODY_COLUMNS[method][0]: None for method in methods}
     if body is not None:
-        content = asdict(body)
-        if isinstance(body, Judged):
+        judged = isinstance(body, GroupReadings)
+        content = asdict(compose_group(body, run.composer) if judged else body)
+        if judged:
             # A list of pairs, as columns have fixed names and tags have any.
             tags = [{"name": name, "value": value} for name, value in body.group.tags.items()]
             content["group"]["tags"] = tags

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
+from cai.constitution.schema import Compose
 from cai.export.formats import Columns, Format, Row
 from cai.methods.judging.verdict import Outcome
 from cai.types import Prompt
@@ -51,10 +52,16 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class PrincipleShare:
-    """The probability, under one principle, that the chosen side is better."""
+    """The probability, under one principle, that the chosen side is better.
+
+    It is (1 + `chosen` − `rejected`) / 2: how likely the principle speaks for either side. The rest
+    to 1 is that it is silent.
+    """
 
     principle: str
     probability: float
+    chosen: float
+    rejected: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,10 @@ class PairJudging:
     basis: Literal["matchup", "strengths"]
     outcome: Outcome | None
     margin: float  # distance of the probability from one half
+    compose: Compose  # how the principles became one probability
+    calibration: str  # what it rests on: none, mixtures, mixtures and tests, labels
+    p_tie: float | None  # that no principle decides; None by rules that have none
+    speaking: float | None  # the share of the principles' weight that is not silent
     by_principle: tuple[PrincipleShare, ...]
     n_flips: int  # of the questions below, those whose orders favour different sides
     n_questions: int  # those that could be read in both orders

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from cai.constitution.schema import Compose
 from cai.errors import ExportError
 from cai.export.formats import PAIRED, Format
 from cai.export.rows import Unit, prompt_of
@@ -46,6 +47,8 @@ class Selection:
     # Of rows whose similarity is at least this, only the first is exported.
     near_duplicates: float | None = None
     min_score: float = 0.0  # in [−1, 1]; a scored response is labelled good from here on
+    # How the principles of a judged pair become one probability; None is the way of its run.
+    compose: Compose | None = None
 
     def check(self, format: Format) -> None:
         """Checks that these settings are possible for that format.

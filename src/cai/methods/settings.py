@@ -250,6 +250,13 @@ class JudgeSettings(_JudgeModelSettings):
     negated: Annotated[Switch, Field(description="Ask each question reversed too.")] = False
     few_shots: FewShots = 0
     tie_margin: Annotated[Margin, Field(description="Within this of one half is a tie.")] = 0.0
+    principle_tests: Annotated[
+        Switch,
+        Field(
+            description="Ask the principles' own tests first, and weigh each vote by how many the "
+            "judge passes."
+        ),
+    ] = False
     compose: Annotated[
         Compose | None,
         Field(description="How principles become one verdict; the constitution's way by default."),

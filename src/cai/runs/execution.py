@@ -113,8 +113,9 @@ class RunPlan(Generic[T, S, B]):
 
     `items` gives the `n_items` examples anew each time, each with an id that no other has.
     `make_worker` gives the function that works on one example, once the run's journal is open, from
-    one that wraps models. `note` is told every finished example of the folder, those of earlier
-    starts included; `is_flagged` only new ones.
+    one that wraps models; `before` makes its calls ahead of the first example, and gives what is
+    stored as the state of the run. `note` is told every finished example of the folder, those of
+    earlier starts included; `is_flagged` only new ones.
     """
 
     config: RunConfig | ChoiceRunConfig
@@ -126,6 +127,7 @@ class RunPlan(Generic[T, S, B]):
     make_worker: Callable[[WrapModel], Callable[[T], Awaitable[B]]]
     is_flagged: Callable[[B], bool]
     note: Callable[[B], None] | None = None
+    before: Callable[[WrapModel], Awaitable[Mapping[str, str]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,9 @@ class _Work(Generic[T, S, B]):
         with contextlib.closing(display):
             async with reporting(self.progress, listeners):
                 plan = self.plan
+                if plan.before is not None:
+                    for name, value in (await plan.before(wrap)).items():
+                        self.run.put_state(name, value)
                 waiting = to_do(self.run, plan.items, plan.n_items, self.run_options)
                 results = stream(waiting, one, engine)
                 async with contextlib.aclosing(results):

@@ -8,7 +8,7 @@ Example:
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from rich.console import Console
 
 from cai.constitution.schema import Constitution
 from cai.data.source import ItemSource, SourceSummary
+from cai.engine.run_folder import RunFolder
 from cai.errors import ModelError
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.pairwise import check_judging
-from cai.methods.judging.ranking import Judged, JudgePanel, Pairing, judge_group
-from cai.methods.judging.verdict import Group, Outcome
+from cai.methods.judging.principle_tests import pass_counts
+from cai.methods.judging.ranking import GroupReadings, JudgePanel, Pairing, judge_group
+from cai.methods.judging.verdict import UNREADABLE, Group, Outcome
 from cai.methods.roles import RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -31,7 +34,9 @@ from cai.runs.config import (
 )
 from cai.runs.execution import RunPlan, RunResult, WrapModel, error_of, execute, is_finished, opened
 from cai.runs.judge_preparation import ReadingTally, judges_of_finished, prepare_judges, wrap_judges
+from cai.runs.judged import PASS_COUNTS, composer_of, dump_pass_counts
 from cai.runs.options import RunOptions
+from cai.runs.records import read_done
 from cai.runs.warning import warn
 
 
@@ -66,12 +71,20 @@ class VerdictTally:
     _margins: float = 0.0
     _n_margins: int = 0
 
-    def add(self, judged: Judged) -> None:
-        self.n_labelled += judged.group.label is not None
-        self.usage += judged.usage
-        self.readings.add(judged.calls)
-        for matchup in judged.matchups:
-            verdict = matchup.verdict
+    @classmethod
+    def of(cls, run: RunFolder) -> "VerdictTally":
+        """Over all finished groups, as they are composed now."""
+        tally, composer = cls(), composer_of([run])
+        for _, readings in read_done(run, GroupReadings):
+            tally.add(readings, composer)
+        return tally
+
+    def add(self, readings: GroupReadings, composer: Composer) -> None:
+        self.n_labelled += readings.group.label is not None
+        self.usage += readings.usage
+        self.readings.add(readings.calls)
+        for matchup in readings.matchups:
+            verdict = composer.verdict(matchup.principle_verdicts)
             self.n += 1
             self.outcomes[verdict.outcome] += 1
             if verdict.margin is not None:
@@ -114,7 +127,6 @@ async def run_judging(
     """
     check_judging(job.settings, job.constitution)
     checked = job.source.check()
-    tally = VerdictTally()
     judges = None
     if is_finished(folder, checked.items, checked.summary.n_items, run_options):
         judges = judges_of_finished(folder, job.judges, job.settings.verdicts)
@@ -128,26 +140,35 @@ async def run_judging(
                 "judge, or see how much it prefers them: cai audit.",
             )
 
-        def judge_groups(wrap: WrapModel) -> Callable[[Group], Awaitable[Judged]]:
+        def judge_groups(wrap: WrapModel) -> Callable[[Group], Awaitable[GroupReadings]]:
             wrapped = wrap_judges(judges, wrap, "judge")
             panel = JudgePanel(wrapped, job.constitution, job.settings)
 
-            async def judge_one(group: Group) -> Judged:
-                judged = await judge_group(panel, group, job.pairing, job.seed)
+            async def judge_one(group: Group) -> GroupReadings:
+                readings = await judge_group(panel, group, job.pairing, job.seed)
                 # Some failed calls are outcomes to count; a group without any answer is a failed
                 # example, which can be tried again.
-                if all(matchup.verdict.outcome == "failed" for matchup in judged.matchups):
-                    raise _error_of(judged)
-                return judged
+                if panel.outcomes(readings) == {"failed"}:
+                    raise _error_of(readings)
+                return readings
 
             return judge_one
+
+        async def test_principles(wrap: WrapModel) -> Mapping[str, str]:
+            wrapped = wrap_judges(judges, wrap, "judge")
+            found = await pass_counts(wrapped, job.constitution, job.settings, job.seed)
+            return {PASS_COUNTS: dump_pass_counts(found)}
+
+        panel = JudgePanel(judges, job.constitution, job.settings)
 
         plan = RunPlan(
             config=JudgeRunConfig(
                 source=described_source(checked.summary),
                 constitution=described_constitution(job.constitution),
                 judges=tuple(described_judge(judge) for judge in judges),
-                settings=job.settings.without_role_fields(),
+                settings=job.settings.without_role_fields().model_copy(
+                    update={"compose": panel.composer.rule}
+                ),
                 pairing=job.pairing,
                 seed=job.seed,
             ),
@@ -155,20 +176,17 @@ async def run_judging(
             source=checked.summary,
             n_items=checked.summary.n_items,
             items=checked.items,
-            body=Judged,
+            body=GroupReadings,
             make_worker=judge_groups,
-            is_flagged=lambda judged: any(each.verdict.p_a is None for each in judged.matchups),
-            note=tally.add,
+            is_flagged=lambda readings: bool(panel.outcomes(readings).intersection(UNREADABLE)),
+            before=test_principles if job.settings.principle_tests else None,
         )
-        return JudgingResult(await execute(folder, plan, run_options, console), tally)
+        result = await execute(folder, plan, run_options, console)
+    with RunFolder.existing(folder) as run:
+        return JudgingResult(result, VerdictTally.of(run))
 
 
-def _error_of(judged: Judged) -> ModelError:
+def _error_of(readings: GroupReadings) -> ModelError:
     """The error of a group of which every comparison failed."""
-    calls = [
-        call
-        for matchup in judged.matchups
-        for each in matchup.verdict.principle_verdicts
-        for call in each.calls
-    ]
-    return error_of([(each.error, each.reason) for each in calls if each.outcome == "failed"])
+    failed = [each for each in readings.calls if each.outcome == "failed"]
+    return error_of([(each.error, each.reason) for each in failed])

@@ -18,6 +18,7 @@ import click
 
 from cai.cli.options.settings_options import Decorator, with_object
 from cai.cli.tables import printable
+from cai.constitution.schema import Compose
 from cai.data.pair_options import PairOptions
 from cai.data.prompts import PromptSource
 from cai.data.responses import ResponseOptions
@@ -166,6 +167,12 @@ _OPTIONS: dict[str, Decorator] = {
         metavar="[LIKENESS]",
         help="Drop rows that share this much of their word triples with an earlier one; 0.8 when "
         "no number is given.",
+    ),
+    "compose": click.option(
+        "--compose",
+        type=click.Choice(get_args(Compose)),
+        help="How the principles of a judged pair become one probability; the run's way by "
+        "default. No call is made.",
     ),
     "min_score": click.option(
         "--min-score",

@@ -96,6 +96,13 @@ class Composer:
         mixtures = {question: mixture for question, mixture in found.items() if mixture}
         return cls(rule, mixtures, tests or {}, tie_margin)
 
+    @property
+    def calibration(self) -> str:
+        """What the probabilities rest on, in words."""
+        if self.rule == "mean" or not self.mixtures:
+            return "none"
+        return "mixtures and tests" if self.tests else "mixtures"
+
     def verdict(self, principle_verdicts: Sequence[PrincipleVerdict]) -> Verdict:
         """All principle verdicts of one comparison as one verdict.
 

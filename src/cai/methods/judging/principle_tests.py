@@ -1,13 +1,19 @@
-"""The tests that an author wrote for a principle, put before a judge."""
+"""The tests that an author wrote for a principle, put before a judge.
 
-from collections.abc import Iterator, Sequence
+How many of them a judge passes says how much its verdicts under the principle count, and finds a
+judge that understands a principle the wrong way round.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from cai.constitution.schema import Constitution, Expectation, Principle
+from cai.methods.judging.composition import PassCount
 from cai.methods.judging.pairwise import compare
 from cai.methods.judging.verdict import Comparison, Verdict
-from cai.methods.roles import Judge
+from cai.methods.roles import Judge, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.types import derive_seed, user_prompt
 
@@ -71,3 +77,27 @@ async def run_test(
     of_test = derive_seed(seed, test.principle.id, test.number)
     averaged = settings.model_copy(update={"compose": "mean"})
     return Tested(test, await compare(judges, narrowed, comparison, averaged, of_test))
+
+
+PassCounts = Mapping[tuple[str, str], PassCount]
+"""By judge and principle."""
+
+
+async def pass_counts(
+    judges: Sequence[Judge], constitution: Constitution, settings: JudgeSettings, seed: int
+) -> PassCounts:
+    """How many of its tests each judge passes under each principle that the settings ask about.
+
+    Raises:
+        ModelUnavailable: A call failed in a way that may pass.
+    """
+    ids = [each.id for each in constitution.select(settings.tags)]
+    asked = [(judge, test) for judge in judges for test in tests_of(constitution, ids)]
+    tested = await gather_all(
+        run_test([judge], constitution, test, settings, seed) for judge, test in asked
+    )
+    passed: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    for (judge, test), each in zip(asked, tested, strict=True):
+        if each.result != "unreadable":
+            passed[judge.name, test.principle.id].append(each.result == "passed")
+    return {key: PassCount(sum(found), len(found)) for key, found in passed.items()}

@@ -26,7 +26,7 @@ from typing import Literal
 from cai.constitution.schema import Constitution
 from cai.methods.judging.composition import Composer
 from cai.methods.judging.pairwise import ask_judges, composer_for
-from cai.methods.judging.verdict import Group, JudgeCall, PrincipleVerdict, Verdict
+from cai.methods.judging.verdict import Group, JudgeCall, Outcome, PrincipleVerdict, Verdict
 from cai.methods.roles import Judge, gather_all
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
@@ -58,6 +58,12 @@ class GroupReadings:
     @property
     def prompt(self) -> Prompt:
         return self.group.prompt
+
+    @property
+    def principle_ids(self) -> tuple[str, ...]:
+        """Each principle once."""
+        verdicts = [part for each in self.matchups for part in each.principle_verdicts]
+        return tuple(dict.fromkeys(each.principle_id for each in verdicts))
 
     @property
     def calls(self) -> tuple[JudgeCall, ...]:
@@ -101,12 +107,6 @@ class Judged:
         return self.group.prompt
 
     @property
-    def principle_ids(self) -> tuple[str, ...]:
-        """Each principle once."""
-        verdicts = [v for each in self.matchups for v in each.verdict.principle_verdicts]
-        return tuple(dict.fromkeys(each.principle_id for each in verdicts))
-
-    @property
     def ranking(self) -> tuple[int, ...] | None:
         """Candidates from best to worst; equal ones in their own order."""
         if self.strengths is None:
@@ -145,6 +145,11 @@ class JudgePanel:
         comparison = group.comparison(first, second)
         found = await ask_judges(self.judges, self.constitution, comparison, self.settings, of_pair)
         return MatchupReadings(first, second, found)
+
+    def outcomes(self, readings: GroupReadings) -> set[Outcome]:
+        """What came of the group's matchups, each kind once."""
+        verdicts = (self.composer.verdict(each.principle_verdicts) for each in readings.matchups)
+        return {each.outcome for each in verdicts}
 
 
 async def judge_group(

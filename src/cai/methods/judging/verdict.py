@@ -12,7 +12,7 @@ Example:
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -194,15 +194,20 @@ class Verdict:
         return sum(each.weight * (1 - each.silent) for each in self.votes) / total
 
     @property
-    def by_principle(self) -> Mapping[str, float]:
-        """For each principle that could be read, the weighted mean of `p_a` over its votes."""
+    def votes_by_principle(self) -> Mapping[str, Sequence[Vote]]:
+        """The votes that have a weight, of each principle that could be read."""
         parts: dict[str, list[Vote]] = defaultdict(list)
         for each in self.votes:
-            parts[each.principle_id].append(each)
+            if each.weight > 0:
+                parts[each.principle_id].append(each)
+        return parts
+
+    @property
+    def by_principle(self) -> Mapping[str, float]:
+        """For each principle that could be read, the weighted mean of `p_a` over its votes."""
         return {
-            id: sum(each.weight * each.p_a for each in votes) / total
-            for id, votes in parts.items()
-            if (total := sum(each.weight for each in votes)) > 0
+            id: sum(each.weight * each.p_a for each in votes) / sum(each.weight for each in votes)
+            for id, votes in self.votes_by_principle.items()
         }
 
 
