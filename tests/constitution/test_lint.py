@@ -120,9 +120,10 @@ def test_a_group_over_two_tiers_is_found():
 
 
 def test_tiers_may_have_gaps_and_principles_without_weight():
-    assert findings(KIND, SHORT.model_copy(update={"tier": 7})) == []
-    unused = SHORT.model_copy(update={"id": "brief", "text": "It is brief.", "weight": 0.0})
-    assert kinds(KIND, SHORT, unused) == [("brief", "never-drawn")]
+    high = SHORT.model_copy(update={"tier": 7})
+    assert findings(KIND, high) == []
+    unused = high.model_copy(update={"id": "brief", "text": "It is brief.", "weight": 0.0})
+    assert kinds(KIND, high, unused) == [("brief", "never-drawn")]
 
 
 def test_a_tier_without_any_weight_is_found_once():
@@ -168,6 +169,7 @@ def test_like_sentences_on_different_things_are_no_near_duplicates(first: str, s
         ("Choose the one that doesn't say nothing.", "doesn't say nothing"),
         ("The response does not share secrets without consent.", "not share secrets without"),
         ("It cannot not answer.", "cannot not"),
+        ("The response avoids saying nothing.", "avoids saying nothing"),
         ("The response is not unhelpful.", "not unhelpful"),
         ("The response isn't dishonest.", "n't dishonest"),
         ("It answers without being unkind.", "without being unkind"),
