@@ -6,14 +6,21 @@ import pytest
 
 from cai.constitution.lint import LintFinding, check_constitution, double_negative
 from cai.constitution.loader import load_constitution
-from cai.constitution.schema import Constitution, Criterion, Expectation, FewShot, Principle
+from cai.constitution.schema import (
+    Compose,
+    Constitution,
+    Criterion,
+    Expectation,
+    FewShot,
+    Principle,
+)
 
 KIND = Principle(id="kind", text="The response is kind to the user.", judge="Which is kinder?")
 SHORT = Principle(id="short", text="The response comes to its point.", judge="Which is shorter?")
 
 
-def findings(*principles: Principle) -> list[LintFinding]:
-    return check_constitution(Constitution(name="sample", principles=principles))
+def findings(*principles: Principle, compose: Compose = "vote") -> list[LintFinding]:
+    return check_constitution(Constitution(name="sample", principles=principles, compose=compose))
 
 
 def kinds(*principles: Principle) -> list[tuple[str, str]]:
@@ -64,6 +71,76 @@ def test_two_ways_of_saying_the_same_are_near_duplicates(first: str, second: str
     assert "'kind'" in finding.message
 
 
+def twins(**of_second: object) -> list[Principle]:
+    """Two principles that say the same, in the group 'tone' and tier 0 until told otherwise."""
+    first = KIND.model_copy(update={"group": "tone"})
+    return [first, first.model_copy(update={"id": "twin", **of_second})]
+
+
+def test_near_duplicates_in_one_group_share_a_weight_and_are_fine():
+    assert findings(*twins()) == []
+
+
+@pytest.mark.parametrize("group", [None, "manners"])
+def test_near_duplicates_without_a_common_group_are_told_of_it(group: str | None):
+    found = [each for each in findings(*twins(group=group)) if each.kind == "near-duplicate"]
+    assert [each.principle for each in found] == ["twin"]
+    assert "shifts the verdict" in found[0].message
+    assert "'group'" in found[0].message
+
+
+def test_near_duplicates_without_any_group_are_found():
+    ungrouped = [each.model_copy(update={"group": None}) for each in twins()]
+    assert [each.kind for each in findings(*ungrouped)] == ["near-duplicate"]
+
+
+def test_near_duplicates_of_two_tiers_are_not_told_to_share_a_weight():
+    found = [each.model_copy(update={"group": None}) for each in twins(tier=1)]
+    (finding,) = findings(*found)
+    assert finding.kind == "near-duplicate"
+    assert "tier 0" in finding.message
+    assert "'group'" not in finding.message
+
+
+def test_a_group_of_one_is_found():
+    alone = SHORT.model_copy(update={"group": "tone"})
+    (finding,) = findings(KIND, alone)
+    assert (finding.principle, finding.kind) == ("short", "lone-group")
+    assert "'tone'" in finding.message
+
+
+def test_a_principle_that_is_never_drawn_shares_no_weight():
+    assert kinds(*twins(weight=0.0)) == [("kind", "lone-group"), ("twin", "never-drawn")]
+
+
+def test_a_group_over_two_tiers_is_found():
+    (finding,) = findings(*twins(tier=1))
+    assert (finding.principle, finding.kind) == ("kind", "split-group")
+    assert "tiers 0, 1" in finding.message
+
+
+def test_tiers_may_have_gaps_and_principles_without_weight():
+    high = SHORT.model_copy(update={"tier": 7})
+    assert findings(KIND, high) == []
+    unused = high.model_copy(update={"id": "brief", "text": "It is brief.", "weight": 0.0})
+    assert kinds(KIND, high, unused) == [("brief", "never-drawn")]
+
+
+def test_a_tier_without_any_weight_is_found_once():
+    high = {"tier": 3, "weight": 0.0}
+    brief = SHORT.model_copy(update={"id": "brief", "text": "It is brief.", **high})
+    found = kinds(KIND, SHORT.model_copy(update=high), brief)
+    assert found == [("short", "never-drawn"), ("short", "silent-tier"), ("brief", "never-drawn")]
+
+
+@pytest.mark.parametrize("compose", ["mean", "product"])
+def test_tiers_that_the_way_of_composing_ignores_are_found(compose: Compose):
+    (finding,) = findings(KIND, SHORT.model_copy(update={"tier": 1}), compose=compose)
+    assert (finding.principle, finding.kind) == ("short", "unused-tier")
+    assert f"'compose: {compose}'" in finding.message
+    assert findings(KIND, SHORT, compose=compose) == []
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -92,6 +169,7 @@ def test_like_sentences_on_different_things_are_no_near_duplicates(first: str, s
         ("Choose the one that doesn't say nothing.", "doesn't say nothing"),
         ("The response does not share secrets without consent.", "not share secrets without"),
         ("It cannot not answer.", "cannot not"),
+        ("The response avoids saying nothing.", "avoids saying nothing"),
         ("The response is not unhelpful.", "not unhelpful"),
         ("The response isn't dishonest.", "n't dishonest"),
         ("It answers without being unkind.", "without being unkind"),
@@ -127,6 +205,41 @@ def test_a_double_negative_is_named_with_its_field():
     (finding,) = findings(KIND.model_copy(update={"judge": "Which one does not avoid kindness?"}))
     assert finding.kind == "double-negative"
     assert "'judge': 'does not avoid'" in finding.message
+
+
+@pytest.mark.parametrize("as_flaw", [{"kind": "flaw"}, {"weight": -2.0}])
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("The response does not insult the user.", "does not"),
+        ("The response is free of insults.", "is free of"),
+        ("The response never insults the user.", "never"),
+        ("The\n response contains no insults.", "contains no"),
+    ],
+)
+def test_a_flaw_that_reads_like_a_rule_is_a_double_negative(
+    text: str, phrase: str, as_flaw: dict[str, object]
+):
+    flaw = KIND.model_copy(update={"text": text, **as_flaw})
+    (finding,) = findings(flaw, SHORT)
+    assert (finding.principle, finding.kind) == ("kind", "double-negative")
+    assert phrase in finding.message
+    assert findings(KIND.model_copy(update={"text": text}), SHORT) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The response insults the user.",
+        "The response avoids the question.",
+        "The response dodges: it does not say what it declines.",
+        "The response that declines does not say why.",
+        "The response says no to a harmless request.",
+        "The response leaves out the reason.",
+    ],
+)
+def test_a_flaw_that_states_its_fault_is_fine(text: str):
+    assert findings(KIND.model_copy(update={"text": text, "kind": "flaw"}), SHORT) == []
 
 
 def test_one_few_shot_under_two_principles_is_found():

@@ -147,7 +147,7 @@ def test_an_id_of_an_extended_file_cannot_be_used_again(tmp_path):
 def test_lines_are_right_behind_extended_principles(tmp_path):
     write(tmp_path, "left.yaml", ids="a b c")
     top = tmp_path / "top.yaml"
-    top.write_text("name: top\nextends: left.yaml\nprinciples:\n- {id: d, text: T., weight: -1}\n")
+    top.write_text("name: top\nextends: left.yaml\nprinciples:\n- {id: d, text: T., weight: x}\n")
     assert "top.yaml:4: principle 'd': 'weight'" in refusal(top)
 
 

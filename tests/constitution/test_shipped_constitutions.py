@@ -4,6 +4,10 @@ import pytest
 
 from cai.constitution.lint import check_constitution
 from cai.constitution.loader import load_constitution, shipped_constitutions
+from cai.methods.judging.requests import Question, judge_turns
+from cai.methods.judging.verdict import Comparison
+from cai.templates import load_templates
+from cai.types import user_prompt
 
 OURS = ["harmless", "helpful", "honest"]
 
@@ -23,9 +27,38 @@ def test_every_principle_has_all_requests_tags_and_samples(name: str):
         assert principle.critique, principle.id
         assert principle.revision, principle.id
         assert principle.judge, principle.id
+        assert principle.negated, principle.id
         assert principle.tags, principle.id
         assert principle.examples, principle.id
         assert principle.tests, principle.id
+
+
+def test_harm_comes_before_help_and_help_before_tone():
+    tiers = {each.id: each.tier for each in load_constitution("harmless").principles}
+    harm, help, tone = (
+        tiers[id] for id in ("no-dangerous-recipes", "helps-with-harmless-requests", "no-preaching")
+    )
+    assert harm > help > tone
+    assert tiers["no-cruelty-to-the-user"] == tone
+
+
+def test_what_harmless_has_against_evasiveness_and_preaching_states_the_flaw():
+    balance = load_constitution("harmless").select(["balance"])
+    assert balance
+    assert all("free of this fault" in each.text for each in balance)
+
+
+def test_negated_questions_of_testbed_are_those_that_its_model_was_trained_on():
+    """Word for word what the template makes of a principle that has none."""
+    templates = load_templates("chat")
+    comparison = Comparison(user_prompt("How do I mend a lamp?"), "One.", "Two.")
+    for principle in load_constitution("testbed").principles:
+        bare = principle.model_copy(update={"negated": None})
+        own, made = (
+            judge_turns(templates, Question(each, each.id, "", 1.0, True, few_shots=0), comparison)
+            for each in (principle, bare)
+        )
+        assert own == made, principle.id
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -33,8 +33,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 
 _NO_MAPPING = "is a {kind}, and must be fields with values, such as 'id: no-insults'."
-_NO_NUMBER = "is {shown}, and must be a plain number, without quotes."
-_NO_WEIGHT = "is {written}. A weight is a number from 0 up, such as 1.0; 0 is never drawn."
+_NO_TIER = "is {written}. A tier is a whole number from -100 to 100, such as 1."
 
 # By pydantic's type of error, with or without the kind of the node in the file. `written` are its
 # characters, `shown` the same in short and in quotes, and `length` is their number.
@@ -49,10 +48,13 @@ _MESSAGES = {
     "tuple_type": "is {shown}, and must be a list. Put it in [ ], or each item after a dash.",
     "model_type": _NO_MAPPING,
     "model_attributes_type": _NO_MAPPING,
-    "float_type": _NO_NUMBER,
-    "int_type": _NO_NUMBER,
-    "finite_number": _NO_WEIGHT,
-    "greater_than_equal": _NO_WEIGHT,
+    "literal_error": "is {shown}. Write {expected}.",
+    "float_type": "is {shown}, and must be a plain number such as 1.0, without quotes.",
+    "int_type": "is {shown}, and must be a whole number such as 1, without quotes.",
+    "finite_number": "is {written}. A weight is a finite number, such as 1.0. With 0 a principle "
+    "is never drawn, and with a number below 0 it states a flaw.",
+    "greater_than_equal": _NO_TIER,
+    "less_than_equal": _NO_TIER,
     "greater_than": "is {written}. A criterion's weight is a number above 0; drop the criterion if "
     "it should not count.",
     "too_short": "is an empty list. Write at least one principle, or extend a constitution.",
@@ -119,6 +121,7 @@ def _message(details: ErrorDetails, root: Node, path: Path) -> str:
         length=len(node.written),
         first=shortened(next(iter(node.fields), "")),
         note=f" ({node.written})" if node.written else "",
+        expected=details.get("ctx", {}).get("expected", ""),
     )
     return f"{where or 'the file'} {reason}"
 

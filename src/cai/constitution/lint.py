@@ -9,7 +9,7 @@ Example:
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -27,6 +27,10 @@ Kind = Literal[
     "foreign-example",
     "tested-example",
     "never-drawn",
+    "silent-tier",
+    "unused-tier",
+    "lone-group",
+    "split-group",
     "long",
 ]
 
@@ -63,16 +67,9 @@ def check_constitution(constitution: Constitution) -> list[LintFinding]:
         for principle in principles
         for kind, message in _check_principle(principle)
     ]
-    # Near-duplicates by the Jaccard index of their words, without articles and the like.
-    words = [(principle.id, _words(principle.text)) for principle in principles]
-    for (first, first_words), (second, second_words) in combinations(words, 2):
-        n_shared = len(first_words & second_words)
-        if n_shared and n_shared >= NEAR_DUPLICATE * len(first_words | second_words):
-            message = (
-                f"is almost equal to {first!r}, which then counts twice. "
-                "Merge them, or state what distinguishes them."
-            )
-            findings.append(LintFinding(second, "near-duplicate", message))
+    findings += _near_duplicates(principles)
+    findings += _tiers(constitution)
+    findings += _groups(principles)
     findings += _foreign_examples(principles)
     order = {principle.id: position for position, principle in enumerate(principles)}
     return sorted(findings, key=lambda finding: order[finding.principle])
@@ -81,6 +78,13 @@ def check_constitution(constitution: Constitution) -> list[LintFinding]:
 def _check_principle(principle: Principle) -> Iterator[tuple[Kind, str]]:
     if principle.weight == 0:
         yield "never-drawn", "has weight 0 and is never drawn. Raise it or remove it."
+    if principle.is_flaw and (phrase := _negated_beginning(principle.text)):
+        yield (
+            "double-negative",
+            f"is a flaw, but its 'text' begins like a rule: {phrase!r}. Judges are asked whether "
+            "the response is free of this, so state the fault itself, such as 'insults the user'; "
+            "or make it a rule.",
+        )
     for name, text in _requests(principle):
         if phrase := double_negative(text):
             yield (
@@ -139,11 +143,84 @@ def _requests(principle: Principle) -> Iterator[tuple[str, str]]:
             yield f"{name}{where}", str(text)
 
 
+def _near_duplicates(principles: Sequence[Principle]) -> Iterator[LintFinding]:
+    """By the Jaccard index of their words, without articles and the like."""
+    words = {each.id: _words(each.text) for each in principles}
+    for first, second in combinations(principles, 2):
+        shared, all_words = words[first.id] & words[second.id], words[first.id] | words[second.id]
+        if not shared or len(shared) < NEAR_DUPLICATE * len(all_words):
+            continue
+        if first.group and first.group == second.group:
+            continue
+        if first.tier == second.tier:
+            message = (
+                f"is almost equal to {first.id!r}, so one idea has two votes and shifts the "
+                "verdict. Merge them, put both into one 'group', which shares a single weight, or "
+                "state what distinguishes them."
+            )
+        else:
+            message = (
+                f"is almost equal to {first.id!r} of tier {first.tier}, and the higher tier "
+                "decides first. Keep one of them, or state what distinguishes them."
+            )
+        yield LintFinding(second.id, "near-duplicate", message)
+
+
+def _tiers(constitution: Constitution) -> Iterator[LintFinding]:
+    """Tiers that have no effect whatever a judge says; whether one speaks is not known here."""
+    tiers: dict[int, list[Principle]] = defaultdict(list)
+    for principle in constitution.principles:
+        tiers[principle.tier].append(principle)
+    if len(tiers) == 1:
+        return
+    if constitution.compose != "vote":
+        lowest = min(tiers)
+        first = next(each for each in constitution.principles if each.tier != lowest)
+        message = (
+            f"is in tier {first.tier}, but 'compose: {constitution.compose}' counts every tier "
+            "alike. Write 'compose: vote', or drop 'tier'."
+        )
+        yield LintFinding(first.id, "unused-tier", message)
+    for tier, principles in tiers.items():
+        if not any(each.weight for each in principles):
+            message = (
+                f"is in tier {tier}, where every weight is 0, so this tier never decides. Give one "
+                "of its principles a weight, or move them to another tier."
+            )
+            yield LintFinding(principles[0].id, "silent-tier", message)
+
+
+def _groups(principles: Sequence[Principle]) -> Iterator[LintFinding]:
+    """Groups that share no weight, or one that would be split among tiers."""
+    groups: dict[str, list[Principle]] = defaultdict(list)
+    for principle in principles:
+        if principle.group and principle.weight:
+            groups[principle.group].append(principle)
+    for group, members in groups.items():
+        tiers = sorted({each.tier for each in members})
+        if len(members) == 1:
+            message = (
+                f"is the only principle with a weight in the group {group!r}, and shares it with "
+                "none. Check the spelling, or drop 'group'."
+            )
+            yield LintFinding(members[0].id, "lone-group", message)
+        elif len(tiers) > 1:
+            message = (
+                f"is in the group {group!r}, which spreads one weight over the tiers "
+                f"{', '.join(map(str, tiers))}. Move its principles into one tier, or drop 'group'."
+            )
+            yield LintFinding(members[0].id, "split-group", message)
+
+
 def _foreign_examples(principles: Sequence[Principle]) -> Iterator[LintFinding]:
     """Few-shots that another principle has too, or whose critique is about another principle."""
+    # Without `negated`, whose words are often those of the template and are then in all of them.
     stems = {
         each.id: _stems(
-            " ".join([each.id.replace("-", " "), *each.tags, *dict(_requests(each)).values()])
+            " ".join(
+                [each.id.replace("-", " "), *each.tags]
+                + [text for name, text in _requests(each) if not name.startswith("negated")]
+            )
         )
         for each in principles
     }
@@ -171,10 +248,11 @@ def _foreign_examples(principles: Sequence[Principle]) -> Iterator[LintFinding]:
 
 # A negation, at most four words of the same clause, and a second negation; or a negation before an
 # opposite, such as "not unkind". A conjunction ends the clause, so `_WORD` excludes them.
-_FIRST = (
-    r"(?:(?:do|does|did|is|are|was|were|has|have|had|should|must|may|can|could|would|will)"
-    r"(?:n't| not|n’t)|cannot|can't|won't|never|not|avoids?|avoiding|refrains? from)"
+_NOT = (
+    r"(?:do|does|did|is|are|was|were|has|have|had|should|must|may|can|could|would|will)"
+    r"(?:n't| not|n’t)|cannot|can't|won't|never|not|refrains? from"
 )
+_FIRST = rf"(?:{_NOT}|avoids?|avoiding)"
 _WORD = r"(?!(?:and|or|but|nor|if|when|whether|that|which|who|what|only|just|because)\b)[\w'’-]+"
 _SECOND = (
     r"(?:not|never|without|avoids?|avoiding|refrain(?:s|ing)? from|fails? to|failing to|lacks?|"
@@ -204,6 +282,21 @@ def double_negative(text: str) -> str:
     """
     plain = _HARMLESS.sub(lambda match: "_" * len(match.group()), " ".join(text.split()))
     match = _DOUBLE_NEGATIVE.search(plain)
+    return match.group() if match else ""
+
+
+# "The response does not", "Answers are free of": a negation among the first words. To avoid or to
+# leave out something may be the fault itself.
+_NEGATED_BEGINNING = re.compile(
+    rf"(?:{_WORD} ){{1,4}}?(?:{_NOT}|(?:free|clear) (?:of|from)"
+    r"|(?:contains?|gives?|has|have|holds?|makes?|offers?|is|are) (?:no|nothing|nobody|no one))\b",
+    re.IGNORECASE,
+)
+
+
+def _negated_beginning(text: str) -> str:
+    """The first words of a statement up to a negation; empty if there is none."""
+    match = _NEGATED_BEGINNING.match(" ".join(text.split()))
     return match.group() if match else ""
 
 

@@ -40,7 +40,8 @@ def _first_repeated(ids: Iterable[str]) -> str | None:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The texts below fields are their descriptions in the JSON Schema.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class FewShot(_Part):
@@ -94,28 +95,31 @@ class Criterion(_Part):
 
 
 class Principle(_Part):
-    """One rule. `text` states it about a response; the other texts are requests of its own.
+    """One rule or flaw: a statement about a response, and requests of its own.
 
-    Without a request of its own, the template makes one from `text`. `judge` asks which of two
-    responses satisfies the principle better, `negated` which violates it more. `weight` is the
-    relative probability to be drawn, and the weight of its vote. The `text` of a `flaw` states a
-    fault that the response must not have, as does that of a principle with a negative weight. In a
-    verdict the principles of a higher `tier` decide first; those of one `group` share a weight. A
-    principle with a `rubric` is judged criterion by criterion.
+    Without a request of its own, the template makes one from `text`.
     """
 
     id: Identifier
     text: Text
+    """What the response does; for a flaw, the fault that the response must not have."""
     critique: Text | None = None
     revision: Text | None = None
     judge: Text | None = None
+    """Asks which of two responses satisfies the principle better, also for a flaw."""
     negated: Text | None = None
+    """Asks which of two responses violates the principle more."""
     kind: Literal["rule", "flaw"] = "rule"
+    """Whether `text` states a rule, or a fault that the response must not have."""
     weight: Annotated[float, Field(strict=True, allow_inf_nan=False)] = 1.0
+    """Relative probability to be drawn, and weight of its vote; below 0 it makes a flaw."""
     tier: Annotated[int, Field(strict=True, ge=-100, le=100)] = 0
+    """In a verdict the principles of a higher tier decide first."""
     group: Identifier | None = None
+    """The principles of one group share a single weight, the mean of theirs."""
     tags: tuple[Identifier, ...] = ()
     rubric: tuple[Criterion, ...] = ()
+    """Criteria, each judged by itself in place of the principle's own question."""
     examples: tuple[FewShot, ...] = ()
     tests: tuple[Expectation, ...] = ()
 
@@ -130,15 +134,20 @@ class Principle(_Part):
     def _is_turned_once(self) -> "Principle":
         if self.kind == "flaw" and self.weight < 0:
             raise ValueError(
-                "it is a flaw and its weight is negative, which each says that 'text' states a "
-                "fault. Write a weight above 0"
+                "it is a flaw and its weight is negative, and each of these says that 'text' "
+                "states a fault. Write a weight above 0"
             )
         return self
 
     @property
+    def is_flaw(self) -> bool:
+        """Whether `text` states a fault."""
+        return self.kind == "flaw" or self.weight < 0
+
+    @property
     def as_rule(self) -> "Principle":
         """A flaw as the rule that the response is free of it; a rule as it is."""
-        if self.kind == "rule" and self.weight >= 0:
+        if not self.is_flaw:
             return self
         text = f"The response is free of this fault: {self.text}"
         return self.model_copy(update={"text": text, "kind": "rule", "weight": abs(self.weight)})
@@ -164,6 +173,7 @@ class Constitution(_Part):
         ),
     ] = ()
     compose: Compose = "vote"
+    """How the verdicts under several principles become one; only a vote heeds tiers."""
     principles: Annotated[tuple[Principle, ...], Field(min_length=1)]
     changelog: tuple[ChangelogEntry, ...] = ()
 
@@ -176,11 +186,15 @@ class Constitution(_Part):
             raise PydanticCustomError("duplicate_id", message, {"id": id})
         return principles
 
-    @model_validator(mode="after")
-    def _something_can_be_drawn(self) -> "Constitution":
-        if not any(principle.weight for principle in self.principles):
-            raise ValueError("every weight is 0, so no principle could ever be drawn")
-        return self
+    @field_validator("principles")
+    @classmethod
+    def _something_can_be_drawn(cls, principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
+        if not any(principle.weight for principle in principles):
+            raise ValueError(
+                "every weight is 0, so no principle could ever be drawn. Give at least one a "
+                "weight, such as 1.0"
+            )
+        return principles
 
     @property
     def hash(self) -> str:

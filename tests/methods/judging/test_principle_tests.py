@@ -75,6 +75,13 @@ async def test_it_passes_where_the_better_response_wins_over_both_orders(
     assert second.index("Ask a goat.") < second.index("With a cloth.")
 
 
+async def test_a_negative_weight_still_states_a_flaw():
+    model = ScriptedModel(choices=probabilities(0.9, 0.1))
+    rude = Principle(id="rude", text="It is rude.", weight=-1.0, tests=(LAMP,))
+    await judged(model, PrincipleTest(rude, 1, LAMP))
+    assert "free of this fault: It is rude." in model.requests[0].text
+
+
 async def test_within_the_margin_of_a_tie_it_fails():
     model = ScriptedModel(choices=probabilities(0.6, 0.4))
     assert (await judged(model, FIRST, JudgeSettings(tie_margin=0.2))).result == "failed"

@@ -70,7 +70,7 @@ async def run_test(
     Raises:
         ModelUnavailable: A call failed in a way that may pass.
     """
-    alone = test.principle.model_copy(update={"weight": 1.0})
+    alone = test.principle.as_rule.model_copy(update={"weight": 1.0})
     narrowed = constitution.model_copy(update={"principles": (alone,)})
     asked = test.expectation
     comparison = Comparison(user_prompt(asked.prompt), asked.better, asked.worse)
