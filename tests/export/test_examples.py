@@ -20,6 +20,7 @@ from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
 from cai.export.rows import Dropped, PreferencePair
 from cai.export.selection import PairChoice, Selection
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import Judged, JudgedMatchup, strengths
 from cai.methods.judging.verdict import Outcome
 
@@ -29,14 +30,14 @@ BEST_WORST, ALL, ONE = (Selection(pairs=choice) for choice in ("best-worst", "al
 def pairs(
     judged: Judged, selection: Selection = BEST_WORST, tie_margin: float = 0.0
 ) -> list[PreferencePair]:
-    found = pairs_of_judged(judged, selection, tie_margin)
+    found = pairs_of_judged(judged, selection, Composer("mean", tie_margin=tie_margin))
     return [each for each in found if isinstance(each, PreferencePair)]
 
 
 def reasons(
     judged: Judged, selection: Selection = BEST_WORST, tie_margin: float = 0.0
 ) -> list[str]:
-    found = pairs_of_judged(judged, selection, tie_margin)
+    found = pairs_of_judged(judged, selection, Composer("mean", tie_margin=tie_margin))
     return [each.reason for each in found if isinstance(each, Dropped)]
 
 
@@ -332,7 +333,18 @@ def test_a_row_tells_how_it_was_judged(tmp_path: Path):
         "basis": "matchup",
         "outcome": "b",
         "margin": 0.4,
-        "by_principle": ({"principle": "be-kind", "probability": 0.9},),
+        "compose": "mean",
+        "calibration": "none",
+        "p_tie": None,
+        "speaking": pytest.approx(0.8),
+        "by_principle": (
+            {
+                "principle": "be-kind",
+                "probability": pytest.approx(0.9),
+                "chosen": pytest.approx(0.8),
+                "rejected": 0.0,
+            },
+        ),
         "n_flips": 0,
         "n_questions": 1,
         "chosen_place": 1,

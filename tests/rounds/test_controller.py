@@ -10,11 +10,10 @@ from small_rounds import SETTINGS, run_series, told, write_series
 from cai.engine.run_folder import RunFolder
 from cai.errors import TrainingError, UsageError
 from cai.evaluation.results_file import load_results
-from cai.methods.judging.ranking import Judged
 from cai.rounds.config import load_rounds
 from cai.rounds.state import FILE, Series, begin
 from cai.runs.config import JudgeRunConfig, run_config_as
-from cai.runs.records import read_done
+from cai.runs.judged import composer_of, read_judged
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +131,7 @@ def test_policy_and_a_fixed_model_judge_together_and_peoples_pairs_are_mixed_in(
     assert series.rounds[2].judges == (series.rounds[1].policy, "embedded")
     with RunFolder.existing(tmp_path / "out" / "round-2" / "steps" / "judge") as run:
         recipe = run_config_as(run, JudgeRunConfig)
-        judged = [body for _, body in read_done(run, Judged)]
+        judged = [body for _, body in read_judged(run, composer_of([run]))]
     names = {each.model for each in recipe.judges}
     assert len(names) == 2
     for each in judged:

@@ -32,8 +32,8 @@ from cai.models.scripted import ScriptedModel
 from cai.runs.config import JudgeRunConfig, run_config_as
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, JudgingResult, run_judging
+from cai.runs.judged import composer_of, read_judged
 from cai.runs.options import RunOptions
-from cai.runs.records import read_done
 from cai.templates import load_templates
 from cai.types import Message
 
@@ -69,7 +69,7 @@ async def judge(
 
 def read(folder: Path) -> list[Judged]:
     with RunFolder.existing(folder) as run:
-        return [judged for _, judged in read_done(run, Judged)]
+        return [judged for _, judged in read_judged(run, composer_of([run]))]
 
 
 def bodies(folder: Path) -> list[tuple[int, str, str]]:

@@ -12,6 +12,7 @@ from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
 from cai.evaluation.judge.agreement import AgreementReport, Prices, agreement
 from cai.evaluation.stats.calibration import Bin
+from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import (
     Judged,
     JudgedMatchup,
@@ -339,7 +340,7 @@ def test_reversed_questions_that_contradict_are_counted():
 def test_the_first_order_alone_keeps_the_clamp_of_a_plan_with_rationales():
     """There 0.99, clamped to 0.6: |0.6 − 1| is the gap."""
     plan = JudgeSettings(rationale=True)
-    report = agreement([judged("1", principle_verdict(0.99, 0.01), "a")], plan)
+    report = agreement([judged("1", principle_verdict(0.99, 0.01), "a")], plan, Composer("mean"))
     assert report.one_order.ece == pytest.approx(0.4)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
 import pytest
@@ -28,11 +28,20 @@ from cai.methods.judging.verdict import UNREADABLE, Candidate, Group, Label, Out
 from cai.methods.roles import Judge
 from cai.methods.settings import JudgeSettings
 from cai.models.scripted import ScriptedModel
+from cai.runs.config import JudgeRunConfig
 from cai.types import Message, user_prompt
 
 KIND = Constitution(name="kind", principles=(Principle(id="be-kind", text="Be kind."),))
 Taste = Callable[[str, str, str], float]
 """The probability of the letter A for the text at A, the text at B and the question."""
+
+
+def report_on(
+    items: Iterable[Judged], recipe: JudgeRunConfig, *, n_failed: int = 0, seed: int = 0
+) -> AuditReport:
+    """Composed by the mean, as the verdicts of these tests are."""
+    composer = Composer("mean", tie_margin=recipe.settings.tie_margin)
+    return audit(items, recipe, composer, n_failed=n_failed, seed=seed)
 
 
 def asked(messages: Sequence[Message]) -> tuple[str, str, str]:
@@ -63,7 +72,7 @@ def audited(
             for group in groups
         ]
 
-    return audit(asyncio.run(judge_all()), judge_recipe(judge, settings=settings))
+    return report_on(asyncio.run(judge_all()), judge_recipe(judge, settings=settings))
 
 
 def groups_of(
@@ -184,7 +193,7 @@ def test_a_flip_of_one_principle_need_not_flip_the_verdict():
         principle_verdict(0.9, principle="one"),
         principle_verdict(0.6, 0.45, principle="two"),
     ]
-    found = audit([judged("1", principle_verdicts)], judge_recipe()).positions
+    found = report_on([judged("1", principle_verdicts)], judge_recipe()).positions
     assert found.flips is not None
     assert found.verdict_flips is not None
     assert (found.flips.value, found.verdict_flips.value) == (0.5, 0)
@@ -246,7 +255,7 @@ def test_responses_of_one_model_or_of_nobody_say_nothing_of_self_preference():
 def test_each_member_of_a_jury_is_held_to_its_own_responses():
     """Each votes for its own: the verdict is a tie, and both shares are 1."""
     verdict = [principle_verdict(0.9, judge="vain"), principle_verdict(0.1, judge="humble")]
-    found = audit(
+    found = report_on(
         (judged(str(i), verdict, models=("vain", "humble")) for i in range(5)),
         judge_recipe("vain", "humble"),
     )
@@ -267,7 +276,7 @@ def test_every_outcome_is_counted_and_they_add_up():
     said = [0.9, 0.1, 0.5, "unparsed", "refused", "failed"]
     items = [judged(str(i), principle_verdict(each)) for i, each in enumerate(said)]
     items.append(judged("words", principle_verdict(1.0, 0.0, is_voted=True)))
-    report = audit(items, judge_recipe(), n_failed=2)
+    report = report_on(items, judge_recipe(), n_failed=2)
     assert report.outcomes == dict.fromkeys(OUTCOMES, 1)
     assert sum(report.outcomes.values()) == report.n == report.n_groups == 7
     assert sum(report.readings.outcomes.values()) == 14
@@ -279,7 +288,7 @@ def test_every_outcome_is_counted_and_they_add_up():
 
 def test_letters_of_little_probability_are_counted():
     """Four readings show a mass, two of them below one half; written verdicts have none."""
-    report = audit(
+    report = report_on(
         [
             judged("1", principle_verdict(0.9, mass=0.99)),
             judged("2", principle_verdict(0.9, mass=0.2)),
@@ -294,7 +303,7 @@ def test_letters_of_little_probability_are_counted():
 
 def test_a_run_without_a_contest_is_an_error():
     with pytest.raises(EvaluationError, match="no judged matchup to audit, and 4 groups failed"):
-        audit([], judge_recipe(), n_failed=4)
+        report_on([], judge_recipe(), n_failed=4)
 
 
 def test_all_contests_of_a_group_are_audited_and_the_label_only_of_its_first():
@@ -304,7 +313,7 @@ def test_all_contests_of_a_group_are_audited_and_the_label_only_of_its_first():
         JudgedMatchup(i, j, mean_of([principle_verdict(0.9)]))
         for i, j in itertools.combinations(range(3), 2)
     )
-    report = audit([Judged(group, matchups, None)], judge_recipe())
+    report = report_on([Judged(group, matchups, None)], judge_recipe())
     won = report.lengths.by_characters
     assert (report.n_groups, report.n) == (1, 3)
     assert won.share is not None
@@ -364,10 +373,10 @@ def test_redundant_and_contradicting_principles_are_caught():
 
 def test_too_few_verdicts_say_nothing_of_two_principles():
     verdicts = [principle_verdict(0.9, principle="one"), principle_verdict(0.9, principle="two")]
-    found = audit((judged(str(i), verdicts) for i in range(29)), judge_recipe()).principles
+    found = report_on((judged(str(i), verdicts) for i in range(29)), judge_recipe()).principles
     assert found.related("redundant") == ()
     assert found.never_decide == ()
-    found = audit((judged(str(i), verdicts) for i in range(30)), judge_recipe()).principles
+    found = report_on((judged(str(i), verdicts) for i in range(30)), judge_recipe()).principles
     assert [each.first for each in found.related("redundant")] == ["one"]
     assert set(found.never_decide) == {"one", "two"}
 
@@ -378,7 +387,7 @@ def test_the_principle_that_decides_is_first():
     Margins 0.4 and 0.1, so `strong` has 0.4 / 0.5 of the pull.
     """
     rows = [(0.9, 0.4), (0.1, 0.6), (0.9, 0.6)]
-    report = audit(
+    report = report_on(
         (
             judged(
                 str(i),
@@ -433,14 +442,15 @@ def test_leaving_a_principle_out_is_judging_without_it():
                 expected[name] += (
                     Composer("mean", tie_margin=0.05).verdict(rest).outcome != verdict.outcome
                 )
-    found = audit(items, judge_recipe("x", "y", settings=JudgeSettings(tie_margin=0.05))).principles
+    recipe = judge_recipe("x", "y", settings=JudgeSettings(tie_margin=0.05))
+    found = report_on(items, recipe).principles
     assert {each.principle_id: each.n_changed for each in found.influences} == expected
     assert {each.principle_id: each.n_shared for each in found.influences} == shared
     assert min(expected.values()) > 10
 
 
 def test_drawn_principles_that_never_meet_are_no_pair():
-    found = audit(
+    found = report_on(
         (judged(str(i), principle_verdict(0.9, principle=f"p-{i % 2}")) for i in range(80)),
         judge_recipe(),
     ).principles
