@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from made_verdicts import judged, judged_run
+from made_verdicts import Said, judged, judged_run, principle_verdict
 
 from cai.evaluation.policies.matchups import Matchups
 from cai.evaluation.policies.responses import EvaluationPrompt, PolicyResponses
@@ -62,11 +62,14 @@ def test_where_nothing_was_read_by_both_there_is_no_figure():
 def test_the_gap_of_agreement_is_over_pairs_of_a_side_that_both_read(tmp_path: Path):
     """Of three pairs the current judge is right on 1.5, the frozen one on 3."""
     labels = ("a", "b", "a", "tie", "a")
-    said = {"current": (OLD, OLD, EVEN, OLD, UNREAD), "frozen": (OLD, NEW, OLD, OLD, OLD)}
-    for name, verdict in said.items():
+    said: dict[str, tuple[Said, ...]] = {
+        "current": (0.8, 0.8, 0.5, 0.8, "unparsed"),
+        "frozen": (0.8, 0.2, 0.8, 0.8, 0.8),
+    }
+    for name, of_pairs in said.items():
         pairs = [
-            judged(str(i), each, label)
-            for i, (each, label) in enumerate(zip(verdict, labels, strict=True))
+            judged(str(i), principle_verdict(each), label)
+            for i, (each, label) in enumerate(zip(of_pairs, labels, strict=True))
         ]
         judged_run(tmp_path / name, pairs)
     gap = agreement_gap(tmp_path / "current", tmp_path / "frozen", 0)

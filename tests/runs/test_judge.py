@@ -107,7 +107,8 @@ async def test_the_tally_adds_up_and_tells_flips_margins_and_tokens(tmp_path: Pa
             return replace(await super().choose(messages, options), usage=Usage(10, 2))
 
     run = await sampled(tmp_path / "samples", {"one": ["aaaa", "b"], "two": ["c", "d"]})
-    result = await judge(tmp_path / "run", job_on(run, CountingModel(choices=by_length)))
+    job = job_on(run, CountingModel(choices=by_length), JudgeSettings(compose="mean"))
+    result = await judge(tmp_path / "run", job)
     tally = result.verdicts
     assert tally.outcomes == Counter({"a": 1, "tie": 1})
     assert sum(tally.outcomes.values()) == tally.n == 2
@@ -346,7 +347,7 @@ async def test_the_folder_tells_what_decided_it(samples: str, tmp_path: Path):
     await judge(tmp_path / "run", job_on(samples, model, settings))
     with RunFolder.existing(tmp_path / "run") as run:
         recipe = run_config_as(run, JudgeRunConfig)
-    assert recipe.settings == settings
+    assert recipe.settings == settings.model_copy(update={"compose": "vote"})
     assert (recipe.source.files, recipe.source.column) == (("samples",), "samples")
     (judge_,) = recipe.judges
     assert (judge_.model, judge_.temperature, judge_.reads_logprobs) == ("judge", 0.0, True)

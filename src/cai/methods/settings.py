@@ -245,9 +245,7 @@ class JudgeSettings(_JudgeModelSettings):
     clamp: Annotated[
         tuple[Share, Share] | None,
         Option(metavar="LO,HI|off", parse=_parse_clamp, default="0.4,0.6"),
-        Field(
-            description="Bounds of the probability after a rationale, where principles are averaged."
-        ),
+        Field(description="Bounds of the probability after a rationale, in a mean."),
     ] = (0.4, 0.6)
     negated: Annotated[Switch, Field(description="Ask each question reversed too.")] = False
     few_shots: FewShots = 0
