@@ -8,7 +8,7 @@ Example:
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from cai.errors import ModelError
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.ranking import Judged, JudgePanel, Pairing, judge_group
 from cai.methods.judging.verdict import Group, Outcome
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.runs.config import (
@@ -121,12 +121,7 @@ async def run_judging(
     models = [judge.model for judge in job.judges]
     async with opened(models, is_finished=judges is not None):
         judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
-        for name in sorted({judge.name for judge in judges} & checked.summary.models):
-            warn(
-                console,
-                f"{name} judges its own responses, which judges tend to prefer. Take another "
-                "judge, or see how much it prefers them: cai audit.",
-            )
+        _warn_of_own_responses(judges, checked.summary, console)
 
         def judge_groups(wrap: WrapModel) -> Callable[[Group], Awaitable[Judged]]:
             wrapped = wrap_judges(judges, wrap, "judge")
@@ -161,6 +156,17 @@ async def run_judging(
             note=tally.add,
         )
         return JudgingResult(await execute(folder, plan, run_options, console), tally)
+
+
+def _warn_of_own_responses(
+    judges: Sequence[Judge], summary: SourceSummary, console: Console
+) -> None:
+    for name in sorted({judge.name for judge in judges} & summary.models):
+        warn(
+            console,
+            f"{name} judges its own responses, which judges tend to prefer. Take another "
+            "judge, or see how much it prefers them: cai audit.",
+        )
 
 
 def _error_of(judged: Judged) -> ModelError:
