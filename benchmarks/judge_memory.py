@@ -75,12 +75,12 @@ def run(n: int) -> str:
         write_pairs(pairs, n)
         job = JudgeJob(GroupSource((str(pairs),)), CONSTITUTION, (RoleModel.of(QuickJudge()),))
         began_s = time.monotonic()
-        outcome = asyncio.run(
+        result = asyncio.run(
             run_judging(Path(folder) / "run", job, console=Console(file=io.StringIO()))
         )
         seconds = time.monotonic() - began_s
         size = sum(path.stat().st_size for path in (Path(folder) / "run").iterdir())
-    assert outcome.verdicts.n == n
+    assert result.verdicts.n == n
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
         f"{n:>9,} comparisons: peak {peak:,.0f} MB, {n / seconds:,.0f} a second, "

@@ -58,7 +58,7 @@ from cai.types import user_prompt
 R = TypeVar("R")
 
 StepReport: TypeAlias = tuple[RunResult[Any], Sequence[str], Mapping[str, object]]
-"""The outcome of the run, and what the step adds to it: lines of text, and figures as JSON."""
+"""The result of the run, and what the step adds to it: lines of text, and figures as JSON."""
 
 
 @click.command(
@@ -328,7 +328,7 @@ def score(
 
 def _read(readings: ReadingTally) -> dict[str, object]:
     return {
-        "calls_by_logprobs": readings.n_asked,
+        "calls_by_logprobs": readings.n_logprobs,
         "calls_below_min_mass": readings.n_fallback,
         "share_below_min_mass": readings.fallback_rate,
     }
@@ -339,7 +339,7 @@ def run_step(
 ) -> int:
     """Runs a step into the folder `out` and prints what is there; 1 if examples failed, else 0.
 
-    `report` makes of the step's own result the outcome of its run, lines and figures.
+    `report` makes of the step's own result that of its run, lines and figures.
     """
     start_s = time.monotonic()
     # Ctrl-C, caps and errors of models leave here as exceptions; `main.run` turns them into exit

@@ -31,6 +31,7 @@ from cai.templates import TemplateSet
 from cai.types import Conversation, Message, Prompt, derive_seed, user_prompt
 
 RevisionRole = Literal["respond", "critique", "revise"]
+"""The role of a model in a revision: a field of `RevisionRoles`, and a key in its `run.yaml`."""
 
 
 @dataclass(frozen=True, slots=True)

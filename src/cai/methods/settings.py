@@ -36,6 +36,7 @@ VerdictSource = Literal["auto", "logprobs", "parsed"]
 
 ScoreKind = Literal["mark", "check"]
 ModelRole = Literal["respond", "critique", "revise", "sample", "judge"]
+"""The role of a model in a recipe: a key of its `models`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Example:
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from cai.methods.judging.pairwise import check_judging
 from cai.methods.judging.principle_tests import pass_counts
 from cai.methods.judging.ranking import GroupReadings, JudgePanel, Pairing, judge_group
 from cai.methods.judging.verdict import UNREADABLE, Group, Outcome
-from cai.methods.roles import RoleModel
+from cai.methods.roles import Judge, RoleModel
 from cai.methods.settings import JudgeSettings
 from cai.models.base import Usage
 from cai.runs.config import (
@@ -133,12 +133,7 @@ async def run_judging(
     models = [judge.model for judge in job.judges]
     async with opened(models, is_finished=judges is not None):
         judges = judges or await prepare_judges(job.judges, job.constitution, job.settings, console)
-        for name in sorted({judge.name for judge in judges} & checked.summary.models):
-            warn(
-                console,
-                f"{name} judges its own responses, which judges tend to prefer. Take another "
-                "judge, or see how much it prefers them: cai audit.",
-            )
+        _warn_of_own_responses(judges, checked.summary, console)
 
         def judge_groups(wrap: WrapModel) -> Callable[[Group], Awaitable[GroupReadings]]:
             wrapped = wrap_judges(judges, wrap, "judge")
@@ -184,6 +179,17 @@ async def run_judging(
         result = await execute(folder, plan, run_options, console)
     with RunFolder.existing(folder) as run:
         return JudgingResult(result, VerdictTally.of(run))
+
+
+def _warn_of_own_responses(
+    judges: Sequence[Judge], summary: SourceSummary, console: Console
+) -> None:
+    for name in sorted({judge.name for judge in judges} & summary.models):
+        warn(
+            console,
+            f"{name} judges its own responses, which judges tend to prefer. Take another "
+            "judge, or see how much it prefers them: cai audit.",
+        )
 
 
 def _error_of(readings: GroupReadings) -> ModelError:

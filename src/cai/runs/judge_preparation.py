@@ -1,4 +1,4 @@
-"""Judges made ready: opened, probed for log-probabilities, checked, and asked through a run.
+"""Judges prepared for a run: probed for log-probabilities, checked, and wrapped in its journal.
 
 Every judge is prepared here, whoever asks it: `cai judge`, `score`, `agreement`, `evaluate`,
 `constitution test`, `rounds`, `serve`, and the rewards of GRPO and RLOO. So all of them have all of
@@ -181,7 +181,7 @@ def _first_questions(constitution: Constitution, settings: JudgeSettings | Score
 
 
 def wrap_judges(judges: Sequence[Judge], wrap: WrapModel, role: str) -> tuple[Judge, ...]:
-    """The judges with their models as the run asks them in that role."""
+    """The judges, with the calls of their models in that role through the run's journal."""
     return tuple(
         replace(judge, role=replace(judge.role, model=wrap(judge.role.model, role)))
         for judge in judges
@@ -190,26 +190,26 @@ def wrap_judges(judges: Sequence[Judge], wrap: WrapModel, role: str) -> tuple[Ju
 
 @dataclass(slots=True)
 class ReadingTally:
-    """How calls to judges were read: `n` in all, of which `n_asked` by log-probabilities.
+    """How calls to judges were read: `n` in all, of which `n_logprobs` by log-probabilities.
 
     Of `n_fallback` of these the options had too little of the probability, or were not shown: they
     were read from words, or not at all.
     """
 
     n: int = 0
-    n_asked: int = 0
+    n_logprobs: int = 0
     n_fallback: int = 0
 
     def add(self, calls: Iterable[JudgeCall | Score]) -> None:
         for each in calls:
             self.n += 1
-            self.n_asked += each.is_fallback or each.mass is not None
+            self.n_logprobs += each.is_fallback or each.mass is not None
             self.n_fallback += each.is_fallback
 
     @property
     def fallback_rate(self) -> float | None:
         """The share of the calls by log-probabilities; None where there is none."""
-        return self.n_fallback / self.n_asked if self.n_asked else None
+        return self.n_fallback / self.n_logprobs if self.n_logprobs else None
 
     def describe(self) -> list[str]:
         """A line where log-probabilities could not be read; none where all could."""
@@ -217,6 +217,6 @@ class ReadingTally:
             return []
         return [
             f"options with less than --min-mass of the probability, or not shown: "
-            f"{self.n_fallback:,} of {self.n_asked:,} calls ({self.fallback_rate:.1%}), read from "
-            "words, or unparsed"
+            f"{self.n_fallback:,} of {self.n_logprobs:,} calls ({self.fallback_rate:.1%}), read "
+            "from words, or unparsed"
         ]

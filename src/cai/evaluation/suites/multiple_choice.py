@@ -63,6 +63,15 @@ class ChoiceJob:
     def items(self) -> Iterator[tuple[str, ChoiceQuestion]]:
         return ((each.prompt.id, each) for each in self.questions)
 
+    @property
+    def source(self) -> Source:
+        """The suite, with a hash of all that is asked and of the right answers."""
+        digest = Digest()
+        for each in self.questions:
+            right = ",".join(map(str, each.right))
+            digest.add(each.prompt.id, each.prompt.request, *each.options, right, each.group)
+        return Source(files=(Path(self.suite.path).name,), column=self.suite.kind, hash=digest.hex)
+
 
 async def run_choices(
     folder: Path, job: ChoiceJob, spending: Spending, console: Console
@@ -77,11 +86,6 @@ async def run_choices(
         ModelError: The policy cannot be used, or call after call failed.
     """
     first = job.questions[0]
-    digest = Digest()
-    for each in job.questions:
-        right = ",".join(map(str, each.right))
-        digest.add(each.prompt.id, each.prompt.request, *each.options, right, each.group)
-    source = Source(files=(Path(job.suite.path).name,), column=job.suite.kind, hash=digest.hex)
     stored: list[Answers] = []
     async with opened([job.policy.model]):
         policy = await probe_judge(
@@ -111,7 +115,9 @@ async def run_choices(
             return work
 
         plan = RunPlan(
-            config=ChoiceRunConfig(source=source, policy=described_judge(policy), seed=job.seed),
+            config=ChoiceRunConfig(
+                source=job.source, policy=described_judge(policy), seed=job.seed
+            ),
             constitution=None,
             source=job.suite,
             n_items=len(job.questions),
