@@ -228,22 +228,18 @@ def revision_flags(before: str, revision: Completion) -> tuple[Flag, ...]:
     if not re.search(r"\w", text):
         return ("empty",)
     flags: list[Flag] = []
+    plain = _plain(text)
     if text.split() == before.split():
         flags.append("unchanged")
-    if is_critique(text):
+    if _CRITIQUE.match(plain) is not None:
         flags.append("critique-instead")
-    if is_evasive(text):
+    if _is_plain_evasive(plain):
         flags.append("evasive")
     if speaks_of_itself(text) and not speaks_of_itself(before):
         flags.append("wrapped")
     if revision.stop_reason == "length":
         flags.append("cut-off")
     return tuple(flags)
-
-
-def is_critique(text: str) -> bool:
-    """Whether a text opens as a critique of a response, not as a response."""
-    return _CRITIQUE.match(_plain(text)) is not None
 
 
 def is_evasive(text: str) -> bool:
@@ -253,7 +249,10 @@ def is_evasive(text: str) -> bool:
     sentences is one that fits any request: it declines, speaks of the model, calls the matter
     inappropriate or illegal, or offers help with something else.
     """
-    plain = _plain(text)
+    return _is_plain_evasive(_plain(text))
+
+
+def _is_plain_evasive(plain: str) -> bool:
     # Any refusal with a reason grows long, so length alone tells most of them apart.
     is_short = len(plain.split()) <= LONGEST_EVASION
     if is_short and _EVASION.search(plain) is not None and _SUBSTANCE.search(plain) is None:
