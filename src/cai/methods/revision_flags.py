@@ -22,16 +22,17 @@ LONGEST_EVASION = 60
 MOST_BOILERPLATE = 6
 """Sentences; a longer text is not boilerplate alone."""
 
-# In this order: the general "n't" comes after the two whose stem changes.
+# In this order: the general "n't" comes after the two whose stem changes. Each begins with a plain
+# text, which `re` finds many times as fast as a word boundary; that is looked for behind it.
 _CONTRACTIONS = (
-    (re.compile("[’`]"), "'"),
-    (re.compile(r"\bcan(?:'t| not)\b"), "cannot"),
-    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"can(?<=\bcan)(?:'t| not)\b"), "cannot"),
+    (re.compile(r"won't(?<=\bwon't)\b"), "will not"),
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"'m\b"), " am"),
     (re.compile(r"'d\b"), " would"),
-    (re.compile(r"\blet's\b"), "let us"),
-    (re.compile(r"\b(that|it)'s\b"), r"\1 is"),
+    (re.compile(r"let's(?<=\blet's)\b"), "let us"),
+    (re.compile(r"that's(?<=\bthat's)\b"), "that is"),
+    (re.compile(r"it's(?<=\bit's)\b"), "it is"),
 )
 
 # A critique speaks of "the response" as its subject and judges it; an answer to a user rarely does.
@@ -286,7 +287,7 @@ def is_refusal(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    plain = text.strip().lower()
+    plain = text.strip().lower().replace("’", "'").replace("`", "'")
     for contraction, written_out in _CONTRACTIONS:
         plain = contraction.sub(written_out, plain)
     return plain
