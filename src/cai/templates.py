@@ -30,7 +30,7 @@ from cai.constitution.schema import Principle
 from cai.constitution.yaml import read_plain
 from cai.delimiters import delimiter_pattern, escape_delimiters
 from cai.errors import ConstitutionError, PromptError
-from cai.sandbox import compile_template, limits, time_limit
+from cai.sandbox import compile_template, reset_limits, time_limit
 from cai.types import Conversation, Message, content_hash
 
 Step = Literal[
@@ -117,9 +117,9 @@ class TemplateSet:
         delimiters = self._delimiters[step]
         escaped = {name: _escape(value, delimiters) for name, value in values.items()}
         escaped["no_revision_needed"] = self.settings.no_revision_needed
+        reset_limits()
         try:
-            with limits():
-                return self._templates[step].render(escaped)
+            return self._templates[step].render(escaped)
         except TemplateNotFound as error:
             raise PromptError(
                 f"{self.files[step]}: loads the template {error.message!r}, but a step is one "

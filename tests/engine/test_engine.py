@@ -1,6 +1,7 @@
 """The engine: the order in which a call passes its parts, what a stop does, how much room is."""
 
 import asyncio
+import gc
 
 import pytest
 from slow_servers import SlowServer, Spread
@@ -8,7 +9,7 @@ from slow_servers import SlowServer, Spread
 from cai.engine.budget import Account, Caps, Ledger
 from cai.engine.calls import EXAMPLE, ExampleInFlight, Retry
 from cai.engine.database import Database
-from cai.engine.engine import Engine, Scheduling
+from cai.engine.engine import Engine, Scheduling, run_async
 from cai.engine.journal import Journal
 from cai.engine.writer import Writer
 from cai.errors import ModelError, ModelUnavailable, RunStopped, UsageError
@@ -240,3 +241,13 @@ async def test_scheduling_caps_each_endpoint_and_hedges(journal: Journal):
     assert [server.most for server in servers] == [3, 3]
     assert [view.limit for view in engine.endpoints()] == [3, 3]
     assert engine.n_hedged == 0
+
+
+def test_garbage_is_collected_as_often_after_a_run_as_before():
+    async def fails() -> None:
+        raise STOP
+
+    before = gc.get_threshold()
+    with pytest.raises(RunStopped):
+        run_async(fails())
+    assert gc.get_threshold() == before

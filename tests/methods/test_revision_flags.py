@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from shared_data import data_file
 
-from cai.methods.revision_flags import FLAGS, UNUSABLE, is_critique, is_evasive, revision_flags
+from cai.methods.revision_flags import FLAGS, UNUSABLE, is_evasive, revision_flags
 from cai.models.base import Completion
 from cai.testbed.oracle import RULES, ResponseAttributes, critique_text, finding, fixed
 from cai.testbed.world import DEEDS, EVASIONS, KIND, PREACHING, RUDE, Request, Response
@@ -139,13 +139,12 @@ NOT_EVASIVE = [
 
 @pytest.mark.parametrize("text", CRITIQUES)
 def test_a_critique_is_seen_by_how_it_opens(text: str):
-    assert is_critique(text)
     assert "critique-instead" in revision_flags("First, wait.", Completion(text))
 
 
 @pytest.mark.parametrize("text", [*NO_CRITIQUES, *NOT_EVASIVE, *EVASIVE])
 def test_a_response_is_not_taken_for_a_critique(text: str):
-    assert not is_critique(text)
+    assert "critique-instead" not in revision_flags("First, wait.", Completion(text))
 
 
 @pytest.mark.parametrize("text", EVASIVE)
@@ -222,7 +221,8 @@ def test_every_critique_of_the_testbed_is_a_critique(deed: str):
     ]
     for reading, principle in itertools.product(readings, RULES):
         found = finding(principle, request, reading)
-        assert is_critique(critique_text(request, found, "No revision needed."))
+        critique = Completion(critique_text(request, found, "No revision needed."))
+        assert "critique-instead" in revision_flags("First, wait.", critique)
 
 
 @pytest.mark.parametrize("evasion", EVASIONS)

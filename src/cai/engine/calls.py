@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 from cai.errors import CaiError, ModelUnavailable
 from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling
@@ -65,8 +65,8 @@ async def call_model(model: Model, call: Call) -> Answer:
     """The model's own answer to the call."""
     if call.sampling is not None:
         return await model.complete(call.messages, call.sampling)
-    assert isinstance(model, ChoiceModel)
-    return await model.choose(call.messages, call.options)
+    # A cast: to check a protocol while the program runs takes as long as to store the answer.
+    return await cast(ChoiceModel, model).choose(call.messages, call.options)
 
 
 class Middleware(Protocol):

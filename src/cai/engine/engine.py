@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 _LAST = 3  # times the slots; so many examples count as the last ones
 _FIRST, _FIRST_S = 8, 0.1
+_NEW_OBJECTS = 20_000  # between two collections of garbage
 _MOST_EXAMPLES = 4  # times the slots; more could be in flight while many wait for a pause to end
 
 
@@ -164,8 +165,15 @@ def run_async(work: Coroutine[None, None, T]) -> T:
     # Whatever is imported by now lives to the end. Unless it is frozen, each full collection walks
     # through it and stops all calls for a tenth of a second.
     gc.freeze()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(work)
+    # By default every 700 new objects, a few calls, start a collection, which finds all the others
+    # still in flight.
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(work)
+    finally:
+        gc.set_threshold(*before)
 
 
 def wait_for(work: Coroutine[None, None, T]) -> T:

@@ -156,24 +156,18 @@ def journaled(model: Model, journal: Journal) -> Model:
 
 def call_key(call: Call) -> bytes:
     """Sixteen bytes over everything that can change the answer, and nothing else."""
-    digest = hashlib.blake2b(digest_size=16)
-
-    def add(*texts: str) -> None:
-        # Numbers and lengths come first, so that ("ab", "c") and ("a", "bc") have different keys.
-        for text in (str(len(texts)), *texts):
-            encoded = text.encode("utf-8", "surrogatepass")
-            digest.update(b"%d:" % len(encoded))
-            digest.update(encoded)
-
-    add(call.kind, call.model)
-    add(*(part for message in call.messages for part in (message.role, message.content)))
-    add(*call.options)
+    turns = [part for message in call.messages for part in (message.role, message.content)]
+    groups = [(call.kind, call.model), turns, call.options]
     if (sampling := call.sampling) is not None:
         # 1 and 1.0 are the same number
         numbers = (float(sampling.temperature), float(sampling.top_p), sampling.top_k)
-        add(*map(repr, (*numbers, sampling.max_tokens, sampling.seed)), sampling.json_schema)
-        add(*sampling.stop)
-    return digest.digest()
+        texts = map(repr, (*numbers, sampling.max_tokens, sampling.seed))
+        groups += [(*texts, sampling.json_schema), sampling.stop]
+    # Numbers and lengths come first, so that ("ab", "c") and ("a", "bc") have different keys.
+    parts = [part for group in groups for part in (str(len(group)), *group)]
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    content = b"".join([b"%d:%b" % (len(each), each) for each in encoded])
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def is_intact_call(row: Row) -> bool:

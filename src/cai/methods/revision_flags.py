@@ -22,16 +22,17 @@ LONGEST_EVASION = 60
 MOST_BOILERPLATE = 6
 """Sentences; a longer text is not boilerplate alone."""
 
-# In this order: the general "n't" comes after the two whose stem changes.
+# In this order: the general "n't" comes after the two whose stem changes. Each begins with a plain
+# text, which `re` finds many times as fast as a word boundary; that is looked for behind it.
 _CONTRACTIONS = (
-    (re.compile("[’`]"), "'"),
-    (re.compile(r"\bcan(?:'t| not)\b"), "cannot"),
-    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"can(?<=\bcan)(?:'t| not)\b"), "cannot"),
+    (re.compile(r"won't(?<=\bwon't)\b"), "will not"),
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"'m\b"), " am"),
     (re.compile(r"'d\b"), " would"),
-    (re.compile(r"\blet's\b"), "let us"),
-    (re.compile(r"\b(that|it)'s\b"), r"\1 is"),
+    (re.compile(r"let's(?<=\blet's)\b"), "let us"),
+    (re.compile(r"that's(?<=\bthat's)\b"), "that is"),
+    (re.compile(r"it's(?<=\bit's)\b"), "it is"),
 )
 
 # A critique speaks of "the response" as its subject and judges it; an answer to a user rarely does.
@@ -228,22 +229,18 @@ def revision_flags(before: str, revision: Completion) -> tuple[Flag, ...]:
     if not re.search(r"\w", text):
         return ("empty",)
     flags: list[Flag] = []
+    plain = _plain(text)
     if text.split() == before.split():
         flags.append("unchanged")
-    if is_critique(text):
+    if _CRITIQUE.match(plain) is not None:
         flags.append("critique-instead")
-    if is_evasive(text):
+    if _is_plain_evasive(plain):
         flags.append("evasive")
     if speaks_of_itself(text) and not speaks_of_itself(before):
         flags.append("wrapped")
     if revision.stop_reason == "length":
         flags.append("cut-off")
     return tuple(flags)
-
-
-def is_critique(text: str) -> bool:
-    """Whether a text opens as a critique of a response, not as a response."""
-    return _CRITIQUE.match(_plain(text)) is not None
 
 
 def is_evasive(text: str) -> bool:
@@ -253,7 +250,10 @@ def is_evasive(text: str) -> bool:
     sentences is one that fits any request: it declines, speaks of the model, calls the matter
     inappropriate or illegal, or offers help with something else.
     """
-    plain = _plain(text)
+    return _is_plain_evasive(_plain(text))
+
+
+def _is_plain_evasive(plain: str) -> bool:
     # Any refusal with a reason grows long, so length alone tells most of them apart.
     is_short = len(plain.split()) <= LONGEST_EVASION
     if is_short and _EVASION.search(plain) is not None and _SUBSTANCE.search(plain) is None:
@@ -287,7 +287,7 @@ def is_refusal(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    plain = text.strip().lower()
+    plain = text.strip().lower().replace("’", "'").replace("`", "'")
     for contraction, written_out in _CONTRACTIONS:
         plain = contraction.sub(written_out, plain)
     return plain

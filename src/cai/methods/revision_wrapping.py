@@ -103,8 +103,7 @@ _REMARK = re.compile(
 _SIGN = re.compile(
     rf"\b(?:{_NEW} (?:version|response|answer|reply)\b(?! of your)|(?:my|the) (?:previous|"
     rf"original|earlier|initial) "
-    r"(?:response|answer|reply|draft)|changes (?:i )?made|(?:the|this|your) critique)\b",
-    re.IGNORECASE,
+    r"(?:response|answer|reply|draft)|changes (?:i )?made|(?:the|this|your) critique)\b"
 )
 _QUOTES = {'"': '"', "“": "”", "«": "»", "「": "」", "„": "“", "'": "'"}
 _FENCE = re.compile(
@@ -131,8 +130,8 @@ def unwrapped(text: str) -> str:
 
 def speaks_of_itself(text: str) -> bool:
     """Whether the first or the last paragraph speaks of a revision, a draft or a critique."""
-    paragraphs = re.split(r"\n\s*\n", text.strip())
-    return any(_SIGN.search(each) for each in (paragraphs[0], paragraphs[-1]))
+    paragraphs = re.split(r"\n\s*\n", text.strip().lower())
+    return any(_SIGN.search(each) for each in {paragraphs[0], paragraphs[-1]})
 
 
 def _unquoted(text: str) -> str:

@@ -37,6 +37,7 @@ _REASONING = (
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<unused94>thought", "<unused95>"),  # MedGemma
 )
+_LOWER_REASONING = tuple((opening.lower(), closing.lower()) for opening, closing in _REASONING)
 _ANSWER_TAGS = (
     ("<answer>", "</answer>"),
     ("<response>", "</response>"),
@@ -294,16 +295,16 @@ def split_reasoning(text: str) -> tuple[str, str]:
     if bare_channels := _BARE_HARMONY.match(opened):
         return bare_channels["thought"].strip(), (bare_channels["answer"] or "").strip()
     lower = opened.lower()
-    for opening, closing in _REASONING:
-        if lower.startswith(opening.lower()):
+    for opening, closing in _LOWER_REASONING:
+        if lower.startswith(opening):
             rest = opened[len(opening) :]
-            end = rest.lower().find(closing.lower())
+            end = rest.lower().find(closing)
             if end < 0:
                 return rest.strip(), ""
             return rest[:end].strip(), _without_wrapper(rest[end + len(closing) :].lstrip())
-    for opening, closing in _REASONING:
-        end = lower.find(closing.lower())
-        if end >= 0 and opening.lower() not in lower[:end]:
+    for opening, closing in _LOWER_REASONING:
+        end = lower.find(closing)
+        if end >= 0 and opening not in lower[:end]:
             answer = opened[end + len(closing) :]
             if lower[:end].endswith("\n") or not answer or answer.startswith("\n"):
                 return opened[:end].strip(), _without_wrapper(answer.lstrip())

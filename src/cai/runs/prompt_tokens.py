@@ -9,7 +9,6 @@ Example:
     model = wrap_model(engine.wrap(model, "judge"), watch.answer)
 """
 
-import re
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -23,8 +22,6 @@ FEWEST_WORDS = 200
 LEAST_TOKENS_OF_A_WORD = 0.75
 """Of tokenizers that do join words, the largest vocabularies come to about 0.9."""
 
-_WORD = re.compile(r"[^\W\d_]+")
-
 
 @dataclass(slots=True)
 class PromptWatch:
@@ -37,7 +34,7 @@ class PromptWatch:
         answer = await call_next()
         n_tokens = answer.usage.prompt_tokens
         if not self.has_warned and n_tokens:  # 0 where the server counts nothing
-            n_words = sum(len(_WORD.findall(message.content)) for message in call.messages)
+            n_words = sum(len(message.content.split()) for message in call.messages)
             if n_words >= FEWEST_WORDS and n_tokens < LEAST_TOKENS_OF_A_WORD * n_words:
                 self.has_warned = True
                 warn(
