@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypedDict, TypeVar, cast
 
 import torch
 from huggingface_hub import constants
+from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -132,6 +133,11 @@ def where_of(source: ModelSource) -> Where:
     if not Path(path).is_dir():
         if path.startswith((".", "/", "~")) or path.count("/") > 1 or "\\" in path:
             raise ModelError(f"{path}: there is no such folder. Check the path.")
+        if "/" not in path:
+            raise ModelError(
+                f"{path}: there is no such folder, and no such name on the hub, where a model is "
+                "OWNER/NAME. Check the path, or write hf:OWNER/NAME."
+            )
         is_local, revision = constants.is_offline_mode(), source.revision or "main"
         return Where(local_files_only=is_local, trust_remote_code=False, revision=revision)
     if source.revision is not None:
@@ -164,16 +170,18 @@ def plain_errors(source: ModelSource, kind: str) -> Generator[None]:
 
 @contextmanager
 def quiet(is_local: bool) -> Generator[None]:
-    """No progress bars for a folder, which opens in seconds; a download shows its own."""
+    """No lines about retries, and no progress bars for a folder; a download shows its own."""
     is_shown = transformers_logging.is_progress_bar_enabled()
-    if not is_local or not is_shown:
-        yield
-        return
-    transformers_logging.disable_progress_bar()
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    if is_local:
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.enable_progress_bar()
+        hub_logging.set_verbosity(verbosity)
+        if is_shown:
+            transformers_logging.enable_progress_bar()
 
 
 def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
