@@ -89,6 +89,12 @@ class RewardModel:
                     f"{spec_or_folder!r} is not a reward model. Give the folder of one, or "
                     "hf:NAME_OR_PATH."
                 )
+            unread = sorted(set(spec.options) - {"device", "dtype", "adapter", "revision"})
+            if unread:
+                raise UsageError(
+                    f"{spec_or_folder!r}: {', '.join(unread)} is about answers, and a reward model "
+                    "gives none. Leave it out."
+                )
             source = ModelSource(
                 spec.target,
                 device=spec.options.get("device", device),
