@@ -12,9 +12,9 @@ FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz"
 @pytest.mark.parametrize(
     ("part", "share"),
     [
-        ("constitutions", 0.01),
+        ("constitutions", 0.003),
         ("data_sources", 0.03),
-        ("template_sets", 0.02),
+        ("template_sets", 0.01),
         ("journals", 0.04),
         ("servers", 0.6),
         ("reward_requests", 0.05),

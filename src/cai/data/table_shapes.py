@@ -43,7 +43,7 @@ def in_rows_of_prompts(table: Table, roles: RoleNames = ()) -> Table:
         table = table.shaped(TableShape(partial(_with_decoded, encoded)))
         head = table.head(table.columns)
     if roles:
-        known = {name.casefold(): role for name, role in roles}
+        known: dict[str, Role] = {name.casefold(): role for name, role in roles}
         table = table.shaped(TableShape(partial(_with_roles, known)))
         head = table.head(table.columns)
     names = {column.casefold(): column for column in table.columns}
