@@ -84,6 +84,11 @@ def test_the_options_reach_the_model(revise, local_server):
     assert len({body["seed"] for body in local_server.bodies}) == 3
 
 
+@pytest.mark.parametrize("role", ["nurse", "nurse=", "=user", "nurse=tool"])
+def test_a_name_of_a_role_that_stands_for_none_is_refused(revise, role):
+    assert "NAME=user" in revise("--role", role).err
+
+
 def test_direct_revision_asks_for_no_critique(revise, local_server, tmp_path):
     assert revise("--direct").code == 0
     assert len(local_server.received) == 12

@@ -198,6 +198,10 @@ def test_a_second_signal_ends_at_once_and_tells_the_client(held_judge: HeldJudge
         (("-m", "embedded", "-c", "testbed", "--unscored", "nan"), "finite number"),
         (("-m", "embedded", "-c", "testbed", "--host", "256.1.1.1"), "Cannot listen on 256.1.1.1"),
         (("--reward-model", "/nowhere"), "no such folder"),
+        (("--reward-model", "nowhere"), "hf:OWNER/NAME"),
+        (("--reward-model", "no/where"), "hf:OWNER/NAME"),
+        (("--reward-model", "hf:nowhere"), "OWNER/NAME"),
+        (("--reward-model", "hf:no/whe re"), "no/whe re"),
         (("--reward-model", "/nowhere", "-o", "x"), "-o stores the calls of judges"),
     ],
 )

@@ -41,6 +41,15 @@ def test_a_text_in_chat_markup_is_a_dialogue(name: str):
     assert [(turn.role, turn.content) for turn in turns] == list(FULL)
 
 
+@pytest.mark.parametrize("question, answer", [("Q", "A"), ("Question", "Answer")])
+def test_questions_and_answers_are_dialogues(question: str, answer: str):
+    text = f"{question}: What now?\n{answer}: Oil it.\n\n{question}: And then?\n{answer}:"
+    assert common_markup([text]) == "Q: A:"
+    turns = [turn.content for turn in read_marked("Q: A:", text, "prompt")]
+    assert turns[:3] == ["What now?", "Oil it.", "And then?"]
+    assert common_markup(["What is the Q: A: form?", "Plan A: mend it.\nQ: no?"]) == ""
+
+
 def test_gemma_has_no_system_turn():
     text = "<bos><start_of_turn>user\nA.<end_of_turn>\n<start_of_turn>model\n"
     assert read_marked("Gemma", text, "prompt")[0] == Message("user", "A.")

@@ -155,3 +155,12 @@ def test_a_prompt_that_is_no_text_is_never_made_into_one(value: object, found: s
 def test_turn_lists_need_a_first_turn(value: object):
     with pytest.raises(RowError, match="'turns"):
         read_conversation("turns", value, "turns")
+
+
+def test_a_tool_call_in_an_answers_text_is_refused_and_in_a_request_it_is_a_text():
+    call = "<tool_call>{}</tool_call>"
+    messages = [{"role": "user", "content": call}]
+    assert read_conversation("messages", messages, "messages") == (user(call),)
+    messages += [{"role": "assistant", "content": call}, {"role": "user", "content": "3"}]
+    with pytest.raises(RowError, match="tools are not read"):
+        read_conversation("messages", messages, "messages")

@@ -37,3 +37,14 @@ def test_metadata_that_an_export_wrote_is_not_nested(tmp_path: Path):
 def test_a_row_of_a_prompt_alone_has_no_metadata(tmp_path: Path):
     [prompt] = prompts_in(write(tmp_path / "a.jsonl", {"prompt": "Why?"})).read()
     assert prompt.metadata == ""
+
+
+def test_rows_that_are_grouped_keep_the_metadata_of_all(tmp_path: Path):
+    rows = [
+        {"id": n, "prompt": "Why?", "response": text, "score": n, "lang": "en", "note": note}
+        for n, (text, note) in enumerate((("So.", "x"), ("No.", None), ("Ask.", "y")))
+    ]
+    pairs = list(pairs_in(write(tmp_path / "a.jsonl", *rows)).read())
+    assert len(pairs) == 3
+    for pair in pairs:
+        assert json.loads(pair.prompt.metadata) == {"lang": "en", "note": ["x", None, "y"]}

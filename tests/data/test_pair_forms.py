@@ -201,3 +201,10 @@ def test_messages_in_a_cell_are_a_conversation(tmp_path: Path, dump: object):
         csv.writer(file).writerows([["messages"], [dump(turns)]])  # pyright: ignore
     [prompt] = prompts_in(tmp_path / "a.csv").read()
     assert [turn.content for turn in prompt.messages] == ["Why?", GOOD, 'It\'s "so"?']
+
+
+def test_an_object_of_both_sides_says_which_one_is_better(tmp_path: Path):
+    row = {"prompt": "Why?", "responses": {"rejected": "No.", "chosen": "So."}}
+    [pair] = pairs_in(write(tmp_path / "a.jsonl", row)).read()
+    assert (pair.response_a if pair.label == "a" else pair.response_b) == "So."
+    assert (pair.model_a, pair.model_b) == ("", "")

@@ -452,9 +452,15 @@ def test_the_summary_says_what_was_found(tmp_path: Path):
 def test_the_hash_names_what_is_read_and_not_the_file(tmp_path: Path):
     row = {"prompt": "q", "response_a": "x", "response_b": "y", "label": "a"}
     first = pairs_in(write(tmp_path / "a.jsonl", row)).check().summary.content_hash
-    (tmp_path / "b.csv").write_text("note,prompt,response_a,response_b,label\n1,q,x,y,a\n")
+    (tmp_path / "b.csv").write_text("prompt,response_a,response_b,label\nq,x,y,a\n")
     assert pairs_in(tmp_path / "b.csv").check().summary.content_hash == first
-    for changed in ({"label": "b"}, {"response_b": "z"}, {"prompt": "r"}, {"subset": "s"}):
+    for changed in (
+        {"label": "b"},
+        {"response_b": "z"},
+        {"prompt": "r"},
+        {"subset": "s"},
+        {"note": 1},
+    ):
         other = write(tmp_path / "c.jsonl", {**row, **changed})
         assert pairs_in(other).check().summary.content_hash != first
 

@@ -1,9 +1,11 @@
 """Retry: what is asked again, how often, and after which pauses."""
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from cai.engine.calls import Retry, retrying
-from cai.errors import ContextLengthError, ModelError, ModelUnavailable
+from cai.errors import CaiError, ContextLengthError, ModelError, ModelUnavailable
 from cai.models.base import ChoiceModel, Sampling
 from cai.models.scripted import ScriptedModel
 from cai.types import Message
@@ -92,3 +94,38 @@ async def test_a_choice_is_asked_again_too():
 async def test_the_usual_patience_needs_no_setting():
     model = retrying(ScriptedModel(["Left."]))
     assert (await model.complete(ASKED, Sampling())).text == "Left."
+
+
+async def failing_beside(n_answered: int, message: Callable[[int], str]) -> tuple[CaiError, int]:
+    """The error of a request that always fails, and its attempts; others are answered beside it."""
+    attempts = 0
+
+    def reply(messages: Sequence[Message], _: object) -> str:
+        nonlocal attempts
+        if messages != ASKED:
+            return "Left."
+        attempts += 1
+        raise ModelUnavailable(message(attempts), cause="server error")
+
+    async def pause(_: float) -> None:
+        for number in range(n_answered):
+            await model.complete((Message("user", str(number)),), Sampling())
+
+    model = retrying(ScriptedModel(reply), Retry(attempts=10, sleep=pause))
+    with pytest.raises(ModelError) as caught:
+        await model.complete(ASKED, Sampling())
+    return caught.value, attempts
+
+
+async def test_a_server_error_of_one_request_alone_is_permanent():
+    """With 100 answered between: (1 / 201)³ < 10⁻⁶; with 3: (1 / 16)⁵ < 10⁻⁶ < (1 / 13)⁴..."""
+    error, attempts = await failing_beside(100, lambda n: f"500: request 7f3a{n} broke.")
+    assert (error.cause, error.retryable, attempts) == ("refused request", False, 3)
+    error, attempts = await failing_beside(3, lambda _: "500: it broke.")
+    assert (error.cause, attempts) == ("refused request", 6)
+
+
+async def test_a_server_that_answers_nobody_or_says_something_else_each_time_may_recover():
+    for n_answered, message in ((0, lambda _: "500"), (100, lambda n: "x" * n)):
+        error, attempts = await failing_beside(n_answered, message)
+        assert (error.cause, error.retryable, attempts) == ("server error", True, 10)

@@ -98,6 +98,50 @@ def cut_in_a_page(folder: Path) -> None:
     os.truncate(journal_of(folder), 15 * PAGE_BYTES + 100)
 
 
+def overwrite_the_header(path: Path) -> None:
+    overwrite_page(path, 0)
+
+
+def change_the_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = 'CREATE' WHERE name = 'calls'")
+
+
+def empty_the_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_master")
+
+
+def exchange_tables(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET rootpage = 6 WHERE name = 'records'")
+
+
+@pytest.mark.parametrize(
+    "damage", [overwrite_the_header, change_the_schema, empty_the_schema, exchange_tables]
+)
+def test_a_damaged_first_page_loses_nothing(folder: Path, damage: Callable[[Path], None]):
+    damage(journal_of(folder))
+    with pytest.raises(JournalError):
+        work(folder)
+    saved = salvage(folder)
+    assert (saved.n_calls, saved.n_records) == (N_EXAMPLES, N_EXAMPLES)
+    assert work(folder)[0] == []
+    assert {path.name for path in folder.iterdir()} >= {JOURNAL_FILE, DAMAGED_FILE}
+    assert not list(folder.glob("*.copy*"))
+
+
+def test_a_file_of_zeros_is_answered_in_a_sentence_and_stays(folder: Path):
+    path = journal_of(folder)
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(JournalError, match="nothing of it can be read"):
+        salvage(folder)
+    assert not any(path.read_bytes())
+
+
 @pytest.mark.parametrize("damage", [damage_the_middle, cut_short, cut_in_a_page])
 def test_what_can_be_read_is_kept_and_the_run_asks_only_what_was_lost(
     folder: Path, damage: Callable[[Path], None]
@@ -231,13 +275,6 @@ def test_a_journal_of_which_nothing_can_be_read_is_left_as_it_is(folder: Path, c
         salvage(folder)
     assert journal_of(folder).read_bytes() == content
     assert {each.name for each in folder.iterdir()} == {"run.yaml", "lock", JOURNAL_FILE}
-
-
-def test_a_damaged_beginning_is_said_plainly(folder: Path):
-    overwrite_page(journal_of(folder), 0)
-    with pytest.raises(JournalError, match="nothing of it can be read"):
-        salvage(folder)
-    assert not (folder / DAMAGED_FILE).exists()
 
 
 def test_a_folder_without_a_journal_is_said_plainly(folder: Path):

@@ -63,6 +63,7 @@ def test_a_name_that_is_none_is_answered_with_what_there_is(spec: str, said: str
         ("openai:m@http://h/v1?connections=0", "connections=0 is not a whole number above 0"),
         ("openai:m@http://me:secret@h/v1", "carries a user, a password"),
         ("openai:m@http:///v1", "is not the URL of a server"),
+        ("hf:me/mine?template.a b=1", "not the name of an argument"),
     ],
 )
 def test_a_wrong_value_is_said(spec: str, said: str):

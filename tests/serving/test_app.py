@@ -63,7 +63,11 @@ async def test_scores_are_in_the_order_of_the_items_and_one_failure_harms_no_oth
 
 async def test_comparisons_are_in_the_order_of_the_items():
     judge, _ = arithmetic_judge()
-    pairs = [("A longer one.", "A long one."), ("A long one.", "A longer one."), ("refuse me", "")]
+    pairs = [
+        ("A longer one.", "A long one."),
+        ("A long one.", "A longer one."),
+        ("refuse me", "No."),
+    ]
     items = [{"prompt": "Hi.", "response_a": a, "response_b": b} for a, b in pairs]
     async with client_of(Service(judge)) as client:
         status, body = await call(client, "/compare", {"items": items})
@@ -307,6 +311,13 @@ class EvenRewarder:
         return CompareResult(p_a=0.5, outcome="tie")
 
 
+PARTIAL_PAIRS = [
+    {"prompt": "Hi.", "response_a": " ", "response_b": "Yes?"},
+    {"prompt": "Hi.", "response_a": "No.", "response_b": "Yes", "is_truncated_b": True},
+    {"prompt": "Hi.", "response_a": "No.", "response_b": "Yes?"},
+]
+
+
 @pytest.mark.parametrize("scores_partial", [False, True])
 async def test_empty_and_cut_off_responses_are_unscored_unless_asked_for(scores_partial: bool):
     judge = EvenRewarder()
@@ -315,12 +326,17 @@ async def test_empty_and_cut_off_responses_are_unscored_unless_asked_for(scores_
     async with client_of(Service(judge, scores_partial=scores_partial)) as client:
         _, body = await call(client, "/score", {"items": items})
         _, rewards = await call(client, "/get_reward", {"query": ["Hi."], "prompts": ["Hi."]})
+        _, compared = await call(client, "/compare", {"items": PARTIAL_PAIRS})
     outcomes = [each["outcome"] for each in body["scores"]]
     if not scores_partial:
         assert outcomes == ["unscored", "unscored", "unscored", "scored"]
         assert "cut off" in body["scores"][0]["reason"] and "empty" in body["scores"][1]["reason"]
         assert "empty" in rewards["error"]
+        reasons = [each["reason"] for each in compared["comparisons"]]
+        assert "A is empty" in reasons[0] and "B is cut off" in reasons[1]
+        assert [each["p_a"] for each in compared["comparisons"]] == [None, None, 0.5]
     else:
+        assert [each["p_a"] for each in compared["comparisons"]] == [0.5, 0.5, 0.5]
         assert outcomes == ["scored"] * 4
         assert rewards["rewards"] == [0.5]
 
@@ -333,7 +349,7 @@ async def test_what_is_longer_than_any_context_is_not_even_read():
         _, scored = await call(client, "/score", {"items": [long]})
         _, compared = await call(client, "/compare", {"items": [pair]})
     assert scored["scores"][0]["outcome"] == "unscored"
-    assert compared["comparisons"][0]["outcome"] == "unparsed"
+    assert compared["comparisons"][0]["outcome"] == "unscored"
     assert "1,000,004 characters" in scored["scores"][0]["reason"]
     assert model.requests == []
 
@@ -407,3 +423,40 @@ def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatc
                 with suppress(ConnectionResetError):
                     while client.recv(65536):
                         pass
+
+
+def test_a_client_that_does_not_read_its_answer_is_dropped(monkeypatch: pytest.MonkeyPatch):
+    """The server resets the connection; the client notices when it sends again."""
+    monkeypatch.setattr(server, "READING_S", 0.05)
+    body = json.dumps({"items": [ITEM] * 4000}).encode()
+    head = "POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+    with served(Service(EvenRewarder())) as url:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(60)
+            client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            with pytest.raises(ConnectionError):
+                while True:
+                    client.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
+        with urllib.request.urlopen(f"{url}/health") as response:
+            assert response.status == 200
+
+
+class UnhurriedRewarder(EvenRewarder):
+    """As EvenRewarder, after other tasks have had their turn."""
+
+    async def score(self, prompt: Prompt, response: str) -> ScoreResult:
+        await asyncio.sleep(0)
+        return ScoreResult(reward=0.5, outcome="scored")
+
+
+async def test_a_small_request_does_not_wait_for_all_of_a_large_one():
+    answered: list[str] = []
+    async with client_of(Service(UnhurriedRewarder())) as client:
+
+        async def ask(name: str, n_items: int) -> None:
+            await call(client, "/score", {"items": [ITEM] * n_items})
+            answered.append(name)
+
+        await asyncio.gather(ask("large", 4000), ask("small", 1))
+    assert answered == ["small", "large"]

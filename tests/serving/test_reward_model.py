@@ -43,7 +43,7 @@ async def test_a_conversation_that_is_too_long_has_no_reward(rewarder: ModelRewa
     assert (score.reward, score.outcome) == (None, "unscored")
     assert "longer than the model's context" in score.reason
     comparison = await rewarder.compare(PROMPT, "Well.", TOO_LONG)
-    assert (comparison.p_a, comparison.outcome) == (None, "unparsed")
+    assert (comparison.p_a, comparison.outcome) == (None, "unscored")
 
 
 async def test_health_names_the_model(rewarder: ModelRewarder):

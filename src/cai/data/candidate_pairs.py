@@ -117,7 +117,9 @@ def select_candidate_pairs(
         known = [options.label_column] if options.label_column else matching(table.columns, SCORES)
         score = next(iter(known), None)
         model = next(iter(matching(table.columns, MODELS)), None)
-        table = grouped(table, prompt.columns, response, score, model)
+        ids = matching(table.columns, IDS) if options.id_column is None else [options.id_column]
+        single = (*ids, *options.tag_columns)
+        table = grouped(table, prompt.columns, response, score=score, model=model, single=single)
         head = table.head(table.columns)
         candidates = grouped_column(table, head, score)
     else:

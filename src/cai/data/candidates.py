@@ -159,13 +159,18 @@ class CandidateColumn:
 
 
 def _as_list(value: object) -> object:
-    """A struct of lists, or an object with a text for each model, as a list of objects."""
+    """A struct of lists, or an object with a text for each side or model, as a list of objects."""
     if not isinstance(value, dict):
         return value
     fields = cast(Row, value)
     entries = list(fields.values())
     if not fields or "role" in fields or "from" in fields:
         return fields
+    if fields.keys() == {"chosen", "rejected"}:
+        return [
+            {"text": fields[side], "score": float(side == "chosen")}
+            for side in ("chosen", "rejected")
+        ]
     if all(isinstance(entry, str) for entry in entries):
         if any(key.casefold() in (*_TEXTS, *SCORES, *_MODELS) for key in fields):
             return fields
@@ -276,13 +281,22 @@ def scale_of(difference: float) -> float:
 
 
 def grouped(
-    table: Table, prompt: Sequence[str], response: str, score: str | None, model: str | None
+    table: Table,
+    prompt: Sequence[str],
+    response: str,
+    *,
+    score: str | None,
+    model: str | None,
+    single: Sequence[str],
 ) -> Table:
     """The table with one row for each prompt and all its responses, in the order of the first ones.
 
-    Its texts are in memory: the responses to a prompt may stand anywhere.
+    Columns in `single` have the value of the first row; the others a list of all values where the
+    rows differ. Its texts are in memory: the responses to a prompt may stand anywhere.
     """
-    group = partial(_grouped, prompt=prompt, response=response, score=score, model=model)
+    group = partial(
+        _grouped, prompt=prompt, response=response, score=score, model=model, single=single
+    )
     columns = [column for column in table.columns if column not in (response, score, model)]
     return table.shaped(TableShape(group, table.columns), [*columns, _GROUPED])
 
@@ -308,8 +322,9 @@ def _grouped(
     response: str,
     score: str | None,
     model: str | None,
+    single: Sequence[str],
 ) -> NumberedRows:
-    groups: dict[str, tuple[int, Row, list[object]]] = {}
+    groups: dict[str, tuple[int, list[Row], list[object]]] = {}
     for number, row in rows:
         if isinstance(row, RowError):
             yield number, row
@@ -320,6 +335,16 @@ def _grouped(
             "score": row.get(score) if score else None,
             "model": row.get(model) if model else None,
         }
-        groups.setdefault(key, (number, row, []))[2].append(item)
-    for number, row, items in groups.values():
-        yield number, {**row, _GROUPED: items}
+        _, group, items = groups.setdefault(key, (number, [], []))
+        group.append(row)
+        items.append(item)
+    for number, group, items in groups.values():
+        columns = dict.fromkeys(column for row in group for column in row)
+        merged = {c: _merged([row.get(c) for row in group], c in single) for c in columns}
+        yield number, {**merged, _GROUPED: items}
+
+
+def _merged(values: list[object], is_single: bool) -> object:
+    """The one value of the rows of a group, or all of them where they differ."""
+    is_same = all(value == values[0] for value in values)
+    return values[0] if is_same or is_single else values

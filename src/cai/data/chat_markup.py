@@ -88,11 +88,15 @@ MARKUPS: dict[str, Markup] = {
             re.compile(rf"(?:^|(?<=\n))(?:\*\*)?({_NAMES})(?:\*\*)?:(?:\*\*)?", re.IGNORECASE),
             preamble="open",
         ),
+        # After the others, whose turns may hold questions and answers of an examination.
+        Markup(
+            "Q: A:", re.compile(r"(?:^|(?<=\n))(Q|A|Question|Answer):(?=\s|\Z)"), preamble="none"
+        ),
     )
 }
 _ROLES_OF_MARKERS = {
-    **dict.fromkeys(("[inst]", "<</sys>>", "[/system_prompt]", "input"), "user"),
-    **dict.fromkeys(("[/inst]", "output"), "assistant"),
+    **dict.fromkeys(("[inst]", "<</sys>>", "[/system_prompt]", "input", "q"), "user"),
+    **dict.fromkeys(("[/inst]", "output", "a"), "assistant"),
     **dict.fromkeys(("<<sys>>", "[system_prompt]"), "system"),
 }
 

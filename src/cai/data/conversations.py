@@ -32,7 +32,7 @@ Form: TypeAlias = str
 """`text`, `messages`, `turns`, or the name of a markup."""
 
 # The names of a turn's speaker and of its text, the first of which a message has.
-_ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type")
+ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type")
 _CONTENT_KEYS = ("content", "value", "text", "parts", "message", "utterance")
 _REQUEST_KEYS = ("full_text", "post", "article", "prompt", "question", "text")
 # Turns that have the request under one name and its answer under another.
@@ -117,7 +117,7 @@ def _exchange(item: object) -> tuple[object, object] | None:
     if isinstance(item, list):
         both = cast(list[object], item)
         return (both[0], both[1]) if len(both) == 2 and is_text_list(both) else None
-    if not isinstance(item, dict) or any(key in item for key in _ROLE_KEYS):
+    if not isinstance(item, dict) or any(key in item for key in ROLE_KEYS):
         return None
     fields = cast(dict[str, object], item)
     return next(
@@ -155,7 +155,7 @@ def _keys_of(fields: Mapping[str, object]) -> tuple[str, str]:
     """The names of a turn's speaker and of its text; the usual ones where it has none."""
     if "from" in fields and "role" not in fields:
         return "from", next((key for key in ("value", *_CONTENT_KEYS) if key in fields), "value")
-    role = next((key for key in _ROLE_KEYS if key in fields), "role")
+    role = next((key for key in ROLE_KEYS if key in fields), "role")
     return role, next((key for key in _CONTENT_KEYS if key in fields), "content")
 
 
@@ -175,6 +175,9 @@ def _message(turn: object, label: str) -> Message:
             raise RowError(f"{label!r} has no {key!r}", "malformed")
     role, content = read_role(fields[role_key], label), fields[content_key]
     label = f"{label}.{content_key}"
+    # As chat templates write them (Hermes, Qwen); a user's text that says so stays a text.
+    if role == "assistant" and isinstance(content, str) and "</tool_call>" in content:
+        raise tool_error(f"{label!r} has a tool call ('</tool_call>')")
     if not isinstance(content, list):
         return Message(role, read_text(content, label))
     texts: list[str] = []

@@ -71,6 +71,7 @@ PAIRS: ItemKind[LabelledPair] = ItemKind(
     id_texts=lambda pair: pair.texts,
     other_texts=lambda pair: (
         *(pair.label or "", repr(pair.label_confidence), pair.model_a, pair.model_b),
+        pair.prompt.metadata,
         *(text for name_and_value in sorted(pair.tags.items()) for text in name_and_value),
     ),
     label=lambda pair: pair.label,

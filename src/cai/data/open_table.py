@@ -12,6 +12,7 @@ from pathlib import Path
 from cai.data.columns import listed
 from cai.data.json_files import JsonFile
 from cai.data.parquet import HUB_PREFIX, HubDataset, ParquetTable, SavedDataset
+from cai.data.roles import RoleNames
 from cai.data.table_shapes import in_rows_of_prompts
 from cai.data.tables import Table, TableFile
 from cai.data.text_files import CsvFile, JsonlFile, TextFile
@@ -32,7 +33,7 @@ _SAVED_FILES = ("state.json", "dataset_dict.json")
 
 
 @contextmanager
-def open_table(source: str) -> Generator[Table]:
+def open_table(source: str, roles: RoleNames = ()) -> Generator[Table]:
     """A file, or a hub data set where it is written `hub:owner/name`; opened once.
 
     Raises:
@@ -40,7 +41,7 @@ def open_table(source: str) -> Generator[Table]:
     """
     is_hub = source.startswith(HUB_PREFIX)
     with closing(HubDataset(source) if is_hub else _open_file(Path(source))) as file:
-        yield in_rows_of_prompts(file.table())
+        yield in_rows_of_prompts(file.table(), roles)
 
 
 def _open_file(path: Path) -> TableFile:

@@ -7,6 +7,7 @@ Example:
 from dataclasses import dataclass
 from typing import Literal
 
+from cai.data.roles import RoleNames
 from cai.errors import UsageError
 
 Layout = Literal["ranked", "sides", "lists"]
@@ -26,6 +27,7 @@ class PairOptions:
     worse_column: str | None = None
     id_column: str | None = None  # "": ids from the content
     tag_columns: tuple[str, ...] = ()
+    roles: RoleNames = ()  # names of roles that are not known
 
     @property
     def names_sides(self) -> bool:

@@ -50,7 +50,8 @@ def pair_files(
     names: tuple[str, ...], options: PairOptions = PairOptions(), *, skip_bad_rows: bool = False
 ) -> FileSource[LabelledPair]:
     """Files or hub data sets of pairs, read as the options say."""
-    return FileSource(names, "pairs", partial(select_pairs, options=options), skip_bad_rows)
+    select = partial(select_pairs, options=options)
+    return FileSource(names, "pairs", select, skip_bad_rows, options.roles)
 
 
 def select_pairs(

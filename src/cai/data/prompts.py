@@ -24,6 +24,7 @@ from cai.data.columns import (
 from cai.data.companions import unused_texts
 from cai.data.conversations import Form, texts_of
 from cai.data.pair_columns import side_columns
+from cai.data.roles import RoleNames
 from cai.data.source import CheckedSource, FileSource, ItemKind, RowReader
 from cai.data.tables import Table
 from cai.types import Prompt
@@ -43,6 +44,7 @@ _PROMPTS: ItemKind[Prompt] = ItemKind(
     with_metadata=lambda prompt, metadata: replace(prompt, metadata=metadata),
     id_of=lambda prompt: prompt.id,
     id_texts=lambda prompt: texts_of(prompt.messages),
+    other_texts=lambda prompt: (prompt.metadata,),
 )
 
 
@@ -57,6 +59,7 @@ class PromptSource:
     column: str | None = None  # None: a column with a known name
     id_column: str | None = None  # None: a column with a known name; "": ids from the content
     skip_bad_rows: bool = False
+    roles: RoleNames = ()  # names of roles that are not known
 
     @classmethod
     def together(cls, files: Sequence[str]) -> "PromptSource":
@@ -74,7 +77,7 @@ class PromptSource:
     @property
     def _source(self) -> FileSource[Prompt]:
         select = partial(select_prompts, column=self.column, id_column=self.id_column)
-        return FileSource(self.files, "prompts", select, self.skip_bad_rows)
+        return FileSource(self.files, "prompts", select, self.skip_bad_rows, self.roles)
 
 
 def select_prompts(table: Table, column: str | None, id_column: str | None) -> RowReader[Prompt]:

@@ -42,6 +42,7 @@ from cai.data.conversations import (
     split_answer,
     texts_of,
 )
+from cai.data.roles import RoleNames
 from cai.data.source import FileSource, ItemKind, RowReader
 from cai.data.tables import Row, RowError, Table
 from cai.types import Conversation, Prompt
@@ -60,6 +61,7 @@ class ResponseOptions:
     label_column: str | None = None
     id_column: str | None = None  # "": ids from the content
     tag_columns: tuple[str, ...] = ()
+    roles: RoleNames = ()  # names of roles that are not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ _RESPONSE_KIND: ItemKind[LabelledResponse] = ItemKind(
     # The type goes into the hash too: the text "True" and the boolean are different labels.
     other_texts=lambda response: (
         response.model,
+        response.prompt.metadata,
         "" if response.label is None else f"{type(response.label).__name__}:{response.label}",
         *(text for name_and_value in sorted(response.tags.items()) for text in name_and_value),
     ),
@@ -99,7 +102,8 @@ def response_files(
     skip_bad_rows: bool = False,
 ) -> FileSource[LabelledResponse]:
     """Files or hub data sets of responses, read as the options say."""
-    return FileSource(names, "responses", partial(select_responses, options=options), skip_bad_rows)
+    select = partial(select_responses, options=options)
+    return FileSource(names, "responses", select, skip_bad_rows, options.roles)
 
 
 def select_responses(table: Table, options: ResponseOptions) -> RowReader[LabelledResponse]:

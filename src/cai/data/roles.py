@@ -5,8 +5,13 @@ Example:
     read_role("tool", "messages[2]")        # a RowError: dialogues with tools are not read
 """
 
+from typing import TypeAlias
+
 from cai.data.tables import RowError
 from cai.types import MessageRole
+
+RoleNames: TypeAlias = tuple[tuple[str, MessageRole], ...]
+"""What the user says of names of roles in their files: `(("nurse", "assistant"),)`."""
 
 ROLES: dict[str, MessageRole] = {
     **dict.fromkeys(("system", "developer", "system_prompt"), "system"),
@@ -58,7 +63,9 @@ def read_role(name: object, label: str) -> MessageRole:
     if known in _TOOL_ROLES:
         raise tool_error(f"{label!r} is a tool turn (role {name!r})")
     raise RowError(
-        f"{label!r} has the role {name!r:.60}, not one of {', '.join(ROLES)}", "malformed"
+        f"{label!r} has the role {name!r:.60}, not one of {', '.join(ROLES)}; name others with "
+        "--role NAME=user",
+        "malformed",
     )
 
 

@@ -24,6 +24,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from cai.data.ids import Ids, origin_of, position_of
 from cai.data.open_table import open_table
+from cai.data.roles import RoleNames
 from cai.data.row_metadata import metadata_of
 from cai.data.tables import FaultKind, Row, RowError, Table
 from cai.errors import SourceError
@@ -173,6 +174,7 @@ class FileSource(Generic[T]):
     noun: str
     select: Callable[[Table], RowReader[T]]  # chooses how a table is read
     skip_bad_rows: bool = False
+    roles: RoleNames = ()
 
     def check(self) -> CheckedSource[T]:
         """What the files hold, after reading them to the end.
@@ -243,7 +245,7 @@ class FileSource(Generic[T]):
         if not self.names:
             raise SourceError(f"No source of {self.noun} is named. Give a file, or hub:owner/name.")
         for name in self.names:
-            with open_table(name) as table:
+            with open_table(name, self.roles) as table:
                 reader = self.select(table)
                 yield reader.table, reader
 

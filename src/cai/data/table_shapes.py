@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
-from cai.data.conversations import is_text_list, message_items, read_text
-from cai.data.roles import ROLES, read_role
+from cai.data.conversations import ROLE_KEYS, is_text_list, message_items, read_text
+from cai.data.roles import ROLES, RoleNames, read_role
 from cai.data.tables import NumberedRows, Row, RowError, Table, TableShape
 from cai.data.text_files import parse_json
+from cai.types import Role
 
 # What an object in a list of a cell has, if it is a message or a response.
 _ENTRY_KEYS = {
@@ -31,12 +32,19 @@ _ENTRY_KEYS = {
 _ROWS_WITHOUT_COMMAS = re.compile(r"\}\s*\n\s*\{")
 
 
-def in_rows_of_prompts(table: Table) -> Table:
-    """The table with one row for each prompt or pair, and its cells decoded."""
+def in_rows_of_prompts(table: Table, roles: RoleNames = ()) -> Table:
+    """The table with one row for each prompt or pair, and its cells decoded.
+
+    `roles` are further names of roles, which the messages in its rows may have.
+    """
     head = table.head(table.columns)
     encoded = tuple(column for column in table.columns if _is_encoded(column, head))
     if encoded:
         table = table.shaped(TableShape(partial(_with_decoded, encoded)))
+        head = table.head(table.columns)
+    if roles:
+        known: dict[str, Role] = {name.casefold(): role for name, role in roles}
+        table = table.shaped(TableShape(partial(_with_roles, known)))
         head = table.head(table.columns)
     names = {column.casefold(): column for column in table.columns}
     if _has_message_rows(names, head):
@@ -86,6 +94,25 @@ def _with_decoded(columns: Sequence[str], rows: NumberedRows) -> NumberedRows:
         if not isinstance(row, RowError):
             cells = {c: decoded(v) for c in columns if isinstance(v := row.get(c), str)}
             row = {**row, **cells}
+        yield number, row
+
+
+def _with_roles(roles: Mapping[str, Role], rows: NumberedRows) -> NumberedRows:
+    """The rows, with the known names of roles in place of those of their messages."""
+
+    def renamed(value: object, key: str = "") -> object:
+        if isinstance(value, str):
+            return roles.get(value.strip().casefold(), value) if key in ROLE_KEYS else value
+        if isinstance(value, list):  # messages, or the roles of a struct of lists
+            return [renamed(item, key) for item in cast(list[object], value)]
+        if isinstance(value, dict):
+            return {name: renamed(item, name) for name, item in cast(Row, value).items()}
+        return value
+
+    for number, row in rows:
+        if not isinstance(row, RowError):
+            # Of the columns themselves only that of a table with a message in each row.
+            row = {c: renamed(v, c if c == "role" else "") for c, v in row.items()}
         yield number, row
 
 

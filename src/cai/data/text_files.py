@@ -17,6 +17,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -181,10 +182,12 @@ class CsvFile:
             return named[1]
         n_fields: dict[str, int] = {}
         for each in _DELIMITERS:
-            for fields in csv.reader([first], delimiter=each):
-                n_fields[each] = len(fields)
+            # A header that cannot be divided is reported by whoever reads it.
+            with suppress(csv.Error):
+                for fields in csv.reader([first], delimiter=each):
+                    n_fields[each] = len(fields)
         # The usual one wins where it divides the header at all: a name may have a semicolon in it.
-        if not n_fields or n_fields[usual] > 1:
+        if not n_fields or n_fields.get(usual, 0) > 1:
             return usual
         best = max(n_fields, key=n_fields.__getitem__)
         return best if n_fields[best] > 1 else usual

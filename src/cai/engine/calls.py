@@ -17,13 +17,14 @@ Example:
 
 import asyncio
 import random
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
-from cai.errors import CaiError, ModelUnavailable
+from cai.errors import CaiError, ModelError, ModelUnavailable
 from cai.models.base import Choice, ChoiceModel, Completion, Model, Sampling
 from cai.types import Conversation, Message
 
@@ -32,6 +33,8 @@ CallNext = Callable[[], Awaitable[Answer]]
 
 # A server that requests a longer pause has a daily quota: waiting for it would look like a hang.
 LONGEST_ADVICE_S = 600.0
+_LEAST_EQUAL, _CHANCE = 3, 1e-6
+_VARYING = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*", re.IGNORECASE)  # times, ids of requests
 
 
 @dataclass(slots=True)
@@ -113,13 +116,22 @@ class _WrappedChoiceModel(_WrappedModel):
         return answer
 
 
+@dataclass(slots=True)
+class _Seen:
+    """How many calls of a model were answered, and how many are failing by server errors now."""
+
+    n_answered: int = 0
+    n_failing: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """The number of attempts and the pauses between them. `jitter` returns numbers in [0, 1).
 
     If three calls in ten fail at a server, ten attempts leave six calls in a million. A reply that
-    does not follow the protocol is more often permanent, so it has only `attempts_unreadable`.
-    `counts` has the number of retries by cause.
+    does not follow the protocol is more often permanent, so it has only `attempts_unreadable`. A
+    server error is permanent where chance does not explain it: the same words three times or more
+    for one request, while the server answers others. `counts` has the retries by cause.
     """
 
     attempts: int = 10
@@ -129,6 +141,7 @@ class Retry:
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     counts: Counter[str] = field(default_factory=Counter[str])
+    _seen: dict[str, "_Seen"] = field(default_factory=lambda: defaultdict(_Seen))
 
     async def answer(self, call: Call, call_next: CallNext) -> Answer:
         """The first answer that arrives.
@@ -137,14 +150,31 @@ class Retry:
             ModelUnavailable: Every attempt failed; the message has their number.
             CaiError: The first error that is not retryable, unchanged.
         """
+        seen, equal = self._seen[call.model], _EqualErrors()
+        try:
+            return await self._attempts(call, call_next, seen, equal)
+        finally:
+            seen.n_failing -= equal.n > 0
+
+    async def _attempts(
+        self, call: Call, call_next: CallNext, seen: "_Seen", equal: "_EqualErrors"
+    ) -> Answer:
         attempt = n_unreadable = 0
         while True:
             attempt += 1
             try:
-                return await call_next()
+                answer = await call_next()
+                seen.n_answered += 1
+                return answer
             except CaiError as error:
                 if not error.retryable:
                     raise
+                if error.cause == "server error" and equal.are_no_chance(str(error), seen):
+                    raise ModelError(
+                        f"{error} The server says so to this request alone, {equal.n} times now. "
+                        "Change the request, or look at the server's log.",
+                        "refused request",
+                    ) from error
                 advice_s = 0.0  # the server's own, from its Retry-After
                 if isinstance(error, ModelUnavailable):
                     advice_s = error.retry_after_s or 0.0
@@ -164,6 +194,27 @@ class Retry:
             else:
                 pause_s = max(advice_s, pause_s * (0.5 + 0.5 * jitter))
             await self.sleep(pause_s)
+
+
+@dataclass(slots=True)
+class _EqualErrors:
+    """The server errors of one call: how many in a row had the same words."""
+
+    n: int = 0
+    words: str = ""
+    n_answered: int = 0  # calls of the model at the first of these
+
+    def are_no_chance(self, message: str, seen: _Seen) -> bool:
+        """Whether, with this one, they are of the request's own making."""
+        seen.n_failing += not self.n
+        words = _VARYING.sub("", message)
+        if words != self.words:
+            self.n, self.words, self.n_answered = 0, words, seen.n_answered
+        self.n += 1
+        # If the server failed by chance, as often as now, one request in a million would meet so
+        # many.
+        rate = seen.n_failing / (seen.n_failing + seen.n_answered - self.n_answered)
+        return self.n >= _LEAST_EQUAL and rate**self.n < _CHANCE
 
 
 def retrying(model: Model, retry: Retry | None = None) -> Model:

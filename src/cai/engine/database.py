@@ -40,6 +40,11 @@ SCHEMA = (
     "INSERT INTO state VALUES ('generation', 1)",
 )
 
+_RECOVER = (
+    "Recover what can be read with `cai cache repair RUN`, restore a copy of it, or use another "
+    "folder."
+)
+DAMAGED = f"It is damaged. {_RECOVER}"
 _ADVICE = {
     sqlite3.SQLITE_FULL: "The disk is full: free some space and give the same command again; it "
     "resumes from what is stored.",
@@ -50,13 +55,8 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "It cannot be opened: check its permissions, or copy the whole "
     "run folder to a place that can be written and use that.",
     sqlite3.SQLITE_BUSY: "Another program has locked it: close that and try again.",
-    sqlite3.SQLITE_NOTADB: "It is not a journal, or its header is damaged: restore a copy of "
-    "it, or use another folder.",
+    sqlite3.SQLITE_NOTADB: f"It is no journal, or its header is damaged. {_RECOVER}",
 }
-DAMAGED = (
-    "It is damaged. Recover what can be read with `cai cache repair RUN`, restore a copy of it, or "
-    "use another folder."
-)
 
 Row = tuple[Any, ...]
 

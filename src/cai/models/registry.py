@@ -18,6 +18,8 @@ from cai.errors import ModelError, UsageError
 from cai.models.base import Limits, Model
 from cai.suggest import did_you_mean
 
+_THINKING = "enable_thinking"  # the one argument of chat templates that has a name in use
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -38,7 +40,8 @@ def open_model(spec: str) -> Model:
     """The model of that name, ready for calls.
 
     `embedded` ships with the package. `hf:NAME_OR_PATH` runs in process, with the options `device`,
-    `dtype`, `adapter`, `revision` and `slots` (examples in one batch). `openai:MODEL@URL[,URL…]` is
+    `dtype`, `adapter`, `revision`, `slots` (examples in one batch), and `enable_thinking` or
+    `template.NAME`, arguments of its chat template. `openai:MODEL@URL[,URL…]` is
     any OpenAI-compatible server, with the options `key` (the environment variable that holds the
     key), `kind=base` for a model without a chat template, `body.NAME`, `header.NAME`, `query.NAME`
     and `api-version` for what its servers want beside, `system=fold` for a model without system
@@ -114,12 +117,21 @@ def _open_embedded(spec: Spec) -> Model:
 def _open_local(spec: Spec, name: str | None = None) -> Model:
     from cai.models.hf.model import LocalModel  # heavy: torch
 
+    template = {
+        option.removeprefix("template."): value
+        for option, value in spec.options.items()
+        if option == _THINKING or option.startswith("template.")
+    }
+    for argument in template:
+        if not argument.isidentifier():
+            raise UsageError(f"template.{argument}: that is not the name of an argument.")
     return LocalModel.load(
         spec.target,
         device=spec.options.get("device", "auto"),
         dtype=spec.options.get("dtype", "auto"),
         adapter=spec.options.get("adapter"),
         revision=spec.options.get("revision"),
+        template=template,
         slots=_whole(spec, "slots", 64),
         name=name,
     )
@@ -171,7 +183,9 @@ class ModelKind:
 KINDS: Mapping[str, ModelKind] = {
     "embedded": ModelKind(_open_embedded, ("embedded",), ("device", "dtype", "slots")),
     "hf": ModelKind(
-        _open_local, ("hf:NAME_OR_PATH",), ("device", "dtype", "adapter", "revision", "slots")
+        _open_local,
+        ("hf:NAME_OR_PATH",),
+        ("device", "dtype", "adapter", "revision", "slots", _THINKING, "template.NAME"),
     ),
     "openai": ModelKind(
         _open_openai,

@@ -9,7 +9,7 @@ import hmac
 import logging
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,11 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cai.errors import CaiError, SourceError
 from cai.serving.chat_format import ChatFormat, split_query
+from cai.serving.fair_queue import FairQueue
 from cai.serving.rewarder import Rewarder
 from cai.serving.schema import (
     ERRORS,
     UNSCORED_ERRORS,
     VERSION,
+    CompareItem,
     CompareRequest,
     CompareResponse,
     CompareResult,
@@ -89,8 +91,9 @@ class Service:
 
     `key` is what clients must send, "" for none. `chat_format` is that of the policy's prompts.
     `substitute` is the reward that OpenRLHF gets for a response that was not scored; if it is None,
-    the request is refused. `scores_partial` scores empty and cut-off responses too: without it they
-    have no reward, since nothing (or the better half) may earn more than an honest refusal.
+    the request is refused. `scores_partial` scores and compares empty and cut-off responses too:
+    without it they have no reward, since nothing (or the better half) may earn more than an honest
+    refusal.
     `hosts` are the names that requests may address, without ports; none stands for all.
     """
 
@@ -101,6 +104,7 @@ class Service:
     scores_partial: bool = False
     hosts: frozenset[str] = frozenset()
     traffic: Traffic = field(default_factory=Traffic)
+    queue: FairQueue = field(default_factory=FairQueue)
 
     async def health(self) -> Health:
         """Whether the server is up, and what it scores with."""
@@ -108,9 +112,10 @@ class Service:
 
     async def score(self, request: ScoreRequest) -> ScoreResponse:
         """The reward of each response, or null with the reason."""
+        caller = object()
         scores = await asyncio.gather(
             *(
-                self._score(each.to_prompt(), each.response, each.is_truncated)
+                self._score(caller, each.to_prompt(), each.response, each.is_truncated)
                 for each in request.items
             )
         )
@@ -118,13 +123,9 @@ class Service:
         return ScoreResponse(scores=tuple(scores))
 
     async def compare(self, request: CompareRequest) -> CompareResponse:
-        """The probability that response A is better, for each pair of responses."""
-        comparisons = await asyncio.gather(
-            *(
-                self._compare(each.to_prompt(), each.response_a, each.response_b)
-                for each in request.items
-            )
-        )
+        """The probability that response A is better, for each pair, or null with the reason."""
+        caller = object()
+        comparisons = await asyncio.gather(*(self._compare(caller, each) for each in request.items))
         self.traffic.count(each.p_a is not None for each in comparisons)
         return CompareResponse(comparisons=tuple(comparisons))
 
@@ -136,7 +137,8 @@ class Service:
             split_query(query, prompt, self.chat_format)
             for query, prompt in zip(request.query, request.prompts, strict=True)
         ]
-        scores = await asyncio.gather(*(self._score(*pair) for pair in pairs))
+        caller = object()
+        scores = await asyncio.gather(*(self._score(caller, *pair) for pair in pairs))
         is_scored = tuple(each.reward is not None for each in scores)
         self.traffic.count(is_scored)
         rewards: list[float] = []
@@ -152,29 +154,34 @@ class Service:
         return RewardResponse(rewards=tuple(rewards), scores=tuple(rewards), extra_logs=logs)
 
     async def _score(
-        self, prompt: Prompt, response: str, is_truncated: bool = False
+        self, caller: object, prompt: Prompt, response: str, is_truncated: bool = False
     ) -> ScoreResult:
-        reason = _too_long(prompt, response)
-        if not reason and not self.scores_partial and not response.strip():
-            reason = "The response is empty."
-        elif not reason and not self.scores_partial and is_truncated:
-            reason = "The response is cut off."
-        if reason:
+        if reason := self._reason_unscored(prompt, {"response": (response, is_truncated)}):
             return ScoreResult(reward=None, outcome="unscored", reason=reason)
-        return await self.rewarder.score(prompt, response)
+        async with self.queue.turn(caller):
+            return await self.rewarder.score(prompt, response)
 
-    async def _compare(self, prompt: Prompt, response_a: str, response_b: str) -> CompareResult:
-        # An empty response may lose: a comparison says only which of the two is better.
-        if reason := _too_long(prompt, response_a, response_b):
-            return CompareResult(p_a=None, outcome="unparsed", reason=reason)
-        return await self.rewarder.compare(prompt, response_a, response_b)
+    async def _compare(self, caller: object, item: CompareItem) -> CompareResult:
+        prompt, a, b = item.to_prompt(), item.response_a, item.response_b
+        responses = {"response A": (a, item.is_truncated_a), "response B": (b, item.is_truncated_b)}
+        if reason := self._reason_unscored(prompt, responses):
+            return CompareResult(p_a=None, outcome="unscored", reason=reason)
+        async with self.queue.turn(caller):
+            return await self.rewarder.compare(prompt, a, b)
 
+    def _reason_unscored(self, prompt: Prompt, responses: Mapping[str, tuple[str, bool]]) -> str:
+        """Why responses, by their names, are not even shown to the rewarder; "" where they are.
 
-def _too_long(prompt: Prompt, *responses: str) -> str:
-    n = sum(map(len, (*(message.content for message in prompt.messages), *responses)))
-    if n <= MAX_CHARACTERS:
+        Each has its text, and whether that was cut off.
+        """
+        n = sum(len(message.content) for message in prompt.messages)
+        n += sum(len(text) for text, _ in responses.values())
+        if n > MAX_CHARACTERS:
+            return f"The conversation has {n:,} characters, more than {MAX_CHARACTERS:,}."
+        for name, (text, is_truncated) in responses.items():
+            if not self.scores_partial and (is_truncated or not text.strip()):
+                return f"The {name} is {'cut off' if is_truncated else 'empty'}."
         return ""
-    return f"The conversation has {n:,} characters, more than {MAX_CHARACTERS:,}."
 
 
 def create_app(

@@ -68,7 +68,7 @@ class ModelRewarder:
         except CaiError as error:
             return CompareResult(p_a=None, outcome="failed", reason=str(error))
         if reward_a is None or reward_b is None:
-            return CompareResult(p_a=None, outcome="unparsed", reason=_NO_REWARD)
+            return CompareResult(p_a=None, outcome="unscored", reason=_NO_REWARD)
         # σ(x) = (1 + tanh(x / 2)) / 2, and tanh does not overflow where exp(−x) does.
         p_a = 0.5 * (1 + math.tanh((reward_a - reward_b) / 2))
         return CompareResult(p_a=p_a, outcome=side(p_a))

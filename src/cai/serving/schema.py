@@ -89,10 +89,12 @@ class ScoreItem(_PromptItem):
 
 
 class CompareItem(_PromptItem):
-    """Two responses to a prompt."""
+    """Two responses to a prompt, each of them truncated where its limit on tokens cut it off."""
 
     response_a: Text
     response_b: Text
+    is_truncated_a: bool = False
+    is_truncated_b: bool = False
 
 
 class ScoreRequest(_Strict):
@@ -143,7 +145,7 @@ class CompareResult(_Strict):
     """`p_a` in [0, 1] is the probability that response A is better; null if there is no verdict."""
 
     p_a: Annotated[float, Field(ge=0, le=1)] | None
-    outcome: Outcome
+    outcome: Outcome | Literal["unscored"]
     reason: str = ""
     by_principle: dict[str, float] = {}
 

@@ -24,6 +24,7 @@ from cai.serving.app import Service, Traffic, create_app
 
 SHUTDOWN_S = 120  # how long requests in flight may take after the first signal
 HEADERS_S = 20.0  # how long the headers of a request may take to arrive
+READING_S = 60.0  # how long a client may leave an answer unread
 _REPORT_EVERY_S = 60.0
 
 
@@ -50,15 +51,17 @@ def url_of(listening: socket.socket) -> str:
 
 
 class HttpConnection(H11Protocol):
-    """A connection that is closed where a request takes too long to arrive.
+    """A connection that is closed where a request takes too long to arrive, or its answer to go.
 
     uvicorn waits for ever for the first line and the headers, so that connections which send
-    nothing, or a byte a minute, would use up all there are.
+    nothing, or a byte a minute, would use up all there are; and for a client that does not read its
+    answer, which then stays in memory.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -67,9 +70,23 @@ class HttpConnection(H11Protocol):
             self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(READING_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # uvicorn's own close would wait for ever until the last answer has been read.
+        self.transport.abort()
 
     def _await_headers(self) -> None:
         self._timer = self.loop.call_later(HEADERS_S, self._close_if_late)

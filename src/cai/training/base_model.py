@@ -33,9 +33,13 @@ from transformers import (
 from cai.errors import TrainingError
 from cai.models.hf.loading import (
     ModelSource,
+    Opener,
+    WeightReport,
+    check_weights,
     fingerprint,
     is_out_of_memory,
     merged,
+    no_weight_report,
     plain_errors,
     quiet,
     resolve_adapter,
@@ -44,8 +48,9 @@ from cai.models.hf.loading import (
 )
 from cai.models.registry import embedded_folder, parse_spec
 from cai.training.data.trl_tables import ends_turn, refuses_system, template_arguments
-from cai.training.reward_model.checkpoint import no_weight_report
 from cai.training.trainers import Head
+
+_LANGUAGE_MODELS = cast(Opener[tuple[PreTrainedModel, WeightReport]], AutoModelForCausalLM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,10 @@ def open_start_model(spec: str, head: Head) -> StartModel:
         # in float32: an optimizer that updates bfloat16 weights loses small steps
         in_float32 = {"dtype": torch.float32, **where}
         if head == "language":
-            model = AutoModelForCausalLM.from_pretrained(path, **in_float32)
+            model, report = _LANGUAGE_MODELS.from_pretrained(
+                path, output_loading_info=True, **in_float32
+            )
+            check_weights(source.path, report, "causal language model")
         else:
             model = AutoModelForSequenceClassification.from_pretrained(
                 path, num_labels=1, **in_float32

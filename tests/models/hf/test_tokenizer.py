@@ -5,6 +5,7 @@ from tiny import CHATML, make_tokenizer
 
 from cai.errors import ModelError
 from cai.models.hf.tokenizer import (
+    bind_arguments,
     control_tokens,
     decode,
     encode_chat,
@@ -155,3 +156,34 @@ def test_a_raw_text_begins_with_the_token_that_the_tokenizer_puts_there():
 def test_a_request_is_turns_or_one_text(roles):
     with pytest.raises(ModelError, match="one 'text'"):
         encode_request(make_tokenizer(), [Message(role, "x") for role in roles])
+
+
+THINKING = (
+    "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    "{{ style }}"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rendered"),
+    [
+        ((), "Hi."),
+        ((("enable_thinking", "true"),), "Hi."),
+        ((("enable_thinking", "false"),), "Hi.<think></think>"),
+        ((("style", 'a "b" {{ c }} %}'),), 'Hi.a "b" {{ c }} %}'),
+        ((("enable_thinking", "false"), ("style", "2")), "Hi.<think></think>2"),
+    ],
+)
+def test_arguments_of_the_template_have_their_values(
+    arguments: tuple[tuple[str, str], ...], rendered: str
+):
+    tokenizer = make_tokenizer(THINKING)
+    bind_arguments(tokenizer, arguments)
+    ids = encode_request(tokenizer, [Message("user", "Hi.")])
+    assert tokenizer.decode(ids) == rendered
+
+
+def test_an_argument_that_the_template_has_not_is_refused():
+    with pytest.raises(ModelError, match="'enable_thinking'"):
+        bind_arguments(make_tokenizer(), [("enable_thinking", "false")])

@@ -159,7 +159,7 @@ def test_a_damaged_folder_is_refused_and_never_given_a_random_head(folder: Path,
         RewardModel.load(str(half))
     headless = save_tiny_model(tmp_path / "headless")  # says it has a head, and brings none
     shutil.copy(folder / "config.json", headless / "config.json")
-    with pytest.raises(TrainingError, match=r"score\.weight is missing"):
+    with pytest.raises(ModelError, match=r"score\.weight is missing"):
         RewardModel.load(str(headless))
 
 

@@ -22,14 +22,28 @@ from cai.constitution.schema import Compose
 from cai.data.pair_options import PairOptions
 from cai.data.prompts import PromptSource
 from cai.data.responses import ResponseOptions
+from cai.data.roles import RoleNames
 from cai.data.source import BadRow
 from cai.export.selection import MAX_SIMILARITY, MIN_SIMILARITY, PairChoice, Selection
 from cai.methods.revision_flags import FLAGS, Flag
 from cai.runs.inputs import GroupSource, ResponseSource
+from cai.types import Role
 
 
 def _label_values(_: object, __: object, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(part.strip() for part in value.split(","))
+
+
+def _role_names(_: object, __: object, values: Sequence[str]) -> RoleNames:
+    names: list[tuple[str, Role]] = []
+    for value in values:
+        name, _, role = value.rpartition("=")
+        if not name.strip() or role not in ("system", "user", "assistant"):
+            raise click.BadParameter(
+                f"{value!r} names no role. Write NAME=user, NAME=assistant or NAME=system."
+            )
+        names.append((name.strip(), role))
+    return tuple(names)
 
 
 # A bad row is an error by default: skipped rows silently change what a figure is of.
@@ -38,6 +52,14 @@ _SKIP = click.option(
 )
 _TAGS = click.option(
     "--tag-column", "tag_columns", multiple=True, help="A column to count by; else detected."
+)
+_ROLES = click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    callback=_role_names,
+    metavar="NAME=ROLE",
+    help="What a name of a role in the files stands for: user, assistant or system.",
 )
 _ID = click.option("--id-column", help="The column with the id; detected or derived by default.")
 
@@ -54,7 +76,7 @@ def _over(
         return kind(sources, columns(**values), skip_bad_rows)
 
     return with_object(
-        "source", make, ["sources", "skip_bad_rows", *names], [*options, _TAGS, _ID, _SKIP]
+        "source", make, ["sources", "skip_bad_rows", *names], [*options, _TAGS, _ID, _ROLES, _SKIP]
     )
 
 
@@ -66,6 +88,7 @@ over_prompts = with_object(
         click.argument("files", nargs=-1, required=True, metavar="SOURCES..."),
         click.option("--column", help="The column with the prompt; detected when not named."),
         _ID,
+        _ROLES,
         _SKIP,
     ],
 )

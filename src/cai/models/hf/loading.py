@@ -11,19 +11,22 @@ Example:
 
 import hashlib
 import json
-from collections.abc import Generator, Mapping
+import logging
+import pickle
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar, cast
+from urllib.parse import urlencode
 
 import torch
 from huggingface_hub import constants
-from safetensors import SafetensorError
+from huggingface_hub.utils import logging as hub_logging
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from cai.errors import ModelError
+from cai.errors import CaiError, ModelError
 from cai.models.hf.tokenizer import Tokenizer
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -35,31 +38,27 @@ _ADAPTER_FILE = "adapter_config.json"
 _WEIGHTS = {".safetensors", ".bin"}
 _SETTINGS = {".json", ".jinja", ".model", ".txt"}
 _EDGE_BYTES = 2**20
+_BARE_ERRORS = (LookupError, TypeError, AttributeError, ArithmeticError)
 _DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-_FAILURES = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    SafetensorError,  # weights that were cut off; an Exception of no other kind
-)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A folder or hub name, and how the model is loaded; `adapter` is a folder of peft."""
+    """A folder or hub name, and how the model is loaded; `adapter` is a folder of peft.
+
+    `template` are arguments of the chat template, by name: `("enable_thinking", "false")`.
+    """
 
     path: str
     device: str = "auto"
     dtype: str = "auto"
     adapter: str | None = None
     revision: str | None = None
+    template: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,11 @@ def where_of(source: ModelSource) -> Where:
     if not Path(path).is_dir():
         if path.startswith((".", "/", "~")) or path.count("/") > 1 or "\\" in path:
             raise ModelError(f"{path}: there is no such folder. Check the path.")
+        if "/" not in path:
+            raise ModelError(
+                f"{path}: there is no such folder, and no such name on the hub, where a model is "
+                "OWNER/NAME. Check the path, or write hf:OWNER/NAME."
+            )
         is_local, revision = constants.is_offline_mode(), source.revision or "main"
         return Where(local_files_only=is_local, trust_remote_code=False, revision=revision)
     if source.revision is not None:
@@ -149,8 +153,10 @@ def plain_errors(source: ModelSource, kind: str) -> Generator[None]:
     """Turns the libraries' errors into a `ModelError`; `kind` is what the folder should hold."""
     try:
         yield
-    except _FAILURES as error:
-        reason = str(error).strip().partition("\n")[0]
+    except CaiError:
+        raise
+    # A damaged or hostile checkpoint raises anything: tokenizers know only `Exception` itself.
+    except Exception as error:
         if Path(source.path).is_dir():
             advice = f"Check that the folder is complete and of a {kind}."
         elif constants.is_offline_mode():
@@ -159,21 +165,80 @@ def plain_errors(source: ModelSource, kind: str) -> Generator[None]:
             )
         else:
             advice = "There is no such folder either: check the name, its access and the network."
-        raise ModelError(f"{source.path}: the model cannot be opened: {reason} {advice}") from error
+        raise ModelError(
+            f"{source.path}: the model cannot be opened: {_reason(error)} {advice}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a library says of a checkpoint, in one sentence."""
+    said = str(error).strip()
+    if isinstance(error, pickle.UnpicklingError):
+        return (
+            "its .bin weights are damaged, or a pickle with code, which is never run. Convert them "
+            "to safetensors."
+        )
+    if "trust_remote_code" in said or "custom code" in said:
+        return (
+            "it needs code that comes with it, and such code is never run here. Serve the model "
+            "with vLLM or another server instead."
+        )
+    if "ignore_mismatched_sizes" in said:
+        return "its weights have another shape than its settings say."
+    lines = [line.strip() for line in said.splitlines()] or [""]
+    words = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    if not words or isinstance(error, _BARE_ERRORS):  # their words alone say nothing
+        words = f"{type(error).__name__}: {words or 'no reason is given'}"
+    return words if words.endswith(".") else f"{words}."
+
+
+class WeightReport(TypedDict):
+    """What transformers says of the weights that it loaded."""
+
+    missing_keys: Sequence[str]
+    mismatched_keys: Sequence[object]
+
+
+def check_weights(path: str, report: WeightReport, kind: str, brought: Sequence[str] = ()) -> None:
+    """Checks that no weight was left as it was drawn at random.
+
+    Raises:
+        ModelError: One is missing that no adapter brings, or has another shape.
+    """
+    lost = [key for key in report["missing_keys"] if key.partition(".")[0] not in brought]
+    if lost or report["mismatched_keys"]:
+        what = ", ".join(sorted(lost)[:3]) or "weights of another shape"
+        raise ModelError(
+            f"{path}: the weights do not make a whole {kind} ({what} is missing or does not fit). "
+            "Copy the folder again, or train the model again."
+        )
+
+
+@contextmanager
+def no_weight_report() -> Generator[None]:
+    """No table of missing weights on the console: a new head is meant, or becomes our own error."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
 
 
 @contextmanager
 def quiet(is_local: bool) -> Generator[None]:
-    """No progress bars for a folder, which opens in seconds; a download shows its own."""
+    """No lines about retries, and no progress bars for a folder; a download shows its own."""
     is_shown = transformers_logging.is_progress_bar_enabled()
-    if not is_local or not is_shown:
-        yield
-        return
-    transformers_logging.disable_progress_bar()
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    if is_local:
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.enable_progress_bar()
+        hub_logging.set_verbosity(verbosity)
+        if is_shown:
+            transformers_logging.enable_progress_bar()
 
 
 def dtype_of(source: ModelSource, facts: Mapping[str, object], device: torch.device) -> torch.dtype:
@@ -201,7 +266,9 @@ def name_of(source: ModelSource, commit: str | None, dtype: torch.dtype) -> str:
     name = f"hf:{source.path}{version}"
     if source.adapter is not None:
         name += f"+{source.adapter}@{fingerprint(Path(source.adapter))}"
-    return name if dtype == torch.float32 else f"{name}:{str(dtype).removeprefix('torch.')}"
+    if dtype != torch.float32:
+        name += f":{str(dtype).removeprefix('torch.')}"
+    return f"{name}?{urlencode(source.template)}" if source.template else name
 
 
 def fingerprint(folder: Path) -> str:

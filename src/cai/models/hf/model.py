@@ -10,7 +10,7 @@ Example:
 import asyncio
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -27,17 +27,20 @@ from cai.models.hf.loading import (
     TOKENIZERS,
     ModelSource,
     Opener,
+    WeightReport,
+    check_weights,
     device_of,
     dtype_of,
     merged,
     name_of,
+    no_weight_report,
     plain_errors,
     quiet,
     resolve_adapter,
     tokenizer_folder,
     where_of,
 )
-from cai.models.hf.tokenizer import Tokenizer
+from cai.models.hf.tokenizer import Tokenizer, bind_arguments
 from cai.models.hf.worker import CompletionJob, Job, OptionJob, Worker
 from cai.types import Message
 
@@ -68,7 +71,7 @@ class _Loaded(CausalModel, Protocol):
     def eval(self) -> "_Loaded": ...
 
 
-_MODELS = cast(Opener[_Loaded], AutoModelForCausalLM)
+_MODELS = cast(Opener[tuple[_Loaded, WeightReport]], AutoModelForCausalLM)
 
 
 def open_checkpoint(source: ModelSource) -> Checkpoint:
@@ -94,7 +97,12 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
             )
         dtype = dtype_of(source, facts, device)
         tokenizer = TOKENIZERS.from_pretrained(tokenizer_folder(source), **where)
-        model = _MODELS.from_pretrained(source.path, dtype=dtype, **where)
+        bind_arguments(tokenizer, source.template)
+        with no_weight_report():
+            model, report = _MODELS.from_pretrained(
+                source.path, dtype=dtype, output_loading_info=True, **where
+            )
+        check_weights(source.path, report, "causal language model")
         if source.adapter is not None:
             model = merged(model, source.adapter)
         network = Network(model.to(device).eval(), device, facts.get("max_position_embeddings"))
@@ -144,6 +152,7 @@ class LocalModel:
         dtype: str = "auto",
         adapter: str | None = None,
         revision: str | None = None,
+        template: Mapping[str, str] | None = None,
         slots: int = 64,
         name: str | None = None,
     ) -> "LocalModel":
@@ -151,10 +160,12 @@ class LocalModel:
 
         `device` is auto, cpu, cuda or cuda:NUMBER; `dtype` is auto, float32, bfloat16 or float16,
         where auto is float32 on a CPU and the checkpoint's own on a GPU. `adapter` is a folder of
-        peft. `name` replaces the default one, made of all these and a hash of the folder. Raises
-        ModelError where it cannot be opened.
+        peft. `template` are arguments of the chat template, such as `enable_thinking`. `name`
+        replaces the default one, made of all these and a hash of the folder. Raises ModelError
+        where it cannot be opened.
         """
-        source = ModelSource(path, device=device, dtype=dtype, adapter=adapter, revision=revision)
+        arguments = tuple(sorted((template or {}).items()))
+        source = ModelSource(path, device, dtype, adapter, revision, arguments)
         return cls(open_checkpoint(source), slots=slots, name=name)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:

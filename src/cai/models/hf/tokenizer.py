@@ -15,12 +15,13 @@ Example:
     tree.logprobs(values)  # of each option, from those of the tokens of `tree.steps`
 """
 
+import json
 import logging
 import math
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -49,8 +50,7 @@ class AddedToken(Protocol):
 class Tokenizer(Protocol):
     """What is used here of a transformers tokenizer."""
 
-    @property
-    def chat_template(self) -> object: ...
+    chat_template: object
 
     @property
     def bos_token_id(self) -> int | None: ...
@@ -168,6 +168,27 @@ def encode_chat(
             ) from error
         _say_folded(str(tokenizer.chat_template))
     return _encode_pieces(tokenizer, text.split(cut))
+
+
+def bind_arguments(tokenizer: Tokenizer, arguments: Iterable[tuple[str, str]]) -> None:
+    """Gives the tokenizer's chat template the values of these arguments, as texts of a spec.
+
+    They stand at its head, so that everything that renders the template has them: true, false and
+    numbers are what they say, everything else is a text.
+
+    Raises:
+        ModelError: The template has no such argument.
+    """
+    template = tokenizer.chat_template
+    for name, value in arguments:
+        if not isinstance(template, str) or not re.search(rf"\b{re.escape(name)}\b", template):
+            raise ModelError(
+                f"The model's chat template has no argument {name!r}. Leave it out, or look up in "
+                "the template how it is spelled."
+            )
+        literal = value if re.fullmatch(r"true|false|-?\d+(\.\d+)?", value) else json.dumps(value)
+        template = f"{{% set {name} = {literal} %}}\n{template}"
+    tokenizer.chat_template = template
 
 
 @cache

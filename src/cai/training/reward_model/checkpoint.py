@@ -11,16 +11,13 @@ Example:
 """
 
 import json
-import logging
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
 from cai.errors import TrainingError
 from cai.models.hf.loading import (
@@ -29,11 +26,14 @@ from cai.models.hf.loading import (
     AdapterFacts,
     ModelSource,
     Opener,
+    WeightReport,
+    check_weights,
     device_of,
     dtype_of,
     is_adapter,
     merged,
     name_of,
+    no_weight_report,
     plain_errors,
     quiet,
     read_adapter,
@@ -148,12 +148,7 @@ def _check(folder: Path, facts: RewardFacts) -> None:
         )
 
 
-class _Report(TypedDict):
-    missing_keys: Sequence[str]
-    mismatched_keys: Sequence[object]
-
-
-_MODELS = cast(Opener[tuple[Classifier, _Report]], AutoModelForSequenceClassification)
+_MODELS = cast(Opener[tuple[Classifier, WeightReport]], AutoModelForSequenceClassification)
 
 
 def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
@@ -190,7 +185,8 @@ def open_reward_checkpoint(source: ModelSource) -> RewardCheckpoint:
             model, report = _MODELS.from_pretrained(
                 source.path, num_labels=1, dtype=dtype, output_loading_info=True, **where
             )
-        _check_weights(source.path, report, adapter)
+        heads = [name for name in _HEADS if adapter is not None and name in adapter.replaced]
+        check_weights(source.path, report, "reward model", brought=heads)
         if adapter is not None:
             model = merged(model, folder)
         context = cast(int | None, facts.get("max_position_embeddings"))
@@ -217,30 +213,3 @@ def _check_head(path: str, config: Mapping[str, object], n_outputs: int | None) 
             f"{path}: the head has {n_outputs} outputs, and a reward model has one. Give a reward "
             "model, not a classifier."
         )
-
-
-def _check_weights(path: str, report: _Report, adapter: AdapterFacts | None) -> None:
-    """Missing weights would be random; an adapter may bring a head of its own."""
-    brought = tuple(adapter.replaced) if adapter else ()
-    lost = [
-        key
-        for key in report["missing_keys"]
-        if not (key.startswith(_HEADS) and key.partition(".")[0] in brought)
-    ]
-    if lost or report["mismatched_keys"]:
-        what = ", ".join(lost[:3]) or "weights of another shape"
-        raise TrainingError(
-            f"{path}: the weights do not make a whole reward model ({what} is missing or does not "
-            "fit). Copy the folder again, or train the model again."
-        )
-
-
-@contextmanager
-def no_weight_report() -> Generator[None]:
-    """No table of missing weights on the console: a new head is meant, or becomes our own error."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cai.errors import CaiError, ModelError, TrainingError, UsageError
 from cai.models.hf.loading import ModelSource
@@ -88,12 +89,23 @@ class RewardModel:
                     f"{spec_or_folder!r} is not a reward model. Give the folder of one, or "
                     "hf:NAME_OR_PATH."
                 )
+            unread = sorted(set(spec.options) - {"device", "dtype", "adapter", "revision"})
+            if unread:
+                raise UsageError(
+                    f"{spec_or_folder!r}: {', '.join(unread)} is about answers, and a reward model "
+                    "gives none. Leave it out."
+                )
             source = ModelSource(
                 spec.target,
                 device=spec.options.get("device", device),
                 dtype=spec.options.get("dtype", dtype),
                 adapter=spec.options.get("adapter", adapter),
                 revision=spec.options.get("revision"),
+            )
+        elif not Path(spec_or_folder).is_dir():
+            raise ModelError(
+                f"{spec_or_folder}: there is no such folder. Check the path, or name a reward "
+                "model on the hub as hf:OWNER/NAME."
             )
         return cls(open_reward_checkpoint(source), batch_tokens=batch_tokens)
 
