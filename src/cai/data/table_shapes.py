@@ -21,7 +21,7 @@ from cai.data.conversations import ROLE_KEYS, is_text_list, message_items, read_
 from cai.data.roles import ROLES, RoleNames, read_role
 from cai.data.tables import NumberedRows, Row, RowError, Table, TableShape
 from cai.data.text_files import parse_json
-from cai.types import Role
+from cai.types import MessageRole
 
 # What an object in a list of a cell has, if it is a message or a response.
 _ENTRY_KEYS = {
@@ -43,7 +43,7 @@ def in_rows_of_prompts(table: Table, roles: RoleNames = ()) -> Table:
         table = table.shaped(TableShape(partial(_with_decoded, encoded)))
         head = table.head(table.columns)
     if roles:
-        known: dict[str, Role] = {name.casefold(): role for name, role in roles}
+        known: dict[str, MessageRole] = {name.casefold(): role for name, role in roles}
         table = table.shaped(TableShape(partial(_with_roles, known)))
         head = table.head(table.columns)
     names = {column.casefold(): column for column in table.columns}
@@ -97,7 +97,7 @@ def _with_decoded(columns: Sequence[str], rows: NumberedRows) -> NumberedRows:
         yield number, row
 
 
-def _with_roles(roles: Mapping[str, Role], rows: NumberedRows) -> NumberedRows:
+def _with_roles(roles: Mapping[str, MessageRole], rows: NumberedRows) -> NumberedRows:
     """The rows, with the known names of roles in place of those of their messages."""
 
     def renamed(value: object, key: str = "") -> object:

@@ -258,7 +258,7 @@ def by_letters_or_words(model: ScriptedModel) -> Judge:
 async def test_letters_of_little_probability_are_read_from_words():
     model = thinking(saying(LAMP.response_b))
     verdict = await verdict_by(by_letters_or_words(model))
-    assert verdict.outcome == "b" and verdict.p_a == pytest.approx(1 - ASSUMED_ACCURACY)
+    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
     call = verdict.principle_verdicts[0].order_ab
     assert (call.answers, call.is_fallback, call.reason) == (("Verdict: B",), True, "")
     assert call.mass == pytest.approx(0.01)
@@ -351,7 +351,7 @@ async def test_the_seed_decides_the_samples():
 async def test_words_that_agree_in_both_orders_are_a_verdict():
     model = ScriptedModel(saying(LAMP.response_b))
     verdict = await verdict_by(in_words(model))
-    assert verdict.outcome == "b" and verdict.p_a == pytest.approx(1 - ASSUMED_ACCURACY)
+    assert (verdict.outcome, verdict.p_a) == ("b", 0.0)
     assert verdict.principle_verdicts[0].order_ab.answers == ("Verdict: B",)
     assert verdict.principle_verdicts[0].order_ba.answers == ("Verdict: A",)
     assert all(request.sampling and request.sampling.json_schema for request in model.requests)
@@ -535,7 +535,7 @@ def test_the_questions_of_a_principle_have_its_weight_together():
     principle = USEFUL.model_copy(update={"rubric": rubric})
     asked = list(questions_of(principle, 3.0, with_negated=True))
     assert [each.weight for each in asked] == pytest.approx([0.5, 0.5, 1.0, 1.0])
-    assert sum(each.weight for each in questions_of(USEFUL)) == pytest.approx(3.0)
+    assert sum(each.weight for each in questions_of(USEFUL, 3.0)) == pytest.approx(3.0)
 
 
 async def test_drawn_principles_differ_by_comparison_and_weigh_the_same():

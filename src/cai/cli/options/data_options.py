@@ -27,7 +27,7 @@ from cai.data.source import BadRow
 from cai.export.selection import MAX_SIMILARITY, MIN_SIMILARITY, PairChoice, Selection
 from cai.methods.revision_flags import FLAGS, Flag
 from cai.runs.inputs import GroupSource, ResponseSource
-from cai.types import Role
+from cai.types import MessageRole
 
 
 def _label_values(_: object, __: object, value: str | None) -> tuple[str, ...] | None:
@@ -35,7 +35,7 @@ def _label_values(_: object, __: object, value: str | None) -> tuple[str, ...] |
 
 
 def _role_names(_: object, __: object, values: Sequence[str]) -> RoleNames:
-    names: list[tuple[str, Role]] = []
+    names: list[tuple[str, MessageRole]] = []
     for value in values:
         name, _, role = value.rpartition("=")
         if not name.strip() or role not in ("system", "user", "assistant"):

@@ -251,11 +251,11 @@ def _mean(verdicts: Sequence[PrincipleVerdict]) -> float:
 
 def _main_cause(verdicts: Sequence[PrincipleVerdict]) -> Outcome:
     """The unreadable outcome that weighs most; nothing was asked where there is none."""
-    lost: dict[Outcome, float] = defaultdict(float)
+    lost: dict[Outcome, float] = defaultdict(float, failed=0.0)
     for each in verdicts:
         if each.p_a is None:
             lost[each.outcome] += each.weight
-    return max(lost, key=lambda outcome: lost[outcome], default="failed")
+    return max(lost, key=lambda outcome: lost[outcome])
 
 
 def _log_odds(p: float, least: float) -> float:
