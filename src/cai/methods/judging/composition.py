@@ -251,10 +251,10 @@ def _mean(verdicts: Sequence[PrincipleVerdict]) -> float:
 
 def _main_cause(verdicts: Sequence[PrincipleVerdict]) -> Outcome:
     """The unreadable outcome that weighs most; nothing was asked where there is none."""
-    lost: dict[Outcome, float] = defaultdict(float, failed=0.0)
+    lost: dict[Outcome, float] = {"failed": 0.0}
     for each in verdicts:
         if each.p_a is None:
-            lost[each.outcome] += each.weight
+            lost[each.outcome] = lost.get(each.outcome, 0.0) + each.weight
     return max(lost, key=lambda outcome: lost[outcome])
 
 
