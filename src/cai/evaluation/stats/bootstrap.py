@@ -96,6 +96,15 @@ def share_estimate(won: Floats, n: Floats, units: Integers, seed: int) -> Estima
     return Estimate(value, round(total), *(interval or (None, None)))
 
 
+def wilson_estimate(n_true: int, n: int) -> Estimate:
+    """The share of `n_true` among `n` independent items, with the interval of Wilson 1927.
+
+    Journal of the American Statistical Association 22; defined at shares of 0 and 1 too.
+    """
+    interval = stats.binomtest(n_true, n).proportion_ci(LEVEL, "wilson")
+    return Estimate(n_true / n, n, float(interval.low), float(interval.high))
+
+
 def ratio_estimate(totals: Floats, weights: Floats, units: Integers, seed: int) -> Estimate:
     """The sum of the totals over that of the weights, over all rows; any number, unlike a share.
 
