@@ -216,6 +216,15 @@ def test_a_judged_run_takes_no_judge(call_cai: CallCai, tmp_path: Path):
     assert_refused(ended, "is judged already")
 
 
+@pytest.mark.parametrize("option", [("--limit", 5), ("--tag", "harm"), ("--label-column", "x")])
+def test_options_without_effect_on_a_judged_run_are_refused_by_name(
+    call_cai: CallCai, tmp_path: Path, option: tuple[str, object]
+):
+    run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9), "a")])
+    assert_refused(call_cai("agreement", run, *option), f"{option[0]} has no effect")
+    assert call_cai("agreement", run, "--seed", 3, "--json").code == 0
+
+
 def test_a_judged_run_without_labels_is_refused(call_cai: CallCai, tmp_path: Path):
     run = judged_run(tmp_path / "run", [judged("1", principle_verdict(0.9))])
     assert_refused(call_cai("agreement", run), "None of 1 judged pairs has a label")
