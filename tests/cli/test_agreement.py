@@ -124,7 +124,7 @@ def test_people_see_tables_and_the_plot_is_written(
     assert any(row.startswith("both orders 12 75.0% (") for row in rows)
     assert any(row.startswith("always the longer 12 25.0% (") for row in rows)
     # 0.8 is right in 3 of 4: T = log 4 / log 3
-    assert "temperature that fits the labels: 1.26, with ECE 0.000 (--label-temperature)" in rows
+    assert any(each.startswith("temperature that fits the labels: 1.26 (") for each in rows)
     assert "price of a person's label: $0.52, 10,000.0 times the judge's" in rows
     assert f"Next: cai audit {run}" in rows
     assert "temporary" not in ended.err
