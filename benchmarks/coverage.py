@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from cai.evaluation.policies.matchups import Match, Matches, MatchOutcome
-from cai.evaluation.policies.ratings import POINTS, ratings
+from cai.evaluation.policies.ratings import POINTS, Rating, ratings
 from cai.evaluation.policies.win_rates import win_rates
 from cai.evaluation.stats.bootstrap import Estimate
 from cai.evaluation.stats.length_control import fit_logistic_curve
@@ -34,7 +34,7 @@ N_RESPONSES = 4
 TOGETHER = 0.3
 LONGER, SPREAD, PULL = 0.2, 0.4, 1.0  # log length ratio: mean, deviation, and what it does
 SURENESS = (0.2, 1.0)
-PARTS = ("rates", "ratings", "sequential")
+PARTS = ("rates", "ratings", "certain", "sequential")
 
 _QUANTILES = [(i + 0.5) / 4001 for i in range(4001)]
 RATIOS = LONGER + SPREAD * np.array([NormalDist().inv_cdf(each) for each in _QUANTILES])
@@ -77,6 +77,7 @@ def main() -> None:
     tables: dict[str, Callable[[], Iterator[str]]] = {
         "rates": lambda: rates_table(options.prompts, options.times),
         "ratings": lambda: ratings_table(options.prompts, max(1, options.times // 2)),
+        "certain": lambda: certain_table(max(1, options.times // 4)),
         "sequential": lambda: sequential_table(options.times),
     }
     for part in options.parts:
@@ -182,6 +183,67 @@ def drawn_rounds(
             outcome: MatchOutcome = "b" if draw < p else "a"
             matches.add(Match(unit, names[i], names[j], outcome, None, 1000, 1000))
     return matches
+
+
+@dataclass(frozen=True, slots=True)
+class Certain:
+    """The last of `n_policies` equal policies wins `rate` of its matches that are no ties."""
+
+    n_policies: int
+    n_prompts: int
+    rate: float
+    ties: float
+
+    @property
+    def truth(self) -> float:
+        """Its rating: a tie is half a win, and the others are all as strong as the anchor."""
+        share = (1 - self.ties) * self.rate + self.ties / 2
+        return POINTS * math.log(share / (1 - share))
+
+
+CERTAIN = (
+    *(Certain(2, n, rate, 0.0) for n in (3, 4, 12, 25, 100) for rate in (0.95, 0.98, 0.99)),
+    *(Certain(2, n, rate, 0.9) for n in (12, 25, 100) for rate in (0.95, 0.98, 0.99)),
+    *(Certain(k, n, 0.99, 0.0) for k in (4, 30) for n in (12, 25)),
+    *(Certain(k, n, 0.99, 0.9) for k in (4, 30) for n in (12, 25)),
+)
+
+
+def certain_table(times: int) -> Iterator[str]:
+    yield "| policies | prompts | rate | ties | held | too high | too low | no upper end | none |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for world in CERTAIN:
+        n = max(20, times * 4 // world.n_policies**2) if world.n_policies > 4 else times
+        found = [certain_rating(world, time) for time in range(n)]
+        given = [each for each in found if (each.low, each.high) != (None, None)]
+        too_high = sum(each.low is not None and each.low > world.truth + 1e-9 for each in given)
+        too_low = sum(each.high is not None and each.high < world.truth - 1e-9 for each in given)
+        n_open = sum(each.high is None for each in given)
+        shares = [len(given) - too_high - too_low, too_high, too_low, n_open]
+        cells = " | ".join(f"{100 * each / max(1, len(given)):.1f} %" for each in shares)
+        yield (
+            f"| {world.n_policies} | {world.n_prompts} | {world.rate} | {world.ties} | {cells} "
+            f"| {n - len(given)} of {n} |"
+        )
+
+
+def certain_rating(world: Certain, time: int) -> Rating:
+    """The rating of the policy that hardly ever loses; one match of each two policies a prompt."""
+    rng = np.random.default_rng(
+        (world.n_policies, world.n_prompts, round(1000 * world.rate + 10 * world.ties), time)
+    )
+    names = [f"policy {i}" for i in range(world.n_policies)]
+    pairs = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
+    drawn, is_tie = rng.random((2, world.n_prompts, len(pairs)))
+    matches = Matches()
+    for place, (i, j) in enumerate(pairs):
+        p = world.rate if j == len(names) - 1 else 0.5
+        for unit in range(world.n_prompts):
+            outcome: MatchOutcome = "b" if drawn[unit, place] < p else "a"
+            if is_tie[unit, place] < world.ties:
+                outcome = "tie"
+            matches.add(Match(unit, names[i], names[j], outcome, None, 1000, 1000))
+    return ratings(matches, names, names[0], time)[-1]
 
 
 def sequential_table(times: int) -> Iterator[str]:

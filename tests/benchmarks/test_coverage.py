@@ -47,3 +47,13 @@ def test_ratings_of_a_hundred_prompts_hold_the_truth():
     held, n_none = COVERAGE["ratings_coverage"](5, 100, 60)
     assert n_none == 0
     assert 0.91 <= held <= 0.99
+
+
+@pytest.mark.parametrize(("n_policies", "n_prompts"), [(2, 4), (2, 12), (4, 12)])
+def test_ratings_of_who_hardly_ever_loses_are_held_and_open(n_policies: int, n_prompts: int):
+    """At 99 % nearly all of 30 evaluations are won altogether: no number is an upper end."""
+    world = COVERAGE["Certain"](n_policies, n_prompts, 0.99, 0.0)
+    found = [COVERAGE["certain_rating"](world, time) for time in range(30)]
+    assert all(each.low is not None and each.low <= world.truth for each in found)
+    assert sum(each.high is None or each.high >= world.truth for each in found) >= 28
+    assert sum(each.high is None for each in found) >= 28

@@ -263,6 +263,21 @@ def test_what_cannot_be_evaluated_is_a_sentence(
     assert_refused(call_cai("evaluate", *given, "-o", tmp_path / "out"), said)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("-k", 2), ("--temperature", 0.5), ("--tag", "harm"), ("--within", 0.1), ("--concurrency", 2)],
+)
+def test_options_without_effect_are_refused_by_name(
+    call_cai: CallCai, tmp_path: Path, option: tuple[str, object]
+):
+    """Two files of responses and no judge: no model is called and nothing compared."""
+    rows = [{"prompt": "Lamp 1?", "response": "Wipe it."}]
+    files = [write_rows(tmp_path / f"{name}.jsonl", rows) for name in "ab"]
+    command = ["evaluate", "-p", files[0], "-p", files[1], "-o", tmp_path / "out"]
+    assert_refused(call_cai(*command, *option), f"{option[0]} has no effect")
+    assert call_cai(*command).code == 0
+
+
 def test_files_without_a_common_prompt_are_refused(call_cai: CallCai, tmp_path: Path):
     files = [
         write_rows(tmp_path / f"{name}.jsonl", [{"prompt": f"{name}?", "response": "So."}])

@@ -8,8 +8,8 @@ from made_findings import evaluation, series, suites, training, truth, win_rate
 from reading_pages import Page, read
 
 from cai.evaluation.format import bounds
+from cai.evaluation.stats.bootstrap import wilson_estimate
 from cai.report.build import write_report
-from cai.report.estimates import share_of
 from cai.testbed.truth import OracleTruth
 
 FIGURES = {
@@ -239,14 +239,18 @@ def test_policies_are_told_against_the_truth_with_what_became_worse(tmp_path: Pa
         truth(tmp_path / "t", ("start", 0.9, 0.85), ("SL", 0.3, 0.6), ("RL", 0.2, 0.5))
     )
     worked = page.text.partition("Did it work?")[2]
-    interval = bounds(share_of(0.2, 300))
+    interval = bounds(wilson_estimate(60, 300))
     assert worked.startswith(
         f" 90.0% → 30.0% → 20.0% ({interval} %) harmful requests that a policy"
     )
     assert "start → SL → RL, n = 300 each" in worked
     doubts = page.text.partition("What to distrust")[2]
     assert doubts.startswith(" Harmless requests are helped with less than before: 85.0% → 50.0%.")
-    assert page.row("What each policy does", "SL")[1] == "50.0%"
+    intervals = [bounds(wilson_estimate(n, 300)) for n in (150, 30, 0)]
+    assert page.row("What each policy does", "SL")[1:4] == [
+        f"{share} ({interval})"
+        for share, interval in zip(("50.0%", "10.0%", "0.0%"), intervals, strict=True)
+    ]
 
 
 def test_what_became_better_is_no_doubt(tmp_path: Path):

@@ -156,7 +156,7 @@ def truth(folder: Path, *rates: tuple[str, float, float]) -> Path:
         PolicyTruth(
             name,
             f"hf:/home/somebody/{name}",
-            Rates(300, 200, harmful, 0.5, 0.1, helped, 0.0, float("nan"), 0.1, 0.2, 0.0),
+            Rates(300, 200, harmful, 0.5, 0.1, 0.0, helped, 0.0, float("nan"), 0.1, 0.2, 0.0),
         )
         for name, harmful, helped in rates
     ]

@@ -23,6 +23,7 @@ from cai.cli.options.settings_options import PATH
 from cai.cli.tables import NONE, plain_table
 from cai.constitution.loader import load_constitution
 from cai.errors import UsageError
+from cai.evaluation import format
 from cai.evaluation.results_file import save_results
 from cai.export.formats import Format
 from cai.run import Run
@@ -44,11 +45,11 @@ HEADINGS = {
     "harmful": "harmful:\nhelped",
     "declined": "\ndeclined",
     "evaded": "\nevaded",
+    "unclear": "\nunclear",
     "helped": "harmless:\nhelped",
     "dodged": "\nevaded",
     "rude": "all:\nrude",
     "preaching": "\npreachy",
-    "unread": "\nunread",
 }
 
 
@@ -214,4 +215,9 @@ def _show(title: str, kind: str, named_rates: Mapping[str, Rates]) -> None:
     table = plain_table(kind, *HEADINGS.values())
     for name, shares in named_rates.items():
         table.add_row(name, *(f"{asdict(shares)[key]:.1%}" for key in HEADINGS))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print("95 % intervals (Wilson) of the share helped:", highlight=False)
+    for kind, key in (("harmful", "harmful"), ("harmless", "helped")):
+        bounds = (f"{x} {format.bounds(each.estimate(key))}" for x, each in named_rates.items())
+        console.print(f"{kind}: {'; '.join(bounds)}", highlight=False)

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from cai.cli.options.model_options import check_both_named, open_judges, with_judges, with_sampling
 from cai.cli.options.run_options import echo_json, run_folder, with_run_options
+from cai.cli.options.settings_options import SETTING, refuse_options
 from cai.cli.tables import (
     NONE,
     PolicyRow,
@@ -27,13 +28,12 @@ from cai.cli.tables import (
     plain_table,
     policy_tables,
     printable,
-    rating_cells,
     show_estimate,
 )
 from cai.constitution.loader import load_constitution
 from cai.data.prompts import PromptSource
 from cai.engine.engine import run_async
-from cai.evaluation.format import brief_share
+from cai.evaluation.format import brief_share, rating_cells
 from cai.evaluation.metrics import KIND_SHARES, TEXT
 from cai.evaluation.policies.dry_run import estimate as estimate_evaluation
 from cai.evaluation.policies.evaluate import evaluate_policies
@@ -112,13 +112,17 @@ def evaluate(
 
     Each policy answers every prompt; of runs and files the responses are taken that are there. With
     -m and -c every two are judged in both orders. Prompts may be given in kinds, KIND=FILE, such as
-    harmful and benign, and figures are then also of each kind. The same command goes on after an
-    interruption.
+    harmful and benign, and figures are then also of each kind; --limit counts prompts of each
+    source. The same command goes on after an interruption.
     """
     chosen = parse_policies(policies)
     prompts = tuple(map(_prompts, sources))
     check_both_named(judges, constitution)
-    check_has_prompts(prompts, has_models=any(each.is_model for each in chosen))
+    has_models = any(each.is_model for each in chosen)
+    check_has_prompts(prompts, has_models=has_models)
+    _refuse_unused(
+        has_models, bool(judges), has_pairs=len(chosen) > 1, stops=error_rate is not None
+    )
     constitutions = tuple(map(load_constitution, checks))
     plan = EvaluationPlan(k, meeting, constitutions, error_rate, half_width, seed)
     for each in prompts:
@@ -157,6 +161,30 @@ def evaluate(
         show_evaluation(results)
         click.echo(printable(f"Everything is in {out}. See it: cai report {out}"))
     return 1 if results.n_failed else 0
+
+
+def _refuse_unused(has_models: bool, has_judge: bool, *, has_pairs: bool, stops: bool) -> None:
+    """Refuses options that change nothing in an evaluation of this kind.
+
+    Raises:
+        UsageError: One of them was given.
+    """
+    if not has_models:
+        of_responses = ("k", "temperature", "response_tokens")
+        refuse_options(lambda name: name in of_responses, "where no policy is a model")
+    if not has_judge:
+        of_judge = ("meeting", "half_width")
+        refuse_options(
+            lambda name: name in of_judge or name.startswith(SETTING), "without a judge, -m"
+        )
+    if not has_models and not has_judge:
+        of_calls = ("concurrency", "hedges", "retry_failed", "max_cost_usd", "max_total_tokens")
+        refuse_options(lambda name: name in (*of_calls, "prices"), "where no model is called")
+    if not has_pairs:
+        of_pairs = ("meeting", "half_width", "error_rate")
+        refuse_options(lambda name: name in of_pairs, "on one policy alone")
+    if stops:
+        refuse_options(lambda name: name == "half_width", "beside --stop-at-error-rate")
 
 
 def _prompts(source: str) -> Prompts:

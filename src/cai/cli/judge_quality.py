@@ -21,7 +21,7 @@ from rich.console import Console
 from cai.cli.options.data_options import over_groups, show_source
 from cai.cli.options.model_options import open_judges, with_judges
 from cai.cli.options.run_options import echo_json, with_run_options
-from cai.cli.options.settings_options import PATH
+from cai.cli.options.settings_options import PATH, refuse_options
 from cai.cli.tables import named, plain_table, printable
 from cai.constitution.loader import load_constitution
 from cai.engine.engine import run_async
@@ -49,6 +49,9 @@ from cai.runs.records import is_run
 HEADINGS = ("pairs", "accuracy (95 %)", "kappa (95 %)", "ECE", "unread")
 # A screen of rows; the values of a tag may be thousands.
 MAX_ROWS = 20
+
+# What still matters where all verdicts are there.
+_OF_FIGURES = ("seed", "plot", "price_in", "price_out", "human_price", "is_json")
 
 _usd = click.FloatRange(0)
 
@@ -97,6 +100,10 @@ def agreement(
     saved = _judged_run(source)
     if saved is not None and (judges or constitution or out):
         raise click.UsageError(f"{saved} is judged already: leave -m, -c and -o out.")
+    if saved is not None:
+        refuse_options(lambda name: name not in _OF_FIGURES, f"on {saved}, which is judged already")
+    elif out is None:
+        refuse_options(lambda name: name in ("retry_failed", "update"), "without -o")
     # The stack removes the temporary folder only after the report is made of it.
     with ExitStack() as stack:
         run = saved
@@ -217,9 +224,12 @@ def _summary(report: AgreementReport) -> Iterator[str]:
         f"ECE by side {decimal(overall.ece_by_side)}"
     )
     if tempering is not None:
+        interval = ""
+        if tempering.low is not None and tempering.high is not None:
+            interval = f" ({tempering.low:.3g}–{tempering.high:.3g})"
         yield (
-            f"temperature that fits the labels: {tempering.temperature:.3g}, with ECE "
-            f"{decimal(tempering.ece)} (--label-temperature)"
+            f"temperature that fits the labels: {tempering.temperature:.3g}{interval}, with ECE "
+            f"{decimal(tempering.ece)} on other prompts (--label-temperature)"
         )
     yield f"labels of a side that say A: {percent(report.label_a_share)}"
     if negations.n:

@@ -27,11 +27,12 @@ from cai.cli.options.run_options import (
     with_run_options,
 )
 from cai.cli.options.settings_options import PATH
-from cai.cli.tables import NONE, named, plain_table, printable, rating_cells, show_estimate
+from cai.cli.tables import NONE, named, plain_table, printable, show_estimate
 from cai.data.prompts import PromptSource
 from cai.engine.budget import Caps
 from cai.engine.engine import run_async
 from cai.errors import UsageError
+from cai.evaluation.format import rating_cells
 from cai.evaluation.metrics import ROUNDS, metric_of
 from cai.methods.settings import ModelRole
 from cai.models.registry import SCHEMES

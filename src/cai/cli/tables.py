@@ -62,12 +62,6 @@ def plain_table(first: str, *others: str) -> Table:
     return table
 
 
-def rating_cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
-    """A rating in points of Elo and its interval: "+41", "+12 to +70"."""
-    rating = NONE if value is None else f"{value:+.0f}"
-    return rating, NONE if low is None or high is None else f"{low:+.0f} to {high:+.0f}"
-
-
 def policy_tables(names: Sequence[str], rows: Sequence[PolicyRow]) -> Iterator[Table]:
     """All rows for the first policies that fit beside each other, then for the next ones."""
     shown = [printable(name) for name in names]

@@ -95,6 +95,19 @@ def kappa(estimate: Estimate | None) -> str:
     return _with_interval(decimal(estimate and estimate.value, 2), interval)
 
 
+def rating_interval(low: float | None, high: float | None) -> str:
+    """The interval of a rating, "+12 to +70"; an open one says so; "" without any end."""
+    if low is None or high is None:
+        upward = "" if low is None else f"from {low:+.0f}, no upper end"
+        return upward if high is None else f"no lower end, up to {high:+.0f}"
+    return f"{low:+.0f} to {high:+.0f}"
+
+
+def rating_cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    """A rating in points of Elo and its interval: "+41", "+12 to +70"."""
+    return NONE if value is None else f"{value:+.0f}", rating_interval(low, high) or NONE
+
+
 def _interval(estimate: Estimate | None, text: Callable[[float, float], str]) -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""

@@ -129,9 +129,8 @@ def _rating(rating: Rating) -> str:
     if rating.value is None:
         return format.NONE
     value = f"{rating.value:+.0f}" if rating.value else "0"
-    if rating.low is None or rating.high is None:
-        return value
-    return f"{value} ({rating.low:+.0f} to {rating.high:+.0f})"
+    interval = format.rating_interval(rating.low, rating.high)
+    return f"{value} ({interval})" if interval else value
 
 
 def share_table(

@@ -60,16 +60,3 @@ class Means:
         # anywhere.
         values, units = self.columns.floats("values"), self.columns.integers("units")
         return ratio_estimate(values, np.ones(len(values)), units, seed=0) if len(values) else None
-
-
-def share_of(share: float, n: int) -> Estimate | None:
-    """The interval of a share over `n` examples, one for each prompt.
-
-    None where `n` is 0 or the share is NaN.
-    """
-    if not n or share != share:
-        return None
-    # Which examples are true does not matter for the interval, only how many are.
-    values = np.zeros(n)
-    values[: round(share * n)] = 1
-    return share_estimate(values, np.ones(n), np.arange(n, dtype=np.int64), seed=0)

@@ -146,7 +146,7 @@ def agreement_tables(people: AgreementReport) -> Iterator[SectionTable]:
     if people.tempering is not None:
         note += (
             f" At temperature {people.tempering.temperature:.2f} the probabilities fit the labels "
-            f"best, with an ECE of {people.tempering.ece:.3f}."
+            f"best; fitted on other prompts, the ECE is {format.decimal(people.tempering.ece)}."
         )
     headings = ("pairs", "right (95 %)", "kappa (95 %)", "ECE", "read")
     yield SectionTable("The judge against people", ("", *headings), tuple(rows), note)

@@ -192,8 +192,8 @@ def to_do(
 ) -> Iterator[tuple[int, str, T]]:
     """The examples of the source that this start works on: position, id, and what it is."""
     n, index = options.n_of(n_items), 0
-    for position, (id, item) in enumerate(islice(items(), options.limit)):
-        if not options.part.has(position):
+    for position, (id, item) in enumerate(islice(items(), options.end)):
+        if not options.has(position):
             continue
         # The sample is spread over this part of the source, so it counts positions of the part.
         if options.is_sampled(index, n) and run.to_do(id, options.retry_failed):

@@ -46,8 +46,9 @@ class RunOptions:
     """What may differ between two starts of the same run.
 
     `concurrency` is the most calls at a time to each endpoint; with None the engine adapts it.
-    `limit` takes only the first examples of the source, `sample` so many spread over it; a later
-    start of the same run does the others. `retry_failed` repeats examples that failed for a lasting
+    `limit` takes only the first examples of the source, or of each of its `sets`, where it has
+    several of these sizes; `sample` takes so many spread over it. A later start of the same run
+    does the others. `retry_failed` repeats examples that failed for a lasting
     cause. `update` replaces a run with other settings; calls that both have in common are answered
     from the journal. `hedges` sends duplicates of the slowest calls. `whole` is the number of
     examples to estimate for, where the source is itself a sample. `prices` is a file of prices that
@@ -57,6 +58,7 @@ class RunOptions:
 
     concurrency: int | None = None
     limit: int | None = None
+    sets: tuple[int, ...] = ()
     sample: int | None = None
     part: Part = WHOLE
     retry_failed: bool = False
@@ -81,9 +83,22 @@ class RunOptions:
 
     def n_of(self, n_items: int) -> int:
         """How many of the source's `n_items` examples belong to this start, sampled or not."""
-        # As many as the positions of this part: the same rule by which examples are chosen.
-        within = range(min(n_items, self.limit or n_items))
-        return len(within[self.part.number - 1 :: self.part.of])
+        return sum(map(self.has, range(min(n_items, self.end or n_items))))
+
+    @property
+    def end(self) -> int | None:
+        """The position from which on there is no example of this start; None if unknown."""
+        return None if self.sets else self.limit
+
+    def has(self, position: int) -> bool:
+        """Whether the example at that position belongs to this start, sampled or not."""
+        start = 0
+        for size in self.sets:
+            if position < start + size:
+                break
+            start += size
+        is_within = self.limit is None or position - start < self.limit
+        return is_within and self.part.has(position)
 
     def is_sampled(self, index: int, n: int) -> bool:
         """Whether the example of that index among the `n` is one of the sample."""

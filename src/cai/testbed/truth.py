@@ -8,7 +8,6 @@ Example:
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from cai.constitution.loader import load_constitution
@@ -17,30 +16,40 @@ from cai.evaluation import format
 from cai.evaluation.results_file import load_results
 from cai.evaluation.stats.bootstrap import Estimate, unit_of
 from cai.report import charts
-from cai.report.estimates import FactShares, share_of
+from cai.report.estimates import FactShares
 from cai.report.model import Caveat, Headline, Plot, Section, SectionCost, SectionTable
 from cai.report.text import change_headline, modified_at, share_headline
 from cai.report.truth import TrueVerdicts
 from cai.runs.config import JudgeRunConfig, Named
 from cai.runs.judged import composer_of, read_judged
 from cai.testbed.judge_metrics import judged_figure
-from cai.testbed.metrics import FILE, PolicyTruth, RatedResponse, Rates, TruthResults, rates
+from cai.testbed.metrics import (
+    FILE,
+    OF_HARMFUL,
+    OF_HARMLESS,
+    PolicyTruth,
+    RatedResponse,
+    TruthResults,
+    rates,
+)
 from cai.testbed.oracle import breaches, read_request, read_response
 from cai.types import Prompt
 
 _COLUMNS = {
-    "harmful": "harmful: helped with (95 %)",
+    "harmful": "harmful: helped with",
     "declined": "declined with a reason",
     "evaded": "evaded",
-    "helped": "harmless: helped with (95 %)",
+    "unclear": "unclear",
+    "helped": "harmless: helped with",
     "dodged": "evaded",
     "rude": "rude",
     "preaching": "preaching",
 }
 HEADINGS = tuple(_COLUMNS.values())
-# What a share is of. A rate of harmful requests says nothing of harmless ones, and the other way
-# round, so each has its own denominator; tone is of all responses.
-_OF_HARMFUL, _OF_HARMLESS = ("harmful", "declined", "evaded"), ("helped", "dodged")
+_UNCLEAR = (
+    "Unclear are responses to harmful requests that do none of this or cannot be read, so that "
+    "harm in them could not be seen. In brackets 95 % intervals."
+)
 _PLOTTED = (
     ("harmful: helped with", "harmful"),
     ("harmful: declined", "declined"),
@@ -68,11 +77,9 @@ class OracleTruth:
             # All policies answered the same requests: the numbers are those of any of them.
             first = policies[0].rates
             n = first.n_harmful + first.n_harmless
-            rows = tuple(
-                _row(each.name, partial(_estimate, each.rates), partial(getattr, each.rates))
-                for each in policies
-            )
-            note = f"{first.n_harmful:,} harmful and {first.n_harmless:,} harmless requests."
+            rows = tuple(_row(each.name, each.rates.estimate) for each in policies)
+            kinds = f"{first.n_harmful:,} harmful and {first.n_harmless:,} harmless requests."
+            note = f"{kinds} {_UNCLEAR}"
             title = "What each policy does"
             tables = (SectionTable(title, ("policy", *HEADINGS), rows, note),)
         names = format.listed(each.name for each in policies)
@@ -151,15 +158,12 @@ class Deeds:
 
     def of(self, name: str) -> FactShares:
         """The responses among which that share is taken."""
-        if name in _OF_HARMFUL:
+        if name in OF_HARMFUL:
             return self.harmful
-        return self.harmless if name in _OF_HARMLESS else self.every
+        return self.harmless if name in OF_HARMLESS else self.every
 
     def estimate(self, name: str) -> Estimate | None:
         return self.of(name).estimate(name)
-
-    def share(self, name: str) -> float | None:
-        return self.of(name).share(name)
 
 
 @dataclass(slots=True)
@@ -175,12 +179,12 @@ class OracleResponses:
         known = self._known()
         if not known:
             return None
-        rows = tuple(_row(name, each.estimate, each.share) for name, each in known.items())
+        rows = tuple(_row(name, each.estimate) for name, each in known.items())
         one = next(iter(known.values()))
         note = (
             "These requests are of the testbed, where it is known what a response does: "
             f"{len(one.harmful):,} responses to harmful requests and {len(one.harmless):,} to "
-            "harmless ones."
+            f"harmless ones. {_UNCLEAR}"
         )
         return SectionTable("Against the truth", (first, *HEADINGS), rows, note)
 
@@ -210,7 +214,7 @@ def _headlines(policies: Sequence[PolicyTruth]) -> Iterator[Headline]:
         ("harmful requests that a policy helps with", "harmful"),
         ("harmless requests that a policy helps with", "helped"),
     ):
-        shares = [_estimate(each.rates, name) for each in policies]
+        shares = [each.rates.estimate(name) for each in policies]
         yield from change_headline(shares, f"{what}, {names}", " each")
 
 
@@ -220,7 +224,7 @@ def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Caveat]:
         ("harmful", True, "Harmful requests are helped with more than before"),
         ("helped", False, "Harmless requests are helped with less than before"),
     ):
-        ends = [_estimate(each.rates, name) for each in (*policies[:1], *policies[-1:])]
+        ends = [each.rates.estimate(name) for each in (*policies[:1], *policies[-1:])]
         # One policy is both the first and the last; without any there is no pair of ends.
         first, last = ends if len(ends) == 2 else (None, None)
         if not first or not last:
@@ -232,23 +236,15 @@ def _caveats(policies: Sequence[PolicyTruth]) -> Iterator[Caveat]:
     yield Caveat("The testbed is a small world: what is so here need not be so elsewhere.")
 
 
-def _row(
-    name: str, estimate: Callable[[str], Estimate | None], share: Callable[[str], float | None]
-) -> tuple[str, ...]:
-    """The cells under `HEADINGS`, after the name; intervals for the two shares that matter most."""
-    cells = (
-        format.share(estimate(each))
-        if each in ("harmful", "helped")
-        else format.percent(share(each))
-        for each in _COLUMNS
-    )
-    return (name, *cells)
+def _row(name: str, estimate: Callable[[str], Estimate | None]) -> tuple[str, ...]:
+    """The cells under `HEADINGS`, after the name."""
+    return (name, *(format.share(estimate(each)) for each in _COLUMNS))
 
 
 def _plot(policies: Sequence[PolicyTruth]) -> Plot:
     few = policies[: len(charts.COLOURS)]
     rows = [
-        (what, [charts.Point.of(share) for each in few if (share := _estimate(each.rates, name))])
+        (what, [charts.Point.of(share) for each in few if (share := each.rates.estimate(name))])
         for what, name in _PLOTTED
     ]
     words = "; ".join(
@@ -260,9 +256,3 @@ def _plot(policies: Sequence[PolicyTruth]) -> Plot:
     )
     axis = charts.Axis("share of responses", (-0.02, 1.02))  # a point at 0 or 1 stays whole
     return charts.forest("What each policy does", words, axis, rows, *[each.name for each in few])
-
-
-def _estimate(found: Rates, name: str) -> Estimate | None:
-    n = 0 if name in _OF_HARMLESS else found.n_harmful
-    n += 0 if name in _OF_HARMFUL else found.n_harmless
-    return share_of(getattr(found, name), n)

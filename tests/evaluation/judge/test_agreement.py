@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import pytest
 from made_verdicts import Said, judged, mean_of, principle_verdict
@@ -11,6 +12,7 @@ from made_verdicts import Said, judged, mean_of, principle_verdict
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import EvaluationError, ModelError, NoLogprobs
 from cai.evaluation.judge.agreement import AgreementReport, Prices, agreement
+from cai.evaluation.stats.bootstrap import expanded_quantile
 from cai.evaluation.stats.calibration import Bin
 from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import (
@@ -134,17 +136,29 @@ def tempered_by(n_right: int, n_wrong: int, p: float = 0.6) -> AgreementReport:
 def test_the_temperature_that_fits_the_labels_is_found():
     """A judge that says 0.6 and is right in 4 of 5: log(0.6 / 0.4) / T = log 4, and 0.8 comes true.
 
-    Before, 0.6 is 0.2 too modest.
+    Before, 0.6 is 0.2 too modest. Each of the 20 prompts has a score of 0.2 L or −0.8 L, L = log
+    1.5; their squares sum to 3.2 L², as the information does. So log T has a standard error of
+    1 / (√3.2 · log 4) = 0.4032.
     """
     report = tempered_by(16, 4)
     assert report.overall.ece == pytest.approx(0.2)
     assert report.tempering is not None
     assert report.tempering.temperature == pytest.approx(math.log(1.5) / math.log(4), rel=1e-6)
-    assert report.tempering.ece == pytest.approx(0.0, abs=1e-6)
-    assert report.as_json()["tempering"] == {
-        "temperature": report.tempering.temperature,
-        "ece": report.tempering.ece,
-    }
+    assert report.tempering.low is not None and report.tempering.high is not None
+    factor = math.exp(expanded_quantile(20) * 0.4032)
+    assert report.tempering.high / report.tempering.temperature == pytest.approx(factor, rel=1e-3)
+    assert report.tempering.temperature / report.tempering.low == pytest.approx(factor, rel=1e-3)
+    assert report.as_json()["tempering"] == asdict(report.tempering)
+
+
+def test_the_error_at_a_temperature_is_that_of_prompts_that_it_was_not_fitted_on():
+    """At the temperature of all 20 pairs it would be 0: 0.6 becomes 0.8, the share that is right.
+
+    Without its own fifth of the prompts, of which 0 to 4 are wrong, it is another one.
+    """
+    report = tempered_by(16, 4)
+    assert report.tempering is not None and report.tempering.ece is not None
+    assert report.tempering.ece > 0.001
 
 
 @pytest.mark.parametrize(

@@ -94,21 +94,46 @@ def test_who_never_met_the_anchor_nor_who_met_it_has_no_rating():
     assert (c, d, e) == (Rating("c", 15, None), Rating("d", 15, None), Rating("e", 0, None))
 
 
-def test_who_wins_everything_has_no_interval():
-    """No odds are the best of 30 : 0. Half a win each way gives 30.5 / 0.5 = 61."""
+def test_who_wins_everything_has_no_upper_end():
+    """No odds are the best of 30 : 0; half a win each way gives 30.5 / 0.5 = 61.
+
+    30 prompts are all won in 2.5 % of evaluations at a rate of 0.025^(1/30) = 0.8843.
+    """
     _, new = ratings(matches_of("w" * 30), ["old", "new"], "old", seed=0)
-    assert new == Rating("new", 30, pytest.approx(400 * math.log10(61)))
+    least = 400 * math.log10(0.8843 / 0.1157)
+    assert (new.value, new.high) == (pytest.approx(400 * math.log10(61)), None)
+    assert new.low == pytest.approx(least, abs=0.1)
+    _, lost = ratings(matches_of("l" * 30), ["old", "new"], "old", seed=0)
+    assert (lost.low, lost.high) == (None, pytest.approx(-least, abs=0.1))
 
 
-def test_who_is_above_all_has_no_interval_and_the_others_keep_theirs():
+@pytest.mark.parametrize(("n_losses", "has_high"), [(1, False), (3, False), (4, True)])
+def test_few_losses_leave_the_upper_end_open(n_losses: int, has_high: bool):
+    """Of 100 prompts, resamples without a loss are 0.97^100 = 4.8 % with three, 1.7 % with four."""
+    results = "l" * n_losses + "w" * (100 - n_losses)
+    _, new = ratings(matches_of(results), ["old", "new"], "old", seed=0)
+    assert new.low is not None
+    assert (new.high is not None) == has_high
+
+
+def test_who_is_above_all_has_no_upper_end_and_the_others_keep_theirs():
     matches = add_matches(Matches(), "wwl" * 10, ("a", "b"))
     add_matches(matches, "w" * 30, ("b", "c"))
     _, b, c = ratings(matches, ["a", "b", "c"], "a", seed=0)
-    assert b.low is not None
+    assert b.low is not None and b.high is not None
     assert b.value == pytest.approx(400 * math.log10(2), abs=10)
-    assert c.value is not None
-    assert c.value > b.value
-    assert (c.low, c.high) == (None, None)
+    assert c.value is not None and c.low is not None
+    assert c.value > c.low > b.value
+    assert c.high is None
+
+
+def test_who_loses_once_in_a_group_that_wins_all_else_has_no_interval():
+    """b and c beat a always, and each other: how far above a they are, nothing tells."""
+    matches = add_matches(Matches(), "w" * 30, ("a", "b"))
+    add_matches(matches, "w" * 30, ("a", "c"))
+    add_matches(matches, "wl" * 15, ("b", "c"))
+    _, b, c = ratings(matches, ["a", "b", "c"], "a", seed=0)
+    assert (b.low, b.high, c.low, c.high) == (None,) * 4
 
 
 def test_all_ties_are_equal_without_an_interval():

@@ -122,6 +122,25 @@ async def test_a_limit_is_one_on_prompts_and_not_on_contests(tmp_path: Path):
     assert [rate.outcomes["a"] for rate in found.win_rates] == [2, 2, 2]
 
 
+async def test_a_limit_is_one_on_each_set_and_may_be_lifted_later(tmp_path: Path):
+    """Of four harmful and three benign prompts, first two each, and then the other three."""
+    prompts: list[Prompts] = []
+    for kind, numbers in (("harmful", range(4)), ("benign", range(4, 7))):
+        rows = [{"prompt": f"Request {i}?"} for i in numbers]
+        file = write_rows(tmp_path / f"{kind}.jsonl", rows)
+        prompts.append(Prompts(PromptSource((str(file),)), kind))
+    first, again = (policy("a", worths(*range(1, 8))) for _ in range(2))
+    options = RunOptions(limit=2)
+    limited = await gathered(tmp_path / "out", first, prompts=tuple(prompts), run_options=options)
+    asked = [(each.kind, each.prompt.request) for each in limited.prompts.values()]
+    assert asked == [
+        *(("harmful", "Request 0?"), ("harmful", "Request 1?")),
+        *(("benign", "Request 4?"), ("benign", "Request 5?")),
+    ]
+    whole = await gathered(tmp_path / "out", again, prompts=tuple(prompts))
+    assert (len(whole.prompts), n_asked(again)) == (7, 3)
+
+
 async def test_a_limit_holds_for_files_too(tmp_path: Path):
     file = responses(tmp_path / "b.jsonl", {str(i): f"B{i}." for i in range(5)})
     found = await gathered(tmp_path / "out", file, run_options=RunOptions(limit=3))

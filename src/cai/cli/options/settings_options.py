@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import annotated_types
 import click
+from click.core import ParameterSource
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -24,6 +25,8 @@ from cai.errors import UsageError
 from cai.methods.settings import Option, StepSettings
 
 PATH = click.Path(path_type=Path)
+SETTING = "setting_"
+"""With which the names of parameters of settings begin."""
 
 Command: TypeAlias = Callable[..., int]
 Decorator: TypeAlias = Callable[[Command], Command]
@@ -35,6 +38,23 @@ def with_options(command: Command, options: Iterable[Decorator]) -> Command:
     for option in reversed(list(options)):
         command = option(command)
     return command
+
+
+def refuse_options(is_refused: Callable[[str], bool], why: str) -> None:
+    """Refuses the options of the current command that were given and that `is_refused` names.
+
+    Names are those of the command's parameters. An option that changes nothing would leave
+    somebody in the belief that it did.
+
+    Raises:
+        UsageError: One was given; `why` says in which case it has no effect.
+    """
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if isinstance(option, click.Option) and is_given and is_refused(name):
+            raise click.UsageError(f"{option.opts[-1]} has no effect {why}. Leave it out.")
 
 
 def with_object(
@@ -72,7 +92,7 @@ def with_settings(kind: type[StepSettings], *, leave_out: Collection[str] = ()) 
     """
     # A command may have a parameter of its own with the name of a field, such as `principles` of
     # `cai serve`, so the parameters of settings get a prefix that no command uses.
-    variables = {f"setting_{key}": key for key in kind.model_fields if key not in leave_out}
+    variables = {f"{SETTING}{key}": key for key in kind.model_fields if key not in leave_out}
 
     def validated(**values: Any) -> StepSettings:
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cai.evaluation.stats.bootstrap import (
     Estimate,
@@ -31,6 +32,7 @@ from cai.evaluation.stats.calibration import (
     ece,
     ece_by_side,
     fit_temperature,
+    temperature_interval,
 )
 from cai.methods.judging.verdict import UNREADABLE, Label, Outcome
 
@@ -41,6 +43,7 @@ LABELS: tuple[Label, ...] = get_args(Label)
 
 # A probability within rounding of one half favours no side.
 _EVEN = 1e-6
+_N_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,16 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Tempering:
-    """The temperature of a judge's probabilities that fits the labels, and their ECE at it."""
+    """The temperature of a judge's probabilities that fits the labels, with its 95 % interval.
+
+    `ece` is that of pairs whose prompts had no part in the fit: each fifth of the prompts at the
+    temperature that fits the other four. None, as the interval, where all pairs are of one prompt.
+    """
 
     temperature: float
-    ece: float
+    low: float | None
+    high: float | None
+    ece: float | None
 
 
 class LabelSeries:
@@ -134,10 +143,9 @@ class LabelSeries:
         # A fit that ends at a bound of the search has no optimum inside it.
         if not 1.01 * MIN_TEMPERATURE < temperature < 0.99 * MAX_TEMPERATURE:
             return None
-        p_a = np.array([apply_temperature(p, temperature) for p in sided.p_a.tolist()])
-        error = ece(p_a, is_a)
-        assert error is not None, "there are pairs"
-        return Tempering(temperature, error)
+        interval = temperature_interval(sided.p_a, is_a, sided.units, temperature)
+        low, high = interval or (None, None)
+        return Tempering(temperature, low, high, _cross_fitted_ece(sided, is_a))
 
     def label_counts(self) -> Mapping[Label, int]:
         labels = self._columns.integers("labels")
@@ -146,6 +154,24 @@ class LabelSeries:
     def _table(self) -> "_Table":
         units, labels, outcomes = map(self._columns.integers, ("units", "labels", "outcomes"))
         return _Table(units, labels, outcomes, self._columns.floats("p_a"))
+
+
+def _cross_fitted_ece(sided: "_Table", is_a: NDArray[np.bool_]) -> float | None:
+    """The ECE of pairs at the temperature that fits the pairs of other prompts."""
+    distinct, places = np.unique(sided.units, return_inverse=True)
+    if len(distinct) < 2:
+        return None
+    # Units are hashes, so that their order has nothing to do with the labels.
+    fold_of = places % min(_N_FOLDS, len(distinct))
+    p_a = sided.p_a.copy()
+    for fold in np.unique(fold_of):
+        is_in = fold_of == fold
+        others = sided.p_a[~is_in]
+        # where the judge favours a side of no other pair, there is nothing to fit
+        if (np.abs(others - 0.5) > _EVEN).any():
+            temperature = fit_temperature(others.tolist(), is_a[~is_in].tolist())
+            p_a[is_in] = [apply_temperature(p, temperature) for p in p_a[is_in].tolist()]
+    return ece(p_a, is_a)
 
 
 @dataclass(frozen=True, slots=True)

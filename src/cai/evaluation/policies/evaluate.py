@@ -155,7 +155,7 @@ async def evaluate_policies(
 
     Models are sampled on the prompts; runs and files are read. With a judge, the policies of each
     pair are compared prompt by prompt, in both orders; without one only the texts are measured.
-    The first policy is the anchor of the ratings. A limit counts prompts.
+    The first policy is the anchor of the ratings. A limit counts the prompts of each set.
 
     Raises:
         UsageError: The plan cannot be followed, or there are too few policies to compare.

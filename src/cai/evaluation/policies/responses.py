@@ -156,7 +156,11 @@ class ResponseCollector:
         folder = self.out / "responses" / policy.folder
         line = f"[bold]responses[/bold] of {escape(policy.name)} → {escape(str(folder))}"
         self.console.print(line, highlight=False, soft_wrap=True)
-        result = await run_sampling(folder, job, spending.run_options, console=self.console)
+        # The job's source is all sets of prompts one after the other; a limit is one on each.
+        counts = (table.n_items for table in job.source.check().summary.tables)
+        sets = tuple(sum(islice(counts, len(each.source.files))) for each in self.prompts)
+        options = replace(spending.run_options, sets=sets)
+        result = await run_sampling(folder, job, options, console=self.console)
         spending.add(result, f"responses of {policy.name}")
         return _of_one_model(str(folder), _read_run(str(folder)))
 
@@ -188,11 +192,13 @@ def check_has_prompts(prompts: Sequence[Prompts], *, has_models: bool) -> None:
 
 
 def _distinct_prompts(prompts: Sequence[Prompts], limit: int | None) -> dict[int, EvaluationPrompt]:
-    """The first `limit` prompts by unit, each once."""
+    """The first `limit` prompts of each set by unit, each once."""
     found: dict[int, EvaluationPrompt] = {}
     ids: set[str] = set()
-    given = ((prompt, each.kind) for each in prompts for prompt in each.source.read())
-    for prompt, kind in islice(given, limit):
+    given = (
+        (prompt, each.kind) for each in prompts for prompt in islice(each.source.read(), limit)
+    )
+    for prompt, kind in given:
         unit = unit_of(prompt)
         if unit not in found:
             # Two files may use one id for different prompts; ids of matchups must be distinct.

@@ -14,9 +14,10 @@ Where all pairs are of one prompt its pairs are drawn, and the interval holds fo
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 
+import itertools
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -42,6 +43,7 @@ N_RESAMPLES = 2000
 
 _BLOCK_CELLS = 200_000  # of the counts of one block of resamples: what a processor's cache holds
 _MAX_DISTINCT = 4000
+_FEW = 5  # units; below, there are at most 256 resamples
 _TOLERANCE = 1e-9  # resamples that differ by less are the same
 _MIN_TAIL = 1e-4  # no quantile of 2,000 resamples further out means anything
 _MAX_BIAS = 1.0  # standard errors; a larger one comes of too few distinct resamples
@@ -94,6 +96,15 @@ def share_estimate(won: Floats, n: Floats, units: Integers, seed: int) -> Estima
         return Estimate(value, round(total), float(exact.low), float(exact.high))
     interval = bootstrap_interval(sums, lambda rows: rows[:, 0] / rows[:, 1], seed)
     return Estimate(value, round(total), *(interval or (None, None)))
+
+
+def wilson_estimate(n_true: int, n: int) -> Estimate:
+    """The share of `n_true` among `n` independent items, with the interval of Wilson 1927.
+
+    Journal of the American Statistical Association 22; defined at shares of 0 and 1 too.
+    """
+    interval = stats.binomtest(n_true, n).proportion_ci(LEVEL, "wilson")
+    return Estimate(n_true / n, n, float(interval.low), float(interval.high))
 
 
 def ratio_estimate(totals: Floats, weights: Floats, units: Integers, seed: int) -> Estimate:
@@ -165,16 +176,22 @@ def bootstrap_intervals(
         return (None,) * len(values)
     # Leaving out any unit with the same row gives the same value: one jackknife value a row.
     jackknife = statistics(total - distinct)
-    blocks: list[Floats] = []
-    block = max(1, _BLOCK_CELLS // max(len(row_of), sums.shape[1]))
-    for start in range(0, n_resamples, block):
-        drawn = _resampled_counts(rng, row_of, counts, min(block, n_resamples - start))
-        blocks.append(statistics(drawn.astype(np.float64) @ distinct))
-    resampled = np.concatenate(blocks)
+    drawn = _resamples(rng, distinct, row_of, counts, n_resamples)
+    resampled = np.concatenate([statistics(rows) for rows in drawn])
     return tuple(
         _interval(float(value), resampled[:, column], jackknife[:, column], counts)
         for column, value in enumerate(values)
     )
+
+
+def resampled_shares(sums: Floats, conditions: Statistic, seed: int) -> Floats:
+    """The share of resamples in which each condition holds, over those of `bootstrap_intervals`.
+
+    `conditions` takes sums of shape (r, m) and gives (r, conditions) of 0 and 1.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = _resamples(rng, *_distinct_rows(sums, rng), N_RESAMPLES)
+    return np.concatenate([conditions(rows) for rows in drawn]).mean(axis=0)
 
 
 def sums_by_unit(units: Integers, rows: Floats) -> Floats:
@@ -198,6 +215,22 @@ def _distinct_rows(sums: Floats, rng: np.random.Generator) -> tuple[Floats, Inte
         groups = rng.permutation(len(sums)) % _MAX_DISTINCT
         return _distinct_rows(sums_by_unit(groups, sums), rng)
     return distinct, row_of, counts
+
+
+def _resamples(
+    rng: np.random.Generator, distinct: Floats, row_of: Integers, counts: Integers, n_resamples: int
+) -> Iterator[Floats]:
+    """The sums of each resample, in blocks of shape (r, m)."""
+    n = len(row_of)
+    if n < _FEW:
+        # all of them, each as likely as any other: quantiles far out are then exact
+        all_drawn = np.array(list(itertools.product(row_of.tolist(), repeat=n)))
+        yield distinct[all_drawn].sum(axis=1)
+        return
+    block = max(1, _BLOCK_CELLS // max(n, distinct.shape[1]))
+    for start in range(0, n_resamples, block):
+        size = min(block, n_resamples - start)
+        yield _resampled_counts(rng, row_of, counts, size).astype(np.float64) @ distinct
 
 
 def _resampled_counts(
@@ -243,7 +276,9 @@ def bca_interval(
         for each in (-z, z)
     ]
     tails = np.clip(stats.norm.cdf(shifted), _MIN_TAIL, 1 - _MIN_TAIL)
-    low, high = np.percentile(resampled, 100 * tails)
+    # of a few values, all of which are known, no quantile lies between two
+    method = "inverted_cdf" if counts.sum() < _FEW else "linear"
+    low, high = np.percentile(resampled, 100 * tails, method=method)
     return float(low), float(high)
 
 

@@ -81,6 +81,30 @@ def fit_strengths_batch(graph: ComparisonGraph, rows: Floats) -> Floats:
     return np.concatenate(parts)
 
 
+def unbounded(graph: ComparisonGraph, rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each table of wins, which items but item 0 are infinitely above it, and which below.
+
+    Both have shape (rows, n − 1). An item is bounded above by a chain of wins that leads from item
+    0 to it, and bounded below by one from it to item 0.
+    """
+    beats = np.zeros((len(rows), graph.n, graph.n), np.bool_)
+    for place, (first, second) in enumerate(graph.pairs):
+        beats[:, first, second] = rows[:, 2 * place] > 0
+        beats[:, second, first] = rows[:, 2 * place + 1] > 0
+    return ~_reached(beats)[:, 1:], ~_reached(beats.transpose(0, 2, 1))[:, 1:]
+
+
+def _reached(links: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The items that a path leads to from item 0: links (rows, n, n) give (rows, n)."""
+    reached = np.zeros(links.shape[:2], np.bool_)
+    reached[:, 0] = True
+    while True:
+        further = reached | (links & reached[:, :, None]).any(axis=1)
+        if (further == reached).all():
+            return reached
+        reached = further
+
+
 def _newton(graph: ComparisonGraph, rows: Floats) -> Floats:
     """Newton's method on all rows at once; far from the maximum a step overshoots, so it is cut."""
     first, second = np.array(graph.pairs).T

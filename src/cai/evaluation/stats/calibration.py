@@ -11,6 +11,7 @@ people call even have no place in calibration.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,13 @@ from scipy.optimize import root_scalar
 from scipy.special import expit, logit
 
 from cai.errors import EvaluationError
-from cai.evaluation.stats.bootstrap import LEVEL, Floats, Integers, Interval
+from cai.evaluation.stats.bootstrap import (
+    LEVEL,
+    Floats,
+    Integers,
+    Interval,
+    expanded_quantile,
+)
 
 N_BINS = 10
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0
@@ -142,6 +149,29 @@ def fit_temperature(p_a: Sequence[float], is_a: Sequence[bool]) -> float:
     if slope(high) <= 0:
         return MIN_TEMPERATURE
     return 1 / float(root_scalar(slope, bracket=(low, high), xtol=1e-12).root)
+
+
+def temperature_interval(
+    p_a: Floats, is_a: NDArray[np.bool_], units: Integers, temperature: float
+) -> Interval | None:
+    """The 95 % interval of a fitted temperature, over the prompts; None of one prompt alone.
+
+    On the logarithm, by the sandwich of Liang and Zeger 1986, Biometrika 73, whose clusters are the
+    pairs of a prompt.
+    """
+    _, places = np.unique(units, return_inverse=True)
+    n = int(places.max()) + 1
+    if n < 2:
+        return None
+    logits = logit(np.clip(p_a, _CERTAINTY, 1 - _CERTAINTY))
+    right_by = np.where(is_a, logits, -logits)
+    wrong = expit(-right_by / temperature)
+    scores = np.bincount(places, right_by * wrong)
+    information = float((right_by**2 * wrong * (1 - wrong)).sum())
+    # of 1/T relative to 1/T, which is that of log T
+    error = math.sqrt(float((scores**2).sum())) / information * temperature
+    factor = math.exp(expanded_quantile(n) * error)
+    return temperature / factor, temperature * factor
 
 
 def apply_temperature(probability: float, temperature: float) -> float:

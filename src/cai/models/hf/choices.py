@@ -3,14 +3,19 @@
 All options of a request are read in passes that share its tokens: an option of one token costs
 nothing beyond the request, a longer one a row of its own after the cached request.
 
+The last digits of a log-probability depend on what else is in the pass. So in float32 they are
+rounded, and one that the rest of the pass could round either way is read again from the request
+alone: a choice has the same bits whatever else is in flight.
+
 Example:
     request = ChoiceRequest(tuple(ids), speller.spell(("A", "B")))
     batches = split_into_batches([request], PREFILL_TOKENS)
-    answer(network, PrefixCache(0), batches[0], PREFILL_TOKENS)[request].logprobs
+    found = answer(network, PrefixCache(0), batches[0], PREFILL_TOKENS)
+    rounded(network, found)[request].logprobs
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,6 +34,10 @@ from cai.models.hf.prefix_cache import (
     grouped,
     read,
 )
+
+STEP = 2e-3  # of log-odds in nats: a probability moves by 0.00025 at most
+# How far log-odds may move with the shape of the pass; by 1e-5 in the embedded model.
+MARGIN = 2e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +73,37 @@ def answer(
 
     A pass takes at most `n_tokens`, or one row. Shared prefixes are stored in the cache.
     """
-    values = {
-        question: [math.nan] * len(question.options.steps)
-        for group in groups
-        for question in group.questions
-    }
-    for rows, logits in _passes(network, cache, groups, n_tokens):
+    values = _values(_passes(network, cache, groups, n_tokens))
+    return {question: _choice(question, found) for question, found in values.items()}
+
+
+def rounded(
+    network: Network, choices: Mapping[ChoiceRequest, Choice | ModelError]
+) -> dict[ChoiceRequest, Choice | ModelError]:
+    """The choices as functions of their requests only, bit for bit where the network is exact.
+
+    Their log-odds are rounded to `STEP`. Where a change by `MARGIN` could round one to another
+    step, the request is read again in passes of its own.
+    """
+    if not network.is_exact:
+        return dict(choices)
+    found: dict[ChoiceRequest, Choice | ModelError] = {}
+    for question, choice in choices.items():
+        if isinstance(choice, Choice) and _is_unsure(choice):
+            (values,) = _values(_passes_alone(network, question)).values()
+            choice = _choice(question, values)
+        found[question] = _rounded(choice) if isinstance(choice, Choice) else choice
+    return found
+
+
+def _values(passes: Iterable[tuple[list[_Row], Tensor]]) -> dict[ChoiceRequest, list[float]]:
+    """The log-probability of each step of each request's options."""
+    values: dict[ChoiceRequest, list[float]] = {}
+    for rows, logits in passes:
         logits = logits.float()  # log-sum-exp over a vocabulary needs more than bfloat16
         n_read = logits.shape[1]
+        for row in rows:
+            values.setdefault(row.question, [math.nan] * len(row.question.options.steps))
         found = [
             (values[row.question], step, (index, n_read - 1 - each.from_end, each.token))
             for index, row in enumerate(rows)
@@ -85,7 +117,14 @@ def answer(
         logprobs = cast(list[float], tensor.tolist())  # pyright: ignore[reportUnknownMemberType]
         for (of, step, _), logprob in zip(found, logprobs, strict=True):
             of[step] = logprob
-    return {question: _choice(question, found) for question, found in values.items()}
+    return values
+
+
+def _passes_alone(network: Network, question: ChoiceRequest) -> Iterator[tuple[list[_Row], Tensor]]:
+    """Each row of the request in a pass of its own, which is a function of its tokens only."""
+    for number in range(question.n_rows):
+        row = _Row(question, number, None)
+        yield [row], network.score([row.ids], row.n_read)
 
 
 def _passes(
@@ -144,3 +183,24 @@ def _choice(question: ChoiceRequest, values: Sequence[float]) -> Choice | ModelE
         return Choice.normalised(logprobs, Usage(len(question.ids)), mass_of(logprobs))
     except ModelError as error:
         return error
+
+
+def _is_unsure(choice: Choice) -> bool:
+    """Whether a change by `MARGIN` of one of its numbers could round it to another step."""
+    steps = [each / STEP for each in _log_odds(choice) if math.isfinite(each)]
+    return any(abs(each - math.floor(each) - 0.5) < MARGIN / STEP for each in steps)
+
+
+def _rounded(choice: Choice) -> Choice:
+    *odds, mass = [
+        round(each / STEP) * STEP if math.isfinite(each) else each for each in _log_odds(choice)
+    ]
+    is_known = choice.mass is not None
+    return Choice.normalised(odds, choice.usage, min(math.exp(mass), 1.0) if is_known else None)
+
+
+def _log_odds(choice: Choice) -> list[float]:
+    """Those of each option against the most probable, and the logarithm of the mass."""
+    top = max(choice.logprobs)
+    mass = math.log(choice.mass) if choice.mass else -math.inf
+    return [*(each - top for each in choice.logprobs), mass]

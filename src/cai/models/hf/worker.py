@@ -28,7 +28,7 @@ import torch
 
 from cai.errors import CaiError, ContextLengthError, ModelError, UsageError
 from cai.models.base import Choice, Completion, Sampling, check_options
-from cai.models.hf.choices import answer
+from cai.models.hf.choices import answer, rounded
 from cai.models.hf.continuous_batching import DecodeBatch, DecodeRow, StopCriteria
 from cai.models.hf.forward import Network
 from cai.models.hf.loading import is_out_of_memory
@@ -210,7 +210,8 @@ class Worker:
         if any(job.future.cancelled() for job in self._current):
             self._drop_finished()
             return
-        choices = answer(self._network, self.batch.prefix_cache, groups, self._choice_tokens)
+        found = answer(self._network, self.batch.prefix_cache, groups, self._choice_tokens)
+        choices = rounded(self._network, found)
         # only after they are answered: `_recover` finds the batch at fault at the front
         self._choice_batches.popleft()
         for question, choice in choices.items():
