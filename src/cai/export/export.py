@@ -15,6 +15,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from cai.engine.run_files import Record
@@ -32,12 +33,10 @@ from cai.export.examples import (
 )
 from cai.export.formats import (
     PAIRED,
-    Columns,
     Format,
     Method,
     Row,
     check_balance,
-    check_columns,
     check_format,
 )
 from cai.export.mixing import MixOutcome
@@ -46,13 +45,14 @@ from cai.export.rows import (
     DroppedRow,
     Labelled,
     Unit,
-    columns_of,
     labelled,
     models_of,
     prompt_of,
     text_of,
 )
 from cai.export.selection import Selection
+from cai.export.trainers.table import DEFAULT, trainer_of
+from cai.export.trainers.trainer import Trainer
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
@@ -194,6 +194,9 @@ class ExportSummary:
     # Rows of examples with judge calls whose options had too little of the probability.
     n_below_min_mass: int = 0
     mixed: list[MixOutcome] = field(default_factory=list[MixOutcome])
+    # Rows of which the trainer also learns turns of the assistant in the prompt.
+    n_earlier_turns: int = 0
+    config_files: list[Path] = field(default_factory=list[Path])  # beside the rows
 
     def describe(self) -> str:
         """Such as: sft: 480 rows; left out: 8 failed, 12 unchanged."""
@@ -223,6 +226,10 @@ class ExportSummary:
             counts |= {"good": self.n_good, "bad": self.n_bad, "unwritten": dict(self.unwritten)}
         if self.n_below_min_mass:
             counts["below_min_mass"] = self.n_below_min_mass
+        if self.n_earlier_turns:
+            counts["earlier_turns_trained"] = self.n_earlier_turns
+        if self.config_files:
+            counts["config_files"] = [str(path) for path in self.config_files]
         if self.mixed:
             counts["mixed"] = [outcome.as_json() for outcome in self.mixed]
         return counts
@@ -230,12 +237,12 @@ class ExportSummary:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Which rows of which runs, in which columns."""
+    """Which rows of which runs, for which trainer."""
 
     runs: tuple[SourceRun, ...]
     format: Format
     selection: Selection
-    columns: Columns
+    trainer: Trainer
 
     @classmethod
     def of(
@@ -243,13 +250,13 @@ class Export:
         runs: Sequence[RunFolder],
         format: Format,
         selection: Selection = Selection(),
-        columns: Columns = "trl",
+        trainer: str = DEFAULT,
     ) -> "Export":
         """The export of those runs, after checking that it is possible.
 
         Raises:
             JournalError: A folder is of another version of cai.
-            ExportError: A run is named twice; or a run, the columns or the selection do not go with
+            ExportError: A run is named twice; or a run, the trainer or the selection do not go with
                 the format.
         """
         if not runs:
@@ -258,14 +265,17 @@ class Export:
         if len(set(paths)) < len(paths):
             twice = next(path for path in paths if paths.count(path) > 1)
             raise ExportError(f"{twice}: is named twice, and its rows would be too. Name it once.")
-        check_columns(format, columns)
+        reader = trainer_of(trainer)
+        # Whole records are for no trainer.
+        if format != "everything" or trainer != DEFAULT:
+            reader.check_format(format)
         selection.check(format)
         sources = tuple(SourceRun.of(number, run) for number, run in enumerate(runs))
         for source in sources:
             check_format(format, source.config.method, source.folder.path)
             if selection.balances_length:
                 check_balance(source.config.method, source.folder.path)
-        return cls(sources, format, selection, columns)
+        return cls(sources, format, selection, reader)
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -314,7 +324,7 @@ class Export:
         if is_kto:
             survey.collect_labels()
         # The second pass reads the records again: all units may not fit into memory.
-        for item in items_of(self.runs, self.format, self.selection):
+        for item in self._items():
             if isinstance(item.unit, DroppedRow):
                 continue
             if survey.is_exported(item.run.number, item.record.position):
@@ -333,14 +343,32 @@ class Export:
 
     def row(self, item: Item, unit: Unit, summary: ExportSummary) -> Row:
         """The unit in the columns of the export; counted in the summary."""
-        columns = columns_of(unit, self.columns, summary.n_rows)
-        summary.n_rows += 1
+        columns = self.trainer.row(unit, self.format, summary.n_rows)
+        self.count(unit, summary)
         if isinstance(item.body, Judged | Scored):
             summary.n_below_min_mass += any(call.is_fallback for call in item.body.calls)
         provenance = item.run.provenance(item.body, models_of(unit))
         prompt = prompt_of(unit)
         metadata = read_metadata(prompt)
         return {**columns, "id": prompt.id, "metadata": metadata, "provenance": provenance}
+
+    def count(self, unit: Unit, summary: ExportSummary) -> None:
+        """Counts a row that is written."""
+        summary.n_rows += 1
+        if self.format == "sft" and self.trainer.trains_earlier_turns:
+            roles = [turn.role for turn in prompt_of(unit).messages]
+            summary.n_earlier_turns += "assistant" in roles
+
+    def _items(self) -> Iterator[Item]:
+        """All items; a prompt for which the trainer's form has no room makes no row."""
+        for item in items_of(self.runs, self.format, self.selection):
+            reason = None if isinstance(item.unit, DroppedRow) else self.refusal(item.unit)
+            yield item if reason is None else replace(item, unit=DroppedRow(reason))
+
+    def refusal(self, unit: Unit) -> str | None:
+        """Why the trainer cannot read the unit; None if it can."""
+        is_read = self.trainer.can_read(prompt_of(unit), self.format)
+        return None if is_read else "turns that the trainer cannot read"
 
     def _all_units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
         """Every unit, and whether it nearly repeats an earlier one; dropped rows are counted."""
@@ -349,7 +377,7 @@ class Export:
             from cai.export.near_duplicates import NearDuplicates  # heavy: datasketch, scipy
 
             near = NearDuplicates(self.selection.near_duplicates)
-        for item in items_of(self.runs, self.format, self.selection):
+        for item in self._items():
             summary.n_considered += 1
             if isinstance(item.unit, DroppedRow):
                 summary.dropped[item.unit.reason] += 1
