@@ -18,7 +18,14 @@ def main():
     path = Path(file)
     settings = yaml.safe_load(path.with_name(f"{path.stem}.axolotl.yaml").read_text())
     data_set = settings["datasets"][0]
-    cfg = DictDefault({**settings, "sequence_len": 512, "chat_template": "tokenizer_default", "train_on_inputs": False})
+    cfg = DictDefault(
+        {
+            **settings,
+            "sequence_len": 512,
+            "chat_template": "tokenizer_default",
+            "train_on_inputs": False,
+        }
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     rows = load_dataset(data_set["ds_type"], data_files=data_set["path"], split=data_set["split"])
     if format in ("sft", "reward"):
@@ -31,7 +38,7 @@ def main():
                 show(prompt=prompt, response=response)
             else:
                 whole = {s: plain(tokenizer, found[f"{s}_ids"]) for s in ("chosen", "rejected")}
-                show(prompt=row["input"], **whole)
+                show(prompt=whole["chosen"].removesuffix(row["chosen"]), **whole)
     elif format == "prompts":
         for row in rows:
             show(prompt="\n".join(turn["content"] for turn in row["prompt"]))

@@ -3,12 +3,12 @@
 import contextlib
 import sys
 
-from read_rows import arguments, plain, show, split
+from read_rows import arguments, show, split
 
 with contextlib.redirect_stdout(sys.stderr):
     from swift.dataset import load_dataset
-    from swift.template import get_template
     from swift.model import get_processor
+    from swift.template import get_template
 
 
 MODES = {"sft": "train", "preference": "rlhf", "reward": "rlhf", "kto": "kto", "prompts": "train"}
@@ -31,7 +31,13 @@ def main():
             prompt, response = split(tokenizer, found["input_ids"], found["labels"])
             show(prompt=prompt, response=response)
         elif format == "kto":
-            prompt, response = split(tokenizer, found["completion_input_ids"] if "completion_input_ids" in found else found["chosen_input_ids"], found.get("completion_labels", found.get("chosen_labels")))
+            prompt, response = split(
+                tokenizer,
+                found["completion_input_ids"]
+                if "completion_input_ids" in found
+                else found["chosen_input_ids"],
+                found.get("completion_labels", found.get("chosen_labels")),
+            )
             show(prompt=prompt, response=response, label=found["label"])
         else:
             prompt, chosen = split(tokenizer, found["chosen_input_ids"], found["chosen_labels"])

@@ -33,9 +33,11 @@ def main():
         data = SFTDataset(rows, tokenizer, 512, strategy, num_processors=1)
         for i in range(len(data)):
             ids, _, mask = data[i]
-            pairs = list(zip(ids[0].tolist(), [0, *mask[0].tolist()[:-1]]))
-            show(prompt=plain(tokenizer, [t for t, m in pairs if not m]),
-                 response=plain(tokenizer, [t for t, m in pairs if m]))
+            pairs = list(zip(ids[0].tolist(), [0, *mask[0].tolist()[:-1]], strict=True))
+            show(
+                prompt=plain(tokenizer, [t for t, m in pairs if not m]),
+                response=plain(tokenizer, [t for t, m in pairs if m]),
+            )
     elif format == "prompts":
         from openrlhf.datasets import PromptDataset
 
@@ -47,9 +49,11 @@ def main():
         data = RewardDataset(rows, tokenizer, 512, strategy, is_dpo=True, num_processors=1)
         for i in range(len(data)):
             chosen, _, rejected, _, length = data[i]
-            show(prompt=plain(tokenizer, chosen[0][:length]),
-                 chosen=plain(tokenizer, chosen[0][length:]),
-                 rejected=plain(tokenizer, rejected[0][length:]))
+            show(
+                prompt=plain(tokenizer, chosen[0][:length]),
+                chosen=plain(tokenizer, chosen[0][length:]),
+                rejected=plain(tokenizer, rejected[0][length:]),
+            )
 
 
 main()

@@ -21,8 +21,8 @@ def show(**texts):
 
 def split(tokenizer, ids, labels):
     """The texts that are not trained on and those that are, without control tokens."""
-    masked = [token for token, label in zip(ids, labels) if label == -100]
-    trained = [token for token, label in zip(ids, labels) if label != -100]
+    masked = [token for token, label in zip(ids, labels, strict=True) if label == -100]
+    trained = [token for token, label in zip(ids, labels, strict=True) if label != -100]
     return plain(tokenizer, masked), plain(tokenizer, trained)
 
 

@@ -1,10 +1,9 @@
 """torchtune's `chat_dataset` and `preference_dataset`, made as the written configuration says."""
 
-from read_rows import arguments, plain, show
-from transformers import AutoTokenizer
 import yaml
-
+from read_rows import arguments, plain, show
 from torchtune import datasets
+from transformers import AutoTokenizer
 
 
 class HubTokenizer:
@@ -34,7 +33,7 @@ def main():
     tokenizer = HubTokenizer(folder)
     for row in build(tokenizer=tokenizer, **config):
         if format == "sft":
-            pairs = list(zip(row["tokens"], row["labels"]))
+            pairs = list(zip(row["tokens"], row["labels"], strict=True))
             masked = [token for token, label in pairs if label == -100]
             trained = [token for token, label in pairs if label != -100]
             show(prompt=plain(tokenizer.inner, masked), response=plain(tokenizer.inner, trained))
@@ -42,7 +41,7 @@ def main():
             texts = {}
             for side in ("chosen", "rejected"):
                 labels = row[f"{side}_labels"]
-                pairs = list(zip(row[f"{side}_input_ids"], labels))
+                pairs = list(zip(row[f"{side}_input_ids"], labels, strict=True))
                 texts["prompt"] = plain(tokenizer.inner, [t for t, label in pairs if label == -100])
                 texts[side] = plain(tokenizer.inner, [t for t, label in pairs if label != -100])
             show(**texts)

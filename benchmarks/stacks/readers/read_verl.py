@@ -1,10 +1,9 @@
-"""verl's data sets for SFT, reward models and rewards, and our own reward function on its rows."""
-
-import json
+"""verl's data sets for SFT, reward models and rewards."""
 
 from omegaconf import OmegaConf
 from read_rows import arguments, plain, show
 from transformers import AutoTokenizer
+
 
 def main():
     format, file, folder = arguments()
@@ -14,7 +13,7 @@ def main():
 
         config = OmegaConf.create({"pad_mode": "no_padding", "max_length": 512})
         for row in MultiTurnSFTDataset(file, tokenizer, config):
-            pairs = list(zip(row["input_ids"].tolist(), row["loss_mask"].tolist()))
+            pairs = list(zip(row["input_ids"].tolist(), row["loss_mask"].tolist(), strict=True))
             prompt = plain(tokenizer, [token for token, mask in pairs if not mask])
             show(prompt=prompt, response=plain(tokenizer, [t for t, mask in pairs if mask]))
     elif format == "reward":
@@ -23,20 +22,22 @@ def main():
         data = RMDataset(file, tokenizer, max_length=512)
         for row in range(len(data)):
             ids = data[row]["input_ids"].tolist()
-            show(prompt=data.prompts[row], chosen=plain(tokenizer, ids[0]).removeprefix(data.prompts[row]),
-                 rejected=plain(tokenizer, ids[1]).removeprefix(data.prompts[row]))
+            show(
+                prompt=data.prompts[row],
+                chosen=plain(tokenizer, ids[0]).removeprefix(data.prompts[row]),
+                rejected=plain(tokenizer, ids[1]).removeprefix(data.prompts[row]),
+            )
     else:
-        from cai.serving.verl import _request, RewardServer
         from verl.utils.dataset.rl_dataset import RLHFDataset
 
-        config = OmegaConf.create({"prompt_key": "prompt", "max_prompt_length": 512,
-                                   "filter_overlong_prompts": False})
+        config = OmegaConf.create(
+            {"prompt_key": "prompt", "max_prompt_length": 512, "filter_overlong_prompts": False}
+        )
         data = RLHFDataset([file], tokenizer, config)
         for row in range(len(data)):
             item = data[row]
-            request = _request(RewardServer(), ["Yes."], [item["extra_info"]])
-            sent = json.loads(request.data)
-            show(prompt="\n".join(turn["content"] for turn in item["raw_prompt"]), sent=sent)
+            prompt = "\n".join(turn["content"] for turn in item["raw_prompt"])
+            show(prompt=prompt, of_reward=list(item["extra_info"]["prompt"]))
 
 
 main()

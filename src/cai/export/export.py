@@ -368,7 +368,7 @@ class Export:
     def refusal(self, unit: Unit) -> str | None:
         """Why the trainer cannot read the unit; None if it can."""
         is_read = self.trainer.can_read(prompt_of(unit), self.format)
-        return None if is_read else "turns that the trainer cannot read"
+        return None if is_read else "with turns that the trainer cannot read"
 
     def _all_units(self, summary: ExportSummary) -> Iterator[tuple[Item, Unit, bool]]:
         """Every unit, and whether it nearly repeats an earlier one; dropped rows are counted."""

@@ -29,7 +29,7 @@ from cai.export.mixing import Drawn, draw, interleave
 from cai.export.provenance import RowProvenance, public_name, read_metadata
 from cai.export.rows import Labelled, models_of, prompt_of
 from cai.export.selection import Selection
-from cai.export.trainers.table import DEFAULT, trainer_of
+from cai.export.trainers.table import DEFAULT
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -141,8 +141,10 @@ def export_file(
         raise ExportError(
             f"{path}: the suffix is not one of {', '.join(SUFFIXES)}. Use one of them."
         )
-    trainer_of(trainer).check_file(path)
     export, summary = Export.of(runs, format, selection, trainer), ExportSummary(format)
+    export.trainer.check_file(path)
+    # Before the rows, as it may be refused.
+    config = export.trainer.config(format, path)
     rows = mixed_rows(export, mixing, summary)
     with atomic_path(path, ExportError, "Use another place.") as part:
         if path.name.endswith(".parquet"):
@@ -161,7 +163,7 @@ def export_file(
                         file.write(json.dumps(row, ensure_ascii=False) + "\n")
         # Inside, so that an export without rows leaves no file, and an older one as it was.
         _check_rows(export, summary)
-    for name, text in export.trainer.config(format, path).items():
+    for name, text in config.items():
         atomic_write(path.with_name(name), text, ExportError, "Use another place.")
         summary.config_files.append(path.with_name(name))
     return summary

@@ -15,42 +15,50 @@ from cai.export.trainers.trainer import (
     pair_columns,
     turns,
 )
+from cai.types import Prompt
 
 
 class LossTurn(ChatTurn):
     loss: bool
 
 
-class SwiftDemonstration(TypedDict):
-    messages: list[LossTurn]
-
-
 class SwiftPrompt(TypedDict):
     messages: list[ChatTurn]
 
 
-class SwiftLabelled(SwiftPrompt):
+class SwiftDemonstration(TypedDict):
+    messages: list[LossTurn]
+
+
+class SwiftLabelled(SwiftDemonstration):
     label: bool
 
 
-class SwiftPair(SwiftPrompt, PairColumns):
+class SwiftPair(SwiftDemonstration, PairColumns):
     rejected_response: str
 
 
 def _row(unit: Unit, format: Format, number: int) -> Row:
     match unit:
         case Demonstration(prompt, completion):
-            asked = [LossTurn(**turn, loss=False) for turn in turns(prompt)]
-            said = LossTurn(**assistant_turn(completion), loss=True)
-            return SwiftDemonstration(messages=[*asked, said])
+            return SwiftDemonstration(messages=_messages(prompt, completion))
         case Labelled(prompt, completion, label):
-            return SwiftLabelled(messages=turns(prompt, completion), label=label)
+            return SwiftLabelled(messages=_messages(prompt, completion), label=label)
         case PreferencePair(prompt, chosen, rejected):
             return SwiftPair(
-                messages=turns(prompt, chosen), rejected_response=rejected, **pair_columns(unit)
+                messages=_messages(prompt, chosen),
+                rejected_response=rejected,
+                **pair_columns(unit),
             )
         case _:
+            assert isinstance(unit, Prompt)
             return SwiftPrompt(messages=turns(unit))
+
+
+def _messages(prompt: Prompt, response: str) -> list[LossTurn]:
+    # In KTO, too, it would count what the assistant said in the prompt as part of the response.
+    asked = [LossTurn(**turn, loss=False) for turn in turns(prompt)]
+    return [*asked, LossTurn(**assistant_turn(response), loss=True)]
 
 
 MS_SWIFT = Trainer(
