@@ -31,6 +31,23 @@ PINS = {
         "sentencepiece==0.2.3",
         "tiktoken==0.14.0",
     ),
+    # It imports names of Qwen2-VL that later versions of transformers have no more.
+    "verl": (
+        "verl==0.9.1",
+        "transformers==5.10.0",
+        "tokenizers==0.22.2",
+        "huggingface-hub==1.17.0",
+        "datasets==4.8.4",
+        "tensordict==0.10.0",
+        "pyvers==0.2.3",
+        "omegaconf==2.4.0",
+        "ray==2.55.0",
+        "msgpack==1.2.4",
+        "jsonschema==4.26.0",
+        "jsonschema-specifications==2025.9.1",
+        "referencing==0.37.0",
+        "rpds-py==2026.9.1",
+    ),
 }
 
 

@@ -22,9 +22,6 @@ from cai.methods.revision import Chain
 from cai.models.base import Completion
 from cai.types import Message, Prompt
 
-sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
-from made_runs import made_run, revised
-
 pytestmark = [pytest.mark.stacks, pytest.mark.network]
 
 READERS = Path(__file__).parents[2] / "benchmarks" / "stacks" / "readers"

@@ -299,3 +299,26 @@ def test_a_mix_that_cannot_be_made_ends_with_one_line_and_code_2(export, tmp_pat
     ended = export("preference", "p.jsonl", "--mix", people, "--skip-bad-rows")
     assert ended.code == 0
     assert "not taken: 1 equal sides" in ended.out
+
+
+def test_a_missing_part_is_refused_and_taken_without_with_partial(call_cai, tmp_path):
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 4)
+    part = tmp_path / "part-1"
+    call_cai(
+        "revise",
+        prompts,
+        "-c",
+        "testbed",
+        "-m",
+        "embedded",
+        "--part",
+        "1/2",
+        "-o",
+        part,
+        "--rounds",
+        1,
+    )
+    out = tmp_path / "sft.jsonl"
+    ended = call_cai("export", part, "--format", "sft", "-o", out)
+    assert_refused(ended, "part-1: of 2, part 2 is missing")
+    assert call_cai("export", part, "--format", "sft", "-o", out, "--partial").code == 0

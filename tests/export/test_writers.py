@@ -56,7 +56,7 @@ FORMATS_OF: dict[Method, tuple[Format, ...]] = {
     "revise": FORMATS,
     "sample": ("sft", "prompts", "everything"),
     "judge": FORMATS,
-    "score": ("sft", "kto", "everything"),
+    "score": ("sft", "preference", "reward", "kto", "everything"),
 }
 GIVEN = [
     (method, format, trainer)

@@ -22,6 +22,7 @@ from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import Selection
 from cai.export.trainers.table import DEFAULT, TRAINERS
 from cai.export.writers import export_file
+from cai.runs.divided import check_parts
 
 # What each trainer reads, where that is not all.
 _READERS = "; ".join(
@@ -33,7 +34,7 @@ _READERS = "; ".join(
 
 @click.command(
     epilog="Example: cai export runs/judged --format preference --min-margin 0.1 "
-    "--balance-length -o preference.parquet"
+    "--for axolotl -o preference.parquet"
 )
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--format", "format", type=click.Choice(FORMATS), required=True)
@@ -46,6 +47,12 @@ _READERS = "; ".join(
     help=f"The trainer that reads the rows. {_READERS}.",
 )
 @with_selection()
+@click.option(
+    "--partial",
+    "is_partial",
+    is_flag=True,
+    help="Of a divided run also when parts are missing or unfinished.",
+)
 @mix_option
 @click.option("--seed", type=int, default=0, help="Which rows of a mix.")
 @click.option(
@@ -58,6 +65,7 @@ def export(
     out: Path,
     trainer: str,
     selection: Selection,
+    is_partial: bool,
     mixes: tuple[str, ...],
     seed: int,
     skip_bad_rows: bool,
@@ -70,7 +78,8 @@ def export(
     failures.
 
     A revision run gives its revisions, chosen over the first responses. A judged run gives what its
-    verdicts favour, a run of samples its responses, and a run of scores those that score well.
+    verdicts favour, a run of samples its responses, and a run of scores those that score well, and
+    of several to one prompt the best over the worst.
 
     Dropped rows are counted by their reason: failures and verdicts that could not be read, ties,
     orders that disagree, texts that are empty, equal, cut off or a critique.
@@ -85,6 +94,8 @@ def export(
     # all runs are opened before a row is written: a wrong name among them leaves no half file
     with ExitStack() as opened:
         folders = [opened.enter_context(RunFolder.existing(run)) for run in runs]
+        if not is_partial:
+            check_parts(folders, "Name all parts, finished, or pass --partial for the rest.")
         summary = export_file(folders, format, out, selection, trainer, mixing)
     if is_json:
         echo_json({"file": str(out), "for": trainer, **summary.as_json()})

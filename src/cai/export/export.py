@@ -50,6 +50,7 @@ from cai.export.rows import (
     prompt_of,
     text_of,
 )
+from cai.export.scored_pairs import best_over_worst_scored
 from cai.export.selection import Selection
 from cai.export.trainers.table import DEFAULT, trainer_of
 from cai.export.trainers.trainer import Trainer
@@ -58,6 +59,7 @@ from cai.methods.judging.ranking import Judged
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.runs.config import Body, JudgeRunConfig, ReviseRunConfig
+from cai.runs.divided import check_disjoint
 from cai.types import Prompt
 
 T = TypeVar("T")
@@ -96,6 +98,7 @@ def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) ->
         items_of_run,
         lambda item: item.record.position,
         lambda item: not isinstance(item.unit, DroppedRow),
+        _pair_scored if format in ("preference", "reward") else iter,
     )
     return _without_repeats(items, runs) if format == "prompts" and len(runs) > 1 else items
 
@@ -105,15 +108,18 @@ def interleave_runs(
     stream: Callable[[SourceRun], Iterator[T]],
     position: Callable[[T], int],
     ends_turn: Callable[[T], bool],
+    combine: Callable[[Iterator[T]], Iterator[T]] = iter,
 ) -> Iterator[T]:
     """The streams of all runs: those of one config by position, those of others in turn.
 
     A turn lasts to the next element that `ends_turn`. Runs of one config are parts of one source,
-    and together are what one run over the whole is.
+    and together are what one run over the whole is: `combine` is given each such whole.
     """
     # In turn, so that rows of each kind are near the top of a file: readers of JSON infer the types
     # of columns from there.
-    waiting = deque(heapq.merge(*map(stream, parts), key=position) for parts in _by_config(runs))
+    waiting = deque(
+        combine(heapq.merge(*map(stream, parts), key=position)) for parts in _by_config(runs)
+    )
     while waiting:
         merged = waiting.popleft()
         for each in merged:
@@ -151,6 +157,30 @@ def _units(
             return [demonstration_of_scored(body, selection)]
 
 
+def _pair_scored(items: Iterator[Item]) -> Iterator[Item]:
+    """The items, of which scored responses to one prompt that follow each other become a pair."""
+    group: list[tuple[Item, Scored]] = []
+    for item in items:
+        # A response without a score, or of the other split, is dropped with its own reason.
+        if not isinstance(item.body, Scored) or isinstance(item.unit, DroppedRow):
+            yield item
+            continue
+        if group and group[-1][1].prompt.messages != item.body.prompt.messages:
+            yield _pair_of_group(group)
+            group = []
+        group.append((item, item.body))
+    if group:
+        yield _pair_of_group(group)
+
+
+def _pair_of_group(group: Sequence[tuple[Item, Scored]]) -> Item:
+    unit = best_over_worst_scored([scored for _, scored in group])
+    if isinstance(unit, DroppedRow):
+        return replace(group[0][0], unit=unit)
+    chosen = next(item for item, scored in group if scored.response == unit.chosen)
+    return replace(chosen, unit=unit)
+
+
 def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
     groups: list[list[SourceRun]] = []
     for run in runs:
@@ -163,18 +193,16 @@ def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
 
 
 def _without_repeats(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
-    # A prompt is repeated where a run of another config had it, or one of the same config at the
-    # same position. Equal prompts at two positions of one source are both exported.
+    # A prompt is repeated where a run of another config had it. Equal prompts at two positions of
+    # one source are both exported.
     source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
-    last: dict[int, tuple[int, int]] = {}
+    last: dict[int, int] = {}
     for item in items:
         if isinstance(item.unit, Prompt):
             key, source = response_key(item.unit, ""), source_of[item.run.number]
-            before = last.get(key)
-            if before is not None and (before[0] != source or before[1] == item.record.position):
+            if last.setdefault(key, source) != source:
                 yield replace(item, unit=DroppedRow("repeated"))
                 continue
-            last[key] = (source, item.record.position)
         yield item
 
 
@@ -256,6 +284,7 @@ class Export:
 
         Raises:
             JournalError: A folder is of another version of cai.
+            UsageError: Two folders of one run have an example in common.
             ExportError: A run is named twice; or a run, the trainer or the selection do not go with
                 the format.
         """
@@ -265,6 +294,7 @@ class Export:
         if len(set(paths)) < len(paths):
             twice = next(path for path in paths if paths.count(path) > 1)
             raise ExportError(f"{twice}: is named twice, and its rows would be too. Name it once.")
+        check_disjoint(runs)
         reader = trainer_of(trainer)
         # Whole records are for no trainer.
         if format != "everything" or trainer != DEFAULT:
@@ -274,7 +304,7 @@ class Export:
         for source in sources:
             check_format(format, source.config.method, source.folder.path)
             if selection.balances_length:
-                check_balance(source.config.method, source.folder.path)
+                check_balance(format, source.config.method, source.folder.path)
         return cls(sources, format, selection, reader)
 
     @property

@@ -23,8 +23,8 @@ _HAVE_PAIRS: tuple[Method, ...] = ("judge", "revise")
 # one, whose revision is only taken to be the better response.
 METHODS_OF: Mapping[Format, tuple[Method, ...]] = {
     "sft": ("revise", "judge", "sample", "score"),
-    "preference": _HAVE_PAIRS,
-    "reward": _HAVE_PAIRS,
+    "preference": (*_HAVE_PAIRS, "score"),
+    "reward": (*_HAVE_PAIRS, "score"),
     "kto": ("judge", "revise", "score"),
     "prompts": ("revise", "sample", "judge"),
     "everything": ("judge", "score", "revise", "sample"),
@@ -46,13 +46,13 @@ def check_format(format: Format, method: Method, run: object) -> None:
         )
 
 
-def check_balance(method: Method, run: object) -> None:
-    """Checks that a run of that method has pairs, whose lengths can be balanced.
+def check_balance(format: Format, method: Method, run: object) -> None:
+    """Checks that a run of that method gives the format pairs, whose lengths can be balanced.
 
     Raises:
         ExportError: It has not; the message names the run.
     """
-    if method not in _HAVE_PAIRS:
+    if method not in _HAVE_PAIRS and (format == "kto" or method not in METHODS_OF[format]):
         raise ExportError(
             f"{run}: `cai {method}` gives no pairs whose lengths could be balanced. Leave the "
             "balance out."

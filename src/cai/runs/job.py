@@ -52,6 +52,7 @@ from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.models.base import Model, Usage
 from cai.runs.config import ChoiceRunConfig, RunConfig
+from cai.runs.divided import store_part
 from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
 from cai.runs.prompt_tokens import PromptWatch
 from cai.runs.records import dump, is_run, read_done
@@ -227,6 +228,7 @@ async def run_job(
     with RunFolder.open(folder, config, versions, update=run_options.update) as run:
         if job.constitution is not None:
             _write_constitution(folder, job.constitution, is_new=run_options.update)
+        store_part(run, run_options.part, job.n_items)
         finished = _Finished(job.note)
         # What earlier starts finished counts too: tallies and estimates are about the whole folder.
         for _, body in read_done(run, job.body):
