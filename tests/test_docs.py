@@ -161,6 +161,12 @@ def test_the_changelog_has_the_version_of_the_package():
     assert found and f"## {found[1]}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
+def test_the_table_of_trainers_is_that_of_the_exports():
+    """`python docs/trainers_table.py` writes it again."""
+    page = runpy.run_path(str(ROOT / "docs" / "trainers_table.py"))["page"]
+    assert (ROOT / "docs" / "trainers.md").read_text("utf-8") == page()
+
+
 def test_the_page_of_settings_is_that_of_the_types():
     """`python docs/settings_tables.py` writes it again."""
     page = runpy.run_path(str(ROOT / "docs" / "settings_tables.py"))["page"]

@@ -12,9 +12,10 @@ from cai.data.source import SourceSummary
 from cai.engine.engine import wait_for
 from cai.engine.run_folder import RunFolder
 from cai.export.export import ExportSummary
-from cai.export.formats import Columns, Format
+from cai.export.formats import Format
 from cai.export.mix_spec import NO_MIX, Mix, Mixing
 from cai.export.selection import Selection
+from cai.export.trainers.table import DEFAULT
 from cai.export.writers import export_dataset, export_file
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import Judged, Pairing
@@ -192,13 +193,14 @@ class Run:
         self,
         format: Format,
         selection: Selection = Selection(),
-        columns: Columns = "trl",
+        trainer: str = DEFAULT,
         *,
         mix: Mixing | Sequence[Mix | str] = NO_MIX,
     ) -> "Dataset":
         """The rows of one format as a `datasets.Dataset`; see `cai.export`.
 
-        `mix` are files whose rows are mixed in, such as "helpful.jsonl:weight=0.3".
+        `trainer` is whose form the rows have, a name of `cai export --for`; `mix` are files whose
+        rows are mixed in, such as "helpful.jsonl:weight=0.3".
 
         Raises:
             JournalError: The folder is no run.
@@ -207,14 +209,14 @@ class Run:
             SourceError: A file that is mixed in cannot be read.
         """
         with RunFolder.existing(self.path) as folder:
-            return export_dataset([folder], format, selection, columns, Mixing.of(mix))
+            return export_dataset([folder], format, selection, trainer, Mixing.of(mix))
 
     def export_file(
         self,
         format: Format,
         path: str | Path,
         selection: Selection = Selection(),
-        columns: Columns = "trl",
+        trainer: str = DEFAULT,
         *,
         mix: Mixing | Sequence[Mix | str] = NO_MIX,
     ) -> ExportSummary:
@@ -227,7 +229,7 @@ class Run:
             UsageError, SourceError: As `export`.
         """
         with RunFolder.existing(self.path) as folder:
-            return export_file([folder], format, Path(path), selection, columns, Mixing.of(mix))
+            return export_file([folder], format, Path(path), selection, trainer, Mixing.of(mix))
 
 
 def _source(prompts: Prompts) -> PromptSource:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_runs import FAILED, MIXED_SAMPLES, MIXED_SCORED, contested, made_run
+from made_runs import FAILED, MIXED_SAMPLES, MIXED_SCORED, chain, contested, made_run
 from openai_server import LocalServer, refusal
 from reward_server import CallCai, Ended, assert_refused, spec, told_by_request, write_prompts
+
+from cai.methods.revision import Chain
+from cai.types import Message, Prompt
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_splits_share_no_prompt_and_leave_none_out(export, tmp_path):
 def test_json_tells_the_counts(export, tmp_path):
     assert json.loads(export("preference", "p.jsonl", "--json").out) == {
         "file": str(tmp_path / "p.jsonl"),
-        "columns": "trl",
+        "for": "trl",
         "format": "preference",
         "rows": 6,
         "considered": 8,
@@ -137,7 +140,7 @@ def test_exporting_again_replaces_the_file(export, tmp_path):
         ("sft", "sft.jsonl", ("--sft-share", 2), "2.0 is not in the range"),
         ("sft", "run.jsonl/sft.jsonl", (), "cannot be written"),
         ("sft", "sft.jsonl", ("--balance-length",), "Lengths are balanced between the sides"),
-        ("kto", "kto.jsonl", ("--columns", "verl"), "verl has no columns for the format 'kto'"),
+        ("kto", "kto.jsonl", ("--for", "verl"), "verl does not read the format 'kto'"),
         ("sft", "sft.jsonl", ("--drop-near-duplicates", 0.3), "0.3 is not in the range"),
         ("sft", "sft.jsonl", ("--drop-near-duplicates=runs",), "not a valid float"),
         ("preference", "p.jsonl", ("--min-margin", 0.6), "0.6 is not in the range"),
@@ -236,11 +239,22 @@ def test_scored_responses_are_good_from_the_least_score_on(call_cai, tmp_path):
     assert "kto: 3 rows (1 good, 2 bad); left out: 1 failed, 1 unparsed" in ended.out
 
 
-def test_columns_are_those_of_the_trainer(call_cai, judged, tmp_path):
-    for columns, names in (("openrlhf", {"input"}), ("verl", {"messages"})):
-        out = tmp_path / f"{columns}.jsonl"
-        call_cai("export", judged, "--format", "sft", "--columns", columns, "-o", out)
-        assert set(rows(out)[0]) == {*names, "id", "metadata", "provenance"}
+def test_the_rows_and_the_files_beside_them_are_those_of_the_trainer(call_cai, judged, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    ended = call_cai("export", judged, "--format", "preference", "--for", "llamafactory", "-o", out)
+    assert f"With it: {tmp_path / 'dataset_info.json'}, " in ended.out
+    assert isinstance(rows(out)[0]["chosen"], str)
+
+
+def test_earlier_turns_that_a_trainer_cannot_mask_are_told_once(call_cai, tmp_path):
+    turns = (Message("user", "Hi."), Message("assistant", "Yes?"), Message("user", "Go."))
+    made_run(tmp_path / "run", [Chain.of(Prompt("talk", turns), "No."), chain("1", "No.")]).close()
+    for trainer, warnings in (("torchtune", 1), ("axolotl", 0)):
+        ended = call_cai(
+            "export", tmp_path / "run", "--format", "sft", "--for", trainer,
+            "-o", tmp_path / "sft.jsonl",
+        )  # fmt: skip
+        assert ended.out.count("in 1 of the rows") == warnings
 
 
 def write_people(path: Path, n: int = 5) -> Path:
@@ -285,3 +299,26 @@ def test_a_mix_that_cannot_be_made_ends_with_one_line_and_code_2(export, tmp_pat
     ended = export("preference", "p.jsonl", "--mix", people, "--skip-bad-rows")
     assert ended.code == 0
     assert "not taken: 1 equal sides" in ended.out
+
+
+def test_a_missing_part_is_refused_and_taken_without_with_partial(call_cai, tmp_path):
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 4)
+    part = tmp_path / "part-1"
+    call_cai(
+        "revise",
+        prompts,
+        "-c",
+        "testbed",
+        "-m",
+        "embedded",
+        "--part",
+        "1/2",
+        "-o",
+        part,
+        "--rounds",
+        1,
+    )
+    out = tmp_path / "sft.jsonl"
+    ended = call_cai("export", part, "--format", "sft", "-o", out)
+    assert_refused(ended, "part-1: of 2, part 2 is missing")
+    assert call_cai("export", part, "--format", "sft", "-o", out, "--partial").code == 0

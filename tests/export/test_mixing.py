@@ -13,7 +13,7 @@ from small_runs import write_rows
 import cai
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, SourceError, UsageError
-from cai.export.formats import Columns, Format
+from cai.export.formats import Format
 from cai.export.mix_spec import Mix, Mixing
 from cai.export.selection import Selection, is_sft_prompt
 from cai.export.writers import SUFFIXES, export_dataset, export_file
@@ -116,13 +116,11 @@ def test_rows_of_another_export_are_not_called_peoples(run: RunFolder, tmp_path:
     run.close()
 
 
-@pytest.mark.parametrize("columns", ["trl", "openrlhf"])
-def test_a_mixed_row_has_the_columns_of_the_others(
-    columns: Columns, run: RunFolder, tmp_path: Path
-):
+@pytest.mark.parametrize("trainer", ["trl", "openrlhf"])
+def test_a_mixed_row_has_the_columns_of_the_others(trainer: str, run: RunFolder, tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     mixing = Mixing((Mix(str(people(tmp_path / "people.jsonl")), count=3),))
-    export_file([run], "preference", path, columns=columns, mixing=mixing)
+    export_file([run], "preference", path, trainer=trainer, mixing=mixing)
     assert len({tuple(row) for row in read(path)}) == 1
     run.close()
 

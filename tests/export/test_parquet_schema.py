@@ -9,9 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from cai.errors import ExportError
-from cai.export.formats import COLUMNS, FORMATS, Columns, Format, check_columns
 from cai.export.parquet_schema import arrow_type, as_table
-from cai.export.rows import ROW_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +75,3 @@ def test_a_key_without_a_column_is_an_error_at_any_depth(row: dict[str, object],
 def test_a_missing_key_is_null():
     table = as_table([{"id": "0"}], pa.schema({"id": pa.string(), "point": POINT}))
     assert table.to_pylist() == [{"id": "0", "point": None}]
-
-
-@pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize("format", [each for each in FORMATS if each != "everything"])
-def test_every_format_that_a_trainer_reads_has_a_type(columns: Columns, format: Format):
-    if format in ROW_TYPES[columns]:
-        check_columns(format, columns)
-    else:
-        with pytest.raises(ExportError):
-            check_columns(format, columns)

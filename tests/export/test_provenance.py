@@ -29,7 +29,7 @@ from made_runs import (
 
 from cai.engine.run_files import Failure
 from cai.engine.run_folder import RunFolder
-from cai.errors import ExportError
+from cai.errors import ExportError, UsageError
 from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
 from cai.export.provenance import without_places
@@ -210,12 +210,14 @@ def test_parts_of_a_source_are_one_run_over_the_whole(
             assert n_parts == n_whole
 
 
-def test_an_example_in_two_runs_of_one_recipe_is_one_row_of_prompts(tmp_path: Path):
-    twice = [chain("1", "x", asked="Why?"), chain("1-2", "x", asked="Why?"), chain("2", "x")]
-    with made_run(tmp_path / "one", twice) as one, made_run(tmp_path / "two", twice) as two:
-        rows, summary = rows_of([one, two], "prompts")
-    assert [row["id"] for row in rows] == ["1", "1-2", "2"]
-    assert summary.dropped == Counter(repeated=3)
+def test_two_folders_of_one_run_with_an_example_in_common_are_refused(tmp_path: Path):
+    items = [chain("1", "x"), chain("2", "x")]
+    with (
+        made_run(tmp_path / "one", items) as one,
+        made_run(tmp_path / "two", items) as two,
+        pytest.raises(UsageError, match=r"one and .*two: .* have the example '1'"),
+    ):
+        rows_of([one, two], "prompts")
 
 
 @pytest.mark.parametrize("format", [*ROWS, "everything"])

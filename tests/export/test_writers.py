@@ -25,8 +25,9 @@ from cai.data.prompts import PromptSource
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError, JournalError
 from cai.export.export import Export, ExportSummary
-from cai.export.formats import COLUMNS, FORMATS, Columns, Format, Method, Row
-from cai.export.writers import SUFFIXES, export_dataset, export_file
+from cai.export.formats import FORMATS, SUFFIXES, Format, Method, Row
+from cai.export.trainers.table import TRAINERS
+from cai.export.writers import export_dataset, export_file
 from cai.methods.revision import Chain, RevisionRoles
 from cai.methods.roles import RoleModel
 from cai.methods.settings import ReviseSettings
@@ -55,37 +56,35 @@ FORMATS_OF: dict[Method, tuple[Format, ...]] = {
     "revise": FORMATS,
     "sample": ("sft", "prompts", "everything"),
     "judge": FORMATS,
-    "score": ("sft", "kto", "everything"),
-}
-READ_BY: dict[Columns, tuple[Format, ...]] = {
-    "trl": FORMATS,
-    "openrlhf": ("sft", "preference", "reward", "kto", "prompts"),
-    "verl": ("sft", "prompts"),
+    "score": ("sft", "preference", "reward", "kto", "everything"),
 }
 GIVEN = [
-    (method, format, columns)
+    (method, format, trainer)
     for method, formats in FORMATS_OF.items()
     for format in formats
-    for columns in COLUMNS
-    if format in READ_BY[columns]
+    for trainer in TRAINERS
+    if format in TRAINERS[trainer].row_types or (format, trainer) == ("everything", "trl")
 ]
 
 
-@pytest.mark.parametrize(("method", "format", "columns"), GIVEN)
+@pytest.mark.parametrize(("method", "format", "trainer"), GIVEN)
 def test_each_format_in_each_kind_of_file_holds_the_same_rows(
-    method: Method, format: Format, columns: Columns, tmp_path: Path
+    method: Method, format: Format, trainer: str, tmp_path: Path
 ):
     with made_run(tmp_path / "run", RUNS[method]) as run:
-        rows = list(Export.of([run], format, columns=columns).rows(ExportSummary(format)))
+        rows = list(Export.of([run], format, trainer=trainer).rows(ExportSummary(format)))
         assert rows
-        for suffix in SUFFIXES:
+        for suffix in TRAINERS[trainer].suffixes:
             path = tmp_path / "new" / f"rows{suffix}"
-            summary = export_file([run], format, path, columns=columns)
+            summary = export_file([run], format, path, trainer=trainer)
             assert read_back(path) == json.loads(json.dumps(rows))
             assert summary.n_rows == len(rows)
-        dataset = export_dataset([run], format, columns=columns)
+        dataset = export_dataset([run], format, trainer=trainer)
         assert dataset.to_list() == json.loads(json.dumps(rows))
-    assert len(list((tmp_path / "new").iterdir())) == len(SUFFIXES)
+    made = {path.name for path in (tmp_path / "new").iterdir()}
+    assert made == {f"rows{each}" for each in TRAINERS[trainer].suffixes} | {
+        path.name for path in summary.config_files
+    }
 
 
 @pytest.mark.parametrize("method", RUNS)

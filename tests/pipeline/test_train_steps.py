@@ -142,7 +142,10 @@ def test_what_the_schema_refuses_is_said_with_its_line(tmp_path: Path, text: str
 
 REFUSED: list[tuple[dict[str, object], str]] = [
     ({"train": [{"sft": {}}]}, "sft of the recipe 'mine' has nothing to train on: none of revise"),
-    ({"sample": {}, "train": [{"dpo": {}}]}, "nothing to train on: none of judge, revise is done"),
+    (
+        {"sample": {}, "train": [{"dpo": {}}]},
+        "nothing to train on: none of judge, revise, score is done",
+    ),
     (
         {"revise": {}, "train": [{"sft": {}}, {"sft": {}}]},
         "sft of the recipe 'mine' goes to 'sft', where another output of it goes",
@@ -155,7 +158,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({**STEPS, "train": [{"sft": {"data": ["x.jsonl"]}}]}, "x.jsonl"),
     (
         {**STEPS, "train": [{"dpo": {"data": ["sample"]}}]},
-        "is on 'sample', which has no rows for dpo. It is on judge, revise, or on files",
+        "is on 'sample', which has no rows for dpo. It is on judge, revise, score, or on files",
     ),
     (
         {**STEPS, "models": {"sample": "train/dpo"}, "train": [{"dpo": {"data": ["judge"]}}]},

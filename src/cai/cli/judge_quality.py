@@ -40,6 +40,7 @@ from cai.evaluation.stats.bootstrap import Estimate
 from cai.methods.judging.pairwise import check_judging
 from cai.methods.settings import JudgeSettings
 from cai.runs.config import JudgeRunConfig, read_run_config, run_config_as
+from cai.runs.divided import check_one_run
 from cai.runs.inputs import GroupSource
 from cai.runs.judge import JudgeJob, run_judging
 from cai.runs.judged import composer_of, read_judged
@@ -265,21 +266,26 @@ Row = tuple[str, str, str, str]
 
 
 @click.command(epilog="Example: cai audit runs/judged")
-@click.argument("run", type=PATH)
+@click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
 @click.option("--seed", type=int, default=0, help="Of the intervals.")
 @click.option("--json", "is_json", is_flag=True, help="The report as one JSON object.")
-def audit(run: Path, seed: int, is_json: bool) -> int:
+def audit(runs: tuple[Path, ...], seed: int, is_json: bool) -> int:
     """Show the biases of the judge of the run folder RUN: position, length, its own responses.
+
+    Several folders must be the parts of one divided run.
 
     Position flips, wins of the longer response, self-preference, unreadable verdicts, and which
     principles decide, repeat each other or contradict. Needs no labels and makes no calls. A judge
     that is the policy, or of its family, is reported first, in red.
     """
-    with RunFolder.existing(run) as folder:
-        config = run_config_as(folder, JudgeRunConfig)
-        composer = composer_of([folder])
-        judged = (each for _, each in read_judged(folder, composer))
-        report = audit_judged(judged, config, composer, n_failed=folder.counts().failed, seed=seed)
+    with ExitStack() as opened:
+        folders = [opened.enter_context(RunFolder.existing(run)) for run in runs]
+        check_one_run(folders)
+        config = run_config_as(folders[0], JudgeRunConfig)
+        composer = composer_of(folders)
+        judged = (each for folder in folders for _, each in read_judged(folder, composer))
+        n_failed = sum(folder.counts().failed for folder in folders)
+        report = audit_judged(judged, config, composer, n_failed=n_failed, seed=seed)
     if is_json:
         echo_json(report.as_json())
     else:

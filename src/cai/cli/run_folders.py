@@ -10,6 +10,8 @@ Example:
 """
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from cai.engine.recovery import salvage
 from cai.engine.run_files import Counts, writer_of
 from cai.engine.run_folder import JOURNAL_FILE, RunFolder
 from cai.runs.config import REWARD
+from cai.runs.divided import check_one_run, what_is_missing
 
 FOLLOW_EVERY_S = 1.0
 # Output to a file or a pipe is read by line, and should not be broken at 80 columns.
@@ -118,30 +121,92 @@ class RunStatus:
         return Group(*shown)
 
 
+@dataclass(frozen=True, slots=True)
+class DividedStatus:
+    """The parts of a divided run, and what they are together."""
+
+    parts: tuple[RunStatus, ...]
+    missing: str  # a sentence; "" where all parts are there and finished
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], prices: Path | None) -> "DividedStatus":
+        """Raises UsageError where the folders are not parts of one run, or have examples twice."""
+        with ExitStack() as opened:
+            folders = [opened.enter_context(RunFolder.existing(path)) for path in paths]
+            check_one_run(folders)
+            missing = what_is_missing(folders)
+        return cls(tuple(RunStatus.of(path, prices) for path in paths), missing)
+
+    def line(self) -> str:
+        """Such as: together: 480 done, 2 failed, 1,950 calls."""
+        done = sum(part.counts.done for part in self.parts)
+        failed = sum(part.counts.failed for part in self.parts)
+        calls = sum(part.ledger.n_calls for part in self.parts)
+        text = f"together: {done:,} done, {failed:,} failed, {calls:,} calls"
+        return f"{text}. {self.missing}" if self.missing else text
+
+    def as_json(self) -> dict[str, object]:
+        costs = [part.ledger.cost_usd for part in self.parts]
+        return {
+            "parts": [part.as_json() for part in self.parts],
+            "done": sum(part.counts.done for part in self.parts),
+            "failed": sum(part.counts.failed for part in self.parts),
+            "calls": sum(part.ledger.n_calls for part in self.parts),
+            # One unknown price makes the sum unknown.
+            "cost_usd": None if None in costs else sum(cost for cost in costs if cost is not None),
+            "missing": self.missing or None,
+        }
+
+
 @click.command(epilog="Example: cai status runs/first --follow")
-@_run
+@click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
 @click.option("--follow", is_flag=True, help="Go on until the process that writes it ends.")
 @prices_option
 @click.option("--json", "is_json", is_flag=True, help="As JSON; followed, a line a second.")
-def status(run: Path, follow: bool, prices: Path | None, is_json: bool) -> int:
+def status(runs: tuple[Path, ...], follow: bool, prices: Path | None, is_json: bool) -> int:
     """What RUN holds: examples, failures by cause, calls, tokens and cost by role.
 
-    Also while another process, in another terminal, writes it. Exit code 1 if examples failed.
+    Also while another process, in another terminal, writes it. Several folders must be the parts of
+    one divided run, and their sums come last. Exit code 1 if examples failed.
     """
-    current = RunStatus.of(run, prices)
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
-    if follow and console.is_terminal and not is_json:
+    first, *others = runs
+    if follow:
+        if others:
+            raise click.UsageError("--follow shows one run. Name one.")
+        return 1 if _follow(first, prices, console, is_json).counts.failed else 0
+    if not others:
+        current = RunStatus.of(first, prices)
+        if is_json:
+            echo_json(current.as_json())
+        else:
+            console.print(current)
+        return 1 if current.counts.failed else 0
+    parts = DividedStatus.of(runs, prices)
+    if is_json:
+        echo_json(parts.as_json())
+    else:
+        for part in parts.parts:
+            console.print(part)
+        console.print(named(parts.line()))
+    return 1 if any(part.counts.failed for part in parts.parts) else 0
+
+
+def _follow(run: Path, prices: Path | None, console: Console, is_json: bool) -> RunStatus:
+    """Shows the run once a second until no process writes it; the status at the end."""
+    current = RunStatus.of(run, prices)
+    if console.is_terminal and not is_json:
         # Drawn once a second by hand: rich's own refresh would redraw an unchanged text.
         with Live(current, console=console, auto_refresh=False) as live:
             while current.pid is not None:
                 time.sleep(FOLLOW_EVERY_S)
                 current = RunStatus.of(run, prices)
                 live.update(current, refresh=True)
-        return 1 if current.counts.failed else 0
-    while follow:
-        if is_json:
+        return current
+    while True:
+        if is_json:  # its last line is the status already
             echo_json(current.as_json())
         elif current.live is not None:
             click.echo(printable(" | ".join([current.live.line(), *current.live.endpoint_lines()])))
@@ -151,9 +216,7 @@ def status(run: Path, follow: bool, prices: Path | None, is_json: bool) -> int:
         current = RunStatus.of(run, prices)
     if not is_json:
         console.print(current)
-    elif not follow:  # the last line of a followed run is its status already
-        echo_json(current.as_json())
-    return 1 if current.counts.failed else 0
+    return current
 
 
 @click.command(epilog="Example: cai report demo -o demo.html")

@@ -4,7 +4,7 @@
     → Body              its result: a chain, samples, a judged group, scores (`runs/config.py`)
     → Unit | Dropped    what becomes a row, such as a pair, or why nothing does (`examples.py`)
     → TracedUnit        the unit, or the reason, with the record that it is of
-    → Row               the unit in the columns of a trainer, with its provenance (`rows.py`)
+    → Row               the unit in the columns of a trainer, with its provenance (`trainers/`)
 
 One pass over the records is enough, except where the selection depends on all of them (balanced
 lengths, labels): then a first pass surveys them and a second one writes.
@@ -21,6 +21,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from cai.engine.run_files import Record
@@ -38,12 +39,10 @@ from cai.export.examples import (
 )
 from cai.export.formats import (
     PAIRED,
-    Columns,
     Format,
     Method,
     Row,
     check_balance,
-    check_columns,
     check_format,
 )
 from cai.export.mixing import MixOutcome
@@ -52,18 +51,21 @@ from cai.export.rows import (
     Dropped,
     Labelled,
     Unit,
-    columns_of,
     labelled,
     models_of,
     prompt_of,
     text_of,
 )
+from cai.export.scored_pairs import best_over_worst_scored
 from cai.export.selection import Selection
+from cai.export.trainers.table import DEFAULT, trainer_of
+from cai.export.trainers.trainer import Trainer
 from cai.methods.judging.pointwise import Scored
 from cai.methods.judging.ranking import GroupReadings, compose_group
 from cai.methods.revision import Chain
 from cai.methods.sampling import Samples
 from cai.runs.config import Body, ReviseRunConfig
+from cai.runs.divided import check_disjoint
 from cai.runs.judged import composers_of
 from cai.types import Prompt
 
@@ -105,6 +107,7 @@ def trace_units(
         units_of_run,
         lambda traced: traced.record.position,
         lambda traced: not isinstance(traced.unit, Dropped),
+        _pair_scored if format in ("preference", "reward") else iter,
     )
     if format == "prompts" and len(runs) > 1:
         return _without_repeats(traced_units, runs)
@@ -116,15 +119,18 @@ def interleave_runs(
     stream: Callable[[SourceRun], Iterator[T]],
     position: Callable[[T], int],
     ends_turn: Callable[[T], bool],
+    combine: Callable[[Iterator[T]], Iterator[T]] = iter,
 ) -> Iterator[T]:
     """The streams of all runs: those of one config by position, those of others in turn.
 
     A turn lasts to the next element that `ends_turn`. Runs of one config are parts of one source,
-    and together are what one run over the whole is.
+    and together are what one run over the whole is: `combine` is given each such whole.
     """
     # In turn, so that rows of each kind are near the top of a file: readers of JSON infer the types
     # of columns from there.
-    waiting = deque(heapq.merge(*map(stream, parts), key=position) for parts in _by_config(runs))
+    waiting = deque(
+        combine(heapq.merge(*map(stream, parts), key=position)) for parts in _by_config(runs)
+    )
     while waiting:
         merged = waiting.popleft()
         for each in merged:
@@ -161,6 +167,30 @@ def _units_of(
             return [demonstration_of_scored(body, selection)]
 
 
+def _pair_scored(traced_units: Iterator[TracedUnit]) -> Iterator[TracedUnit]:
+    """The units, of which scored responses to one prompt that follow each other become a pair."""
+    group: list[tuple[TracedUnit, Scored]] = []
+    for traced in traced_units:
+        # A response without a score, or of the other split, is dropped with its own reason.
+        if not isinstance(traced.body, Scored) or isinstance(traced.unit, Dropped):
+            yield traced
+            continue
+        if group and group[-1][1].prompt.messages != traced.body.prompt.messages:
+            yield _pair_of_group(group)
+            group = []
+        group.append((traced, traced.body))
+    if group:
+        yield _pair_of_group(group)
+
+
+def _pair_of_group(group: Sequence[tuple[TracedUnit, Scored]]) -> TracedUnit:
+    unit = best_over_worst_scored([scored for _, scored in group])
+    if isinstance(unit, Dropped):
+        return replace(group[0][0], unit=unit)
+    chosen = next(traced for traced, scored in group if scored.response == unit.chosen)
+    return replace(chosen, unit=unit)
+
+
 def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
     groups: list[list[SourceRun]] = []
     for run in runs:
@@ -175,18 +205,16 @@ def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
 def _without_repeats(
     traced_units: Iterator[TracedUnit], runs: Sequence[SourceRun]
 ) -> Iterator[TracedUnit]:
-    # A prompt is repeated where a run of another config had it, or one of the same config at the
-    # same position. Equal prompts at two positions of one source are both exported.
+    # A prompt is repeated where a run of another config had it. Equal prompts at two positions of
+    # one source are both exported.
     source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
-    last: dict[int, tuple[int, int]] = {}
+    last: dict[int, int] = {}
     for traced in traced_units:
         if isinstance(traced.unit, Prompt):
             key, source = response_key(traced.unit, ""), source_of[traced.run.number]
-            before = last.get(key)
-            if before is not None and (before[0] != source or before[1] == traced.record.position):
+            if last.setdefault(key, source) != source:
                 yield replace(traced, unit=Dropped("repeated"))
                 continue
-            last[key] = (source, traced.record.position)
         yield traced
 
 
@@ -206,6 +234,9 @@ class ExportSummary:
     # Rows of examples with judge calls whose options had too little of the probability.
     n_below_min_mass: int = 0
     mixed: list[MixOutcome] = field(default_factory=list[MixOutcome])
+    # Rows of which the trainer also learns turns of the assistant in the prompt.
+    n_earlier_turns: int = 0
+    config_files: list[Path] = field(default_factory=list[Path])  # beside the rows
 
     def describe(self) -> str:
         """Such as: sft: 480 rows; left out: 8 failed, 12 unchanged."""
@@ -235,6 +266,10 @@ class ExportSummary:
             counts |= {"good": self.n_good, "bad": self.n_bad, "unwritten": dict(self.unwritten)}
         if self.n_below_min_mass:
             counts["below_min_mass"] = self.n_below_min_mass
+        if self.n_earlier_turns:
+            counts["earlier_turns_trained"] = self.n_earlier_turns
+        if self.config_files:
+            counts["config_files"] = [str(path) for path in self.config_files]
         if self.mixed:
             counts["mixed"] = [outcome.as_json() for outcome in self.mixed]
         return counts
@@ -242,12 +277,12 @@ class ExportSummary:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Which rows of which runs, in which columns."""
+    """Which rows of which runs, for which trainer."""
 
     runs: tuple[SourceRun, ...]
     format: Format
     selection: Selection
-    columns: Columns
+    trainer: Trainer
 
     @classmethod
     def of(
@@ -255,13 +290,14 @@ class Export:
         runs: Sequence[RunFolder],
         format: Format,
         selection: Selection = Selection(),
-        columns: Columns = "trl",
+        trainer: str = DEFAULT,
     ) -> "Export":
         """The export of those runs, after checking that it is possible.
 
         Raises:
             JournalError: A folder is of another version of cai.
-            ExportError: A run is named twice; or a run, the columns or the selection do not go with
+            UsageError: Two folders of one run have an example in common.
+            ExportError: A run is named twice; or a run, the trainer or the selection do not go with
                 the format.
         """
         if not runs:
@@ -270,7 +306,11 @@ class Export:
         if len(set(paths)) < len(paths):
             twice = next(path for path in paths if paths.count(path) > 1)
             raise ExportError(f"{twice}: is named twice, and its rows would be too. Name it once.")
-        check_columns(format, columns)
+        check_disjoint(runs)
+        reader = trainer_of(trainer)
+        # Whole records are for no trainer.
+        if format != "everything" or trainer != DEFAULT:
+            reader.check_format(format)
         selection.check(format)
         composers = composers_of(runs, selection.compose)
         sources = tuple(
@@ -280,8 +320,8 @@ class Export:
         for source in sources:
             check_format(format, source.config.method, source.folder.path)
             if selection.balances_length:
-                check_balance(source.config.method, source.folder.path)
-        return cls(sources, format, selection, columns)
+                check_balance(format, source.config.method, source.folder.path)
+        return cls(sources, format, selection, reader)
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -330,7 +370,7 @@ class Export:
         if is_kto:
             survey.collect_labels()
         # The second pass reads the records again: all units may not fit into memory.
-        for traced in trace_units(self.runs, self.format, self.selection):
+        for traced in self._traced_units():
             if isinstance(traced.unit, Dropped):
                 continue
             if survey.is_exported(traced.run.number, traced.record.position):
@@ -352,14 +392,32 @@ class Export:
 
     def row(self, traced: TracedUnit, unit: Unit, summary: ExportSummary) -> Row:
         """The unit in the columns of the export; counted in the summary."""
-        columns = columns_of(unit, self.columns, summary.n_rows)
-        summary.n_rows += 1
+        columns = self.trainer.row(unit, self.format, summary.n_rows)
+        self.count(unit, summary)
         if isinstance(traced.body, GroupReadings | Scored):
             summary.n_below_min_mass += any(call.is_fallback for call in traced.body.calls)
         provenance = traced.run.provenance(traced.body, models_of(unit))
         prompt = prompt_of(unit)
         metadata = read_metadata(prompt)
         return {**columns, "id": prompt.id, "metadata": metadata, "provenance": provenance}
+
+    def count(self, unit: Unit, summary: ExportSummary) -> None:
+        """Counts a row that is written."""
+        summary.n_rows += 1
+        if self.format == "sft" and self.trainer.trains_earlier_turns:
+            roles = [turn.role for turn in prompt_of(unit).messages]
+            summary.n_earlier_turns += "assistant" in roles
+
+    def _traced_units(self) -> Iterator[TracedUnit]:
+        """All units; a prompt for which the trainer's form has no room makes no row."""
+        for traced in trace_units(self.runs, self.format, self.selection):
+            reason = None if isinstance(traced.unit, Dropped) else self.refusal(traced.unit)
+            yield traced if reason is None else replace(traced, unit=Dropped(reason))
+
+    def refusal(self, unit: Unit) -> str | None:
+        """Why the trainer cannot read the unit; None if it can."""
+        is_read = self.trainer.can_read(prompt_of(unit), self.format)
+        return None if is_read else "with turns that the trainer cannot read"
 
     def _all_units(self, summary: ExportSummary) -> Iterator[tuple[TracedUnit, Unit, bool]]:
         """Every unit, and whether it nearly repeats an earlier one; dropped rows are counted."""
@@ -368,7 +426,7 @@ class Export:
             from cai.export.near_duplicates import NearDuplicates  # heavy: datasketch, scipy
 
             near = NearDuplicates(self.selection.near_duplicates)
-        for traced in trace_units(self.runs, self.format, self.selection):
+        for traced in self._traced_units():
             summary.n_considered += 1
             unit = traced.unit
             if isinstance(unit, Dropped):

@@ -1,8 +1,7 @@
-"""The formats of an export: which runs can give them, and which trainers read them.
+"""The formats of an export, and which runs can give them.
 
 Example:
     check_format("kto", "score", "runs/scored")     # a run of scores gives `kto`
-    check_columns("kto", "verl")                    # ExportError: verl does not read `kto`
 """
 
 from collections.abc import Mapping
@@ -11,12 +10,11 @@ from typing import Literal, get_args
 from cai.errors import ExportError
 
 Format = Literal["sft", "preference", "reward", "kto", "prompts", "everything"]
-Columns = Literal["trl", "openrlhf", "verl"]
 Method = Literal["revise", "sample", "judge", "score"]
 Row = Mapping[str, object]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-COLUMNS: tuple[Columns, ...] = get_args(Columns)
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 # Formats made of pairs; of a run of scores, `kto` is made of single responses.
 PAIRED: tuple[Format, ...] = ("preference", "reward", "kto")
 
@@ -25,19 +23,13 @@ _HAVE_PAIRS: tuple[Method, ...] = ("judge", "revise")
 # one, whose revision is only taken to be the better response.
 METHODS_OF: Mapping[Format, tuple[Method, ...]] = {
     "sft": ("revise", "judge", "sample", "score"),
-    "preference": _HAVE_PAIRS,
-    "reward": _HAVE_PAIRS,
+    "preference": (*_HAVE_PAIRS, "score"),
+    "reward": (*_HAVE_PAIRS, "score"),
     "kto": ("judge", "revise", "score"),
     "prompts": ("revise", "sample", "judge"),
     "everything": ("judge", "score", "revise", "sample"),
 }
 """The methods whose runs give each format, the preferred first."""
-
-_OF_COLUMNS: Mapping[Columns, tuple[Format, ...]] = {
-    "trl": FORMATS,
-    "openrlhf": ("sft", "preference", "reward", "kto", "prompts"),
-    "verl": ("sft", "prompts"),
-}
 
 
 def check_format(format: Format, method: Method, run: object) -> None:
@@ -54,29 +46,14 @@ def check_format(format: Format, method: Method, run: object) -> None:
         )
 
 
-def check_balance(method: Method, run: object) -> None:
-    """Checks that a run of that method has pairs, whose lengths can be balanced.
+def check_balance(format: Format, method: Method, run: object) -> None:
+    """Checks that a run of that method gives the format pairs, whose lengths can be balanced.
 
     Raises:
         ExportError: It has not; the message names the run.
     """
-    if method not in _HAVE_PAIRS:
+    if method not in _HAVE_PAIRS and (format == "kto" or method not in METHODS_OF[format]):
         raise ExportError(
             f"{run}: `cai {method}` gives no pairs whose lengths could be balanced. Leave the "
             "balance out."
-        )
-
-
-def check_columns(format: Format, columns: Columns) -> None:
-    """Checks that the trainer of those columns reads that format.
-
-    Raises:
-        ExportError: It does not.
-    """
-    possible = _OF_COLUMNS[columns]
-    if format not in possible:
-        readers = [name for name in COLUMNS if format in _OF_COLUMNS[name]]
-        raise ExportError(
-            f"{columns} has no columns for the format {format!r}; it reads {', '.join(possible)}. "
-            f"Use the columns of {' or '.join(readers)}."
         )

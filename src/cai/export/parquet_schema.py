@@ -40,7 +40,6 @@ from cai.errors import ExportError
 from cai.export.export import Export
 from cai.export.formats import Row
 from cai.export.provenance import BODY_COLUMNS, RowProvenance
-from cai.export.rows import ROW_TYPES
 from cai.methods.settings import StepSettings
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
         for key in _unknown_keys(row, known):
             raise ExportError(
                 f"row {row.get('id')!r}: no column is declared for {key!r}. Add it to the type of "
-                "the row, in cai/export/rows.py or where the record is defined."
+                "the row, in cai/export/trainers or where the record is defined."
             )
     # Metadata has whatever the source had: as JSON, the column has one type.
     texts = [
@@ -103,7 +102,7 @@ def schema_of(export: Export) -> pa.Schema:
         bodies = dict(BODY_COLUMNS[method] for method in export.methods)
         columns = {"id": str, "error": Failure, **bodies, "provenance": RowProvenance}
     else:
-        row = ROW_TYPES[export.columns][export.format]
+        row = export.trainer.row_types[export.format]
         columns = {**_annotations(row), "id": str, "metadata": str, "provenance": RowProvenance}
     return pa.schema({name: arrow_type(annotation) for name, annotation in columns.items()})
 

@@ -16,24 +16,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cai.atomic_write import atomic_path
+from cai.atomic_write import atomic_path, atomic_write
 from cai.data.parquet import HUB_PREFIX
 from cai.engine.run_folder import RunFolder
 from cai.errors import ExportError
 from cai.export.data_files import FileRow, Kind
 from cai.export.dedup import unit_key
 from cai.export.export import Export, ExportSummary
-from cai.export.formats import Columns, Format, Row
+from cai.export.formats import SUFFIXES, Format, Row
 from cai.export.mix_spec import NO_MIX, Mixing
 from cai.export.mixing import Drawn, draw, interleave
 from cai.export.provenance import RowProvenance, public_name, read_metadata
-from cai.export.rows import Labelled, columns_of, models_of, prompt_of
+from cai.export.rows import Labelled, models_of, prompt_of
 from cai.export.selection import Selection
+from cai.export.trainers.table import DEFAULT
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _KINDS: dict[Format, Kind] = {
     "sft": "sft",
     "preference": "preference",
@@ -86,7 +86,8 @@ def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterat
         return export.rows(summary)
 
     def refusal(row: FileRow) -> str | None:
-        return export.selection.refusal(row.unit, row.confidence, export.format)
+        unread = export.refusal(row.unit)
+        return unread or export.selection.refusal(row.unit, row.confidence, export.format)
 
     drawn = draw(mixing, _KINDS[export.format], own, n_own, refusal)
     summary.mixed += [each.outcome for each in drawn]
@@ -97,8 +98,8 @@ def mixed_rows(export: Export, mixing: Mixing, summary: ExportSummary) -> Iterat
 def _drawn_rows(drawn: Drawn, export: Export, summary: ExportSummary) -> Iterator[Row]:
     source, name = drawn.source, drawn.source.file.name
     for row in drawn.rows():
-        columns = columns_of(row.unit, export.columns, summary.n_rows)
-        summary.n_rows += 1
+        columns = export.trainer.row(row.unit, export.format, summary.n_rows)
+        export.count(row.unit, summary)
         if isinstance(row.unit, Labelled):
             summary.n_good += row.unit.label
             summary.n_bad += not row.unit.label
@@ -121,15 +122,18 @@ def export_file(
     format: Format,
     path: Path,
     selection: Selection = Selection(),
-    columns: Columns = "trl",
+    trainer: str = DEFAULT,
     mixing: Mixing = NO_MIX,
 ) -> ExportSummary:
     """Writes one file, by its suffix: .jsonl, .jsonl.gz or .parquet. It appears when it is whole.
 
+    What the trainer needs beside it is written next, into the same folder.
+
     Raises:
         JournalError: A folder is of another version of cai.
-        ExportError: The suffix is unknown, the run, selection, columns or mix is not possible for
-            the format, no row is left to write, or the file cannot be written.
+        ExportError: The suffix is unknown or not read by the trainer; the run, selection, trainer
+            or mix is not possible for the format; no row is left to write; or a file cannot be
+            written.
         UsageError: The mix is not possible.
         SourceError: A file that is mixed in cannot be read.
     """
@@ -137,7 +141,10 @@ def export_file(
         raise ExportError(
             f"{path}: the suffix is not one of {', '.join(SUFFIXES)}. Use one of them."
         )
-    export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
+    export, summary = Export.of(runs, format, selection, trainer), ExportSummary(format)
+    export.trainer.check_file(path)
+    # Before the rows, as it may be refused.
+    config = export.trainer.config(format, path)
     rows = mixed_rows(export, mixing, summary)
     with atomic_path(path, ExportError, "Use another place.") as part:
         if path.name.endswith(".parquet"):
@@ -156,6 +163,9 @@ def export_file(
                         file.write(json.dumps(row, ensure_ascii=False) + "\n")
         # Inside, so that an export without rows leaves no file, and an older one as it was.
         _check_rows(export, summary)
+    for name, text in config.items():
+        atomic_write(path.with_name(name), text, ExportError, "Use another place.")
+        summary.config_files.append(path.with_name(name))
     return summary
 
 
@@ -163,13 +173,13 @@ def export_dataset(
     runs: Sequence[RunFolder],
     format: Format,
     selection: Selection = Selection(),
-    columns: Columns = "trl",
+    trainer: str = DEFAULT,
     mixing: Mixing = NO_MIX,
 ) -> "Dataset":
     """The rows in memory. Raises as `export_file`."""
     from cai.export.parquet_schema import as_dataset  # heavy: pyarrow, datasets
 
-    export, summary = Export.of(runs, format, selection, columns), ExportSummary(format)
+    export, summary = Export.of(runs, format, selection, trainer), ExportSummary(format)
     rows = list(mixed_rows(export, mixing, summary))
     _check_rows(export, summary)
     return as_dataset(rows, export)

@@ -86,7 +86,7 @@ def check_steps(recipe: Recipe) -> None:
                 "another output of it goes. Name another file."
             )
         if step.balance_length:
-            check_balance(exported, f"The export {format} of the recipe {recipe.name!r}")
+            check_balance(format, exported, f"The export {format} of the recipe {recipe.name!r}")
         taken.add(file)
     ordered(recipe)
     # names of steps are reserved even where the recipe has no such step: `data: judge` means a step

@@ -46,6 +46,7 @@ from cai.engine.stream import CAUSES_OF_EXAMPLES, stream
 from cai.errors import CaiError, Cause, ContextLengthError, JournalError, ModelError, RunStopped
 from cai.models.base import Model, Usage
 from cai.runs.config import B, ChoiceRunConfig, RunConfig
+from cai.runs.divided import store_part
 from cai.runs.options import RunEstimate, RunOptions, Spread, estimate
 from cai.runs.prompt_tokens import PromptWatch
 from cai.runs.records import dump, is_run, read_done
@@ -223,6 +224,7 @@ async def execute(
     with RunFolder.open(folder, config, versions, update=run_options.update) as run:
         if plan.constitution is not None:
             _write_constitution(folder, plan.constitution, replaces=run_options.update)
+        store_part(run, run_options.part, plan.n_items)
         finished = _Finished(plan.note)
         # What earlier starts finished counts too: tallies and estimates are about the whole folder.
         for _, body in read_done(run, plan.body):

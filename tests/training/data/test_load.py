@@ -192,10 +192,10 @@ def test_a_run_and_the_file_that_was_exported_of_it_are_the_same_rows(
     assert of_run.counts == {str(tmp_path / "run"): len(of_run.train)}
 
 
-@pytest.mark.parametrize("kind", ["sft", "preference", "kto", "prompts"])
+@pytest.mark.parametrize("kind", ["sft", "preference", "prompts"])
 def test_files_with_the_columns_of_another_trainer_are_read_too(kind: Kind, tmp_path: Path):
     with made_run(tmp_path / "run", [*MIXED_JUDGED]) as run:
-        export_file([run], kind, tmp_path / "rows.jsonl", columns="openrlhf")
+        export_file([run], kind, tmp_path / "rows.jsonl", trainer="openrlhf")
     found = [
         load_training_data(tmp_path / name, kind, eval_share=0) for name in ("run", "rows.jsonl")
     ]
