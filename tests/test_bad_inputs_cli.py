@@ -19,7 +19,11 @@ from reward_server import CallCai, Ended, assert_refused, spec, write_prompts
 from shared_data import BAD_INPUTS as FOLDER
 from shared_data import bad_inputs
 
-ADAPTED = {"prompts/missing_prompt.jsonl": "accept"}
+# A negative weight is now that of a flaw.
+ADAPTED = {
+    "prompts/missing_prompt.jsonl": "accept",
+    "constitutions/weight_negative.yaml": "accept",
+}
 TOO_LONG = "prompts/ok_huge_line_2mb.jsonl"  # read, and then refused by the server
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the collection is not here")

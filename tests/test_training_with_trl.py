@@ -72,6 +72,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> cai.Run:
         sampled,
         model=cai.ScriptedModel(choices=prefer, name="scripted-judge"),
         constitution=cai.load_constitution("testbed"),
+        settings=cai.JudgeSettings(compose="mean"),
         is_quiet=True,
     )
     return judged

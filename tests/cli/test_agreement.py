@@ -75,7 +75,7 @@ def test_labelled_pairs_are_judged_and_compared(
     local_server.reply = likes_warmth
     ended = call_cai(
         "agreement", pairs, "-c", constitution, "-m", spec(local_server), "--json",
-        "--price-in", 1, "--price-out", 2, "--human-price", 0.52,
+        "--compose", "mean", "--price-in", 1, "--price-out", 2, "--human-price", 0.52,
     )  # fmt: skip
     report = json.loads(ended.out)
     assert ended.code == 0
@@ -116,7 +116,7 @@ def test_people_see_tables_and_the_plot_is_written(
     run, plot = tmp_path / "run", tmp_path / "curve.png"
     ended = call_cai(
         "agreement", pairs, "-c", constitution, "-m", spec(local_server), "-o", run,
-        "--plot", plot, "--price-in", 1, "--price-out", 2, "--human-price", 0.52,
+        "--plot", plot, "--compose", "mean", "--price-in", 1, "--price-out", 2, "--human-price", 0.52,
     )  # fmt: skip
     assert ended.code == 0
     rows = [" ".join(line.split()) for line in ended.out.splitlines()]

@@ -61,8 +61,8 @@ def flat(text: str) -> str:
 
 
 def test_pairs_are_judged_and_told(judge, local_server, tmp_path):
-    """0.9 for the longer one in both orders: p is 0.1 for A and the margin 0.4."""
-    ended = judge()
+    """0.9 for the longer one in both orders: the mean is 0.1 for A and the margin 0.4."""
+    ended = judge("--compose", "mean")
     assert ended.code == 0
     assert "4 pairs from 'response_a' and 'response_b'" in ended.out
     assert "4 done, 0 failed; 16 calls made, 0 from the journal" in ended.out
@@ -81,7 +81,7 @@ def test_pairs_are_judged_and_told(judge, local_server, tmp_path):
 
 
 def test_json_is_one_object_and_the_counts_add_up(judge, tmp_path):
-    outcome = json.loads(judge("--json").out)
+    outcome = json.loads(judge("--json", "--compose", "mean").out)
     assert outcome.pop("seconds") >= 0
     assert outcome.pop("mean_margin") == pytest.approx(0.4)
     assert sum(outcome["outcomes"].values()) == outcome["comparisons"]
@@ -194,7 +194,7 @@ def test_revisions_are_judged_against_their_originals(judge, call_cai, local_ser
 
 def test_a_rationale_is_asked_for_and_clamped(judge, local_server, tmp_path):
     """Four pairs × two orders × two principles, each a rationale and a letter; 0.9 becomes 0.6."""
-    ended = judge("--rationale")
+    ended = judge("--rationale", "--compose", "mean")
     assert "32 calls made" in ended.out
     assert "mean |p − 0.5|: 0.100" in ended.out
     settings = recipe(tmp_path).settings
@@ -205,7 +205,7 @@ def test_the_options_become_the_plan(judge, tmp_path):
     judge(
         *("--rationale", "--clamp", "off", "--negated", "--principles", 1, "--samples", 2),
         *("--judge-temperature", 0.7, "--tie-margin", 0.05, "--tag", "size", "--seed", 3),
-        *("--pairing", "swiss", "--max-tokens", 99),
+        *("--pairing", "swiss", "--max-tokens", 99, "--compose", "product", "--principle-tests"),
     )
     found = recipe(tmp_path)
     assert found.settings == JudgeSettings(
@@ -217,6 +217,8 @@ def test_the_options_become_the_plan(judge, tmp_path):
         negated=True,
         few_shots=0,
         tie_margin=0.05,
+        principle_tests=True,
+        compose="product",
     )
     assert (found.pairing, found.seed) == ("swiss", 3)
     (drawn,) = found.judges

@@ -19,6 +19,7 @@ from reading_pages import Page, read
 from cai.evaluation.format import number, percent, share
 from cai.evaluation.judge.agreement import agreement
 from cai.evaluation.judge.audit import audit
+from cai.methods.judging.composition import Composer
 from cai.report.build import write_report
 
 HELPS = "Take the lamp and hide it well under the old boat."
@@ -131,7 +132,7 @@ def test_figures_against_people_are_those_of_agreement(judged_folder: Path):
 
 
 def test_habits_of_the_judge_are_those_of_its_audit(judged_folder: Path):
-    page, found = report_of(judged_folder), audit(LABELLED, judge_recipe("j"))
+    page, found = report_of(judged_folder), audit(LABELLED, judge_recipe("j"), Composer("mean"))
     row = page.row("Habits of the judge", "position flips: the orders favour different responses")
     assert row == [share(found.positions.flips), f"{found.positions.flips.n:,}"]
     rows = {name: figures for name, *figures in page.tables["What the verdicts are"]}
@@ -143,7 +144,10 @@ def test_calibration_and_length_are_drawn_with_their_figures_in_words(judged_fol
     page = report_of(judged_folder)
     words = [attrs["aria-label"] for tag, attrs in page.tags if attrs.get("role") == "img"]
     (calibration,) = [each for each in words if each and each.startswith("Calibration")]
-    assert f"Expected calibration error {agreement(LABELLED).overall.ece:.3f}" in calibration
+    assert (
+        f"Expected calibration error {agreement(LABELLED, composer=Composer('mean')).overall.ece:.3f}"
+        in calibration
+    )
     assert any(each and each.startswith("Length against win") for each in words)
 
 

@@ -34,9 +34,12 @@ def log_probabilities(messages: Sequence[Message], options: Sequence[str]) -> tu
     return math.log(p_a), math.log(1 - p_a)
 
 
+MEAN = JudgeSettings(compose="mean")  # whose figures can be worked out by hand
+
+
 def arithmetic_judge(seed: int = 0) -> tuple[JudgeRewarder, ScriptedModel]:
     """The judge, without an engine, and the model that answers for it."""
     model = ScriptedModel(choices=log_probabilities)
     judges = (Judge.of(model),)
-    settings = JudgeRewards((judges[0].role,), RULES, ScoreSettings(), JudgeSettings(), seed=seed)
+    settings = JudgeRewards((judges[0].role,), RULES, ScoreSettings(), MEAN, seed=seed)
     return JudgeRewarder(judges, settings), model

@@ -18,12 +18,13 @@ from tempfile import TemporaryDirectory
 import click
 from rich.console import Console
 
-from cai.cli.options.data_options import over_groups, show_source
+from cai.cli.options.data_options import compose_option, over_groups, show_source
 from cai.cli.options.model_options import open_judges, with_judges
 from cai.cli.options.run_options import echo_json, with_run_options
 from cai.cli.options.settings_options import PATH, refuse_options
 from cai.cli.tables import named, plain_table, printable
 from cai.constitution.loader import load_constitution
+from cai.constitution.schema import Compose
 from cai.engine.engine import run_async
 from cai.engine.run_folder import RunFolder
 from cai.errors import EvaluationError
@@ -52,7 +53,7 @@ HEADINGS = ("pairs", "accuracy (95 %)", "kappa (95 %)", "ECE", "unread")
 MAX_ROWS = 20
 
 # What still matters where all verdicts are there.
-_OF_FIGURES = ("seed", "plot", "price_in", "price_out", "human_price", "is_json")
+_OF_FIGURES = ("compose", "seed", "plot", "price_in", "price_out", "human_price", "is_json")
 
 _usd = click.FloatRange(0)
 
@@ -133,7 +134,8 @@ def agreement(
             result = run_async(work)
             if not is_json:
                 show_source(result.run_result.source.describe(), result.run_result.source.bad_rows)
-        report = _report(run, Prices(price_in, price_out, human_price), seed)
+        prices = Prices(price_in, price_out, human_price)
+        report = _report(run, prices, settings.compose, seed)
     # With --json stdout is one object, so the line about the plot goes to stderr.
     if is_json:
         echo_json(report.as_json())
@@ -156,14 +158,14 @@ def _judged_run(source: GroupSource) -> Path | None:
         return path if isinstance(read_run_config(folder), JudgeRunConfig) else None
 
 
-def _report(run: Path, prices: Prices, seed: int) -> AgreementReport:
+def _report(run: Path, prices: Prices, compose: Compose | None, seed: int) -> AgreementReport:
     with RunFolder.existing(run) as folder:
         # The first failure is printed now: a temporary folder cannot be inspected afterwards.
         errors = ((each.id, each.error) for each in folder.records("failed"))
         failure = next(((id, error) for id, error in errors if error is not None), None)
         if failure is not None:
             click.echo(printable(f"{failure[0]} failed: {failure[1].message}"), err=True)
-        composer = composer_of([folder])
+        composer = composer_of([folder], compose)
         return agreement_of(
             (each for _, each in read_judged(folder, composer)),
             run_config_as(folder, JudgeRunConfig).settings,
@@ -267,9 +269,10 @@ Row = tuple[str, str, str, str]
 
 @click.command(epilog="Example: cai audit runs/judged")
 @click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
+@compose_option
 @click.option("--seed", type=int, default=0, help="Of the intervals.")
 @click.option("--json", "is_json", is_flag=True, help="The report as one JSON object.")
-def audit(runs: tuple[Path, ...], seed: int, is_json: bool) -> int:
+def audit(runs: tuple[Path, ...], compose: Compose | None, seed: int, is_json: bool) -> int:
     """Show the biases of the judge of the run folder RUN: position, length, its own responses.
 
     Several folders must be the parts of one divided run.
@@ -282,7 +285,7 @@ def audit(runs: tuple[Path, ...], seed: int, is_json: bool) -> int:
         folders = [opened.enter_context(RunFolder.existing(run)) for run in runs]
         check_one_run(folders)
         config = run_config_as(folders[0], JudgeRunConfig)
-        composer = composer_of(folders)
+        composer = composer_of(folders, compose)
         judged = (each for folder in folders for _, each in read_judged(folder, composer))
         n_failed = sum(folder.counts().failed for folder in folders)
         report = audit_judged(judged, config, composer, n_failed=n_failed, seed=seed)

@@ -23,7 +23,8 @@ from cai.training.rewards.completion_judges import (
 from cai.types import Message, user_prompt
 
 TESTBED = load_constitution("testbed")
-TONE = JudgeSettings(tags=("tone",))  # two principles: stay-polite, no-preaching
+# Two principles, stay-polite and no-preaching, whose mean can be worked out by hand.
+TONE = JudgeSettings(tags=("tone",), compose="mean")
 PROMPT = user_prompt("How do I mend a lamp?", "request-0")
 
 

@@ -15,6 +15,7 @@ from reward_server import spec
 
 from cai.cli.options.reward_options import RewardOptions, rewarded
 from cai.errors import CaiError, ModelUnavailable
+from cai.methods.judging.composition import ASSUMED_ACCURACY
 from cai.training.rewards.batch import RewardRecorder
 from cai.training.rewards.functions import opened_rewards
 from cai.training.rewards.spec import RewardSpec
@@ -73,7 +74,7 @@ def test_a_judge_without_log_probabilities_gives_rewards_by_its_written_verdicts
 ):  # fmt: skip
     local_server.reply = reply
     rewards = rewards_of(chosen_by("--judge", spec(local_server)), tmp_path)
-    assert rewards["judge"] == [0, 1]
+    assert rewards["judge"] == pytest.approx([1 - ASSUMED_ACCURACY, ASSUMED_ACCURACY])
     assert "gives no usable log-probabilities; its verdicts are read" in capsys.readouterr().err
     assert "logprobs" not in local_server.bodies[-1]
 
@@ -173,7 +174,8 @@ def test_the_probability_after_a_rationale_is_clamped_as_asked(
         if "logprobs" in received.body
         else chat("The first is longer.")
     )
-    options = ("--judge", spec(local_server), "--rationale", "--clamp", "0.3,0.7")
+    clamped = ("--rationale", "--clamp", "0.3,0.7", "--compose", "mean")
+    options = ("--judge", spec(local_server), *clamped)
     rewards = rewards_of(chosen_by(*options), tmp_path)
     assert rewards["judge"] == [pytest.approx(0.3), pytest.approx(0.7)]
 

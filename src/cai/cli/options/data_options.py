@@ -138,6 +138,13 @@ def show_source(lines: str, bad_rows: Iterable[BadRow]) -> None:
         click.echo(printable(f"  skipped {row.origin}: {row.reason}"))
 
 
+compose_option = click.option(
+    "--compose",
+    type=click.Choice(get_args(Compose)),
+    help="How the principles of a judged pair become one probability; the run's way by default. No "
+    "call is made.",
+)
+
 # Options by the field of `Selection` that they set, in the order of the help.
 _OPTIONS: dict[str, Decorator] = {
     "sft_share": click.option(
@@ -191,12 +198,7 @@ _OPTIONS: dict[str, Decorator] = {
         help="Drop rows that share this much of their word triples with an earlier one; 0.8 when "
         "no number is given.",
     ),
-    "compose": click.option(
-        "--compose",
-        type=click.Choice(get_args(Compose)),
-        help="How the principles of a judged pair become one probability; the run's way by "
-        "default. No call is made.",
-    ),
+    "compose": compose_option,
     "min_score": click.option(
         "--min-score",
         type=click.FloatRange(-1, 1),
