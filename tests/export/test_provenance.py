@@ -29,7 +29,7 @@ from made_runs import (
 
 from cai.engine.run_files import Failure
 from cai.engine.run_folder import RunFolder
-from cai.errors import UsageError, ExportError
+from cai.errors import ExportError, UsageError
 from cai.export.export import Export, ExportSummary
 from cai.export.formats import Format, Row
 from cai.export.provenance import without_places
@@ -215,7 +215,7 @@ def test_two_folders_of_one_run_with_an_example_in_common_are_refused(tmp_path: 
     with (
         made_run(tmp_path / "one", items) as one,
         made_run(tmp_path / "two", items) as two,
-        pytest.raises(UsageError, match="one and .*two: .* have the example '1'"),
+        pytest.raises(UsageError, match=r"one and .*two: .* have the example '1'"),
     ):
         rows_of([one, two], "prompts")
 
