@@ -11,12 +11,10 @@ Example:
     print(summary.describe())
 """
 
-import heapq
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
@@ -50,6 +48,7 @@ from cai.export.rows import (
     prompt_of,
     text_of,
 )
+from cai.export.run_order import interleave_runs, runs_by_config
 from cai.export.scored_pairs import best_over_worst_scored
 from cai.export.selection import Selection
 from cai.export.trainers.table import DEFAULT, trainer_of
@@ -61,8 +60,6 @@ from cai.methods.sampling import Samples
 from cai.runs.config import Body, JudgeRunConfig, ReviseRunConfig
 from cai.runs.divided import check_disjoint
 from cai.types import Prompt
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +98,6 @@ def items_of(runs: Sequence[SourceRun], format: Format, selection: Selection) ->
         _pair_scored if format in ("preference", "reward") else iter,
     )
     return _without_repeats(items, runs) if format == "prompts" and len(runs) > 1 else items
-
-
-def interleave_runs(
-    runs: Sequence[SourceRun],
-    stream: Callable[[SourceRun], Iterator[T]],
-    position: Callable[[T], int],
-    ends_turn: Callable[[T], bool],
-    combine: Callable[[Iterator[T]], Iterator[T]] = iter,
-) -> Iterator[T]:
-    """The streams of all runs: those of one config by position, those of others in turn.
-
-    A turn lasts to the next element that `ends_turn`. Runs of one config are parts of one source,
-    and together are what one run over the whole is: `combine` is given each such whole.
-    """
-    # In turn, so that rows of each kind are near the top of a file: readers of JSON infer the types
-    # of columns from there.
-    waiting = deque(
-        combine(heapq.merge(*map(stream, parts), key=position)) for parts in _by_config(runs)
-    )
-    while waiting:
-        merged = waiting.popleft()
-        for each in merged:
-            yield each
-            if ends_turn(each):
-                waiting.append(merged)
-                break
 
 
 def _units(
@@ -181,21 +152,10 @@ def _pair_of_group(group: Sequence[tuple[Item, Scored]]) -> Item:
     return replace(chosen, unit=unit)
 
 
-def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
-    groups: list[list[SourceRun]] = []
-    for run in runs:
-        group = next((parts for parts in groups if parts[0].config == run.config), None)
-        if group is None:
-            groups.append([run])
-        else:
-            group.append(run)
-    return groups
-
-
 def _without_repeats(items: Iterator[Item], runs: Sequence[SourceRun]) -> Iterator[Item]:
     # A prompt is repeated where a run of another config had it. Equal prompts at two positions of
     # one source are both exported.
-    source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
+    source_of = {run.number: n for n, parts in enumerate(runs_by_config(runs)) for run in parts}
     last: dict[int, int] = {}
     for item in items:
         if isinstance(item.unit, Prompt):
