@@ -202,3 +202,18 @@ def test_the_judging_of_a_training_says_what_it_is(call_cai: CallCai, tmp_path: 
     file = tmp_path / "rows.jsonl"
     exported = call_cai("export", tmp_path / "judging", "--format", "sft", "-o", file)
     assert_refused(exported, "holds the answers of judges that a training asked for rewards")
+
+
+def test_the_parts_of_a_divided_run_are_told_together(call_cai, tmp_path):
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 3)
+    folders = [tmp_path / "part-1", tmp_path / "part-2"]
+    with serving(told_by_request) as server:
+        for number, folder in enumerate(folders, 1):
+            call_cai(
+                "revise", prompts, "-c", "testbed", "-m", spec(server), "-o", folder,
+                "--part", f"{number}/3",
+            )  # fmt: skip
+    told = json.loads(call_cai("status", *folders, "--json").out)
+    assert (told["done"], told["failed"]) == (2, 0)
+    assert told["calls"] == sum(part["calls"] for part in told["parts"])
+    assert "part 3 is missing" in told["missing"]

@@ -17,12 +17,10 @@ Example:
     print(summary.describe())
 """
 
-import heapq
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 from cai.engine.run_files import Record
 from cai.engine.run_folder import RunFolder
@@ -56,6 +54,7 @@ from cai.export.rows import (
     prompt_of,
     text_of,
 )
+from cai.export.run_order import interleave_runs, runs_by_config
 from cai.export.scored_pairs import best_over_worst_scored
 from cai.export.selection import Selection
 from cai.export.trainers.table import DEFAULT, trainer_of
@@ -68,8 +67,6 @@ from cai.runs.config import Body, ReviseRunConfig
 from cai.runs.divided import check_disjoint
 from cai.runs.judged import composers_of
 from cai.types import Prompt
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +109,6 @@ def trace_units(
     if format == "prompts" and len(runs) > 1:
         return _without_repeats(traced_units, runs)
     return traced_units
-
-
-def interleave_runs(
-    runs: Sequence[SourceRun],
-    stream: Callable[[SourceRun], Iterator[T]],
-    position: Callable[[T], int],
-    ends_turn: Callable[[T], bool],
-    combine: Callable[[Iterator[T]], Iterator[T]] = iter,
-) -> Iterator[T]:
-    """The streams of all runs: those of one config by position, those of others in turn.
-
-    A turn lasts to the next element that `ends_turn`. Runs of one config are parts of one source,
-    and together are what one run over the whole is: `combine` is given each such whole.
-    """
-    # In turn, so that rows of each kind are near the top of a file: readers of JSON infer the types
-    # of columns from there.
-    waiting = deque(
-        combine(heapq.merge(*map(stream, parts), key=position)) for parts in _by_config(runs)
-    )
-    while waiting:
-        merged = waiting.popleft()
-        for each in merged:
-            yield each
-            if ends_turn(each):
-                waiting.append(merged)
-                break
 
 
 def _units_of(
@@ -191,23 +162,12 @@ def _pair_of_group(group: Sequence[tuple[TracedUnit, Scored]]) -> TracedUnit:
     return replace(chosen, unit=unit)
 
 
-def _by_config(runs: Sequence[SourceRun]) -> list[list[SourceRun]]:
-    groups: list[list[SourceRun]] = []
-    for run in runs:
-        group = next((parts for parts in groups if parts[0].config == run.config), None)
-        if group is None:
-            groups.append([run])
-        else:
-            group.append(run)
-    return groups
-
-
 def _without_repeats(
     traced_units: Iterator[TracedUnit], runs: Sequence[SourceRun]
 ) -> Iterator[TracedUnit]:
     # A prompt is repeated where a run of another config had it. Equal prompts at two positions of
     # one source are both exported.
-    source_of = {run.number: n for n, parts in enumerate(_by_config(runs)) for run in parts}
+    source_of = {run.number: n for n, parts in enumerate(runs_by_config(runs)) for run in parts}
     last: dict[int, int] = {}
     for traced in traced_units:
         if isinstance(traced.unit, Prompt):

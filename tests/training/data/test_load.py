@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from made_runs import FAILED, MIXED, MIXED_JUDGED, MIXED_SCORED, chain, contested, made_run, revised
+from made_runs import (
+    FAILED,
+    MIXED,
+    MIXED_JUDGED,
+    MIXED_SAMPLES,
+    MIXED_SCORED,
+    chain,
+    contested,
+    made_run,
+    revised,
+)
 from shared_data import HARMLESS, data_file, needs_dialogues
 from small_runs import write_rows
 
@@ -215,10 +225,10 @@ def test_a_run_tells_its_constitution_models_judges_and_principles(tmp_path: Pat
 
 
 def test_a_run_of_another_method_and_a_run_without_rows_are_named(tmp_path: Path):
-    with made_run(tmp_path / "scores", [*MIXED_SCORED]):
+    with made_run(tmp_path / "samples", [*MIXED_SAMPLES]):
         pass
-    with pytest.raises(ExportError, match="run of `cai score` has no rows of the format 'prefer"):
-        load_training_data(tmp_path / "scores", "preference")
+    with pytest.raises(ExportError, match="run of `cai sample` has no rows of the format 'prefer"):
+        load_training_data(tmp_path / "samples", "preference")
     with made_run(tmp_path / "failed", [FAILED, chain("1", "same", revised("same"))]):
         pass
     with pytest.raises(TrainingError, match="no row is left to train on; left out: 1 failed, 1 un"):
