@@ -116,7 +116,8 @@ def test_people_see_tables_and_the_plot_is_written(
     run, plot = tmp_path / "run", tmp_path / "curve.png"
     ended = call_cai(
         "agreement", pairs, "-c", constitution, "-m", spec(local_server), "-o", run,
-        "--plot", plot, "--compose", "mean", "--price-in", 1, "--price-out", 2, "--human-price", 0.52,
+        "--plot", plot, "--compose", "mean",
+        "--price-in", 1, "--price-out", 2, "--human-price", 0.52,
     )  # fmt: skip
     assert ended.code == 0
     rows = [" ".join(line.split()) for line in ended.out.splitlines()]

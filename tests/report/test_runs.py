@@ -144,10 +144,8 @@ def test_calibration_and_length_are_drawn_with_their_figures_in_words(judged_fol
     page = report_of(judged_folder)
     words = [attrs["aria-label"] for tag, attrs in page.tags if attrs.get("role") == "img"]
     (calibration,) = [each for each in words if each and each.startswith("Calibration")]
-    assert (
-        f"Expected calibration error {agreement(LABELLED, composer=Composer('mean')).overall.ece:.3f}"
-        in calibration
-    )
+    error = agreement(LABELLED, composer=Composer("mean")).overall.ece
+    assert f"Expected calibration error {error:.3f}" in calibration
     assert any(each and each.startswith("Length against win") for each in words)
 
 
