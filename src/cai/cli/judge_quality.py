@@ -53,7 +53,7 @@ HEADINGS = ("pairs", "accuracy (95 %)", "kappa (95 %)", "ECE", "unread")
 MAX_ROWS = 20
 
 # What still matters where all verdicts are there.
-_OF_FIGURES = ("compose", "seed", "plot", "price_in", "price_out", "human_price", "is_json")
+_OF_FIGURES = ("setting_compose", "seed", "plot", "price_in", "price_out", "human_price", "is_json")
 
 _usd = click.FloatRange(0)
 
