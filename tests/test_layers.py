@@ -44,6 +44,7 @@ HEAVY = {
     "torch", "transformers", "trl", "uvicorn",
 }  # fmt: skip
 HEAVY_FILES = {
+    "cai.evaluation.policies.ratings",
     "cai.evaluation.stats.bootstrap",
     "cai.evaluation.stats.bradley_terry",
     "cai.evaluation.stats.calibration",

@@ -248,7 +248,10 @@ def test_another_request_in_the_same_folder_is_refused(evaluate, more: list[obje
         (["-p", "embedded", "-p", "embedded"], "Two policies are called 'embedded'"),
         (["-p", "embedded"], "needs prompts to be sampled on"),
         (["-p", "embedded", "absent.jsonl"], "absent.jsonl"),
-        (["-p", "embedded", "PROMPTS", "--stop-at-error-rate", "0.05"], "needs a judge: name one"),
+        (
+            ["-p", "embedded", "PROMPTS", "--stop-at-error-rate", "0.05"],
+            "--stop-at-error-rate has no effect on one policy alone",
+        ),
         (
             ["PROMPTS", "-p", "embedded", "-c", "testbed", "-m", "embedded"],
             "There is one policy, embedded",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cai.engine.run_files import Failure, Record
 from cai.engine.run_folder import RunFolder
+from cai.export.rows import PrincipleShare
 from cai.methods.judging.composition import Composer
 from cai.methods.judging.ranking import (
     GroupReadings,
@@ -61,6 +62,11 @@ def principle_verdict(
 
 def mean_of(verdicts: Sequence[PrincipleVerdict]) -> Verdict:
     return Composer("mean").verdict(verdicts)
+
+
+def share_of(principle: str, p: float) -> PrincipleShare:
+    """What a principle says of the chosen side of a pair, silent as far as p is near one half."""
+    return PrincipleShare(principle, p, max(2 * p - 1, 0.0), max(1 - 2 * p, 0.0))
 
 
 def judged(

@@ -19,7 +19,7 @@ from cai.data.source import ItemSource, SourceSummary
 from cai.engine.run_folder import RunFolder
 from cai.errors import ModelError
 from cai.methods.judging.composition import Composer
-from cai.methods.judging.pairwise import check_judging
+from cai.methods.judging.pairwise import check_judging, composer_for
 from cai.methods.judging.principle_tests import pass_counts
 from cai.methods.judging.ranking import GroupReadings, JudgePanel, Pairing, judge_group
 from cai.methods.judging.verdict import UNREADABLE, Group, Outcome
@@ -50,6 +50,12 @@ class JudgeJob:
     settings: JudgeSettings = JudgeSettings()
     pairing: Pairing = "all"
     seed: int = 0
+
+    @property
+    def decided_settings(self) -> JudgeSettings:
+        """The settings as the run writes them down, with the rule by which it is composed."""
+        rule = composer_for(self.constitution, self.settings).rule
+        return self.settings.without_role_fields().model_copy(update={"compose": rule})
 
 
 @dataclass(slots=True)
@@ -161,9 +167,7 @@ async def run_judging(
                 source=described_source(checked.summary),
                 constitution=described_constitution(job.constitution),
                 judges=tuple(described_judge(judge) for judge in judges),
-                settings=job.settings.without_role_fields().model_copy(
-                    update={"compose": panel.composer.rule}
-                ),
+                settings=job.decided_settings,
                 pairing=job.pairing,
                 seed=job.seed,
             ),

@@ -36,6 +36,11 @@ class ScoreJob:
     settings: ScoreSettings = ScoreSettings()
     seed: int = 0
 
+    @property
+    def decided_settings(self) -> ScoreSettings:
+        """The settings as the run writes them down."""
+        return self.settings.without_role_fields()
+
 
 @dataclass(slots=True)
 class ScoreTally:
@@ -118,7 +123,7 @@ async def run_scoring(
                 source=described_source(checked.summary),
                 constitution=described_constitution(job.constitution),
                 judges=tuple(described_judge(judge) for judge in judges),
-                settings=job.settings.without_role_fields(),
+                settings=job.decided_settings,
                 seed=job.seed,
             ),
             constitution=job.constitution,

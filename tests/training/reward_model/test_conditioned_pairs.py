@@ -3,11 +3,12 @@
 from collections import Counter
 
 import pytest
+from made_verdicts import share_of
 
 from cai.constitution.loader import load_constitution
 from cai.errors import TrainingError
 from cai.export.provenance import Provenance
-from cai.export.rows import PairJudging, PreferencePair, PrincipleShare
+from cai.export.rows import PairJudging, PreferencePair
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
@@ -19,8 +20,10 @@ TONE = {"stay-polite": 0.8, "no-preaching": 0.6}
 def row(n: int, found: dict[str, float] | None) -> TrainingRow:
     judging = None
     if found is not None:
-        shares = tuple(PrincipleShare(*each) for each in found.items())
-        judging = PairJudging("matchup", "a", 0.2, shares, 0, 2, 0, 1, 1, 2, 2)
+        shares = tuple(share_of(*each) for each in found.items())
+        judging = PairJudging(
+            "matchup", "a", 0.2, "vote", "none", 0.1, 0.6, shares, 0, 2, 0, 1, 1, 2, 2
+        )
     pair = PreferencePair(user_prompt(f"How {n}?", f"p{n}"), "So.", "No.", "", "", 0.7, judging)
     return TrainingRow(pair, "run", 0.7)
 

@@ -3,11 +3,12 @@
 from collections import Counter
 
 import pytest
+from made_verdicts import share_of
 
 from cai.constitution.schema import Constitution, Principle
 from cai.errors import TrainingError
 from cai.export.provenance import Provenance
-from cai.export.rows import PairJudging, PreferencePair, PrincipleShare
+from cai.export.rows import PairJudging, PreferencePair
 from cai.training.data.load import TrainingData, TrainingRow
 from cai.training.reward_model.conditioning import ConditionPlan, condition
 from cai.types import user_prompt
@@ -18,8 +19,9 @@ CONSTITUTION = Constitution(name="one", principles=(Principle(id="be-kind", text
 def row(p: float | None, number: int = 0) -> TrainingRow:
     """A pair of which the kind one is chosen with `p` under the principle; None without a judge."""
     judging = PairJudging(
-        "matchup", "a", 0.2, (PrincipleShare("be-kind", p or 0.5),), 0, 1, 0, 1, None, None, 2
-    )
+        "matchup", "a", 0.2, "vote", "none", 0.1, 0.6, (share_of("be-kind", p or 0.5),),
+        0, 1, 0, 1, None, None, 2,
+    )  # fmt: skip
     prompt = user_prompt("Hello?", str(number))
     pair = PreferencePair(
         prompt, "kind", "cold", "one", "other", p, judging if p is not None else None

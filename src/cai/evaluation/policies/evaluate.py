@@ -236,7 +236,7 @@ def _options_for(folder: Path, job: JudgeJob | ScoreJob, run_options: RunOptions
         and config.constitution == described_constitution(job.constitution)
         and [each.model_dump(exclude={"reads_logprobs", "has_fallback"}) for each in config.judges]
         == [described_role(each).model_dump() for each in job.judges]
-        and config.settings == job.settings.without_role_fields()
+        and config.settings == job.decided_settings
         and config.seed == job.seed
     )
     return replace(run_options, update=is_same_request)
