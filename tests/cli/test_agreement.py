@@ -273,4 +273,5 @@ def test_published_labels_are_judged_by_the_embedded_model(call_cai: CallCai, na
     assert report["n_groups"] == 20
     assert sum(report["overall"]["outcomes"].values()) == report["overall"]["n"]
     low = report["overall"]["accuracy"]["low"]
-    assert (low > 0.5) == (not any("chance" in each for each in report["caveats"]))
+    is_better = low is not None and low > 0.5
+    assert is_better == (not any("chance" in each.lower() for each in report["caveats"]))

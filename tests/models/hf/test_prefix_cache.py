@@ -307,7 +307,7 @@ def test_a_choice_goes_on_from_a_completion(checkpoint):
     turns = [Message("user", "fox lock garden " * 20)]
     ask(worker, turns, sampling(0, 0, 1))
     n_first = model.n_read
-    turns = gone_on(turns, "A gate.", "So which?")
+    turns = gone_on(turns, "A gate.", "And now?")
     choices = []
     for asked in (worker, plain):
         choices += answered(asked, [OptionJob(turns, ("A", "B"))])
