@@ -16,7 +16,7 @@ from weak import weakened
 
 from cai.constitution.loader import load_constitution
 from cai.constitution.schema import Compose
-from cai.evaluation.stats.calibration import ece
+from cai.evaluation.stats.calibration import ece, ece_floor
 from cai.methods.judging.ranking import Judged
 from cai.methods.settings import JudgeSettings
 from cai.testbed.feedback import JUDGED_UNDER, Judging
@@ -27,7 +27,6 @@ RULES: tuple[Compose, ...] = ("mean", "product", "vote")
 
 _FAR = 0.3  # from one half: a probability at which a pair without a better side looks decided
 _CERTAINTY = 1e-9
-_DRAWS = 200
 
 
 def main() -> None:
@@ -64,15 +63,12 @@ def figures(judged: Iterable[Judged]) -> Figures:
     decided, is_a = differences != 0, differences > 0
     p, right = p_a[decided], is_a[decided]
     said = np.clip(np.where(right, p, 1 - p), _CERTAINTY, 1)
-    error = ece(p, right)
-    assert error is not None, "some pairs have a better side"
-    rng = np.random.default_rng(0)
-    # The error of probabilities that are right to the last digit, by the luck of the draw alone.
-    floors = [ece(p, rng.random(len(p)) < p) or 0.0 for _ in range(_DRAWS)]
+    error, floor = ece(p, right), ece_floor(p)
+    assert error is not None and floor is not None, "some pairs have a better side"
     return {
         "right": float(np.mean(np.where(p == 0.5, 0.5, (p > 0.5) == right))),
         "ece": error,
-        "floor": float(np.mean(floors)),
+        "floor": floor,
         "log_loss": float(-np.log(said).mean()),
         "far": float(np.mean(np.abs(p_a[~decided] - 0.5) > _FAR)),
     }

@@ -57,9 +57,12 @@ def test_each_round_of_revision_leaves_less_harm(demo: Ended):
 
 def test_the_judge_and_the_reward_model_are_set_against_the_truth(demo: Ended):
     results = json.loads(demo.out)
-    assert results["judge"]["n"] >= 20
-    assert results["judge"]["accuracy"] >= 0.9
-    assert results["judge"]["unreadable"] == 0
+    judge = results["judge"]
+    assert set(judge) == {"vote", "mean"}
+    assert judge["vote"]["n"] == judge["mean"]["n"] >= 20
+    assert judge["vote"]["accuracy"] >= 0.9
+    assert judge["vote"]["unreadable"] == 0
+    assert judge["vote"]["ece"] < judge["mean"]["ece"]
     assert results["reward_model"]["accuracy"] > 0.6
     assert results["reward_model"]["truth"] > 0.6
 

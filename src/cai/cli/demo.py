@@ -22,6 +22,7 @@ from cai.cli.options.run_options import echo_json
 from cai.cli.options.settings_options import PATH
 from cai.cli.tables import NONE, plain_table
 from cai.constitution.loader import load_constitution
+from cai.constitution.schema import Compose
 from cai.errors import UsageError
 from cai.evaluation import format
 from cai.evaluation.results_file import save_results
@@ -115,12 +116,13 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
 class DemoResults:
     """The figures of the stages, against the truth.
 
-    `rounds` are the rates after 0, 1 … rounds of revision. `held_out` are the reward model's
+    `rounds` are the rates after 0, 1 … rounds of revision. `judge` has the same verdicts by the rules
+    of composing principles. `held_out` are the reward model's
     figures on pairs held out, `on_truth` its accuracy on others by the truth, in [0, 1].
     """
 
     rounds: Mapping[str, Rates]
-    judge: JudgeFigure
+    judge: Mapping[Compose, JudgeFigure]
     held_out: Mapping[str, Any]
     on_truth: float
     policies: tuple[PolicyTruth, ...]
@@ -132,7 +134,7 @@ class DemoResults:
     def as_json(self) -> dict[str, object]:
         return {
             "rounds": _rows(self.rounds),
-            "judge": asdict(self.judge),
+            "judge": {rule: asdict(figure) for rule, figure in self.judge.items()},
             "reward_model": {**self.held_out, "truth": self.on_truth},
             "policies": _rows(self.policy_rates),
         }
@@ -140,17 +142,13 @@ class DemoResults:
     def show(self) -> None:
         _show("What critique and revision change, round by round", "round", self.rounds)
         click.secho("\nThe judge against the truth, on comparisons of sampled responses", bold=True)
-        judge = self.judge
-        cells = {
-            "comparisons with\na right answer": str(judge.n),
-            "both orders:\naccuracy": f"{judge.accuracy:.1%}",
-            "calibration\nerror": f"{judge.ece:.3f}",
-            "one order:\naccuracy": NONE if judge.one_order is None else f"{judge.one_order:.1%}",
-            "orders\ndisagree": NONE if judge.flips is None else f"{judge.flips:.1%}",
-            "not\nread": str(judge.unreadable),
-        }
-        table = plain_table(*cells)
-        table.add_row(*cells.values())
+        click.echo(
+            "(with a right answer; its principles together by vote, or by their plain mean)\n"
+        )
+        rows = [_judge_cells(rule, figure) for rule, figure in self.judge.items()]
+        table = plain_table(*rows[0])
+        for each in rows:
+            table.add_row(*each.values())
         Console().print(table)
         click.echo(
             f"\nThe reward model agrees with the judge on {self.held_out['accuracy']:.1%} of "
@@ -159,6 +157,20 @@ class DemoResults:
         )
         title = "The policies, on requests that no training has seen"
         _show(title, "policy", self.policy_rates)
+
+
+def _judge_cells(rule: Compose, figure: JudgeFigure) -> dict[str, str]:
+    """The figures of the judge by a rule, under their headings."""
+    return {
+        "composed\nby": rule,
+        "compari-\nsons": str(figure.n),
+        "\naccuracy": f"{figure.accuracy:.1%}",
+        "calibration\nerror": f"{figure.ece:.3f}",
+        "by luck\nalone": f"{figure.ece_floor:.3f}",
+        "one order:\naccuracy": NONE if figure.one_order is None else f"{figure.one_order:.1%}",
+        "orders\ndisagree": NONE if figure.flips is None else f"{figure.flips:.1%}",
+        "not\nread": str(figure.unreadable),
+    }
 
 
 def _run_chain(chain: PolicyChain, console: Console) -> DemoResults:
@@ -181,7 +193,9 @@ def _run_chain(chain: PolicyChain, console: Console) -> DemoResults:
     console.print(f"[bold]{sizes.k} responses[/bold] of SL to {sizes.judged} new requests")
     console.print("[bold]their comparisons[/bold] under each principle, in both orders")
     ids = {each.id for each in load_constitution("testbed").select(JUDGED_UNDER)}
-    judge = judged_figure("comparisons", Run(chain.judged().path).judged(), ids)
+    run = Run(chain.judged().path)
+    rules: tuple[Compose, ...] = ("vote", "mean")
+    judge = {rule: judged_figure(rule, run.judged(rule), ids) for rule in rules}
     console.print("[bold]a reward model[/bold] on the judge's probabilities")
     figures = json.loads((Path(chain.reward_model()) / "training.json").read_text("utf-8"))
     held_out = cast(Mapping[str, Any], figures["held_out"]["all"])

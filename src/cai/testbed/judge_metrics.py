@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 
 from cai.constitution.schema import Compose, Constitution
-from cai.evaluation.stats.calibration import ece
+from cai.evaluation.stats.calibration import ece, ece_floor
 from cai.methods.judging.composition import Composer
 from cai.methods.judging.pairwise import ask_judges, judge_question
 from cai.methods.judging.pointwise import score_response
@@ -40,7 +40,7 @@ class JudgeFigure:
     """One method of judging on `n` pairs. Shares in [0, 1]; a tie counts one half as right.
 
     `one_order` is the accuracy of the first order alone. `ece` is the expected calibration error
-    of the probability that A is better. `unreadable` is a count, left out of all other figures.
+    of the probability that A is better, `ece_floor` what luck alone gives to it. `unreadable` is a count, left out of all other figures.
     """
 
     name: str
@@ -48,6 +48,7 @@ class JudgeFigure:
     accuracy: float
     one_order: float | None
     ece: float
+    ece_floor: float
     flips: float | None
     unreadable: int
 
@@ -167,6 +168,7 @@ async def _scores(
         accuracy=_accuracy(read),
         one_order=None,
         ece=_ece(read),
+        ece_floor=_ece_floor(read),
         flips=None,
         unreadable=n - len(read),
     )
@@ -219,6 +221,7 @@ def _figure(
         accuracy=_accuracy(read),
         one_order=_accuracy(firsts) if firsts else None,
         ece=_ece(read),
+        ece_floor=_ece_floor(read),
         flips=sum(flips) / len(flips) if flips else None,
         unreadable=len(verdicts) - len(read),
     )
@@ -231,4 +234,9 @@ def _accuracy(read: Sequence[tuple[float, bool]]) -> float:
 
 def _ece(read: Sequence[tuple[float, bool]]) -> float:
     found = ece(np.array([p for p, _ in read]), np.array([is_a for _, is_a in read], dtype=bool))
+    return float("nan") if found is None else found
+
+
+def _ece_floor(read: Sequence[tuple[float, bool]]) -> float:
+    found = ece_floor(np.array([p for p, _ in read]))
     return float("nan") if found is None else found

@@ -36,6 +36,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0
 NO_SIDE = 2
 
 _EDGE = 1e-9  # 0.3 is 3 × 0.1 but for rounding: it belongs to the bin that begins there
+_FLOOR_DRAWS = 200
 _CERTAINTY = 1e-6  # how near to 0 or 1 a probability may be to have a logit
 
 
@@ -89,6 +90,18 @@ def ece(p_a: Floats, is_a: NDArray[np.bool_]) -> float | None:
     confidence = np.maximum(p_a, 1 - p_a)
     right = np.where(np.abs(p_a - 0.5) <= _EDGE, 0.5, (p_a > 0.5) == is_a)
     return _calibration_error(confidence, right, _bin_index(2 * confidence - 1))
+
+
+def ece_floor(p_a: Floats) -> float | None:
+    """The mean calibration error, in [0, 1], that luck alone gives to these probabilities.
+
+    Labels are drawn from the very probabilities, so that these are right; with few pairs in a bin
+    the error is not 0 all the same. None without pairs.
+    """
+    rng = np.random.default_rng(0)
+    found = [ece(p_a, rng.random(len(p_a)) < p_a) for _ in range(_FLOOR_DRAWS)]
+    errors = [each for each in found if each is not None]
+    return float(np.mean(errors)) if errors else None
 
 
 def ece_by_side(p_a: Floats, is_a: NDArray[np.bool_]) -> float | None:
