@@ -116,9 +116,9 @@ def demo(out: Path, n: int, rl_steps: int, seed: int, is_json: bool) -> int:
 class DemoResults:
     """The figures of the stages, against the truth.
 
-    `rounds` are the rates after 0, 1 … rounds of revision. `judge` has the same verdicts by the rules
-    of composing principles. `held_out` are the reward model's
-    figures on pairs held out, `on_truth` its accuracy on others by the truth, in [0, 1].
+    `rounds` are the rates after 0, 1 … rounds of revision. `judge` has the same calls, composed by
+    each rule. `held_out` are the reward model's figures on pairs held out, `on_truth` its accuracy
+    on others by the truth, in [0, 1].
     """
 
     rounds: Mapping[str, Rates]
@@ -142,9 +142,7 @@ class DemoResults:
     def show(self) -> None:
         _show("What critique and revision change, round by round", "round", self.rounds)
         click.secho("\nThe judge against the truth, on comparisons of sampled responses", bold=True)
-        click.echo(
-            "(with a right answer; its principles together by vote, or by their plain mean)\n"
-        )
+        click.echo("(those with a right answer; principles composed by vote, or by their mean)\n")
         rows = [_judge_cells(rule, figure) for rule, figure in self.judge.items()]
         table = plain_table(*rows[0])
         for each in rows:
@@ -195,7 +193,9 @@ def _run_chain(chain: PolicyChain, console: Console) -> DemoResults:
     ids = {each.id for each in load_constitution("testbed").select(JUDGED_UNDER)}
     run = Run(chain.judged().path)
     rules: tuple[Compose, ...] = ("vote", "mean")
-    judge = {rule: judged_figure(rule, run.judged(rule), ids) for rule in rules}
+    judge: dict[Compose, JudgeFigure] = {
+        rule: judged_figure(rule, run.judged(rule), ids) for rule in rules
+    }
     console.print("[bold]a reward model[/bold] on the judge's probabilities")
     figures = json.loads((Path(chain.reward_model()) / "training.json").read_text("utf-8"))
     held_out = cast(Mapping[str, Any], figures["held_out"]["all"])

@@ -40,7 +40,8 @@ class JudgeFigure:
     """One method of judging on `n` pairs. Shares in [0, 1]; a tie counts one half as right.
 
     `one_order` is the accuracy of the first order alone. `ece` is the expected calibration error
-    of the probability that A is better, `ece_floor` what luck alone gives to it. `unreadable` is a count, left out of all other figures.
+    of the probability that A is better, `ece_floor` what luck alone gives to it. `unreadable` is a
+    count, left out of all other figures.
     """
 
     name: str
